@@ -1,0 +1,47 @@
+# Sandmeter's commands: make help
+GO ?= go
+ARGS ?=
+
+# Version stamps from git are left out: git refuses to look at a checkout that belongs to someone else, as in a container.
+BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
+TEST  := $(GO) test -buildvcs=false -race -timeout 15m ./...
+
+# The modules of this repository; tools/ only pins programs and has no code.
+MODULES := . e2e tools
+CODE    := . e2e
+
+export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
+
+.PHONY: help build run test lint FORCE
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+build: bin/sandmeter bin/runsc ## build bin/sandmeter, and bin/runsc from the version pinned in tools/go.mod
+
+run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
+	@bin/sandmeter demo $(ARGS)
+
+test: build ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RUNSC=1 forbids to skip these
+	$(TEST)
+	cd e2e && $(TEST)
+
+lint: bin/staticcheck ## formatting, vet, staticcheck, tidy and unchanged modules
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }
+	@set -e; for dir in $(MODULES); do (cd $$dir; set -x; $(GO) mod tidy -diff; $(GO) mod verify); done
+	@set -e; for dir in $(CODE); do (cd $$dir; set -x; $(GO) vet ./...; $(CURDIR)/bin/staticcheck ./...); done
+	GOOS=darwin $(GO) vet ./metricclient ./config
+
+# Go's own cache decides whether there is anything to do.
+bin/sandmeter: FORCE
+	@$(BUILD) -o $@ ./cmd/sandmeter
+
+bin/runsc: tools/go.mod tools/go.sum
+	@echo "Building runsc from the version pinned in tools/go.mod; the first time this takes about a minute…"
+	@cd tools && $(BUILD) -o ../$@ gvisor.dev/gvisor/runsc
+	@touch $@
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	@echo "Building staticcheck from the version pinned in tools/go.mod…"
+	@cd tools && $(BUILD) -o ../$@ honnef.co/go/tools/cmd/staticcheck
+	@touch $@

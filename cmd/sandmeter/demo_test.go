@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+func TestDemoTable(t *testing.T) {
+	sandboxes := []demoSandbox{
+		{Container: runsc.Container{ID: "idle"}},
+		{Container: runsc.Container{ID: "pod"}, pod: runsc.Pod{Name: "web", Namespace: "shop"}},
+		{Container: runsc.Container{ID: "gone"}, pod: runsc.Pod{Name: "web", Namespace: "shop"}},
+	}
+	const page = `# TYPE runsc_fs_opens counter
+runsc_fs_opens{iteration="a",sandbox="idle"} 8 1795338783582
+runsc_fs_opens{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 12345 1795338783582
+# TYPE runsc_fs_reads counter
+runsc_fs_reads{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 7 1795338783582
+# TYPE runsc_meta_sandbox_metadata gauge
+runsc_meta_sandbox_metadata{iteration="b",namespace_name="shop",platform="systrap",pod_name="web",sandbox="pod"} 1 1795338783582
+# TYPE runsc_meta_sandbox_running gauge
+runsc_meta_sandbox_running{iteration="a",sandbox="idle"} 0 1795338783582
+runsc_meta_sandbox_running{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 1 1795338783582
+`
+	var out strings.Builder
+	if err := writeDemoTable(&out, page, sandboxes); err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+SANDBOX   POD        STATE     FILE OPENS   FILE READS
+idle      -          ended     8            -
+pod       shop/web   running   12345        7
+gone      -          -         -            -
+`
+	if out.String() != want {
+		t.Errorf("table:\n%s\nwant:\n%s", out.String(), want)
+	}
+}
+
+func TestDemoTableRefusesNonsense(t *testing.T) {
+	const page = "# TYPE runsc_fs_opens counter\nruns" + `c_fs_opens{sandbox="idle"} 0.5 1795338783582` + "\n"
+	var out strings.Builder
+	err := writeDemoTable(&out, page, []demoSandbox{{Container: runsc.Container{ID: "idle"}}})
+	if err == nil {
+		t.Errorf("no error, but:\n%s", out.String())
+	}
+}
+
+func TestTerminalSafe(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := terminalSafe(in); got != want {
+			t.Errorf("terminalSafe(%q) = %q, want %q", in, got, want)
+		}
+	}
+	f("web-1", "web-1")
+	f("wäb", "wäb")
+	f("a\x1b[31mb\nc\t", `a\x1b[31mb\nc\t`)
+	f("a\u202eb", `a\u202eb`)
+	f("a\xffb", "a\ufffdb")
+}
+
+// A demo that was ended with Ctrl-C did well, unless it then left something behind.
+func TestJoinFailure(t *testing.T) {
+	failure := errors.New("left behind")
+	f := func(err, failure, want error) {
+		t.Helper()
+		if got := joinFailure(err, failure); !errors.Is(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("joinFailure(%v, %v) = %v, want %v", err, failure, got, want)
+		}
+	}
+	f(nil, nil, nil)
+	f(context.Canceled, nil, context.Canceled)
+	f(nil, failure, failure)
+	f(context.Canceled, failure, failure)
+	if err := joinFailure(context.Canceled, failure); errors.Is(err, context.Canceled) {
+		t.Error("a failure after Ctrl-C passes for Ctrl-C")
+	}
+}

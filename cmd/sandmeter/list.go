@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// listed is a sandbox as list shows it. Scripts read its JSON.
+type listed struct {
+	ID           string    `json:"id"`
+	Iteration    string    `json:"iteration"`
+	Pod          string    `json:"pod_name"`
+	Namespace    string    `json:"namespace_name"`
+	State        string    `json:"state"`
+	Running      bool      `json:"running"`
+	PID          int       `json:"pid"`
+	Containers   int       `json:"containers"`
+	CreatedAt    time.Time `json:"created_at"`
+	MetricServer string    `json:"metric_server"`
+	Instrumented bool      `json:"instrumented"`
+}
+
+func newListCommand(std stdio) *cobra.Command {
+	var rootDir string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the sandboxes of a runtime root",
+		Long:  "List the sandboxes of a runtime root, those without metrics too. Nothing is asked of the sandboxes themselves.",
+		Example: "  sandmeter list --root /run/containerd/runsc/k8s.io\n" +
+			"  sandmeter list --json",
+		Args:    noArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		RunE: func(*cobra.Command, []string) error {
+			return list(rootDir, asJSON, std)
+		},
+	}
+	cmd.Flags().StringVar(&rootDir, "root", config.DefaultRootDir(), "the runtime root, `directory` of runsc's state files")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write a JSON array instead of a table")
+	return cmd
+}
+
+func list(rootDir string, asJSON bool, std stdio) error {
+	listing, err := state.NewRoot(rootDir).List()
+	if err != nil {
+		return fmt.Errorf("%w; --root names the runtime root", err)
+	}
+	for _, e := range listing.Errors {
+		fmt.Fprintf(std.err, "sandmeter: %v\n", e)
+	}
+	sandboxes := make([]listed, 0, len(listing.Sandboxes))
+	for _, s := range listing.Sandboxes {
+		sandboxes = append(sandboxes, describe(s))
+	}
+	if asJSON {
+		encoder := json.NewEncoder(std.out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(sandboxes)
+	}
+	if len(sandboxes) == 0 {
+		fmt.Fprintf(std.err, "No sandboxes in %s.\n", rootDir)
+		return nil
+	}
+	return writeList(std.out, sandboxes)
+}
+
+func describe(s state.Sandbox) listed {
+	facts := &s.Root.Sandbox
+	process := state.OpenProcess(facts.PID, facts.StartTime)
+	defer process.Close()
+	l := listed{
+		ID:           s.ID(),
+		Iteration:    state.Iteration(s.ID(), s.Root.CreatedAt),
+		Pod:          facts.PodName,
+		Namespace:    facts.Namespace,
+		State:        s.Root.Status,
+		Running:      !process.Ended(),
+		PID:          facts.PID,
+		Containers:   1 + len(s.Others),
+		CreatedAt:    s.Root.CreatedAt,
+		MetricServer: facts.MetricServer,
+		Instrumented: facts.Registration != nil,
+	}
+	if !l.Running {
+		// The file goes on saying "running" until the sandbox is deleted.
+		l.State = state.StatusStopped
+	}
+	return l
+}
+
+func writeList(out io.Writer, sandboxes []listed) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SANDBOX\tNAMESPACE\tPOD\tSTATE\tPID\tCONTAINERS\tCREATED\tMETRIC SERVER")
+	for _, s := range sandboxes {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.ID, cell(s.Namespace), cell(s.Pod), cell(s.State), s.PID, s.Containers,
+			s.CreatedAt.UTC().Format(time.DateTime), cell(s.MetricServer))
+	}
+	return w.Flush()
+}
+
+// cell makes a foreign string one that a terminal shows as it is; nothing is a dash.
+func cell(s string) string {
+	if s == "" {
+		return "-"
+	}
+	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
+		return quoted
+	}
+	return s
+}

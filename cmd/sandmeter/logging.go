@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sandmeter/sandmeter/config"
+)
+
+// logFlags are the flags for logs, named as Prometheus and its exporters name them.
+type logFlags struct{ level, format string }
+
+func (f *logFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.level, "log.level", "info", "log messages of this `level` and above: debug, info, warn, error")
+	flags.StringVar(&f.format, "log.format", formatText, "`format` of log messages: text, json")
+}
+
+func (f *logFlags) logger(out io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.level)); err != nil {
+		return nil, usagef("--log.level %q: choose debug, info, warn or error", f.level)
+	}
+	if f.format != formatText && f.format != formatJSON {
+		return nil, usagef("--log.format %q: choose text or json", f.format)
+	}
+	return slog.New(newLogHandler(out, f.format, level)), nil
+}
+
+// Formats of logs. The last is one that log collectors of Kubernetes take apart.
+const (
+	formatText    = "text"
+	formatJSON    = "json"
+	formatJSONK8s = "json-k8s"
+)
+
+func newLogHandler(out io.Writer, format string, level slog.Level) slog.Handler {
+	o := &slog.HandlerOptions{Level: level}
+	switch format {
+	case formatJSON:
+		return slog.NewJSONHandler(out, o)
+	case formatJSONK8s:
+		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.MessageKey {
+				a.Key = "log"
+			}
+			return a
+		}
+		return slog.NewJSONHandler(out, o)
+	}
+	return slog.NewTextHandler(out, o)
+}
+
+// Names of runsc's log files.
+const (
+	debugLogName     = "runsc.log.%TIMESTAMP%.%COMMAND%.txt" // in a directory
+	logNameTimestamp = "20060102-150405.000000"
+)
+
+// newRunscLogger returns the logger that runsc's flags describe: errors to --log, and everything to --debug-log, else to standard error.
+func newRunscLogger(conf *config.Config, stderr io.Writer) (*slog.Logger, func(), error) {
+	level := slog.LevelInfo
+	if conf.Debug {
+		level = slog.LevelDebug
+	}
+	var handlers []slog.Handler
+	var files []*os.File
+	closeAll := func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	add := func(name string, level slog.Level) error {
+		f, err := openLog(name)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		handlers = append(handlers, newLogHandler(f, conf.LogFormat, level))
+		return nil
+	}
+	var err error
+	if conf.LogFilename != "" {
+		err = add(conf.LogFilename, slog.LevelError)
+	}
+	if conf.DebugLog != "" {
+		err = errors.Join(err, add(debugLogPath(conf.DebugLog, time.Now()), level))
+	} else {
+		handlers = append(handlers, newLogHandler(stderr, conf.LogFormat, level))
+	}
+	if err != nil {
+		closeAll()
+		return nil, nil, err
+	}
+	return slog.New(slog.NewMultiHandler(handlers...)), closeAll, nil
+}
+
+func openLog(name string) (*os.File, error) {
+	if dir := filepath.Dir(name); dir != "." {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("directory for the log: %w", err)
+		}
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	return f, nil
+}
+
+// debugLogPath is the path of the log for a --debug-log, which is a directory when it ends in a slash.
+func debugLogPath(pattern string, now time.Time) string {
+	if strings.HasSuffix(pattern, "/") {
+		pattern += debugLogName
+	}
+	return strings.NewReplacer("%TIMESTAMP%", now.Format(logNameTimestamp), "%COMMAND%", config.MetricServerCommand).Replace(pattern)
+}

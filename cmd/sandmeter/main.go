@@ -1,0 +1,53 @@
+// Command sandmeter is the metric server for gVisor sandboxes, and the tools to look at them.
+//
+// Signals, flags, the environment and exit codes live in this package only; a file holds a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes of every command.
+const (
+	exitOK    = 0
+	exitFail  = 1 // the command was understood, and failed
+	exitUsage = 2 // the command line is wrong
+)
+
+// stdio is where a command writes: what a person or script asked for on out, everything else on err.
+type stdio struct {
+	out, err io.Writer
+}
+
+// usageError is an error of the command line: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	code := run(ctx, os.Args[1:], stdio{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process: it returns the exit code.
+func run(ctx context.Context, args []string, std stdio) int {
+	err := dispatch(ctx, args, std)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(std.err, "sandmeter: %v\n", err)
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitFail
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sandmeter/sandmeter/config"
+)
+
+// dispatch runs the command that args name. The command metric-server has a runsc command line, in Go's flag syntax and with runsc's own
+// flags before its name, and never reaches the parser of the others.
+func dispatch(ctx context.Context, args []string, std stdio) error {
+	if conf, rest, err := config.FromFlags(args); len(rest) > 0 && rest[0] == config.MetricServerCommand {
+		if err != nil {
+			return usageError{err}
+		}
+		return runMetricServer(ctx, conf, rest[1:], std)
+	}
+	root := newRootCommand(std)
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}
+
+func newRootCommand(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sandmeter",
+		Short: "The metric server for gVisor sandboxes",
+		Long: "Sandmeter is the metric server for gVisor sandboxes: it finds every sandbox of a runtime root, asks each for its\n" +
+			"metrics, believes none of them, and serves what holds to Prometheus.",
+		Example:                    "  sandmeter serve --root /run/containerd/runsc/k8s.io\n  sandmeter list",
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("a command is missing, one of %s; try: sandmeter --help", strings.Join(commandNames(cmd), ", "))
+		},
+	}
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; try: %s --help", err, cmd.CommandPath())
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newServeCommand(std),
+		newMetricServerCommand(),
+		newListCommand(std),
+		newDemoCommand(std),
+		newVersionCommand(std),
+		newWorkloadCommand(std),
+	)
+	return root
+}
+
+// commandNames are the names of the commands that help shows.
+func commandNames(root *cobra.Command) []string {
+	var names []string
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}
+
+// usageArgs makes what check finds wrong an error of the command line.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usagef("%w; try: %s --help", err, cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// noArgs is for commands that take flags only. On the root command an argument is a command that does not exist.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasParent() {
+		return usagef("%s takes no argument, and %q is one; try: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	hint := "try: sandmeter --help"
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return usagef("there is no command %q; %s", args[0], hint)
+}
+
+// envPrefix begins the names of the environment variables that stand for flags.
+const envPrefix = "SANDMETER_"
+
+// envName is the environment variable of a flag: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address.
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
+}
+
+// fromEnv sets the flags that were not given from their environment variables.
+func fromEnv(flags *pflag.FlagSet) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, set := os.LookupEnv(envName(f.Name))
+		if f.Changed || !set || failed != nil {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			failed = usagef("environment variable %s: %w", envName(f.Name), err)
+		}
+	})
+	return failed
+}
+
+// printf writes what was asked for. Where that can go nowhere, there is nobody to be told.
+func (s stdio) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// The kinds of workload.
+const (
+	workloadIdle  = "idle"  // does nothing
+	workloadBusy  = "busy"  // opens and reads a file some hundreds of times a second
+	workloadTouch = "touch" // opens a file a given number of times, and as often again at every SIGUSR1
+	workloadExit  = "exit"  // ends at once
+)
+
+// A busy workload is a steady trickle, so that the demo shows movement without taking a core.
+const (
+	busyInterval     = 20 * time.Millisecond
+	busyOpens        = 5 // an interval
+	busyReadsPerOpen = 2
+)
+
+// workload is what sandboxes of the demo and of tests run: this program is all that their root filesystem holds.
+type workload struct {
+	kind  string
+	count int
+}
+
+func newWorkloadCommand(stdio) *cobra.Command {
+	return &cobra.Command{
+		Use:    "workload {idle|busy|touch N|exit}",
+		Short:  "Run what the sandboxes of the demo and of tests run, until SIGTERM",
+		Hidden: true,
+		Args:   usageArgs(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w := workload{kind: args[0]}
+			if len(args) == 2 {
+				var err error
+				if w.count, err = strconv.Atoi(args[1]); err != nil {
+					return usagef("the number of file opens is %q: give a number", args[1])
+				}
+			}
+			return w.run(cmd.Context())
+		},
+	}
+}
+
+func (w workload) run(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	startLikeLibc()
+	switch w.kind {
+	case workloadBusy:
+		return repeat(ctx, time.Tick(busyInterval), func() error { return openFile(self, busyOpens, busyReadsPerOpen) })
+	case workloadTouch:
+		more := make(chan os.Signal, 1)
+		signal.Notify(more, unix.SIGUSR1)
+		defer signal.Stop(more)
+		if err := openFile(self, w.count, 0); err != nil {
+			return err
+		}
+		return repeat(ctx, more, func() error { return openFile(self, w.count, 0) })
+	case workloadIdle:
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// repeat calls do whenever when has something, until the context ends.
+func repeat[T any](ctx context.Context, when <-chan T, do func() error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-when:
+			if err := do(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// openFile opens a file a number of times and reads from it each time. It is plain system calls: tests count on exactly these.
+func openFile(path string, opens, reads int) error {
+	var buf [512]byte
+	for range opens {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		for range reads {
+			if _, err := unix.Read(fd, buf[:]); err != nil {
+				unix.Close(fd)
+				return &os.PathError{Op: "read", Path: path, Err: err}
+			}
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// startLikeLibc makes the system call that every program linked with glibc begins with. gVisor does not implement it, so usual sandboxes
+// have a family runsc_unimplemented_syscalls, and ours shall look like them.
+func startLikeLibc() {
+	// With these arguments the call fails everywhere and changes nothing.
+	_, _, _ = unix.RawSyscall(unix.SYS_RSEQ, 0, 0, 0)
+}

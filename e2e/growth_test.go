@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestValuesGrowWithWorkDone(t *testing.T) {
+	w := newWorld(t)
+	const opens = 100
+	w.start("none", "touch", "0")
+	w.start("some", "touch", strconv.Itoa(opens))
+	w.serve()
+	// What the program needs to start is the same in both.
+	var start float64
+	w.until(func() error {
+		p := w.scrape()
+		none, _ := p.value("runsc_fs_opens", "sandbox", "none")
+		some, _ := p.value("runsc_fs_opens", "sandbox", "some")
+		if some != none+opens {
+			return fmt.Errorf("%v file opens without the workload's, %v with %d of them", none, some, opens)
+		}
+		start = none
+		return nil
+	})
+	for rounds := 2; rounds <= 3; rounds++ {
+		w.must(w.node.Kill(w.ctx(), "some", unix.SIGUSR1))
+		w.untilValue(start+float64(rounds*opens), "runsc_fs_opens", "sandbox", "some")
+	}
+	w.scrape().wantValue(t, start, "runsc_fs_opens", "sandbox", "none")
+}
+
+func TestBusyIsATrickle(t *testing.T) {
+	w := newWorld(t)
+	w.start("busy", "busy")
+	w.serve()
+	before, begin := w.scrape(), time.Now()
+	time.Sleep(time.Second)
+	after, took := w.scrape(), time.Since(begin).Seconds()
+	for _, metric := range []string{"runsc_fs_opens", "runsc_fs_reads"} {
+		first, _ := before.value(metric, "sandbox", "busy")
+		second, _ := after.value(metric, "sandbox", "busy")
+		if rate := (second - first) / took; rate < 50 || rate > 1000 {
+			t.Errorf("%s grows by %.0f a second, want some hundreds", metric, rate)
+		}
+	}
+}
+
+func TestMetadataBeforeAndAfterStart(t *testing.T) {
+	w := newWorld(t)
+	c := w.container("sb", "idle")
+	c.OCIVersion = "1.2.1"
+	w.must(w.node.Create(w.ctx(), c))
+	w.serve()
+	created := w.scrape()
+	w.must(w.node.Start(w.ctx(), "sb"))
+	started := w.scrape()
+	for _, p := range []page{created, started} {
+		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", "sb")
+		p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
+		p.wantValue(t, 1, "runsc_meta_sandbox_metadata", "sandbox", "sb", "platform", "systrap", "network", "none")
+		p.wantValue(t, 1, "runsc_meta_spec_metadata", "sandbox", "sb", "hasuid0", "true", "ociversion", "1.2.1")
+		p.wantValue(t, 1, "runsc_meta_num_sandboxes_running")
+		p.wantValue(t, 0, "runsc_meta_num_sandboxes_broken_metrics")
+		want := float64(stateOf(w, "sb").CreatedAt.UnixNano()) / 1e9
+		if got, _ := p.value("runsc_meta_sandbox_creation_time_seconds", "sandbox", "sb"); math.Abs(got-want) > 1e-6 {
+			t.Errorf("creation time is %f, want %f", got, want)
+		}
+	}
+}
+
+func TestTwoLivesOfOneIDHaveTwoIterations(t *testing.T) {
+	w := newWorld(t)
+	w.serve()
+	seen := map[string]bool{}
+	for range 2 {
+		w.start("sb", "idle")
+		p := w.scrape()
+		want := stateOf(w, "sb").iteration()
+		for _, metric := range []string{"runsc_meta_sandbox_presence", "runsc_sentry_entry_point"} {
+			p.wantValue(t, 1, metric, "sandbox", "sb", "iteration", want)
+			if all := p.find(metric, "sandbox", "sb"); len(all) != 1 {
+				t.Errorf("%s has lives other than the present one: %v", metric, all)
+			}
+		}
+		seen[want] = true
+		w.remove("sb")
+		w.scrape().wantNone(t, "runsc_meta_sandbox_presence", "sandbox", "sb")
+	}
+	if len(seen) != 2 {
+		t.Errorf("iterations of two lives: %v", seen)
+	}
+	w.scrape().wantValue(t, 2, "runsc_meta_num_sandboxes_total")
+}
+
+// sandboxState is what tests need of a state file, read without the code under test.
+type sandboxState struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+func stateOf(w *world, id string) sandboxState {
+	w.t.Helper()
+	doc, err := os.ReadFile(filepath.Join(w.node.Root(), id+"_sandbox:"+id+".state"))
+	w.must(err)
+	var s sandboxState
+	w.must(json.Unmarshal(doc, &s))
+	return s
+}
+
+// iteration is the value of the label of that name.
+func (s sandboxState) iteration() string {
+	sum := sha256.Sum256([]byte(s.ID + ":" + s.CreatedAt.UTC().String()))
+	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:]), 36)
+}

@@ -1,0 +1,54 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+)
+
+// sandmeter is the path of the program under test, a static binary as users get it.
+var sandmeter string
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// run runs the tests around the making and removing of what they share.
+func run(m *testing.M) (int, error) {
+	// So that no sandbox stays behind as a zombie where nobody else reaps it.
+	if err := runsc.AdoptOrphans(); err != nil {
+		return 1, err
+	}
+	dir, err := os.MkdirTemp("", "sandmeter-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	// Other users may run it too.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return 1, err
+	}
+	sandmeter = filepath.Join(dir, "sandmeter")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", sandmeter, "./cmd/sandmeter")
+	build.Dir = ".."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building sandmeter: %w\n%s", err, out)
+	}
+	code := m.Run()
+	if code != 0 {
+		return code, nil
+	}
+	return code, goleak.Find()
+}

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+)
+
+// startThree starts the sandboxes that the recorded page is of: an idle one, a busy one, and one of a Kubernetes pod.
+func startThree(w *world) {
+	w.t.Helper()
+	w.start("sb-plain", "idle")
+	w.start("sb-busy", "busy")
+	c := w.container("sb-k8s", "touch", "20")
+	c.Annotations = runsc.Pod{Sandbox: c.ID, Name: "nginx-7d8b49557c-abcde", Namespace: "prod-ns"}.Annotations(c.ID)
+	w.must(w.node.Run(w.ctx(), c))
+}
+
+// correctedFamilies are those that the recorded page calls counters though they fall: they are gauges, and so their help is another.
+var correctedFamilies = []string{"runsc_meta_num_sandboxes_checkpointed", "runsc_meta_num_sandboxes_restored"}
+
+// The recorded page, testdata/families.txt, is that of gVisor's own server for three sandboxes.
+func TestFamiliesAreThoseOfTheRecordedPage(t *testing.T) {
+	w := newWorld(t)
+	startThree(w)
+	w.serve()
+	recorded, err := os.ReadFile("testdata/families.txt")
+	w.must(err)
+	var p page
+	w.until(func() error {
+		p = w.scrape()
+		if len(p.find("runsc_unimplemented_syscalls")) < 3 {
+			return os.ErrNotExist // the workloads have just begun
+		}
+		return nil
+	})
+	if diff := cmp.Diff(comments(string(recorded)), comments(string(p.raw))); diff != "" {
+		t.Errorf("families (-recorded +served):\n%s", diff)
+	}
+	for _, name := range correctedFamilies {
+		if kind := p.families[name].GetType().String(); kind != "GAUGE" {
+			t.Errorf("%s is a %s", name, kind)
+		}
+	}
+}
+
+// comments returns the HELP and TYPE lines of a page, sorted by family; those of corrected families without what was corrected.
+func comments(page string) []string {
+	var lines []string
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(line, "# ") {
+			continue
+		}
+		fields := strings.SplitN(strings.TrimSpace(line), " ", 4)
+		if len(fields) > 3 && slices.Contains(correctedFamilies, fields[2]) {
+			fields = fields[:3]
+		}
+		lines = append(lines, strings.Join(fields, " "))
+	}
+	slices.SortStableFunc(lines, func(a, b string) int { return strings.Compare(strings.Fields(a)[2], strings.Fields(b)[2]) })
+	return lines
+}
+
+func TestTwoScrapesDifferInValuesAndTimestampsOnly(t *testing.T) {
+	w := newWorld(t)
+	startThree(w)
+	w.serve()
+	w.until(func() error {
+		if len(w.scrape().find("runsc_unimplemented_syscalls")) < 3 {
+			return os.ErrNotExist
+		}
+		return nil
+	})
+	first := w.scrape()
+	time.Sleep(100 * time.Millisecond)
+	second := w.scrape()
+	if diff := cmp.Diff(first.withoutValues(), second.withoutValues()); diff != "" {
+		t.Errorf("two scrapes (-first +second):\n%s", diff)
+	}
+	if first.raw == second.raw {
+		t.Error("two scrapes are the same, timestamps included")
+	}
+}
+
+func TestFamiliesAreInOrder(t *testing.T) {
+	w := newWorld(t)
+	startThree(w)
+	w.serve()
+	var names []string
+	for line := range strings.Lines(string(w.scrape().raw)) {
+		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			names = append(names, strings.Fields(rest)[0])
+		}
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("families are not in the order of their names: %q", names)
+	}
+}
+
+func TestFiltersThenNone(t *testing.T) {
+	w := newWorld(t)
+	startThree(w)
+	w.serve()
+	all := w.scrape()
+	own := func(p page) []string {
+		return slices.DeleteFunc(p.names(), func(name string) bool {
+			return strings.HasPrefix(name, "runsc_meta_") || !strings.HasPrefix(name, "runsc_")
+		})
+	}
+	meta := func(p page) []string {
+		return slices.DeleteFunc(p.names(), func(name string) bool { return !strings.HasPrefix(name, "runsc_meta_") })
+	}
+
+	filtered := w.scrape("runsc-sandbox-metrics-filter", "^fs_(opens|reads)$")
+	if got, want := own(filtered), []string{"runsc_fs_opens", "runsc_fs_reads"}; !slices.Equal(got, want) {
+		t.Errorf("families of sandboxes with a filter: %q, want %q", got, want)
+	}
+	if diff := cmp.Diff(meta(all), meta(filtered)); diff != "" {
+		t.Errorf("the filter changes the server's own families (-without +with):\n%s", diff)
+	}
+	for _, filter := range []string{"NET", "CAP_NET"} {
+		got := w.scrape("runsc-capability-filter", filter).labels("runsc_meta_sandbox_capabilities", "capability", "sandbox", "sb-plain")
+		if !slices.Equal(got, []string{"NET_BIND_SERVICE"}) {
+			t.Errorf("capabilities with the filter %s: %q", filter, got)
+		}
+	}
+	both := w.scrape("runsc-capability-filter", "KILL", "runsc-sandbox-metrics-filter", "nothing has this name")
+	if got := own(both); len(got) > 0 {
+		t.Errorf("families of sandboxes with a filter that nothing matches: %q", got)
+	}
+	both.wantValue(t, 0, "runsc_meta_num_sandboxes_broken_metrics")
+	if got := both.labels("runsc_meta_sandbox_capabilities", "capability", "sandbox", "sb-plain"); !slices.Equal(got, []string{"KILL"}) {
+		t.Errorf("capabilities with both filters: %q", got)
+	}
+	again := w.scrape()
+	if missing := cmp.Diff(own(all), own(again)); missing != "" {
+		t.Errorf("without filters again (-before +after):\n%s", missing)
+	}
+	again.wantValue(t, 3, "runsc_meta_num_sandboxes_running")
+}
+
+func TestHostilePodName(t *testing.T) {
+	w := newWorld(t)
+	name := "web\"} 1\nforged_total{a=\"\\"
+	c := w.container("sb", "idle")
+	c.Annotations = runsc.Pod{Sandbox: "sb", Name: name, Namespace: "ns\t{}"}.Annotations("sb")
+	w.must(w.node.Run(w.ctx(), c))
+	w.serve()
+	p := w.scrape()
+	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb", "pod_name", name, "namespace_name", "ns\t{}")
+	p.wantNone(t, "forged_total")
+}
+
+// A sandbox that stands still costs its own values, not those of others.
+func TestStalledSandbox(t *testing.T) {
+	w := newWorld(t)
+	w.start("good", "idle")
+	w.start("stalled", "idle")
+	w.serve()
+	w.scrape()
+	pid, err := w.node.Pid("stalled")
+	w.must(err)
+	w.must(unix.Kill(pid, unix.SIGSTOP))
+	t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGCONT) })
+	for i, limit := range []time.Duration{4 * time.Second, time.Second} {
+		begin := time.Now()
+		p := w.scrape()
+		if took := time.Since(begin); took > limit {
+			t.Errorf("scrape %d took %v", i, took)
+		}
+		p.wantValue(t, 1, "runsc_meta_num_sandboxes_broken_metrics")
+		p.wantNone(t, "runsc_fs_opens", "sandbox", "stalled")
+		if len(p.find("runsc_fs_opens", "sandbox", "good")) != 1 {
+			t.Errorf("scrape %d lacks the good sandbox", i)
+		}
+	}
+	w.must(unix.Kill(pid, unix.SIGCONT))
+	w.until(func() error {
+		if len(w.scrape().find("runsc_fs_opens", "sandbox", "stalled")) != 1 {
+			return os.ErrNotExist
+		}
+		return nil
+	})
+}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// page is a page of metrics as Prometheus's own parser reads it.
+type page struct {
+	raw      metricclient.MetricData
+	families map[string]*dto.MetricFamily
+}
+
+// parsePage parses a page and fails the test if it is not one that Prometheus accepts whole: with TYPE and HELP for each family, every
+// series once, and a timestamp at each.
+func parsePage(t *testing.T, data metricclient.MetricData) page {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(data)))
+	if err != nil {
+		t.Fatalf("the page is not valid: %v\n%s", err, data)
+	}
+	for name, family := range families {
+		if family.Help == nil || !strings.Contains(string(data), "# TYPE "+name+" ") {
+			t.Errorf("family %s lacks HELP or TYPE", name)
+		}
+		seen := map[string]bool{}
+		for _, m := range family.Metric {
+			series := labelText(m)
+			if seen[series] {
+				t.Errorf("%s{%s} is on the page twice", name, series)
+			}
+			seen[series] = true
+			if m.TimestampMs == nil {
+				t.Errorf("%s{%s} has no timestamp", name, series)
+			}
+		}
+	}
+	return page{data, families}
+}
+
+// labelText returns a series's labels in one order.
+func labelText(m *dto.Metric) string {
+	var pairs []string
+	for _, l := range m.Label {
+		pairs = append(pairs, l.GetName()+"="+l.GetValue())
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
+}
+
+// find returns the labels and values of a family's series that have the given labels; labels alternate between names and values.
+func (p page) find(metric string, labels ...string) []sample {
+	family, ok := p.families[metric]
+	if !ok {
+		return nil
+	}
+	var samples []sample
+	for _, m := range family.Metric {
+		s := sample{labels: map[string]string{}, value: m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()}
+		for _, l := range m.Label {
+			s.labels[l.GetName()] = l.GetValue()
+		}
+		if s.has(labels) {
+			samples = append(samples, s)
+		}
+	}
+	return samples
+}
+
+// sample is one line of a page.
+type sample struct {
+	labels map[string]string
+	value  float64
+}
+
+func (s sample) has(labels []string) bool {
+	for i := 0; i < len(labels); i += 2 {
+		if v, ok := s.labels[labels[i]]; !ok || v != labels[i+1] {
+			return false
+		}
+	}
+	return true
+}
+
+// value returns the value of the only series of a family with the given labels, and whether there is exactly one.
+func (p page) value(metric string, labels ...string) (float64, bool) {
+	samples := p.find(metric, labels...)
+	if len(samples) != 1 {
+		return 0, false
+	}
+	return samples[0].value, true
+}
+
+// labels returns the values of a label in a family, sorted, each as often as it is there.
+func (p page) labels(metric, label string, labels ...string) []string {
+	var values []string
+	for _, s := range p.find(metric, labels...) {
+		values = append(values, s.labels[label])
+	}
+	slices.Sort(values)
+	return values
+}
+
+// sandboxes returns the IDs of the sandboxes that the page says are there.
+func (p page) sandboxes() []string { return p.labels("runsc_meta_sandbox_presence", "sandbox") }
+
+// names returns the names of the page's families, sorted.
+func (p page) names() []string { return slices.Sorted(maps.Keys(p.families)) }
+
+// wantValue fails the test if a series is not there with a value.
+func (p page) wantValue(t *testing.T, want float64, metric string, labels ...string) {
+	t.Helper()
+	if got, ok := p.value(metric, labels...); !ok || got != want {
+		t.Errorf("%s%q is %v (alone: %t), want %v", metric, labels, got, ok, want)
+	}
+}
+
+// wantNone fails the test if a family has a series with the given labels.
+func (p page) wantNone(t *testing.T, metric string, labels ...string) {
+	t.Helper()
+	if found := p.find(metric, labels...); len(found) > 0 {
+		t.Errorf("%s%q is there: %v", metric, labels, found)
+	}
+}
+
+// withoutValues returns the page's lines without values and timestamps.
+func (p page) withoutValues() []string {
+	var lines []string
+	for line := range strings.Lines(string(p.raw)) {
+		if !strings.HasPrefix(line, "#") {
+			// Label values may hold blanks; what follows them does not.
+			end := strings.LastIndexByte(line, '}') + 1
+			if end == 0 {
+				end = strings.IndexByte(line, ' ')
+			}
+			if end < 0 || len(strings.Fields(line[end:])) != 2 {
+				lines = append(lines, "not a sample: "+line)
+				continue
+			}
+			line = line[:end]
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}

@@ -1,0 +1,251 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// program is a run of the sandmeter program.
+type program struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+}
+
+// newProgram returns a run that ends with the test at the latest.
+func newProgram(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	p := &program{Cmd: exec.CommandContext(ctx, sandmeter, args...)}
+	p.Stdout, p.Stderr = &p.out, &p.err
+	// A test that fails shall leave no sandboxes behind either.
+	p.Cancel = func() error { return p.Process.Signal(syscall.SIGTERM) }
+	p.WaitDelay = time.Minute
+	return p
+}
+
+// exit runs the program to its end and fails the test if its exit code is another.
+func (p *program) exit(t *testing.T, want int) {
+	t.Helper()
+	err := p.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	p.wantExit(t, want)
+}
+
+func (p *program) wantExit(t *testing.T, want int) {
+	t.Helper()
+	if got := p.ProcessState.ExitCode(); got != want {
+		t.Errorf("%q ends with %d, want %d; it said:\n%s%s", p.Args, got, want, &p.out, &p.err)
+	}
+}
+
+func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
+	w := newWorld(t)
+	w.start("ours", "idle")
+	other := w.container("other", "idle")
+	other.MetricServer = "localhost:1"
+	w.must(w.node.Run(w.ctx(), other))
+	silent := w.container("silent", "idle")
+	silent.MetricServer = ""
+	w.must(w.node.Run(w.ctx(), silent))
+
+	f := func(want string, flags ...string) {
+		t.Helper()
+		w.setAddr(freePort(t))
+		p := newProgram(t, append([]string{"serve", "--root", w.node.Root(), "--web.listen-address", w.addr}, flags...)...)
+		w.must(p.Start())
+		w.until(func() error { return w.client.HealthCheck(w.ctx()) })
+		page := w.scrape()
+		if got := strings.Join(page.sandboxes(), " "); got != want {
+			t.Errorf("serve %q serves %q, want %q", flags, got, want)
+		}
+		page.wantValue(t, 0, "runsc_meta_num_sandboxes_broken_metrics")
+		w.must(p.Process.Signal(syscall.SIGTERM))
+		w.must(p.Wait())
+		if said := p.out.String() + p.err.String(); !strings.Contains(said, w.node.Root()) || !strings.Contains(said, w.addr) {
+			t.Errorf("serve does not say what it serves and where:\n%s", said)
+		}
+	}
+	f("other ours")
+	f("other", "--match-address", "localhost:1")
+}
+
+func TestDemo(t *testing.T) {
+	realRunsc(t)
+	tmp := t.TempDir()
+	p := demo(t, tmp, "--for", "3s", "--interval", "500ms")
+	p.exit(t, 0)
+	out := p.out.String()
+	for _, want := range []string{"curl --unix-socket " + tmp, "SANDBOX", "demo-idle", "demo-busy", "demo-pod", "shop/web-"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the demo does not show %q:\n%s", want, out)
+		}
+	}
+	rows := regexp.MustCompile(`(?m)^demo-busy +- +running +(\d+) +(\d+)$`).FindAllStringSubmatch(out, -1)
+	if len(rows) < 4 {
+		t.Fatalf("the busy sandbox is shown %d times:\n%s", len(rows), out)
+	}
+	for column, name := range []string{1: "file opens", 2: "file reads"} {
+		if column == 0 {
+			continue
+		}
+		for i := range rows[1:] {
+			if number(t, rows[i+1][column]) <= number(t, rows[i][column]) {
+				t.Errorf("%s do not grow: %q", name, rows)
+			}
+		}
+	}
+	wantNothingLeft(t, tmp)
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// demo returns a run of the demo that makes its folder in tmp.
+func demo(t *testing.T, tmp string, flags ...string) *program {
+	t.Helper()
+	p := newProgram(t, append([]string{"demo", "--runsc", realRunsc(t)}, flags...)...)
+	p.Env = append(os.Environ(), "TMPDIR="+tmp)
+	return p
+}
+
+// wantNothingLeft fails the test if anything is left of what was done in a folder.
+func wantNothingLeft(t *testing.T, tmp string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(tmp, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, left := range files {
+		t.Errorf("left behind: %s", left)
+	}
+	for _, left := range runsctest.Leftovers(t, filepath.Join(tmp, "sandmeter-")) {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+// Whenever Ctrl-C comes, the demo ends well and leaves nothing behind.
+func TestDemoInterrupted(t *testing.T) {
+	realRunsc(t)
+	for delay := 20 * time.Millisecond; delay <= 1200*time.Millisecond; delay += 120 * time.Millisecond {
+		tmp := t.TempDir()
+		p := demo(t, tmp)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(delay)
+		if err := p.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Wait(); err != nil {
+			t.Errorf("interrupted after %v: %v", delay, err)
+		}
+		p.wantExit(t, 0)
+		wantNothingLeft(t, tmp)
+	}
+}
+
+// A runsc that fails at the third sandbox, and a server that ends in the middle.
+func TestDemoFailsHalfWay(t *testing.T) {
+	real := realRunsc(t)
+	tmp, dir := t.TempDir(), t.TempDir()
+	broken := filepath.Join(dir, "runsc")
+	script := "#!/bin/sh\ncase \"$*\" in *demo-pod) case \"$*\" in *' run '*) echo the disk is full >&2; exit 9;; esac;; esac\nexec " + real + " \"$@\"\n"
+	if err := os.WriteFile(broken, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := newProgram(t, "demo", "--runsc", broken)
+	p.Env = append(os.Environ(), "TMPDIR="+tmp)
+	p.exit(t, 1)
+	if said := p.err.String(); !strings.Contains(said, "sandmeter: runsc run demo-pod: exit status 9: the disk is full") {
+		t.Errorf("the demo says:\n%s", said)
+	}
+	wantNothingLeft(t, tmp)
+}
+
+func TestDemoWhoseServerIsKilled(t *testing.T) {
+	realRunsc(t)
+	tmp := t.TempDir()
+	p := demo(t, tmp, "--interval", "100ms")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := demoServer(t, tmp)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait()
+	p.wantExit(t, 1)
+	wantNothingLeft(t, tmp)
+}
+
+// demoServer waits for the server of a demo in tmp and returns its process ID.
+func demoServer(t *testing.T, tmp string) int {
+	t.Helper()
+	w := &world{t: t}
+	var pid int
+	w.until(func() error {
+		sockets, err := filepath.Glob(filepath.Join(tmp, "sandmeter-*", "metrics.sock"))
+		if err != nil || len(sockets) != 1 {
+			return errors.New("the demo's server does not listen")
+		}
+		client := metricclient.NewMetricClient(sockets[0], filepath.Join(filepath.Dir(sockets[0]), "root"))
+		defer client.Close()
+		if err := client.HealthCheck(t.Context()); err != nil {
+			return err
+		}
+		w.client = client
+		pid = w.serverPid()
+		return nil
+	})
+	return pid
+}
+
+func TestDemoSaysWhyNot(t *testing.T) {
+	f := func(code int, want string, prepare func(*program), args ...string) {
+		t.Helper()
+		tmp := t.TempDir()
+		if err := os.Chmod(tmp, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		p := newProgram(t, append([]string{"demo"}, args...)...)
+		p.Env = append(os.Environ(), "TMPDIR="+tmp)
+		prepare(p)
+		p.exit(t, code)
+		if said := p.err.String(); !strings.Contains(said, want) {
+			t.Errorf("demo %q does not say %q but:\n%s", args, want, said)
+		}
+		wantNothingLeft(t, tmp)
+	}
+	asItIs := func(*program) {}
+	f(1, "/nonexistent/runsc", asItIs, "--runsc", "/nonexistent/runsc")
+	f(1, "PATH", func(p *program) { p.Env = []string{"PATH=/nonexistent", "TMPDIR=/nonexistent"} })
+	f(1, "it needs a Linux machine", asItIs, "--runsc", "/bin/false")
+	f(2, "--interval", asItIs, "--interval", "0s")
+	if os.Geteuid() == 0 {
+		f(1, "needs root", func(p *program) {
+			p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}, "--runsc", "/bin/false")
+	}
+}

@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// patience is how long a test waits for what takes a fraction of a second.
+const patience = 20 * time.Second
+
+// world is a node of real sandboxes, and the address and client of its metric server.
+type world struct {
+	t      *testing.T
+	node   *runsc.Node
+	addr   string
+	client *metricclient.MetricClient
+}
+
+// newWorld returns a world without sandboxes and without a server. Everything in it ends with the test.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	conf := runsc.Config{Runsc: realRunsc(t), Program: sandmeter}
+	return newWorldWith(t, conf)
+}
+
+func newWorldWith(t *testing.T, conf runsc.Config) *world {
+	t.Helper()
+	w := &world{t: t, node: runsctest.NewNode(t, conf)}
+	w.setAddr(filepath.Join(w.node.Dir(), "metrics.sock"))
+	return w
+}
+
+// realRunsc returns the path of a runsc that runs here, or skips the test.
+func realRunsc(t *testing.T) string {
+	t.Helper()
+	return runsctest.Program(t, sandmeter, "workload", "exit")
+}
+
+// setAddr chooses another address for the sandboxes and servers to come.
+func (w *world) setAddr(addr string) {
+	w.addr = addr
+	w.client = metricclient.NewMetricClient(addr, w.node.Root())
+	w.t.Cleanup(w.client.Close)
+}
+
+// ctx returns a context for one step of the test.
+func (w *world) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	w.t.Cleanup(cancel)
+	return ctx
+}
+
+// must ends the test if a step failed.
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// container returns a container that runs a workload and asks for metrics.
+func (w *world) container(id string, workload ...string) runsc.Container {
+	return runsc.Container{ID: id, Args: append([]string{"workload"}, workload...), MetricServer: w.addr}
+}
+
+// start starts a container that runs a workload and asks for metrics.
+func (w *world) start(id string, workload ...string) {
+	w.t.Helper()
+	w.must(w.node.Run(w.ctx(), w.container(id, workload...)))
+}
+
+// remove deletes containers.
+func (w *world) remove(ids ...string) {
+	w.t.Helper()
+	for _, id := range ids {
+		w.must(w.node.Delete(w.ctx(), id))
+	}
+}
+
+// serve starts a metric server that ends with the test, if stop does not end it before.
+func (w *world) serve(extraArgs ...string) {
+	w.t.Helper()
+	w.must(w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: sandmeter}, extraArgs...))
+	client := w.client
+	w.t.Cleanup(func() {
+		// The test's own context has ended by now.
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := client.ShutdownServer(ctx); err != nil && !errors.Is(err, metricclient.ErrNotRunning) {
+			w.t.Error(err)
+		}
+	})
+}
+
+// stop ends the metric server.
+func (w *world) stop() {
+	w.t.Helper()
+	w.must(w.client.ShutdownServer(w.ctx()))
+}
+
+// scrape returns the server's page; params alternate between names and values of the request's parameters.
+func (w *world) scrape(params ...string) page {
+	w.t.Helper()
+	urlParams := map[string]string{}
+	for i := 0; i < len(params); i += 2 {
+		urlParams[params[i]] = params[i+1]
+	}
+	data, err := w.client.GetMetrics(w.ctx(), urlParams)
+	w.must(err)
+	return parsePage(w.t, data)
+}
+
+// until repeats a check until it holds.
+func (w *world) until(check func() error) {
+	w.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("after %v: %v", patience, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// untilValue scrapes until a series has a value.
+func (w *world) untilValue(want float64, metric string, labels ...string) {
+	w.t.Helper()
+	w.until(func() error {
+		if got, ok := w.scrape().value(metric, labels...); !ok || got != want {
+			return fmt.Errorf("%s%q is %v (present: %t), not %v", metric, labels, got, ok, want)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,112 @@
+// Package collect is the pipeline on one screen: it finds the sandboxes, asks each, has every answer verified, and merges what holds
+// into a page. What goes wrong with one sandbox is that sandbox's failure, and the page says so.
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/verify"
+)
+
+// stalledTimeout is how long a sandbox is waited for that used up its whole time when it was last asked.
+const stalledTimeout = 50 * time.Millisecond
+
+// Options say what a Collector collects.
+type Options struct {
+	RootDir string // the runtime root
+	// MatchAddress limits the sandboxes to those that were created with this --metric-server, %RUNTIME_ROOT% in it being replaced by
+	// RootDir. Empty: every sandbox that has a registration.
+	MatchAddress string
+	Prefix       string // of all families, "runsc_" for example
+	// AllowUnknownRoot makes a runtime root that cannot be read one without sandboxes.
+	AllowUnknownRoot bool
+	SandboxTimeout   time.Duration // how long one sandbox may hold a scrape
+	StartTime        time.Time     // of the process
+	Logger           *slog.Logger
+}
+
+// A Request is what one scrape asks for.
+type Request struct {
+	Filter       *regexp.Regexp // of metrics, against their names without prefix; nil: all
+	Capabilities *regexp.Regexp // of capabilities, with or without CAP_; nil: all
+	Deadline     time.Time      // when the collection has to be over
+}
+
+// A Collector collects. Collections take turns, so that the answers of one sandbox are asked for, verified and committed one after
+// the other, and none looks out of order. It is safe for concurrent use; Close it when it is no longer needed.
+type Collector struct {
+	options Options
+	turn    chan struct{} // holds a token while somebody collects; all below is his
+
+	root     *state.Root
+	table    *table
+	loop     *control.Loop
+	verifier verify.Verifier
+	families families
+	page     expo.Page
+	asks     []ask
+	queries  []control.Query
+}
+
+// New returns a Collector.
+func New(o Options) (*Collector, error) {
+	loop, err := control.NewLoop()
+	if err != nil {
+		return nil, err
+	}
+	return &Collector{
+		options: o,
+		turn:    make(chan struct{}, 1),
+		root:    state.NewRoot(o.RootDir),
+		table:   newTable(&o),
+		loop:    loop,
+	}, nil
+}
+
+// Close waits for a collection that is under way, and releases all descriptors.
+func (c *Collector) Close() error {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	c.table.close()
+	return c.loop.Close()
+}
+
+// CheckRoot reports whether the runtime root can be read at this moment.
+func (c *Collector) CheckRoot() error { return state.NewRoot(c.options.RootDir).Check() }
+
+// A RootError says that the runtime root could not be read.
+type RootError struct{ Err error }
+
+func (e *RootError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *RootError) Unwrap() error { return e.Err }
+
+// Collect waits for its turn, asks begin what to collect, does so, and calls render with the page, which is valid until render
+// returns. The error is a *RootError, or that of ctx if it was done before the turn came; in neither case is render called.
+func (c *Collector) Collect(ctx context.Context, begin func() Request, render func(*expo.Page)) error {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	r := begin()
+	listing, err := c.root.List()
+	if err != nil && !c.options.AllowUnknownRoot {
+		return &RootError{err}
+	}
+	c.table.update(listing)
+	c.table.poll()
+	c.ask(r)
+	c.table.logFailures()
+	c.merge(r, time.Now())
+	render(&c.page)
+	return nil
+}

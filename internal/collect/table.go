@@ -1,0 +1,148 @@
+package collect
+
+import (
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// table is what is remembered from scrape to scrape: the known sandboxes. Only who has the collector's turn may touch it.
+type table struct {
+	options  *Options
+	byID     map[string]*sandbox
+	sorted   []*sandbox // by ID
+	compiled map[*state.Registration]*compiled
+	total    int // sandboxes ever served
+
+	processes []*state.Process
+	pollFDs   []unix.PollFd
+	fileErrs  map[string]string // by state file: the error that the log has
+}
+
+func newTable(o *Options) *table {
+	return &table{
+		options:  o,
+		byID:     make(map[string]*sandbox),
+		compiled: make(map[*state.Registration]*compiled),
+		fileErrs: make(map[string]string),
+	}
+}
+
+func (t *table) close() {
+	for _, s := range t.sorted {
+		s.process.Close()
+	}
+	t.byID, t.sorted = nil, nil
+}
+
+// serves reports whether the sandbox is one of ours.
+func (t *table) serves(facts state.Sandbox) bool {
+	f := &facts.Root.Sandbox
+	if t.options.MatchAddress == "" {
+		return f.Registration != nil
+	}
+	return f.MetricServer != "" && config.ExpandAddress(f.MetricServer, t.options.RootDir) == t.options.MatchAddress
+}
+
+// update makes the table hold the sandboxes of the listing that are ours, and no others.
+func (t *table) update(listing state.Listing) {
+	known := t.byID
+	t.byID = make(map[string]*sandbox, len(known))
+	t.sorted = t.sorted[:0]
+	for _, facts := range listing.Sandboxes {
+		if !t.serves(facts) {
+			continue
+		}
+		s := known[facts.ID()]
+		if s == nil || !s.is(facts) {
+			s = newSandbox(facts)
+			t.total++
+		} else {
+			delete(known, facts.ID())
+		}
+		if !s.knows(facts) {
+			s.learn(facts, t.options.RootDir, t.compile(facts.Root.Sandbox.Registration))
+		}
+		t.byID[facts.ID()] = s
+		t.sorted = append(t.sorted, s)
+	}
+	for _, gone := range known {
+		gone.process.Close()
+	}
+	t.forgetUnused(len(known))
+	t.logFileErrors(listing.Errors)
+}
+
+// knows reports whether the sandbox has learnt facts already: containers are immutable, so the same ones are the same facts.
+func (s *sandbox) knows(facts state.Sandbox) bool {
+	return s.facts.Root == facts.Root && slices.Equal(s.facts.Others, facts.Others)
+}
+
+func (t *table) compile(r *state.Registration) *compiled {
+	if r == nil {
+		return nil
+	}
+	c := t.compiled[r]
+	if c == nil {
+		c = compile(r)
+		t.compiled[r] = c
+	}
+	return c
+}
+
+// forgetUnused drops what was compiled for sandboxes that are all gone.
+func (t *table) forgetUnused(gone int) {
+	if gone == 0 {
+		return
+	}
+	used := make(map[*state.Registration]bool)
+	for _, s := range t.sorted {
+		used[s.facts.Root.Sandbox.Registration] = true
+	}
+	for r := range t.compiled {
+		if !used[r] {
+			delete(t.compiled, r)
+		}
+	}
+}
+
+// poll looks which sandboxes are still running.
+func (t *table) poll() {
+	t.processes = t.processes[:0]
+	for _, s := range t.sorted {
+		t.processes = append(t.processes, s.process)
+	}
+	t.pollFDs = state.Poll(t.processes, t.pollFDs)
+}
+
+// logFailures logs why sandboxes have no metrics: once a sandbox and reason, not once a scrape.
+func (t *table) logFailures() {
+	for _, s := range t.sorted {
+		switch {
+		case s.failure == nil && s.logged != nil && s.running():
+			t.options.Logger.Info("Sandbox has metrics again", "sandbox", s.facts.ID())
+		case s.failure != nil && reason(s.failure) != reason(s.logged):
+			t.options.Logger.Warn("Sandbox has no metrics", "sandbox", s.facts.ID(), "err", s.failure)
+		}
+		s.logged = s.failure
+	}
+}
+
+// logFileErrors logs which state files cannot be read: once a file and reason.
+func (t *table) logFileErrors(errs []*state.FileError) {
+	for name := range t.fileErrs {
+		if !slices.ContainsFunc(errs, func(e *state.FileError) bool { return e.Name == name }) {
+			delete(t.fileErrs, name)
+		}
+	}
+	for _, e := range errs {
+		if text := e.Err.Error(); t.fileErrs[e.Name] != text {
+			t.fileErrs[e.Name] = text
+			t.options.Logger.Warn("State file cannot be read", "file", fmt.Sprintf("%q", e.Name), "err", text)
+		}
+	}
+}

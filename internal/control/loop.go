@@ -1,0 +1,293 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// width is how many questions are in flight at once. It is how many sandboxes may stall, each for its whole time, before the
+	// others have to wait for them.
+	width = 256
+	// chunk is how much of an answer is read at a time, into a buffer that all share. Honest answers have 1 to 40 KB.
+	chunk = 64 << 10
+	// heldMax bounds the bytes of all unfinished answers together.
+	heldMax = 32 << 20
+	// tick is how exactly deadlines are kept, and how often a sandbox with a full backlog is tried again.
+	tick = 5 * time.Millisecond
+)
+
+// A Receiver is told what became of the questions, each by its index. Its methods are called one at a time, by the goroutine in Run.
+type Receiver interface {
+	// Receive is given what has arrived when that may be a whole answer, and reports whether it is one. If not, it is called again
+	// with more. The reply is valid until it returns.
+	Receive(i int, r Reply) (whole bool)
+	// Fail is given the reason for which there is no answer: one of this package's errors.
+	Fail(i int, err error)
+}
+
+// A Loop asks many sandboxes at once. It is not safe for concurrent use; Close it when it is no longer needed.
+type Loop struct {
+	epoll  int
+	buffer []byte // of chunk bytes
+	events []unix.EpollEvent
+	slots  []slot
+	free   []int32 // indexes of slots
+	held   int     // bytes of unfinished answers
+
+	// Of the run that is under way.
+	queries  []Query
+	receiver Receiver
+	deadline time.Time
+	next     int // the first query not yet begun
+}
+
+// slot is a question in flight.
+type slot struct {
+	query     int
+	fd        int
+	end       time.Time // of the time that the sandbox has
+	connected bool
+	partial   []byte // what has arrived, once it is known not to be all
+	frame     frame
+	doubted   bool // the receiver has said once that it was not all: from then on the frame is asked first
+}
+
+const noFD = -1
+
+// NewLoop returns a Loop.
+func NewLoop() (*Loop, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{
+		epoll:  epoll,
+		buffer: make([]byte, chunk),
+		events: make([]unix.EpollEvent, width),
+		slots:  make([]slot, width),
+		free:   make([]int32, width),
+	}
+	for i := range l.slots {
+		l.slots[i].fd = noFD
+		l.free[i] = int32(width - 1 - i)
+	}
+	return l, nil
+}
+
+// Close releases the loop's descriptor.
+func (l *Loop) Close() error { return unix.Close(l.epoll) }
+
+// Run asks all the questions, in order, many at a time, and returns when each has been answered or has failed, at deadline at the
+// latest.
+func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
+	l.queries, l.receiver, l.deadline, l.next = queries, receiver, deadline, 0
+	defer func() { l.queries, l.receiver = nil, nil }()
+	swept := time.Now()
+	for l.next < len(queries) || l.inFlight() > 0 {
+		l.begin()
+		if l.inFlight() == 0 {
+			continue // all that were begun have failed at once
+		}
+		l.wait()
+		if now := time.Now(); now.Sub(swept) >= tick {
+			l.sweep(now)
+			swept = now
+		}
+	}
+}
+
+func (l *Loop) inFlight() int { return width - len(l.free) }
+
+// begin asks as many questions as there are free slots.
+func (l *Loop) begin() {
+	for l.next < len(l.queries) && len(l.free) > 0 {
+		now := time.Now()
+		if !now.Before(l.deadline) {
+			l.receiver.Fail(l.next, ErrOutOfTime)
+			l.next++
+			continue
+		}
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if lacksDescriptors(err) && l.inFlight() > 0 {
+			return // those in flight will give theirs back
+		}
+		if err != nil {
+			l.receiver.Fail(l.next, errInternal(err))
+			l.next++
+			continue
+		}
+		q := &l.queries[l.next]
+		i := l.free[len(l.free)-1]
+		l.free = l.free[:len(l.free)-1]
+		l.slots[i] = slot{query: l.next, fd: fd, end: now.Add(q.Timeout)}
+		l.next++
+		l.connect(i)
+	}
+}
+
+func lacksDescriptors(err error) bool { return err == unix.EMFILE || err == unix.ENFILE }
+
+// connect connects the slot and sends its question. A sandbox whose backlog is full is tried again at the next tick.
+func (l *Loop) connect(i int32) {
+	s := &l.slots[i]
+	q := &l.queries[s.query]
+	switch err := q.Address.connect(s.fd); {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case lacksDescriptors(err) || err == unix.ENOMEM || err == unix.ENOBUFS:
+		l.fail(i, errInternal(err))
+		return
+	case err != nil:
+		l.fail(i, errUnreachable(err))
+		return
+	}
+	// A question is a few dozen bytes, or 4 KB with the longest filter, and the socket's buffer is empty: it fits.
+	if n, err := unix.Write(s.fd, q.Request); err == unix.EPIPE || err == unix.ECONNRESET {
+		l.fail(i, ErrClosed)
+		return
+	} else if err != nil || n != len(q.Request) {
+		l.fail(i, errInternal(errors.Join(err, errShortWrite)))
+		return
+	}
+	s.connected = true
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: i}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
+		l.fail(i, errInternal(err))
+	}
+}
+
+var errShortWrite = errors.New("the control socket did not take the question at once")
+
+// wait waits for answers, a tick at most, and reads what has come.
+func (l *Loop) wait() {
+	n, err := unix.EpollWait(l.epoll, l.events, int(tick/time.Millisecond))
+	if err != nil {
+		return // EINTR: the caller's loop comes back
+	}
+	for _, e := range l.events[:n] {
+		if i := e.Fd; l.slots[i].fd != noFD && l.slots[i].connected {
+			l.read(i)
+		}
+	}
+}
+
+// read takes what has arrived for the slot: one piece, so that no sandbox keeps the others waiting.
+func (l *Loop) read(i int32) {
+	s := &l.slots[i]
+	// A plain read drops descriptors that ride along; the kernel closes them.
+	n, err := unix.Read(s.fd, l.buffer)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil || n == 0:
+		l.fail(i, ErrClosed)
+		return
+	}
+	data := l.buffer[:n]
+	limit := l.queries[s.query].Limit
+	if len(s.partial)+n > limit {
+		l.fail(i, errTooLong(limit))
+		return
+	}
+	if s.partial != nil {
+		if !l.hold(i, data, limit) {
+			return
+		}
+		data = s.partial
+	}
+	if l.whole(s, data) {
+		l.release(i)
+		return
+	}
+	if s.partial == nil {
+		l.hold(i, data, limit)
+	}
+}
+
+// whole asks the receiver whether data is a whole answer. That costs a parse, so it is asked only when data ends as an object does and,
+// once it has said no, only when the brackets add up: the bytes of a sandbox that sends its answer in crumbs are looked at twice, not
+// once a crumb.
+func (l *Loop) whole(s *slot, data []byte) bool {
+	if last := data[len(data)-1]; last != '}' && last > ' ' {
+		return false
+	}
+	if s.doubted && !s.frame.ended(data) {
+		return false
+	}
+	whole := l.receiver.Receive(s.query, Reply{data})
+	s.doubted = true
+	return whole
+}
+
+// hold appends data to what the slot has, within the bounds of one answer and of all, and reports whether the slot is still in flight.
+func (l *Loop) hold(i int32, data []byte, limit int) bool {
+	s := &l.slots[i]
+	need := len(s.partial) + len(data)
+	if need > cap(s.partial) {
+		grown := min(max(2*need, chunk), limit)
+		for l.held-cap(s.partial)+grown > heldMax {
+			// The one that holds most goes: an honest answer is hardly ever it.
+			victim := l.largest()
+			l.fail(victim, errTooLong(heldMax))
+			if victim == i {
+				return false
+			}
+		}
+		l.held += grown - cap(s.partial)
+		s.partial = append(make([]byte, 0, grown), s.partial...)
+	}
+	s.partial = append(s.partial, data...)
+	return true
+}
+
+func (l *Loop) largest() (index int32) {
+	for i := range l.slots {
+		if cap(l.slots[i].partial) > cap(l.slots[index].partial) {
+			index = int32(i)
+		}
+	}
+	return index
+}
+
+// sweep ends what has outlived its deadline, and tries again to connect what could not be connected.
+func (l *Loop) sweep(now time.Time) {
+	for i := range l.slots {
+		switch s := &l.slots[i]; {
+		case s.fd == noFD:
+		case !now.Before(s.end):
+			l.fail(int32(i), ErrStalled)
+		case !now.Before(l.deadline):
+			l.fail(int32(i), ErrOutOfTime)
+		case !s.connected:
+			l.connect(int32(i))
+		}
+	}
+}
+
+func (l *Loop) fail(i int32, err error) {
+	query := l.slots[i].query
+	l.release(i)
+	l.receiver.Fail(query, err)
+}
+
+// release closes the slot's connection, which takes it out of the epoll set, and frees the slot.
+func (l *Loop) release(i int32) {
+	s := &l.slots[i]
+	unix.Close(s.fd)
+	l.held -= cap(s.partial)
+	*s = slot{fd: noFD}
+	l.free = append(l.free, i)
+}
+
+// appendJSONString appends s as a JSON string.
+func appendJSONString(b []byte, s string) []byte {
+	quoted, err := json.Marshal(s)
+	if err != nil { // a string has no reason to fail
+		panic(err)
+	}
+	return append(b, quoted...)
+}

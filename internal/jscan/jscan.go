@@ -1,0 +1,508 @@
+// Package jscan reads JSON that foreign parties wrote: strictly, without allocating for what is not wanted, and never deeper than a
+// limit. It knows nothing of what the bytes mean.
+//
+// A Scanner is pulled through a document in one pass:
+//
+//	s := jscan.New(data)
+//	for s.Object(); s.More(); {
+//		switch string(s.Key()) {
+//		case "id":
+//			id = string(s.Str())
+//		default:
+//			s.Skip()
+//		}
+//	}
+//	err := s.End()
+//
+// The first error sticks: every later call returns a zero value, More returns false, and Err and End return the error.
+package jscan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep objects and arrays may nest. Nothing that runsc writes comes near it.
+const MaxDepth = 32
+
+// ErrTruncated is the error of a document that ends before its value does: what is there may be the beginning of an honest one.
+var ErrTruncated = errors.New("the JSON document ends too early")
+
+// A SyntaxError is a breach of the JSON grammar, of MaxDepth, or of the type that the caller asked for.
+type SyntaxError struct {
+	Offset int    // of the offending byte
+	What   string // what was wrong there
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.What, e.Offset) }
+
+// A Scanner is a position in a JSON document. It is not safe for concurrent use.
+type Scanner struct {
+	data []byte
+	pos  int
+	err  error
+
+	depth   int
+	arrays  uint64 // bit d: the container at depth d is an array
+	pending bool   // the container just opened has had no member yet
+}
+
+// New returns a scanner at the beginning of data. Slices it returns may point into data.
+func New(data []byte) Scanner { return Scanner{data: data} }
+
+// Err returns the first error.
+func (s *Scanner) Err() error { return s.err }
+
+// Offset is the position of the next byte to be read.
+func (s *Scanner) Offset() int { return s.pos }
+
+// Rest returns the bytes not read yet. Advance skips n of them, for a caller who knows that they are one whole value.
+func (s *Scanner) Rest() []byte { return s.data[s.pos:] }
+
+// Advance skips n bytes, which the caller knows to be one whole value.
+func (s *Scanner) Advance(n int) {
+	s.pos += n
+	s.pending = false
+}
+
+// Fail makes what the error of the scanner, unless there is one.
+func (s *Scanner) Fail(what string) { s.fail(s.pos, what) }
+
+func (s *Scanner) fail(at int, what string) {
+	if s.err == nil {
+		s.err = &SyntaxError{at, what}
+	}
+}
+
+func (s *Scanner) truncated() {
+	if s.err == nil {
+		s.err = ErrTruncated
+	}
+}
+
+// Kind tells the kind of the next value by its first byte: '{', '[', '"', '0' for a number, 't', 'f', 'n', or 0 after an error.
+func (s *Scanner) Kind() byte {
+	c := s.peek()
+	if c == '-' || c >= '0' && c <= '9' {
+		return '0'
+	}
+	return c
+}
+
+// peek skips white space and returns the next byte, or 0 with an error set.
+func (s *Scanner) peek() byte {
+	if s.err != nil {
+		return 0
+	}
+	for s.pos < len(s.data) {
+		c := s.data[s.pos]
+		if c > ' ' {
+			return c
+		}
+		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			s.Fail("unexpected control character")
+			return 0
+		}
+		s.pos++
+	}
+	s.truncated()
+	return 0
+}
+
+// Object enters an object: call More and Key until More says false.
+func (s *Scanner) Object() { s.open('{', "an object is expected") }
+
+// Array enters an array: call More until it says false.
+func (s *Scanner) Array() { s.open('[', "an array is expected") }
+
+func (s *Scanner) open(c byte, what string) {
+	if got := s.peek(); got != c {
+		if s.err == nil {
+			s.Fail(what)
+		}
+		return
+	}
+	if s.depth == MaxDepth {
+		s.Fail("nested too deeply")
+		return
+	}
+	s.pos++
+	s.depth++
+	if c == '[' {
+		s.arrays |= 1 << s.depth
+	} else {
+		s.arrays &^= 1 << s.depth
+	}
+	s.pending = true
+}
+
+// More reports whether the object or array entered last has another member, and leaves it when it has none.
+func (s *Scanner) More() bool {
+	c := s.peek()
+	if s.err != nil {
+		return false
+	}
+	if s.depth == 0 {
+		s.Fail("nothing is open")
+		return false
+	}
+	closer := byte('}')
+	if s.arrays&(1<<s.depth) != 0 {
+		closer = ']'
+	}
+	if c == closer {
+		s.pos++
+		s.depth--
+		s.pending = false
+		return false
+	}
+	if s.pending {
+		s.pending = false
+		return true
+	}
+	if c != ',' {
+		s.Fail("a comma or the end is expected")
+		return false
+	}
+	s.pos++
+	if s.peek() == closer {
+		s.Fail("a comma before the end")
+	}
+	return s.err == nil
+}
+
+// Key returns the name of the object's next member, unescaped. The result is valid until data changes.
+func (s *Scanner) Key() []byte {
+	key := s.Str()
+	if s.peek() != ':' {
+		if s.err == nil {
+			s.Fail("a colon is expected")
+		}
+		return nil
+	}
+	s.pos++
+	return key
+}
+
+// Str returns a string, unescaped; it points into the document when nothing was escaped. Bytes above 0x7F are returned as they
+// are, valid UTF-8 or not.
+func (s *Scanner) Str() []byte {
+	if c := s.peek(); c != '"' {
+		if s.err == nil {
+			s.Fail("a string is expected")
+		}
+		return nil
+	}
+	start := s.pos + 1
+	for i := start; i < len(s.data); i++ {
+		switch c := s.data[i]; {
+		case c == '"':
+			s.pos = i + 1
+			s.pending = false
+			return s.data[start:i]
+		case c == '\\':
+			return s.escaped(start, i)
+		case c < ' ':
+			s.fail(i, "a control character in a string")
+			return nil
+		}
+	}
+	s.truncated()
+	return nil
+}
+
+// escaped reads the rest of a string that has an escape at i and began at start.
+func (s *Scanner) escaped(start, i int) []byte {
+	out := append(make([]byte, 0, 2*(i-start)+16), s.data[start:i]...)
+	for i < len(s.data) {
+		switch c := s.data[i]; {
+		case c == '"':
+			s.pos = i + 1
+			s.pending = false
+			return out
+		case c < ' ':
+			s.fail(i, "a control character in a string")
+			return nil
+		case c != '\\':
+			out = append(out, c)
+			i++
+		default:
+			n, ok := 0, false
+			if out, n, ok = s.unescape(out, i); !ok {
+				return nil
+			}
+			i += n
+		}
+	}
+	s.truncated()
+	return nil
+}
+
+// unescape appends what the escape at i stands for, and tells its length.
+func (s *Scanner) unescape(out []byte, i int) (_ []byte, n int, ok bool) {
+	if i+1 >= len(s.data) {
+		s.truncated()
+		return nil, 0, false
+	}
+	switch c := s.data[i+1]; c {
+	case '"', '\\', '/':
+		return append(out, c), 2, true
+	case 'b':
+		return append(out, '\b'), 2, true
+	case 'f':
+		return append(out, '\f'), 2, true
+	case 'n':
+		return append(out, '\n'), 2, true
+	case 'r':
+		return append(out, '\r'), 2, true
+	case 't':
+		return append(out, '\t'), 2, true
+	case 'u':
+		r, ok := s.hex4(i + 2)
+		if !ok {
+			return nil, 0, false
+		}
+		if !utf16.IsSurrogate(r) {
+			return utf8.AppendRune(out, r), 6, true
+		}
+		// A pair is one rune; half a pair is none, and becomes U+FFFD as everywhere in Go.
+		if i+7 < len(s.data) && s.data[i+6] == '\\' && s.data[i+7] == 'u' {
+			low, ok := s.hex4(i + 8)
+			if !ok {
+				return nil, 0, false
+			}
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+				return utf8.AppendRune(out, pair), 12, true
+			}
+		}
+		return utf8.AppendRune(out, utf8.RuneError), 6, true
+	}
+	s.fail(i, "an unknown escape in a string")
+	return nil, 0, false
+}
+
+func (s *Scanner) hex4(i int) (rune, bool) {
+	var r rune
+	for k := i; k < i+4; k++ {
+		if k >= len(s.data) {
+			s.truncated()
+			return 0, false
+		}
+		c := s.data[k]
+		switch {
+		case c >= '0' && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case c >= 'a' && c <= 'f':
+			r = r<<4 | rune(c-'a'+10)
+		case c >= 'A' && c <= 'F':
+			r = r<<4 | rune(c-'A'+10)
+		default:
+			s.fail(k, "a bad \\u escape in a string")
+			return 0, false
+		}
+	}
+	return r, true
+}
+
+// Bool returns a boolean.
+func (s *Scanner) Bool() bool {
+	switch s.peek() {
+	case 't':
+		s.word("true")
+		return s.err == nil
+	case 'f':
+		s.word("false")
+		return false
+	case 0:
+		return false
+	}
+	s.Fail("true or false is expected")
+	return false
+}
+
+// Null reads a null when the next value is one, and reports whether it was.
+func (s *Scanner) Null() bool {
+	if s.peek() != 'n' {
+		return false
+	}
+	s.word("null")
+	return s.err == nil
+}
+
+func (s *Scanner) word(w string) {
+	rest := s.data[s.pos:]
+	if len(rest) < len(w) && bytes.HasPrefix([]byte(w), rest) {
+		s.truncated()
+		return
+	}
+	if !bytes.HasPrefix(rest, []byte(w)) {
+		s.Fail("an unknown word")
+		return
+	}
+	s.Advance(len(w))
+}
+
+// Number returns the text of a number, which obeys JSON's grammar.
+func (s *Scanner) Number() []byte {
+	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
+		if s.err == nil {
+			s.Fail("a number is expected")
+		}
+		return nil
+	}
+	start, i := s.pos, s.pos
+	if s.at(i) == '-' {
+		i++
+	}
+	first := i
+	i = s.digits(i)
+	if i-first > 1 && s.data[first] == '0' {
+		s.fail(first, "a number with a leading zero")
+	}
+	if s.at(i) == '.' {
+		i = s.digits(i + 1)
+	}
+	if c := s.at(i); c == 'e' || c == 'E' {
+		i++
+		if c := s.at(i); c == '+' || c == '-' {
+			i++
+		}
+		i = s.digits(i)
+	}
+	if s.err != nil {
+		return nil
+	}
+	if i == len(s.data) && s.depth > 0 {
+		s.truncated() // more digits may follow
+		return nil
+	}
+	s.pos = i
+	s.pending = false
+	return s.data[start:i]
+}
+
+func (s *Scanner) at(i int) byte {
+	if i < len(s.data) {
+		return s.data[i]
+	}
+	return 0
+}
+
+// digits returns the position after the digits at i, of which there must be one.
+func (s *Scanner) digits(i int) int {
+	start := i
+	for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
+		i++
+	}
+	if i == start {
+		if i == len(s.data) {
+			s.truncated()
+		} else {
+			s.fail(i, "a digit is expected")
+		}
+	}
+	return i
+}
+
+// Int returns an integer. A number with a fraction or an exponent, and one that int64 cannot hold, is an error.
+func (s *Scanner) Int() int64 {
+	at := s.pos
+	text := s.Number()
+	if s.err != nil {
+		return 0
+	}
+	n, ok := ParseInt(text)
+	if !ok {
+		s.fail(at, "not a 64-bit integer")
+	}
+	return n
+}
+
+// Float returns a number. One that float64 cannot hold is an error.
+func (s *Scanner) Float() float64 {
+	at := s.pos
+	text := s.Number()
+	if s.err != nil {
+		return 0
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		s.fail(at, "a number out of range")
+	}
+	return f
+}
+
+// Skip reads a value of any kind and drops it.
+func (s *Scanner) Skip() {
+	switch s.Kind() {
+	case '{':
+		for s.Object(); s.More(); {
+			s.Key()
+			s.Skip()
+		}
+	case '[':
+		for s.Array(); s.More(); {
+			s.Skip()
+		}
+	case '"':
+		s.Str()
+	case '0':
+		s.Number()
+	case 't', 'f':
+		s.Bool()
+	case 'n':
+		s.Null()
+	case 0:
+	default:
+		s.Fail("a value is expected")
+	}
+}
+
+// End checks that nothing but white space follows, and returns the first error.
+func (s *Scanner) End() error {
+	if s.err != nil {
+		return s.err
+	}
+	for s.pos < len(s.data) {
+		if c := s.data[s.pos]; c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			s.Fail("bytes after the end of the document")
+			return s.err
+		}
+		s.pos++
+	}
+	if s.depth > 0 {
+		s.truncated()
+	}
+	return s.err
+}
+
+// ParseInt parses a JSON integer, without a fraction or an exponent.
+func ParseInt(text []byte) (n int64, ok bool) {
+	i, negative := 0, false
+	if len(text) > 0 && text[0] == '-' {
+		i, negative = 1, true
+	}
+	if i == len(text) || text[i] == '0' && len(text) > i+1 {
+		return 0, false
+	}
+	var u uint64
+	for ; i < len(text); i++ {
+		d := uint64(text[i] - '0')
+		if d > 9 || u > math.MaxUint64/10-1 {
+			return 0, false
+		}
+		u = u*10 + d
+	}
+	switch {
+	case !negative && u <= math.MaxInt64:
+		return int64(u), true
+	case negative && u <= 1<<63:
+		return -int64(u), true
+	}
+	return 0, false
+}

@@ -1,0 +1,135 @@
+package runsc
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// ProgramPath is where a container finds Config.Program; it is the first word of the container's command line.
+const ProgramPath = "/sandmeter"
+
+// DefaultOCIVersion is the ociVersion of a container that names none.
+const DefaultOCIVersion = "1.0.0"
+
+// Container describes a container to make. The zero value of every field but ID is usable.
+type Container struct {
+	// ID of the container, and of its sandbox unless the annotations put it into a pod (see Pod). It matches ^[\w+.-]+$.
+	ID string
+	// Args of the program, without the program itself.
+	Args []string
+	// Annotations of the OCI spec.
+	Annotations map[string]string
+	// UID is the user that the program runs as.
+	UID uint32
+	// Capabilities of the program, such as "CAP_KILL". Nil means those that `runsc spec` gives: CAP_AUDIT_WRITE, CAP_KILL and
+	// CAP_NET_BIND_SERVICE.
+	Capabilities []string
+	// OCIVersion of the spec; empty means DefaultOCIVersion.
+	OCIVersion string
+	// MetricServer is the address of the metric server that the sandbox is told of (--metric-server); empty means that no metrics are
+	// asked for.
+	MetricServer string
+	// Flags are further flags of runsc (before its command) for making this container; the last of two equal flags wins.
+	Flags []string
+}
+
+// Pod names a Kubernetes pod. Its containers share the sandbox of its first container, whose ID is the sandbox's.
+type Pod struct {
+	Sandbox   string // ID of the sandbox
+	Name      string
+	Namespace string
+}
+
+// Annotations returns the annotations that the Kubernetes container runtime interface gives to a container of the pod.
+func (p Pod) Annotations(container string) map[string]string {
+	kind := "container"
+	if container == p.Sandbox {
+		kind = "sandbox"
+	}
+	return map[string]string{
+		"io.kubernetes.cri.container-type":    kind,
+		"io.kubernetes.cri.sandbox-id":        p.Sandbox,
+		"io.kubernetes.cri.sandbox-name":      p.Name,
+		"io.kubernetes.cri.sandbox-namespace": p.Namespace,
+	}
+}
+
+// spec is the part of an OCI runtime spec that we write.
+type spec struct {
+	OCIVersion  string            `json:"ociVersion"`
+	Process     process           `json:"process"`
+	Root        rootfs            `json:"root"`
+	Hostname    string            `json:"hostname"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+type process struct {
+	Terminal     bool         `json:"terminal"`
+	User         user         `json:"user"`
+	Args         []string     `json:"args"`
+	Env          []string     `json:"env"`
+	Cwd          string       `json:"cwd"`
+	Capabilities capabilities `json:"capabilities"`
+}
+
+type user struct {
+	UID uint32 `json:"uid"`
+	GID uint32 `json:"gid"`
+}
+
+type capabilities struct {
+	Bounding    []string `json:"bounding,omitempty"`
+	Effective   []string `json:"effective,omitempty"`
+	Inheritable []string `json:"inheritable,omitempty"`
+	Permitted   []string `json:"permitted,omitempty"`
+}
+
+type rootfs struct {
+	Path     string `json:"path"`
+	Readonly bool   `json:"readonly"`
+}
+
+// spec returns the container's OCI spec with the root filesystem at root.
+func (c Container) spec(root string) spec {
+	caps := c.Capabilities
+	if caps == nil {
+		caps = []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
+	}
+	return spec{
+		OCIVersion: cmp.Or(c.OCIVersion, DefaultOCIVersion),
+		Process: process{
+			User:         user{UID: c.UID, GID: c.UID},
+			Args:         append([]string{ProgramPath}, c.Args...),
+			Env:          []string{"PATH=/"},
+			Cwd:          "/",
+			Capabilities: capabilities{caps, caps, caps, caps},
+		},
+		// Read-only, so that runsc keeps no overlay file in it and all containers of a node can share it.
+		Root:        rootfs{Path: root, Readonly: true},
+		Hostname:    "sandmeter",
+		Annotations: c.Annotations,
+	}
+}
+
+// idPattern is what runsc takes as an ID; "." and ".." match it too and are no names for a folder.
+var idPattern = regexp.MustCompile(`^[\w+.-]+$`)
+
+// writeBundle writes the container's bundle below bundles and returns its folder.
+func (c Container) writeBundle(bundles, root string) (string, error) {
+	if !idPattern.MatchString(c.ID) || c.ID == "." || c.ID == ".." {
+		return "", fmt.Errorf("container ID %q is not a name of letters, digits and _ + . -", c.ID)
+	}
+	doc, err := json.MarshalIndent(c.spec(root), "", "\t")
+	if err != nil {
+		return "", err
+	}
+	bundle := filepath.Join(bundles, c.ID)
+	if err := os.MkdirAll(bundle, 0o700); err != nil {
+		return "", err
+	}
+	return bundle, os.WriteFile(filepath.Join(bundle, "config.json"), doc, 0o600)
+}

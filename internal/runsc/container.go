@@ -1,0 +1,222 @@
+package runsc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Create makes a container that has not started its program yet; Start starts it.
+func (n *Node) Create(ctx context.Context, c Container) error {
+	return n.launch(ctx, c, "create")
+}
+
+// Run makes a container and starts its program.
+func (n *Node) Run(ctx context.Context, c Container) error {
+	return n.launch(ctx, c, "run", "-detach")
+}
+
+// Restore makes a container that goes on from an image of Checkpoint.
+func (n *Node) Restore(ctx context.Context, c Container, image string) error {
+	return n.launch(ctx, c, "restore", "-detach", "-image-path", image)
+}
+
+// launch runs a command that makes a container from a bundle.
+func (n *Node) launch(ctx context.Context, c Container, command ...string) error {
+	bundle, err := c.writeBundle(n.path("bundles"), n.rootfs())
+	if err != nil {
+		return err
+	}
+	flags := slices.Clone(c.Flags)
+	if c.MetricServer != "" {
+		flags = append([]string{"--metric-server=" + c.MetricServer}, flags...)
+	}
+	return n.command(ctx, flags, c.ID, append(command, "-bundle", bundle)...)
+}
+
+// Start starts the program of a created container.
+func (n *Node) Start(ctx context.Context, id string) error {
+	return n.on(ctx, id, "start")
+}
+
+// Pause stops the processes of a container until Resume.
+func (n *Node) Pause(ctx context.Context, id string) error {
+	return n.on(ctx, id, "pause")
+}
+
+// Resume lets a paused container go on.
+func (n *Node) Resume(ctx context.Context, id string) error {
+	return n.on(ctx, id, "resume")
+}
+
+// Checkpoint saves a container into an image, a folder that Close removes, and ends it. A container that is restored from the image may
+// have the same ID once this one is deleted.
+func (n *Node) Checkpoint(ctx context.Context, id string) (image string, err error) {
+	image, err = os.MkdirTemp(n.path("images"), "")
+	if err != nil {
+		return "", err
+	}
+	return image, n.on(ctx, id, "checkpoint", "-image-path", image)
+}
+
+// Kill sends a signal to the first process of a container.
+func (n *Node) Kill(ctx context.Context, id string, signal unix.Signal) error {
+	if err := n.has(id); err != nil {
+		return err
+	}
+	// The signal stands after the ID.
+	return n.invoke(ctx, nil, id, "kill", id, strconv.Itoa(int(signal)))
+}
+
+// Delete ends a container, removes it from the runtime root, and returns when its processes have ended. The containers of a pod go
+// before its sandbox. While IDs exist that begin with this one, runsc refuses, for it takes IDs as abbreviations.
+func (n *Node) Delete(ctx context.Context, id string) error {
+	s, err := n.state(id)
+	if err != nil {
+		return err
+	}
+	processes := n.hold(s.processes())
+	defer processes.release()
+	if err := n.on(ctx, id, "delete", "-force"); err != nil {
+		return err
+	}
+	if err := processes.wait(ctx); err != nil {
+		return err
+	}
+	reap(s.processes())
+	return nil
+}
+
+// Pid returns the process ID of a container's sandbox on this machine.
+func (n *Node) Pid(id string) (int, error) {
+	s, err := n.state(id)
+	return s.Sandbox.Pid, err
+}
+
+// Status returns a container's status as the runtime root has it, such as "running".
+func (n *Node) Status(id string) (string, error) {
+	s, err := n.state(id)
+	return s.Status, err
+}
+
+// on runs a command about an existing container.
+func (n *Node) on(ctx context.Context, id string, command ...string) error {
+	if err := n.has(id); err != nil {
+		return err
+	}
+	return n.command(ctx, nil, id, command...)
+}
+
+// has tells whether there is a container of exactly this ID: runsc would take any other that begins with it.
+func (n *Node) has(id string) error {
+	_, err := n.stateFile(id)
+	return err
+}
+
+// deleteAll deletes all containers.
+func (n *Node) deleteAll(ctx context.Context) error {
+	files, err := n.stateFiles()
+	if err != nil {
+		return err
+	}
+	// A pod's containers before its sandbox; IDs before their own beginnings.
+	slices.SortFunc(files, func(a, b stateFile) int {
+		if a.isSandbox() != b.isSandbox() {
+			if a.isSandbox() {
+				return 1
+			}
+			return -1
+		}
+		return len(b.container) - len(a.container)
+	})
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, n.Delete(ctx, f.container))
+	}
+	return errors.Join(errs...)
+}
+
+// stateFile is the name of a container's state file, taken apart.
+type stateFile struct {
+	path               string
+	container, sandbox string
+}
+
+func (f stateFile) isSandbox() bool { return f.container == f.sandbox }
+
+// stateFiles lists the containers of the runtime root.
+func (n *Node) stateFiles() ([]stateFile, error) {
+	paths, err := filepath.Glob(filepath.Join(n.Root(), "*.state"))
+	if err != nil {
+		return nil, err
+	}
+	var files []stateFile
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".state")
+		if container, sandbox, ok := strings.Cut(name, "_sandbox:"); ok {
+			files = append(files, stateFile{path, container, sandbox})
+		}
+	}
+	return files, nil
+}
+
+// stateFile returns the state file of the container with exactly this ID.
+func (n *Node) stateFile(id string) (stateFile, error) {
+	files, err := n.stateFiles()
+	if err != nil {
+		return stateFile{}, err
+	}
+	for _, f := range files {
+		if f.container == id {
+			return f, nil
+		}
+	}
+	return stateFile{}, fmt.Errorf("container %q: %w", id, fs.ErrNotExist)
+}
+
+// containerState is what we need of a state file.
+type containerState struct {
+	ID       string `json:"id"`
+	Status   string `json:"status"`
+	GoferPid int    `json:"goferPid"`
+	Sandbox  struct {
+		ID  string `json:"id"`
+		Pid int    `json:"pid"`
+	} `json:"sandbox"`
+}
+
+// processes returns the IDs of the processes that end with the container.
+func (s containerState) processes() []int {
+	pids := []int{s.GoferPid}
+	if s.ID == s.Sandbox.ID {
+		pids = append(pids, s.Sandbox.Pid)
+	}
+	// 0 stands for a process that is gone.
+	return slices.DeleteFunc(pids, func(pid int) bool { return pid <= 0 })
+}
+
+// state reads the state file of a container that no command is changing at the moment.
+func (n *Node) state(id string) (containerState, error) {
+	var s containerState
+	f, err := n.stateFile(id)
+	if err != nil {
+		return s, err
+	}
+	doc, err := os.ReadFile(f.path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(doc, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,42 @@
+package runsc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// EnvRunsc names the environment variable with the path of the runsc program.
+const EnvRunsc = "SANDMETER_RUNSC"
+
+// Find returns the absolute path of the runsc program: path if it is not empty, else $SANDMETER_RUNSC, else a runsc beside the running
+// executable, else the one on PATH. A place that was named by path or by the environment is the only one looked at.
+func Find(path string) (string, error) {
+	if path != "" {
+		return found(path, "the given path")
+	}
+	if path = os.Getenv(EnvRunsc); path != "" {
+		return found(path, "$"+EnvRunsc)
+	}
+	beside := "runsc"
+	if self, err := os.Executable(); err == nil {
+		beside = filepath.Join(filepath.Dir(self), "runsc")
+		if path, err := found(beside, "beside"); err == nil {
+			return path, nil
+		}
+	}
+	if path, err := found("runsc", "PATH"); err == nil {
+		return path, nil
+	}
+	return "", fmt.Errorf("runsc not found: $%s is not set, there is no %s and none on PATH; build it with: make build", EnvRunsc, beside)
+}
+
+// found returns the absolute path of the program that path names; where says who named it.
+func found(path, where string) (string, error) {
+	path, err := exec.LookPath(path)
+	if err != nil {
+		return "", fmt.Errorf("runsc not found at %s: %w", where, err)
+	}
+	return filepath.Abs(path)
+}

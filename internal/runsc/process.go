@@ -1,0 +1,153 @@
+package runsc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// AdoptOrphans makes the processes of sandboxes, which runsc leaves without a parent, children of this process, so that Delete and
+// Close can reap them. It is for programs on machines where nobody else does, such as a container whose first process is no init. It
+// holds for the process as a whole.
+func AdoptOrphans() error {
+	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+}
+
+// reap reaps those of pids that are ended orphans of ours. Without AdoptOrphans nobody's are, and then a number may have come to mean a
+// child that someone else in this program waits for.
+func reap(pids []int) {
+	var adopts int32
+	err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&adopts)), 0, 0, 0)
+	if err != nil || adopts == 0 {
+		return
+	}
+	for _, pid := range pids {
+		// It fails for what is not our child, or was never there.
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
+}
+
+// held are processes of a node, held by descriptors: their numbers cannot come to mean other processes.
+type held []heldProcess
+
+type heldProcess struct{ pid, fd int }
+
+// hold holds those of pids that are processes of this node.
+func (n *Node) hold(pids []int) held {
+	var h held
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue // it has ended
+		}
+		// Asked once it is held: before, the number could have passed to another process in between.
+		if !n.owns(pid) {
+			unix.Close(fd)
+			continue
+		}
+		h = append(h, heldProcess{pid, fd})
+	}
+	return h
+}
+
+// owns tells whether a process is runsc's and works on this node: its command line begins with runsc (the sandbox calls itself
+// runsc-sandbox) and names the runtime root, whose path no one else's is.
+func (n *Node) owns(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return false
+	}
+	name, args, _ := bytes.Cut(line, []byte{0})
+	return bytes.HasPrefix([]byte(filepath.Base(string(name))), []byte("runsc")) &&
+		bytes.Contains(append(args, 0), []byte("--root="+n.Root()+"\x00"))
+}
+
+// endProcesses ends by force what still runs for this node.
+func (n *Node) endProcesses(ctx context.Context) error {
+	for {
+		pids, err := allPids()
+		if err != nil {
+			return err
+		}
+		h := n.hold(pids)
+		if len(h) == 0 {
+			return nil
+		}
+		for _, p := range h {
+			// It fails if the process has just ended, and then wait says so.
+			_ = unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
+		}
+		err = h.wait(ctx)
+		h.release()
+		if err != nil {
+			return err
+		}
+		reap(h.pids())
+		// Once more: one of them may have started another.
+	}
+}
+
+// wait returns when all processes have ended or the context has.
+func (h held) wait(ctx context.Context) error {
+	for _, p := range h {
+		if err := p.wait(ctx); err != nil {
+			return fmt.Errorf("process %d did not end: %w", p.pid, err)
+		}
+	}
+	return nil
+}
+
+// pollInterval is how often a wait looks at its context.
+const pollInterval = 50 * time.Millisecond
+
+func (p heldProcess) wait(ctx context.Context) error {
+	fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+	for {
+		ready, err := unix.Poll(fds, int(pollInterval.Milliseconds()))
+		switch {
+		case ready > 0:
+			return nil
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return os.NewSyscallError("poll", err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+}
+
+func (h held) pids() []int {
+	var pids []int
+	for _, p := range h {
+		pids = append(pids, p.pid)
+	}
+	return pids
+}
+
+func (h held) release() {
+	for _, p := range h {
+		unix.Close(p.fd)
+	}
+}
+
+// allPids lists the processes of this machine.
+func allPids() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

@@ -1,0 +1,119 @@
+package sandboxtest
+
+import (
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// On answers the calls of one method with b, and the others honestly.
+func On(method string, b Behavior) Behavior {
+	return func(x *Exchange) error {
+		if x.Method == method {
+			return b(x)
+		}
+		return Honest(x)
+	}
+}
+
+// Edit answers an Export with what f makes of the honest reply.
+func Edit(f func(x *Exchange, reply string) string) Behavior {
+	return On(MethodExport, func(x *Exchange) error {
+		return x.Send([]byte(f(x, string(x.Reply()))))
+	})
+}
+
+// Replace answers an Export with the honest reply in which one text stands for another, once.
+func Replace(old, new string) Behavior {
+	return Edit(func(_ *Exchange, reply string) string { return strings.Replace(reply, old, new, 1) })
+}
+
+// Say answers an Export with a text.
+func Say(text string) Behavior {
+	return Edit(func(*Exchange, string) string { return text })
+}
+
+// Stall never answers.
+func Stall(x *Exchange) error {
+	return x.Stall()
+}
+
+// Late answers honestly, but later.
+func Late(d time.Duration) Behavior {
+	return func(x *Exchange) error {
+		if err := x.Wait(d); err != nil {
+			return err
+		}
+		return Honest(x)
+	}
+}
+
+// Drip sends the honest reply in pieces of n bytes with a pause after each.
+func Drip(n int, pause time.Duration) Behavior {
+	return func(x *Exchange) error {
+		for reply := x.Reply(); len(reply) > 0; {
+			piece := reply[:min(n, len(reply))]
+			if err := x.Send(piece); err != nil {
+				return err
+			}
+			reply = reply[len(piece):]
+			if err := x.Wait(pause); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// Flood answers an Export with head, in which NOW stands for the time, then fill again and again until at
+// least so many bytes are sent (0: without end), then tail.
+func Flood(head, fill string, size int64, tail string) Behavior {
+	return On(MethodExport, func(x *Exchange) error {
+		now := time.Now().UTC().Format(time.RFC3339Nano)
+		err := x.Send([]byte(strings.Replace(head, "NOW", now, 1)))
+		chunk := []byte(strings.Repeat(fill, 1+(64<<10)/len(fill)))
+		for sent := int64(0); err == nil && (size == 0 || sent < size); sent += int64(len(chunk)) {
+			err = x.Send(chunk)
+		}
+		if err != nil {
+			return err
+		}
+		return x.Send([]byte(tail))
+	})
+}
+
+// HangUp closes the connection after a share of the honest reply, from 0 to 1.
+func HangUp(share float64) Behavior {
+	return func(x *Exchange) error {
+		reply := x.Reply()
+		if err := x.Send(reply[:int(share*float64(len(reply)))]); err != nil {
+			return err
+		}
+		return io.EOF
+	}
+}
+
+// Descriptors sends the honest reply byte by byte, with n open files on each byte.
+func Descriptors(n int) Behavior {
+	return func(x *Exchange) error {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		fds := make([]int, n)
+		for i := range fds {
+			fds[i] = fd
+		}
+		rights := unix.UnixRights(fds...)
+		reply := x.Reply()
+		for i := range reply {
+			if _, _, err := x.Conn.WriteMsgUnix(reply[i:i+1], rights, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,15 @@
+// Package sandboxtest plays gVisor sandboxes that are not there: honest ones by the thousand in one
+// process, and every kind of liar.
+//
+// A [Sandbox] is what a metric server sees of a real one: state files in a runtime root, in the bytes
+// and with the habits of runsc, and a control socket that answers in the bytes of runsc. [Start] makes
+// one from a [Spec] whose zero value is a plain running sandbox; [StartFleet] makes many, cheaply; a
+// [Behavior] makes one lie, and [Liars] lists the lies worth defending against.
+//
+// The package knows nothing of the server: it has its own encoding of everything, so that a mistake in
+// the one is not repeated in the other. It needs no testing.TB either, so that programs can use it.
+//
+// One habit of runsc is easily missed: a registration lists its metrics in the order of a Go map, so no
+// two sandboxes register the same bytes, though they register the same metrics. A [Fleet] does likewise
+// unless told otherwise; a single sandbox does when its Spec gives an Order.
+package sandboxtest

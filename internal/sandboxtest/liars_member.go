@@ -1,0 +1,81 @@
+package sandboxtest
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// members are all members of a reply: each is the first with its key behind its anchor.
+var members = []struct{ key, anchor string }{
+	{`"success":`, ""},
+	{`"err":`, ""},
+	{`"result":`, ""},
+	{`"snapshot":`, ""},
+	{`"when":`, ""},
+	{`"data":`, ""},
+	{`"metric":`, opensHead},
+	{`"name":`, opensHead},
+	{`"type":`, opensHead},
+	{`"help":`, opensHead},
+	{`"val":`, opensHead},
+	{`"int":`, opensHead},
+	{`"labels":`, callsHead},
+	{`"sysno":`, callsHead},
+}
+
+// mutations are what can be wrong with a member: from its key and its value, what stands there instead.
+var mutations = []struct {
+	name, describe string
+	mutate         func(key, value string) string
+}{
+	{"null", "null in place of", func(key, _ string) string { return key + "null" }},
+	{"missing", "no", func(string, string) string { return "" }},
+	{"doubled", "twice the same", func(key, value string) string { return key + value + "," + key + value }},
+	{"contradicted", "null after", func(key, value string) string { return key + value + "," + key + "null" }},
+	{"renamed", "another name for", func(key, value string) string { return `"x_` + key[1:] + value }},
+	{"recased", "capitals for the name of", func(key, value string) string { return strings.ToUpper(key) + value }},
+	{"text", "a text in place of", func(key, _ string) string { return key + `"text"` }},
+	{"number", "a number in place of", func(key, _ string) string { return key + "-7" }},
+	{"list", "a list around", func(key, value string) string { return key + "[" + value + "]" }},
+	{"object", "an object around", func(key, value string) string { return key + `{"value":` + value + "}" }},
+}
+
+// memberLiars get each member of a reply wrong in each way, alone.
+func memberLiars() []Liar {
+	var liars []Liar
+	for _, m := range members {
+		name := strings.Trim(m.key, `":`)
+		for _, how := range mutations {
+			liars = append(liars, does(how.name+" "+name, "has "+how.describe+" the member "+name,
+				Edit(func(_ *Exchange, reply string) string { return editMember(reply, m.anchor, m.key, how.mutate) })))
+		}
+	}
+	return liars
+}
+
+// editMember replaces the first member with the key behind the anchor, in well-formed JSON without
+// spaces. A member that is not there is left alone, as one that replaces itself.
+func editMember(doc, anchor, key string, edit func(key, value string) string) string {
+	at := strings.Index(doc, anchor)
+	if at < 0 {
+		return doc
+	}
+	before, rest, ok := strings.Cut(doc[at:], key)
+	if !ok {
+		return doc
+	}
+	before = doc[:at] + before
+	var value json.RawMessage
+	if err := json.NewDecoder(strings.NewReader(rest)).Decode(&value); err != nil {
+		return doc
+	}
+	after := rest[len(value):]
+	member := edit(key, string(value))
+	if member != "" {
+		return before + member + after
+	}
+	if strings.HasPrefix(after, ",") {
+		return before + after[1:]
+	}
+	return strings.TrimSuffix(before, ",") + after
+}

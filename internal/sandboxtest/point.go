@@ -1,0 +1,215 @@
+package sandboxtest
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+)
+
+// Point is the value of one series.
+type Point struct {
+	Metric string            // Prometheus name without prefix: "fs_opens"
+	Labels map[string]string // exactly the metric's fields
+	Int    int64             // the value, unless one of those below is set
+	Float  float64
+	Hist   *Histogram
+}
+
+// Histogram is the value of a series of a Distribution.
+type Histogram struct {
+	Total, Min, Max int64
+	SSD             float64  // sum of squared deviations from the mean
+	Counts          []uint64 // samples by bucket: one for each bound of the metric, and the last up to +Inf
+}
+
+// Idle returns the values of a sandbox in which a shell sleeps. With its two gauges at zero, which are
+// sent unasked, they make 8 points.
+func Idle() []Point {
+	return []Point{
+		{Metric: "fs_opens", Int: 51},
+		{Metric: "fs_reads", Int: 36},
+		{Metric: "gofer_opens_host", Int: 13},
+		{Metric: "gofer_reads_host", Int: 24},
+		{Metric: "sentry_entry_point", Labels: map[string]string{"entry_point_type": "runsc"}, Int: 1},
+		{Metric: "unimplemented_syscalls", Labels: map[string]string{"sysno": "334"}, Int: 6},
+	}
+}
+
+// idle says whether an idle sandbox has a value of the metric.
+func idle(metric string) bool {
+	return slices.ContainsFunc(Idle(), func(p Point) bool { return p.Metric == metric })
+}
+
+// series is a point as the sandbox keeps it: the bytes before and after its value, and the value.
+type series struct {
+	metric *metric
+	labels string // as JSON, "" if none
+	head   string // {"metric":{...},"labels":{...},"val":
+	tail   string // }
+	number int64
+	other  []byte // a float's or a histogram's JSON; nil for an integer
+}
+
+// buildSeries returns the series of a metric with the given labels. With keys, the members of its JSON
+// come in an order drawn from it.
+func buildSeries(m *metric, labels string, keys *rand.Rand) series {
+	def := []string{
+		`"name":` + string(mustJSON(m.PrometheusName)),
+		`"type":` + strconv.Itoa(m.kind),
+		`"help":` + string(mustJSON(m.Description)),
+	}
+	value := `"val":`
+	if m.kind == 3 {
+		value = `"histogram":`
+	}
+	shuffle(keys, def)
+	members := []string{"", "", value}
+	members[0] = `"metric":{` + def[0] + "," + def[1] + "," + def[2] + "}"
+	if labels == "" {
+		members = slices.Delete(members, 1, 2)
+	} else {
+		members[1] = `"labels":` + labels
+	}
+	shuffle(keys, members)
+	p := series{metric: m, labels: labels, head: "{", tail: "}"}
+	at := slices.Index(members, value)
+	for _, member := range members[:at] {
+		p.head += member + ","
+	}
+	p.head += value
+	for i := len(members) - 1; i > at; i-- {
+		p.tail = "," + members[i] + p.tail
+	}
+	return p
+}
+
+func shuffle(r *rand.Rand, s []string) {
+	if r != nil {
+		r.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
+	}
+}
+
+// sent says whether runsc puts the series into a snapshot: counters at zero and empty histograms stay out.
+func (p *series) sent() bool {
+	return p.number != 0 || p.other != nil || p.metric.kind == 1
+}
+
+// append adds the point's bytes to b.
+func (p *series) append(b []byte) []byte {
+	b = append(b, p.head...)
+	switch {
+	case p.other != nil:
+		b = append(b, p.other...)
+	case p.number == 0:
+		b = append(b, "{}"...)
+	default:
+		b = append(b, `{"int":`...)
+		b = strconv.AppendInt(b, p.number, 10)
+		b = append(b, '}')
+	}
+	return append(b, p.tail...)
+}
+
+// set makes the value of the point that of the series.
+func (p *series) set(v Point) {
+	p.number, p.other = v.Int, nil
+	switch {
+	case v.Hist != nil:
+		p.other = v.Hist.json(p.metric.Buckets)
+	case v.Float != 0:
+		p.other = mustJSON(wireNumber{Float: v.Float})
+	}
+}
+
+// wireNumber is a number as the control socket carries it; zero has no member.
+type wireNumber struct {
+	Float float64 `json:"float,omitempty"`
+	Int   int64   `json:"int,omitempty"`
+}
+
+type wireBucket struct {
+	UpperBound wireNumber `json:"le"`
+	Samples    uint64     `json:"n,omitempty"`
+}
+
+// json returns the histogram's bytes, or nil if it has no sample. The bound of the last bucket, +Inf, has
+// no encoding in runsc: it is told by position.
+func (h *Histogram) json(bounds []int64) []byte {
+	var samples uint64
+	buckets := make([]wireBucket, len(h.Counts))
+	for i, n := range h.Counts {
+		samples += n
+		buckets[i].Samples = n
+		if i < len(bounds) {
+			buckets[i].UpperBound.Int = bounds[i]
+		}
+	}
+	if samples == 0 {
+		return nil
+	}
+	return mustJSON(struct {
+		Total   wireNumber   `json:"total"`
+		Min     wireNumber   `json:"min"`
+		Max     wireNumber   `json:"max"`
+		SSD     wireNumber   `json:"ssd"`
+		Buckets []wireBucket `json:"buckets,omitempty"`
+	}{wireNumber{Int: h.Total}, wireNumber{Int: h.Min}, wireNumber{Int: h.Max}, wireNumber{Float: h.SSD}, buckets})
+}
+
+// lookup checks a point against the registration: only what is registered has a series.
+func (s *schema) lookup(p Point) (m *metric, labels string, err error) {
+	m = s.byName[p.Metric]
+	if m == nil {
+		return nil, "", fmt.Errorf("sandboxtest: metric %q is not registered", p.Metric)
+	}
+	if len(p.Labels) != len(m.Fields) {
+		return nil, "", fmt.Errorf("sandboxtest: metric %q has %d fields, not %d", p.Metric, len(m.Fields), len(p.Labels))
+	}
+	for _, f := range m.Fields {
+		if !slices.Contains(f.Allowed, p.Labels[f.Name]) {
+			return nil, "", fmt.Errorf("sandboxtest: metric %q: %s=%q is not allowed", p.Metric, f.Name, p.Labels[f.Name])
+		}
+	}
+	if (m.kind == 3) != (p.Hist != nil) {
+		return nil, "", fmt.Errorf("sandboxtest: metric %q: Hist is for distributions", p.Metric)
+	}
+	if p.Hist != nil && len(p.Hist.Counts) != len(m.Buckets)+1 {
+		return nil, "", fmt.Errorf("sandboxtest: metric %q has %d buckets, not %d", p.Metric, len(m.Buckets)+1, len(p.Hist.Counts))
+	}
+	if math.IsNaN(p.Float) || math.IsInf(p.Float, 0) {
+		return nil, "", fmt.Errorf("sandboxtest: metric %q: %v has no JSON", p.Metric, p.Float)
+	}
+	return m, encodeLabels(p.Labels), nil
+}
+
+// combinations returns the labels of all series that fields allow, as JSON.
+func combinations(fields []Field) []string {
+	all := []map[string]string{nil}
+	for _, f := range fields {
+		var more []map[string]string
+		for _, labels := range all {
+			for _, value := range f.Allowed {
+				one := map[string]string{f.Name: value}
+				maps.Copy(one, labels)
+				more = append(more, one)
+			}
+		}
+		all = more
+	}
+	var encoded []string
+	for _, labels := range all {
+		encoded = append(encoded, encodeLabels(labels))
+	}
+	return encoded
+}
+
+// encodeLabels returns labels as JSON, or nothing if there are none.
+func encodeLabels(labels map[string]string) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	return string(mustJSON(labels))
+}

@@ -1,0 +1,224 @@
+package sandboxtest
+
+import (
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A poller answers for the honest sandboxes of a fleet in one goroutine, by epoll and plain system calls.
+// That takes not much more than half of the CPU time of a goroutine for each connection, and a fleet
+// shares its processors with the server that it is there to measure (BenchmarkFleet).
+//
+// It knows the one case that matters: a plain request that comes whole, and a reply that fits into the
+// socket's buffer. Whatever else happens on a connection is left to a goroutine of the sandbox.
+type poller struct {
+	epoll, wake int // wake is readable once the poller is to end
+	running     sync.WaitGroup
+
+	// mu is held while an event is handled, which never blocks. Sandbox.mu may be taken under it, not
+	// the other way round.
+	mu    sync.Mutex
+	peers map[int]peer // by descriptor, all of which are the poller's to close; nil once it has ended
+}
+
+// peer is what a descriptor of the poller belongs to: a listening socket, or a connection.
+type peer struct {
+	sandbox   *Sandbox
+	listening bool
+}
+
+func newPoller() (*poller, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		unix.Close(epoll)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	p := &poller{epoll: epoll, wake: wake, peers: map[int]peer{}}
+	if err := p.control(unix.EPOLL_CTL_ADD, wake, unix.EPOLLIN); err != nil {
+		unix.Close(wake)
+		unix.Close(epoll)
+		return nil, err
+	}
+	p.running.Go(p.run)
+	return p, nil
+}
+
+// listen takes a listening socket over.
+func (p *poller) listen(fd int, s *Sandbox) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.add(fd, peer{s, true}); err != nil {
+		return err
+	}
+	if s.gate.Load() != nil {
+		return p.control(unix.EPOLL_CTL_MOD, fd, 0)
+	}
+	return nil
+}
+
+// mute makes the poller accept no connections to the sandbox, or accept them again.
+func (p *poller) mute(s *Sandbox, mute bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var events uint32 = unix.EPOLLIN
+	if mute {
+		events = 0
+	}
+	for fd, who := range p.peers {
+		if who.sandbox == s && who.listening {
+			p.control(unix.EPOLL_CTL_MOD, fd, events)
+		}
+	}
+}
+
+// drop closes all descriptors of the sandbox.
+func (p *poller) drop(s *Sandbox) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for fd, who := range p.peers {
+		if who.sandbox == s {
+			p.close(fd, who)
+		}
+	}
+}
+
+// stop ends the poller and closes all its descriptors.
+func (p *poller) stop() {
+	unix.Write(p.wake, []byte{0, 0, 0, 0, 0, 0, 0, 1})
+	p.running.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.peers == nil {
+		return
+	}
+	for fd, who := range p.peers {
+		p.close(fd, who)
+	}
+	p.peers = nil
+	unix.Close(p.wake)
+	unix.Close(p.epoll)
+}
+
+// run handles events until the poller is to end.
+func (p *poller) run() {
+	events := make([]unix.EpollEvent, 64)
+	h := handler{poller: p}
+	for {
+		n, _ := unix.EpollWait(p.epoll, events, -1) // the one error possible is EINTR
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == p.wake {
+				return
+			}
+			h.handle(int(e.Fd))
+		}
+	}
+}
+
+// handler handles events, with buffers that last from one to the next.
+type handler struct {
+	*poller
+	request Exchange
+	reply   []byte
+}
+
+// handle does what can be done about one descriptor without waiting.
+func (h *handler) handle(fd int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who, ok := h.peers[fd]
+	switch {
+	case !ok: // closed since the event was reported
+	case who.listening:
+		h.accept(fd, who.sandbox)
+	default:
+		h.answer(fd, who)
+	}
+}
+
+// accept accepts one connection, and answers its request if that is there already. Further connections
+// make the next event.
+func (h *handler) accept(listener int, s *Sandbox) {
+	fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	if err != nil {
+		if err != unix.EAGAIN { // out of descriptors, perhaps
+			time.Sleep(time.Millisecond)
+		}
+		return
+	}
+	s.count((*counters).enter)
+	who := peer{s, false}
+	if err := h.add(fd, who); err != nil {
+		h.close(fd, who)
+		return
+	}
+	h.answer(fd, who)
+}
+
+// answer answers the request that has come on a connection, if one has.
+func (h *handler) answer(fd int, who peer) {
+	s, x := who.sandbox, &h.request
+	n, err := unix.Read(fd, x.buf[:])
+	switch {
+	case err == unix.EAGAIN:
+		return
+	case n <= 0:
+		h.close(fd, who)
+		return
+	case string(x.buf[:n]) != exportAll || !s.plain():
+		request := append([]byte(nil), x.buf[:n]...)
+		h.handOver(fd, who, func(x *Exchange) error { return x.proceed(request) })
+		return
+	}
+	x.Sandbox = s
+	x.take(x.buf[:n])
+	h.reply = s.appendReply(h.reply[:0], x)
+	if n, _ = unix.Write(fd, h.reply); n < len(h.reply) {
+		rest := append([]byte(nil), h.reply[max(n, 0):]...)
+		h.handOver(fd, who, func(x *Exchange) error { return x.Send(rest) })
+	}
+}
+
+// handOver leaves a connection to a goroutine of the sandbox, which begins with first.
+func (p *poller) handOver(fd int, who peer, first func(*Exchange) error) {
+	p.control(unix.EPOLL_CTL_DEL, fd, 0)
+	delete(p.peers, fd)
+	f := os.NewFile(uintptr(fd), "connection")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		who.sandbox.count((*counters).leave)
+		return
+	}
+	who.sandbox.adopt(c.(*net.UnixConn), first)
+}
+
+// The caller of the methods below holds p.mu.
+
+func (p *poller) add(fd int, who peer) error {
+	if p.peers == nil {
+		return net.ErrClosed
+	}
+	p.peers[fd] = who
+	return p.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
+}
+
+func (p *poller) close(fd int, who peer) {
+	delete(p.peers, fd)
+	unix.Close(fd)
+	if !who.listening {
+		who.sandbox.count((*counters).leave)
+	}
+}
+
+func (p *poller) control(op, fd int, events uint32) error {
+	err := unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	return os.NewSyscallError("epoll_ctl", err)
+}

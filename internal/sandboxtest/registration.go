@@ -1,0 +1,173 @@
+package sandboxtest
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"sync"
+)
+
+// Registration is the list of metrics a sandbox registers before anything runs in it.
+type Registration struct {
+	Metrics []Metric `json:"metrics"`
+	Stages  []string `json:"stages"`
+}
+
+// Metric is one entry of a Registration. Nothing checks it: refused registrations are written with it too.
+type Metric struct {
+	Name           string     `json:"name,omitempty"`            // "/fs/opens"
+	PrometheusName string     `json:"prometheus_name,omitempty"` // "fs_opens"
+	Description    string     `json:"description,omitempty"`
+	Cumulative     bool       `json:"cumulative,omitempty"` // a counter; else a gauge
+	Sync           bool       `json:"sync,omitempty"`
+	Type           MetricType `json:"type,omitempty"`
+	Units          int        `json:"units,omitempty"` // 1: nanoseconds
+	Fields         []Field    `json:"fields,omitempty"`
+	Buckets        []int64    `json:"distribution_bucket_lower_bounds,omitempty"` // of a Distribution
+}
+
+// MetricType says what the values of a metric are.
+type MetricType int
+
+// The types runsc has.
+const (
+	Uint64 MetricType = iota
+	Distribution
+)
+
+// Field is a label of a metric with all the values it can have.
+type Field struct {
+	Name    string   `json:"field_name,omitempty"`
+	Allowed []string `json:"allowed_values,omitempty"`
+}
+
+//go:embed registration.json
+var realRegistration []byte
+
+// RealRegistration returns what a real sandbox registered: 178 metrics, in the order of that sandbox.
+// The result is the caller's to change.
+func RealRegistration() *Registration {
+	r := new(Registration)
+	if err := json.Unmarshal(realRegistration, r); err != nil {
+		panic("sandboxtest: embedded registration: " + err.Error())
+	}
+	return r
+}
+
+// OtherRegistration returns what a sandbox of another runsc release might register: some counters of the
+// real registration have new names, and some metrics say otherwise what they are about. None has another
+// type. The result is the caller's to change.
+func OtherRegistration() *Registration {
+	r := RealRegistration()
+	for i := range r.Metrics {
+		switch m := &r.Metrics[i]; {
+		case i%10 == 0 && !idle(m.PrometheusName):
+			m.Name, m.PrometheusName = m.Name+"_v2", m.PrometheusName+"_v2"
+		case i%10 == 5:
+			m.Description += " (reworded)"
+		}
+	}
+	return r
+}
+
+// JSON returns the registration as runsc writes it into a state file.
+func (r *Registration) JSON() []byte {
+	return mustJSON(r)
+}
+
+// schema is a Registration made ready for answering. It is immutable but for its cache of filters, and
+// shared by all sandboxes of a fleet that registered the same.
+type schema struct {
+	metrics []*metric
+	byName  map[string]*metric
+	stages  []byte
+
+	mu      sync.Mutex
+	filters map[string][]bool // by expression: which metrics match
+}
+
+type metric struct {
+	Metric
+	index int
+	json  []byte // as registered
+	kind  int    // as in a data point: 1 gauge, 2 counter, 3 histogram
+	plain series // the series without labels, to be copied: its text is shared by all sandboxes
+}
+
+var realSchema = sync.OnceValue(func() *schema { return compile(RealRegistration()) })
+
+func compile(r *Registration) *schema {
+	s := &schema{byName: map[string]*metric{}, stages: mustJSON(r.Stages), filters: map[string][]bool{}}
+	for i, m := range r.Metrics {
+		c := &metric{Metric: m, index: i, json: mustJSON(m), kind: 1}
+		switch {
+		case m.Type == Distribution:
+			c.kind = 3
+		case m.Cumulative:
+			c.kind = 2
+		}
+		c.plain = buildSeries(c, "", nil)
+		s.metrics = append(s.metrics, c)
+		s.byName[m.PrometheusName] = c
+	}
+	return s
+}
+
+// registration returns the registration with its metrics in the order that the seed gives: 0 is the
+// order of the Registration itself.
+func (s *schema) registration(seed uint64) []byte {
+	metrics := s.metrics
+	if seed != 0 {
+		metrics = append([]*metric(nil), metrics...)
+		rand.New(rand.NewPCG(seed, seed)).Shuffle(len(metrics), func(i, j int) {
+			metrics[i], metrics[j] = metrics[j], metrics[i]
+		})
+	}
+	b := append(make([]byte, 0, 64<<10), `{"metrics":[`...)
+	for i, m := range metrics {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, m.json...)
+	}
+	b = append(b, `],"stages":`...)
+	return append(append(b, s.stages...), '}')
+}
+
+// match says, by metric index, what the filter of an Export lets through; nil is everything. The error's
+// text is runsc's.
+func (s *schema) match(filter string) ([]bool, error) {
+	if filter == "" {
+		return nil, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if matched, ok := s.filters[filter]; ok {
+		return matched, nil
+	}
+	re, err := regexp.Compile(filter)
+	if err != nil {
+		return nil, fmt.Errorf("cannot compile regexp %s: %v", strconv.Quote(filter), err)
+	}
+	matched := make([]bool, len(s.metrics))
+	for i, m := range s.metrics {
+		matched[i] = re.MatchString(m.PrometheusName)
+	}
+	if len(s.filters) >= 64 {
+		clear(s.filters)
+	}
+	s.filters[filter] = matched
+	return matched, nil
+}
+
+// mustJSON encodes what always has an encoding.
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("sandboxtest: " + err.Error())
+	}
+	return b
+}

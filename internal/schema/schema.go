@@ -1,0 +1,142 @@
+// Package schema compiles a registration, the list of metrics that a sandbox registered before any process ran in it, into what makes
+// checking and rendering its snapshots cheap. Sandboxes of one runsc release register the same bytes, so one Schema serves them all.
+//
+// A registration comes from a state file, so from runsc on the host. It is checked all the same: what it lets pass decides what
+// Prometheus is told.
+package schema
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Type is what kind of metric a family is.
+type Type uint8
+
+// The types that runsc registers. On the control socket they are the numbers of wireType.
+const (
+	Gauge Type = iota
+	Counter
+	Histogram
+)
+
+// String returns the type as a Prometheus TYPE line names it.
+func (t Type) String() string { return [...]string{"gauge", "counter", "histogram"}[t] }
+
+// wireType is the number of the type in a sandbox's answer.
+func (t Type) wireType() int64 { return [...]int64{1, 2, 3}[t] }
+
+// Limits of a registration. Today's has 178 metrics and 2,794 series; metrics of the kernel's size (450 system calls by 133 errors)
+// fit in as well.
+const (
+	MaxMetrics = 10_000
+	MaxSeries  = 1 << 20
+	MaxText    = 4 << 10 // bytes of a name, a help text, a field's name or value
+	maxBounds  = 255
+)
+
+// A Schema is a compiled registration. It is immutable and safe for concurrent use.
+type Schema struct {
+	Metrics []Metric // sorted by name
+	// Series is how many series are possible. Each has a number below it; those of a metric are consecutive, and metrics are numbered
+	// in the order of Metrics, so that series in the order of their numbers are in the order of a page.
+	Series int
+	// MaxReply is how long the answer that has every series can be, in bytes.
+	MaxReply int
+
+	byName map[string]int32
+}
+
+// A Metric is one registered metric.
+type Metric struct {
+	Name   string // for Prometheus, without the exporter's prefix
+	Help   string
+	Type   Type
+	Fields []Field // sorted by name
+	Bounds []int64 // of a histogram: upper bounds of all buckets but the last, which has none
+	First  uint32  // number of its first series
+	Series uint32  // how many series it has: the product of the numbers of its fields' values
+
+	// WireType is its type's number in a sandbox's answer, and Definition what follows the name there, as runsc writes it.
+	WireType   int64
+	Definition []byte
+}
+
+// A Field is a label with a closed set of values.
+type Field struct {
+	Name   string
+	Values []string
+	Stride uint32 // what the next value adds to a series' number
+	Plain  bool   // no value needs an escape in JSON
+
+	index map[string]uint32
+}
+
+// Find returns the index in Metrics of the metric called name, or -1.
+func (s *Schema) Find(name []byte) int {
+	if i, ok := s.byName[string(name)]; ok {
+		return int(i)
+	}
+	return -1
+}
+
+// Offset returns what value adds to the number of a series, and whether the field allows the value.
+func (f *Field) Offset(value []byte) (offset uint32, ok bool) {
+	i, ok := f.index[string(value)]
+	return i * f.Stride, ok
+}
+
+// Labels returns the values of the fields, in the order of Fields, of a series of the metric.
+func (m *Metric) Labels(series uint32) []string {
+	values := make([]string, len(m.Fields))
+	rest := series - m.First
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		values[i] = f.Values[rest/f.Stride]
+		rest %= f.Stride
+	}
+	return values
+}
+
+// A RefusedError says why a registration is not accepted. Its sandbox is not served.
+type RefusedError struct {
+	Metric string // Prometheus name of the offending metric, "" when it is none
+	Rule   string // what it breaks
+}
+
+func (e *RefusedError) Error() string {
+	if e.Metric == "" {
+		return "registration refused: " + e.Rule
+	}
+	return fmt.Sprintf("registration refused: metric %q: %s", e.Metric, e.Rule)
+}
+
+// finish numbers the series and computes what the metrics have in common.
+func (s *Schema) finish() error {
+	slices.SortFunc(s.Metrics, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
+	s.byName = make(map[string]int32, len(s.Metrics))
+	s.MaxReply = len(replyFrame)
+	series := 0
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		s.byName[m.Name] = int32(i)
+		m.First = uint32(series)
+		m.WireType = m.Type.wireType()
+		m.Definition = wireDefinition(m)
+		n := 1
+		for k := len(m.Fields) - 1; k >= 0; k-- {
+			m.Fields[k].Stride = uint32(n)
+			if n *= len(m.Fields[k].Values); n > MaxSeries {
+				break
+			}
+		}
+		if series += n; series > MaxSeries {
+			return &RefusedError{m.Name, fmt.Sprintf("with it there are more than %d possible series", MaxSeries)}
+		}
+		m.Series = uint32(n)
+		s.MaxReply += maxPoints(m)
+	}
+	s.Series = series
+	return nil
+}

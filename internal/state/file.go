@@ -1,0 +1,88 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFileSize bounds a state file. Real ones have about 52 KB.
+const maxFileSize = 16 << 20
+
+// settleTime is how old a change must be before the times of a file prove that it has not changed since: kernels before 6.13 stamp
+// files in ticks of up to 10 ms.
+const settleTime = 20 * time.Millisecond
+
+var errChanging = errors.New("it changed while it was read")
+
+// stamp tells versions of a file apart.
+type stamp struct {
+	ino          uint64
+	size         int64
+	mtime, ctime unix.Timespec
+}
+
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
+}
+
+// settled reports whether the change that the stamp tells of is old enough for the stamp to be trusted.
+func (s stamp) settled(now time.Time) bool {
+	changed := max(s.mtime.Nano(), s.ctime.Nano())
+	return now.UnixNano()-changed > int64(settleTime)
+}
+
+// readFile returns the bytes of a regular file in the directory dir, and its stamp, which was the same before and after reading. The
+// result is valid until buf is used again.
+func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
+	// Without blocking, should a pipe stand there; what is behind a link is nothing that runsc wrote.
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return buf[:0], stamp{}, err
+	}
+	defer unix.Close(fd)
+	var before, after unix.Stat_t
+	if err := unix.Fstat(fd, &before); err != nil {
+		return buf[:0], stamp{}, err
+	}
+	if before.Mode&unix.S_IFMT != unix.S_IFREG {
+		return buf[:0], stamp{}, errors.New("it is not a regular file")
+	}
+	if before.Size > maxFileSize {
+		return buf[:0], stampOf(&before), fmt.Errorf("it has %d bytes, more than the limit of %d", before.Size, maxFileSize)
+	}
+	data, err := readAll(fd, buf[:0], int(before.Size)+1)
+	if err != nil {
+		return data, stamp{}, err
+	}
+	if err := unix.Fstat(fd, &after); err != nil {
+		return data, stamp{}, err
+	}
+	if stampOf(&before) != stampOf(&after) || int64(len(data)) != after.Size {
+		return data, stampOf(&after), errChanging
+	}
+	return data, stampOf(&after), nil
+}
+
+// readAll reads up to limit bytes of fd, reusing buf.
+func readAll(fd int, buf []byte, limit int) ([]byte, error) {
+	if cap(buf) < limit {
+		buf = make([]byte, 0, limit+limit/4)
+	}
+	for len(buf) < limit {
+		n, err := unix.Read(fd, buf[len(buf):limit])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return buf, err
+		}
+		if n == 0 {
+			break
+		}
+		buf = buf[:len(buf)+n]
+	}
+	return buf, nil
+}

@@ -1,0 +1,207 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/jscan"
+)
+
+// Parse reads the bytes of a whole state file. Members that nobody asks for are skipped. intern turns the bytes of a registration
+// into its Registration; nil means a new one each time.
+func Parse(data []byte, intern func(*jscan.Scanner) *Registration) (*Container, error) {
+	if intern == nil {
+		intern = func(s *jscan.Scanner) *Registration { return &Registration{slices.Clone(rawValue(s))} }
+	}
+	s := jscan.New(data)
+	p := parser{Scanner: &s, intern: intern}
+	c := p.container()
+	if err := s.End(); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.ID == "":
+		return nil, fmt.Errorf("no container ID in it")
+	case c.CreatedAt.IsZero():
+		return nil, fmt.Errorf("no time of creation in it")
+	}
+	return c, nil
+}
+
+// rawValue skips a value and returns its bytes.
+func rawValue(s *jscan.Scanner) []byte {
+	s.Kind() // moves to the value's first byte
+	from := s.Rest()
+	start := s.Offset()
+	s.Skip()
+	return from[:s.Offset()-start]
+}
+
+type parser struct {
+	*jscan.Scanner
+	intern func(*jscan.Scanner) *Registration
+}
+
+// members calls member for each member of an object; a null counts as an object without members.
+func (p *parser) members(member func(key string)) {
+	if p.Null() {
+		return
+	}
+	for p.Object(); p.More(); {
+		member(string(p.Key()))
+	}
+}
+
+func (p *parser) str() string { return string(p.Str()) }
+
+func (p *parser) time() time.Time {
+	text := p.str()
+	if p.Err() != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		p.Fail("not a time in RFC 3339 form")
+	}
+	return t
+}
+
+func (p *parser) container() *Container {
+	c := new(Container)
+	var sandboxID string
+	p.members(func(key string) {
+		switch key {
+		case "id":
+			c.ID = p.str()
+		case "spec":
+			p.spec(&c.Spec)
+		case "createdAt":
+			c.CreatedAt = p.time()
+		case "status":
+			c.Status = p.str()
+		case "sandbox":
+			sandboxID = p.sandbox(&c.Sandbox)
+		default:
+			p.Skip()
+		}
+	})
+	c.SandboxID = sandboxID
+	return c
+}
+
+func (p *parser) sandbox(f *SandboxFacts) (id string) {
+	p.members(func(key string) {
+		switch key {
+		case "id":
+			id = p.str()
+		case "podName":
+			f.PodName = p.str()
+		case "namespace":
+			f.Namespace = p.str()
+		case "pid":
+			f.PID = p.pid()
+		case "registeredMetrics":
+			if !p.Null() {
+				f.Registration = p.intern(p.Scanner)
+			}
+		case "metricMetadata":
+			f.Metadata = p.metadata()
+		case "metricServerAddress":
+			f.MetricServer = p.str()
+		case "controlSocketPath":
+			f.ControlSocket = p.str()
+		case "startTime":
+			f.StartTime = p.time()
+		case "checkpointed":
+			f.Checkpointed = p.Bool()
+		case "restored":
+			f.Restored = p.Bool()
+		case "cpuTimeSaved":
+			f.CPUSaved = time.Duration(p.Int())
+		case "wallTimeSaved":
+			f.WallSaved = time.Duration(p.Int())
+		default:
+			p.Skip()
+		}
+	})
+	return id
+}
+
+func (p *parser) pid() int {
+	n := p.Int()
+	if n < 0 || n > 1<<30 {
+		p.Fail("not a process ID")
+		return 0
+	}
+	return int(n)
+}
+
+func (p *parser) metadata() []Pair {
+	var pairs []Pair
+	p.members(func(key string) { pairs = append(pairs, Pair{key, p.str()}) })
+	slices.SortStableFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(pairs, func(a, b Pair) bool { return a.Name == b.Name })
+}
+
+func (p *parser) spec(spec *Spec) {
+	p.members(func(key string) {
+		spec.Present = true
+		switch key {
+		case "ociVersion":
+			spec.OCIVersion = p.str()
+		case "process":
+			p.process(spec)
+		case "annotations":
+			p.members(func(key string) {
+				switch key {
+				case "dev.gvisor.internal.nvproxy":
+					spec.NVProxy = p.str() == "true"
+				case "dev.gvisor.internal.tpuproxy":
+					spec.TPUProxy = p.str() == "true"
+				default:
+					p.Skip()
+				}
+			})
+		default:
+			p.Skip()
+		}
+	})
+}
+
+func (p *parser) process(spec *Spec) {
+	p.members(func(key string) {
+		switch key {
+		case "user":
+			uid := int64(-1)
+			p.members(func(key string) {
+				if key == "uid" {
+					uid = p.Int()
+				} else {
+					p.Skip()
+				}
+			})
+			spec.RunsAsUID0 = uid == 0
+		case "capabilities":
+			spec.Capabilities = p.capabilities()
+		default:
+			p.Skip()
+		}
+	})
+}
+
+// capabilities reads the five sets, whatever they are called, and returns their union.
+func (p *parser) capabilities() []string {
+	var union []string
+	p.members(func(string) {
+		if p.Null() {
+			return
+		}
+		for p.Array(); p.More(); {
+			union = append(union, p.str())
+		}
+	})
+	slices.Sort(union)
+	return slices.Compact(union)
+}

@@ -1,0 +1,263 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// retries and retryPause are for a state file that is being written when it is first seen: there is no earlier version to serve.
+const (
+	retries    = 3
+	retryPause = 2 * time.Millisecond
+)
+
+// A Sandbox is a root container and the other containers of its pod.
+type Sandbox struct {
+	Root   *Container
+	Others []*Container // sorted by ID
+}
+
+// ID is the sandbox's ID.
+func (s *Sandbox) ID() string { return s.Root.ID }
+
+// A FileError says why a state file could not be read or understood. The sandbox keeps what an earlier version of the file said.
+type FileError struct {
+	Name string // of the file, in the root
+	Err  error
+}
+
+func (e *FileError) Error() string { return fmt.Sprintf("state file %q: %v", e.Name, e.Err) }
+
+// Unwrap returns the reason.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// A Listing is what a root held at one moment.
+type Listing struct {
+	Sandboxes []Sandbox    // sorted by ID; shared with later listings and not to be changed
+	Errors    []*FileError // sorted by name
+}
+
+// A Root is a runtime root directory: one state file a container. It remembers what it read, and reads a file again when it changed.
+// It is not safe for concurrent use.
+type Root struct {
+	path    string
+	files   map[string]*file
+	regs    *registrations
+	names   []byte // for directory entries
+	content []byte // for state files
+	round   uint
+	listing []Sandbox
+}
+
+// file is a state file and what it said when it could last be read.
+type file struct {
+	name      string
+	container string // ID, from the name
+	sandbox   string // ID, from the name
+	stamp     stamp
+	current   bool       // stamp is that of said, and old enough to be trusted
+	said      *Container // nil: never read with success
+	err       error      // of the last attempt
+	round     uint       // of the last listing that had it
+}
+
+// NewRoot returns the runtime root at path, which need not exist yet.
+func NewRoot(path string) *Root {
+	return &Root{path: path, files: make(map[string]*file), regs: newRegistrations(), names: make([]byte, 32<<10)}
+}
+
+// Path is the path of the directory.
+func (r *Root) Path() string { return r.path }
+
+// Check reports whether the root is there and can be listed.
+func (r *Root) Check() error {
+	fd, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Getdents(fd, r.names)
+	return r.wrap(err)
+}
+
+// List says what the root holds now. An error means that the directory itself could not be read; errors.Is(err, fs.ErrNotExist) that
+// it is not there.
+func (r *Root) List() (Listing, error) {
+	fd, err := r.open()
+	if err != nil {
+		return Listing{}, err
+	}
+	defer unix.Close(fd)
+	r.round++
+	changed, err := r.readDir(fd)
+	if err != nil {
+		return Listing{}, r.wrap(err)
+	}
+	if r.dropVanished() || changed {
+		r.regroup()
+	}
+	return Listing{Sandboxes: r.listing, Errors: r.errors()}, nil
+}
+
+func (r *Root) open() (int, error) {
+	fd, err := unix.Open(r.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return fd, r.wrap(err)
+}
+
+func (r *Root) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: "read runtime root", Path: r.path, Err: err}
+}
+
+// readDir walks the directory and reports whether what is known of any container changed.
+func (r *Root) readDir(fd int) (changed bool, err error) {
+	now := time.Now()
+	for {
+		n, err := unix.Getdents(fd, r.names)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return changed, err
+		}
+		for entries := r.names[:n]; len(entries) > 0; {
+			var name []byte
+			name, entries = nextEntry(entries)
+			if f := r.fileNamed(name); f != nil && r.refresh(fd, f, now) {
+				changed = true
+			}
+		}
+	}
+}
+
+// fileNamed returns the record of a state file, or nil for a name that is none.
+func (r *Root) fileNamed(name []byte) *file {
+	if f := r.files[string(name)]; f != nil {
+		return f
+	}
+	container, sandbox, ok := parseName(string(name))
+	if !ok {
+		return nil
+	}
+	f := &file{name: string(name), container: container, sandbox: sandbox}
+	r.files[f.name] = f
+	return f
+}
+
+// refresh reads the file if it changed, and reports whether what it says changed.
+func (r *Root) refresh(dir int, f *file, now time.Time) bool {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, f.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return false // gone since it was listed: not of this round
+	}
+	f.round = r.round
+	if f.current && f.stamp == stampOf(&st) {
+		return false
+	}
+	for try := 0; ; try++ {
+		said, stamp, err := r.read(dir, f)
+		if errors.Is(err, unix.ENOENT) {
+			f.round--
+			return false
+		}
+		f.err = err
+		if err == nil {
+			f.said, f.stamp, f.current = said, stamp, stamp.settled(now)
+			return true
+		}
+		f.current = false
+		// What was last known goes on being true until the file can be read again.
+		if f.said != nil || try == retries-1 {
+			return false
+		}
+		time.Sleep(retryPause)
+	}
+}
+
+func (r *Root) read(dir int, f *file) (*Container, stamp, error) {
+	data, stamp, err := readFile(dir, f.name, r.content)
+	r.content = data
+	if err != nil {
+		return nil, stamp, err
+	}
+	c, err := Parse(data, r.regs.intern)
+	if err != nil {
+		return nil, stamp, err
+	}
+	if c.ID != f.container || c.SandboxID != f.sandbox {
+		return nil, stamp, fmt.Errorf("it is about container %q of sandbox %q", c.ID, c.SandboxID)
+	}
+	return c, stamp, nil
+}
+
+// dropVanished forgets the files that the last walk did not see, and reports whether there were any.
+func (r *Root) dropVanished() bool {
+	before := len(r.files)
+	for name, f := range r.files {
+		if f.round != r.round {
+			delete(r.files, name)
+		}
+	}
+	return len(r.files) != before
+}
+
+// regroup makes the listing anew and forgets registrations that nobody has any more.
+func (r *Root) regroup() {
+	containers := make([]*Container, 0, len(r.files))
+	used := make(map[*Registration]bool)
+	for _, f := range r.files {
+		if f.said != nil {
+			containers = append(containers, f.said)
+			used[f.said.Sandbox.Registration] = true
+		}
+	}
+	r.regs.keepOnly(used)
+	r.listing = group(containers)
+}
+
+// group sorts containers into sandboxes. Those whose root container is gone belong to none.
+func group(containers []*Container) []Sandbox {
+	slices.SortFunc(containers, func(a, b *Container) int {
+		if c := strings.Compare(a.SandboxID, b.SandboxID); c != 0 {
+			return c
+		}
+		if a.IsRoot() != b.IsRoot() {
+			if a.IsRoot() {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	var sandboxes []Sandbox
+	for i := 0; i < len(containers); {
+		end := i + 1
+		for end < len(containers) && containers[end].SandboxID == containers[i].SandboxID {
+			end++
+		}
+		if containers[i].IsRoot() {
+			sandboxes = append(sandboxes, Sandbox{Root: containers[i], Others: containers[i+1 : end : end]})
+		}
+		i = end
+	}
+	return sandboxes
+}
+
+func (r *Root) errors() []*FileError {
+	var errs []*FileError
+	for _, f := range r.files {
+		if f.err != nil {
+			errs = append(errs, &FileError{f.name, f.err})
+		}
+	}
+	slices.SortFunc(errs, func(a, b *FileError) int { return strings.Compare(a.Name, b.Name) })
+	return errs
+}

@@ -1,0 +1,151 @@
+// Package web serves: HTTP in, pages out. It knows the sandboxes only as rendered bytes.
+package web
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
+)
+
+// Paths that the handler serves, as the metric server of gVisor does.
+const (
+	pathIndex   = "/"
+	pathMetrics = "/metrics"
+	pathHealth  = "/runsc-metrics/healthcheck"
+	pathPID     = "/runsc-metrics/pid"
+)
+
+// healthy is the body of a health check's answer.
+const healthy = "runsc-metrics:OK"
+
+// maxForm bounds the body of a health check.
+const maxForm = 64 << 10
+
+// Options say what a Handler serves.
+type Options struct {
+	Collector *collect.Collector
+	RootDir   string // as health checks name it
+	Logger    *slog.Logger
+	// RootLost is called when a scrape finds that the runtime root can no longer be read.
+	RootLost func(error)
+}
+
+// A Handler serves the pages. It is safe for concurrent use; Close it when no requests come any more.
+type Handler struct {
+	options  Options
+	mux      *http.ServeMux
+	scrapes  *sharer
+	stopping atomic.Bool
+}
+
+// NewHandler returns a Handler.
+func NewHandler(o Options) *Handler {
+	h := &Handler{options: o, mux: http.NewServeMux(), scrapes: newSharer(o.Collector)}
+	h.handle(pathMetrics, h.metrics)
+	h.handle(pathHealth, h.health, http.MethodPost)
+	h.handle(pathPID, h.pid)
+	h.handle(pathIndex, h.index)
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// Stop makes health checks say that the server is shutting down.
+func (h *Handler) Stop() { h.stopping.Store(true) }
+
+// Close waits for the scrapes that are under way.
+func (h *Handler) Close() { h.scrapes.close() }
+
+// A httpError is an error whose text the client is told.
+type httpError struct {
+	status int
+	text   string
+}
+
+func (e *httpError) Error() string { return e.text }
+
+func refuse(status int, format string, args ...any) error {
+	return &httpError{status, fmt.Sprintf(format, args...)}
+}
+
+// handle serves a path with GET, HEAD and the other methods named. An error that is no httpError is logged, and the client is told only
+// that there was one.
+func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Request) error, others ...string) {
+	methods := append([]string{http.MethodGet, http.MethodHead}, others...)
+	allow := strings.Join(methods, ", ")
+	h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", allow)
+			http.Error(w, "method not allowed, use one of: "+allow, http.StatusMethodNotAllowed)
+			return
+		}
+		err := serve(w, r)
+		var known *httpError
+		switch {
+		case err == nil:
+		case errors.As(err, &known):
+			http.Error(w, known.text, known.status)
+		default:
+			h.options.Logger.Error("Request failed", "path", path, "err", err)
+			http.Error(w, "the request failed, the server's log says why", http.StatusInternalServerError)
+		}
+	})
+}
+
+func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
+	if h.stopping.Load() {
+		return refuse(http.StatusServiceUnavailable, "server is shutting down")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return refuse(http.StatusBadRequest, "%s", err)
+	}
+	if r.FormValue("root") != h.options.RootDir {
+		return refuse(http.StatusBadRequest, "this metric server is configured to serve root directory: %s", h.options.RootDir)
+	}
+	return writeText(w, healthy)
+}
+
+func (h *Handler) pid(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, fmt.Sprint(os.Getpid()))
+}
+
+func writeText(w http.ResponseWriter, text string) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text)) // an error is the client's having gone away
+	return nil
+}
+
+// index serves the front page and, since every other path ends here too, metrics whose query was escaped with the path: that is how it
+// arrives from scrapers that take no parameters.
+func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Path == pathIndex {
+		return writeIndex(w, h.options.RootDir)
+	}
+	path, query, found := strings.Cut(r.URL.Path, "?")
+	if !found || path != pathMetrics {
+		return refuse(http.StatusNotFound, "path not found")
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "the query in the path cannot be read: %s", err)
+	}
+	return h.scrape(w, r, values)
+}
+
+func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "the query cannot be read: %s", err)
+	}
+	return h.scrape(w, r, values)
+}

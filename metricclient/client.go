@@ -1,0 +1,197 @@
+package metricclient
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sandmeter/sandmeter/config"
+)
+
+// Limits of one exchange with a server.
+const (
+	dialTimeout    = 10 * time.Second // no operation waits longer, so this only ends dials that nobody waits for any more
+	maxHeaderBytes = 64 << 10
+	maxErrorBytes  = 4 << 10 // read of the body of an answer that is no success
+)
+
+// MetricClient talks to the metric server at one address, and can start and stop one there. All methods may be called at the same
+// time from several goroutines.
+type MetricClient struct {
+	addr    string // expanded
+	rootDir string
+	http    *http.Client
+
+	mu       sync.Mutex
+	spawning bool     // a SpawnServer is under way
+	server   *process // what SpawnServer started and nobody has seen the end of; nil if there is none
+}
+
+// NewMetricClient returns a client for the metric server at addr that serves the runtime root rootDir. It contacts nobody yet.
+//
+// An addr that begins with a slash is the path of a Unix socket, any other a TCP address (host:port or :port). [config.RuntimeRoot] in
+// addr stands for rootDir. An empty rootDir means [config.DefaultRootDir].
+func NewMetricClient(addr, rootDir string) *MetricClient {
+	if rootDir == "" {
+		rootDir = config.DefaultRootDir()
+	}
+	addr = config.ExpandAddress(addr, rootDir)
+	return &MetricClient{addr: addr, rootDir: rootDir, http: newHTTPClient(addr)}
+}
+
+// Close releases the client's idle connections. It ends nothing else: calls under way go on, and so does a server that
+// [MetricClient.SpawnServer] started, which only [MetricClient.ShutdownServer] stops. The client may be used again.
+func (c *MetricClient) Close() { c.http.CloseIdleConnections() }
+
+// newHTTPClient returns a client that connects to addr whatever the request's URL says. Neither proxies from the environment nor
+// redirects can lead it elsewhere.
+func newHTTPClient(addr string) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, addr) },
+			// A connection that was kept open leads to the server that was at the address then, not to the one that is there now.
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxHeaderBytes,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// dialError is the reason why there is no connection.
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
+
+// dial connects to addr. Its error is a dialError, with ErrNotListening or ErrNotMetricServer in it where the failure proves that.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+		// The system's own error for a long path is "invalid argument".
+		if limit := len(syscall.RawSockaddrUnix{}.Path) - 1; len(addr) > limit {
+			return nil, dialError{fmt.Errorf("the path is %d bytes long: a Unix socket's has at most %d", len(addr), limit)}
+		}
+	}
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+	if err == nil {
+		return conn, nil
+	}
+	reason := dialReason(network, addr, err)
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		err = opErr.Err // the address is named by whoever reports the error
+	}
+	if reason != nil {
+		err = fmt.Errorf("%w: %w", reason, err)
+	}
+	return nil, dialError{err}
+}
+
+// dialReason returns what a failed dial proves about the address, or nil.
+func dialReason(network, addr string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return ErrNotListening
+	case network == "unix" && isNoSocket(addr):
+		return ErrNotMetricServer
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ErrNotListening
+	case errors.Is(err, syscall.EPROTOTYPE): // a Unix socket, but not one of streams
+		return ErrNotMetricServer
+	}
+	return nil
+}
+
+// isNoSocket reports whether there is something at path that is no socket. Linux refuses to connect to it just as it refuses to
+// connect to a socket that nobody listens on.
+func isNoSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&os.ModeSocket == 0
+}
+
+// answer is what a server sent: its status and its body.
+type answer struct {
+	status int
+	body   string
+}
+
+// statusError returns the error that an answer with a status other than 200 is.
+func (a answer) statusError() error {
+	return fmt.Errorf("the answer is %d %s: %s", a.status, http.StatusText(a.status), cmp.Or(excerpt(a.body), "(nothing)"))
+}
+
+// get asks for a path of the server. The answer's body has at most limit bytes.
+func (c *MetricClient) get(ctx context.Context, path string, limit int64) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, serverURL(path).String(), nil)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.do(req, limit)
+}
+
+// serverURL returns the URL of a path of the server. The host is nobody's: dial knows the address.
+func serverURL(path string) *url.URL {
+	return &url.URL{Scheme: "http", Host: "localhost", Path: path}
+}
+
+// do sends a request. A body with status 200 that is longer than limit is an error; the body of any other status is cut. An error of
+// the context comes before any error that it caused.
+func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return answer{}, exchangeError(req.Context(), err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		// That the rest cannot be read is nothing to the status.
+		body, _ := readBody(io.LimitReader(resp.Body, maxErrorBytes), 0, maxErrorBytes)
+		return answer{resp.StatusCode, body}, nil
+	}
+	body, err := readBody(resp.Body, resp.ContentLength, limit)
+	if err != nil {
+		return answer{}, exchangeError(req.Context(), err)
+	}
+	return answer{resp.StatusCode, body}, nil
+}
+
+// readBody reads a body that says it is size bytes long (-1: unknown).
+func readBody(r io.Reader, size, limit int64) (string, error) {
+	const trust = 16 << 20 // how much memory is set aside on the mere word of the server
+	var body strings.Builder
+	body.Grow(int(max(0, min(size, limit, trust))))
+	n, err := io.Copy(&body, io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("the answer is longer than %d bytes", limit)
+	}
+	return body.String(), err
+}
+
+// exchangeError returns the error of an exchange without what net/http puts around it.
+func exchangeError(ctx context.Context, err error) error {
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return fmt.Errorf("no answer: %w", ctxErr)
+	}
+	if dialErr, ok := errors.AsType[dialError](err); ok {
+		return dialErr
+	}
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err
+	}
+	return foreignError{err}
+}
+
+// foreignError is an error that may quote what a server sent.
+type foreignError struct{ error }
+
+func (e foreignError) Error() string { return excerpt(e.error.Error()) }
+func (e foreignError) Unwrap() error { return e.error }

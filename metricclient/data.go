@@ -1,0 +1,191 @@
+package metricclient
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNoSample: the page has no sample of the metric with these labels. A counter of a sandbox that is still zero is not on the page.
+var ErrNoSample = errors.New("no such sample")
+
+// Labels that the server adds to what a sandbox tells.
+const (
+	sandboxLabel   = "sandbox"
+	podLabel       = "pod_name"
+	namespaceLabel = "namespace_name"
+)
+
+// The family of metadata is named by the prefix that the server was given and this.
+const (
+	defaultPrefix  = "runsc_"
+	metadataSuffix = "meta_sandbox_metadata"
+)
+
+// MetricData is a page of metrics as [MetricClient.GetMetrics] returns it, in Prometheus's text format 0.0.4, with methods that find
+// single values in it. A method reads the lines of the metric it is asked for, and no others, so a bad line elsewhere does no harm.
+type MetricData string
+
+// WantMetric names one sample of one sandbox.
+type WantMetric struct {
+	// Metric is the name of the metric, with the server's prefix, as in runsc_fs_opens.
+	Metric string
+
+	// Sandbox is the ID of the sandbox.
+	Sandbox string
+
+	// Pod and Namespace are the name and the namespace of the Kubernetes pod that the sandbox is. They are empty if it is none.
+	Pod, Namespace string
+
+	// ExtraLabels are further labels that the sample must have, with these values. A label with an empty value is the same as none.
+	// They do not name what Sandbox, Pod and Namespace do: sandbox, pod_name and namespace_name.
+	ExtraLabels map[string]string
+}
+
+// GetPrometheusContainerInteger returns the value of the one sample that want names, and when it was taken. An empty want.Pod or
+// want.Namespace matches any; an empty want.Sandbox is an error. For all else see [MetricData.GetPrometheusInteger].
+func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.Time, error) {
+	labels := map[string]string{}
+	maps.Copy(labels, want.ExtraLabels)
+	labels[sandboxLabel] = want.Sandbox
+	if want.Pod != "" {
+		labels[podLabel] = want.Pod
+	}
+	if want.Namespace != "" {
+		labels[namespaceLabel] = want.Namespace
+	}
+	if want.Sandbox == "" {
+		return 0, time.Time{}, fmt.Errorf("integer %s: no sandbox is named", selector(want.Metric, labels))
+	}
+	return m.GetPrometheusInteger(want.Metric, labels)
+}
+
+// GetPrometheusInteger returns the value of the one sample of the metric metricName that has all of wantLabels, and when it was taken: in
+// UTC, to the millisecond, or the zero time if the page does not say. The sample may have other labels too. A label that is wanted
+// with an empty value must be absent or empty.
+//
+// Integers are exact, whatever notation they are in. Errors are: no sample matches ([ErrNoSample]), several do, the value is no integer or
+// does not fit an int64, the metric is a histogram or a summary (whose parts, such as the _count, can be asked for), or a line of the
+// metric is malformed.
+func (m MetricData) GetPrometheusInteger(metricName string, wantLabels map[string]string) (value int64, at time.Time, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("integer %s: %w", selector(metricName, wantLabels), err)
+		}
+	}()
+	s, err := m.only(metricName, wantLabels)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	if value, err = s.integer(); err != nil {
+		return 0, time.Time{}, err
+	}
+	if at, err = s.time(); err != nil {
+		return 0, time.Time{}, err
+	}
+	return value, at, nil
+}
+
+// GetSandboxMetadataMetric returns the labels of the sandbox's metadata, such as platform, version and iteration: all labels of the
+// sample but sandbox, pod_name and namespace_name, which want has.
+//
+// want.Sandbox, want.Pod and want.Namespace must be exactly the sample's, where empty means absent; want.ExtraLabels must match too.
+// want.Metric is the metric to look in. When it is empty, that is the server's own family of metadata: runsc_meta_sandbox_metadata, or
+// with another prefix if that is what the server was given. Errors are: no sample matches ([ErrNoSample]), several do, or a line of the
+// metric is malformed.
+func (m MetricData) GetSandboxMetadataMetric(want WantMetric) (metadata map[string]string, err error) {
+	name := want.Metric
+	if name == "" {
+		name = m.metadataFamily()
+	}
+	labels := map[string]string{}
+	maps.Copy(labels, want.ExtraLabels)
+	labels[sandboxLabel], labels[podLabel], labels[namespaceLabel] = want.Sandbox, want.Pod, want.Namespace
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("metadata %s: %w", selector(name, labels), err)
+		}
+	}()
+	s, err := m.only(name, labels)
+	if err != nil {
+		return nil, err
+	}
+	metadata = make(map[string]string, len(s.labels))
+	for _, l := range s.labels {
+		if l.name != sandboxLabel && l.name != podLabel && l.name != namespaceLabel {
+			metadata[strings.Clone(l.name)] = strings.Clone(l.value) // not to hold on to the page
+		}
+	}
+	return metadata, nil
+}
+
+// only returns the one sample of a metric that has the wanted labels.
+func (m MetricData) only(name string, want map[string]string) (sample, error) {
+	var found sample
+	samples, matches := 0, 0
+	for line := range strings.SplitSeq(string(m), "\n") {
+		line = strings.TrimLeft(line, blanks)
+		if strings.HasPrefix(line, "#") {
+			if family, kind := familyType(line); family == name && (kind == "histogram" || kind == "summary") {
+				return sample{}, fmt.Errorf("it is a %s, which has no value of its own: ask for %s_count or %s_sum", kind, name, name)
+			}
+			continue
+		}
+		if !isSampleOf(line, name) {
+			continue
+		}
+		s, err := parseSample(line)
+		if err != nil {
+			return sample{}, err
+		}
+		samples++
+		if s.has(want) {
+			found = s
+			matches++
+		}
+	}
+	switch {
+	case matches == 1:
+		return found, nil
+	case matches > 1:
+		return sample{}, fmt.Errorf("%d samples match: ask for more labels", matches)
+	case samples > 0:
+		return sample{}, fmt.Errorf("%w: none of the metric's %d has these labels", ErrNoSample, samples)
+	}
+	return sample{}, fmt.Errorf("%w: the page has none of this metric", ErrNoSample)
+}
+
+// metadataFamily returns the name of the server's family of metadata. No metric of a sandbox can pass for it: its name would have more
+// between prefix and suffix, so the shortest name is the server's.
+func (m MetricData) metadataFamily() string {
+	name := ""
+	for line := range strings.SplitSeq(string(m), "\n") {
+		if !strings.HasPrefix(line, "#") {
+			continue
+		}
+		family, _ := familyType(line)
+		if strings.HasSuffix(family, metadataSuffix) && (name == "" || len(family) < len(name)) {
+			name = family
+		}
+	}
+	if name == "" {
+		name = defaultPrefix + metadataSuffix
+	}
+	return name
+}
+
+// selector returns the name of a metric with labels, as a query would have it.
+func selector(name string, labels map[string]string) string {
+	if len(labels) == 0 {
+		return name
+	}
+	var pairs []string
+	for _, label := range slices.Sorted(maps.Keys(labels)) {
+		pairs = append(pairs, label+"="+strconv.Quote(labels[label]))
+	}
+	return name + "{" + strings.Join(pairs, ",") + "}"
+}

@@ -1,0 +1,354 @@
+package metricclient
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recorded is a page of the reference server about three sandboxes: sb-plain, sb-busy, and sb-k8s, which is a pod.
+func recorded(t testing.TB) MetricData {
+	t.Helper()
+	page, err := os.ReadFile("testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return MetricData(page)
+}
+
+type labels = map[string]string
+
+func TestGetPrometheusInteger(t *testing.T) {
+	page := recorded(t)
+	f := func(metric string, want labels, value int64, ms int64) {
+		t.Helper()
+		got, at, err := page.GetPrometheusInteger(metric, want)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got != value || !at.Equal(time.UnixMilli(ms)) || at.Location() != time.UTC {
+			t.Errorf("%s: got %d at %v, want %d at %v", selector(metric, want), got, at, value, time.UnixMilli(ms).UTC())
+		}
+	}
+	f("runsc_meta_num_sandboxes_running", nil, 3, 1795338783582)
+	f("runsc_fs_opens", labels{"sandbox": "sb-busy"}, 23385, 1795338783602)
+	f("runsc_fs_opens", labels{"sandbox": "sb-plain"}, 8, 1795338783582)
+	f("runsc_fs_opens", labels{"pod_name": "nginx-7d8b49557c-abcde", "namespace_name": "prod-ns"}, 29, 1795338783582)
+	f("runsc_meta_sandbox_capabilities", labels{"sandbox": "sb-k8s", "capability": "KILL"}, 1, 1795338783582)
+	// An empty value is as good as no label.
+	f("runsc_fs_opens", labels{"sandbox": "sb-plain", "pod_name": ""}, 8, 1795338783582)
+	f("runsc_unimplemented_syscalls", labels{"sandbox": "sb-k8s", "sysno": "334"}, 3, 1795338783582)
+}
+
+func TestGetPrometheusIntegerErrors(t *testing.T) {
+	page := recorded(t)
+	f := func(metric string, want labels, is error, texts ...string) {
+		t.Helper()
+		value, at, err := page.GetPrometheusInteger(metric, want)
+		wantError(t, err, is, append(texts, selector(metric, want))...)
+		if value != 0 || !at.IsZero() {
+			t.Errorf("%v: got %d at %v too", err, value, at)
+		}
+	}
+	f("runsc_fs", nil, ErrNoSample, "the page has none of this metric")
+	f("", nil, ErrNoSample)
+	f("#", nil, ErrNoSample)
+	f("runsc_fs_opens", labels{"sandbox": "sb"}, ErrNoSample, "none of the metric's 3")
+	f("runsc_fs_opens", labels{"sandbox": "sb-plain", "no": "such"}, ErrNoSample)
+	f("runsc_fs_opens", labels{"sandbox": "sb-k8s", "pod_name": ""}, ErrNoSample)
+	f("runsc_fs_opens", nil, nil, "3 samples match")
+	f("runsc_meta_sandbox_capabilities", labels{"sandbox": "sb-k8s"}, nil, "3 samples match")
+	f("process_start_time_seconds", nil, nil, "no integer: 1795338760.112779")
+}
+
+func TestGetPrometheusIntegerReadsTheFormat(t *testing.T) {
+	f := func(page, want string) {
+		t.Helper()
+		value, at, err := MetricData(page).GetPrometheusInteger("m", labels{"l": "v"})
+		got := fmt.Sprint(value)
+		if !at.IsZero() {
+			got += fmt.Sprint(" at ", at.UnixMilli())
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: got %s and error %v, want %s", page, got, err, want)
+		}
+	}
+	f(`m{l="v"} 1`, "1") // no newline at the end, no timestamp
+	f(`m{l="v"} 1 2`+"\n", "1 at 2")
+	f(`m{l="v"} 1 -2`+"\n", "1 at -2")
+	f(`m{l="v"}1`, "1")
+	f("\t m \t{ l\t= \"v\" , } 1 \t 2 \n", "1 at 2")
+	f(`m{a="b",l="v",c="d"} 1`, "1")
+	f(`m{a="}\"\\\n,l=",l="v"} 1`, "1")
+	f(`m{a="`+"\x1b\xff"+`",l="v"} 1`, "1")
+	f("# TYPE m gauge\n# HELP m l\nmm{l=\"v\"} 9\nm_m 9\nm{l=\"w\"} 9\nm 9\nm{l=\"v\"} 1\n", "1")
+	f("#m{l=\"v\"} 2\nm{l=\"v\"} 1\n", "1")
+	f("x{\nm{l=\"v\"} 1\n", "1") // another metric's bad line does no harm
+	f("# TYPE mm histogram\nm{l=\"v\"} 1\n", "1")
+}
+
+func TestGetPrometheusIntegerRefusesMalformedLines(t *testing.T) {
+	f := func(line, reason string) {
+		t.Helper()
+		_, _, err := MetricData(line+"\nm 1\n").GetPrometheusInteger("m", nil)
+		wantError(t, err, nil, "malformed line: "+reason, excerpt(line))
+	}
+	f(`m{`, "no label name")
+	f(`m{l`, "no label name")
+	f(`m{l}`, "no label name")
+	f(`m{="v"} 1`, "no label name")
+	f(`m{1="v"} 1`, "no label name")
+	f(`m{"l"="v"} 1`, "no label name")
+	f(`m{,} 1`, "no label name")
+	f(`m{l=v} 1`, "no label value")
+	f(`m{l="v} 1`, "a label value without end")
+	f(`m{l="v\`, "a label value without end")
+	f(`m{l="v\"`, "a label value without end")
+	f(`m{l="\t"} 1`, "an unknown escape")
+	f(`m{l="v" a="b"} 1`, "no comma")
+	f(`m{l="v"`, "no comma")
+	f(`m{l="v",l="v"} 1`, "a label twice")
+	f(`m{l="v"}`, "0 numbers")
+	f(`m 1 2 3`, "3 numbers")
+	f(`m 1 # {} 2`, "4 numbers")
+	f("m{\x1b[31m} 1", "no label name")
+}
+
+func TestIntegersAreExact(t *testing.T) {
+	f := func(text string, want int64) {
+		t.Helper()
+		if got, _, err := MetricData("m "+text).GetPrometheusInteger("m", nil); got != want || err != nil {
+			t.Errorf("%s: got %d and error %v, want %d", text, got, err, want)
+		}
+	}
+	f("0", 0)
+	f("-0", 0)
+	f("+7", 7)
+	f("9007199254740993", 1<<53+1)
+	f("9223372036854775807", 1<<63-1)
+	f("-9223372036854775808", -1<<63)
+	f("1.0", 1)
+	f("1e3", 1000)
+	f("-1.5E1", -15)
+	f("9007199254740993.0", 1<<53+1)
+	f("9.007199254740993e+15", 1<<53+1)
+	f("9223372036854775807.00", 1<<63-1)
+	f("-9.223372036854775808e18", -1<<63)
+
+	fails := func(text, reason string) {
+		t.Helper()
+		_, _, err := MetricData("m "+text).GetPrometheusInteger("m", nil)
+		wantError(t, err, nil, reason+": "+text)
+	}
+	fails("1.5", "the value is no integer")
+	fails("1e-3", "the value is no integer")
+	fails("1e-999999999", "the value is no integer")
+	fails("9007199254740992.5", "the value is no integer")
+	fails("NaN", "the value is no integer")
+	fails("+Inf", "the value is no integer")
+	fails("-Inf", "the value is no integer")
+	fails("9223372036854775808", "the value does not fit an int64")
+	fails("-9223372036854775809", "the value does not fit an int64")
+	fails("1e30", "the value does not fit an int64")
+	fails("1e999999999", "the value does not fit an int64")
+	fails("one", "the value is no number")
+	fails("1/2", "the value is no number")
+	fails("1,000", "the value is no number")
+
+	_, _, err := MetricData("m 1 2.5").GetPrometheusInteger("m", nil)
+	wantError(t, err, nil, "the timestamp is no number of milliseconds: 2.5")
+}
+
+func TestHistogramsHaveNoInteger(t *testing.T) {
+	const page = MetricData("# HELP h H.\n# TYPE h histogram\n" +
+		"h_bucket{sandbox=\"a\",le=\"1\"} 2\nh_bucket{sandbox=\"a\",le=\"+Inf\"} 3\nh_sum{sandbox=\"a\"} 9\nh_count{sandbox=\"a\"} 3\n" +
+		"# TYPE s\tsummary\ns{quantile=\"0.5\"} 1\n")
+	_, _, err := page.GetPrometheusInteger("h", labels{"sandbox": "a"})
+	wantError(t, err, nil, "it is a histogram", "h_count", `h{sandbox="a"}`)
+	_, _, err = page.GetPrometheusInteger("s", nil)
+	wantError(t, err, nil, "it is a summary")
+
+	// Its parts are as good as any metric.
+	f := func(metric string, l labels, want int64) {
+		t.Helper()
+		if got, _, err := page.GetPrometheusInteger(metric, l); got != want || err != nil {
+			t.Errorf("%s: got %d and error %v", metric, got, err)
+		}
+	}
+	f("h_count", nil, 3)
+	f("h_sum", nil, 9)
+	f("h_bucket", labels{"le": "+Inf"}, 3)
+}
+
+func TestGetPrometheusContainerInteger(t *testing.T) {
+	page := recorded(t)
+	const pod, namespace = "nginx-7d8b49557c-abcde", "prod-ns"
+	f := func(want WantMetric, value int64) {
+		t.Helper()
+		before := maps.Clone(want.ExtraLabels)
+		got, at, err := page.GetPrometheusContainerInteger(want)
+		if got != value || at.UnixMilli() != 1795338783582 || err != nil {
+			t.Errorf("%+v: got %d at %v and error %v, want %d", want, got, at, err, value)
+		}
+		if !maps.Equal(want.ExtraLabels, before) {
+			t.Errorf("the caller's labels changed from %v to %v", before, want.ExtraLabels)
+		}
+	}
+	f(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-plain"}, 8)
+	f(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s"}, 29)
+	f(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", Pod: pod}, 29)
+	f(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", Pod: pod, Namespace: namespace}, 29)
+	f(WantMetric{Metric: "runsc_meta_sandbox_capabilities", Sandbox: "sb-k8s", ExtraLabels: labels{"capability": "KILL"}}, 1)
+
+	fails := func(want WantMetric, is error, texts ...string) {
+		t.Helper()
+		_, _, err := page.GetPrometheusContainerInteger(want)
+		wantError(t, err, is, texts...)
+	}
+	fails(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-plain", Pod: pod}, ErrNoSample,
+		`runsc_fs_opens{pod_name="nginx-7d8b49557c-abcde",sandbox="sb-plain"}`)
+	fails(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", Namespace: "other"}, ErrNoSample, `namespace_name="other"`)
+	fails(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", ExtraLabels: labels{"a": "b"}}, ErrNoSample, `a="b"`)
+	fails(WantMetric{Metric: "runsc_meta_sandbox_capabilities", Sandbox: "sb-k8s"}, nil, "3 samples match")
+	// No sandbox must not mean the server's own metric.
+	fails(WantMetric{Metric: "runsc_meta_num_sandboxes_running"}, nil, "no sandbox is named")
+}
+
+func TestGetSandboxMetadataMetric(t *testing.T) {
+	page := recorded(t)
+	const pod, namespace = "nginx-7d8b49557c-abcde", "prod-ns"
+	metadata := func(iteration string) labels {
+		return labels{
+			"coretags": "false", "cpuarch": "amd64", "experiment": "", "fsmode": "directfs", "go": "go1.26.8", "iteration": iteration,
+			"network": "none", "numcores": "2", "overlay": "root:self", "platform": "systrap", "version": "VERSION_MISSING",
+		}
+	}
+	f := func(want WantMetric, wantLabels labels) {
+		t.Helper()
+		if got, err := page.GetSandboxMetadataMetric(want); err != nil || !maps.Equal(got, wantLabels) {
+			t.Errorf("%+v: got %v and error %v, want %v", want, got, err, wantLabels)
+		}
+	}
+	f(WantMetric{Sandbox: "sb-plain"}, metadata("1af6dvkjq949g"))
+	f(WantMetric{Sandbox: "sb-k8s", Pod: pod, Namespace: namespace}, metadata("33sp8vo18t24b"))
+	f(WantMetric{Sandbox: "sb-busy", ExtraLabels: labels{"platform": "systrap", "experiment": ""}}, metadata("39c9fawht4m8d"))
+	f(WantMetric{Metric: "runsc_meta_sandbox_metadata", Sandbox: "sb-busy"}, metadata("39c9fawht4m8d"))
+	f(WantMetric{Metric: "runsc_meta_spec_metadata", Sandbox: "sb-plain"},
+		labels{"hasuid0": "true", "iteration": "1af6dvkjq949g", "nvproxy": "false", "ociversion": "1.0.0", "tpuproxy": "false"})
+
+	fails := func(want WantMetric, is error, texts ...string) {
+		t.Helper()
+		got, err := page.GetSandboxMetadataMetric(want)
+		wantError(t, err, is, texts...)
+		if got != nil {
+			t.Errorf("labels with an error: %v", got)
+		}
+	}
+	fails(WantMetric{Sandbox: "sb-k8s"}, ErrNoSample, "runsc_meta_sandbox_metadata{", `sandbox="sb-k8s"`, `pod_name=""`)
+	fails(WantMetric{Sandbox: "sb-k8s", Pod: pod}, ErrNoSample)
+	fails(WantMetric{Sandbox: "sb-plain", Pod: pod}, ErrNoSample)
+	fails(WantMetric{Sandbox: "sb-plain", ExtraLabels: labels{"platform": "kvm"}}, ErrNoSample)
+	fails(WantMetric{}, ErrNoSample)
+	fails(WantMetric{Metric: "runsc_meta_sandbox_capabilities", Sandbox: "sb-plain"}, nil, "3 samples match")
+	fails(WantMetric{Metric: "nothing", Sandbox: "sb-plain"}, ErrNoSample, "nothing{")
+}
+
+func TestGetSandboxMetadataMetricFindsTheServersFamily(t *testing.T) {
+	f := func(page, want string) {
+		t.Helper()
+		got, err := MetricData(page).GetSandboxMetadataMetric(WantMetric{Sandbox: "a"})
+		if err != nil || got["x"] != want {
+			t.Errorf("%q: got %v and error %v, want %s", page, got, err, want)
+		}
+	}
+	family := func(name, value string) string {
+		return "# TYPE " + name + " gauge\n" + name + `{sandbox="a",x="` + value + "\"} 1\n"
+	}
+	f(family("runsc_meta_sandbox_metadata", "default"), "default")
+	f(family("my_meta_sandbox_metadata", "prefix"), "prefix")
+	f(family("meta_sandbox_metadata", "none"), "none")
+	f(strings.SplitAfterN(family("runsc_meta_sandbox_metadata", "no comment"), "\n", 2)[1], "no comment")
+	// What a sandbox calls its own metric does not matter.
+	f(family("my_a_meta_sandbox_metadata", "liar")+family("my_meta_sandbox_metadata", "server"), "server")
+	f(family("my_meta_sandbox_metadata", "server")+family("my_a_meta_sandbox_metadata", "liar"), "server")
+}
+
+// FuzzParseSample: no line makes parseSample panic, and a line that it takes means the same when it is written again.
+func FuzzParseSample(f *testing.F) {
+	f.Add(`runsc_fs_opens{iteration="1af6dvkjq949g",sandbox="sb-plain"} 8 1795338783582`)
+	f.Add(`m { a = "\\\"\n}" , } NaN`)
+	f.Add("m\t1e3")
+	f.Add(`m{a="b"`)
+	f.Fuzz(func(t *testing.T, line string) {
+		s, err := parseSample(line)
+		_, _, _ = MetricData(line).GetPrometheusInteger("m", labels{"a": "b"})
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Fatalf("error of several lines: %q", err)
+			}
+			return
+		}
+		_, _ = s.integer()
+		_, _ = s.time()
+		again, err := parseSample(rendered(s))
+		if err != nil || fmt.Sprintf("%q", again) != fmt.Sprintf("%q", s) {
+			t.Fatalf("%q became %q (error %v) by way of %q", s, again, err, rendered(s))
+		}
+	})
+}
+
+// rendered writes a sample in the text format.
+func rendered(s sample) string {
+	escape := strings.NewReplacer("\\", `\\`, `"`, `\"`, "\n", `\n`)
+	var pairs []string
+	for _, l := range s.labels {
+		pairs = append(pairs, l.name+`="`+escape.Replace(l.value)+`"`)
+	}
+	return s.name + "{" + strings.Join(pairs, ",") + "} " + s.value + " " + s.timestamp
+}
+
+// largePage returns a page of at least 10 MB: 1,000 sandboxes with as many metrics as that takes.
+func largePage() MetricData {
+	var b strings.Builder
+	for family := 0; b.Len() < 10<<20; family++ {
+		name := fmt.Sprintf("runsc_some_metric_of_a_sandbox_%03d", family)
+		fmt.Fprintf(&b, "# HELP %s What it counts.\n# TYPE %s counter\n", name, name)
+		for sandbox := range 1000 {
+			fmt.Fprintf(&b, "%s{iteration=\"33sp8vo18t24b\",namespace_name=\"prod-ns\",pod_name=\"nginx-%06d\",sandbox=\"sb-%06d\"} %d 1795338783582\n",
+				name, sandbox, sandbox, family*sandbox)
+		}
+	}
+	b.WriteString("# TYPE runsc_meta_sandbox_metadata gauge\n")
+	for sandbox := range 1000 {
+		fmt.Fprintf(&b, "runsc_meta_sandbox_metadata{iteration=\"33sp8vo18t24b\",platform=\"systrap\",sandbox=\"sb-%06d\"} 1 1795338783582\n", sandbox)
+	}
+	return MetricData(b.String())
+}
+
+// BenchmarkLookup looks values up in a page of 10 MB.
+func BenchmarkLookup(b *testing.B) {
+	page := largePage()
+	f := func(name string, lookup func() error) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(page)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := lookup(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	f("integer", func() error {
+		_, _, err := page.GetPrometheusContainerInteger(WantMetric{Metric: "runsc_some_metric_of_a_sandbox_030", Sandbox: "sb-000500"})
+		return err
+	})
+	f("metadata", func() error {
+		_, err := page.GetSandboxMetadataMetric(WantMetric{Sandbox: "sb-000500"})
+		return err
+	})
+}

@@ -1,0 +1,88 @@
+package metricclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Why a health check failed, as far as it can be known. See also [WrongRootError].
+var (
+	// ErrNotListening: nobody listens at the address. The connection was refused, or the Unix socket is not there.
+	ErrNotListening = errors.New("nobody listens")
+
+	// ErrNotMetricServer: what is at the address is no metric server. It does not speak HTTP, answers something else, or is not even
+	// a socket.
+	ErrNotMetricServer = errors.New("what is there is no metric server")
+
+	// ErrShuttingDown: the metric server is about to end.
+	ErrShuttingDown = errors.New("the metric server is shutting down")
+)
+
+// WrongRootError says that a metric server is there, but serves another runtime root.
+type WrongRootError struct {
+	Want string // the root of the client
+	Got  string // the root that the server says it serves, unchecked
+}
+
+func (e *WrongRootError) Error() string {
+	return fmt.Sprintf("the metric server serves another root: %s, not %s", excerpt(e.Got), printable(e.Want))
+}
+
+const (
+	healthTimeout = 5 * time.Second
+	healthPath    = "/runsc-metrics/healthcheck"
+	healthy       = "runsc-metrics:OK"
+	otherRoot     = "this metric server is configured to serve root directory: "
+	maxHealthBody = 8 << 10 // a path has up to 4 KB
+)
+
+// HealthCheck returns nil when the metric server at the client's address answers and serves the client's runtime root. It waits for an
+// answer as long as ctx allows, and at most 5 seconds.
+//
+// The error has [ErrNotListening], [ErrNotMetricServer], [ErrShuttingDown] or a [*WrongRootError] in its chain when it is known that this
+// is the reason, and [context.DeadlineExceeded] when somebody listens but did not answer in time.
+func (c *MetricClient) HealthCheck(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("health check of the metric server at %s: %w", c.addr, err)
+		}
+	}()
+	return c.checkHealth(ctx)
+}
+
+func (c *MetricClient) checkHealth(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	form := url.Values{"root": {c.rootDir}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, serverURL(healthPath).String(), strings.NewReader(form))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	a, err := c.do(req, maxHealthBody)
+	if _, ok := errors.AsType[foreignError](err); ok {
+		return fmt.Errorf("%w: %w", ErrNotMetricServer, err) // it took the connection, but what it sent is not HTTP
+	}
+	if err != nil {
+		return err
+	}
+	return c.judgeHealth(a)
+}
+
+// judgeHealth returns what the answer to a health check means.
+func (c *MetricClient) judgeHealth(a answer) error {
+	switch {
+	case a.status == http.StatusOK && strings.TrimSuffix(a.body, "\n") == healthy:
+		return nil
+	case a.status == http.StatusServiceUnavailable:
+		return ErrShuttingDown
+	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, otherRoot):
+		return &WrongRootError{Want: c.rootDir, Got: strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n")}
+	}
+	return fmt.Errorf("%w: %w", ErrNotMetricServer, a.statusError())
+}

@@ -1,0 +1,261 @@
+package metricclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const testRoot = "/run/runsc"
+
+// serving returns a client for testRoot of a server with this handler.
+func serving(t testing.TB, handler http.HandlerFunc) *MetricClient {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return NewMetricClient(server.Listener.Addr().String(), testRoot)
+}
+
+// listening returns a client for testRoot of a listener on a Unix socket that does this with each connection and then closes it.
+func listening(t testing.TB, serve func(net.Conn)) *MetricClient {
+	t.Helper()
+	addr := filepath.Join(shortDir(t), "s")
+	listener, err := net.Listen("unix", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		<-ended
+	})
+	return NewMetricClient(addr, testRoot)
+}
+
+// saying returns what a server does that sends this, whatever it is asked.
+func saying(text string) func(net.Conn) {
+	return func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 64<<10))
+		_, _ = io.WriteString(conn, text)
+	}
+}
+
+func TestHealthCheckOfAHealthyServer(t *testing.T) {
+	f := func(name, body string) {
+		t.Run(name, func(t *testing.T) {
+			c := serving(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodPost || r.URL.Path != healthPath || r.PostFormValue("root") != testRoot {
+					t.Errorf("asked %s %s for root %q", r.Method, r.URL, r.PostFormValue("root"))
+				}
+				io.WriteString(w, body)
+			})
+			if err := c.HealthCheck(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	f("as recorded", "runsc-metrics:OK")
+	f("with a newline", "runsc-metrics:OK\n")
+}
+
+func TestHealthCheckTellsTheReason(t *testing.T) {
+	reasons := []error{ErrNotListening, ErrNotMetricServer, ErrShuttingDown}
+	f := func(name string, c *MetricClient, want error, texts ...string) {
+		t.Run(name, func(t *testing.T) {
+			err := c.HealthCheck(t.Context())
+			wantError(t, err, want, append(texts, c.addr)...)
+			for _, other := range reasons {
+				if other != want && errors.Is(err, other) {
+					t.Errorf("it is also %q: %v", other, err)
+				}
+			}
+			if errors.As(err, new(*WrongRootError)) {
+				t.Errorf("it is also a WrongRootError: %v", err)
+			}
+		})
+	}
+	file := func(name string) string {
+		path := filepath.Join(shortDir(t), name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	client := func(addr string) *MetricClient { return NewMetricClient(addr, testRoot) }
+	status := func(code int, body string) *MetricClient {
+		return serving(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			io.WriteString(w, body)
+		})
+	}
+
+	f("socket missing", client(shortDir(t)+"/s"), ErrNotListening)
+	f("directory missing", client(shortDir(t)+"/d/s"), ErrNotListening)
+	f("socket stale", client(staleSocket(t)), ErrNotListening)
+	f("port free", client(freePort(t)), ErrNotListening)
+
+	f("a file", client(file("f")), ErrNotMetricServer)
+	f("a directory", client(shortDir(t)), ErrNotMetricServer)
+	f("a datagram socket", client(datagramSocket(t)), ErrNotMetricServer)
+	f("closes at once", listening(t, func(net.Conn) {}), ErrNotMetricServer)
+	f("closes when asked", listening(t, saying("")), ErrNotMetricServer)
+	f("not HTTP", listening(t, saying("\x1b[31mhi\x07\n")), ErrNotMetricServer, `\x1b[31mhi`)
+	f("bad header", listening(t, saying("HTTP/1.1 200 OK\r\n\x1b[31m\r\n\r\n")), ErrNotMetricServer)
+	f("endless header", listening(t, saying("HTTP/1.1 200 OK\r\nA: "+strings.Repeat("a", 1<<20))), ErrNotMetricServer)
+	f("endless body", status(200, strings.Repeat("runsc-metrics:OK", 10_000)), ErrNotMetricServer)
+	f("cut body", listening(t, saying("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nrunsc-")), ErrNotMetricServer)
+	f("another page", status(200, "<html>\x1b[31m\nmore"), ErrNotMetricServer, `200 OK: <html>\x1b[31m`)
+	f("almost", status(200, "runsc-metrics:OK\n\n"), ErrNotMetricServer)
+	f("nothing", status(200, ""), ErrNotMetricServer, "(nothing)")
+	f("right body, wrong status", status(201, "runsc-metrics:OK"), ErrNotMetricServer, "201 Created")
+	f("no such page", status(404, "path not found\n"), ErrNotMetricServer, "404 Not Found: path not found")
+	f("another 400", status(400, "bad request\n"), ErrNotMetricServer, "400 Bad Request: bad request")
+	f("status text of its own", listening(t, saying("HTTP/1.1 404 \x1b[31m\r\nContent-Length: 0\r\n\r\n")), ErrNotMetricServer)
+	f("redirect", serving(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == healthPath {
+			http.Redirect(w, r, "/good", http.StatusTemporaryRedirect)
+			return
+		}
+		io.WriteString(w, "runsc-metrics:OK")
+	}), ErrNotMetricServer, "307 Temporary Redirect")
+
+	f("shutting down", status(503, "server is shutting down\n"), ErrShuttingDown)
+
+	f("path too long", client("/"+strings.Repeat("x", 200)), nil, "the path is 201 bytes long")
+	f("no port", client("127.0.0.1"), nil, "missing port")
+}
+
+func TestHealthCheckNamesTheOtherRoot(t *testing.T) {
+	f := func(body, want, text string) {
+		t.Helper()
+		c := serving(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, otherRoot+body, http.StatusBadRequest) })
+		err := c.HealthCheck(t.Context())
+		wantError(t, err, nil, text, testRoot)
+		wrong := new(WrongRootError)
+		if !errors.As(err, &wrong) || wrong.Got != want || wrong.Want != testRoot {
+			t.Errorf("%q: got %#v", body, wrong)
+		}
+		for _, other := range []error{ErrNotListening, ErrNotMetricServer, ErrShuttingDown} {
+			if errors.Is(err, other) {
+				t.Errorf("%q: it is also %q", body, other)
+			}
+		}
+	}
+	f("/var/run/runsc", "/var/run/runsc", "/var/run/runsc")
+	f("/var/run/runsc\n", "/var/run/runsc", "/var/run/runsc") // as recorded: two newlines
+	f("/a b\x1b[31m", "/a b\x1b[31m", `/a b\x1b[31m`)
+	f("", "", "another root: ,")
+}
+
+func TestHealthCheckGivesUp(t *testing.T) {
+	f := func(name, head string) {
+		t.Run(name, func(t *testing.T) {
+			c := stalling(t, head)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			err := c.HealthCheck(ctx)
+			wantError(t, err, context.DeadlineExceeded)
+			if errors.Is(err, ErrNotMetricServer) || errors.Is(err, ErrNotListening) {
+				t.Errorf("a stall proves nothing: %v", err)
+			}
+			ctx, cancel = context.WithCancel(t.Context())
+			time.AfterFunc(10*time.Millisecond, cancel)
+			wantError(t, c.HealthCheck(ctx), context.Canceled)
+		})
+	}
+	f("no answer", "")
+	f("half an answer", "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nrunsc-")
+	t.Run("after 5 seconds by itself", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("takes 5 seconds")
+		}
+		c := stalling(t, "")
+		start := time.Now()
+		wantError(t, c.HealthCheck(t.Context()), context.DeadlineExceeded)
+		if d := time.Since(start); d < 4*time.Second || d > 30*time.Second {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// TestHealthCheckAsksWhoIsThereNow has one server replace another one at an address while a connection to the first could be kept.
+func TestHealthCheckAsksWhoIsThereNow(t *testing.T) {
+	addr := filepath.Join(shortDir(t), "s")
+	c := NewMetricClient(addr, testRoot)
+	for i := range 2 {
+		listener, err := net.Listen("unix", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewUnstartedServer(fakeHandler(fmt.Sprint("/root/", i), 1))
+		server.Listener = listener
+		server.Start()
+		defer server.Close()
+		wrong := new(WrongRootError)
+		if err := c.HealthCheck(t.Context()); !errors.As(err, &wrong) || wrong.Got != fmt.Sprint("/root/", i) {
+			t.Errorf("server %d: %v", i, err)
+		}
+		if err := os.Remove(addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// staleSocket returns a Unix socket that nobody listens on any more.
+func staleSocket(t testing.TB) string {
+	t.Helper()
+	addr := filepath.Join(shortDir(t), "s")
+	listener, err := net.Listen("unix", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.(*net.UnixListener).SetUnlinkOnClose(false)
+	listener.Close()
+	return addr
+}
+
+func datagramSocket(t testing.TB) string {
+	t.Helper()
+	addr := filepath.Join(shortDir(t), "s")
+	conn, err := net.ListenPacket("unixgram", addr)
+	if errors.Is(err, syscall.EPROTONOSUPPORT) {
+		t.Skip("no datagram sockets here")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return addr
+}
+
+// freePort returns a TCP address that nobody listens on.
+func freePort(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	return listener.Addr().String()
+}

@@ -1,0 +1,539 @@
+package metricclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/config"
+)
+
+// shortDir returns a directory for sockets: t.TempDir of a test with a long name can exceed what fits in a socket's address.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// self returns settings with this program as the server.
+func self(t testing.TB) *config.Config {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &config.Config{ServerPath: path}
+}
+
+// newClient returns a client for a Unix socket and a root in a directory of its own. What it started ends with the test.
+func newClient(t testing.TB) *MetricClient {
+	t.Helper()
+	c := NewMetricClient(config.RuntimeRoot+"/s", shortDir(t))
+	cleanUp(t, c)
+	return c
+}
+
+func cleanUp(t testing.TB, c *MetricClient) {
+	t.Helper()
+	t.Cleanup(func() {
+		c.Close()
+		if server := c.currentServer(); server != nil {
+			server.kill()
+			c.forget(server)
+		}
+	})
+}
+
+// spawn starts a server that plays a part and must come up.
+func spawn(t testing.TB, c *MetricClient, args ...string) {
+	t.Helper()
+	if err := c.SpawnServer(t.Context(), self(t), args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func shutdown(t testing.TB, c *MetricClient) {
+	t.Helper()
+	if err := c.ShutdownServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// portraitOf returns what the fake server says of itself.
+func portraitOf(t testing.TB, c *MetricClient) (p selfPortrait) {
+	t.Helper()
+	page, err := c.GetMetrics(t.Context(), map[string]string{"": selfPath})
+	if err == nil {
+		err = json.Unmarshal([]byte(page), &p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// wantError checks that an error has a sentinel in its chain (nil: none is expected) and all of the texts in its one line.
+func wantError(t testing.TB, err, is error, texts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if is != nil && !errors.Is(err, is) {
+		t.Errorf("error without %q in its chain: %v", is, err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("error without %q: %v", text, err)
+		}
+	}
+	if strings.ContainsAny(err.Error(), "\n\r\x1b") {
+		t.Errorf("error that is not one clean line: %q", err)
+	}
+}
+
+func TestSpawnServerUntilShutdown(t *testing.T) {
+	t.Run("unix", func(t *testing.T) { testLife(t, newClient(t)) })
+	t.Run("tcp", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.Close() // the port stays free for the moment
+		c := NewMetricClient(listener.Addr().String(), shortDir(t))
+		cleanUp(t, c)
+		testLife(t, c)
+	})
+}
+
+// testLife starts, uses and stops the client's server, twice.
+func testLife(t *testing.T, c *MetricClient) {
+	wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+	for range 2 {
+		wantError(t, c.HealthCheck(t.Context()), ErrNotListening)
+		spawn(t, c)
+		if err := c.HealthCheck(t.Context()); err != nil {
+			t.Error(err)
+		}
+		data, err := c.GetMetrics(t.Context(), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		if opens, _, err := data.GetPrometheusInteger("runsc_fs_opens", nil); opens != 42 || err != nil {
+			t.Errorf("got %d, %v", opens, err)
+		}
+		wantError(t, c.SpawnServer(t.Context(), self(t)), ErrAlreadyRunning)
+		shutdown(t, c)
+		wantError(t, c.HealthCheck(t.Context()), ErrNotListening)
+		wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+	}
+}
+
+func TestSpawnServerPassesTheCommandLine(t *testing.T) {
+	c := newClient(t)
+	conf := self(t)
+	conf.RootDir, conf.MetricServer, conf.Debug, conf.LogFormat = "/not/this", ":1", true, "json"
+	before := *conf
+	if err := c.SpawnServer(t.Context(), conf, "-play=good", "a b", ""); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"--debug=true", "--log-format=json", "--metric-server=" + c.rootDir + "/s", "--root=" + c.rootDir,
+		"metric-server", "-play=good", "a b", "",
+	}
+	if got := portraitOf(t, c).Args; !slices.Equal(got, want) {
+		t.Errorf("the server was started with %q, want %q", got, want)
+	}
+	if *conf != before {
+		t.Errorf("the caller's settings changed from %+v to %+v", before, *conf)
+	}
+	shutdown(t, c)
+}
+
+func TestSpawnServerGivesTheProcessNothingButItsOwn(t *testing.T) {
+	c := newClient(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	var mine []string // what both ends are called in the list of descriptors
+	for _, end := range []*os.File{r, w} {
+		if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", end.Fd())); err == nil {
+			mine = append(mine, name)
+		}
+	}
+	spawn(t, c)
+	p := portraitOf(t, c)
+	if dir, _ := os.Getwd(); p.Dir != dir {
+		t.Errorf("it runs in %q, want %q", p.Dir, dir)
+	}
+	if !p.Session {
+		t.Error("it has no process group of its own, so no session")
+	}
+	if len(p.Files) == 0 {
+		t.Skip("this system does not list descriptors")
+	}
+	if p.Files["0"] != os.DevNull || p.Files["1"] != os.DevNull || !strings.HasPrefix(p.Files["2"], "pipe:") {
+		t.Errorf("its standard files are %q", p.Files)
+	}
+	for fd, file := range p.Files {
+		if fd != "2" && slices.Contains(mine, file) {
+			t.Errorf("it inherited %s as descriptor %s", file, fd)
+		}
+	}
+	shutdown(t, c)
+}
+
+func TestSpawnServerPassesTheDebugLogDirectory(t *testing.T) {
+	c := newClient(t)
+	conf := self(t)
+	conf.DebugLog = t.TempDir() + "/"
+	if err := c.SpawnServer(t.Context(), conf); err != nil {
+		t.Fatal(err)
+	}
+	shutdown(t, c)
+	if logs, _ := filepath.Glob(conf.DebugLog + "*.log"); len(logs) != 1 {
+		t.Errorf("the server's logs there: %q, want one", logs)
+	}
+}
+
+func TestSpawnServerReportsAServerThatEnds(t *testing.T) {
+	c := newClient(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := c.SpawnServer(ctx, self(t), "-play="+playDies)
+	wantError(t, err, nil, "ended: exit status 3", `once upon a time / cannot \x1b[31mlisten / the address is in use`)
+	if exitErr := new(exec.ExitError); !errors.As(err, &exitErr) {
+		t.Errorf("no exec.ExitError in the chain: %v", err)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it looks like a timeout: %v", err)
+	}
+	wantError(t, c.ShutdownServer(ctx), ErrNotRunning)
+	spawn(t, c)
+	shutdown(t, c)
+}
+
+func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
+	f := func(name string, is error, limit func() (context.Context, context.CancelFunc)) {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t)
+			ctx, cancel := limit()
+			defer cancel()
+			wantError(t, c.SpawnServer(ctx, self(t), "-play="+playMute), is, "not healthy", "nobody listens")
+			wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+			wantError(t, childrenLeft0(), nil, "no child")
+		})
+	}
+	f("deadline", context.DeadlineExceeded, func() (context.Context, context.CancelFunc) {
+		return context.WithTimeout(t.Context(), 300*time.Millisecond)
+	})
+	f("canceled", context.Canceled, func() (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(300*time.Millisecond, cancel)
+		return ctx, cancel
+	})
+}
+
+// childrenLeft0 turns childrenLeft around: its error says that there is none.
+func childrenLeft0() error {
+	if err := childrenLeft(); err != nil {
+		return err
+	}
+	return errors.New("no child")
+}
+
+func TestSpawnServerRefusesATakenAddress(t *testing.T) {
+	t.Run("by a server for this root", func(t *testing.T) {
+		first := newClient(t)
+		spawn(t, first)
+		second := NewMetricClient(first.addr, first.rootDir)
+		cleanUp(t, second)
+		wantError(t, second.SpawnServer(t.Context(), self(t)), ErrAlreadyRunning)
+		wantError(t, second.ShutdownServer(t.Context()), ErrNotRunning)
+		shutdown(t, first)
+	})
+	t.Run("by a server for another root", func(t *testing.T) {
+		first := newClient(t)
+		spawn(t, first)
+		second := NewMetricClient(first.addr, "/another/root")
+		cleanUp(t, second)
+		err := second.SpawnServer(t.Context(), self(t))
+		wantError(t, err, nil, first.rootDir, "/another/root")
+		if wrong := new(WrongRootError); !errors.As(err, &wrong) || wrong.Got != first.rootDir || wrong.Want != "/another/root" {
+			t.Errorf("no proper WrongRootError: %v", err)
+		}
+		shutdown(t, first)
+	})
+	t.Run("by a file", func(t *testing.T) {
+		c := newClient(t)
+		if err := os.WriteFile(c.addr, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, c.SpawnServer(t.Context(), self(t)), ErrNotMetricServer)
+	})
+}
+
+func TestSpawnServerIsNotTakenInByOthers(t *testing.T) {
+	t.Run("other root", func(t *testing.T) {
+		c := newClient(t)
+		err := c.SpawnServer(t.Context(), self(t), "-play="+playOtherRoot)
+		wantError(t, err, nil, "/somewhere/else", c.rootDir)
+		if !errors.As(err, new(*WrongRootError)) {
+			t.Errorf("no WrongRootError: %v", err)
+		}
+	})
+	t.Run("other process", func(t *testing.T) {
+		wantError(t, newClient(t).SpawnServer(t.Context(), self(t), "-play="+playOtherPID), ErrAlreadyRunning, "process")
+	})
+	t.Run("wrapper", func(t *testing.T) {
+		c := newClient(t)
+		wantError(t, c.SpawnServer(t.Context(), self(t), "-play="+playWrapper), ErrAlreadyRunning, "exec")
+		// What the wrapper started is gone too, or about to be.
+		poll(t, func() bool { return errors.Is(c.HealthCheck(t.Context()), ErrNotListening) })
+	})
+}
+
+// poll waits until a condition holds.
+func poll(t testing.TB, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen")
+		}
+	}
+}
+
+func TestSpawnServerFindsTheProgram(t *testing.T) {
+	me := self(t).ServerPath
+	fallback := filepath.Join(filepath.Dir(me), programName)
+	pathDir, otherDir := t.TempDir(), t.TempDir()
+	onPath, elsewhere := filepath.Join(pathDir, programName), filepath.Join(otherDir, "server")
+	for _, link := range []string{onPath, elsewhere} {
+		if err := os.Symlink(me, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(name, given, env, path, want string) {
+		t.Helper()
+		t.Setenv(programEnv, env)
+		t.Setenv("PATH", path)
+		if got, err := findServer(given); got != want || err != nil {
+			t.Errorf("%s: got %q and error %v, want %q", name, got, err, want)
+		}
+	}
+	f("ServerPath comes first", elsewhere, onPath, pathDir, elsewhere)
+	f("ServerPath without a slash is looked up", programName, elsewhere, pathDir, onPath)
+	f("then the environment", "", elsewhere, pathDir, elsewhere)
+	f("then PATH", "", "", pathDir, onPath)
+	if err := os.Symlink(me, fallback); err != nil {
+		t.Fatal(err)
+	}
+	f("but first beside this program", "", "", pathDir, fallback)
+	if err := os.Remove(fallback); err != nil {
+		t.Fatal(err)
+	}
+
+	fails := func(given, env, path string, is error, texts ...string) {
+		t.Helper()
+		t.Setenv(programEnv, env)
+		t.Setenv("PATH", path)
+		_, err := findServer(given)
+		wantError(t, err, is, texts...)
+	}
+	missing := filepath.Join(otherDir, "missing")
+	fails(missing, elsewhere, pathDir, os.ErrNotExist, "Config.ServerPath", missing)
+	fails("", missing, pathDir, os.ErrNotExist, "$SANDMETER_SERVER", missing)
+	fails(otherDir, "", pathDir, nil, "Config.ServerPath", otherDir)
+	fails("", "", otherDir, nil, "Config.ServerPath", "$SANDMETER_SERVER", fallback, otherDir)
+}
+
+func TestSpawnServerReportsAProgramThatCannotRun(t *testing.T) {
+	c := newClient(t)
+	path := filepath.Join(t.TempDir(), "server")
+	if err := os.WriteFile(path, []byte("\x7fELF no more"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, c.SpawnServer(t.Context(), &config.Config{ServerPath: path}), syscall.ENOEXEC, path)
+	t.Setenv(programEnv, "")
+	t.Setenv("PATH", "")
+	wantError(t, c.SpawnServer(t.Context(), nil), nil, "install it")
+	wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+}
+
+func TestShutdownServerCanBeContinued(t *testing.T) {
+	c := newClient(t)
+	spawn(t, c, "-play="+playStubborn)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantError(t, c.ShutdownServer(ctx), context.DeadlineExceeded, "has not ended")
+	wantError(t, c.SpawnServer(t.Context(), self(t)), ErrAlreadyRunning)
+
+	ended := make(chan error, 1)
+	go func() { ended <- c.ShutdownServer(t.Context()) }()
+	if err := c.currentServer().cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+}
+
+func TestShutdownServerTakesAnyEndForAnEnd(t *testing.T) {
+	t.Run("the server crashed", func(t *testing.T) {
+		c := newClient(t)
+		spawn(t, c)
+		server := c.currentServer()
+		if err := server.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		poll(t, func() bool { return !server.running() })
+		shutdown(t, c)
+		wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+	})
+	t.Run("the context is over too", func(t *testing.T) {
+		c := newClient(t)
+		spawn(t, c)
+		server := c.currentServer()
+		_ = server.cmd.Process.Kill()
+		poll(t, func() bool { return !server.running() })
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.ShutdownServer(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("somebody else reaped it", func(t *testing.T) {
+		signal.Ignore(syscall.SIGCHLD) // the system reaps children itself, as a reaper would
+		defer func() {
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGCHLD) // Reset alone leaves the signal ignored
+			signal.Reset(syscall.SIGCHLD)
+		}()
+		c := newClient(t)
+		spawn(t, c)
+		server := c.currentServer()
+		shutdown(t, c)
+		if cause := context.Cause(server.ended); !strings.Contains(cause.Error(), "somebody else") {
+			t.Errorf("nobody else did: %v", cause)
+		}
+		err := c.SpawnServer(t.Context(), self(t), "-play="+playDies)
+		wantError(t, err, nil, "somebody else reaped it", "the address is in use")
+	})
+}
+
+func TestSpawnServerAfterACrash(t *testing.T) {
+	c := newClient(t)
+	spawn(t, c)
+	server := c.currentServer()
+	_ = server.cmd.Process.Kill()
+	poll(t, func() bool { return !server.running() })
+	// The fake server does not remove the stale socket of its predecessor.
+	if err := os.Remove(c.addr); err != nil {
+		t.Fatal(err)
+	}
+	spawn(t, c)
+	shutdown(t, c)
+}
+
+func TestShutdownServerWhileSpawning(t *testing.T) {
+	c := newClient(t)
+	spawned := make(chan error, 1)
+	go func() { spawned <- c.SpawnServer(t.Context(), self(t), "-play="+playMute) }()
+	poll(t, func() bool { return c.currentServer() != nil })
+	wantError(t, c.SpawnServer(t.Context(), self(t)), ErrAlreadyRunning)
+	shutdown(t, c)
+	wantError(t, <-spawned, nil, "ended: signal: terminated")
+}
+
+func TestConcurrentUse(t *testing.T) {
+	c := newClient(t)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			var err error
+			switch i % 4 {
+			case 0:
+				err = c.SpawnServer(t.Context(), self(t))
+			case 1:
+				err = c.ShutdownServer(t.Context())
+			case 2:
+				_, err = c.GetMetrics(t.Context(), nil)
+			case 3:
+				err = c.HealthCheck(t.Context())
+				c.Close()
+			}
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOfSpawnsAtOnceOneWins(t *testing.T) {
+	first := newClient(t)
+	clients := []*MetricClient{first}
+	for range 3 {
+		c := NewMetricClient(first.addr, first.rootDir)
+		cleanUp(t, c)
+		clients = append(clients, c)
+	}
+	errs := make(chan error, len(clients))
+	for _, c := range clients {
+		go func() { errs <- c.SpawnServer(t.Context(), self(t)) }()
+	}
+	var lost []error
+	for range clients {
+		if err := <-errs; err != nil {
+			lost = append(lost, err)
+		}
+	}
+	if len(lost) != len(clients)-1 {
+		t.Errorf("%d of %d lost: %v", len(lost), len(clients), lost)
+	}
+	if err := first.HealthCheck(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTailKeepsTheLastLines(t *testing.T) {
+	f := func(want []string, writes ...string) {
+		t.Helper()
+		var end tail
+		for _, text := range writes {
+			if n, err := io.WriteString(&end, text); n != len(text) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if got := end.lastLines(2); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	f(nil)
+	f(nil, "", "\n \r\n")
+	f([]string{"a"}, "a")
+	f([]string{"b", "c"}, "a\nb\n", "\nc\r\n")
+	f([]string{"x"}, strings.Repeat("y", tailBytes), "\nx\n") // the first line lost its beginning
+	f([]string{"b", "a b"}, fmt.Sprint(strings.Repeat("aaa\n", tailBytes), "b\n"), "a", " b")
+	long := strings.Repeat("z", 3*tailBytes)
+	f([]string{long[:maxExcerpt] + "…"}, long)
+}

@@ -1,0 +1,188 @@
+package metricserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/web"
+)
+
+// Defaults of Options.
+const (
+	DefaultExporterPrefix             = "runsc_"
+	DefaultSandboxTimeout             = 2 * time.Second
+	DefaultSocketMode     fs.FileMode = 0o660
+)
+
+// Limits of what a client may cost.
+const (
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 15 * time.Second
+	answerTimeout  = 90 * time.Second // the longest scrape, and a slow reader of its page
+	idleTimeout    = 2 * time.Minute
+	maxHeader      = 64 << 10
+	stopTimeout    = 5 * time.Second
+)
+
+// Options say what a Server serves and where.
+type Options struct {
+	// RootDir is the runtime root whose sandboxes are served. Default: config.DefaultRootDir.
+	RootDir string
+	// Address is where to listen: host:port, :port, or the absolute path of a Unix socket. %RUNTIME_ROOT% in it stands for RootDir. It
+	// has no default.
+	Address string
+	// MatchAddress limits the sandboxes to those that were created with an equal --metric-server; %RUNTIME_ROOT% in either stands for
+	// RootDir. Default: every sandbox of the root that registered metrics.
+	MatchAddress string
+	// ExporterPrefix begins the names of all metrics but process_start_time_seconds. Default: DefaultExporterPrefix; a prefix of one
+	// space stands for none.
+	ExporterPrefix string
+	// AllowUnknownRoot makes a runtime root that is missing or cannot be read one without sandboxes, rather than an error.
+	AllowUnknownRoot bool
+	// SandboxTimeout is how long a single sandbox can hold up a scrape. Default: DefaultSandboxTimeout.
+	SandboxTimeout time.Duration
+	// SocketMode is the mode of a Unix socket. Default: DefaultSocketMode.
+	SocketMode fs.FileMode
+	// SocketGroup is the name or ID of the group that a Unix socket belongs to. Default: that of the process.
+	SocketGroup string
+	// StartTime is when the process started, for process_start_time_seconds. Default: when New was called.
+	StartTime time.Time
+	// Logger is told what goes wrong, with which sandbox, once. Default: nobody.
+	Logger *slog.Logger
+	// Listening is called once the server listens, with the address. Default: nothing is called.
+	Listening func(net.Addr)
+}
+
+var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
+
+// withDefaults returns the options with what was left out, or says what is wrong with them.
+func (o Options) withDefaults() (Options, error) {
+	if o.RootDir == "" {
+		o.RootDir = config.DefaultRootDir()
+	}
+	if o.Address == "" {
+		return o, errors.New("no address to listen on: give host:port, :port or the absolute path of a Unix socket")
+	}
+	o.Address = config.ExpandAddress(o.Address, o.RootDir)
+	o.MatchAddress = config.ExpandAddress(o.MatchAddress, o.RootDir)
+	switch o.ExporterPrefix {
+	case "":
+		o.ExporterPrefix = DefaultExporterPrefix
+	case " ":
+		o.ExporterPrefix = ""
+	}
+	if o.ExporterPrefix != "" && !validPrefix.MatchString(o.ExporterPrefix) {
+		return o, fmt.Errorf("exporter prefix %q makes names that Prometheus refuses: use letters, digits and underscores, no digit first", o.ExporterPrefix)
+	}
+	if o.SandboxTimeout == 0 {
+		o.SandboxTimeout = DefaultSandboxTimeout
+	}
+	if o.SandboxTimeout < 0 {
+		return o, fmt.Errorf("sandbox timeout %v: it has to be positive", o.SandboxTimeout)
+	}
+	if o.SocketMode == 0 {
+		o.SocketMode = DefaultSocketMode
+	}
+	if o.StartTime.IsZero() {
+		o.StartTime = time.Now()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+// A Server serves the metrics of the sandboxes of one runtime root.
+type Server struct{ options Options }
+
+// New returns a Server, or says what is wrong with the options. Nothing is opened before Run.
+func New(o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Server{o}, nil
+}
+
+// Run listens and serves until ctx is done, and returns nil then. It returns an error when it cannot listen, and, unless
+// Options.AllowUnknownRoot is set, when the runtime root cannot be read, at the start or at a later scrape. All that it opened is closed
+// when it returns. A Server can be run again, but not twice at the same time.
+func (s *Server) Run(ctx context.Context) error {
+	o := &s.options
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	collector, err := collect.New(collect.Options{
+		RootDir:          o.RootDir,
+		MatchAddress:     o.MatchAddress,
+		Prefix:           o.ExporterPrefix,
+		AllowUnknownRoot: o.AllowUnknownRoot,
+		SandboxTimeout:   o.SandboxTimeout,
+		StartTime:        o.StartTime,
+		Logger:           o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer collector.Close()
+	if err := collector.CheckRoot(); err != nil && !o.AllowUnknownRoot {
+		return fmt.Errorf("%w; create it, or allow it to be missing", err)
+	}
+	listener, err := listen(o.Address, o.SocketMode, o.SocketGroup)
+	if err != nil {
+		return err
+	}
+	handler := web.NewHandler(web.Options{
+		Collector: collector,
+		RootDir:   o.RootDir,
+		Logger:    o.Logger,
+		RootLost:  func(err error) { lost(err) },
+	})
+	defer handler.Close()
+	if o.Listening != nil {
+		o.Listening(listener.Addr())
+	}
+	if err := s.serve(ctx, listener, handler); err != nil {
+		return err
+	}
+	if root := new(collect.RootError); errors.As(context.Cause(ctx), &root) {
+		return root
+	}
+	return nil
+}
+
+// serve serves HTTP until ctx is done, and for as long after that as requests take, up to stopTimeout.
+func (s *Server) serve(ctx context.Context, listener net.Listener, handler *web.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	handler.Stop()
+	limit, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if server.Shutdown(limit) != nil {
+		server.Close()
+	}
+	<-failed
+	return nil
+}
