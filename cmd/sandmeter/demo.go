@@ -29,17 +29,20 @@ type demo struct {
 func newDemoCommand(std stdio) *cobra.Command {
 	var d demo
 	cmd := &cobra.Command{
-		Use:     "demo",
-		Short:   "Show real sandboxes and their metrics, and leave nothing behind",
-		Long:    "Start three real sandboxes and a server, and show their metrics until Ctrl-C. Leaves nothing behind.",
-		Example: "  sandmeter demo --for 20s",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
+		Use:   "demo",
+		Short: "Start three real sandboxes and a server, and watch their metrics",
+		Long: "Start three real sandboxes under a runtime root of their own, and a server, and watch the metrics until Ctrl-C. Nothing\n" +
+			"is left behind. It needs root, and runsc: the program of --runsc, else of $" + runsc.EnvRunsc + ", else runsc beside this\n" +
+			"program, else on PATH.",
+		Example: "  sandmeter demo --for 20s\n" +
+			"  sandmeter demo --runsc /usr/local/bin/runsc --interval 500ms",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&d.duration, "for", 0, "end by itself after this long, 20s for example; 0 means never")
-	flags.StringVar(&d.runsc, "runsc", "", "the runsc `program` (default: $"+runsc.EnvRunsc+", else runsc beside this program, else on PATH)")
-	flags.DurationVar(&d.interval, "interval", 2*time.Second, "how often the table is shown")
+	flags.DurationVar(&d.duration, "for", 0, "end by itself after this `duration`, such as 20s; 0 means never")
+	flags.DurationVar(&d.interval, "interval", 2*time.Second, "how often the metrics are shown")
+	flags.StringVar(&d.runsc, "runsc", "", "the runsc `program`")
 	return cmd
 }
 
@@ -67,7 +70,7 @@ func demoSandboxes(address string) []demoSandbox {
 // run shows the demo. The end of the context, be it Ctrl-C during the start, is the usual end and no error.
 func (d demo) run(ctx context.Context, std stdio) error {
 	if d.interval <= 0 || d.duration < 0 {
-		return usagef("--interval has to be more than 0, and --for not less")
+		return usagef("--interval has to be more than 0, and --for not less than 0")
 	}
 	err := d.show(ctx, std)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

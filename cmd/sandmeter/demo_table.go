@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -43,7 +42,7 @@ func demoRow(page metricclient.MetricData, s demoSandbox) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{terminalSafe(s.ID), demoPod(page, s), state, opens, reads}, nil
+	return []string{cell(s.ID), demoPod(page, s), state, opens, reads}, nil
 }
 
 // demoPod returns the name of the sandbox's pod, if the server knows it.
@@ -52,7 +51,7 @@ func demoPod(page metricclient.MetricData, s demoSandbox) string {
 	if _, err := page.GetSandboxMetadataMetric(want); err != nil || s.pod.Name == "" {
 		return noValue
 	}
-	return terminalSafe(s.pod.Namespace + "/" + s.pod.Name)
+	return cell(s.pod.Namespace + "/" + s.pod.Name)
 }
 
 func demoState(page metricclient.MetricData, s demoSandbox) (string, error) {
@@ -73,17 +72,4 @@ func demoValue(page metricclient.MetricData, s demoSandbox, metric string) (stri
 		return noValue, nil
 	}
 	return strconv.FormatInt(v, 10), err
-}
-
-// terminalSafe returns s without anything that a terminal takes for more than text: whoever made a pod has chosen its name.
-func terminalSafe(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
-	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 func TestDemoTable(t *testing.T) {
@@ -49,20 +48,6 @@ func TestDemoTableRefusesNonsense(t *testing.T) {
 	if err == nil {
 		t.Errorf("no error, but:\n%s", out.String())
 	}
-}
-
-func TestTerminalSafe(t *testing.T) {
-	f := func(in, want string) {
-		t.Helper()
-		if got := terminalSafe(in); got != want {
-			t.Errorf("terminalSafe(%q) = %q, want %q", in, got, want)
-		}
-	}
-	f("web-1", "web-1")
-	f("wäb", "wäb")
-	f("a\x1b[31mb\nc\t", `a\x1b[31mb\nc\t`)
-	f("a\u202eb", `a\u202eb`)
-	f("a\xffb", "a\ufffdb")
 }
 
 // A demo that was ended with Ctrl-C did well, unless it then left something behind.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,26 +31,40 @@ const (
 // workload is what sandboxes of the demo and of tests run: this program is all that their root filesystem holds.
 type workload struct {
 	kind  string
-	count int
+	opens int
 }
 
 func newWorkloadCommand(stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:    "workload {idle|busy|touch N|exit}",
-		Short:  "Run what the sandboxes of the demo and of tests run, until SIGTERM",
+		Use:    "workload idle|busy|touch N|exit",
+		Short:  "Be what runs in a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
 		Args:   usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w := workload{kind: args[0]}
-			if len(args) == 2 {
-				var err error
-				if w.count, err = strconv.Atoi(args[1]); err != nil {
-					return usagef("the number of file opens is %q: give a number", args[1])
-				}
+			w, err := parseWorkload(args)
+			if err != nil {
+				return usageError{err}
 			}
 			return w.run(cmd.Context())
 		},
 	}
+}
+
+func parseWorkload(args []string) (workload, error) {
+	w := workload{kind: args[0]}
+	switch w.kind {
+	case workloadTouch:
+		if len(args) == 2 {
+			opens, err := strconv.ParseUint(args[1], 10, 31)
+			w.opens = int(opens)
+			return w, err
+		}
+	case workloadIdle, workloadBusy, workloadExit:
+		if len(args) == 1 {
+			return w, nil
+		}
+	}
+	return w, fmt.Errorf("there is no workload %q", strings.Join(args, " "))
 }
 
 func (w workload) run(ctx context.Context) error {
@@ -64,10 +80,10 @@ func (w workload) run(ctx context.Context) error {
 		more := make(chan os.Signal, 1)
 		signal.Notify(more, unix.SIGUSR1)
 		defer signal.Stop(more)
-		if err := openFile(self, w.count, 0); err != nil {
+		if err := openFile(self, w.opens, 0); err != nil {
 			return err
 		}
-		return repeat(ctx, more, func() error { return openFile(self, w.count, 0) })
+		return repeat(ctx, more, func() error { return openFile(self, w.opens, 0) })
 	case workloadIdle:
 		<-ctx.Done()
 	}

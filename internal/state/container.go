@@ -57,8 +57,8 @@ type SandboxFacts struct {
 // A Pair is one entry of a string map.
 type Pair struct{ Name, Value string }
 
-// A Registration is the list of metrics that a sandbox registered before any process ran in it, as JSON. Equal registrations of one
-// Root are one pointer.
+// A Registration is the list of metrics that a sandbox registered before any process ran in it, as JSON with the metrics sorted.
+// Registrations of one Root that have the same metrics are one pointer.
 type Registration struct{ JSON []byte }
 
 const (

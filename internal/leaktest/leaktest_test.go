@@ -1,0 +1,76 @@
+package leaktest_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+// A recorder is a test that only notes what is said of it.
+type recorder struct {
+	testing.TB
+	cleanups []func()
+	failure  string
+}
+
+func (r *recorder) Helper()          {}
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failure += fmt.Sprintf(format, args...)
+}
+
+// check returns what Check says of a test that does as body does.
+func check(body func()) string {
+	var r recorder
+	leaktest.Check(&r)
+	body()
+	for _, f := range r.cleanups {
+		f()
+	}
+	return r.failure
+}
+
+func TestNothingLeft(t *testing.T) {
+	got := check(func() {
+		go time.Sleep(20 * time.Millisecond)
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	})
+	if got != "" {
+		t.Error(got)
+	}
+}
+
+func TestGoroutineLeft(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	if got := check(func() { go waitFor(stop) }); !strings.Contains(got, "waitFor") {
+		t.Errorf("a goroutine was left, but Check said %q", got)
+	}
+}
+
+func waitFor(stop chan struct{}) { <-stop }
+
+func TestDescriptorLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "left")
+	got := check(func() {
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+	})
+	if !strings.Contains(got, path) {
+		t.Errorf("a descriptor was left, but Check said %q", got)
+	}
+}
