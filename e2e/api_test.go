@@ -98,6 +98,7 @@ func TestClientReadsMetricData(t *testing.T) {
 	w.must(w.node.Run(w.ctx(), c))
 	w.start("sb-plain", "idle")
 	w.serve()
+	w.untilBegun(2)
 	begin := time.Now().Add(-time.Second)
 	data := w.scrape().raw
 
@@ -110,7 +111,7 @@ func TestClientReadsMetricData(t *testing.T) {
 	if same, _, err := data.GetPrometheusContainerInteger(any); err != nil || same != opens {
 		t.Errorf("GetPrometheusContainerInteger(%+v) = %d, %v", any, same, err)
 	}
-	started := metricclient.WantMetric{Metric: "runsc_sentry_entry_point", Sandbox: "sb-plain", ExtraLabels: map[string]string{"entry_point_type": "runsc"}}
+	started := metricclient.WantMetric{Metric: alwaysThere, Sandbox: "sb-plain", ExtraLabels: map[string]string{"entry_point_type": "runsc"}}
 	if n, _, err := data.GetPrometheusContainerInteger(started); err != nil || n != 1 {
 		t.Errorf("GetPrometheusContainerInteger(%+v) = %d, %v", started, n, err)
 	}
@@ -136,15 +137,15 @@ func TestClientGivesParametersAndPath(t *testing.T) {
 	f := func(params ...string) {
 		t.Helper()
 		p := w.scrape(params...)
-		if got := p.labels("runsc_fs_opens", "sandbox"); !slices.Equal(got, []string{"sb"}) {
-			t.Errorf("%q: sandboxes with file opens: %q", params, got)
+		if got := p.labels(alwaysThere, "sandbox"); !slices.Equal(got, []string{"sb"}) {
+			t.Errorf("%q: sandboxes with values: %q", params, got)
 		}
-		p.wantNone(t, "runsc_fs_reads")
+		p.wantNone(t, "runsc_netstack_tcp_current_open")
 	}
-	f("runsc-sandbox-metrics-filter", "fs_opens")
-	f("", "/metrics?runsc-sandbox-metrics-filter=fs_opens")
-	f("", "/metrics%3Frunsc-sandbox-metrics-filter=fs_opens")
-	f("", "/metrics%3Frunsc-sandbox-metrics-filter=fs_.*", "runsc-sandbox-metrics-filter", "fs_opens")
+	f("runsc-sandbox-metrics-filter", "entry_point")
+	f("", "/metrics?runsc-sandbox-metrics-filter=entry_point")
+	f("", "/metrics%3Frunsc-sandbox-metrics-filter=entry_point")
+	f("", "/metrics%3Frunsc-sandbox-metrics-filter=.*", "runsc-sandbox-metrics-filter", "entry_point")
 	for _, params := range []map[string]string{{"": "/no/such/path"}, {"runsc-sandbox-metrics-filter": "("}} {
 		if data, err := w.client.GetMetrics(w.ctx(), params); err == nil {
 			t.Errorf("GetMetrics(%q) is no error, but %q", params, data)
@@ -204,7 +205,7 @@ func TestRootWithLongPath(t *testing.T) {
 	w.setAddr(freePort(t))
 	w.start("sb", "idle")
 	w.serve()
-	if got := w.scrape().labels("runsc_fs_opens", "sandbox"); !slices.Equal(got, []string{"sb"}) {
+	if got := w.scrape().labels(alwaysThere, "sandbox"); !slices.Equal(got, []string{"sb"}) {
 		t.Errorf("sandboxes with values: %q", got)
 	}
 }
@@ -224,6 +225,6 @@ func TestRunscMetricServer(t *testing.T) {
 	}
 	p := w.scrape()
 	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
-	p.wantValue(t, 1, "runsc_sentry_entry_point", "sandbox", "sb")
+	p.wantValue(t, 1, alwaysThere, "sandbox", "sb")
 	w.stop()
 }

@@ -3,11 +3,13 @@ package e2e
 import (
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 func TestServerStoppedAndStartedAgain(t *testing.T) {
@@ -22,7 +24,7 @@ func TestServerStoppedAndStartedAgain(t *testing.T) {
 	w.serve()
 	p := w.scrape()
 	want := []string{"comes", "stays"}
-	for _, metric := range []string{"runsc_meta_sandbox_presence", "runsc_fs_opens", "runsc_meta_sandbox_metadata"} {
+	for _, metric := range []string{"runsc_meta_sandbox_presence", alwaysThere, "runsc_meta_sandbox_metadata"} {
 		if got := p.labels(metric, "sandbox"); !slices.Equal(got, want) {
 			t.Errorf("sandboxes of %s after the restart: %q, want %q", metric, got, want)
 		}
@@ -55,7 +57,7 @@ func TestFiveBesideOneThatDidNotAsk(t *testing.T) {
 	wantSandboxes := func(want []string) {
 		t.Helper()
 		p := w.scrape()
-		for _, metric := range []string{"runsc_meta_sandbox_presence", "runsc_fs_opens"} {
+		for _, metric := range []string{"runsc_meta_sandbox_presence", alwaysThere} {
 			if got := p.labels(metric, "sandbox"); !slices.Equal(got, want) {
 				t.Errorf("sandboxes of %s: %q, want %q", metric, got, want)
 			}
@@ -96,7 +98,7 @@ func TestSandboxThatEndedIsPresentAndNotRunning(t *testing.T) {
 	p := w.scrape()
 	for _, id := range []string{"killed", "ended"} {
 		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", id)
-		p.wantNone(t, "runsc_fs_opens", "sandbox", id)
+		p.wantNone(t, alwaysThere, "sandbox", id)
 	}
 	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "paused")
 	p.wantValue(t, 1, "runsc_meta_num_sandboxes_running")
@@ -142,7 +144,7 @@ func TestPodIsOneSandbox(t *testing.T) {
 	if got := p.labels("runsc_meta_sandbox_capabilities", "capability", labels...); !slices.Equal(got, []string{"CHOWN", "KILL"}) {
 		t.Errorf("capabilities of the pod: %q", got)
 	}
-	if len(p.find("runsc_fs_opens", labels...)) != 1 {
+	if len(p.find(alwaysThere, labels...)) != 1 {
 		t.Error("the pod's values are not there once")
 	}
 }
@@ -152,7 +154,43 @@ func TestIDsThatBeginAlike(t *testing.T) {
 	w.start("pre", "idle")
 	w.start("pre1", "idle")
 	w.serve()
-	if got := w.scrape().labels("runsc_fs_opens", "sandbox"); !slices.Equal(got, []string{"pre", "pre1"}) {
+	if got := w.scrape().labels(alwaysThere, "sandbox"); !slices.Equal(got, []string{"pre", "pre1"}) {
 		t.Errorf("sandboxes: %q", got)
+	}
+}
+
+// Whoever scrapes at the same time gets all there is.
+func TestOverlappingScrapesLoseNothing(t *testing.T) {
+	w := newWorld(t)
+	want := []string{"sb-0", "sb-1", "sb-2"}
+	for _, id := range want {
+		w.start(id, "idle")
+	}
+	w.serve()
+	const scrapers, scrapes = 8, 20
+	type answer struct {
+		data metricclient.MetricData
+		err  error
+	}
+	answers := make(chan answer, scrapers*scrapes)
+	var scraping sync.WaitGroup
+	for range scrapers {
+		scraping.Go(func() {
+			for range scrapes {
+				data, err := w.client.GetMetrics(t.Context(), nil)
+				answers <- answer{data, err}
+			}
+		})
+	}
+	scraping.Wait()
+	close(answers)
+	for a := range answers {
+		w.must(a.err)
+		p := parsePage(t, a.data)
+		for _, metric := range []string{alwaysThere, "runsc_meta_sandbox_metadata"} {
+			if got := p.labels(metric, "sandbox"); !slices.Equal(got, want) {
+				t.Fatalf("sandboxes of %s: %q, want %q", metric, got, want)
+			}
+		}
 	}
 }

@@ -12,8 +12,12 @@ import (
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
-// sandmeter is the path of the program under test, a static binary as users get it.
-var sandmeter string
+var (
+	// sandmeter is the path of the program under test, a static binary as users get it.
+	sandmeter string
+	// reap reaps the sandboxes that ended and says how many; see runsc.AdoptOrphans.
+	reap func() int
+)
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -25,11 +29,11 @@ func TestMain(m *testing.M) {
 }
 
 // run runs the tests around the making and removing of what they share.
-func run(m *testing.M) (int, error) {
-	// So that no sandbox stays behind as a zombie where nobody else reaps it.
-	if err := runsc.AdoptOrphans(); err != nil {
+func run(m *testing.M) (code int, err error) {
+	if reap, err = runsc.AdoptOrphans(); err != nil {
 		return 1, err
 	}
+	defer reap()
 	dir, err := os.MkdirTemp("", "sandmeter-e2e-")
 	if err != nil {
 		return 1, err
@@ -46,9 +50,8 @@ func run(m *testing.M) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building sandmeter: %w\n%s", err, out)
 	}
-	code := m.Run()
-	if code != 0 {
+	if code = m.Run(); code != 0 {
 		return code, nil
 	}
-	return code, goleak.Find()
+	return 0, goleak.Find()
 }

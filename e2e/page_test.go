@@ -13,6 +13,9 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
+// alwaysThere is a metric of which every sandbox has a series, whether its program has done anything yet or not.
+const alwaysThere = "runsc_sentry_entry_point"
+
 // page is a page of metrics as Prometheus's own parser reads it.
 type page struct {
 	raw      metricclient.MetricData

@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -85,6 +88,48 @@ func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 	f("other", "--match-address", "localhost:1")
 }
 
+func TestListShowsRealSandboxes(t *testing.T) {
+	w := newWorld(t)
+	pod := runsc.Pod{Sandbox: "b-pod", Name: "web\n\x1b[31m", Namespace: "shop"}
+	w.must(w.node.Create(w.ctx(), w.container("a-created", "idle")))
+	for _, id := range []string{pod.Sandbox, "app"} {
+		c := w.container(id, "idle")
+		c.Annotations = pod.Annotations(id)
+		w.must(w.node.Run(w.ctx(), c))
+	}
+	w.start("c-paused", "idle")
+	w.must(w.node.Pause(w.ctx(), "c-paused"))
+	w.start("d-killed", "idle")
+	pid, err := w.node.Pid("d-killed")
+	w.must(err)
+	w.must(syscall.Kill(pid, syscall.SIGKILL))
+
+	want := "a-created created 1, b-pod running 2, c-paused paused 1, d-killed stopped 1"
+	w.until(func() error {
+		p := newProgram(t, "list", "--root", w.node.Root(), "--json")
+		p.exit(t, 0)
+		var sandboxes []struct {
+			ID         string `json:"id"`
+			State      string `json:"state"`
+			Containers int    `json:"containers"`
+		}
+		w.must(json.Unmarshal(p.out.Bytes(), &sandboxes))
+		var got []string
+		for _, s := range sandboxes {
+			got = append(got, fmt.Sprint(s.ID, " ", s.State, " ", s.Containers))
+		}
+		if all := strings.Join(got, ", "); all != want {
+			return fmt.Errorf("list shows %s; want %s", all, want)
+		}
+		return nil
+	})
+	p := newProgram(t, "list", "--root", w.node.Root())
+	p.exit(t, 0)
+	if table := p.out.String(); strings.Contains(table, "\x1b") || strings.Count(table, "\n") != 5 {
+		t.Errorf("the table has more than four lines of text below its head:\n%q", table)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	realRunsc(t)
 	tmp := t.TempDir()
@@ -125,14 +170,23 @@ func number(t *testing.T, text string) int {
 // demo returns a run of the demo that makes its folder in tmp.
 func demo(t *testing.T, tmp string, flags ...string) *program {
 	t.Helper()
-	p := newProgram(t, append([]string{"demo", "--runsc", realRunsc(t)}, flags...)...)
+	return demoWith(t, tmp, append([]string{"--runsc", realRunsc(t)}, flags...)...)
+}
+
+func demoWith(t *testing.T, tmp string, flags ...string) *program {
+	t.Helper()
+	reap() // what other tests left
+	p := newProgram(t, append([]string{"demo"}, flags...)...)
 	p.Env = append(os.Environ(), "TMPDIR="+tmp)
 	return p
 }
 
-// wantNothingLeft fails the test if anything is left of what was done in a folder.
+// wantNothingLeft fails the test if anything is left of what a demo did in a folder.
 func wantNothingLeft(t *testing.T, tmp string) {
 	t.Helper()
+	if zombies := reap(); zombies > 0 {
+		t.Errorf("left behind: %d zombies", zombies)
+	}
 	files, err := filepath.Glob(filepath.Join(tmp, "*"))
 	if err != nil {
 		t.Fatal(err)
@@ -175,8 +229,7 @@ func TestDemoFailsHalfWay(t *testing.T) {
 	if err := os.WriteFile(broken, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := newProgram(t, "demo", "--runsc", broken)
-	p.Env = append(os.Environ(), "TMPDIR="+tmp)
+	p := demoWith(t, tmp, "--runsc", broken)
 	p.exit(t, 1)
 	if said := p.err.String(); !strings.Contains(said, "sandmeter: runsc run demo-pod: exit status 9: the disk is full") {
 		t.Errorf("the demo says:\n%s", said)
@@ -229,8 +282,7 @@ func TestDemoSaysWhyNot(t *testing.T) {
 		if err := os.Chmod(tmp, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		p := newProgram(t, append([]string{"demo"}, args...)...)
-		p.Env = append(os.Environ(), "TMPDIR="+tmp)
+		p := demoWith(t, tmp, args...)
 		prepare(p)
 		p.exit(t, code)
 		if said := p.err.String(); !strings.Contains(said, want) {

@@ -145,3 +145,15 @@ func (w *world) untilValue(want float64, metric string, labels ...string) {
 		return nil
 	})
 }
+
+// untilBegun waits until the workloads of a number of sandboxes have begun: each begins with a system call that shows, see the command
+// workload. Until then, counters that have not counted yet are not on the page.
+func (w *world) untilBegun(sandboxes int) {
+	w.t.Helper()
+	w.until(func() error {
+		if begun := len(w.scrape().find("runsc_unimplemented_syscalls")); begun != sandboxes {
+			return fmt.Errorf("%d of %d workloads have begun", begun, sandboxes)
+		}
+		return nil
+	})
+}

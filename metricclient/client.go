@@ -103,7 +103,7 @@ func dialReason(network, addr string, err error) error {
 	case errors.Is(err, syscall.ENOENT):
 		return ErrNotListening
 	case network == "unix" && isNoSocket(addr):
-		return ErrNotMetricServer
+		return fmt.Errorf("%w: it is no socket", ErrNotMetricServer)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotListening
 	case errors.Is(err, syscall.EPROTOTYPE): // a Unix socket, but not one of streams

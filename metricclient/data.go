@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// ErrNoSample: the page has no sample of the metric with these labels. A counter of a sandbox that is still zero is not on the page.
+// ErrNoSample means that the page has no sample of the metric with these labels. That is no fault of the page: a sandbox does not send
+// counters that are still zero.
 var ErrNoSample = errors.New("no such sample")
 
 // Labels that the server adds to what a sandbox tells.

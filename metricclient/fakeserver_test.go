@@ -31,10 +31,9 @@ const (
 
 // selfPortrait is what a fake server tells about itself at selfPath.
 type selfPortrait struct {
-	Args    []string
-	Dir     string
-	Files   map[string]string // what its open descriptors are
-	Session bool              // it leads its process group
+	Args  []string
+	Dir   string
+	Files map[string]string // what its open descriptors are
 }
 
 const selfPath = "/self"
@@ -124,7 +123,7 @@ func fakeHandler(root string, pid int) http.Handler {
 }
 
 func portrait() selfPortrait {
-	p := selfPortrait{Args: os.Args[1:], Files: map[string]string{}, Session: syscall.Getpgrp() == os.Getpid()}
+	p := selfPortrait{Args: os.Args[1:], Files: map[string]string{}}
 	p.Dir, _ = os.Getwd()
 	links, _ := filepath.Glob("/proc/self/fd/*")
 	for _, link := range links {

@@ -115,7 +115,7 @@ func TestHealthCheckTellsTheReason(t *testing.T) {
 	f("socket stale", client(staleSocket(t)), ErrNotListening)
 	f("port free", client(freePort(t)), ErrNotListening)
 
-	f("a file", client(file("f")), ErrNotMetricServer)
+	f("a file", client(file("f")), ErrNotMetricServer, "no socket")
 	f("a directory", client(shortDir(t)), ErrNotMetricServer)
 	f("a datagram socket", client(datagramSocket(t)), ErrNotMetricServer)
 	f("closes at once", listening(t, func(net.Conn) {}), ErrNotMetricServer)

@@ -7,22 +7,26 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/config"
 )
 
-// TestMain runs the tests, or plays a server: every process that the tests start is this program again. After the tests nothing must be
+// TestMain runs the tests, or plays a server: every server that the tests start is this program again. After the tests nothing must be
 // left: no goroutine, no child, no descriptor.
 func TestMain(m *testing.M) {
-	if os.Getenv(fakeServerEnv) != "" {
+	// The command line alone tells a server from a fuzzing worker, which is this program too.
+	if os.Getenv(fakeServerEnv) != "" && slices.Contains(os.Args, config.MetricServerCommand) {
 		playServer()
 		return
 	}
 	os.Setenv(fakeServerEnv, "yes")
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every server built with -race takes a second to end
-	os.Setenv(programEnv, os.Args[0]) // for the examples, which start a server like any program
+	os.Setenv(programEnv, os.Args[0])        // for the examples, which start a server like any program
 	before := openChannels()
 	code := m.Run()
 	if err := leftovers(before); code == 0 && err != nil {

@@ -15,11 +15,11 @@ import (
 
 // Why there is nothing to start or stop.
 var (
-	// ErrAlreadyRunning: there is a server already, the one this client started or somebody else's at the same address and for the same
-	// runtime root.
+	// ErrAlreadyRunning means that there is a server already: the one that this client started, or somebody else's at the same address
+	// for the same runtime root.
 	ErrAlreadyRunning = errors.New("a metric server is already running")
 
-	// ErrNotRunning: this client has started no server that it has not seen the end of.
+	// ErrNotRunning means that this client has started no server that it has not seen the end of.
 	ErrNotRunning = errors.New("this client has started no metric server")
 )
 
@@ -42,10 +42,10 @@ const (
 // baseConf's flags, with address and root replaced by the client's, the word metric-server, and extraArgs. baseConf may be nil and is not
 // changed.
 //
-// The server is a process in a session of its own, in the directory and with the environment of this program, its standard input and
-// output /dev/null; no other descriptor that this program opened gets into it. It has to be the very process that was started: a wrapper script must end in exec. Its standard error goes to a
-// pipe, which the client reads for the sake of its errors and else discards. A server outlives the program that started it; what it
-// then writes to its standard error fails.
+// The server is a process in a session of its own, in the directory and with the environment of this program. It has to be the very
+// process that was started: a wrapper script must end in exec. Its standard input and output are /dev/null, and it inherits no other
+// descriptor that this program opened. Its standard error is a pipe, of which the client keeps the last lines for its errors and discards
+// the rest. The server does not end with this program; to live on it must not mind a closed standard error (SIGPIPE).
 //
 // A server that ends before it is healthy is reported at once, with its exit status and its last lines; one that does not become
 // healthy in time is killed, and gone when SpawnServer returns. [ErrAlreadyRunning] is in the error's chain when there is a server

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -185,8 +186,8 @@ func TestSpawnServerGivesTheProcessNothingButItsOwn(t *testing.T) {
 	if dir, _ := os.Getwd(); p.Dir != dir {
 		t.Errorf("it runs in %q, want %q", p.Dir, dir)
 	}
-	if !p.Session {
-		t.Error("it has no process group of its own, so no session")
+	if err := syscall.Kill(-c.currentServer().pid(), 0); err != nil {
+		t.Errorf("it leads no process group, so no session: %v", err)
 	}
 	if len(p.Files) == 0 {
 		t.Skip("this system does not list descriptors")
@@ -233,32 +234,30 @@ func TestSpawnServerReportsAServerThatEnds(t *testing.T) {
 }
 
 func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
-	f := func(name string, is error, limit func() (context.Context, context.CancelFunc)) {
-		t.Run(name, func(t *testing.T) {
-			c := newClient(t)
-			ctx, cancel := limit()
-			defer cancel()
-			wantError(t, c.SpawnServer(ctx, self(t), "-play="+playMute), is, "not healthy", "nobody listens")
-			wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
-			wantError(t, childrenLeft0(), nil, "no child")
-		})
+	check := func(t *testing.T, c *MetricClient, err, is error, texts ...string) {
+		t.Helper()
+		wantError(t, err, is, append(texts, "is not healthy")...)
+		wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+		if err := childrenLeft(); err != nil {
+			t.Errorf("it left %v", err)
+		}
 	}
-	f("deadline", context.DeadlineExceeded, func() (context.Context, context.CancelFunc) {
-		return context.WithTimeout(t.Context(), 300*time.Millisecond)
+	t.Run("deadline", func(t *testing.T) {
+		c := newClient(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := c.SpawnServer(ctx, self(t), "-play="+playMute)
+		check(t, c, err, context.DeadlineExceeded, "the last health check: nobody listens", "its standard error ends: thinking")
 	})
-	f("canceled", context.Canceled, func() (context.Context, context.CancelFunc) {
+	t.Run("canceled", func(t *testing.T) {
+		c := newClient(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(300*time.Millisecond, cancel)
-		return ctx, cancel
+		spawned := make(chan error, 1)
+		go func() { spawned <- c.SpawnServer(ctx, self(t), "-play="+playMute) }()
+		poll(t, func() bool { return c.currentServer() != nil })
+		cancel()
+		check(t, c, <-spawned, context.Canceled)
 	})
-}
-
-// childrenLeft0 turns childrenLeft around: its error says that there is none.
-func childrenLeft0() error {
-	if err := childrenLeft(); err != nil {
-		return err
-	}
-	return errors.New("no child")
 }
 
 func TestSpawnServerRefusesATakenAddress(t *testing.T) {
@@ -310,6 +309,28 @@ func TestSpawnServerIsNotTakenInByOthers(t *testing.T) {
 		// What the wrapper started is gone too, or about to be.
 		poll(t, func() bool { return errors.Is(c.HealthCheck(t.Context()), ErrNotListening) })
 	})
+}
+
+func TestCheckServesNeedsAPID(t *testing.T) {
+	f := func(status int, body string, texts ...string) {
+		t.Helper()
+		c := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == healthPath {
+				io.WriteString(w, healthy)
+				return
+			}
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		})
+		err := c.checkServes(t.Context(), &process{})
+		wantError(t, err, nil, append(texts, pidPath)...)
+		if isOtherServer(err) {
+			t.Errorf("it proves nothing: %v", err)
+		}
+	}
+	f(404, "path not found", "404 Not Found: path not found")
+	f(200, "", "200 OK: (nothing)")
+	f(200, "12 monkeys", "12 monkeys")
 }
 
 // poll waits until a condition holds.

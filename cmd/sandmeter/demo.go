@@ -89,9 +89,11 @@ func (d demo) show(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := runsc.AdoptOrphans(); err != nil {
+	reap, err := runsc.AdoptOrphans()
+	if err != nil {
 		return err
 	}
+	defer reap()
 	conf := runsc.Config{Runsc: path, Program: self}
 	fmt.Fprintf(std.err, "Trying whether %s can run a sandbox here…\n", path)
 	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
@@ -127,7 +129,7 @@ func (d demo) serve(ctx context.Context, std stdio, node *runsc.Node, self strin
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), demoShutdown)
 		defer cancel()
-		fmt.Fprintln(std.err, "Stopping the server…")
+		fmt.Fprintln(std.err, "\nStopping the server…") // below the ^C of a terminal
 		err = joinFailure(err, client.ShutdownServer(ctx))
 	}()
 	fmt.Fprintf(std.out, "\nThe raw page:  curl --unix-socket %s http://sandmeter/metrics\n", socket)

@@ -60,13 +60,14 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{
+	c := &Collector{
 		options: o,
 		turn:    make(chan struct{}, 1),
 		root:    state.NewRoot(o.RootDir),
-		table:   newTable(&o),
 		loop:    loop,
-	}, nil
+	}
+	c.table = newTable(&c.options)
+	return c, nil
 }
 
 // Close waits for a collection that is under way, and releases all descriptors.

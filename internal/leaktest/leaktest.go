@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long what is ending may take to end.
-const patience = 5 * time.Second
+var patience = 5 * time.Second
 
 // Main runs the tests and exits. Once they pass it waits for what they started to end, and fails with a list of what does not.
 func Main(m *testing.M) { os.Exit(Run(m)) }
@@ -69,10 +69,10 @@ func look() things {
 }
 
 // left returns what is there and was not before, after waiting for it to go.
-func (before things) left() []string {
+func (t things) left() []string {
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		now := look()
-		maps.DeleteFunc(now, func(key, _ string) bool { return before[key] != "" })
+		maps.DeleteFunc(now, func(key, _ string) bool { return t[key] != "" })
 		if len(now) == 0 || time.Now().After(deadline) {
 			return slices.Sorted(maps.Values(now))
 		}

@@ -1,4 +1,4 @@
-package leaktest_test
+package leaktest
 
 import (
 	"fmt"
@@ -7,11 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { Main(m) }
 
 // A recorder is a test that only notes what is said of it.
 type recorder struct {
@@ -26,10 +24,17 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.failure += fmt.Sprintf(format, args...)
 }
 
+// impatient keeps a test from waiting for what it knows to stay.
+func impatient(t *testing.T) {
+	before := patience
+	patience = 50 * time.Millisecond
+	t.Cleanup(func() { patience = before })
+}
+
 // check returns what Check says of a test that does as body does.
 func check(body func()) string {
 	var r recorder
-	leaktest.Check(&r)
+	Check(&r)
 	body()
 	for _, f := range r.cleanups {
 		f()
@@ -52,6 +57,7 @@ func TestNothingLeft(t *testing.T) {
 }
 
 func TestGoroutineLeft(t *testing.T) {
+	impatient(t)
 	stop := make(chan struct{})
 	defer close(stop)
 	if got := check(func() { go waitFor(stop) }); !strings.Contains(got, "waitFor") {
@@ -62,6 +68,7 @@ func TestGoroutineLeft(t *testing.T) {
 func waitFor(stop chan struct{}) { <-stop }
 
 func TestDescriptorLeft(t *testing.T) {
+	impatient(t)
 	path := filepath.Join(t.TempDir(), "left")
 	got := check(func() {
 		f, err := os.Create(path)

@@ -89,11 +89,7 @@ func (n *Node) Delete(ctx context.Context, id string) error {
 	if err := n.on(ctx, id, "delete", "-force"); err != nil {
 		return err
 	}
-	if err := processes.wait(ctx); err != nil {
-		return err
-	}
-	reap(s.processes())
-	return nil
+	return processes.wait(ctx)
 }
 
 // Pid returns the process ID of a container's sandbox on this machine.

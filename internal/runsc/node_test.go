@@ -40,11 +40,13 @@ func build(path string, flags ...string) error {
 }
 
 func TestMain(m *testing.M) {
-	if err := runsc.AdoptOrphans(); err != nil {
+	reap, err := runsc.AdoptOrphans()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
+	reap()
 	if path, err := sleeper(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
@@ -90,17 +92,41 @@ func TestLife(t *testing.T) {
 
 	pid, err := node.Pid("one")
 	must(t, err)
-	if err := unix.Kill(pid, 0); err != nil {
-		t.Errorf("process %d of the running sandbox: %v", pid, err)
+	if !runs(pid) {
+		t.Errorf("process %d of the running sandbox does not run", pid)
 	}
 	must(t, node.Kill(ctx, "one", unix.SIGTERM))
 	must(t, node.Delete(ctx, "one"))
-	// Not a zombie either.
-	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
-		t.Errorf("process %d of the deleted sandbox: %v", pid, err)
+	if runs(pid) {
+		t.Errorf("process %d of the deleted sandbox runs", pid)
 	}
 	must(t, node.Run(ctx, runsc.Container{ID: "one", UID: 1000}))
 	wantStatus(t, node, "one", "running")
+}
+
+// runs tells whether a process has not ended: it may still be a zombie then.
+func runs(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && len(line) > 0
+}
+
+func TestAdoptedOrphansAreReaped(t *testing.T) {
+	reap, err := runsc.AdoptOrphans()
+	must(t, err)
+	reap()
+	node := runsctest.NewNode(t, config(t))
+	reap()
+	must(t, node.Run(t.Context(), runsc.Container{ID: "one"}))
+	pid, err := node.Pid("one")
+	must(t, err)
+	must(t, node.Delete(t.Context(), "one"))
+	// The sandbox and the process that opens files for it.
+	if n := reap(); n != 2 {
+		t.Errorf("%d processes were reaped, want 2", n)
+	}
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("process %d of the deleted sandbox: %v", pid, err)
+	}
 }
 
 func TestPausedSandboxCloses(t *testing.T) {

@@ -9,29 +9,36 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// AdoptOrphans makes the processes of sandboxes, which runsc leaves without a parent, children of this process, so that Delete and
-// Close can reap them. It is for programs on machines where nobody else does, such as a container whose first process is no init. It
-// holds for the process as a whole.
-func AdoptOrphans() error {
-	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+// AdoptOrphans makes the processes of sandboxes, which runsc leaves without a parent, children of this process from now on, and returns a
+// function that reaps those that have ended and says how many. Without it they would stay zombies on machines where nobody reaps, such
+// as a container whose first process is no init.
+//
+// It is for the program as a whole: reap takes any child, so it may be called only while nobody else waits for one.
+func AdoptOrphans() (reap func() int, err error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, os.NewSyscallError("prctl", err)
+	}
+	return reapChildren, nil
 }
 
-// reap reaps those of pids that are ended orphans of ours. Without AdoptOrphans nobody's are, and then a number may have come to mean a
-// child that someone else in this program waits for.
-func reap(pids []int) {
-	var adopts int32
-	err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&adopts)), 0, 0, 0)
-	if err != nil || adopts == 0 {
-		return
-	}
-	for _, pid := range pids {
-		// It fails for what is not our child, or was never there.
-		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+// exitTime is how long a process that has lost its memory, and so is known to Close as ended, may take to become a zombie.
+const exitTime = time.Second
+
+func reapChildren() int {
+	n := 0
+	for deadline := time.Now().Add(exitTime); ; {
+		switch pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); {
+		case pid > 0:
+			n++
+		case err != nil && !errors.Is(err, unix.EINTR), time.Now().After(deadline):
+			return n // there are no children, or none that ends
+		default:
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
 
@@ -90,7 +97,6 @@ func (n *Node) endProcesses(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		reap(h.pids())
 		// Once more: one of them may have started another.
 	}
 }
@@ -121,14 +127,6 @@ func (p heldProcess) wait(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-func (h held) pids() []int {
-	var pids []int
-	for _, p := range h {
-		pids = append(pids, p.pid)
-	}
-	return pids
 }
 
 func (h held) release() {

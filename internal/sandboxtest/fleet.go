@@ -95,7 +95,7 @@ func (s *schema) points(n int, seed uint64) []Point {
 			points = append(points, Point{Metric: m.PrometheusName, Int: 1 + r.Int64N(1<<r.IntN(30))})
 		}
 	}
-	return points[:n-idleGauges]
+	return points[:min(n-idleGauges, len(points))]
 }
 
 // Stats returns the counts of all sandboxes together. Peak is that of the whole fleet at one time.

@@ -1,12 +1,11 @@
 package sandboxtest
 
-import "slices"
-
 // A Liar is a sandbox that does what no honest one does: a real listener on a real socket with a real
 // state file, and one thing wrong.
 type Liar struct {
-	Name     string // "counter-goes-back": unique, and the name of what Liars and users know it by
-	Describe string // half a sentence
+	Name     string // "counter-goes-back"; no other liar has it
+	Topic    string // "history": what else is near
+	Describe string // "has a counter that falls by one"
 	Want     string // the reason for which a server should refuse it; empty where it need not
 
 	// Spec makes the sandbox a liar: by its behavior, or by what its files say.
@@ -15,8 +14,8 @@ type Liar struct {
 	Meddle func(s *Sandbox, stopped <-chan struct{})
 }
 
-// Start starts the liar, as which the given spec tells the rest. The spec's values should be left alone:
-// many lies are about the values of Idle.
+// Start starts the liar under the runtime root. The spec says what the lie leaves open; its points are to
+// be those of Idle, and its behavior Honest, since those are what most lies change.
 func (l Liar) Start(root string, spec Spec) (*Sandbox, error) {
 	if l.Spec != nil {
 		l.Spec(&spec)
@@ -31,22 +30,28 @@ func (l Liar) Start(root string, spec Spec) (*Sandbox, error) {
 // Liars returns all liars. The order is that of their telling: first those that waste time and space,
 // then those that talk nonsense, then those that lie well.
 func Liars() []Liar {
-	all := slices.Concat(
-		stallingLiars(),
-		nonsenseLiars(),
-		memberLiars(),
-		numberLiars(),
-		pointLiars(),
-		timeLiars(),
-		historyLiars(),
-		histogramLiars(),
-		foreignTextLiars(),
-		savingsLiars(),
-		stateLiars(),
-		registrationLiars(),
-	)
-	for i := range all {
-		all[i].Want = wants[all[i].Name]
+	var all []Liar
+	for _, topic := range []struct {
+		name  string
+		liars []Liar
+	}{
+		{"stalling", stallingLiars()},
+		{"nonsense", nonsenseLiars()},
+		{"member", memberLiars()},
+		{"number", numberLiars()},
+		{"point", pointLiars()},
+		{"time", timeLiars()},
+		{"history", historyLiars()},
+		{"histogram", histogramLiars()},
+		{"text", foreignTextLiars()},
+		{"savings", savingsLiars()},
+		{"state", stateLiars()},
+		{"registration", registrationLiars()},
+	} {
+		for _, l := range topic.liars {
+			l.Topic, l.Want = topic.name, wants[l.Name]
+			all = append(all, l)
+		}
 	}
 	return all
 }

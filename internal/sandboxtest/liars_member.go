@@ -2,6 +2,7 @@ package sandboxtest
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -28,16 +29,16 @@ var mutations = []struct {
 	name, describe string
 	mutate         func(key, value string) string
 }{
-	{"null", "null in place of", func(key, _ string) string { return key + "null" }},
-	{"missing", "no", func(string, string) string { return "" }},
-	{"doubled", "twice the same", func(key, value string) string { return key + value + "," + key + value }},
-	{"contradicted", "null after", func(key, value string) string { return key + value + "," + key + "null" }},
-	{"renamed", "another name for", func(key, value string) string { return `"x_` + key[1:] + value }},
-	{"recased", "capitals for the name of", func(key, value string) string { return strings.ToUpper(key) + value }},
-	{"text", "a text in place of", func(key, _ string) string { return key + `"text"` }},
-	{"number", "a number in place of", func(key, _ string) string { return key + "-7" }},
-	{"list", "a list around", func(key, value string) string { return key + "[" + value + "]" }},
-	{"object", "an object around", func(key, value string) string { return key + `{"value":` + value + "}" }},
+	{"null", "has null for %s", func(key, _ string) string { return key + "null" }},
+	{"missing", "lacks %s", func(string, string) string { return "" }},
+	{"twice", "has %s twice", func(key, value string) string { return key + value + "," + key + value }},
+	{"then-null", "has %s, and then null for it", func(key, value string) string { return key + value + "," + key + "null" }},
+	{"renamed", "has %s under another name", func(key, value string) string { return `"x_` + key[1:] + value }},
+	{"capitals", "has the name of %s in capitals", func(key, value string) string { return strings.ToUpper(key) + value }},
+	{"text", "has a text for %s", func(key, _ string) string { return key + `"text"` }},
+	{"number", "has a number for %s", func(key, _ string) string { return key + "-7" }},
+	{"list", "has %s in a list", func(key, value string) string { return key + "[" + value + "]" }},
+	{"object", "has %s in an object", func(key, value string) string { return key + `{"value":` + value + "}" }},
 }
 
 // memberLiars get each member of a reply wrong in each way, alone.
@@ -46,7 +47,7 @@ func memberLiars() []Liar {
 	for _, m := range members {
 		name := strings.Trim(m.key, `":`)
 		for _, how := range mutations {
-			liars = append(liars, does(how.name+" "+name, "has "+how.describe+" the member "+name,
+			liars = append(liars, does(name+"-"+how.name, fmt.Sprintf(how.describe, name),
 				Edit(func(_ *Exchange, reply string) string { return editMember(reply, m.anchor, m.key, how.mutate) })))
 		}
 	}

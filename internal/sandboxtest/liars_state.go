@@ -223,7 +223,7 @@ func registrationLiars() []Liar {
 		fields("many-series", "registers a billion series", many("a"), many("b"), many("c")),
 	}
 	for _, label := range []string{"sandbox", "iteration", "pod_name", "namespace_name", "le", "__name__", ""} {
-		liars = append(liars, fields(fmt.Sprintf("field %q", label), "registers a field of that name", Field{label, one}))
+		liars = append(liars, fields("field="+label, fmt.Sprintf("registers a field of the name %q", label), Field{label, one}))
 	}
 	return liars
 }

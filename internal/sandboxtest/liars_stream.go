@@ -71,7 +71,7 @@ func nonsenseLiars() []Liar {
 		does("comment", "puts a comment into its JSON", Replace(`"data":`, `/* all of it */"data":`)),
 	}
 	for _, text := range []string{"null", "true", "0", `""`, "[]", "{}", "[{}]"} {
-		liars = append(liars, does("just "+text, "sends "+text, Say(text)))
+		liars = append(liars, does("just="+text, "sends "+text, Say(text)))
 	}
 	return liars
 }
@@ -92,10 +92,10 @@ func numberLiars() []Liar {
 		"+51", "051", "0x33", "51_000", "--51", "5e", "5.", ".5", "NaN", "nan", "-NaN", "Infinity", "-Infinity", "Inf", "+Inf",
 		`"51"`, `"NaN"`, `"+Inf"`, "true", "{}", "[51]",
 	} {
-		liars = append(liars, does("int "+number, "has a counter at "+number, Replace(`"int":51`, `"int":`+number)))
+		liars = append(liars, does("int="+number, "has a counter at "+number, Replace(`"int":51`, `"int":`+number)))
 	}
 	for _, number := range []string{"51", "51.5", "1e308", "1e309", "5e-324", "NaN", "-Inf", `"NaN"`} {
-		liars = append(liars, does("float "+number, "has a counter at float "+number, Replace(`"int":51`, `"float":`+number)))
+		liars = append(liars, does("float="+number, "has a counter at the float "+number, Replace(`"int":51`, `"float":`+number)))
 	}
 	long := strings.Repeat("1", 100_000)
 	return append(liars,

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/pprof"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +21,38 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	r, w, _ := os.Pipe() // the runtime's own poller takes descriptors at first use, for good
+	r.Close()
+	w.Close()
+	before := resources()
+	code := m.Run()
+	if after := settle(before); code == 0 && after != before {
+		fmt.Fprintf(os.Stderr, "left over: %+v, began with %+v\n", after, before)
+		pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// held is what a test may not leave behind.
+type held struct{ goroutines, descriptors int }
+
+func resources() held {
+	fds, _ := os.ReadDir("/proc/self/fd")
+	return held{runtime.NumGoroutine(), len(fds)}
+}
+
+// settle waits until nothing is held beyond what was before, for a second at most, and returns what is.
+func settle(before held) held {
+	now := resources()
+	for range 100 {
+		if now.goroutines <= before.goroutines && now.descriptors <= before.descriptors {
+			return before
+		}
+		time.Sleep(10 * time.Millisecond)
+		now = resources()
+	}
+	return now
 }
 
 // playFleet answers every line on stdin with the CPU time used so far, in ns, until stdin ends.

@@ -55,7 +55,9 @@ func newPoller() (*poller, error) {
 func (p *poller) listen(fd int, s *Sandbox) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.add(fd, peer{s, true}); err != nil {
+	who := peer{s, true}
+	if err := p.add(fd, who); err != nil {
+		p.close(fd, who)
 		return err
 	}
 	if s.gate.Load() != nil {

@@ -3,7 +3,10 @@ package sandboxtest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // captured returns a file that a real sandbox wrote or sent.
@@ -143,6 +148,235 @@ func TestRepliesAreTheCapturedOnes(t *testing.T) {
 			want := normal(t, captured(t, name+".response.bin"))
 			if got != want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestOneConnectionTakesManyRequests(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a", SavedAtRestore: Savings{CPUTimeSaved: -17, WallTimeSaved: 5}})
+	c, err := net.Dial("unix", s.SocketPath())
+	must(t, err)
+	defer c.Close()
+	dec := json.NewDecoder(c)
+	for _, rpc := range []struct{ request, reply string }{
+		{`{"method":"containerManager.GetSavings","arg":null}`, `{"success":true,"err":"","result":{"CPUTimeSaved":-17,"WallTimeSaved":5}}`},
+		{`{"method":"Nope"}`, `{"success":false,"err":"unknown method","result":null}`},
+		{`{"method":"Metrics.GetRegisteredMetrics","arg":null}`, `{"success":true,"err":"","result":{"RegisteredMetrics":` + string(realRegistration) + `}}`},
+		{`{"method":"Metrics.Export"}`, `{"success":false,"err":"unexpected end of JSON input","result":null}`},
+	} {
+		_, err := io.WriteString(c, rpc.request)
+		must(t, err)
+		var reply json.RawMessage
+		must(t, dec.Decode(&reply))
+		if string(reply) != rpc.reply {
+			t.Errorf("%s: %.200s, want %.200s", rpc.request, reply, rpc.reply)
+		}
+	}
+	if got, want := s.Stats(), (Stats{Connections: 1, Queries: 4, Open: 1, Peak: 1}); got != want {
+		t.Errorf("stats %+v, want %+v", got, want)
+	}
+}
+
+func TestRequestInPieces(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
+	c, err := net.Dial("unix", s.SocketPath())
+	must(t, err)
+	defer c.Close()
+	for i := range exportAll {
+		_, err := io.WriteString(c, exportAll[i:i+1])
+		must(t, err)
+		time.Sleep(time.Millisecond / 4)
+	}
+	var reply json.RawMessage
+	must(t, json.NewDecoder(c).Decode(&reply))
+	if n := len(export(t, reply).Data); n != 8 {
+		t.Errorf("%d points in %s", n, reply)
+	}
+}
+
+func TestGarbageGetsEOF(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
+	for _, request := range []string{"rubbish", "{]", "[1]", `{"method":7}`} {
+		if reply := ask(t, s.SocketPath(), request); reply != nil {
+			t.Errorf("%s: %s", request, reply)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	r, points := WithDistribution()
+	s := mustStart(t, t.TempDir(), Spec{ID: "a", Registration: r, Points: points})
+	must(t, s.Set(Point{Metric: "fs_opens", Int: 60}, Point{Metric: "netstack_tcp_current_open", Int: -3}, Point{Metric: "fs_reads"},
+		Point{Metric: "weirdness", Labels: map[string]string{"weirdness_type": "time_fallback"}, Float: 2.5}))
+	must(t, s.Add("fs_opens", nil, 1<<60))
+	must(t, s.Add("netstack_tcp_resets_sent", nil, 1))
+	reply := string(ask(t, s.SocketPath(), exportAll))
+	for _, want := range []string{
+		`{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":1152921504606847036}}`,
+		`"val":{"int":-3}}`,
+		`"labels":{"weirdness_type":"time_fallback"},"val":{"float":2.5}}`,
+		`{"name":"fs_latency","type":3,"help":"Time that file operations take, in nanoseconds."},"histogram":` +
+			`{"total":{"int":111},"min":{"int":1},"max":{"int":100},"ssd":{"float":2.5},"buckets":[` +
+			`{"le":{"int":1},"n":1},{"le":{"int":10},"n":2},{"le":{"int":100},"n":3},{"le":{},"n":4}]}}`,
+	} {
+		if !strings.Contains(reply, want) {
+			t.Errorf("no %s in %s", want, reply)
+		}
+	}
+	if strings.Contains(reply, "fs_reads") {
+		t.Error("a counter at zero was sent")
+	}
+	if n := len(export(t, []byte(reply)).Data); n != 10 {
+		t.Errorf("%d points, want 10", n)
+	}
+}
+
+func TestOnlyRegisteredSeriesHaveValues(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
+	before := normal(t, ask(t, s.SocketPath(), exportAll))
+	for _, p := range []Point{
+		{Metric: "fs_closes"},
+		{Metric: "unimplemented_syscalls"},
+		{Metric: "unimplemented_syscalls", Labels: map[string]string{"sysno": "x"}},
+		{Metric: "unimplemented_syscalls", Labels: map[string]string{"syscall": "334"}},
+		{Metric: "fs_opens", Labels: map[string]string{"a": "b"}},
+		{Metric: "fs_opens", Hist: new(Histogram)},
+		{Metric: "fs_opens", Float: math.NaN()},
+	} {
+		if err := s.Set(Point{Metric: "fs_opens", Int: 7}, p); err == nil {
+			t.Errorf("Set took %+v", p)
+		}
+	}
+	if after := normal(t, ask(t, s.SocketPath(), exportAll)); after != before {
+		t.Errorf("a refused Set changed %s to %s", before, after)
+	}
+}
+
+func TestOrderOfPointsIsAnotherEveryTime(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
+	orders := map[string]bool{}
+	for range 50 {
+		var order strings.Builder
+		for _, p := range export(t, ask(t, s.SocketPath(), exportAll)).Data {
+			order.Write(p[:30])
+		}
+		orders[order.String()] = true
+	}
+	if len(orders) < 10 {
+		t.Errorf("%d orders in 50 replies", len(orders))
+	}
+}
+
+func TestShuffledKeysSayTheSame(t *testing.T) {
+	root := t.TempDir()
+	plain := mustStart(t, root, Spec{ID: "plain"})
+	shuffled := mustStart(t, root, Spec{ID: "shuffled", Order: 1, ShuffleKeys: true})
+	for _, filter := range []string{"", "fs_", "^nothing$"} {
+		request := `{"method":"Metrics.Export","arg":{"only_metrics":"` + filter + `"}}`
+		if a, b := canonical(t, ask(t, plain.SocketPath(), request)), canonical(t, ask(t, shuffled.SocketPath(), request)); a != b {
+			t.Errorf("filter %q: plain %s\nshuffled %s", filter, a, b)
+		}
+	}
+}
+
+// canonical returns a reply with its points and its keys sorted and its time taken out.
+func canonical(t *testing.T, reply []byte) string {
+	t.Helper()
+	var v map[string]any
+	must(t, json.Unmarshal(reply, &v))
+	snapshot := v["result"].(map[string]any)["snapshot"].(map[string]any)
+	if snapshot["when"] == "" {
+		t.Errorf("no time in %s", reply)
+	}
+	delete(snapshot, "when")
+	if data, ok := snapshot["data"].([]any); ok {
+		slices.SortFunc(data, func(a, b any) int { return strings.Compare(string(mustJSON(a)), string(mustJSON(b))) })
+	}
+	return string(mustJSON(v))
+}
+
+func TestLongSocketPath(t *testing.T) {
+	root := filepath.Join(t.TempDir(), strings.Repeat("long-", 20))
+	must(t, os.Mkdir(root, 0o755))
+	s := mustStart(t, root, Spec{ID: "a"})
+	dir, err := os.Open(root)
+	must(t, err)
+	defer dir.Close()
+	short := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(s.SocketPath()))
+	if n := len(export(t, ask(t, short, exportAll)).Data); n != 8 {
+		t.Errorf("%d points", n)
+	}
+}
+
+func TestControlSocketElsewhere(t *testing.T) {
+	root, socket := t.TempDir(), filepath.Join(t.TempDir(), "s")
+	s := mustStart(t, root, Spec{ID: "a", ControlSocket: socket})
+	if n := len(export(t, ask(t, socket, exportAll)).Data); n != 8 {
+		t.Errorf("%d points", n)
+	}
+	if got := readState(t, s, "").Sandbox.ControlSocketPath; got != socket {
+		t.Errorf("state file says %s", got)
+	}
+	must(t, s.Remove())
+	if _, err := os.Stat(socket); !os.IsNotExist(err) {
+		t.Errorf("socket after Remove: %v", err)
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
+	checkFreeze(t, s)
+}
+
+// checkFreeze freezes the sandbox until its backlog is full, then thaws it.
+func checkFreeze(t *testing.T, s *Sandbox) {
+	t.Helper()
+	s.Freeze()
+	var conns []net.Conn
+	for {
+		c, err := net.Dial("unix", s.SocketPath())
+		if err != nil {
+			if !errors.Is(err, unix.EAGAIN) {
+				t.Fatal(err)
+			}
+			break
+		}
+		defer c.Close()
+		io.WriteString(c, exportAll)
+		conns = append(conns, c)
+	}
+	if len(conns) < backlog || len(conns) > backlog+2 {
+		t.Errorf("%d connections fit into a backlog of %d", len(conns), backlog)
+	}
+	conns[0].SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := conns[0].Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a frozen sandbox: %d bytes, %v", n, err)
+	}
+	s.Thaw()
+	for _, c := range conns {
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		var reply json.RawMessage
+		must(t, json.NewDecoder(c).Decode(&reply))
+	}
+}
+
+func TestStopEndsWhatHangs(t *testing.T) {
+	for name, behavior := range map[string]Behavior{
+		"stall": Stall, "drip": Drip(1, time.Hour), "late": Late(time.Hour), "flood": Flood("", " ", 0, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mustStart(t, t.TempDir(), Spec{ID: "a", Behavior: behavior})
+			c, err := net.Dial("unix", s.SocketPath())
+			must(t, err)
+			defer c.Close()
+			io.WriteString(c, exportAll)
+			for s.Stats().Queries == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			s.Stop()
+			if open := s.Stats().Open; open != 0 {
+				t.Errorf("%d connections open", open)
 			}
 		})
 	}

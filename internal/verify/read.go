@@ -91,10 +91,11 @@ const (
 // envelope reads the answer, calling result for an object that is its result.
 func (r *reader) envelope(result func()) envelope {
 	var e envelope
-	if r.want('{', true, "", "the answer itself") {
-		r.Object()
+	if r.Kind() != '{' {
+		r.broken(breach(RuleJSON, "", ""))
+		return e
 	}
-	for r.more() {
+	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "success":
 			if kind := r.Kind(); kind != 't' && kind != 'f' || !e.seen.add(memberSuccess) {
@@ -524,6 +525,7 @@ const (
 	memberN
 )
 
+// bucket reads {"le":…,"n":…}. Either is left out when it is zero.
 func (r *reader) bucket(metric string) (bound Number, n uint64) {
 	var seen members
 	for r.Object(); r.more(); {
@@ -543,9 +545,6 @@ func (r *reader) bucket(metric string) (bound Number, n uint64) {
 		default:
 			r.Skip()
 		}
-	}
-	if seen&memberN == 0 {
-		r.broken(breach(RuleMember, metric, "n"))
 	}
 	return bound, n
 }

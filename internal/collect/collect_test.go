@@ -1,0 +1,456 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+const (
+	opens   = "runsc_fs_opens{"
+	running = "runsc_meta_sandbox_running{"
+	total   = "runsc_meta_num_sandboxes_total "
+)
+
+func TestEmptyRoot(t *testing.T) {
+	n := newNode(t, nil)
+	n.expect(n.page(), "",
+		"# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.",
+		"# TYPE process_start_time_seconds gauge",
+		"process_start_time_seconds 1795338760.112779",
+		"# HELP runsc_meta_metric_server_presence Boolean metric always set to 1 for the metric server process.",
+		"# TYPE runsc_meta_metric_server_presence gauge",
+		"runsc_meta_metric_server_presence 1",
+		"# HELP runsc_meta_num_sandboxes_broken_metrics Number of sandboxes from which we cannot export metrics.",
+		"# TYPE runsc_meta_num_sandboxes_broken_metrics gauge",
+		"runsc_meta_num_sandboxes_broken_metrics 0",
+		"# HELP runsc_meta_num_sandboxes_checkpointed Number of sandboxes present that have been checkpointed.",
+		"# TYPE runsc_meta_num_sandboxes_checkpointed gauge",
+		"runsc_meta_num_sandboxes_checkpointed 0",
+		"# HELP runsc_meta_num_sandboxes_restored Number of sandboxes present that have been restored.",
+		"# TYPE runsc_meta_num_sandboxes_restored gauge",
+		"runsc_meta_num_sandboxes_restored 0",
+		"# HELP runsc_meta_num_sandboxes_running Number of sandboxes running at present.",
+		"# TYPE runsc_meta_num_sandboxes_running gauge",
+		"runsc_meta_num_sandboxes_running 0",
+		"# HELP runsc_meta_num_sandboxes_total Counter of sandboxes that have ever been started.",
+		"# TYPE runsc_meta_num_sandboxes_total counter",
+		"runsc_meta_num_sandboxes_total 0",
+	)
+}
+
+func TestSandboxesComeAndGo(t *testing.T) {
+	n := newNode(t, nil)
+	a := n.start(sandboxtest.Spec{ID: "a"})
+	b := n.start(sandboxtest.Spec{ID: "b"})
+	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
+	c := n.start(sandboxtest.Spec{ID: "ab"})
+	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="ab"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
+	a.Remove()
+	c.Remove()
+	page := n.page()
+	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="b"} 1`)
+	n.expect(page, total, "runsc_meta_num_sandboxes_total 3")
+	b.Remove()
+	n.expect(n.page(), running)
+}
+
+// TestEveryScrapeIsNew: what the page says was asked after the scrape began.
+func TestEveryScrapeIsNew(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 1}}})
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 1`)
+	if err := s.Set(sandboxtest.Point{Metric: "fs_opens", Int: 9007199254740993}); err != nil {
+		t.Fatal(err)
+	}
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 9007199254740993`)
+}
+
+func TestTwoLivesOfAnID(t *testing.T) {
+	n := newNode(t, nil)
+	iteration := func(page string) string {
+		t.Helper()
+		return iterationLabel.FindString(page)
+	}
+	s := n.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 100}}})
+	first := iteration(n.page())
+	s.Remove()
+	n.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 5}}})
+	page := n.page()
+	if second := iteration(page); second == first || second == "" {
+		t.Errorf("both lives have %s", first)
+	}
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 5`) // less than before, and no breach
+	n.expect(page, total, "runsc_meta_num_sandboxes_total 2")
+}
+
+func TestWhoIsServed(t *testing.T) {
+	check := func(name, match string, want ...string) {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, nil)
+			n.collector.options.MatchAddress = strings.ReplaceAll(match, "ROOT", n.root)
+			n.start(sandboxtest.Spec{ID: "named", MetricServer: "localhost:1"})
+			n.start(sandboxtest.Spec{ID: "longer", MetricServer: "localhost:11"})
+			n.start(sandboxtest.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/m.sock"})
+			n.start(sandboxtest.Spec{ID: "not", Uninstrumented: true})
+			var ids []string
+			for _, line := range series(n.page(), "runsc_meta_sandbox_presence{") {
+				ids = append(ids, strings.TrimSuffix(strings.TrimPrefix(line, `runsc_meta_sandbox_presence{sandbox="`), `"} 1`))
+			}
+			if !slices.Equal(ids, want) {
+				t.Errorf("served are %q, want %q", ids, want)
+			}
+		})
+	}
+	check("all that have a registration", "", "expands", "longer", "named")
+	check("equal addresses only", "localhost:1", "named")
+	check("the root in an address", "ROOT/m.sock", "expands")
+	check("nobody", "localhost:2")
+}
+
+func TestFilters(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(sandboxtest.Spec{ID: "a", Root: sandboxtest.Container{Capabilities: &sandboxtest.Capabilities{
+		Bounding: []string{"CAP_NET_RAW", "CAP_KILL"}, Ambient: []string{"CAP_NET_ADMIN", "CAP_KILL"}}}})
+	whole := n.page()
+	families := func(page string) []string {
+		var names []string
+		for _, line := range series(page, "# TYPE runsc_") {
+			if name := strings.Fields(line)[2]; !strings.HasPrefix(name, "runsc_meta_") {
+				names = append(names, strings.TrimPrefix(name, "runsc_"))
+			}
+		}
+		return names
+	}
+	check := func(filter string, want ...string) {
+		t.Helper()
+		page := n.scrape(request(filter, ""))
+		if got := families(page); !slices.Equal(got, want) {
+			t.Errorf("filter %q leaves %q, want %q", filter, got, want)
+		}
+		if got, want := len(series(page, "runsc_meta_")), len(series(whole, "runsc_meta_")); got != want {
+			t.Errorf("filter %q leaves %d of the %d samples of the server's own", filter, got, want)
+		}
+	}
+	check("fs_.*", "fs_opens", "fs_reads")
+	check("^fs_opens$", "fs_opens")
+	check("runsc_fs")
+	check("meta")
+	check("opens", "fs_opens", "gofer_opens_host")
+	check("", families(whole)...)
+
+	capabilities := func(filter string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, line := range series(n.scrape(request("", filter)), "runsc_meta_sandbox_capabilities{") {
+			got = append(got, strings.Split(line, `"`)[1])
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("capability filter %q leaves %q, want %q", filter, got, want)
+		}
+	}
+	capabilities("", "KILL", "NET_ADMIN", "NET_RAW")
+	capabilities("NET", "NET_ADMIN", "NET_RAW")
+	capabilities("^CAP_NET", "NET_ADMIN", "NET_RAW")
+	capabilities("^NET_RAW$", "NET_RAW")
+	capabilities("^$")
+	if page := n.page(); page != whole {
+		t.Errorf("after the filters the page is\n%s\nand not as before\n%s", page, whole)
+	}
+}
+
+// TestWithoutMetrics is about sandboxes that are present, and whose metrics cannot be had.
+func TestWithoutMetrics(t *testing.T) {
+	broken := func(name string, spec sandboxtest.Spec, wantRunning, wantReason string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, func(o *Options) {
+				o.SandboxTimeout = 100 * time.Millisecond
+				o.MatchAddress = sandboxtest.DefaultMetricServer
+			})
+			n.start(sandboxtest.Spec{ID: "honest"})
+			spec.ID = "x"
+			n.start(spec)
+			page := n.page()
+			var families []string
+			for line := range strings.Lines(page) {
+				if strings.Contains(line, `sandbox="x"`) {
+					families = append(families, line[:strings.IndexByte(line, '{')])
+				}
+			}
+			if want := []string{"runsc_meta_sandbox_checkpointed", "runsc_meta_sandbox_cpu_time_saved_milliseconds", "runsc_meta_sandbox_presence",
+				"runsc_meta_sandbox_restored", "runsc_meta_sandbox_running", "runsc_meta_sandbox_wall_time_saved_milliseconds"}; !slices.Equal(families, want) {
+				t.Errorf("it has %q, want %q", families, want)
+			}
+			n.expect(page, running, `runsc_meta_sandbox_running{sandbox="honest"} 1`, `runsc_meta_sandbox_running{sandbox="x"} `+wantRunning)
+			n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics "+wantRunning)
+			n.expect(page, opens, `runsc_fs_opens{sandbox="honest"} 51`)
+			if got := reason(n.collector.table.byID["x"].failure); got != wantReason {
+				t.Errorf("the reason is %q (%v), want %q", got, n.collector.table.byID["x"].failure, wantReason)
+			}
+		})
+	}
+	broken("it has ended", sandboxtest.Spec{PID: -1}, "0", "")
+	broken("it never answers", sandboxtest.Spec{Behavior: sandboxtest.Stall}, "1", "stalled")
+	broken("it is stopped", sandboxtest.Spec{Frozen: true}, "1", "stalled")
+	broken("it has no socket", sandboxtest.Spec{NoSocket: true}, "1", "unreachable")
+	broken("it hangs up", sandboxtest.Spec{Behavior: sandboxtest.HangUp(0.5)}, "1", "closed")
+	broken("it floods", sandboxtest.Spec{Behavior: sandboxtest.Flood(`{"x":"`, "x", 100<<20, `"}`)}, "1", "too_long")
+	broken("it talks nonsense", sandboxtest.Spec{Behavior: sandboxtest.Say(`{"success":1}`)}, "1", "answer_refused")
+	broken("it lies", sandboxtest.Spec{Behavior: sandboxtest.Replace(`"fs_opens"`, `"fs_closes"`)}, "1", "answer_refused")
+	broken("its registration is refused", sandboxtest.Spec{Registration: &sandboxtest.Registration{Metrics: []sandboxtest.Metric{
+		{Name: "/x", PrometheusName: "meta_x", Cumulative: true}}}}, "1", "registration_refused")
+	broken("it registered nothing", sandboxtest.Spec{EditState: func(_ string, b []byte) []byte {
+		text := string(b)
+		from := strings.Index(text, `"registeredMetrics":`) + len(`"registeredMetrics":`)
+		to := strings.Index(text, `,"metricMetadata"`)
+		return []byte(text[:from] + "null" + text[to:])
+	}}, "1", "not_instrumented")
+}
+
+// TestStalled: a sandbox that used up its time gets less of it, and is asked last, until it answers.
+func TestStalled(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = 300 * time.Millisecond })
+	s := n.start(sandboxtest.Spec{ID: "a"})
+	n.start(sandboxtest.Spec{ID: "b"})
+	s.Freeze()
+	first := measure(func() { n.page() })
+	second := measure(func() { n.page() })
+	if first < 300*time.Millisecond {
+		t.Errorf("the first scrape waited %v, less than the sandbox may take", first)
+	}
+	if second >= 300*time.Millisecond {
+		t.Errorf("the second scrape waited %v, as if it did not know", second)
+	}
+	if asked := n.collector.asks; asked[len(asked)-1].sandbox.facts.ID() != "a" {
+		t.Error("it was not asked last")
+	}
+	s.Thaw()
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
+	if n.collector.table.byID["a"].stalled {
+		t.Error("it has answered, and still counts as one that stalls")
+	}
+}
+
+func measure(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
+}
+
+// TestScrapeDeadline: one who waits for half a second gets what there is by then.
+func TestScrapeDeadline(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(sandboxtest.Spec{ID: "a"})
+	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Stall})
+	r := request("", "")
+	r.Deadline = time.Now().Add(200 * time.Millisecond)
+	var page string
+	if took := measure(func() { page = n.scrape(r) }); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
+	if b := n.collector.table.byID["b"]; !errors.Is(b.failure, control.ErrOutOfTime) || b.stalled {
+		t.Errorf("the failure is %v, stalled %v", b.failure, b.stalled)
+	}
+}
+
+// TestPod: capabilities and the spec's metadata are those of all containers, also of those that come and go.
+func TestPod(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(sandboxtest.Spec{ID: "pod", Pod: "web", Namespace: "shop", Root: sandboxtest.Container{UID: 1000,
+		Capabilities: &sandboxtest.Capabilities{Effective: []string{"CAP_KILL"}}}})
+	spec, capability := "runsc_meta_spec_metadata{", `runsc_meta_sandbox_capabilities{capability="`
+	labels := `namespace_name="shop",`
+	page := n.page()
+	n.expect(page, spec, `runsc_meta_spec_metadata{hasuid0="false",`+labels+`nvproxy="false",ociversion="1.0.0",pod_name="web",sandbox="pod",tpuproxy="false"} 1`)
+	n.expect(page, capability, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
+	n.update(s, func(s *sandboxtest.Spec) {
+		s.More = []sandboxtest.Container{{ID: "worker", UID: 0, OCIVersion: "1.1.0", Capabilities: &sandboxtest.Capabilities{Inheritable: []string{"CAP_CHOWN"}},
+			Annotations: map[string]string{"dev.gvisor.internal.nvproxy": "true"}}}
+	})
+	page = n.page()
+	n.expect(page, spec, `runsc_meta_spec_metadata{hasuid0="true",`+labels+`nvproxy="true",ociversion="INCONSISTENT",pod_name="web",sandbox="pod",tpuproxy="false"} 1`)
+	n.expect(page, capability, capability+`CHOWN",`+labels+`pod_name="web",sandbox="pod"} 1`, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
+	n.expect(page, running, `runsc_meta_sandbox_running{`+labels+`pod_name="web",sandbox="pod"} 1`)
+	n.update(s, func(s *sandboxtest.Spec) { s.More = nil })
+	n.expect(n.page(), capability, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
+}
+
+func TestOCIVersion(t *testing.T) {
+	with := func(versions ...string) state.Sandbox {
+		var s state.Sandbox
+		for i, v := range versions {
+			c := &state.Container{ID: string(rune('a' + i)), SandboxID: "a", Spec: state.Spec{OCIVersion: v}}
+			if i == 0 {
+				s.Root = c
+			} else {
+				s.Others = append(s.Others, c)
+			}
+		}
+		return s
+	}
+	for _, c := range []struct {
+		facts state.Sandbox
+		want  string
+	}{
+		{with("1.0.0"), "1.0.0"},
+		{with("1.0.0", "1.0.0"), "1.0.0"},
+		{with("1.0.0", "1.1.0"), "INCONSISTENT"},
+		{with("1.0.0", "1.1.0", "1.0.0"), "INCONSISTENT"},
+		{with(""), "UNKNOWN"},
+		{with("", ""), "UNKNOWN"},
+		{with("", "1.0.0"), "INCONSISTENT"},
+	} {
+		if got := unite(&c.facts).OCIVersion; got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestRestored(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(sandboxtest.Spec{ID: "asked", Restored: true, SavedAtRestore: sandboxtest.Savings{CPUTimeSaved: -17800 * time.Microsecond, WallTimeSaved: 2 * time.Second}})
+	n.start(sandboxtest.Spec{ID: "checkpointed", Checkpointed: true, CPUTimeSaved: time.Second})
+	told := n.start(sandboxtest.Spec{ID: "told", Restored: true, CPUTimeSaved: 3 * time.Second, SavedAtRestore: sandboxtest.Savings{CPUTimeSaved: 5 * time.Second}})
+	page := n.page()
+	n.expect(page, "runsc_meta_num_sandboxes_restored ", "runsc_meta_num_sandboxes_restored 2")
+	n.expect(page, "runsc_meta_num_sandboxes_checkpointed ", "runsc_meta_num_sandboxes_checkpointed 1")
+	const cpu, wall = "runsc_meta_sandbox_cpu_time_saved_milliseconds{", "runsc_meta_sandbox_wall_time_saved_milliseconds{"
+	n.expect(page, cpu, cpu+`sandbox="asked"} -17`, cpu+`sandbox="checkpointed"} 0`, cpu+`sandbox="told"} 3000`)
+	n.expect(page, wall, wall+`sandbox="asked"} 2000`, wall+`sandbox="checkpointed"} 0`, wall+`sandbox="told"} 0`)
+	n.expect(n.page(), cpu, cpu+`sandbox="asked"} -17`, cpu+`sandbox="checkpointed"} 0`, cpu+`sandbox="told"} 3000`)
+	if asked := told.Stats().Queries; asked != 2 {
+		t.Errorf("a sandbox whose state file has its savings was asked %d times in 2 scrapes", asked)
+	}
+}
+
+// TestDisagreement: one family has one TYPE and one HELP, also where sandboxes of two releases disagree.
+func TestDisagreement(t *testing.T) {
+	n := newNode(t, nil)
+	start := func(id string, metrics ...sandboxtest.Metric) {
+		var points []sandboxtest.Point
+		for _, m := range metrics {
+			p := sandboxtest.Point{Metric: m.PrometheusName, Int: 1}
+			if m.Type == sandboxtest.Distribution {
+				p = sandboxtest.Point{Metric: m.PrometheusName, Hist: &sandboxtest.Histogram{Total: 5, Min: 5, Max: 5, Counts: []uint64{1, 0}}}
+			}
+			points = append(points, p)
+		}
+		n.start(sandboxtest.Spec{ID: id, Registration: &sandboxtest.Registration{Metrics: metrics}, Points: points})
+	}
+	counter := func(name, help string) sandboxtest.Metric {
+		return sandboxtest.Metric{Name: "/" + name, PrometheusName: name, Description: help, Cumulative: true}
+	}
+	gauge := func(name, help string) sandboxtest.Metric {
+		return sandboxtest.Metric{Name: "/" + name, PrometheusName: name, Description: help}
+	}
+	histogram := func(name, help string) sandboxtest.Metric {
+		return sandboxtest.Metric{Name: "/" + name, PrometheusName: name, Description: help, Type: sandboxtest.Distribution, Buckets: []int64{10}}
+	}
+	start("b", gauge("x", "older"), counter("y", "same"), counter("only_b", ""), histogram("h", "a histogram"), gauge("z_count", "taken"))
+	start("a", counter("x", "newer"), counter("y", "first"), counter("h_sum", "a counter"), histogram("z", "a histogram"))
+	page := n.page()
+	n.expect(page, "# TYPE runsc_x ", "# TYPE runsc_x counter")
+	n.expect(page, "# HELP runsc_x ", "# HELP runsc_x newer")
+	n.expect(page, "runsc_x{", `runsc_x{sandbox="a"} 1`)
+	n.expect(page, "# HELP runsc_y ", "# HELP runsc_y first")
+	n.expect(page, "runsc_y{", `runsc_y{sandbox="a"} 1`, `runsc_y{sandbox="b"} 1`)
+	n.expect(page, "runsc_only_b{", `runsc_only_b{sandbox="b"} 1`)
+	n.expect(page, "# TYPE runsc_h", "# TYPE runsc_h_sum counter")
+	n.expect(page, "runsc_h", `runsc_h_sum{sandbox="a"} 1`)
+	n.expect(page, "# TYPE runsc_z", "# TYPE runsc_z histogram", "# TYPE runsc_z_max gauge", "# TYPE runsc_z_min gauge", "# TYPE runsc_z_ssd gauge")
+	n.expect(page, "runsc_z_count", `runsc_z_count{sandbox="a"} 1`)
+	n.expect(page, "runsc_z_max{", `runsc_z_max{sandbox="a"} 5`)
+}
+
+func TestRoot(t *testing.T) {
+	collect := func(n *node) error {
+		return n.collector.Collect(context.Background(), func() Request { return request("", "") }, func(*expo.Page) {})
+	}
+	n := newNode(t, nil)
+	n.start(sandboxtest.Spec{ID: "a"})
+	if err := n.collector.CheckRoot(); err != nil {
+		t.Error(err)
+	}
+	if err := collect(n); err != nil {
+		t.Error(err)
+	}
+	n.collector.options.RootDir = filepath.Join(n.root, "missing")
+	if err := n.collector.CheckRoot(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing root: got %v", err)
+	}
+	if err := os.Rename(n.root, n.root+"x"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Rename(n.root+"x", n.root)
+	if err := collect(n); !errors.As(err, new(*RootError)) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a root that is gone: got %v", err)
+	}
+	n.collector.options.AllowUnknownRoot = true
+	n.expect(n.page(), running)
+	if err := os.Rename(n.root+"x", n.root); err != nil {
+		t.Fatal(err)
+	}
+	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+}
+
+// TestTurn: who waits for his turn waits no longer than he wants.
+func TestTurn(t *testing.T) {
+	n := newNode(t, nil)
+	n.collector.turn <- struct{}{}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	err := n.collector.Collect(ctx, func() Request { t.Error("it begins out of turn"); return Request{} }, func(*expo.Page) {})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	<-n.collector.turn
+}
+
+// TestLog: one line a sandbox and reason, not one a scrape.
+func TestLog(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(sandboxtest.Spec{ID: "a"})
+	for range 3 {
+		n.page()
+	}
+	s.SetBehavior(sandboxtest.Say(`{"success":false,"err":"\u001b[31mred"}`))
+	for range 3 {
+		n.page()
+	}
+	if err := s.WriteState("a", []byte(`{"garbage`)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		n.page()
+	}
+	s.SetBehavior(nil)
+	n.update(s, func(*sandboxtest.Spec) {})
+	for range 3 {
+		n.page()
+	}
+	var got []string
+	for _, line := range n.log.lines() {
+		_, line, _ = strings.Cut(line, " ")
+		got = append(got, line)
+	}
+	want := []string{
+		`level=WARN msg="Sandbox has no metrics" sandbox=a err="answer refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
+		`level=WARN msg="State file cannot be read" file="\"a_sandbox:a.state\"" err="the JSON document ends too early"`,
+		`level=INFO msg="Sandbox has metrics again" sandbox=a`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

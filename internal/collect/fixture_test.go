@@ -1,0 +1,140 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// node is a runtime root of simulated sandboxes, and a collector of it.
+type node struct {
+	*testing.T
+	root      string
+	collector *Collector
+	log       lockedBuffer
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Split(strings.TrimSuffix(b.buf.String(), "\n"), "\n")
+}
+
+var testStart = time.Unix(1795338760, 112779000)
+
+// newNode returns a node whose collector has the usual options, changed by change.
+func newNode(t *testing.T, change func(*Options)) *node {
+	t.Helper()
+	root, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	n := &node{T: t, root: root}
+	o := Options{RootDir: root, Prefix: "runsc_", SandboxTimeout: 2 * time.Second, StartTime: testStart}
+	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
+	if change != nil {
+		change(&o)
+	}
+	if n.collector, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.collector.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// start starts a sandbox of the node.
+func (n *node) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+	n.Helper()
+	s, err := sandboxtest.Start(n.root, spec)
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(func() { s.Remove() })
+	return s
+}
+
+// update changes a sandbox.
+func (n *node) update(s *sandboxtest.Sandbox, change func(*sandboxtest.Spec)) {
+	n.Helper()
+	if err := s.Update(change); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// request asks for what the regular expressions match, "" for all, within 9 seconds.
+func request(filter, capabilities string) Request {
+	compile := func(text string) *regexp.Regexp {
+		if text == "" {
+			return nil
+		}
+		return regexp.MustCompile(text)
+	}
+	return Request{Filter: compile(filter), Capabilities: compile(capabilities), Deadline: time.Now().Add(9 * time.Second)}
+}
+
+// scrape returns the page for a request, without times.
+func (n *node) scrape(r Request) string {
+	n.Helper()
+	var page []byte
+	err := n.collector.Collect(context.Background(), func() Request { return r }, func(p *expo.Page) { page = expo.AppendText(nil, p) })
+	if err != nil {
+		n.Fatal(err)
+	}
+	return sampleTime.ReplaceAllString(string(page), "")
+}
+
+var sampleTime = regexp.MustCompile(`(?m) \d{13}$`)
+
+// page is the whole page, without times.
+func (n *node) page() string {
+	n.Helper()
+	return n.scrape(request("", ""))
+}
+
+// series returns the samples whose lines begin with start, without the label iteration.
+func series(page, start string) []string {
+	var found []string
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, start) {
+			found = append(found, iterationLabel.ReplaceAllString(strings.TrimSuffix(line, "\n"), ""))
+		}
+	}
+	return found
+}
+
+var iterationLabel = regexp.MustCompile(`iteration="\w+",`)
+
+// expect checks that the page has exactly the given samples among those that begin with start.
+func (n *node) expect(page, start string, want ...string) {
+	n.Helper()
+	if got := series(page, start); !slices.Equal(got, want) {
+		n.Errorf("samples of %s\ngot  %s\nwant %s", start, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+	}
+}

@@ -1,0 +1,133 @@
+package collect
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestGoldenPage scrapes the three sandboxes of the page that gVisor's own metric server was recorded with, and holds the result against
+// a golden file and against the recording.
+func TestGoldenPage(t *testing.T) {
+	reference := readFile(t, "testdata/reference.txt")
+	n := newNode(t, nil)
+	for _, spec := range []sandboxtest.Spec{
+		{ID: "sb-plain", Root: sandboxtest.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
+		{ID: "sb-k8s", Root: sandboxtest.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.799344464Z")},
+			Pod: "nginx-7d8b49557c-abcde", Namespace: "prod-ns"},
+		{ID: "sb-busy", Root: sandboxtest.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.839699344Z")}},
+	} {
+		spec.Points = recordedPoints(t, reference, spec.ID)
+		n.start(spec)
+	}
+	page := n.page()
+	const golden = "testdata/page.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := readFile(t, golden); page != want {
+		t.Errorf("the page is not that of %s; go test -update writes it anew. It is\n%s", golden, page)
+	}
+	if again := n.page(); again != page {
+		t.Errorf("a second scrape of the same is another page:\n%s", again)
+	}
+	if got, want := normalLines(t, page), normalLines(t, referenceAsOurs(reference)); !slices.Equal(got, want) {
+		for _, line := range got {
+			if !slices.Contains(want, line) {
+				t.Errorf("not in the recording: %s", line)
+			}
+		}
+		for _, line := range want {
+			if !slices.Contains(got, line) {
+				t.Errorf("only in the recording: %s", line)
+			}
+		}
+	}
+}
+
+// referenceAsOurs is the recorded page but for where we differ on purpose: two gauges that it calls counters.
+func referenceAsOurs(reference string) string {
+	for _, what := range []string{"checkpointed", "restored"} {
+		reference = strings.NewReplacer(
+			"num_sandboxes_"+what+" counter", "num_sandboxes_"+what+" gauge",
+			"num_sandboxes_"+what+" Counter of sandboxes that have been", "num_sandboxes_"+what+" Number of sandboxes present that have been",
+		).Replace(reference)
+	}
+	return reference
+}
+
+// normalLines are the lines of a page but for blank ones and comments that say nothing, sorted, without the times of samples, and with
+// as many digits as the recorded server gives a float.
+func normalLines(t *testing.T, page string) []string {
+	var lines []string
+	for line := range strings.Lines(sampleTime.ReplaceAllString(page, "")) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" || strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# HELP ") && !strings.HasPrefix(line, "# TYPE ") {
+			continue
+		}
+		if at := strings.LastIndexByte(line, ' '); !strings.HasPrefix(line, "#") && strings.Contains(line[at:], ".") {
+			f, err := strconv.ParseFloat(line[at+1:], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line = line[:at+1] + fmt.Sprintf("%f", f)
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// recordedPoints are the values that a sandbox has on the recorded page.
+func recordedPoints(t *testing.T, page, id string) []sandboxtest.Point {
+	sample := regexp.MustCompile(`(?m)^runsc_(\w+)\{(.*,)?sandbox="` + id + `"(.*)\} (\d+) \d+$`)
+	var points []sandboxtest.Point
+	for _, m := range sample.FindAllStringSubmatch(page, -1) {
+		if strings.HasPrefix(m[1], "meta_") {
+			continue
+		}
+		value, err := strconv.ParseInt(m[4], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		labels := make(map[string]string)
+		for _, label := range regexp.MustCompile(`(entry_point_type|sysno)="(\w+)"`).FindAllStringSubmatch(m[2]+m[3], -1) {
+			labels[label[1]] = label[2]
+		}
+		points = append(points, sandboxtest.Point{Metric: m[1], Labels: labels, Int: value})
+	}
+	if len(points) != 8 {
+		t.Fatalf("%d points of %s on the recorded page, not 8", len(points), id)
+	}
+	return points
+}
+
+func moment(t *testing.T, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

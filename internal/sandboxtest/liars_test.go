@@ -1,0 +1,192 @@
+package sandboxtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestLiarsAreTold(t *testing.T) {
+	seen := map[string]bool{}
+	for _, l := range Liars() {
+		if seen[l.Name] {
+			t.Errorf("%s: two of that name", l.Name)
+		}
+		seen[l.Name] = true
+		if l.Describe == "" || l.Topic == "" {
+			t.Errorf("%s: no description or no topic", l.Name)
+		}
+	}
+	for name := range wants {
+		if !seen[name] {
+			t.Errorf("wants has %s, which is no liar", name)
+		}
+	}
+}
+
+// TestEachLiarLies catches a lie that says the same as the truth, such as a Replace of what is not there.
+func TestEachLiarLies(t *testing.T) {
+	root := t.TempDir()
+	honest := observe(mustStart(t, root, Spec{ID: "honest", Restored: true}), time.Second/2)
+	if len(honest) != 4 {
+		t.Fatalf("an honest sandbox says now this, now that: %q", honest)
+	}
+	limit := make(chan struct{}, 64)
+	var running sync.WaitGroup
+	for i, l := range Liars() {
+		limit <- struct{}{}
+		running.Go(func() {
+			defer func() { <-limit }()
+			s, err := l.Start(root, Spec{ID: fmt.Sprint("liar", i), Restored: true})
+			if err != nil {
+				t.Errorf("%s: %v", l.Name, err)
+				return
+			}
+			if said := observe(s, time.Second/20); slices.Equal(said, honest) {
+				t.Errorf("%s: says what an honest sandbox says", l.Name)
+			}
+			if err := s.Remove(); err != nil {
+				t.Errorf("%s: %v", l.Name, err)
+			}
+		})
+	}
+	running.Wait()
+	if left := names(t, root); len(left) != 3 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// observe asks a sandbox a few times and returns all that it said but for what differs between honest
+// ones, each different answer once. Silence for as long as patience ends an answer.
+func observe(s *Sandbox, patience time.Duration) []string {
+	var said []string
+	for range 2 {
+		said = append(said,
+			"all: "+overhear(s, exportAll, patience),
+			"some: "+overhear(s, `{"method":"Metrics.Export","arg":{"only_metrics":"^fs_opens$"}}`, patience),
+			"savings: "+overhear(s, `{"method":"containerManager.GetSavings","arg":null}`, patience))
+	}
+	var states []string
+	for range 10 {
+		states = append(states, readSome(s.StatePath("")))
+		time.Sleep(time.Millisecond)
+	}
+	for _, state := range slices.Compact(states) {
+		said = append(said, "state: "+honestState(state, s.ID()))
+	}
+	slices.Sort(said)
+	return slices.Compact(said)
+}
+
+// readSome returns the beginning of a file.
+func readSome(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 200<<10))
+	return fmt.Sprint(string(b), err)
+}
+
+// honestState returns a state file without ID and times.
+func honestState(state, id string) string {
+	s := strings.ReplaceAll(state, id, "ID")
+	for _, key := range []string{`"createdAt":`, `"startTime":`} {
+		s = editMember(s, `"bundleDir"`, key, func(key, value string) string {
+			if _, err := time.Parse(`"`+time.RFC3339Nano+`"`, value); err != nil {
+				return value
+			}
+			return key
+		})
+	}
+	return s
+}
+
+// honestTime returns a reply with its points sorted, and without its time if that is now.
+func honestTime(reply string) string {
+	var r struct {
+		Result struct {
+			Snapshot struct{ Data []json.RawMessage }
+		}
+	}
+	if json.Unmarshal([]byte(reply), &r) == nil {
+		points := []string{}
+		for _, p := range r.Result.Snapshot.Data {
+			points = append(points, string(p))
+			reply = strings.Replace(reply, string(p), "", 1)
+		}
+		slices.Sort(points)
+		reply += strings.Join(points, "\n")
+	}
+	return editMember(reply, "", `"when":`, func(key, value string) string {
+		when, err := time.Parse(`"`+time.RFC3339Nano+`"`, value)
+		if err != nil || time.Since(when).Abs() > time.Second {
+			return key + value
+		}
+		return key
+	})
+}
+
+// overhear asks and returns all that comes until there is silence, with a note of how it ended, and of
+// descriptors.
+func overhear(s *Sandbox, request string, patience time.Duration) string {
+	c, err := net.Dial("unix", s.SocketPath())
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	c.Write([]byte(request))
+	var all []byte
+	buf, rights := make([]byte, 64<<10), make([]byte, 4096)
+	for len(all) < 4<<20 {
+		c.SetReadDeadline(time.Now().Add(patience))
+		n, oob, _, _, err := c.(*net.UnixConn).ReadMsgUnix(buf, rights)
+		if oob > 0 {
+			closeRights(rights[:oob])
+			return "descriptors"
+		}
+		if err != nil || n == 0 {
+			return honestTime(string(all)) + fmt.Sprint(" end: ", os.IsTimeout(err))
+		}
+		all = append(all, buf[:n]...)
+	}
+	return "much"
+}
+
+func closeRights(oob []byte) {
+	messages, _ := unix.ParseSocketControlMessage(oob)
+	for _, m := range messages {
+		fds, _ := unix.ParseUnixRights(&m)
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
+}
+
+func TestEditMember(t *testing.T) {
+	const doc = `{"a":{"b":1},"c":[2],"b":"3"}`
+	for _, test := range []struct{ anchor, key, with, want string }{
+		{"", `"a":`, `"x":0`, `{"x":0,"c":[2],"b":"3"}`},
+		{"", `"b":`, `"x":0`, `{"a":{"x":0},"c":[2],"b":"3"}`},
+		{`"c"`, `"b":`, `"x":0`, `{"a":{"b":1},"c":[2],"x":0}`},
+		{"", `"a":`, "", `{"c":[2],"b":"3"}`},
+		{"", `"b":`, "", `{"a":{},"c":[2],"b":"3"}`},
+		{`"c"`, `"b":`, "", `{"a":{"b":1},"c":[2]}`},
+		{"", `"d":`, "x", doc},
+		{"d", `"a":`, "x", doc},
+	} {
+		if got := editMember(doc, test.anchor, test.key, func(string, string) string { return test.with }); got != test.want {
+			t.Errorf("%+v: %s", test, got)
+		}
+	}
+}

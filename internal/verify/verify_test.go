@@ -1,0 +1,498 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/schema"
+)
+
+// registration has a metric of every kind.
+const registration = `{"metrics":[
+	{"name":"/fs/opens","prometheus_name":"fs_opens","description":"Number of file opens.","cumulative":true},
+	{"name":"/fs/reads","prometheus_name":"fs_reads","description":"Number of file reads.","cumulative":true},
+	{"name":"/net/open","prometheus_name":"net_open","description":"Open connections."},
+	{"name":"/calls","prometheus_name":"calls","description":"Calls by \"kind\" & result.","cumulative":true,"fields":[
+		{"field_name":"result","allowed_values":["ok","EPERM"]},
+		{"field_name":"kind","allowed_values":["read","write","a\\b"]}]},
+	{"name":"/lat","prometheus_name":"lat","description":"Latency.","type":1,"distribution_bucket_lower_bounds":[10,20]}
+],"stages":[]}`
+
+var (
+	now  = time.Date(2026, 11, 22, 9, 15, 0, 0, time.UTC)
+	when = now.Add(-time.Second)
+)
+
+// Parts of honest answers.
+const (
+	opens3  = `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":3}}`
+	opens5  = `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":5}}`
+	reads1  = `{"metric":{"name":"fs_reads","type":2,"help":"Number of file reads."},"val":{"int":1}}`
+	conns0  = `{"metric":{"name":"net_open","type":1,"help":"Open connections."},"val":{}}`
+	conns7  = `{"metric":{"name":"net_open","type":1,"help":"Open connections."},"val":{"int":7}}`
+	callsOK = `{"metric":{"name":"calls","type":2,"help":"Calls by \"kind\" \u0026 result."},"labels":{"kind":"read","result":"ok"},"val":{"int":2}}`
+)
+
+// hist is a histogram of 1, 2 and 3 samples.
+const hist = `{"metric":{"name":"lat","type":3,"help":"Latency."},"histogram":` + histBody + `}`
+
+const histBody = `{"total":{"int":90},"min":{"int":4},"max":{"int":40},"ssd":{"float":12.5},"buckets":[` +
+	`{"le":{"int":10},"n":1},{"le":{"int":20},"n":2},{"le":{},"n":3}]}`
+
+func answerAt(when time.Time, points ...string) string {
+	data := ""
+	if len(points) > 0 {
+		data = `,"data":[` + strings.Join(points, ",") + `]`
+	}
+	return fmt.Sprintf(`{"success":true,"err":"","result":{"snapshot":{"when":%q%s}}}`, when.Format(time.RFC3339Nano), data)
+}
+
+func answer(points ...string) string { return answerAt(when, points...) }
+
+func compile(t testing.TB, registration string) *schema.Schema {
+	t.Helper()
+	s, err := schema.Compile([]byte(registration))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// show renders a baseline for comparison: "fs_opens=3 calls{kind=read,result=ok}=2".
+func show(s *schema.Schema, b *Baseline, wanted []bool) string {
+	var parts []string
+	for _, sample := range b.Samples(wanted) {
+		m := &s.Metrics[sample.Metric]
+		var labels []string
+		for i, v := range m.Labels(sample.Series) {
+			labels = append(labels, m.Fields[i].Name+"="+v)
+		}
+		text := m.Name
+		if labels != nil {
+			text += "{" + strings.Join(labels, ",") + "}"
+		}
+		if m.Type == schema.Histogram {
+			h := b.Histogram(sample)
+			text += fmt.Sprintf("=%v/%g:%g..%g~%g", h.Counts, h.Total.AsFloat(), h.Min.AsFloat(), h.Max.AsFloat(), h.SSD)
+		} else {
+			text += fmt.Sprintf("=%d", sample.Value)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, " ")
+}
+
+func TestExportAccepts(t *testing.T) {
+	s := compile(t, registration)
+	accept := func(name, reply, want string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			var v Verifier
+			var b Baseline
+			if err := v.Export(control.NewReply([]byte(reply)), s, nil, &b, now); err != nil {
+				t.Fatal(err)
+			}
+			if got := show(s, &b, nil); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			if !b.Time().Equal(when) {
+				t.Errorf("time is %v, want %v", b.Time(), when)
+			}
+		})
+	}
+	accept("nothing", answer(), "")
+	accept("an empty list", strings.Replace(answer(opens3), opens3, "", 1), "")
+	accept("a counter", answer(opens3), "fs_opens=3")
+	accept("a gauge", answer(conns7), "net_open=7")
+	accept("a gauge of zero", answer(conns0), "net_open=0")
+	accept("a negative gauge", answer(strings.Replace(conns7, "7", "-7", 1)), "net_open=-7")
+	accept("the largest counter", answer(strings.Replace(opens3, "3", "9223372036854775807", 1)), "fs_opens=9223372036854775807")
+	accept("the lowest gauge", answer(strings.Replace(conns7, "7", "-9223372036854775808", 1)), "net_open=-9223372036854775808")
+	accept("fields", answer(callsOK), "calls{kind=read,result=ok}=2")
+	accept("fields in another order", answer(strings.Replace(callsOK, `"kind":"read","result":"ok"`, `"result":"ok","kind":"read"`, 1)), "calls{kind=read,result=ok}=2")
+	accept("a value with an escape", answer(strings.Replace(callsOK, "read", `a\\b`, 1)), `calls{kind=a\b,result=ok}=2`)
+	accept("a histogram", answer(hist), "lat=[1 2 3]/90:4..40~12.5")
+	accept("a histogram whose last bound says anything", answer(strings.Replace(hist, `"le":{}`, `"le":{"float":1e308}`, 1)), "lat=[1 2 3]/90:4..40~12.5")
+	accept("a histogram with an empty bucket", answer(strings.Replace(hist, `,"n":2`, ``, 1)), "lat=[1 0 3]/90:4..40~12.5")
+	accept("any order of points, samples in that of the schema", answer(reads1, hist, conns0, callsOK, opens3),
+		"calls{kind=read,result=ok}=2 fs_opens=3 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=0")
+	accept("another order of members", `{"result":{"snapshot":{"data":[{"val":{"int":2},"labels":{"result":"ok","kind":"read"},`+
+		`"metric":{"help":"Calls by \"kind\" & result.","type":2,"name":"calls"}},{"histogram":`+histBody+`,"metric":{"help":"Latency.","name":"lat","type":3}}],`+
+		`"when":"`+when.Format(time.RFC3339Nano)+`"}},"err":"","success":true}`,
+		"calls{kind=read,result=ok}=2 lat=[1 2 3]/90:4..40~12.5")
+	accept("white space", strings.NewReplacer(":", " :\n", ",", "\t, ").Replace(`{"success":true,"err":"","result":{"snapshot":{"data":[`)+
+		opens3+`],"when":"`+when.Format(time.RFC3339Nano)+`"}}} `, "fs_opens=3")
+	accept("members that nobody knows", strings.NewReplacer(`"val"`, `"external_labels":{"sandbox":"x","a":[{}]},"val"`, `"err"`, `"extra":null,"err"`).
+		Replace(answer(opens3)), "fs_opens=3")
+	accept("a time with an offset", strings.Replace(answer(opens3), when.Format(time.RFC3339Nano),
+		when.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano), 1), "fs_opens=3")
+	accept("an answer 10 seconds old but a little", answerAt(when), "")
+}
+
+// TestRules breaks each rule alone, in an answer that follows an honest one, and checks that nothing of it was kept.
+func TestRules(t *testing.T) {
+	s := compile(t, registration)
+	first := answer(opens3, callsOK, hist)
+	refuse := func(name string, rule Rule, metric, reply string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			var v Verifier
+			var b Baseline
+			if err := v.Export(control.NewReply([]byte(first)), s, nil, &b, now); err != nil {
+				t.Fatal(err)
+			}
+			before := show(s, &b, nil)
+			err := v.Export(control.NewReply([]byte(reply)), s, nil, &b, now)
+			var broken *Breach
+			if !errors.As(err, &broken) {
+				t.Fatalf("got error %v, want a breach of %q", err, rule)
+			}
+			if broken.Rule != rule || broken.Metric != metric {
+				t.Errorf("got metric %q: %v, want metric %q: %v", broken.Metric, broken, metric, rule)
+			}
+			if !strings.Contains(err.Error(), string(rule)) || !strings.Contains(err.Error(), metric) {
+				t.Errorf("the message %q does not name rule %q and metric %q", err, rule, metric)
+			}
+			if after := show(s, &b, nil); after != before || !b.Time().Equal(when) {
+				t.Errorf("the baseline changed\nfrom %s\nto   %s (%v)", before, after, b.Time())
+			}
+			// The next honest answer is none the worse.
+			if err := v.Export(control.NewReply([]byte(first)), s, nil, &b, now); err != nil {
+				t.Errorf("the next answer: %v", err)
+			}
+		})
+	}
+	// change is the first answer with one thing changed.
+	change := func(old, new string) string {
+		t.Helper()
+		if !strings.Contains(first, old) {
+			t.Fatalf("%q is not in the answer", old)
+		}
+		return strings.Replace(first, old, new, 1)
+	}
+
+	refuse("no JSON", RuleJSON, "", `nonsense}`)
+	refuse("nothing but a space", RuleJSON, "", "\x00}")
+	refuse("an array", RuleJSON, "", `[]`)
+	refuse("bytes behind the answer", RuleJSON, "", first+"{}")
+	refuse("nested without end", RuleJSON, "", `{"x":`+strings.Repeat(`[`, 100000)+`}`)
+	refuse("success is missing", RuleMember, "", change(`"success":true,`, ``))
+	refuse("success is doubled", RuleMember, "", change(`"success":true`, `"success":true,"success":true`))
+	refuse("success is a word", RuleMember, "", change(`"success":true`, `"success":"true"`))
+	refuse("err is a number", RuleMember, "", change(`"err":""`, `"err":0`))
+	refuse("the result is missing", RuleMember, "", `{"success":true,"err":""}`)
+	refuse("the result is null", RuleMember, "", `{"success":true,"err":"","result":null}`)
+	refuse("the result is doubled", RuleMember, "", change(`"err":""`, `"err":"","result":null`))
+	refuse("the snapshot is null", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":null}}`)
+	refuse("the snapshot is missing", RuleMember, "", `{"success":true,"err":"","result":{}}`)
+	refuse("the time is missing", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":{"data":[]}}}`)
+	refuse("the time is no time", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":{"when":"now"}}}`)
+	refuse("the data are null", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":{"when":"`+when.Format(time.RFC3339Nano)+`","data":null}}}`)
+	refuse("a point is null", RuleMember, "", change(opens3, `null`))
+	refuse("a metric is null", RuleMember, "", change(opens3, `{"metric":null,"val":{}}`))
+	refuse("a metric is missing", RuleMember, "", change(opens3, `{"val":{}}`))
+	refuse("a metric is doubled", RuleMember, "", change(`{"metric":{"name":"fs_opens"`, `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"metric":{"name":"fs_opens"`))
+	refuse("a name is missing", RuleMember, "", change(`"name":"fs_opens",`, ``))
+	refuse("a name is doubled", RuleMember, "", change(`"name":"fs_opens"`, `"name":"fs_opens","name":"fs_opens"`))
+	refuse("a value is null", RuleMember, "fs_opens", change(`"val":{"int":3}`, `"val":null`))
+	refuse("labels are null", RuleMember, "calls", change(`"labels":{"kind":"read","result":"ok"}`, `"labels":null`))
+	refuse("a label is null", RuleMember, "calls", change(`"kind":"read"`, `"kind":null`))
+
+	refuse("success with an error", RuleContradiction, "", change(`"err":""`, `"err":"x"`))
+	refuse("error with a result", RuleContradiction, "", change(`"success":true`, `"success":false`))
+	refuse("an error", RuleError, "", `{"success":false,"err":"unknown method","result":null}`)
+
+	refuse("a time in the future", RuleFuture, "", answerAt(now.Add(time.Millisecond), opens5, callsOK, hist))
+	refuse("a time long ago", RuleStale, "", answerAt(now.Add(-10*time.Second-1), opens5, callsOK, hist))
+	refuse("a time before the last", RuleOrder, "", answerAt(when.Add(-1), opens5, callsOK, hist))
+
+	refuse("not registered", RuleUnregistered, "", change(`fs_opens`, `fs_closes`))
+	refuse("with the exporter's prefix", RuleUnregistered, "", change(`fs_opens`, `runsc_fs_opens`))
+	refuse("reserved", RuleUnregistered, "", change(`fs_opens`, `meta_sandbox_presence`))
+	refuse("another type", RuleType, "fs_opens", change(`"fs_opens","type":2`, `"fs_opens","type":1`))
+	refuse("no type", RuleType, "fs_opens", change(`"fs_opens","type":2,`, `"fs_opens",`))
+	refuse("another help text", RuleHelp, "fs_opens", change(`file opens.`, `file opens!`))
+	refuse("no help text", RuleHelp, "fs_opens", change(`,"help":"Number of file opens."`, ``))
+	refuse("labels are missing", RuleLabels, "calls", change(`"labels":{"kind":"read","result":"ok"},`, ``))
+	refuse("a label is missing", RuleLabels, "calls", change(`,"result":"ok"`, ``))
+	refuse("a label is added", RuleLabels, "calls", change(`"result":"ok"`, `"result":"ok","x":"y"`))
+	refuse("a label is doubled", RuleLabels, "calls", change(`"result":"ok"`, `"kind":"read"`))
+	refuse("a label where none is registered", RuleLabels, "fs_opens", change(`"val":{"int":3}`, `"labels":{"sandbox":"x"},"val":{"int":3}`))
+	refuse("a label's value is not allowed", RuleLabelValue, "calls", change(`"ok"`, `"EINVAL"`))
+	refuse("a series twice", RuleSeriesTwice, "fs_opens", change(opens3, opens3+","+opens5))
+	refuse("a series with fields twice", RuleSeriesTwice, "calls", change(callsOK, callsOK+","+callsOK))
+
+	refuse("a value and a histogram", RuleOneValue, "lat", change(`"histogram":`, `"val":{},"histogram":`))
+	refuse("neither value nor histogram", RuleOneValue, "fs_opens", change(`,"val":{"int":3}`, ``))
+	refuse("a value for a histogram", RuleKind, "lat", change(hist, `{"metric":{"name":"lat","type":3,"help":"Latency."},"val":{"int":1}}`))
+	refuse("a histogram for a counter", RuleKind, "fs_opens", change(`"val":{"int":3}`, `"histogram":`+histBody))
+	refuse("a float", RuleInteger, "fs_opens", change(`"int":3`, `"float":3`))
+	refuse("an integer with a fraction", RuleInteger, "fs_opens", change(`"int":3`, `"int":3.0`))
+	refuse("an integer with an exponent", RuleInteger, "fs_opens", change(`"int":3`, `"int":3e2`))
+	refuse("an integer that overflows", RuleInteger, "fs_opens", change(`"int":3`, `"int":9223372036854775808`))
+	refuse("an integer of many digits", RuleInteger, "fs_opens", change(`"int":3`, `"int":`+strings.Repeat("9", 1000)))
+	refuse("NaN", RuleMember, "fs_opens", change(`"int":3`, `"int":NaN`))
+	refuse("Inf", RuleMember, "fs_opens", change(`"int":3`, `"float":"Inf"`))
+	refuse("a float that overflows", RuleJSON, "", change(`"ssd":{"float":12.5}`, `"ssd":{"float":1e999}`))
+	refuse("an integer and a float", RuleNumber, "fs_opens", change(`"int":3`, `"int":3,"float":1.5`))
+	refuse("an integer with a leading zero", RuleJSON, "", change(`"int":3`, `"int":03`))
+	refuse("a negative counter", RuleNegative, "fs_opens", change(`"int":3`, `"int":-3`))
+	refuse("a counter that decreases", RuleDecrease, "fs_opens", change(`"int":3`, `"int":2`))
+	refuse("a counter that is gone", RuleDecrease, "fs_opens", change(opens3+",", ``))
+	refuse("a counter with fields that decreases", RuleDecrease, "calls", change(`"int":2`, `"int":1`))
+
+	refuse("a member of a histogram is missing", RuleMember, "lat", change(`"min":{"int":4},`, ``))
+	refuse("a member of a histogram is null", RuleMember, "lat", change(`"min":{"int":4}`, `"min":null`))
+	refuse("a bucket is null", RuleMember, "lat", change(`{"le":{},"n":3}`, `null`))
+	refuse("a bucket whose count is gone", RuleBucket, "lat", change(`"n":3`, `"m":3`))
+	refuse("a bucket too few", RuleBounds, "lat", change(`{"le":{"int":10},"n":1},`, ``))
+	refuse("a bucket too many", RuleBounds, "lat", change(`{"le":{},"n":3}`, `{"le":{},"n":3},{"le":{},"n":3}`))
+	refuse("another bound", RuleBounds, "lat", change(`{"le":{"int":10}`, `{"le":{"int":11}`))
+	refuse("a negative count", RuleNegative, "lat", change(`"n":3`, `"n":-3`))
+	refuse("counts that overflow together", RuleNumber, "lat", strings.NewReplacer(`"n":1`, `"n":9223372036854775807`, `"n":2`, `"n":9223372036854775807`).Replace(first))
+	refuse("a bucket that decreases", RuleBucket, "lat", change(`"n":3`, `"n":2`))
+	refuse("a histogram that is gone", RuleBucket, "lat", change(","+hist, ``))
+	refuse("a deviation that decreases", RuleDeviation, "lat", change(`12.5`, `12.4`))
+	refuse("a negative deviation", RuleDeviation, "lat", change(`12.5`, `-1`))
+	refuse("a minimum that rises", RuleMin, "lat", change(`"min":{"int":4}`, `"min":{"int":5}`))
+	refuse("a maximum that falls", RuleMax, "lat", change(`"max":{"int":40}`, `"max":{"int":39}`))
+}
+
+// TestProgress is about what may change from one answer to the next.
+func TestProgress(t *testing.T) {
+	s := compile(t, registration)
+	sequence := func(name string, want string, answers ...string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			var v Verifier
+			var b Baseline
+			for i, a := range answers {
+				if err := v.Export(control.NewReply([]byte(a)), s, nil, &b, now); err != nil {
+					t.Fatalf("answer %d: %v", i+1, err)
+				}
+			}
+			if got := show(s, &b, nil); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+	sequence("the same again", "fs_opens=3", answer(opens3), answer(opens3))
+	sequence("a counter that grows", "fs_opens=5", answer(opens3), answer(opens5))
+	sequence("a counter that begins", "fs_opens=3 fs_reads=1", answer(opens3), answer(opens3, reads1))
+	sequence("a gauge that goes down", "net_open=0", answer(conns7), answer(conns0))
+	sequence("a gauge that is gone", "", answer(conns7), answer())
+	sequence("a histogram that begins with other extremes than zero", "lat=[1 2 3]/90:4..40~12.5", answer(), answer(hist))
+	sequence("an empty histogram says nothing of extremes", "lat=[1 2 3]/90:4..40~12.5",
+		answer(strings.NewReplacer(`"n":1`, `"n":0`, `"n":2`, `"n":0`, `"n":3`, `"n":0`, `"max":{"int":40}`, `"max":{"int":99}`, `"min":{"int":4}`, `"min":{}`).Replace(hist)), answer(hist))
+}
+
+// TestFilter is about answers to questions for some metrics only.
+func TestFilter(t *testing.T) {
+	s := compile(t, registration)
+	only := func(names ...string) []bool {
+		wanted := make([]bool, len(s.Metrics))
+		for _, name := range names {
+			wanted[s.Find([]byte(name))] = true
+		}
+		return wanted
+	}
+	var v Verifier
+	var b Baseline
+	steps := []struct {
+		name   string
+		wanted []bool
+		answer string
+		broken Rule
+		view   string // of what was wanted
+		whole  string // of the baseline
+	}{
+		{"all", nil, answer(opens3, reads1, callsOK, conns7, hist), "",
+			"calls{kind=read,result=ok}=2 fs_opens=3 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=7",
+			"calls{kind=read,result=ok}=2 fs_opens=3 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=7"},
+		{"one", only("fs_opens"), answer(opens5), "",
+			"fs_opens=5",
+			"calls{kind=read,result=ok}=2 fs_opens=5 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=7"},
+		{"more than was asked for", only("fs_opens"), answer(opens5, conns0), RuleFilter, "", ""},
+		{"another that has gone", only("fs_reads"), answer(), RuleDecrease, "", ""},
+		{"a gauge that has gone", only("net_open"), answer(), "",
+			"",
+			"calls{kind=read,result=ok}=2 fs_opens=5 fs_reads=1 lat=[1 2 3]/90:4..40~12.5"},
+		{"a histogram and a gauge", only("net_open", "lat"), answer(conns0, hist), "",
+			"lat=[1 2 3]/90:4..40~12.5 net_open=0",
+			"calls{kind=read,result=ok}=2 fs_opens=5 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=0"},
+		{"none", only(), answer(), "", "",
+			"calls{kind=read,result=ok}=2 fs_opens=5 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=0"},
+		{"all again, measured against what the filters left out", nil, answer(opens5, callsOK, hist), RuleDecrease, "", ""},
+	}
+	for _, step := range steps {
+		err := v.Export(control.NewReply([]byte(step.answer)), s, step.wanted, &b, now)
+		var broken *Breach
+		if errors.As(err, &broken) {
+			if broken.Rule != step.broken {
+				t.Errorf("%s: got %v, want %q", step.name, err, step.broken)
+			}
+			continue
+		}
+		if err != nil || step.broken != "" {
+			t.Fatalf("%s: got error %v, want %q", step.name, err, step.broken)
+		}
+		if got := show(s, &b, step.wanted); got != step.view {
+			t.Errorf("%s: got view\n     %s\nwant %s", step.name, got, step.view)
+		}
+		if got := show(s, &b, nil); got != step.whole {
+			t.Errorf("%s: got baseline\n     %s\nwant %s", step.name, got, step.whole)
+		}
+	}
+}
+
+// TestIncomplete cuts an honest answer at every byte.
+func TestIncomplete(t *testing.T) {
+	s := compile(t, registration)
+	whole := answer(opens3, callsOK, conns0, hist)
+	var v Verifier
+	var b Baseline
+	for i := range len(whole) {
+		if err := v.Export(control.NewReply([]byte(whole[:i])), s, nil, &b, now); !errors.Is(err, ErrIncomplete) {
+			t.Fatalf("%d bytes of %d: got %v, want %v\n%s", i, len(whole), err, ErrIncomplete, whole[:i])
+		}
+	}
+	if err := v.Export(control.NewReply([]byte(whole)), s, nil, &b, now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCaptured verifies answers of a real sandbox by its real registration.
+func TestCaptured(t *testing.T) {
+	s := compile(t, string(readFile(t, "registration.json")))
+	check := func(file, metrics, want string) {
+		t.Helper()
+		var wanted []bool
+		if metrics != "" {
+			wanted = make([]bool, len(s.Metrics))
+			for i := range s.Metrics {
+				wanted[i] = strings.Contains(s.Metrics[i].Name, metrics)
+			}
+		}
+		var v Verifier
+		var b Baseline
+		reply := readFile(t, file)
+		if err := v.Export(control.NewReply(reply), s, wanted, &b, time.Date(2026, 11, 22, 9, 15, 0, 0, time.UTC)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if got := show(s, &b, wanted); got != want {
+			t.Errorf("%s: got  %s\nwant %s", file, got, want)
+		}
+		v.begin(s, wanted)
+		if !v.readExpected(reply) {
+			t.Errorf("%s: a real answer does not have the form that is read fast", file)
+		}
+	}
+	check("export_all.response.bin", "", "fs_opens=51 fs_reads=36 gofer_opens_host=13 gofer_reads_host=24 "+
+		"netstack_tcp_current_established=0 netstack_tcp_current_open=0 sentry_entry_point{entry_point_type=runsc}=1 unimplemented_syscalls{sysno=334}=6")
+	check("export_fs.response.bin", "fs_", "fs_opens=51 fs_reads=36")
+	check("export_none_match.response.bin", "nothing", "")
+}
+
+func TestSavings(t *testing.T) {
+	read := func(reply string) (Savings, error) { return ReadSavings(control.NewReply([]byte(reply))) }
+	accept := func(reply string, cpu, wall time.Duration) {
+		t.Helper()
+		if got, err := read(reply); err != nil || got != (Savings{cpu, wall}) {
+			t.Errorf("%s: got %v, %v", reply, got, err)
+		}
+	}
+	refuse := func(reply string, rule Rule) {
+		t.Helper()
+		_, err := read(reply)
+		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != rule {
+			t.Errorf("%s: got %v, want %q", reply, err, rule)
+		}
+	}
+	accept(`{"success":true,"err":"","result":{"CPUTimeSaved":-17800000,"WallTimeSaved":5}}`, -17800000, 5)
+	accept(`{"success":true,"err":"","result":{"WallTimeSaved":0,"x":[],"CPUTimeSaved":9223372036854775807}}`, 1<<63-1, 0)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1}}`, RuleMember)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1,"CPUTimeSaved":1,"WallTimeSaved":0}}`, RuleMember)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":null,"WallTimeSaved":0}}`, RuleMember)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1.5,"WallTimeSaved":0}}`, RuleInteger)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":9223372036854775808,"WallTimeSaved":0}}`, RuleInteger)
+	refuse(`{"success":true,"err":"","result":null}`, RuleMember)
+	refuse(`{"success":false,"err":"no","result":null}`, RuleError)
+	if _, err := read(`{"success":true,"err":"","result":{"CPUTime`); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("half an answer: got %v", err)
+	}
+}
+
+// TestForeignTextIsPrintable: what a sandbox sends goes into a message, and from there into a log and a terminal.
+func TestForeignTextIsPrintable(t *testing.T) {
+	nasty := "\x1b[31m\u202e\xff\\n" + strings.Repeat("x", 1000)
+	_, err := ReadSavings(control.NewReply([]byte(`{"success":false,"err":"` + strings.ReplaceAll(nasty, "\x1b", `\u001b`) + `"}`)))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, r := range err.Error() {
+		if r < ' ' || r > '~' && r != '…' {
+			t.Errorf("%q in the message %q", r, err)
+		}
+	}
+	if len(err.Error()) > 1000 {
+		t.Errorf("a message of %d bytes", len(err.Error()))
+	}
+}
+
+// FuzzExport holds the fast reader against the general one, and both against the promise that what is refused leaves no trace.
+func FuzzExport(f *testing.F) {
+	s := compile(f, registration)
+	for _, seed := range []string{answer(), answer(opens3, callsOK, conns0, hist), `{"success":false,"err":"x","result":null}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var fast, general Verifier
+		fast.begin(s, nil)
+		general.begin(s, nil)
+		if fast.readExpected(data) {
+			if err := general.read(data); err != nil {
+				t.Fatalf("read fast, and refused: %v\n%s", err, data)
+			}
+			var a, b Baseline
+			fast.commit(&a)
+			general.commit(&b)
+			if show(s, &a, nil) != show(s, &b, nil) || !a.time.Equal(b.time) {
+				t.Fatalf("read as %s and as %s", show(s, &a, nil), show(s, &b, nil))
+			}
+		}
+		var v Verifier
+		var b Baseline
+		if err := v.Export(control.NewReply([]byte(answer(opens3, hist))), s, nil, &b, now); err != nil {
+			t.Fatal(err)
+		}
+		before := show(s, &b, nil)
+		if err := v.Export(control.NewReply(data), s, nil, &b, now); err != nil && show(s, &b, nil) != before {
+			t.Fatalf("refused (%v), and yet %s became %s", err, before, show(s, &b, nil))
+		}
+	})
+}
+
+func FuzzReadSavings(f *testing.F) {
+	f.Add([]byte(`{"success":true,"err":"","result":{"CPUTimeSaved":-17800000,"WallTimeSaved":5}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := ReadSavings(control.NewReply(data))
+		if broken := new(Breach); err != nil && !errors.Is(err, ErrIncomplete) && !errors.As(err, &broken) {
+			t.Errorf("got %v, which is neither a breach nor %v", err, ErrIncomplete)
+		}
+	})
+}
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
