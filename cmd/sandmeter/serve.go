@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,6 +97,8 @@ func announce(logger *slog.Logger, o metricserver.Options, addr net.Addr) {
 
 // runServer runs a server until it is told to end. What is wrong with its options is an error of the command line.
 func runServer(ctx context.Context, o metricserver.Options) error {
+	// Whoever started the server may be gone, and the pipe of its standard error with him: that is no reason to die at the next line.
+	signal.Ignore(syscall.SIGPIPE)
 	o.StartTime = startTime
 	server, err := metricserver.New(o)
 	if err != nil {

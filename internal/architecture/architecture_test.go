@@ -1,0 +1,130 @@
+package architecture
+
+import (
+	"go/build"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	root   = "../.."
+	module = "github.com/sandmeter/sandmeter/"
+)
+
+// mayImport has, for each package, what it may import of this module and of others. Data flows from the first of the stages to the last,
+// and so a stage knows only those before it. A new package gets a line here, and in ARCHITECTURE.md.
+var mayImport = map[string][]string{
+	// What users import. The client is for any Unix and any program, so it drags in nothing.
+	"config":       {},
+	"metricclient": {"config"},
+	"metricserver": {"config", "internal/collect", "internal/web", "golang.org/x/sys/unix"},
+
+	// The stages, in the order in which data passes them. Left of verify nothing is to be believed, and right of it nobody may see the
+	// bytes of a sandbox: that is why neither expo nor web knows control or state.
+	"internal/jscan":   {},
+	"internal/state":   {"internal/jscan", "golang.org/x/sys/unix"},
+	"internal/control": {"golang.org/x/sys/unix"},
+	"internal/schema":  {"internal/jscan"},
+	"internal/verify":  {"internal/control", "internal/jscan", "internal/schema"},
+	"internal/expo":    {"internal/schema", "internal/verify"},
+	"internal/collect": {"config", "internal/control", "internal/expo", "internal/schema", "internal/state", "internal/verify", "golang.org/x/sys/unix"},
+	"internal/web":     {"internal/collect", "internal/expo"},
+
+	// What stands beside. The sandboxes that are played know nothing of the code that is tested with them, so that a mistake in the one
+	// is not repeated in the other.
+	"internal/sandboxtest":     {"golang.org/x/sys/unix"},
+	"internal/runsc":           {"golang.org/x/sys/unix"},
+	"internal/runsc/runsctest": {"internal/runsc"},
+	"internal/leaktest":        {},
+	"internal/architecture":    {},
+
+	// The program sees the stages only through metricserver; to list a root and to label it takes no more than state.
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/runsc", "internal/state",
+		"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+}
+
+// onlyIn has what is for some packages only, and why.
+var onlyIn = map[string]struct {
+	packages []string
+	why      string
+}{
+	"os/signal": {[]string{"cmd/sandmeter"}, "signals are the program's: who embeds the server has his own"},
+	"flag":      {[]string{"cmd/sandmeter", "config", "internal/leaktest"}, "flags are the program's"},
+	"unsafe":    {nil, "nothing here is worth it"},
+	"net/http":  {[]string{"metricclient", "metricserver", "internal/web"}, "HTTP ends in web"},
+}
+
+func TestImports(t *testing.T) {
+	for _, dir := range packages(t) {
+		allowed, known := mayImport[dir]
+		if !known {
+			t.Errorf("package %s has no line in mayImport", dir)
+		}
+		for _, path := range imports(t, dir) {
+			own, isOwn := strings.CutPrefix(path, module)
+			if (isOwn || strings.Contains(strings.Split(path, "/")[0], ".")) && !slices.Contains(allowed, own) {
+				t.Errorf("package %s may not import %s", dir, own)
+			}
+			if rule, limited := onlyIn[path]; limited && !slices.Contains(rule.packages, dir) {
+				t.Errorf("package %s may not import %s: %s", dir, path, rule.why)
+			}
+		}
+	}
+}
+
+// TestRulesAreOfPackages finds rules that are about nothing any more.
+func TestRulesAreOfPackages(t *testing.T) {
+	have := packages(t)
+	for dir, allowed := range mayImport {
+		if !slices.Contains(have, dir) {
+			t.Errorf("mayImport has a line for %s, which is no package", dir)
+			continue
+		}
+		for _, path := range allowed {
+			if got := imports(t, dir); !slices.Contains(got, path) && !slices.Contains(got, module+path) {
+				t.Errorf("package %s may import %s, and does not", dir, path)
+			}
+		}
+	}
+}
+
+// packages are the folders of the module that have Go code, nested modules left out.
+func packages(t *testing.T) []string {
+	var dirs []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Rel(root, path)
+		if err != nil || !d.IsDir() || dir == "." {
+			return err
+		}
+		if name := d.Name(); name == "testdata" || strings.HasPrefix(name, ".") || dir == "e2e" || dir == "tools" || dir == "bin" {
+			return fs.SkipDir
+		}
+		if files, _ := filepath.Glob(filepath.Join(path, "*.go")); len(files) > 0 {
+			dirs = append(dirs, dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(dirs) == 0 {
+		t.Fatal("no packages found")
+	}
+	return dirs
+}
+
+// imports are those of the package's code, its tests left out.
+func imports(t *testing.T, dir string) []string {
+	t.Helper()
+	p, err := build.ImportDir(filepath.Join(root, dir), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Imports
+}

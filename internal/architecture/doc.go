@@ -1,0 +1,2 @@
+// Package architecture holds, as a test, the rules of who may import whom.
+package architecture
