@@ -19,6 +19,7 @@ const (
 	famCheckpointed   = "meta_sandbox_checkpointed"
 	famCPUSaved       = "meta_sandbox_cpu_time_saved_milliseconds"
 	famCreation       = "meta_sandbox_creation_time_seconds"
+	famFailure        = "meta_sandbox_failure"
 	famMetadata       = "meta_sandbox_metadata"
 	famPresence       = "meta_sandbox_presence"
 	famRestored       = "meta_sandbox_restored"
@@ -41,6 +42,7 @@ var ownTexts = map[string]string{
 	famCheckpointed:   "Boolean metric set to 1 for each checkpointed sandbox.",
 	famCPUSaved:       "CPU time saved for each restored sandbox (in milliseconds).",
 	famCreation:       "When the sandbox was created, as a unix timestamp in seconds.",
+	famFailure:        "Why the metrics of a running sandbox cannot be had, 1 for each that has none.",
 	famMetadata:       "Key-value pairs about per-sandbox metadata.",
 	famPresence:       "Boolean metric set to 1 for each known sandbox.",
 	famRestored:       "Boolean metric set to 1 for each restored sandbox.",
@@ -68,8 +70,11 @@ func (c *Collector) ownFamilies(r Request, now time.Time) []expo.Family {
 		broken += int(number(s.running() && !s.answered()))
 		checkpointed += int(number(f.Checkpointed))
 		restored += int(number(f.Restored))
-		if s.answered() {
+		switch {
+		case s.answered():
 			b.describe(s, r)
+		case s.running():
+			b.add(famFailure, s.labels.Block(expo.Label{Name: "reason", Value: reason(s.failure)}), 1)
 		}
 	}
 	b.add(famServerPresence, "", 1)

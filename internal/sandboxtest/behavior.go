@@ -1,6 +1,7 @@
 package sandboxtest
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -95,7 +96,8 @@ func HangUp(share float64) Behavior {
 	}
 }
 
-// Descriptors sends the honest reply byte by byte, with n open files on each byte.
+// Descriptors sends the honest reply byte by byte, with n open files on each byte. When the kernel holds
+// too many on their way, it waits for the client to take some.
 func Descriptors(n int) Behavior {
 	return func(x *Exchange) error {
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -109,8 +111,14 @@ func Descriptors(n int) Behavior {
 		}
 		rights := unix.UnixRights(fds...)
 		reply := x.Reply()
-		for i := range reply {
-			if _, _, err := x.Conn.WriteMsgUnix(reply[i:i+1], rights, nil); err != nil {
+		for len(reply) > 0 {
+			_, _, err := x.Conn.WriteMsgUnix(reply[:1], rights, nil)
+			if errors.Is(err, unix.ETOOMANYREFS) {
+				err = x.Wait(time.Millisecond)
+			} else {
+				reply = reply[1:]
+			}
+			if err != nil {
 				return err
 			}
 		}

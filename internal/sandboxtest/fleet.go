@@ -20,7 +20,7 @@ type FleetOptions struct {
 	// Second, if set, is registered by every second sandbox: OtherRegistration(), for one.
 	Second *Registration
 
-	// Spec, if set, has the last word on the spec of sandbox i. It must not set Registration or Points.
+	// Spec, if set, has the last word on the spec of sandbox i. It must not set Registration.
 	Spec func(i int, spec *Spec)
 }
 

@@ -6,7 +6,7 @@ type Liar struct {
 	Name     string // "counter-goes-back"; no other liar has it
 	Topic    string // "history": what else is near
 	Describe string // "has a counter that falls by one"
-	Want     string // the reason for which a server should refuse it; empty where it need not
+	Want     string // the reasons for which a server should refuse it, with a | between; empty where it need not
 
 	// Spec makes the sandbox a liar: by its behavior, or by what its files say.
 	Spec func(*Spec)
@@ -27,8 +27,8 @@ func (l Liar) Start(root string, spec Spec) (*Sandbox, error) {
 	return s, err
 }
 
-// Liars returns all liars. The order is that of their telling: first those that waste time and space,
-// then those that talk nonsense, then those that lie well.
+// Liars returns all liars, by topic: first those that waste time and space, then those that talk nonsense,
+// then those that lie well.
 func Liars() []Liar {
 	var all []Liar
 	for _, topic := range []struct {
@@ -49,7 +49,7 @@ func Liars() []Liar {
 		{"registration", registrationLiars()},
 	} {
 		for _, l := range topic.liars {
-			l.Topic, l.Want = topic.name, wants[l.Name]
+			l.Topic, l.Want = topic.name, want(topic.name, l.Name)
 			all = append(all, l)
 		}
 	}

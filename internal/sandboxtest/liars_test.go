@@ -40,7 +40,7 @@ func TestEachLiarLies(t *testing.T) {
 	if len(honest) != 4 {
 		t.Fatalf("an honest sandbox says now this, now that: %q", honest)
 	}
-	limit := make(chan struct{}, 64)
+	limit := make(chan struct{}, 128)
 	var running sync.WaitGroup
 	for i, l := range Liars() {
 		limit <- struct{}{}

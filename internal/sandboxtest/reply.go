@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The three methods that a sandbox knows; all others are unknown to it.
+// The methods that a sandbox knows.
 const (
 	MethodExport     = "Metrics.Export"
 	MethodRegistered = "Metrics.GetRegisteredMetrics"

@@ -170,7 +170,7 @@ func (s *Sandbox) plain() bool {
 func (s *Sandbox) Freeze() {
 	gate := make(chan struct{})
 	if s.gate.CompareAndSwap(nil, &gate) && s.fleet != nil {
-		s.fleet.poller.mute(s, true)
+		s.fleet.poller.refresh(s)
 	}
 }
 
@@ -179,7 +179,7 @@ func (s *Sandbox) Thaw() {
 	if gate := s.gate.Swap(nil); gate != nil {
 		close(*gate)
 		if s.fleet != nil {
-			s.fleet.poller.mute(s, false)
+			s.fleet.poller.refresh(s)
 		}
 	}
 }

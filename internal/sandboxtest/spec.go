@@ -64,7 +64,7 @@ type Container struct {
 
 	Bundle       string        // /var/bundles/<ID>, if empty
 	Args         []string      // sleep 3600, if nil
-	UID          int           //
+	UID          int           // that its process began with
 	Capabilities *Capabilities // DefaultCapabilities(), if nil
 	OCIVersion   string        // 1.0.0, if empty
 	Annotations  map[string]string

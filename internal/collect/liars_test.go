@@ -1,0 +1,52 @@
+package collect
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// TestLiars meets each liar alone, a few times, and asks for the reason that the page gives. One that is refused may have been served
+// before it lied.
+func TestLiars(t *testing.T) {
+	for _, liar := range sandboxtest.Liars() {
+		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
+			patience := 5 * time.Second // for a busy machine: none of these takes time
+			if strings.Contains(liar.Want, "stalled") || liar.Topic == "stalling" {
+				patience = 500 * time.Millisecond
+			}
+			n := newNode(t, func(o *Options) { o.SandboxTimeout = patience })
+			s, err := liar.Start(n.root, sandboxtest.Spec{ID: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Remove() })
+			wants := strings.Split(liar.Want, "|")
+			met := false
+			for range 4 {
+				got := failureOf(n.page())
+				met = met || slices.Contains(wants, got)
+				if got != "" && !slices.Contains(wants, got) {
+					t.Errorf("refused for %q, want %q; the log says\n%s", got, wants, strings.Join(n.log.lines(), "\n"))
+				}
+			}
+			if !met {
+				t.Errorf("never refused for %q", wants)
+			}
+		})
+	}
+}
+
+// failureOf returns the reason that the page gives for the failure of the one sandbox on it, "" for none, or "absent".
+func failureOf(page string) string {
+	for _, line := range series(page, "runsc_meta_sandbox_failure{") {
+		return strings.Split(line, `"`)[1]
+	}
+	if len(series(page, "runsc_meta_sandbox_presence{")) == 0 {
+		return "absent"
+	}
+	return ""
+}
