@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +25,25 @@ import (
 // program is a run of the sandmeter program.
 type program struct {
 	*exec.Cmd
-	out, err bytes.Buffer
+	out, err output
+}
+
+// output is what a program has said so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // newProgram returns a run that ends with the test at the latest.
@@ -113,7 +132,7 @@ func TestListShowsRealSandboxes(t *testing.T) {
 			State      string `json:"state"`
 			Containers int    `json:"containers"`
 		}
-		w.must(json.Unmarshal(p.out.Bytes(), &sandboxes))
+		w.must(json.Unmarshal([]byte(p.out.String()), &sandboxes))
 		var got []string
 		for _, s := range sandboxes {
 			got = append(got, fmt.Sprint(s.ID, " ", s.State, " ", s.Containers))
@@ -202,12 +221,18 @@ func wantNothingLeft(t *testing.T, tmp string) {
 // Whenever Ctrl-C comes, the demo ends well and leaves nothing behind.
 func TestDemoInterrupted(t *testing.T) {
 	realRunsc(t)
-	for delay := 20 * time.Millisecond; delay <= 1200*time.Millisecond; delay += 120 * time.Millisecond {
+	w := &world{t: t}
+	for delay := time.Duration(0); delay <= 1200*time.Millisecond; delay += 120 * time.Millisecond {
 		tmp := t.TempDir()
 		p := demo(t, tmp)
-		if err := p.Start(); err != nil {
-			t.Fatal(err)
-		}
+		w.must(p.Start())
+		// Before it has said what it is about to do, it does nothing.
+		w.until(func() error {
+			if p.err.String() == "" {
+				return errors.New("the demo says nothing")
+			}
+			return nil
+		})
 		time.Sleep(delay)
 		if err := p.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
@@ -218,6 +243,38 @@ func TestDemoInterrupted(t *testing.T) {
 		p.wantExit(t, 0)
 		wantNothingLeft(t, tmp)
 	}
+}
+
+func TestDemoWhoseTerminalIsClosed(t *testing.T) {
+	realRunsc(t)
+	tmp := t.TempDir()
+	p := demo(t, tmp)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	demoServer(t, tmp)
+	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait()
+	p.wantExit(t, 0)
+	wantNothingLeft(t, tmp)
+}
+
+// As in `sandmeter demo | head`.
+func TestDemoWhoseReaderGoesAway(t *testing.T) {
+	realRunsc(t)
+	tmp := t.TempDir()
+	p := demo(t, tmp, "--interval", "100ms")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	p.Stdout = writer
+	reader.Close()
+	p.exit(t, 1)
+	wantNothingLeft(t, tmp)
 }
 
 // A runsc that fails at the third sandbox, and a server that ends in the middle.
@@ -293,7 +350,7 @@ func TestDemoSaysWhyNot(t *testing.T) {
 	asItIs := func(*program) {}
 	f(1, "/nonexistent/runsc", asItIs, "--runsc", "/nonexistent/runsc")
 	f(1, "PATH", func(p *program) { p.Env = []string{"PATH=/nonexistent", "TMPDIR=/nonexistent"} })
-	f(1, "it needs a Linux machine", asItIs, "--runsc", "/bin/false")
+	f(1, "--privileged", asItIs, "--runsc", "/bin/false")
 	f(2, "--interval", asItIs, "--interval", "0s")
 	if os.Geteuid() == 0 {
 		f(1, "needs root", func(p *program) {

@@ -37,14 +37,24 @@ func listen(address string, mode fs.FileMode, group string) (net.Listener, error
 
 // explain says what to do about an address that cannot be listened on.
 func explain(address string, err error) error {
-	var wrong *net.AddrError
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: another program listens there: end it, or choose another address", address)
-	case errors.As(err, &wrong):
-		return fmt.Errorf("listen on %s: %s: an address is host:port, :port or the absolute path of a Unix socket", address, wrong.Err)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // the rest is the address once more
 	}
-	return fmt.Errorf("listen on %s: %w", address, err)
+	advice := ""
+	wrong, isWrong := errors.AsType[*net.AddrError](err)
+	switch {
+	case isWrong:
+		err, advice = errors.New(wrong.Err), ": give host:port, :port or the absolute path of a Unix socket"
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = ": end the program that listens there, or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		advice = ": choose an address of this machine"
+	case errors.Is(err, fs.ErrPermission):
+		advice = ": choose another address, or run as a user who may"
+	case errors.Is(err, fs.ErrNotExist):
+		advice = ": create the directory, or choose another address"
+	}
+	return fmt.Errorf("listen on %s: %w%s", address, err, advice)
 }
 
 // listenUnix makes a Unix socket. One that a server which is dead left behind is replaced; anything else at the path is left alone.
@@ -54,7 +64,7 @@ func listenUnix(path string, mode fs.FileMode, group string) (net.Listener, erro
 	}
 	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+		return nil, explain(path, err)
 	}
 	defer unlock()
 	if err := removeStale(path); err != nil {
@@ -74,11 +84,11 @@ func listenUnix(path string, mode fs.FileMode, group string) (net.Listener, erro
 	own, err := newOwnSocket(l.(*net.UnixListener), path)
 	if err != nil {
 		l.Close()
-		return nil, err
+		return nil, explain(path, err)
 	}
 	if err := setAccess(path, mode, group); err != nil {
 		own.Close()
-		return nil, err
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	return own, nil
 }
@@ -91,7 +101,7 @@ func setAccess(path string, mode fs.FileMode, group string) error {
 			return err
 		}
 		if err := os.Lchown(path, -1, gid); err != nil {
-			return err
+			return fmt.Errorf("socket group %q: %w: choose a group that this process is in", group, err)
 		}
 	}
 	return os.Chmod(path, mode)
@@ -102,8 +112,11 @@ func lookupGroup(group string) (int, error) {
 		return gid, nil
 	}
 	g, err := user.LookupGroup(group)
+	if _, unknown := errors.AsType[user.UnknownGroupError](err); unknown {
+		return 0, fmt.Errorf("there is no group %q for the socket: name one that exists, or its number", group)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("socket group %q: %w: name one that exists, or its number", group, err)
+		return 0, fmt.Errorf("socket group %q: %w", group, err)
 	}
 	return strconv.Atoi(g.Gid)
 }
@@ -132,19 +145,24 @@ func removeStale(path string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", path, err)
+		return explain(path, err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("listen on %s: something that is no socket is there: remove it, or choose another address", path)
 	}
 	conn, err := net.DialTimeout("unix", path, dialTimeout)
-	if err == nil {
+	switch {
+	case err == nil:
 		conn.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // its server has just removed it
+	case errors.Is(err, syscall.ECONNREFUSED):
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return explain(path, err)
+		}
+		return nil
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return explain(path, syscall.EADDRINUSE)
-	}
-	return os.Remove(path)
+	return explain(path, syscall.EADDRINUSE)
 }
 
 // An ownSocket removes its file when it is closed, if it is still its own.

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/web"
@@ -101,8 +103,19 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
+// A RootError says that the runtime root cannot be read, at the start or any more.
+type RootError struct{ Err error }
+
+func (e *RootError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason, an *fs.PathError.
+func (e *RootError) Unwrap() error { return e.Err }
+
 // A Server serves the metrics of the sandboxes of one runtime root.
-type Server struct{ options Options }
+type Server struct {
+	options     Options
+	stopTimeout time.Duration
+}
 
 // New returns a Server, or says what is wrong with the options. Nothing is opened before Run.
 func New(o Options) (*Server, error) {
@@ -110,12 +123,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{o}, nil
+	return &Server{o, stopTimeout}, nil
 }
 
 // Run listens and serves until ctx is done, and returns nil then. It returns an error when it cannot listen, and, unless
-// Options.AllowUnknownRoot is set, when the runtime root cannot be read, at the start or at a later scrape. All that it opened is closed
-// when it returns. A Server can be run again, but not twice at the same time.
+// Options.AllowUnknownRoot is set, a *RootError when the runtime root cannot be read, at the start or at a later scrape. All that it
+// opened is closed when it returns. A Server can be run again, but not twice at the same time.
 func (s *Server) Run(ctx context.Context) error {
 	o := &s.options
 	ctx, lost := context.WithCancelCause(ctx)
@@ -134,7 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer collector.Close()
 	if err := collector.CheckRoot(); err != nil && !o.AllowUnknownRoot {
-		return fmt.Errorf("%w; create it, or allow it to be missing", err)
+		return &RootError{err}
 	}
 	listener, err := listen(o.Address, o.SocketMode, o.SocketGroup)
 	if err != nil {
@@ -144,7 +157,11 @@ func (s *Server) Run(ctx context.Context) error {
 		Collector: collector,
 		RootDir:   o.RootDir,
 		Logger:    o.Logger,
-		RootLost:  func(err error) { lost(err) },
+		RootLost: func(err error) {
+			if !passing(err) {
+				lost(err)
+			}
+		},
 	})
 	defer handler.Close()
 	if o.Listening != nil {
@@ -153,10 +170,15 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.serve(ctx, listener, handler); err != nil {
 		return err
 	}
-	if root := new(collect.RootError); errors.As(context.Cause(ctx), &root) {
-		return root
+	if root, ok := errors.AsType[*collect.RootError](context.Cause(ctx)); ok {
+		return &RootError{root.Err}
 	}
 	return nil
+}
+
+// passing reports whether an error is about what the process lacks for the moment, and not about the runtime root.
+func passing(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
 // serve serves HTTP until ctx is done, and for as long after that as requests take, up to stopTimeout.
@@ -174,11 +196,12 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, handler *web.
 	go func() { failed <- server.Serve(listener) }()
 	select {
 	case err := <-failed:
+		server.Close()
 		return err
 	case <-ctx.Done():
 	}
 	handler.Stop()
-	limit, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), s.stopTimeout)
 	defer cancel()
 	if server.Shutdown(limit) != nil {
 		server.Close()

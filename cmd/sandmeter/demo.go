@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,8 +75,15 @@ func (d demo) run(ctx context.Context, std stdio) error {
 	if d.interval <= 0 || d.duration < 0 {
 		return usagef("--interval has to be more than 0, and --for not less than 0")
 	}
+	// A terminal that is closed, or a reader of the output who has had enough, must not end us before we have cleaned up.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGPIPE)
+	defer signal.Stop(ignored)
+
 	err := d.show(ctx, std)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, runsc.ErrLeftBehind) {
 		return nil
 	}
 	return err
@@ -105,7 +115,7 @@ func (d demo) show(ctx context.Context, std stdio) (err error) {
 	}
 	defer func() {
 		fmt.Fprintln(std.err, "Ending the sandboxes and removing what they left…")
-		err = joinFailure(err, node.Close())
+		err = andThen(err, node.Close())
 	}()
 	return d.serve(ctx, std, node, self)
 }
@@ -130,7 +140,9 @@ func (d demo) serve(ctx context.Context, std stdio, node *runsc.Node, self strin
 		ctx, cancel := context.WithTimeout(context.Background(), demoShutdown)
 		defer cancel()
 		fmt.Fprintln(std.err, "\nStopping the server…") // below the ^C of a terminal
-		err = joinFailure(err, client.ShutdownServer(ctx))
+		if stopErr := client.ShutdownServer(ctx); stopErr != nil {
+			err = andThen(err, fmt.Errorf("%w: %w", runsc.ErrLeftBehind, stopErr))
+		}
 	}()
 	fmt.Fprintf(std.out, "\nThe raw page:  curl --unix-socket %s http://sandmeter/metrics\n", socket)
 	if d.duration > 0 {
@@ -167,11 +179,10 @@ func (d demo) watch(ctx context.Context, out io.Writer, client *metricclient.Met
 	}
 }
 
-// joinFailure adds the failure of a clean-up to an error. What comes after Ctrl-C has to be told apart from Ctrl-C itself, so a failure
-// replaces that.
-func joinFailure(err, failure error) error {
-	if failure != nil && errors.Is(err, context.Canceled) {
-		return failure
+// andThen is what to tell after err when the clean-up failed too, or did not.
+func andThen(err, cleanUp error) error {
+	if err == nil || cleanUp == nil {
+		return cmp.Or(err, cleanUp)
 	}
-	return errors.Join(err, failure)
+	return fmt.Errorf("%w; then: %w", err, cleanUp)
 }

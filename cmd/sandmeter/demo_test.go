@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -47,23 +45,5 @@ func TestDemoTableRefusesNonsense(t *testing.T) {
 	err := writeDemoTable(&out, page, []demoSandbox{{Container: runsc.Container{ID: "idle"}}})
 	if err == nil {
 		t.Errorf("no error, but:\n%s", out.String())
-	}
-}
-
-// A demo that was ended with Ctrl-C did well, unless it then left something behind.
-func TestJoinFailure(t *testing.T) {
-	failure := errors.New("left behind")
-	f := func(err, failure, want error) {
-		t.Helper()
-		if got := joinFailure(err, failure); !errors.Is(got, want) || (got == nil) != (want == nil) {
-			t.Errorf("joinFailure(%v, %v) = %v, want %v", err, failure, got, want)
-		}
-	}
-	f(nil, nil, nil)
-	f(context.Canceled, nil, context.Canceled)
-	f(nil, failure, failure)
-	f(context.Canceled, failure, failure)
-	if err := joinFailure(context.Canceled, failure); errors.Is(err, context.Canceled) {
-		t.Error("a failure after Ctrl-C passes for Ctrl-C")
 	}
 }

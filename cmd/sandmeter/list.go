@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -62,9 +65,7 @@ func list(rootDir string, asJSON bool, std stdio) error {
 		sandboxes = append(sandboxes, describe(s))
 	}
 	if asJSON {
-		encoder := json.NewEncoder(std.out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(sandboxes)
+		return writeJSON(std.out, sandboxes)
 	}
 	if len(sandboxes) == 0 {
 		fmt.Fprintf(std.err, "No sandboxes in %s.\n", rootDir)
@@ -116,4 +117,24 @@ func cell(s string) string {
 		return quoted
 	}
 	return s
+}
+
+// writeJSON writes JSON in which everything is escaped that a terminal does not show as it is: more than JSON asks for.
+func writeJSON(out io.Writer, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	escaped := make([]byte, 0, len(text)+1)
+	for _, r := range string(text) {
+		if unicode.IsPrint(r) || r == '\n' {
+			escaped = utf8.AppendRune(escaped, r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+		}
+	}
+	_, err = out.Write(append(escaped, '\n'))
+	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -90,9 +89,11 @@ func newRunscLogger(conf *config.Config, stderr io.Writer) (*slog.Logger, func()
 	if conf.LogFilename != "" {
 		err = add(conf.LogFilename, slog.LevelError)
 	}
-	if conf.DebugLog != "" {
-		err = errors.Join(err, add(debugLogPath(conf.DebugLog, time.Now()), level))
-	} else {
+	switch {
+	case err != nil:
+	case conf.DebugLog != "":
+		err = add(debugLogPath(conf.DebugLog, time.Now()), level)
+	default:
 		handlers = append(handlers, newLogHandler(stderr, conf.LogFormat, level))
 	}
 	if err != nil {

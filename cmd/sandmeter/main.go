@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Exit codes of every command.
@@ -45,9 +47,20 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(std.err, "sandmeter: %v\n", err)
+	fmt.Fprintf(std.err, "sandmeter: %s\n", oneLine(err.Error()))
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
 	return exitFail
+}
+
+// oneLine makes a text one that a terminal shows as one line, whatever was joined into it.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, strings.Join(lines, "; "))
 }

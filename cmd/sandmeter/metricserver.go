@@ -63,7 +63,9 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	o.Logger = logger
 	o.Listening = func(addr net.Addr) { announce(logger, o, addr) }
 	if err := runServer(ctx, o); err != nil {
-		logger.Error("Metric server ends", "err", err)
+		if conf.DebugLog != "" || conf.LogFilename != "" { // else the log is where the error is written anyway
+			logger.Error("Metric server ends", "err", err)
+		}
 		return err
 	}
 	logger.Info("Metric server ends, as it was told")

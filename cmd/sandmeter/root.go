@@ -52,6 +52,7 @@ func newRootCommand(std stdio) *cobra.Command {
 		newMetricServerCommand(),
 		newListCommand(std),
 		newDemoCommand(std),
+		newSimulateCommand(std),
 		newVersionCommand(std),
 		newWorkloadCommand(std),
 	)

@@ -59,7 +59,7 @@ func newServeCommand(std stdio) *cobra.Command {
 
 func (s *serve) run(ctx context.Context, std stdio) error {
 	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
-	if err != nil {
+	if err != nil || mode == 0 {
 		return usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
 	}
 	logger, err := s.log.logger(std.err)
@@ -105,8 +105,8 @@ func runServer(ctx context.Context, o metricserver.Options) error {
 		return usageError{err}
 	}
 	err = server.Run(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w (--root names the runtime root, --allow-unknown-root allows it to be missing)", err)
+	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
+		return fmt.Errorf("%w; --root names the runtime root, --allow-unknown-root allows it to be missing", err)
 	}
 	return err
 }

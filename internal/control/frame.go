@@ -7,25 +7,58 @@ type frame struct {
 	depth    int
 	inString bool
 	escaped  bool
+	end      bool
 }
 
-// ended reports whether data, which begins with what was given before, holds the end of the value.
+// ended reports whether data, which begins with what was given before, holds the value to its end. Of a number or a word, whose end
+// nothing shows, the first byte is taken for all of it: it is no answer.
 func (f *frame) ended(data []byte) bool {
-	for ; f.pos < len(data); f.pos++ {
-		c := data[f.pos]
-		switch {
-		case f.escaped:
-			f.escaped = false
-		case f.inString:
-			f.inString = c != '"'
-			f.escaped = c == '\\'
-		case c == '"':
-			f.inString = true
-		case c == '{' || c == '[':
-			f.depth++
-		case c == '}' || c == ']':
-			f.depth--
+	for f.pos < len(data) && !f.end {
+		if f.inString {
+			f.skipString(data)
+		} else {
+			f.skipByte(data[f.pos])
 		}
 	}
-	return f.depth <= 0 && !f.inString && f.pos > 0
+	return f.end
+}
+
+// skipString goes to the end of the string, or of data.
+func (f *frame) skipString(data []byte) {
+	if f.escaped {
+		f.escaped = false
+		f.pos++
+	}
+	i := f.pos
+	for i < len(data) && data[i] != '"' && data[i] != '\\' {
+		i++
+	}
+	f.pos = i
+	if i == len(data) {
+		return
+	}
+	f.pos++
+	if data[i] == '\\' {
+		f.escaped = true
+		return
+	}
+	f.inString = false
+	f.end = f.depth == 0
+}
+
+// skipByte looks at a byte outside of strings.
+func (f *frame) skipByte(c byte) {
+	f.pos++
+	switch c {
+	case '"':
+		f.inString = true
+	case '{', '[':
+		f.depth++
+	case '}', ']':
+		f.depth--
+		f.end = f.depth <= 0
+	case ' ', '\n', '\t', '\r':
+	default:
+		f.end = f.depth == 0
+	}
 }

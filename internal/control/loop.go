@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"time"
@@ -37,6 +38,7 @@ type Loop struct {
 	slots  []slot
 	free   []int32 // indexes of slots
 	held   int     // bytes of unfinished answers
+	most   int     // that may be held: heldMax, or less in tests
 
 	// Of the run that is under way.
 	queries  []Query
@@ -53,7 +55,7 @@ type slot struct {
 	connected bool
 	partial   []byte // what has arrived, once it is known not to be all
 	frame     frame
-	doubted   bool // the receiver has said once that it was not all: from then on the frame is asked first
+	doubted   bool // the receiver has said once that it was not all: from then on the frame has the say
 }
 
 const noFD = -1
@@ -70,6 +72,7 @@ func NewLoop() (*Loop, error) {
 		events: make([]unix.EpollEvent, width),
 		slots:  make([]slot, width),
 		free:   make([]int32, width),
+		most:   heldMax,
 	}
 	for i := range l.slots {
 		l.slots[i].fd = noFD
@@ -85,7 +88,7 @@ func (l *Loop) Close() error { return unix.Close(l.epoll) }
 // latest.
 func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
 	l.queries, l.receiver, l.deadline, l.next = queries, receiver, deadline, 0
-	defer func() { l.queries, l.receiver = nil, nil }()
+	defer l.abandon()
 	swept := time.Now()
 	for l.next < len(queries) || l.inFlight() > 0 {
 		l.begin()
@@ -101,6 +104,17 @@ func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
 }
 
 func (l *Loop) inFlight() int { return width - len(l.free) }
+
+// abandon forgets the run. Questions are still in flight only if the receiver panicked: nobody is to be told of them, and they must not
+// be taken for questions of the next run.
+func (l *Loop) abandon() {
+	for i := range l.slots {
+		if l.slots[i].fd != noFD {
+			l.release(int32(i))
+		}
+	}
+	l.queries, l.receiver = nil, nil
+}
 
 // begin asks as many questions as there are free slots.
 func (l *Loop) begin() {
@@ -150,7 +164,7 @@ func (l *Loop) connect(i int32) {
 		l.fail(i, ErrClosed)
 		return
 	} else if err != nil || n != len(q.Request) {
-		l.fail(i, errInternal(errors.Join(err, errShortWrite)))
+		l.fail(i, errInternal(cmp.Or(err, errShortWrite)))
 		return
 	}
 	s.connected = true
@@ -208,19 +222,16 @@ func (l *Loop) read(i int32) {
 	}
 }
 
-// whole asks the receiver whether data is a whole answer. That costs a parse, so it is asked only when data ends as an object does and,
-// once it has said no, only when the brackets add up: the bytes of a sandbox that sends its answer in crumbs are looked at twice, not
-// once a crumb.
+// whole asks the receiver whether data is a whole answer. That costs a parse, so it is asked when data may well be one, which is nearly
+// always right, and then only when the brackets add up: the bytes of a sandbox that sends its answer in crumbs are parsed twice, not once
+// a crumb.
 func (l *Loop) whole(s *slot, data []byte) bool {
-	if last := data[len(data)-1]; last != '}' && last > ' ' {
+	likely := !s.doubted && data[len(data)-1] == '}'
+	if !likely && !s.frame.ended(data) {
 		return false
 	}
-	if s.doubted && !s.frame.ended(data) {
-		return false
-	}
-	whole := l.receiver.Receive(s.query, Reply{data})
 	s.doubted = true
-	return whole
+	return l.receiver.Receive(s.query, Reply{data})
 }
 
 // hold appends data to what the slot has, within the bounds of one answer and of all, and reports whether the slot is still in flight.
@@ -229,10 +240,10 @@ func (l *Loop) hold(i int32, data []byte, limit int) bool {
 	need := len(s.partial) + len(data)
 	if need > cap(s.partial) {
 		grown := min(max(2*need, chunk), limit)
-		for l.held-cap(s.partial)+grown > heldMax {
+		for l.held-cap(s.partial)+grown > l.most {
 			// The one that holds most goes: an honest answer is hardly ever it.
 			victim := l.largest()
-			l.fail(victim, errTooLong(heldMax))
+			l.fail(victim, errTooMuch)
 			if victim == i {
 				return false
 			}

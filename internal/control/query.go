@@ -112,3 +112,6 @@ func errInternal(err error) error    { return fmt.Errorf("%w: %w", ErrInternal, 
 func errTooLong(limit int) error {
 	return fmt.Errorf("%w: more than %d bytes", ErrTooLong, limit)
 }
+
+// errTooMuch is for the longest answer when all of them together are too long.
+var errTooMuch = fmt.Errorf("%w: it is the longest of unfinished ones that together exceed %d bytes", ErrTooLong, heldMax)

@@ -11,7 +11,7 @@ import (
 )
 
 // benchmarkPage returns a page of sandboxes that each have the first points series of today's registration.
-func benchmarkPage(b *testing.B, sandboxes, points int) *Page {
+func benchmarkPage(b testing.TB, sandboxes, points int) *Page {
 	registration, err := os.ReadFile("testdata/registration.json")
 	if err != nil {
 		b.Fatal(err)

@@ -93,7 +93,8 @@ var (
 	helpText   = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 )
 
-// FreeLabelName reports whether name can be a label's beside those that every series of a sandbox carries.
+// FreeLabelName reports whether name can be a label's beside those that every series of a sandbox carries. Names that begin with two
+// underscores are Prometheus's own.
 func FreeLabelName(name string) bool {
 	for i, c := range []byte(name) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
@@ -101,5 +102,5 @@ func FreeLabelName(name string) bool {
 			return false
 		}
 	}
-	return name != "" && !slices.Contains(sandboxLabels[:], name)
+	return name != "" && !strings.HasPrefix(name, "__") && !slices.Contains(sandboxLabels[:], name)
 }

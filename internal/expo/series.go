@@ -7,7 +7,7 @@ import (
 // SeriesText has the labels of a schema's series, each rendered when it is first needed. All sandboxes of a schema share one. It is
 // not safe for concurrent use.
 type SeriesText struct {
-	schema  *schema.Schema
+	schema   *schema.Schema
 	byMetric [][]*insertion // by metric, then by series of the metric; nil until needed
 }
 

@@ -23,7 +23,7 @@ func AppendText(b []byte, p *Page) []byte {
 	for i := range p.Families {
 		f := &p.Families[i]
 		switch {
-		case f.Own != nil:
+		case f.Metric == nil:
 			b = appendOwn(b, f, ownEnd)
 		case f.Part == Whole:
 			b = t.appendFamily(b, f)
@@ -35,7 +35,11 @@ func AppendText(b []byte, p *Page) []byte {
 }
 
 // lineEnd is what stands behind the value of a sample with a time.
-func lineEnd(ms int64) string { return " " + strconv.FormatInt(ms, 10) + "\n" }
+func lineEnd(ms int64) string {
+	end := append(make([]byte, 0, len(" -9223372036854775808\n")), ' ')
+	end = strconv.AppendInt(end, ms, 10)
+	return string(append(end, '\n'))
+}
 
 // text is the walk through a page: families in order and, in each, sources in order. Each source's samples are in the order of the
 // families, so a cursor in each is all that it takes.
@@ -196,12 +200,8 @@ func appendNumber(b []byte, n verify.Number) []byte {
 
 // appendFloat renders the shortest text that reads back as f, without an exponent where people do without one.
 func appendFloat(b []byte, f float64) []byte {
-	switch abs := math.Abs(f); {
-	case math.IsInf(f, 1):
-		return append(b, "+Inf"...)
-	case abs != 0 && (abs < 1e-6 || abs >= 1e21):
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		return strconv.AppendFloat(b, f, 'e', -1, 64)
-	default: // NaN and -Inf are spelled as Prometheus does
-		return strconv.AppendFloat(b, f, 'f', -1, 64)
 	}
+	return strconv.AppendFloat(b, f, 'f', -1, 64) // NaN, +Inf and -Inf are spelled as Prometheus does
 }

@@ -179,24 +179,40 @@ func (s *Scanner) More() bool {
 // Key returns the name of the object's next member, unescaped. The result is valid until data changes.
 func (s *Scanner) Key() []byte {
 	key := s.Str()
+	if !s.colon() {
+		return nil
+	}
+	return key
+}
+
+func (s *Scanner) colon() bool {
 	if s.peek() != ':' {
 		if s.err == nil {
 			s.Fail("a colon is expected")
 		}
-		return nil
+		return false
 	}
 	s.pos++
-	return key
+	return true
 }
 
 // Str returns a string, unescaped; it points into the document when nothing was escaped. Bytes above 0x7F are returned as they
 // are, valid UTF-8 or not.
 func (s *Scanner) Str() []byte {
+	raw, escaped := s.text()
+	if escaped {
+		return unescape(raw)
+	}
+	return raw
+}
+
+// text reads a string and returns what stands between its quotes, and whether there are escapes in it.
+func (s *Scanner) text() (raw []byte, escaped bool) {
 	if c := s.peek(); c != '"' {
 		if s.err == nil {
 			s.Fail("a string is expected")
 		}
-		return nil
+		return nil, false
 	}
 	start := s.pos + 1
 	for i := start; i < len(s.data); i++ {
@@ -204,109 +220,100 @@ func (s *Scanner) Str() []byte {
 		case c == '"':
 			s.pos = i + 1
 			s.pending = false
-			return s.data[start:i]
+			return s.data[start:i], escaped
 		case c == '\\':
-			return s.escaped(start, i)
-		case c < ' ':
-			s.fail(i, "a control character in a string")
-			return nil
-		}
-	}
-	s.truncated()
-	return nil
-}
-
-// escaped reads the rest of a string that has an escape at i and began at start.
-func (s *Scanner) escaped(start, i int) []byte {
-	out := append(make([]byte, 0, 2*(i-start)+16), s.data[start:i]...)
-	for i < len(s.data) {
-		switch c := s.data[i]; {
-		case c == '"':
-			s.pos = i + 1
-			s.pending = false
-			return out
-		case c < ' ':
-			s.fail(i, "a control character in a string")
-			return nil
-		case c != '\\':
-			out = append(out, c)
-			i++
-		default:
-			n, ok := 0, false
-			if out, n, ok = s.unescape(out, i); !ok {
-				return nil
+			n := s.escape(i)
+			if n == 0 {
+				return nil, false
 			}
-			i += n
+			i += n - 1
+			escaped = true
+		case c < ' ':
+			s.fail(i, "a control character in a string")
+			return nil, false
 		}
 	}
 	s.truncated()
-	return nil
+	return nil, false
 }
 
-// unescape appends what the escape at i stands for, and tells its length.
-func (s *Scanner) unescape(out []byte, i int) (_ []byte, n int, ok bool) {
+// escape returns the length of the escape at i, or 0 if it is none.
+func (s *Scanner) escape(i int) int {
+	switch s.at(i + 1) {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return len(`\n`)
+	case 'u':
+		const length = len(`\u0000`)
+		for k := i + len(`\u`); k < i+length; k++ {
+			if k >= len(s.data) {
+				s.truncated()
+				return 0
+			}
+			if c := s.data[k]; !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+				s.fail(k, "a bad \\u escape in a string")
+				return 0
+			}
+		}
+		return length
+	}
 	if i+1 >= len(s.data) {
 		s.truncated()
-		return nil, 0, false
+	} else {
+		s.fail(i, "an unknown escape in a string")
 	}
-	switch c := s.data[i+1]; c {
-	case '"', '\\', '/':
-		return append(out, c), 2, true
-	case 'b':
-		return append(out, '\b'), 2, true
-	case 'f':
-		return append(out, '\f'), 2, true
-	case 'n':
-		return append(out, '\n'), 2, true
-	case 'r':
-		return append(out, '\r'), 2, true
-	case 't':
-		return append(out, '\t'), 2, true
-	case 'u':
-		r, ok := s.hex4(i + 2)
-		if !ok {
-			return nil, 0, false
-		}
-		if !utf16.IsSurrogate(r) {
-			return utf8.AppendRune(out, r), 6, true
-		}
-		// A pair is one rune; half a pair is none, and becomes U+FFFD as everywhere in Go.
-		if i+7 < len(s.data) && s.data[i+6] == '\\' && s.data[i+7] == 'u' {
-			low, ok := s.hex4(i + 8)
-			if !ok {
-				return nil, 0, false
-			}
-			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
-				return utf8.AppendRune(out, pair), 12, true
-			}
-		}
-		return utf8.AppendRune(out, utf8.RuneError), 6, true
-	}
-	s.fail(i, "an unknown escape in a string")
-	return nil, 0, false
+	return 0
 }
 
-func (s *Scanner) hex4(i int) (rune, bool) {
-	var r rune
-	for k := i; k < i+4; k++ {
-		if k >= len(s.data) {
-			s.truncated()
-			return 0, false
+// unescape returns what the inside of a string stands for, all of whose escapes are sound.
+func unescape(raw []byte) []byte {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			out = append(out, raw[i])
+			continue
 		}
-		c := s.data[k]
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case c >= 'a' && c <= 'f':
-			r = r<<4 | rune(c-'a'+10)
-		case c >= 'A' && c <= 'F':
-			r = r<<4 | rune(c-'A'+10)
+		i++
+		switch c := raw[i]; c {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r, n := unescapeRune(raw[i+1:])
+			out = utf8.AppendRune(out, r)
+			i += n
 		default:
-			s.fail(k, "a bad \\u escape in a string")
-			return 0, false
+			out = append(out, c)
 		}
 	}
-	return r, true
+	return out
+}
+
+// unescapeRune returns the rune whose escape continues with rest, and how much of rest belongs to it. Two surrogates that are a pair
+// are one rune; one without the other is none, and becomes U+FFFD as everywhere in Go.
+func unescapeRune(rest []byte) (r rune, n int) {
+	const digits = 4
+	r = hex(rest[:digits])
+	if !utf16.IsSurrogate(r) {
+		return r, digits
+	}
+	if next, ok := bytes.CutPrefix(rest[digits:], []byte(`\u`)); ok {
+		if r = utf16.DecodeRune(r, hex(next[:digits])); r != utf8.RuneError {
+			return r, digits + len(`\u`) + digits
+		}
+	}
+	return utf8.RuneError, digits
+}
+
+func hex(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits), 16, 16)
+	return rune(n)
 }
 
 // Bool returns a boolean.
@@ -411,28 +418,27 @@ func (s *Scanner) digits(i int) int {
 
 // Int returns an integer. A number with a fraction or an exponent, and one that int64 cannot hold, is an error.
 func (s *Scanner) Int() int64 {
-	at := s.pos
 	text := s.Number()
 	if s.err != nil {
 		return 0
 	}
 	n, ok := ParseInt(text)
 	if !ok {
-		s.fail(at, "not a 64-bit integer")
+		s.fail(s.pos-len(text), "not a 64-bit integer")
 	}
 	return n
 }
 
 // Float returns a number. One that float64 cannot hold is an error.
 func (s *Scanner) Float() float64 {
-	at := s.pos
 	text := s.Number()
 	if s.err != nil {
 		return 0
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
-		s.fail(at, "a number out of range")
+		s.fail(s.pos-len(text), "a number out of range")
+		return 0
 	}
 	return f
 }
@@ -442,7 +448,8 @@ func (s *Scanner) Skip() {
 	switch s.Kind() {
 	case '{':
 		for s.Object(); s.More(); {
-			s.Key()
+			s.text()
+			s.colon()
 			s.Skip()
 		}
 	case '[':
@@ -450,7 +457,7 @@ func (s *Scanner) Skip() {
 			s.Skip()
 		}
 	case '"':
-		s.Str()
+		s.text()
 	case '0':
 		s.Number()
 	case 't', 'f':

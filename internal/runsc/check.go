@@ -17,14 +17,18 @@ func Check(ctx context.Context, conf Config, args ...string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, node.Close()) }()
+	defer func() {
+		if closeErr := node.Close(); closeErr != nil {
+			err = closeErr // worse than anything that came before
+		}
+	}()
 	// Without -detach, runsc ends with the program's own status: a platform that starts and then cannot run a program shows, too.
 	if err := node.launch(ctx, Container{ID: "check", Args: args}, "run"); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("runsc cannot run sandboxes here: %w; it needs a Linux machine and all of root's capabilities: "+
-			"in a container, start that with --privileged", err)
+		return fmt.Errorf("runsc cannot run sandboxes here: %w; it needs all of root's capabilities and no seccomp profile "+
+			"that forbids ptrace, seccomp or mount: in a container, start that with --privileged", err)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (n *Node) invoke(ctx context.Context, flags []string, id string, args ...st
 	if err != nil {
 		return err
 	}
-	words := []string{"--root=" + n.Root(), "--platform=systrap", "--network=none", "--ignore-cgroups"}
+	words := []string{n.rootFlag(), "--platform=systrap", "--network=none", "--ignore-cgroups"}
 	words = append(append(append(words, n.flags...), flags...), args...)
 	cmd := exec.CommandContext(ctx, n.runsc, words...)
 	cmd.Stdout, cmd.Stderr = output, output
@@ -53,6 +53,9 @@ func (n *Node) invoke(ctx context.Context, flags []string, id string, args ...st
 	}
 	return nil
 }
+
+// rootFlag is a word that all processes of the node have on their command line.
+func (n *Node) rootFlag() string { return "--root=" + n.Root() }
 
 // tail returns the last lines of what was written to file from the offset start on, in the form that ends an error: ": …". A container
 // may have written them, so nothing in them reaches a terminal but what can be printed.

@@ -119,7 +119,9 @@ func (n *Node) has(id string) error {
 }
 
 // deleteAll deletes all containers.
-func (n *Node) deleteAll(ctx context.Context) error {
+func (n *Node) deleteAll() error {
+	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	defer cancel()
 	files, err := n.stateFiles()
 	if err != nil {
 		return err

@@ -9,13 +9,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// closeTimeout bounds Close: it has to end, also where a sandbox does not.
-const closeTimeout = 45 * time.Second
+// Close has to end, also where a sandbox does not: this is for runsc to delete the containers, and then for the kernel to end what is
+// left of them.
+const (
+	deleteTimeout = 40 * time.Second
+	killTimeout   = 10 * time.Second
+)
+
+// ErrLeftBehind says that something of a node is still there after Close.
+var ErrLeftBehind = errors.New("something stays behind")
 
 // Config says what a Node runs, and with what.
 type Config struct {
@@ -90,25 +98,36 @@ func (n *Node) rootfs() string { return n.path("rootfs") }
 func (n *Node) path(name string) string { return filepath.Join(n.dir, name) }
 
 // Close deletes all containers, waits until their processes have ended, and removes the node's folder. It returns within a minute, and
-// an error only if something stays behind.
+// an error, one with ErrLeftBehind, only if something stays behind.
 func (n *Node) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
 	// runsc cleans up best, so it goes first. What it could not, or never knew of because it was ended itself, ends by force: then its
 	// error is worth a word only if that fails too.
-	deleteErr := n.deleteAll(ctx)
-	if err := n.endProcesses(ctx); err != nil {
-		return errors.Join(deleteErr, err)
-	}
-	// Removing through a mount would remove what is mounted.
-	if err := unmountBelow(n.dir); err != nil {
-		return errors.Join(deleteErr, err)
-	}
-	if err := os.RemoveAll(n.dir); err != nil {
-		return errors.Join(deleteErr, err)
+	deleteErr := n.deleteAll()
+	if err := n.remove(); err != nil {
+		return fmt.Errorf("%w: %w", ErrLeftBehind, oneLine{errors.Join(err, deleteErr)})
 	}
 	return nil
 }
+
+// remove ends what still runs on the node and removes its folder.
+func (n *Node) remove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
+	defer cancel()
+	if err := n.endProcesses(ctx); err != nil {
+		return err
+	}
+	// Removing through a mount would remove what is mounted.
+	if err := unmountBelow(n.dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(n.dir)
+}
+
+// oneLine is an error of several, told in one line.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+func (e oneLine) Unwrap() error { return e.error }
 
 // checkStatic tells whether a program can run in a root filesystem that holds nothing else.
 func checkStatic(program string) error {

@@ -233,7 +233,7 @@ func TestNodeInLongPath(t *testing.T) {
 func TestCheckSaysWhyNot(t *testing.T) {
 	conf := config(t)
 	err := runsc.Check(t.Context(), conf, "fail")
-	if err == nil || !strings.Contains(err.Error(), "exit status 3: sleeper: [31mtold to fail; it needs") {
+	if err == nil || !strings.Contains(err.Error(), "exit status 3: sleeper: [31mtold to fail; it needs all") {
 		t.Errorf("program that fails: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

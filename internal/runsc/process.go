@@ -1,13 +1,13 @@
 package runsc
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,16 +65,16 @@ func (n *Node) hold(pids []int) held {
 	return h
 }
 
-// owns tells whether a process is runsc's and works on this node: its command line begins with runsc (the sandbox calls itself
-// runsc-sandbox) and names the runtime root, whose path no one else's is.
+// owns tells whether a process is runsc's and works on this node: its name is that of the program or one that runsc gives itself, such as
+// runsc-sandbox, and its command line has the runtime root, which is no one else's.
 func (n *Node) owns(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return false
 	}
-	name, args, _ := bytes.Cut(line, []byte{0})
-	return bytes.HasPrefix([]byte(filepath.Base(string(name))), []byte("runsc")) &&
-		bytes.Contains(append(args, 0), []byte("--root="+n.Root()+"\x00"))
+	args := strings.Split(string(line), "\x00")
+	isRunsc := args[0] == n.runsc || strings.HasPrefix(args[0], "runsc-")
+	return isRunsc && slices.Contains(args, n.rootFlag())
 }
 
 // endProcesses ends by force what still runs for this node.

@@ -1,19 +1,8 @@
 package schema
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 )
-
-func readTestdata(tb testing.TB, name string) []byte {
-	tb.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
 
 func BenchmarkCompile(b *testing.B) {
 	registration := readTestdata(b, "registration.json")
@@ -22,6 +11,21 @@ func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		if _, err := Compile(registration); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFind looks up what each point of an answer needs: the metric and a label's value.
+func BenchmarkFind(b *testing.B) {
+	s, err := Compile(readTestdata(b, "registration.json"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	name, value := []byte("unimplemented_syscalls"), []byte("334")
+	for b.Loop() {
+		m := &s.Metrics[s.Find(name)]
+		if _, ok := m.Fields[0].Offset(value); !ok {
+			b.Fatal("not allowed")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
@@ -38,6 +39,9 @@ const (
 
 // Compile compiles a registration, or returns a *RefusedError.
 func Compile(registration []byte) (*Schema, error) {
+	if !utf8.Valid(registration) {
+		return nil, &RefusedError{Rule: "it is not UTF-8"} // texts that differ could be one on a page
+	}
 	metrics, err := parse(registration)
 	if err != nil {
 		return nil, &RefusedError{Rule: err.Error()}
@@ -199,13 +203,13 @@ func checkFields(fields []Field) (broken string) {
 		f := &fields[i]
 		switch {
 		case !validLabel.MatchString(f.Name) || strings.HasPrefix(f.Name, "__"):
-			return fmt.Sprintf("field %q is no label name of Prometheus", f.Name)
+			return fmt.Sprintf("field %s is no label name of Prometheus", quote(f.Name))
 		case slices.Contains(reservedLabels, f.Name):
-			return fmt.Sprintf("field %q is a label of the server's own", f.Name)
+			return fmt.Sprintf("field %s is a label of the server's own", quote(f.Name))
 		case names[f.Name]:
-			return fmt.Sprintf("field %q repeats", f.Name)
+			return fmt.Sprintf("field %s repeats", quote(f.Name))
 		case len(f.Values) == 0:
-			return fmt.Sprintf("field %q has no allowed value", f.Name)
+			return fmt.Sprintf("field %s has no allowed value", quote(f.Name))
 		case len(f.Name) > MaxText:
 			return fmt.Sprintf("a text of more than %d bytes", MaxText)
 		}
@@ -214,7 +218,7 @@ func checkFields(fields []Field) (broken string) {
 		f.index = make(map[string]uint32, len(f.Values))
 		for k, v := range f.Values {
 			if _, repeats := f.index[v]; repeats {
-				return fmt.Sprintf("field %q repeats the value %q", f.Name, v)
+				return fmt.Sprintf("field %s repeats the value %s", quote(f.Name), quote(v))
 			}
 			if len(v) > MaxText {
 				return fmt.Sprintf("a text of more than %d bytes", MaxText)
@@ -241,7 +245,7 @@ func checkNames(metrics []Metric) error {
 		}
 		for _, suffix := range histogramSuffixes {
 			if names[metrics[i].Name+suffix] {
-				return &RefusedError{metrics[i].Name + suffix, fmt.Sprintf("the name is one that histogram %q is rendered under", metrics[i].Name)}
+				return &RefusedError{metrics[i].Name + suffix, fmt.Sprintf("the name is one that histogram %s is rendered under", quote(metrics[i].Name))}
 			}
 		}
 	}

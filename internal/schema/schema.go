@@ -8,6 +8,7 @@ package schema
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -109,7 +110,16 @@ func (e *RefusedError) Error() string {
 	if e.Metric == "" {
 		return "registration refused: " + e.Rule
 	}
-	return fmt.Sprintf("registration refused: metric %q: %s", e.Metric, e.Rule)
+	return fmt.Sprintf("registration refused: metric %s: %s", quote(e.Metric), e.Rule)
+}
+
+// quote makes a registered text fit for people's eyes: short, printable, on one line.
+func quote(text string) string {
+	const most = 100
+	if len(text) <= most {
+		return strconv.QuoteToASCII(text)
+	}
+	return strconv.QuoteToASCII(text[:most]) + "…"
 }
 
 // finish numbers the series and computes what the metrics have in common.

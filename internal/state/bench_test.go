@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BenchmarkParse parses a state file whose registration is known, as those of all sandboxes of a runsc release but the first are.
@@ -23,15 +25,17 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// manyFiles writes the state files of n sandboxes, changed long ago, which list their metrics in orders of their own.
+// manyFiles writes what n sandboxes have in their root. Their state files list the metrics in orders of their own.
 func manyFiles(b *testing.B, n int) (root string) {
 	root = b.TempDir()
 	template := readTestdata(b, "sb-plain.state")
 	for i := range n {
 		id := fmt.Sprintf("sb-%04d", i)
 		data := shuffleMetrics(b, bytes.ReplaceAll(template, []byte("sb-plain"), []byte(id)), uint64(i))
-		if err := os.WriteFile(filepath.Join(root, id+"_sandbox:"+id+".state"), data, 0o600); err != nil {
-			b.Fatal(err)
+		for name, content := range map[string][]byte{id + "_sandbox:" + id + ".state": data, id + "_sandbox:" + id + ".lock": nil, "runsc-" + id + ".sock": nil} {
+			if err := os.WriteFile(filepath.Join(root, name), content, 0o600); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 	time.Sleep(2 * settleTime) // until their times can be trusted
@@ -54,6 +58,7 @@ func shuffleMetrics(tb testing.TB, state []byte, seed uint64) []byte {
 	return bytes.Join([][]byte{before, []byte(start), bytes.Join(metrics, []byte("},{")), []byte(end), after}, nil)
 }
 
+// BenchmarkListUnchanged is what every scrape has to do.
 func BenchmarkListUnchanged(b *testing.B) {
 	r := NewRoot(manyFiles(b, 1000))
 	if _, err := r.List(); err != nil {
@@ -77,5 +82,31 @@ func BenchmarkListFirst(b *testing.B) {
 		if err != nil || len(listing.Sandboxes) != 1000 {
 			b.Fatal(len(listing.Sandboxes), err)
 		}
+	}
+}
+
+// BenchmarkPoll looks after 1,000 processes.
+func BenchmarkPoll(b *testing.B) {
+	var processes []*Process
+	for range 1000 {
+		p := OpenProcess(os.Getpid(), time.Now())
+		defer p.Close()
+		processes = append(processes, p)
+	}
+	var fds []unix.PollFd
+	b.ReportAllocs()
+	for b.Loop() {
+		fds = Poll(processes, fds)
+	}
+	if processes[0].Ended() {
+		b.Fatal("this process has ended")
+	}
+}
+
+func BenchmarkIteration(b *testing.B) {
+	created := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		Iteration("sb-k8s", created)
 	}
 }

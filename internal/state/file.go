@@ -28,10 +28,14 @@ func stampOf(st *unix.Stat_t) stamp {
 	return stamp{ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 }
 
-// settled reports whether the change that the stamp tells of is old enough for the stamp to be trusted.
+// settled reports whether a change from now on gives the file other times. So it does when the times are old, and also when they are
+// from the future, which they are once the clock was set back.
 func (s stamp) settled(now time.Time) bool {
-	changed := max(s.mtime.Nano(), s.ctime.Nano())
-	return now.UnixNano()-changed > int64(settleTime)
+	return apart(now, s.mtime) && apart(now, s.ctime)
+}
+
+func apart(now time.Time, changed unix.Timespec) bool {
+	return now.Sub(time.Unix(changed.Unix())).Abs() > settleTime
 }
 
 // readFile returns the bytes of a regular file in the directory dir, and its stamp, which was the same before and after reading. The

@@ -114,6 +114,9 @@ const metricHead = `{"name":"`
 
 // newShape returns the shape of a registration, or nil if runsc would not write it so.
 func newShape(reg *Registration, head []byte, metrics [][]byte, tail []byte) *shape {
+	if metrics == nil {
+		return nil // a number, for one, can be the beginning of another
+	}
 	s := &shape{registration: reg, head: bytes.Clone(head), tail: bytes.Clone(tail), metrics: make(map[string]*metricShape, len(metrics))}
 	for _, m := range metrics {
 		name := nameOf(m)

@@ -45,12 +45,12 @@ type parser struct {
 }
 
 // members calls member for each member of an object; a null counts as an object without members.
-func (p *parser) members(member func(key string)) {
+func (p *parser) members(member func(key []byte)) {
 	if p.Null() {
 		return
 	}
 	for p.Object(); p.More(); {
-		member(string(p.Key()))
+		member(p.Key())
 	}
 }
 
@@ -71,8 +71,8 @@ func (p *parser) time() time.Time {
 func (p *parser) container() *Container {
 	c := new(Container)
 	var sandboxID string
-	p.members(func(key string) {
-		switch key {
+	p.members(func(key []byte) {
+		switch string(key) {
 		case "id":
 			c.ID = p.str()
 		case "spec":
@@ -92,8 +92,8 @@ func (p *parser) container() *Container {
 }
 
 func (p *parser) sandbox(f *SandboxFacts) (id string) {
-	p.members(func(key string) {
-		switch key {
+	p.members(func(key []byte) {
+		switch string(key) {
 		case "id":
 			id = p.str()
 		case "podName":
@@ -140,22 +140,22 @@ func (p *parser) pid() int {
 
 func (p *parser) metadata() []Pair {
 	var pairs []Pair
-	p.members(func(key string) { pairs = append(pairs, Pair{key, p.str()}) })
+	p.members(func(key []byte) { pairs = append(pairs, Pair{string(key), p.str()}) })
 	slices.SortStableFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(pairs, func(a, b Pair) bool { return a.Name == b.Name })
 }
 
 func (p *parser) spec(spec *Spec) {
-	p.members(func(key string) {
+	p.members(func(key []byte) {
 		spec.Present = true
-		switch key {
+		switch string(key) {
 		case "ociVersion":
 			spec.OCIVersion = p.str()
 		case "process":
 			p.process(spec)
 		case "annotations":
-			p.members(func(key string) {
-				switch key {
+			p.members(func(key []byte) {
+				switch string(key) {
 				case "dev.gvisor.internal.nvproxy":
 					spec.NVProxy = p.str() == "true"
 				case "dev.gvisor.internal.tpuproxy":
@@ -171,12 +171,12 @@ func (p *parser) spec(spec *Spec) {
 }
 
 func (p *parser) process(spec *Spec) {
-	p.members(func(key string) {
-		switch key {
+	p.members(func(key []byte) {
+		switch string(key) {
 		case "user":
 			uid := int64(-1)
-			p.members(func(key string) {
-				if key == "uid" {
+			p.members(func(key []byte) {
+				if string(key) == "uid" {
 					uid = p.Int()
 				} else {
 					p.Skip()
@@ -194,7 +194,7 @@ func (p *parser) process(spec *Spec) {
 // capabilities reads the five sets, whatever they are called, and returns their union.
 func (p *parser) capabilities() []string {
 	var union []string
-	p.members(func(string) {
+	p.members(func([]byte) {
 		if p.Null() {
 			return
 		}

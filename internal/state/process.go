@@ -2,7 +2,9 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -18,31 +20,31 @@ const clockTicks = 100
 
 // A Process is the process of a sandbox, held from first sight so that another one that is later given its pid is never taken for it.
 type Process struct {
-	PID   int
-	pidfd int   // -1: none could be had, and start tells it apart from others
-	start int64 // ticks after boot
-	ended bool
+	PID     int
+	sandbox time.Time // when the sandbox was started
+	pidfd   int       // -1: none could be had, and start tells it apart from others
+	start   int64     // ticks after boot; 0: not known yet
+	ended   bool
 }
 
 // OpenProcess holds the process pid of a sandbox that was started at started. One that is gone, and one that cannot be the sandbox's,
 // has ended from the start. Close it when it is no longer needed.
 func OpenProcess(pid int, started time.Time) *Process {
-	p := &Process{PID: pid, pidfd: -1}
+	p := &Process{PID: pid, sandbox: started, pidfd: -1}
 	if pid <= 0 {
 		p.ended = true
 		return p
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == nil {
+	switch err {
+	case nil:
 		p.pidfd = fd
-	}
-	// Read after the pidfd is held: what is read is about the process that is held, or it has ended.
-	stat, statErr := readProcStat(pid)
-	if err == unix.ESRCH || statErr != nil || stat.ended || startedLater(stat, started) {
-		p.end()
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // the last two: it is a thread's ID by now
+		p.ended = true
 		return p
 	}
-	p.start = stat.start
+	// Read after the pidfd is held: what is read is about the process that is held, or that one has ended.
+	p.look()
 	return p
 }
 
@@ -60,6 +62,23 @@ func (p *Process) Close() {
 func (p *Process) end() {
 	p.ended = true
 	p.Close()
+}
+
+// look ends the process if /proc says that it is gone, or another one. Where /proc says nothing, for lack of descriptors for example,
+// nothing has changed.
+func (p *Process) look() {
+	stat, err := readProcStat(p.PID)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
+		if p.pidfd < 0 { // else Poll knows better
+			p.end()
+		}
+	case err != nil:
+	case stat.ended, p.start == 0 && startedLater(stat, p.sandbox), p.start != 0 && p.start != stat.start:
+		p.end()
+	default:
+		p.start = stat.start
+	}
 }
 
 // Poll looks which of the processes have ended. All that are held by a descriptor cost one system call together. A zombie has ended.
@@ -84,8 +103,7 @@ func Poll(processes []*Process, fds []unix.PollFd) []unix.PollFd {
 		switch {
 		case p.ended:
 		case p.pidfd < 0:
-			stat, err := readProcStat(p.PID)
-			p.ended = err != nil || stat.ended || stat.start != p.start
+			p.look()
 		default:
 			if n > 0 && fds[i].Revents != 0 {
 				p.end()
@@ -113,9 +131,10 @@ func readProcStat(pid int) (procStat, error) {
 // parseProcStat reads the fields after the command's name, which is in parentheses and may itself hold any byte.
 func parseProcStat(data []byte) (procStat, error) {
 	const stateField, startField = 0, 19 // counted from the one after the name
-	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	if len(fields) <= startField {
-		return procStat{}, fmt.Errorf("unexpected form of /proc/PID/stat")
+	name := bytes.LastIndexByte(data, ')')
+	fields := bytes.Fields(data[name+1:])
+	if name < 0 || len(fields) <= startField {
+		return procStat{}, errors.New("unexpected form of /proc/PID/stat")
 	}
 	start, err := strconv.ParseInt(string(fields[startField]), 10, 64)
 	if err != nil {

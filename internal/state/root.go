@@ -1,7 +1,7 @@
 package state
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// retries and retryPause are for a state file that is being written when it is first seen: there is no earlier version to serve.
+// tries and retryPause are for state files that are being written when they are first seen: there is no earlier version to serve.
 const (
-	retries    = 3
+	tries      = 3
 	retryPause = 2 * time.Millisecond
 )
 
@@ -52,7 +52,10 @@ type Root struct {
 	names   []byte // for directory entries
 	content []byte // for state files
 	round   uint
+	again   []*file // of this listing: perhaps half written when they were read, with no earlier version to serve
+	stale   bool    // listing is not what files say
 	listing []Sandbox
+	pause   func() // before again is read again
 }
 
 // file is a state file and what it said when it could last be read.
@@ -61,7 +64,7 @@ type file struct {
 	container string // ID, from the name
 	sandbox   string // ID, from the name
 	stamp     stamp
-	current   bool       // stamp is that of said, and old enough to be trusted
+	current   bool       // said and err are what there is to say of a file with that stamp, and the stamp is old enough to be trusted
 	said      *Container // nil: never read with success
 	err       error      // of the last attempt
 	round     uint       // of the last listing that had it
@@ -69,7 +72,13 @@ type file struct {
 
 // NewRoot returns the runtime root at path, which need not exist yet.
 func NewRoot(path string) *Root {
-	return &Root{path: path, files: make(map[string]*file), regs: newRegistrations(), names: make([]byte, 32<<10)}
+	return &Root{
+		path:  path,
+		files: make(map[string]*file),
+		regs:  newRegistrations(),
+		names: make([]byte, 32<<10),
+		pause: func() { time.Sleep(retryPause) },
+	}
 }
 
 // Path is the path of the directory.
@@ -95,11 +104,13 @@ func (r *Root) List() (Listing, error) {
 	}
 	defer unix.Close(fd)
 	r.round++
-	changed, err := r.readDir(fd)
-	if err != nil {
+	r.again = r.again[:0]
+	if err := r.readDir(fd); err != nil {
 		return Listing{}, r.wrap(err)
 	}
-	if r.dropVanished() || changed {
+	r.readAgain(fd)
+	r.dropVanished()
+	if r.stale {
 		r.regroup()
 	}
 	return Listing{Sandboxes: r.listing, Errors: r.errors()}, nil
@@ -117,22 +128,21 @@ func (r *Root) wrap(err error) error {
 	return &fs.PathError{Op: "read runtime root", Path: r.path, Err: err}
 }
 
-// readDir walks the directory and reports whether what is known of any container changed.
-func (r *Root) readDir(fd int) (changed bool, err error) {
-	now := time.Now()
+// readDir walks the directory and takes in what changed.
+func (r *Root) readDir(fd int) error {
 	for {
 		n, err := unix.Getdents(fd, r.names)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n == 0 {
-			return changed, err
+			return err
 		}
 		for entries := r.names[:n]; len(entries) > 0; {
 			var name []byte
 			name, entries = nextEntry(entries)
-			if f := r.fileNamed(name); f != nil && r.refresh(fd, f, now) {
-				changed = true
+			if f := r.fileNamed(name); f != nil {
+				r.refresh(fd, f)
 			}
 		}
 	}
@@ -140,6 +150,9 @@ func (r *Root) readDir(fd int) (changed bool, err error) {
 
 // fileNamed returns the record of a state file, or nil for a name that is none.
 func (r *Root) fileNamed(name []byte) *file {
+	if !bytes.HasSuffix(name, []byte(fileSuffix)) {
+		return nil
+	}
 	if f := r.files[string(name)]; f != nil {
 		return f
 	}
@@ -152,61 +165,72 @@ func (r *Root) fileNamed(name []byte) *file {
 	return f
 }
 
-// refresh reads the file if it changed, and reports whether what it says changed.
-func (r *Root) refresh(dir int, f *file, now time.Time) bool {
-	var st unix.Stat_t
-	if err := unix.Fstatat(dir, f.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return false // gone since it was listed: not of this round
-	}
+// refresh reads the file if it may have changed.
+func (r *Root) refresh(dir int, f *file) {
 	f.round = r.round
-	if f.current && f.stamp == stampOf(&st) {
-		return false
-	}
-	for try := 0; ; try++ {
-		said, stamp, err := r.read(dir, f)
-		if errors.Is(err, unix.ENOENT) {
-			f.round--
-			return false
-		}
-		f.err = err
-		if err == nil {
-			f.said, f.stamp, f.current = said, stamp, stamp.settled(now)
-			return true
-		}
-		f.current = false
-		// What was last known goes on being true until the file can be read again.
-		if f.said != nil || try == retries-1 {
-			return false
-		}
-		time.Sleep(retryPause)
+	var st unix.Stat_t
+	switch err := unix.Fstatat(dir, f.name, &st, unix.AT_SYMLINK_NOFOLLOW); {
+	case err == unix.ENOENT:
+		f.round = 0 // gone since it was listed
+	case err != nil:
+		f.current, f.err = false, err
+	case !f.current || f.stamp != stampOf(&st):
+		r.read(dir, f)
 	}
 }
 
-func (r *Root) read(dir int, f *file) (*Container, stamp, error) {
+// read takes in what the file says now. What was last known goes on being true until the file can be read again.
+func (r *Root) read(dir int, f *file) {
+	now := time.Now() // before reading: what is written from here on has later times
 	data, stamp, err := readFile(dir, f.name, r.content)
 	r.content = data
-	if err != nil {
-		return nil, stamp, err
+	whole := err == nil
+	if whole {
+		err = r.take(f, data)
 	}
-	c, err := Parse(data, r.regs.intern)
-	if err != nil {
-		return nil, stamp, err
+	f.stamp, f.current, f.err = stamp, whole && stamp.settled(now), err
+	switch {
+	case err == unix.ENOENT:
+		f.round = 0
+	case f.said == nil && (err == errChanging || whole && err != nil):
+		r.again = append(r.again, f)
 	}
-	if c.ID != f.container || c.SandboxID != f.sandbox {
-		return nil, stamp, fmt.Errorf("it is about container %q of sandbox %q", c.ID, c.SandboxID)
-	}
-	return c, stamp, nil
 }
 
-// dropVanished forgets the files that the last walk did not see, and reports whether there were any.
-func (r *Root) dropVanished() bool {
-	before := len(r.files)
+// take makes the bytes of a whole file what is known of it.
+func (r *Root) take(f *file, data []byte) error {
+	c, err := Parse(data, r.regs.intern)
+	if err != nil {
+		return err
+	}
+	if c.ID != f.container || c.SandboxID != f.sandbox {
+		return fmt.Errorf("it is about container %q of sandbox %q", c.ID, c.SandboxID)
+	}
+	f.said = c
+	r.stale = true
+	return nil
+}
+
+// readAgain gives those who are writing new files a moment to finish: one pause for all of them, however many there are.
+func (r *Root) readAgain(dir int) {
+	for try := 1; try < tries && len(r.again) > 0; try++ {
+		r.pause()
+		files := r.again
+		r.again = nil
+		for _, f := range files {
+			r.read(dir, f)
+		}
+	}
+}
+
+// dropVanished forgets the files that the last walk did not see.
+func (r *Root) dropVanished() {
 	for name, f := range r.files {
 		if f.round != r.round {
 			delete(r.files, name)
+			r.stale = true
 		}
 	}
-	return len(r.files) != before
 }
 
 // regroup makes the listing anew and forgets registrations that nobody has any more.
@@ -221,6 +245,7 @@ func (r *Root) regroup() {
 	}
 	r.regs.keepOnly(used)
 	r.listing = group(containers)
+	r.stale = false
 }
 
 // group sorts containers into sandboxes. Those whose root container is gone belong to none.

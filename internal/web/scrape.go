@@ -30,7 +30,7 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 		return err
 	}
 	ask.Deadline = now.Add(budget(r.Header.Get(headerTimeout)))
-	page, err := h.scrapes.get(r.Context(), ask)
+	sc, err := h.scrapes.get(r.Context(), ask)
 	var lost *collect.RootError
 	switch {
 	case errors.As(err, &lost):
@@ -43,10 +43,12 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 	case err != nil:
 		return err
 	}
-	defer page.release()
+	defer h.scrapes.leave(sc, ask.Deadline)
+	// A client that is too slow for the page to be kept for it is cut off.
+	defer context.AfterFunc(sc.ctx, func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Now()) })()
 	w.Header().Set("Content-Type", expo.ContentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(page.body)))
-	_, _ = w.Write(page.body) // an error is the client's having gone away
+	w.Header().Set("Content-Length", strconv.Itoa(len(sc.body)))
+	_, _ = w.Write(sc.body) // an error is the client's having gone away
 	return nil
 }
 

@@ -2,12 +2,9 @@ package web
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"regexp"
-	"runtime/debug"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
@@ -17,17 +14,22 @@ import (
 // hurried is the time below which a scrape shares only with its like: what it leaves no time for would be missing for the others.
 const hurried = time.Second
 
+// maxHeld bounds the bytes of pages that slow clients keep from being freed. The newest page is not counted.
+const maxHeld = 256 << 20
+
 // A sharer lets scrapes that ask the same while a collection runs share the next one and its bytes. Nobody gets what was collected for
 // somebody who came before him, so what he gets is never older than his request; and any number of scrapers costs two collections.
 type sharer struct {
 	collector *collect.Collector
 	running   sync.WaitGroup
+	buffers   sync.Pool // of *[]byte
 
 	mu      sync.Mutex
 	waiting map[key]*scrape // not begun yet
-
-	buffers sync.Pool    // of *[]byte
-	size    atomic.Int64 // of the last page
+	size    int             // of the last page
+	held    []*scrape       // whose pages have users, oldest first
+	bytes   int             // of their pages
+	most    int             // that they may have: maxHeld, or less in tests
 }
 
 // key is what scrapes have to have in common to share.
@@ -49,135 +51,176 @@ func text(re *regexp.Regexp) string {
 
 // scrape is a collection that some have asked for.
 type scrape struct {
-	request collect.Request // its deadline is the earliest of those who wait
-	waiters int             // while it is waiting
-	cancel  context.CancelFunc
+	key    key
+	asked  collect.Request // its deadline is the first one's
+	ctx    context.Context // done when the scrape is given up: nobody waits for it, or its page is held for too long
+	giveUp context.CancelFunc
 
-	done chan struct{} // closed when page or err is there
-	page *page
-	err  error
-}
-
-// page is a rendered page that some share. Each releases it once.
-type page struct {
+	begun chan struct{} // closed when nobody can join any more
+	done  chan struct{} // closed when body or err is there
 	body  []byte
-	users atomic.Int32
-	free  func([]byte)
-}
+	err   error
 
-func (p *page) release() {
-	if p.users.Add(-1) == 0 {
-		p.free(p.body)
-	}
+	// Guarded by sharer.mu.
+	deadlines []time.Time // of those who wait, until it begins
+	users     int         // those who wait for the page or read it, from then on
 }
 
 func newSharer(c *collect.Collector) *sharer {
-	return &sharer{collector: c, waiting: make(map[key]*scrape)}
+	return &sharer{collector: c, waiting: make(map[key]*scrape), most: maxHeld}
 }
 
-// close waits for the collections that are under way.
+// close waits for the collections that are under way. Nobody may call get any more.
 func (s *sharer) close() { s.running.Wait() }
 
-// get returns a page that was collected after the call. The caller releases it. If ctx ends first, others who wait are none the worse.
-func (s *sharer) get(ctx context.Context, r collect.Request) (*page, error) {
-	k := keyOf(r)
-	for {
-		sc := s.join(k, r)
-		select {
-		case <-sc.done:
-		case <-ctx.Done():
-			s.leave(k, sc)
-			return nil, ctx.Err()
-		}
-		// The time of one who came earlier may be over when this one's is not.
-		if errors.Is(sc.err, context.DeadlineExceeded) && time.Now().Before(r.Deadline) {
-			continue
-		}
-		return sc.page, sc.err
+// get returns a scrape that was collected after the call. The caller leaves it with its deadline when the page is written. If ctx ends
+// first, or the time is over before the collector's turn comes, others who wait are none the worse.
+func (s *sharer) get(ctx context.Context, r collect.Request) (*scrape, error) {
+	sc := s.join(r)
+	waiting, cancel := context.WithDeadline(ctx, r.Deadline)
+	defer cancel()
+	select {
+	case <-sc.begun:
+	case <-waiting.Done():
+		s.leave(sc, r.Deadline)
+		return nil, waiting.Err()
 	}
+	select {
+	case <-sc.done:
+	case <-ctx.Done():
+		s.leave(sc, r.Deadline)
+		return nil, ctx.Err()
+	}
+	if sc.err != nil {
+		s.leave(sc, r.Deadline)
+		return nil, sc.err
+	}
+	return sc, nil
 }
 
-// join joins the scrape for k that has not begun yet, or makes one.
-func (s *sharer) join(k key, r collect.Request) *scrape {
+// join joins the scrape that asks the same and has not begun yet, or makes one.
+func (s *sharer) join(r collect.Request) *scrape {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	k := keyOf(r)
 	sc := s.waiting[k]
 	if sc == nil {
-		ctx, cancel := context.WithDeadline(context.Background(), r.Deadline)
-		sc = &scrape{request: r, cancel: cancel, done: make(chan struct{})}
+		sc = &scrape{key: k, asked: r, begun: make(chan struct{}), done: make(chan struct{})}
+		sc.ctx, sc.giveUp = context.WithCancel(context.Background())
 		s.waiting[k] = sc
-		s.running.Go(func() { s.run(ctx, k, sc) })
+		s.running.Go(func() { s.run(sc) })
 	}
-	sc.waiters++
-	if r.Deadline.Before(sc.request.Deadline) {
-		sc.request.Deadline = r.Deadline
-	}
+	sc.deadlines = append(sc.deadlines, r.Deadline)
 	return sc
 }
 
-// leave takes back one join. A scrape that has not begun and that nobody waits for any more is not made.
-func (s *sharer) leave(k key, sc *scrape) {
+// leave takes back one join. A scrape that has not begun and that nobody waits for any more is not made; a page that nobody reads any
+// more is freed.
+func (s *sharer) leave(sc *scrape, deadline time.Time) {
 	s.mu.Lock()
-	begun := s.waiting[k] != sc
-	if !begun {
-		if sc.waiters--; sc.waiters == 0 {
-			delete(s.waiting, k)
-			sc.cancel()
+	defer s.mu.Unlock()
+	if s.waiting[sc.key] == sc {
+		i := slices.Index(sc.deadlines, deadline)
+		sc.deadlines = slices.Delete(sc.deadlines, i, i+1)
+		if len(sc.deadlines) == 0 {
+			delete(s.waiting, sc.key)
+			sc.giveUp()
 		}
+		return
 	}
-	s.mu.Unlock()
-	if begun {
-		// It was counted among those who share the page.
-		s.running.Go(func() {
-			if <-sc.done; sc.page != nil {
-				sc.page.release()
-			}
-		})
+	sc.users--
+	if i := slices.Index(s.held, sc); i >= 0 && sc.users == 0 {
+		s.held = slices.Delete(s.held, i, i+1)
+		s.bytes -= cap(sc.body)
+		s.recycle(sc)
 	}
 }
 
 // run collects for all who have joined by the time that the collector's turn comes.
-func (s *sharer) run(ctx context.Context, k key, sc *scrape) {
-	defer close(sc.done)
-	defer sc.cancel()
+func (s *sharer) run(sc *scrape) {
+	defer s.finish(sc)
 	defer func() {
 		// A defect of ours is this scrape's failure, not the end of the server.
 		if p := recover(); p != nil {
-			sc.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			sc.err = panicError(p)
 		}
-		s.mu.Lock()
-		s.forget(k, sc)
-		s.mu.Unlock()
 	}()
-	var waiters int
-	begin := func() collect.Request {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.forget(k, sc)
-		waiters = sc.waiters
-		return sc.request
-	}
-	sc.err = s.collector.Collect(ctx, begin, func(p *expo.Page) {
-		sc.page = &page{body: expo.AppendText(s.buffer(), p), free: s.recycle}
-		sc.page.users.Store(int32(waiters))
-		s.size.Store(int64(len(sc.page.body)))
-	})
+	sc.err = s.collector.Collect(sc.ctx,
+		func() collect.Request { return s.begin(sc) },
+		func(p *expo.Page) { sc.body = expo.AppendText(s.buffer(), p) })
 }
 
-// forget makes the scrape one that nobody can join any more.
-func (s *sharer) forget(k key, sc *scrape) {
-	if s.waiting[k] == sc {
-		delete(s.waiting, k)
+// begin makes the scrape one that nobody can join any more, and returns what it has to collect.
+func (s *sharer) begin(sc *scrape) collect.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[sc.key] == sc {
+		delete(s.waiting, sc.key)
+		close(sc.begun)
+		sc.users = len(sc.deadlines)
+		sc.asked.Deadline = commonDeadline(sc.deadlines, time.Now())
 	}
+	return sc.asked
+}
+
+// commonDeadline returns when what all who wait share has to be over: the earliest of their times. One to whom waiting left much less
+// than to others does not count: the others would get his half-empty page, and he gets theirs, most probably in time.
+func commonDeadline(deadlines []time.Time, now time.Time) time.Time {
+	latest := slices.MaxFunc(deadlines, time.Time.Compare)
+	enough := now.Add(min(hurried, latest.Sub(now)/2))
+	common := latest
+	for _, d := range deadlines {
+		if d.Before(common) && !d.Before(enough) {
+			common = d
+		}
+	}
+	return common
+}
+
+// finish gives the page, or the reason why there is none, to those who still want it.
+func (s *sharer) finish(sc *scrape) {
+	s.begin(sc) // it has panicked before
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(sc.done)
+	if sc.body == nil {
+		return
+	}
+	s.size = len(sc.body)
+	if sc.users == 0 {
+		s.recycle(sc)
+	} else {
+		s.hold(sc)
+	}
+}
+
+// hold keeps the page until all have left it. For pages that together are too much those who read the oldest are to blame.
+func (s *sharer) hold(sc *scrape) {
+	s.bytes += cap(sc.body)
+	left := s.bytes
+	for _, old := range s.held {
+		if left <= s.most {
+			break
+		}
+		old.giveUp()
+		left -= cap(old.body)
+	}
+	s.held = append(s.held, sc)
 }
 
 // buffer returns an empty buffer with room for a page like the last one.
 func (s *sharer) buffer() []byte {
-	size := int(s.size.Load())
+	s.mu.Lock()
+	size := s.size
+	s.mu.Unlock()
 	if b, ok := s.buffers.Get().(*[]byte); ok && cap(*b) >= size {
-		return (*b)[:0]
+		return *b
 	}
 	return make([]byte, 0, size+size/8)
 }
 
-func (s *sharer) recycle(b []byte) { s.buffers.Put(&b) }
+func (s *sharer) recycle(sc *scrape) {
+	b := sc.body[:0]
+	sc.body = nil
+	s.buffers.Put(&b)
+}

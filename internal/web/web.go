@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
@@ -26,6 +28,8 @@ const (
 // healthy is the body of a health check's answer.
 const healthy = "runsc-metrics:OK"
 
+const shuttingDown = "server is shutting down"
+
 // maxForm bounds the body of a health check.
 const maxForm = 64 << 10
 
@@ -38,12 +42,16 @@ type Options struct {
 	RootLost func(error)
 }
 
-// A Handler serves the pages. It is safe for concurrent use; Close it when no requests come any more.
+// A Handler serves the pages. It is safe for concurrent use; Close it when it is no longer needed.
 type Handler struct {
 	options  Options
 	mux      *http.ServeMux
 	scrapes  *sharer
 	stopping atomic.Bool
+
+	mu       sync.Mutex
+	closed   bool
+	requests sync.WaitGroup // mu is held to add the first
 }
 
 // NewHandler returns a Handler.
@@ -57,13 +65,38 @@ func NewHandler(o Options) *Handler {
 }
 
 // ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.enter() {
+		http.Error(w, shuttingDown, http.StatusServiceUnavailable)
+		return
+	}
+	defer h.requests.Done()
+	h.mux.ServeHTTP(w, r)
+}
+
+// enter counts a request that is under way, unless the handler is closed.
+func (h *Handler) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.requests.Add(1)
+	return true
+}
 
 // Stop makes health checks say that the server is shutting down.
 func (h *Handler) Stop() { h.stopping.Store(true) }
 
-// Close waits for the scrapes that are under way.
-func (h *Handler) Close() { h.scrapes.close() }
+// Close lets no more requests in, and waits for those under way and their scrapes. An http.Server that is closed does not wait for its
+// handlers, and they must not outlive the collector.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.requests.Wait()
+	h.scrapes.close()
+}
 
 // A httpError is an error whose text the client is told.
 type httpError struct {
@@ -88,7 +121,7 @@ func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Requ
 			http.Error(w, "method not allowed, use one of: "+allow, http.StatusMethodNotAllowed)
 			return
 		}
-		err := serve(w, r)
+		err := try(serve, w, r)
 		var known *httpError
 		switch {
 		case err == nil:
@@ -101,9 +134,22 @@ func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Requ
 	})
 }
 
+// try serves a request. A panic is that request's failure: net/http would not answer it, and would not say so where people look.
+func try(serve func(http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+	}()
+	return serve(w, r)
+}
+
+// panicError is to be called where the panic was recovered.
+func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
+
 func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
 	if h.stopping.Load() {
-		return refuse(http.StatusServiceUnavailable, "server is shutting down")
+		return refuse(http.StatusServiceUnavailable, shuttingDown)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

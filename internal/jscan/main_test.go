@@ -1,10 +1,14 @@
-package state
+package jscan
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func readTestdata(tb testing.TB, name string) []byte {
 	tb.Helper()

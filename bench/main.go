@@ -1,0 +1,201 @@
+// Command bench measures what a scrape costs against the floor: what a client costs that fetches all answers and parses nothing.
+//
+// It starts simulated fleets, the floor client and the server as processes of their own, takes rounds of each in turn, and prints a table
+// of medians. Machines are shared and noisy, so what counts are the ratios to the floor, which is taken in the same seconds.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the bench itself, or one of the processes that it starts.
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == floorCommand {
+		return serveFloor(args[1])
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	program := flags.String("sandmeter", "bin/sandmeter", "the `program` to measure")
+	rounds := flags.Int("rounds", 20, "rounds of each")
+	idle := flags.Duration("idle", 30*time.Second, "how long the idle server is watched; 0 leaves it out")
+	only := flags.String("only", "", "only fleets whose `name` contains this")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	b := bench{program: *program, rounds: *rounds}
+	fmt.Println(header)
+	for _, f := range fleets() {
+		if strings.Contains(f.name(), *only) {
+			row, err := b.measure(ctx, f)
+			if err != nil {
+				return fmt.Errorf("fleet %s: %w", f.name(), err)
+			}
+			fmt.Println(row)
+		}
+	}
+	if *idle > 0 {
+		return b.idle(ctx, *idle)
+	}
+	return nil
+}
+
+// bench is how to measure.
+type bench struct {
+	program string
+	rounds  int
+}
+
+// fleet is what to measure on.
+type fleet struct {
+	sandboxes, points int
+	flags             []string // of sandmeter simulate
+	query             string   // of the scrapes
+	scrapers          int      // at once
+	note              string
+}
+
+func (f fleet) name() string {
+	name := fmt.Sprintf("%d × %d", f.sandboxes, f.points)
+	if f.note != "" {
+		name += ", " + f.note
+	}
+	return name
+}
+
+// fleets are all that is measured, in the order of the table.
+func fleets() []fleet {
+	var all []fleet
+	for _, n := range []int{10, 100, 1000, 4000} {
+		for _, points := range []int{8, 60, 170} {
+			all = append(all, fleet{sandboxes: n, points: points, scrapers: 1})
+		}
+	}
+	all = append(all, fleet{sandboxes: 250, points: 60, scrapers: 1})
+	odd := func(note string, change func(*fleet)) {
+		f := fleet{sandboxes: 1000, points: 60, scrapers: 1, note: note}
+		change(&f)
+		all = append(all, f)
+	}
+	odd("37 points", func(f *fleet) { f.points = 37 })
+	odd("113 points", func(f *fleet) { f.points = 113 })
+	odd("two releases", func(f *fleet) { f.flags = []string{"--two-releases"} })
+	odd("shuffled keys", func(f *fleet) { f.flags = []string{"--shuffle-keys"} })
+	odd("nothing changes", func(f *fleet) { f.flags = []string{"--static"} })
+	odd("one family", func(f *fleet) { f.query = "?runsc-sandbox-metrics-filter=^fs_opens$" })
+	odd("8 scrapers", func(f *fleet) { f.scrapers = 8 })
+	return all
+}
+
+const header = `| fleet | floor CPU ms | floor wall ms | server CPU ms | server wall ms | CPU ratio | wall ratio | first scrape ms | memory MB | page MB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
+
+// cost is what one round took.
+type cost struct{ cpu, wall time.Duration }
+
+// measure takes the rounds of a fleet and returns its row of the table.
+func (b bench) measure(ctx context.Context, f fleet) (string, error) {
+	sim, err := startFleet(ctx, b.program, f)
+	if err != nil {
+		return "", err
+	}
+	defer sim.stop()
+	floor, err := startFloor(ctx, sim.root)
+	if err != nil {
+		return "", err
+	}
+	defer floor.stop()
+	server, err := startServer(ctx, b.program, sim.root)
+	if err != nil {
+		return "", err
+	}
+	defer server.stop()
+	first, _, err := server.scrape(f)
+	if err != nil {
+		return "", err
+	}
+	var floors, ours []cost
+	var page int
+	for range b.rounds {
+		low, err := floor.round()
+		if err != nil {
+			return "", err
+		}
+		got, size, err := server.scrape(f)
+		if err != nil {
+			return "", err
+		}
+		floors, ours, page = append(floors, low), append(ours, got), size
+	}
+	memory, err := server.memory()
+	if err != nil {
+		return "", err
+	}
+	low, got := median(floors), median(ours)
+	return fmt.Sprintf("| %s | %.1f | %.1f | %.1f | %.1f | %.2f | %.2f | %.0f | %.0f | %.1f |", f.name(), ms(low.cpu), ms(low.wall), ms(got.cpu), ms(got.wall),
+		ms(got.cpu)/ms(low.cpu), ms(got.wall)/ms(low.wall), ms(first.wall), float64(memory)/(1<<20), float64(page)/1e6), nil
+}
+
+// idle prints what the server costs while nobody asks.
+func (b bench) idle(ctx context.Context, d time.Duration) error {
+	sim, err := startFleet(ctx, b.program, fleet{sandboxes: 1000, points: 60})
+	if err != nil {
+		return err
+	}
+	defer sim.stop()
+	server, err := startServer(ctx, b.program, sim.root)
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+	time.Sleep(2 * time.Second) // what follows its start is not idle
+	before, err := server.cpu()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	after, err := server.cpu()
+	if err != nil {
+		return err
+	}
+	memory, err := server.memory()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nIdle beside 1000 sandboxes for %v: %.1f ms of CPU, %.0f MB.\n", d, ms(after-before), float64(memory)/(1<<20))
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// median returns the medians of both costs.
+func median(costs []cost) cost {
+	of := func(part func(cost) time.Duration) time.Duration {
+		var all []time.Duration
+		for _, c := range costs {
+			all = append(all, part(c))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	return cost{of(func(c cost) time.Duration { return c.cpu }), of(func(c cost) time.Duration { return c.wall })}
+}

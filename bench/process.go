@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is one that the bench started, and ends.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func start(ctx context.Context, name string, args ...string) (*process, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &process{cmd, in, bufio.NewReader(out)}, cmd.Start()
+}
+
+func (p *process) stop() {
+	p.in.Close()
+	_ = p.cmd.Process.Signal(unix.SIGTERM)
+	_ = p.cmd.Wait()
+}
+
+// cpu is the processor time that the process has used, by the kernel's accounting.
+func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
+
+// cpuOf reads the clock of a process's processor time, whose number the kernel makes of the pid.
+func cpuOf(pid int) (time.Duration, error) {
+	const schedulerClock = 2
+	var at unix.Timespec
+	err := unix.ClockGettime(int32(^pid<<3|schedulerClock), &at)
+	return time.Duration(at.Nano()), err
+}
+
+// memory is the resident memory of the process in bytes.
+func (p *process) memory() (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); fields[0] == "VmRSS:" {
+			kb, err := strconv.Atoi(fields[1])
+			return kb << 10, err
+		}
+	}
+	return 0, errors.New("no VmRSS in /proc/PID/status")
+}
+
+// simulated is a fleet.
+type simulated struct {
+	*process
+	root string
+}
+
+func startFleet(ctx context.Context, program string, f fleet) (*simulated, error) {
+	root, err := os.MkdirTemp("", "smbench")
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"simulate", "--root", root, "-n", strconv.Itoa(f.sandboxes), "--points", strconv.Itoa(f.points)}, f.flags...)
+	p, err := start(ctx, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	_, err = p.out.ReadString('\n') // it says that it is ready
+	return &simulated{p, root}, err
+}
+
+func (s *simulated) stop() {
+	s.process.stop()
+	os.RemoveAll(s.root)
+}
+
+// server is the program that is measured.
+type server struct {
+	*process
+	client *http.Client
+	socket string
+}
+
+func startServer(ctx context.Context, program, root string) (*server, error) {
+	socket := filepath.Join(root, "m.sock")
+	p, err := start(ctx, program, "serve", "--log.level=error", "--root", root, "--web.listen-address", socket)
+	if err != nil {
+		return nil, err
+	}
+	for range 1000 {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
+			dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			}
+			return &server{p, &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}, socket}, nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.stop()
+	return nil, errors.New("the server does not listen")
+}
+
+// scrape takes one page, or one for each of some scrapers at once, and returns what that cost and the length of a page.
+func (s *server) scrape(f fleet) (cost, int, error) {
+	before, err := s.cpu()
+	if err != nil {
+		return cost{}, 0, err
+	}
+	began := time.Now()
+	sizes, errs := make([]int, f.scrapers), make([]error, f.scrapers)
+	var wait sync.WaitGroup
+	for i := range f.scrapers {
+		wait.Go(func() { sizes[i], errs[i] = s.get("http://sandmeter/metrics" + f.query) })
+	}
+	wait.Wait()
+	wall := time.Since(began)
+	after, err := s.cpu()
+	return cost{after - before, wall}, sizes[0], errors.Join(append(errs, err)...)
+}
+
+func (s *server) get(url string) (int, error) {
+	resp, err := s.client.Get(url)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status)
+	}
+	return int(n), err
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// simulate plays sandboxes.
+type simulate struct {
+	root    string
+	count   int
+	fleet   sandboxtest.FleetOptions
+	second  bool
+	address string
+}
+
+func newSimulateCommand(std stdio) *cobra.Command {
+	var s simulate
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Play sandboxes, for trying things without runsc",
+		Long: "Play honest sandboxes under a runtime root of their own, until Ctrl-C: state files and control sockets as runsc makes them,\n" +
+			"and metrics that grow. Removes them at the end.",
+		Example: "  sandmeter simulate --sandboxes 100\n" +
+			"  sandmeter simulate --root /tmp/simulated --sandboxes 1000 --points 170",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&s.root, "root", "", "runtime root, an existing `directory` (default: one of its own)")
+	flags.IntVarP(&s.count, "sandboxes", "n", 10, "how many sandboxes")
+	flags.IntVar(&s.fleet.Points, "points", 60, "metrics of each that are not zero, 8 to 170")
+	flags.BoolVar(&s.fleet.Static, "static", false, "let no value grow")
+	flags.BoolVar(&s.fleet.ShuffleKeys, "shuffle-keys", false, "answer with the members of JSON objects in other orders than runsc's")
+	flags.BoolVar(&s.second, "two-releases", false, "let every second sandbox be of another runsc release, with other metrics")
+	flags.StringVar(&s.address, "metric-server", "", "the `address` that the sandboxes name as their metric server (default: some)")
+	return cmd
+}
+
+func (s simulate) run(ctx context.Context, std stdio) (err error) {
+	if s.count < 1 {
+		return usagef("--sandboxes %d: play at least 1", s.count)
+	}
+	if points := s.fleet.Points; points < 8 || points > 170 {
+		return usagef("--points %d: choose 8 to 170", points)
+	}
+	if s.root == "" {
+		if s.root, err = os.MkdirTemp("", "sandmeter-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(s.root)
+	}
+	if s.second {
+		s.fleet.Second = sandboxtest.OtherRegistration()
+	}
+	s.fleet.Spec = func(_ int, spec *sandboxtest.Spec) { spec.MetricServer = s.address }
+	fleet, err := sandboxtest.StartFleet(s.root, s.count, s.fleet)
+	if err != nil {
+		return fmt.Errorf("%w; --root names an existing directory", err)
+	}
+	defer func() { err = errors.Join(err, fleet.Remove()) }()
+	std.printf("Playing %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.count, s.root, s.root)
+	<-ctx.Done()
+	return nil
+}

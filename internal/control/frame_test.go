@@ -1,0 +1,119 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestFrame(t *testing.T) {
+	// The value in text ends where the bar stands.
+	ends := func(text string) {
+		t.Helper()
+		value, rest, _ := strings.Cut(text, "|")
+		data := []byte(value + rest)
+		for piece := 1; piece <= len(data); piece++ {
+			var f frame
+			for n := piece; ; n += piece {
+				n = min(n, len(data))
+				if got, want := f.ended(data[:n]), n >= len(value); got != want {
+					t.Errorf("%s: in pieces of %d: %v after %q", text, piece, got, data[:n])
+				}
+				if n == len(data) {
+					break
+				}
+			}
+		}
+	}
+	ends(`{}|`)
+	ends(`[]|`)
+	ends(`""|`)
+	ends(`{"a":[{},{}],"b":{"c":"d"}}|`)
+	ends(" \t\r\n{}|\n")
+	ends(`{}|{}`)
+	ends(`{}|]}`)
+	ends(`"a"|"b"`)
+
+	// Brackets in strings do not count, and an escaped quote ends none.
+	ends(`{"}":"]}"}|`)
+	ends(`["\"]"]|`)
+	ends(`["\\"]|"]`)
+	ends(`["\\\"]"]|`)
+	ends(`{"\u007d":1}|`)
+
+	// What is no answer ends at once, so that the parser can say so.
+	ends(`4|2`)
+	ends(`n|ull`)
+	ends(` -|1`)
+	ends(`}|`)
+	ends(`]|`)
+	ends("\x00|{}")
+	ends("\ufeff{}"[:1] + "|" + "\ufeff{}"[1:])
+
+	// Brackets are not told apart: that is the parser's task too.
+	ends(`{]|`)
+
+	never := func(text string) {
+		t.Helper()
+		if new(frame).ended([]byte(text)) {
+			t.Errorf("%q has ended", text)
+		}
+	}
+	never("")
+	never(" \n\t\r  ")
+	never(`{`)
+	never(`{"a":{}`)
+	never(`"a`)
+	never(`"\"`)
+	never(`{"a":"}`)
+}
+
+// FuzzFrame: whatever the pieces are, the frame ends where encoding/json says that the value does.
+func FuzzFrame(f *testing.F) {
+	for _, seed := range []string{`{"success":true,"err":"","result":{"snapshot":{"when":"x","data":[{"val":{"int":1}}]}}}`, ` [ "\"", "\\" ] {}`, `"a\u0022b"`, `{"a":[`, `{]`} {
+		f.Add([]byte(seed), uint16(3))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, piece uint16) {
+		end, known := endOfValue(data)
+		if !known {
+			return
+		}
+		var f frame
+		for n := 0; n < len(data); {
+			n = min(n+1+int(piece), len(data))
+			if got, want := f.ended(data[:n]), end <= n; got != want {
+				t.Fatalf("ended(%q) = %v, but the value's end is %d", data[:n], got, end)
+			}
+		}
+	})
+}
+
+// endOfValue returns the length of the object, array or string that data begins with, one more than that of data if it is not complete.
+// What is neither is not known.
+func endOfValue(data []byte) (end int, known bool) {
+	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) == 0 || !bytes.ContainsRune([]byte(`{["`), rune(first[0])) {
+		return 0, false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	var value json.RawMessage
+	switch err := decoder.Decode(&value); {
+	case err == nil:
+		return int(decoder.InputOffset()), true
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return len(data) + 1, true
+	}
+	return 0, false
+}
+
+func BenchmarkFrame(b *testing.B) {
+	data := []byte(`{"data":[` + strings.Repeat(`{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":51}},`, 1000))
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if new(frame).ended(data) {
+			b.Fatal("it has ended")
+		}
+	}
+}

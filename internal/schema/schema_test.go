@@ -1,0 +1,503 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func compiled(tb testing.TB, registration string) *Schema {
+	tb.Helper()
+	s, err := Compile([]byte(registration))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// registering returns a registration of metrics.
+func registering(metrics ...string) string {
+	return `{"metrics":[` + strings.Join(metrics, ",") + `],"stages":["restore"]}`
+}
+
+// counting returns a metric called a, with more members, each with a comma before it.
+func counting(members string) string {
+	return `{"name":"/a","prometheus_name":"a","description":"Things."` + members + `}`
+}
+
+// field returns the member fields with one field f of the values v0, v1 and so on.
+func field(name string, values int) string {
+	var list []string
+	for i := range values {
+		list = append(list, fmt.Sprintf(`"v%d"`, i))
+	}
+	return `,"fields":[{"field_name":"` + name + `","allowed_values":[` + strings.Join(list, ",") + `]}]`
+}
+
+// bounds returns the members of a distribution of n bounds.
+func bounds(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprint(10*i))
+	}
+	return `,"type":1,"distribution_bucket_lower_bounds":[` + strings.Join(list, ",") + `]`
+}
+
+func TestCompileCapture(t *testing.T) {
+	s := compiled(t, string(readTestdata(t, "registration.json")))
+	if len(s.Metrics) != 178 || s.Series != 2794 {
+		t.Errorf("%d metrics and %d series, want 178 and 2794", len(s.Metrics), s.Series)
+	}
+	if s.MaxReply < 620_000 || s.MaxReply > 640_000 {
+		t.Errorf("the largest answer has %d bytes, want about 630,000", s.MaxReply)
+	}
+	var types [3]int
+	for i := range s.Metrics {
+		types[s.Metrics[i].Type]++
+	}
+	if want := [3]int{Gauge: 2, Counter: 176}; types != want {
+		t.Errorf("%d gauges, counters and histograms, want %d", types, want)
+	}
+}
+
+// TestDefinition holds the definitions against those in the answer of a real sandbox.
+func TestDefinition(t *testing.T) {
+	s := compiled(t, string(readTestdata(t, "registration.json")))
+	var answer struct {
+		Result struct {
+			Snapshot struct {
+				Data []struct{ Metric json.RawMessage }
+			}
+		}
+	}
+	if err := json.Unmarshal(readTestdata(t, "export_all.response.bin"), &answer); err != nil {
+		t.Fatal(err)
+	}
+	points := answer.Result.Snapshot.Data
+	if len(points) != 8 {
+		t.Errorf("%d points, want 8", len(points))
+	}
+	for _, p := range points {
+		var metric struct{ Name string }
+		if err := json.Unmarshal(p.Metric, &metric); err != nil {
+			t.Fatal(err)
+		}
+		i := s.Find([]byte(metric.Name))
+		if i < 0 {
+			t.Errorf("%s is not found", metric.Name)
+			continue
+		}
+		if got := `{"name":"` + s.Metrics[i].Name + string(s.Metrics[i].Definition); got != string(p.Metric) {
+			t.Errorf("%s, want\n%s", got, p.Metric)
+		}
+	}
+}
+
+func TestDefinitionEscapes(t *testing.T) {
+	s := compiled(t, registering(strings.Replace(counting(""), "Things.", `Less \u003c \u0026 \"more\" \\ \u00e9`, 1)))
+	if got, want := string(s.Metrics[0].Definition), `","type":1,"help":"Less \u003c \u0026 \"more\" \\ é"}`; got != want {
+		t.Errorf("%s, want\n%s", got, want)
+	}
+	if got, want := s.Metrics[0].Help, `Less < & "more" \ é`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestMaxReply writes the largest honest answers, as runsc's encoder would.
+func TestMaxReply(t *testing.T) {
+	fits := func(name, registration string, slack float64) {
+		t.Helper()
+		s := compiled(t, registration)
+		var data []any
+		number := map[string]any{"float": -math.MaxFloat64}
+		for i := range s.Metrics {
+			m := &s.Metrics[i]
+			for series := m.First; series < m.First+m.Series; series++ {
+				point := map[string]any{"metric": map[string]any{"name": m.Name, "type": m.WireType, "help": m.Help}}
+				labels := map[string]string{}
+				for k, v := range m.Labels(series) {
+					labels[m.Fields[k].Name] = v
+				}
+				if len(labels) > 0 {
+					point["labels"] = labels
+				}
+				if m.Type != Histogram {
+					point["val"] = map[string]any{"int": math.MinInt64}
+				} else {
+					buckets := make([]any, len(m.Bounds)+1)
+					for k := range buckets {
+						buckets[k] = map[string]any{"le": number, "n": math.MaxInt64}
+					}
+					point["histogram"] = map[string]any{"total": number, "min": number, "max": number, "ssd": number, "buckets": buckets}
+				}
+				data = append(data, point)
+			}
+		}
+		answer, err := json.Marshal(map[string]any{"success": true, "err": "", "result": map[string]any{
+			"snapshot": map[string]any{"when": "2026-11-22T09:14:59.076787842+02:00", "data": data},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if least := int(float64(len(answer)) * (1 + slack)); len(answer) > s.MaxReply || s.MaxReply > least {
+			t.Errorf("%s: %d bytes, and MaxReply is %d", name, len(answer), s.MaxReply)
+		}
+	}
+	fits("a real registration", string(readTestdata(t, "registration.json")), 0.03)
+	fits("escapes", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["\u003c\u003c\u003c\u003c","&&&&","\"\"\"\""]}]`)), 0.2)
+	fits("a histogram", registering(counting(bounds(100))), 0.5)
+}
+
+func TestSeriesNumbers(t *testing.T) {
+	s := compiled(t, registering(
+		`{"name":"/c","prometheus_name":"c","fields":[{"field_name":"z","allowed_values":["1","2","3"]},{"field_name":"b","allowed_values":["x","y"]}]}`,
+		`{"name":"/b","prometheus_name":"b"}`,
+	))
+	var got []string
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		for series := m.First; series < m.First+m.Series; series++ {
+			got = append(got, fmt.Sprintf("%d %s%s", series, m.Name, m.Labels(series)))
+		}
+	}
+	want := []string{"0 b[]", "1 c[x 1]", "2 c[x 2]", "3 c[x 3]", "4 c[y 1]", "5 c[y 2]", "6 c[y 3]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	checkNumbers(t, s)
+}
+
+func TestSeriesNumbersOfCapture(t *testing.T) {
+	checkNumbers(t, compiled(t, string(readTestdata(t, "registration.json"))))
+}
+
+// checkNumbers checks that each series has a number, in order, and that its labels lead to it.
+func checkNumbers(t *testing.T, s *Schema) {
+	t.Helper()
+	next := uint32(0)
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		if s.Find([]byte(m.Name)) != i || i > 0 && s.Metrics[i-1].Name >= m.Name {
+			t.Errorf("metric %d, %s, is not found or out of order", i, m.Name)
+		}
+		if m.First != next || m.Series == 0 {
+			t.Errorf("%s has %d series from %d on, and %d is the next", m.Name, m.Series, m.First, next)
+		}
+		for series := m.First; series < m.First+m.Series; series++ {
+			number := m.First
+			for k, value := range m.Labels(series) {
+				offset, ok := m.Fields[k].Offset([]byte(value))
+				if !ok {
+					t.Fatalf("%s does not allow its own value %q", m.Name, value)
+				}
+				number += offset
+			}
+			if number != series {
+				t.Fatalf("the labels of series %d of %s lead to %d", series, m.Name, number)
+			}
+		}
+		next += m.Series
+	}
+	if int(next) != s.Series {
+		t.Errorf("%d series, and %d numbers", s.Series, next)
+	}
+}
+
+// TestCompileAnyOrder: each sandbox lists its metrics in an order of its own.
+func TestCompileAnyOrder(t *testing.T) {
+	registration := readTestdata(t, "registration.json")
+	var r map[string][]json.RawMessage
+	if err := json.Unmarshal(registration, &r); err != nil {
+		t.Fatal(err)
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(r["metrics"]), func(i, j int) {
+		r["metrics"][i], r["metrics"][j] = r["metrics"][j], r["metrics"][i]
+	})
+	shuffled, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(shuffled, registration) || !reflect.DeepEqual(compiled(t, string(shuffled)), compiled(t, string(registration))) {
+		t.Error("the order of the metrics changes the schema")
+	}
+}
+
+func TestFind(t *testing.T) {
+	s := compiled(t, registering(counting(field("f", 2))))
+	for _, name := range []string{"", "A", "aa", "/a", "b"} {
+		if i := s.Find([]byte(name)); i != -1 {
+			t.Errorf("%q is found at %d", name, i)
+		}
+	}
+	for _, value := range []string{"", "v", "v2", "v00", "V0"} {
+		if _, ok := s.Metrics[0].Fields[0].Offset([]byte(value)); ok {
+			t.Errorf("%q is allowed", value)
+		}
+	}
+}
+
+func TestCompile(t *testing.T) {
+	accept := func(name, registration, want string) {
+		t.Helper()
+		s, err := Compile([]byte(registration))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		var got []string
+		for i := range s.Metrics {
+			m := &s.Metrics[i]
+			text := fmt.Sprintf("%s %s %d", m.Name, m.Type, m.WireType)
+			for k := range m.Fields {
+				f := &m.Fields[k]
+				text += fmt.Sprintf(" %s=%q", f.Name, f.Values)
+				if !f.Plain {
+					text += "*"
+				}
+			}
+			if m.Bounds != nil {
+				text += fmt.Sprintf(" %v", m.Bounds)
+			}
+			got = append(got, text)
+		}
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("%s: %s, want %s", name, text, want)
+		}
+	}
+	longest := strings.Repeat("x", MaxText)
+	accept("no metrics", `{}`, "")
+	accept("null metrics", `{"metrics":null,"stages":[]}`, "")
+	accept("a gauge", registering(counting("")), "a gauge 1")
+	accept("a gauge in so many words", registering(counting(`,"cumulative":false,"type":0`)), "a gauge 1")
+	accept("a counter", registering(counting(`,"cumulative":true`)), "a counter 2")
+	accept("a distribution", registering(counting(bounds(3))), "a histogram 3 [0 10 20]")
+	accept("a cumulative distribution", registering(counting(bounds(1)+`,"cumulative":true`)), "a histogram 3 [0]")
+	accept("bounds below zero", registering(counting(`,"type":1,"distribution_bucket_lower_bounds":[-9223372036854775808,0,9223372036854775807]`)),
+		"a histogram 3 [-9223372036854775808 0 9223372036854775807]")
+	accept("bounds of what has no use for them", registering(counting(`,"distribution_bucket_lower_bounds":[1]`)), "a gauge 1")
+	accept("unknown members", registering(counting(`,"sync":true,"units":1,"x":{"name":[]}`)), "a gauge 1")
+	accept("null lists", registering(counting(`,"fields":null,"distribution_bucket_lower_bounds":null`)), "a gauge 1")
+	accept("sorted", registering(`{"name":"/b","prometheus_name":"b"}`, counting(""), `{"name":"/a/b","prometheus_name":"a_b"}`), "a gauge 1; a_b gauge 1; b gauge 1")
+	accept("fields", registering(counting(`,"fields":[{"field_name":"b","allowed_values":["y","x",""]},{"allowed_values":["1"],"field_name":"a"}]`)),
+		`a gauge 1 a=["1"] b=["y" "x" ""]`)
+	accept("values that JSON escapes", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["a","b\"c"]}]`)), `a gauge 1 f=["a" "b\"c"]*`)
+	accept("field names", registering(counting(`,"fields":[{"field_name":"_A0","allowed_values":["a"]}]`)), `a gauge 1 _A0=["a"]`)
+	accept("a name of all that is allowed", registering(strings.Replace(counting(""), `"a"`, `"a_0__z"`, 1)), "a_0__z gauge 1")
+	accept("names like the server's own", registering(strings.Replace(counting(""), `"a"`, `"metadata"`, 1), strings.Replace(counting(""), `"a"`, `"process_start"`, 1)),
+		"metadata gauge 1; process_start gauge 1")
+	accept("names like a histogram's", registering(counting(""), strings.Replace(counting(""), `"a"`, `"a_bucket"`, 1)), "a gauge 1; a_bucket gauge 1")
+	accept("the longest help", registering(strings.Replace(counting(""), "Things.", longest, 1)), "a gauge 1")
+	accept("the longest name", registering(strings.Replace(counting(""), `"a"`, `"`+longest+`"`, 1)), longest+" gauge 1")
+	accept("the longest field", registering(counting(field(longest, 1))), "a gauge 1 "+longest+`=["v0"]`)
+}
+
+// TestCompileRefuses has a case for each rule, in which nothing but that rule is broken.
+func TestCompileRefuses(t *testing.T) {
+	refuse := func(name, metric, rule string, metrics ...string) {
+		t.Helper()
+		s, err := Compile([]byte(registering(metrics...)))
+		var refused *RefusedError
+		if s != nil || !errors.As(err, &refused) || *refused != (RefusedError{metric, rule}) {
+			t.Errorf("%s: %+v, want metric %q, rule %s", name, err, metric, rule)
+		}
+	}
+	called := func(name string) string { return strings.Replace(counting(""), `"a"`, `"`+name+`"`, 1) }
+	fields := func(list string) string { return counting(`,"fields":[` + list + `]`) }
+
+	refuse("no name", "a", "a name is empty", strings.Replace(counting(""), "/a", "", 1))
+	refuse("no Prometheus name", "", "a name is empty", called(""))
+	refuse("a name that is not there", "", "a name is empty", `{"description":"Things."}`)
+	refuse("a repeated name", "a", "the name repeats", counting(""), counting(`,"cumulative":true`))
+
+	const meta = "names that begin with meta_ are the server's own"
+	refuse("meta_", "meta_", meta, called("meta_"))
+	refuse("one of the server's own", "meta_sandbox_running", meta, called("meta_sandbox_running"))
+
+	const own = "the name is the server's own"
+	for _, name := range []string{
+		"process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_virtual_memory_bytes", "process_virtual_memory_max_bytes",
+		"process_resident_memory_bytes", "process_heap_bytes", "process_start_time_seconds", "process_threads",
+	} {
+		refuse(name, name, own, called(name))
+	}
+
+	const letters = "the name is not a lower-case letter followed by lower-case letters, digits and underscores"
+	refuse("a digit first", "0a", letters, called("0a"))
+	refuse("an underscore first", "_a", letters, called("_a"))
+	refuse("an upper-case letter first", "Aa", letters, called("Aa"))
+	refuse("an upper-case letter", "aA", letters, called("aA"))
+	refuse("a colon", "a:b", letters, called("a:b"))
+	refuse("a dash", "a-b", letters, called("a-b"))
+	refuse("a slash", "a/b", letters, called("a/b"))
+	refuse("a letter of another script", "aé", letters, called("aé"))
+	refuse("a newline", "a\n", letters, called(`a\n`))
+	refuse("a NUL", "a\x00", letters, called(`a\u0000`))
+	refuse("a brace", "a{b=\"c\"}", letters, called(`a{b=\"c\"}`))
+
+	refuse("an unknown type", "a", "unknown type 2", counting(`,"type":2`))
+	refuse("a negative type", "a", "unknown type -1", counting(`,"type":-1`))
+
+	refuse("no bounds", "a", "a distribution of 0 bounds, not 1 to 255", counting(`,"type":1`))
+	refuse("an empty list of bounds", "a", "a distribution of 0 bounds, not 1 to 255", counting(bounds(0)))
+	refuse("too many bounds", "a", "a distribution of 256 bounds, not 1 to 255", counting(bounds(256)))
+	refuse("bounds that repeat", "a", "the bounds of the distribution do not increase", counting(`,"type":1,"distribution_bucket_lower_bounds":[1,1]`))
+	refuse("bounds that fall", "a", "the bounds of the distribution do not increase", counting(`,"type":1,"distribution_bucket_lower_bounds":[1,3,2]`))
+	for _, part := range []string{"bucket", "count", "sum", "min", "max", "ssd"} {
+		refuse("a name of a histogram's part", "a_"+part, `the name is one that histogram "a" is rendered under`, counting(bounds(1)), called("a_"+part))
+	}
+
+	refuse("a repeated field", "a", `field "f" repeats`, fields(`{"field_name":"f","allowed_values":["1"]},{"field_name":"f","allowed_values":["2"]}`))
+	refuse("no allowed value", "a", `field "f" has no allowed value`, fields(`{"field_name":"f","allowed_values":[]}`))
+	refuse("no allowed values", "a", `field "f" has no allowed value`, fields(`{"field_name":"f"}`))
+	refuse("a repeated value", "a", `field "f" repeats the value "1"`, fields(`{"field_name":"f","allowed_values":["1","2","1"]}`))
+	refuse("values that are no runes", "a", `field "f" repeats the value "\ufffd"`, fields(`{"field_name":"f","allowed_values":["\ud800","\ud801"]}`))
+	refuse("a repeated value that is escaped", "a", `field "f" repeats the value "1"`, fields(`{"field_name":"f","allowed_values":["1","\u0031"]}`))
+	for _, name := range []string{"", "0f", "f-g", "f:g", "f g", "é", "__f", "__name__"} {
+		refuse("no label name", "a", "field "+quote(name)+" is no label name of Prometheus", counting(field(name, 1)))
+	}
+	for _, name := range []string{"sandbox", "iteration", "pod_name", "namespace_name", "le"} {
+		refuse("a label of the server's own", "a", fmt.Sprintf("field %q is a label of the server's own", name), counting(field(name, 1)))
+	}
+}
+
+func TestCompileRefusesDocuments(t *testing.T) {
+	refuse := func(name, registration, rule string) {
+		t.Helper()
+		_, err := Compile([]byte(registration))
+		var refused *RefusedError
+		if !errors.As(err, &refused) || *refused != (RefusedError{"", rule}) || err.Error() != "registration refused: "+rule {
+			t.Errorf("%s: %v, want %s", name, err, rule)
+		}
+	}
+	refuse("nothing", ``, "the JSON document ends too early")
+	refuse("no UTF-8", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["`+"\xfe\",\"\xff"+`"]}]`)), "it is not UTF-8")
+	refuse("null", `null`, "an object is expected at byte 0")
+	refuse("a list", `[]`, "an object is expected at byte 0")
+	refuse("half of it", registering(counting(""))[:60], "the JSON document ends too early")
+	refuse("more than it", registering()+"{}", "bytes after the end of the document at byte 35")
+	refuse("metrics that are no list", `{"metrics":{}}`, "an array is expected at byte 11")
+	refuse("a metric that is null", registering("null"), "an object is expected at byte 12")
+	refuse("a name that is a number", registering(`{"name":1}`), "a string is expected at byte 20")
+	refuse("a type that is a fraction", registering(`{"type":1.0}`), "not a 64-bit integer at byte 20")
+	refuse("a bound that is a float", registering(`{"distribution_bucket_lower_bounds":[1e3]}`), "not a 64-bit integer at byte 49")
+	refuse("a value that is a number", registering(`{"fields":[{"allowed_values":[1]}]}`), "a string is expected at byte 42")
+	refuse("cumulative as text", registering(`{"cumulative":"true"}`), "true or false is expected at byte 26")
+}
+
+func TestLimits(t *testing.T) {
+	many := func(n int) string {
+		var metrics []string
+		for i := range n {
+			metrics = append(metrics, fmt.Sprintf(`{"name":"/a","prometheus_name":"a%d"}`, i))
+		}
+		return registering(metrics...)
+	}
+	if s := compiled(t, many(MaxMetrics)); s.Series != MaxMetrics {
+		t.Errorf("%d series", s.Series)
+	}
+	// values returns two fields that make n times m series.
+	values := func(n, m int) string {
+		return strings.TrimSuffix(field("f", n), "]") + "," + strings.TrimPrefix(field("g", m), `,"fields":[`)
+	}
+	if s := compiled(t, registering(counting(values(1024, 1024)))); s.Series != MaxSeries {
+		t.Errorf("%d series", s.Series)
+	}
+	tooLong := strings.Repeat("x", MaxText+1)
+	refuse := func(name, registration, metric, rule string) {
+		t.Helper()
+		_, err := Compile([]byte(registration))
+		var refused *RefusedError
+		if !errors.As(err, &refused) || *refused != (RefusedError{metric, rule}) {
+			t.Errorf("%s: %.200v, want metric %.20q, rule %s", name, err, metric, rule)
+		}
+	}
+	refuse("too many metrics", many(MaxMetrics+1), "", "more than 10000 metrics")
+
+	const series = "with it there are more than 1048576 possible series"
+	refuse("too many series of one metric", registering(counting(values(1024, 1025))), "a", series)
+	refuse("one series too many", registering(counting(values(1024, 1024)), strings.Replace(counting(""), `"a"`, `"b"`, 1)), "b", series)
+	huge := strings.TrimSuffix(values(1<<10, 1<<10), "]")
+	for i := range 20 {
+		huge += "," + strings.TrimPrefix(strings.TrimSuffix(field(fmt.Sprint("h", i), 1<<10), "]"), `,"fields":[`)
+	}
+	refuse("more series than can be counted", registering(counting(huge+"]")), "a", series)
+
+	const text = "a text of more than 4096 bytes"
+	refuse("a long name", registering(strings.Replace(counting(""), "/a", tooLong, 1)), "a", text)
+	refuse("a long Prometheus name", registering(strings.Replace(counting(""), `"a"`, `"`+tooLong+`"`, 1)), tooLong, text)
+	refuse("a long help", registering(strings.Replace(counting(""), "Things.", tooLong, 1)), "a", text)
+	refuse("a long field", registering(counting(field(tooLong, 1))), "a", text)
+	refuse("a long value", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["`+tooLong+`"]}]`)), "a", text)
+}
+
+func TestRefusedErrorText(t *testing.T) {
+	text := func(registration, want string) {
+		t.Helper()
+		if _, err := Compile([]byte(registration)); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	text(registering(counting(field("a-b", 1))), `registration refused: metric "a": field "a-b" is no label name of Prometheus`)
+	text(registering(strings.Replace(counting(""), `"a"`, `"\u001b[1m\n\u202e"`, 1)), `registration refused: metric "\x1b[1m\n\u202e": `+
+		"the name is not a lower-case letter followed by lower-case letters, digits and underscores")
+	text(registering(counting(field(strings.Repeat("-", 1e6), 1))), `registration refused: metric "a": field "`+strings.Repeat("-", 100)+`"… is no label name of Prometheus`)
+	text(`[]`, "registration refused: an object is expected at byte 0")
+}
+
+func TestTypeString(t *testing.T) {
+	if got := fmt.Sprint(Gauge, Counter, Histogram); got != "gauge counter histogram" {
+		t.Error(got)
+	}
+}
+
+// FuzzCompile: a registration is refused with a reason fit for a log, or its schema holds together.
+func FuzzCompile(f *testing.F) {
+	f.Add([]byte(registering(counting(field("f", 3)), `{"name":"/b","prometheus_name":"b","description":"\u003c","cumulative":true,"sync":true,"units":1}`)))
+	f.Add([]byte(registering(counting(bounds(2) + field("g", 2)))))
+	f.Add([]byte(registering(counting(`,"fields":[{"field_name":"b","allowed_values":["\"","é"]},{"field_name":"a","allowed_values":["1","2"]}]`))))
+	f.Add([]byte(registering(counting(""), strings.Replace(counting(""), `"a"`, `"\u001b"`, 1))))
+	f.Add([]byte(`{"metrics":null}`))
+	f.Fuzz(func(t *testing.T, registration []byte) {
+		s, err := Compile(registration)
+		if err != nil {
+			if !errors.As(err, new(*RefusedError)) || s != nil {
+				t.Fatalf("%v, %v", s, err)
+			}
+			for _, c := range []byte(strings.ReplaceAll(err.Error(), "…", "")) {
+				if c < ' ' || c > '~' {
+					t.Fatalf("%q is not printable", err)
+				}
+			}
+			return
+		}
+		if !json.Valid(registration) {
+			t.Fatal("it is not JSON")
+		}
+		checkNumbers(t, s)
+		for i := range s.Metrics {
+			m := &s.Metrics[i]
+			var definition struct {
+				Name, Help string
+				Type       int64
+			}
+			if err := json.Unmarshal([]byte(`{"name":"`+m.Name+string(m.Definition)), &definition); err != nil {
+				t.Fatal(err)
+			}
+			if definition.Name != m.Name || definition.Help != m.Help || definition.Type != m.WireType {
+				t.Fatalf("%s is defined as %+v", m.Name, definition)
+			}
+			for k := range m.Fields {
+				if f := &m.Fields[k]; !validLabel.MatchString(f.Name) || k > 0 && m.Fields[k-1].Name >= f.Name {
+					t.Fatalf("field %q", f.Name)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/jscan"
+)
+
+// FuzzParse: what is taken for a state file is JSON to its end, keeps nothing of the bytes, and encoding/json reads the same from it.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(shortened(f, string(readTestdata(f, "sb-k8s.state")))))
+	f.Add([]byte(stateOf("a", "b", StatusPaused, `,"podName":"\u0000\"","pid":1,"metricMetadata":{"b":"2","a":"1"},"registeredMetrics":{"metrics":[{"name":"/a"}]}`)))
+	f.Add([]byte(stateOf("a", "a", "", `,"restored":true,"cpuTimeSaved":-17800000,"wallTimeSaved":1`)))
+	f.Add([]byte(`{"id":"a","createdAt":"2026-11-22T09:12:52+02:00","spec":{"process":{"capabilities":{"bounding":["CAP_A"],"effective":null}}}}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		regs := newRegistrations()
+		c, err := Parse(data, regs.intern)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		if err != nil {
+			return
+		}
+		if !json.Valid(data) {
+			t.Fatal("it is not JSON")
+		}
+		buffer := bytes.Clone(data)
+		again, err := Parse(buffer, regs.intern)
+		clear(buffer)
+		if err != nil || !reflect.DeepEqual(again, c) || again.Sandbox.Registration != c.Sandbox.Registration {
+			t.Fatalf("a second time it is another: %v\n%+v, and before\n%+v", err, again, c)
+		}
+	})
+}
+
+// FuzzIntern: registrations are one pointer only if they have the same metrics, and what is behind them is found.
+func FuzzIntern(f *testing.F) {
+	f.Add(`{"metrics":[{"name":"/a"},{"name":"/b"}],"stages":[]}`, `{"metrics":[{"name":"/b"}, {"name":"/a"}],"stages":[]}`)
+	f.Add(`{"metrics":[{"name":"/a"},{"name":"/a"}]}`, `{"metrics":[{"name":"/a"}]}`)
+	f.Add(`{"metrics":[]}`, `{"metrics":[],"metrics":[]}`)
+	f.Add(`{"x":1,"metrics":[{"name":"a\"b"}]}`, `{"metrics":[{"name":"a\"c"}]}`)
+	f.Add(`1`, `12`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		regs := newRegistrations()
+		intern := func(text string) *Registration {
+			s := jscan.New([]byte("[" + text + ",null]"))
+			s.Array()
+			s.More()
+			reg := regs.intern(&s)
+			switch ok := s.More() && s.Null() && !s.More() && s.End() == nil; {
+			case !json.Valid([]byte(text)), strings.Contains(fmt.Sprint(s.Err()), "nested too deeply"):
+				t.Skip()
+			case !ok:
+				t.Fatalf("behind %s: %v", text, s.Err())
+			}
+			return reg
+		}
+		first, other, again := intern(a), intern(b), intern(a)
+		if first != again {
+			t.Error("the same registration is another the second time")
+		}
+		if first == other && !reflect.DeepEqual(content(t, a), content(t, b)) {
+			t.Error("different registrations are one")
+		}
+		if !reflect.DeepEqual(content(t, a), content(t, string(first.JSON))) {
+			t.Errorf("the registration became %s", first.JSON)
+		}
+	})
+}
+
+// content returns what a registration says, which does not depend on the order of its metrics.
+func content(t *testing.T, registration string) any {
+	decoder := json.NewDecoder(strings.NewReader(registration))
+	decoder.UseNumber()
+	var content any
+	if err := decoder.Decode(&content); err != nil {
+		t.Fatal(err)
+	}
+	if object, ok := content.(map[string]any); ok {
+		if metrics, ok := object["metrics"].([]any); ok {
+			slices.SortFunc(metrics, func(a, b any) int {
+				textA, _ := json.Marshal(a)
+				textB, _ := json.Marshal(b)
+				return bytes.Compare(textA, textB)
+			})
+		}
+	}
+	return content
+}
+
+func FuzzParseProcStat(f *testing.F) {
+	f.Add([]byte("31492 (cat) R 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 3133440 359\n"), "cat", int64(366412))
+	f.Add([]byte("1 ("), "a) Z 1 (", int64(0))
+	f.Fuzz(func(t *testing.T, data []byte, name string, start int64) {
+		if stat, err := parseProcStat(data); err != nil && stat != (procStat{}) {
+			t.Errorf("%+v beside the error %v", stat, err)
+		}
+		// Whatever a process calls itself, what stands behind its name is found.
+		line := fmt.Sprintf("1 (%s) Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %d 1\n", name, start)
+		if stat, err := parseProcStat([]byte(line)); err != nil || stat != (procStat{ended: true, start: start}) {
+			t.Errorf("%q: %+v, %v", line, stat, err)
+		}
+	})
+}
+
+func FuzzNextEntry(f *testing.F) {
+	f.Add([]byte("inode...offset..\x18\x00\x08name\x00"))
+	f.Add([]byte("inode...offset..\x13\x00\x08"))
+	f.Add([]byte("inode...offset..\x00\x00\x08"))
+	f.Add([]byte("inode...offset..\xff\xff\x08"))
+	f.Fuzz(func(t *testing.T, entries []byte) {
+		for len(entries) > 0 {
+			name, rest := nextEntry(entries)
+			if len(rest) >= len(entries) || len(name) > len(entries)-len(rest) || bytes.IndexByte(name, 0) >= 0 {
+				t.Fatalf("%q has the name %q and the rest %q", entries, name, rest)
+			}
+			entries = rest
+		}
+	})
+}

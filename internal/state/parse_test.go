@@ -1,0 +1,308 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/jscan"
+)
+
+func TestParseCaptures(t *testing.T) {
+	metadata := []Pair{
+		{"coretags", "false"}, {"cpuarch", "amd64"}, {"experiment", ""}, {"fsmode", "directfs"}, {"go", "go1.26.8"}, {"network", "none"},
+		{"numcores", "2"}, {"overlay", "root:self"}, {"platform", "systrap"}, {"version", "VERSION_MISSING"},
+	}
+	capture := func(id, pod, namespace string, pid int, created, started string) {
+		t.Helper()
+		got, err := Parse(readTestdata(t, id+".state"), nil)
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			return
+		}
+		if r := got.Sandbox.Registration; r == nil || len(r.JSON) != 50093 {
+			t.Errorf("%s: the registration is not what was recorded", id)
+		}
+		got.Sandbox.Registration = nil
+		want := &Container{
+			ID: id, SandboxID: id, CreatedAt: moment(t, created), Status: StatusRunning,
+			Spec: Spec{Present: true, OCIVersion: "1.0.0", RunsAsUID0: true, Capabilities: []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}},
+			Sandbox: SandboxFacts{
+				PID: pid, MetricServer: "/run/runsc-metrics.sock", Metadata: metadata, PodName: pod, Namespace: namespace,
+				ControlSocket: "/run/runsc/runsc-" + id + ".sock", StartTime: moment(t, started),
+			},
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n%+v, want\n%+v", id, got, want)
+		}
+	}
+	capture("sb-k8s", "nginx-7d8b49557c-abcde", "prod-ns", 16146, "2026-11-22T09:12:52.799344464Z", "2026-11-22T09:12:52.795706786Z")
+	capture("sb-plain", "", "", 16113, "2026-11-22T09:12:52.743744391Z", "2026-11-22T09:12:52.739706784Z")
+	capture("sb-busy", "", "", 16182, "2026-11-22T09:12:52.839699344Z", "2026-11-22T09:12:52.835706788Z")
+}
+
+func TestParse(t *testing.T) {
+	accept := func(name, document string, want func(*Container)) {
+		t.Helper()
+		c := &Container{ID: "a", SandboxID: "b", CreatedAt: moment(t, createdAt)}
+		want(c)
+		if got, err := Parse([]byte(document), nil); err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: %v\n%+v, want\n%+v", name, err, got, c)
+		}
+	}
+	const head = `{"id":"a","createdAt":"` + createdAt + `","sandbox":{"id":"b"`
+	sandbox := func(members string) string { return head + "," + members + "}}" }
+	other := func(members string) string { return head + "}," + members + "}" }
+	spec := func(members string) string { return other(`"spec":{` + members + `}`) }
+
+	accept("the least", head+"}}", func(*Container) {})
+	accept("white space", "\n"+strings.NewReplacer(`,`, " ,\n\t", `:{`, ` : { `).Replace(head)+" } }\n", func(*Container) {})
+	accept("unknown members", other(`"x":[{"id":"y"}],"ID":"z"`), func(*Container) {})
+	accept("status", other(`"status":"paused"`), func(c *Container) { c.Status = StatusPaused })
+	accept("an offset", strings.Replace(head, "09:12:52.799344464Z", "11:42:52.799344464+02:30", 1)+"}}",
+		func(c *Container) { c.CreatedAt = moment(t, "2026-11-22T11:42:52.799344464+02:30") })
+
+	accept("pid", sandbox(`"pid":4194304`), func(c *Container) { c.Sandbox.PID = 4194304 })
+	accept("no pid any more", sandbox(`"pid":0`), func(*Container) {})
+	accept("server address", sandbox(`"metricServerAddress":"%RUNTIME_ROOT%/m.sock"`), func(c *Container) { c.Sandbox.MetricServer = "%RUNTIME_ROOT%/m.sock" })
+	accept("control socket", sandbox(`"controlSocketPath":"/r/c.sock"`), func(c *Container) { c.Sandbox.ControlSocket = "/r/c.sock" })
+	accept("pod", sandbox(`"podName":"p","namespace":"n"`), func(c *Container) { c.Sandbox.PodName, c.Sandbox.Namespace = "p", "n" })
+	accept("pod of any bytes", sandbox(`"podName":"\u0000\"\n\u001b[1m`+"\xff"+`"`), func(c *Container) { c.Sandbox.PodName = "\x00\"\n\x1b[1m\xff" })
+	accept("start", sandbox(`"startTime":"2026-11-22T09:12:52.5Z"`), func(c *Container) { c.Sandbox.StartTime = moment(t, "2026-11-22T09:12:52.5Z") })
+	accept("checkpointed", sandbox(`"checkpointed":true,"restored":false`), func(c *Container) { c.Sandbox.Checkpointed = true })
+	accept("restored", sandbox(`"restored":true,"cpuTimeSaved":-17800000,"wallTimeSaved":9223372036854775807`), func(c *Container) {
+		c.Sandbox.Restored, c.Sandbox.CPUSaved, c.Sandbox.WallSaved = true, -17800*time.Microsecond, 1<<63-1
+	})
+	accept("metadata", sandbox(`"metricMetadata":{"b":"2","a":"1","c":"","b":"3"}`), func(c *Container) { c.Sandbox.Metadata = []Pair{{"a", "1"}, {"b", "2"}, {"c", ""}} })
+	accept("no metadata", sandbox(`"metricMetadata":null`), func(*Container) {})
+	accept("registration", sandbox(`"registeredMetrics": {"metrics": []} `), func(c *Container) { c.Sandbox.Registration = &Registration{[]byte(`{"metrics": []}`)} })
+	accept("no registration", sandbox(`"registeredMetrics":null`), func(*Container) {})
+
+	accept("no spec", other(`"spec":null`), func(*Container) {})
+	accept("an empty spec", spec(``), func(*Container) {})
+	accept("OCI version", spec(`"ociVersion":"1.1.0"`), func(c *Container) { c.Spec = Spec{Present: true, OCIVersion: "1.1.0"} })
+	accept("UID 0", spec(`"process":{"user":{"gid":1,"uid":0}}`), func(c *Container) { c.Spec = Spec{Present: true, RunsAsUID0: true} })
+	accept("another UID", spec(`"process":{"user":{"uid":1000,"gid":0}}`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("the largest UID", spec(`"process":{"user":{"uid":4294967295}}`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("no process", spec(`"process":null`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("capabilities", spec(`"process":{"capabilities":{"bounding":["CAP_B","CAP_A"],"effective":["CAP_C","CAP_A"],"inheritable":[],"permitted":null}}`),
+		func(c *Container) { c.Spec = Spec{Present: true, Capabilities: []string{"CAP_A", "CAP_B", "CAP_C"}} })
+	accept("the fifth set", spec(`"process":{"capabilities":{"ambient":["CAP_A"]}}`), func(c *Container) { c.Spec = Spec{Present: true, Capabilities: []string{"CAP_A"}} })
+	accept("no capabilities", spec(`"process":{"capabilities":null}`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("proxies", spec(`"annotations":{"dev.gvisor.internal.nvproxy":"true","dev.gvisor.internal.tpuproxy":"true"}`),
+		func(c *Container) { c.Spec = Spec{Present: true, NVProxy: true, TPUProxy: true} })
+	accept("no proxies", spec(`"annotations":{"dev.gvisor.internal.nvproxy":"false","dev.gvisor.internal.tpuproxy":"1","x":"true"}`),
+		func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("no annotations", spec(`"annotations":null`), func(c *Container) { c.Spec = Spec{Present: true} })
+}
+
+func TestParseRefuses(t *testing.T) {
+	refuse := func(name, document, want string) {
+		t.Helper()
+		if c, err := Parse([]byte(document), nil); err == nil || err.Error() != want || c != nil {
+			t.Errorf("%s: %+v, %v, want %s", name, c, err, want)
+		}
+	}
+	with := func(member string) string { return `{"id":"a","createdAt":"` + createdAt + `",` + member + `}` }
+	const truncated = "the JSON document ends too early"
+
+	refuse("nothing", "", truncated)
+	refuse("null", "null", "no container ID in it")
+	refuse("an empty object", "{}", "no container ID in it")
+	refuse("an array", "[]", "an object is expected at byte 0")
+	refuse("no ID", `{"createdAt":"`+createdAt+`"}`, "no container ID in it")
+	refuse("no creation", `{"id":"a"}`, "no time of creation in it")
+	refuse("two documents", with(`"x":1`)+"{}", "bytes after the end of the document at byte 61")
+	refuse("an ID that is a number", `{"id":1}`, "a string is expected at byte 6")
+	refuse("a time that is none", `{"createdAt":"yesterday"}`, "not a time in RFC 3339 form at byte 24")
+	refuse("a negative pid", with(`"sandbox":{"pid":-1}`), "not a process ID at byte 74")
+	refuse("a huge pid", with(`"sandbox":{"pid":4294967296}`), "not a process ID at byte 82")
+	refuse("a pid with a fraction", with(`"sandbox":{"pid":1.0}`), "not a 64-bit integer at byte 72")
+	refuse("a sandbox that is a list", with(`"sandbox":[]`), "an object is expected at byte 65")
+	refuse("metadata that is no text", with(`"sandbox":{"metricMetadata":{"a":1}}`), "a string is expected at byte 88")
+	refuse("a half registration", with(`"sandbox":{"registeredMetrics":{"metrics":[`)[:98], truncated)
+	refuse("a deep document", with(`"x":`+strings.Repeat("[", 1e5)), "nested too deeply at byte 90")
+}
+
+// TestParseBeginnings: of a file that is being written, no beginning is taken for the whole.
+func TestParseBeginnings(t *testing.T) {
+	beginnings := func(whole string, step int) {
+		t.Helper()
+		for n := 0; n < len(whole); n += step {
+			if c, err := Parse([]byte(whole[:n]), nil); !errors.Is(err, jscan.ErrTruncated) {
+				t.Errorf("the first %d bytes: %+v, %v", n, c, err)
+			}
+		}
+	}
+	whole := string(readTestdata(t, "sb-k8s.state"))
+	beginnings(whole, 997)
+	beginnings(shortened(t, whole), 1)
+}
+
+// shortened returns a state file without most of its registration.
+func shortened(tb testing.TB, state string) string {
+	before, rest, ok := strings.Cut(state, `},{"name":`)
+	end := strings.Index(rest, `}],"stages":`)
+	if !ok || end < 0 {
+		tb.Fatal("the state file has no registration")
+	}
+	return before + rest[end:]
+}
+
+// TestParseKeepsNothing: the buffer that files are read into is used again.
+func TestParseKeepsNothing(t *testing.T) {
+	data := readTestdata(t, "sb-k8s.state")
+	want, err := Parse(data, newRegistrations().intern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buffer := []byte(string(data))
+	got, err := Parse(buffer, newRegistrations().intern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range buffer {
+		buffer[i] = 'x'
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Error("a container changed with the bytes that it was parsed from")
+	}
+}
+
+func TestIteration(t *testing.T) {
+	iteration := func(id, createdAt, want string) {
+		t.Helper()
+		if got := Iteration(id, moment(t, createdAt)); got != want {
+			t.Errorf("%s of %s: %s, want %s", id, createdAt, got, want)
+		}
+	}
+	iteration("sb-k8s", "2026-11-22T09:12:52.799344464Z", "33sp8vo18t24b")
+	iteration("sb-plain", "2026-11-22T09:12:52.743744391Z", "1af6dvkjq949g")
+	iteration("sb-busy", "2026-11-22T09:12:52.839699344Z", "39c9fawht4m8d")
+	// The moment counts, not how it is written.
+	iteration("sb-k8s", "2026-11-22T11:42:52.799344464+02:30", "33sp8vo18t24b")
+	iteration("sb-k8s", "2026-11-21T21:12:52.799344464-12:00", "33sp8vo18t24b")
+	// Trailing zeros are not written out: these are of "sb-k8s:2026-11-22 09:12:52.7 +0000 UTC" and "… 09:12:52 +0000 UTC".
+	iteration("sb-k8s", "2026-11-22T09:12:52.700000000Z", "3bvvzzi4xm1k0")
+	iteration("sb-k8s", "2026-11-22T09:12:52.7Z", "3bvvzzi4xm1k0")
+	iteration("sb-k8s", "2026-11-22T09:12:52.000000000Z", "3in0h58f0fn40")
+	iteration("sb-k8s", "2026-11-22T09:12:52Z", "3in0h58f0fn40")
+	iteration("sb-k8t", "2026-11-22T09:12:52Z", "3ozd35veoomob")
+}
+
+func TestParseName(t *testing.T) {
+	accept := func(name, container, sandbox string) {
+		t.Helper()
+		if c, s, ok := parseName(name); !ok || c != container || s != sandbox {
+			t.Errorf("%q: %q, %q, %v", name, c, s, ok)
+		}
+	}
+	refuse := func(name string) {
+		t.Helper()
+		if c, s, ok := parseName(name); ok {
+			t.Errorf("%q is taken for container %q of sandbox %q", name, c, s)
+		}
+	}
+	accept("a_sandbox:a.state", "a", "a")
+	accept("pre_sandbox:pre1.state", "pre", "pre1")
+	accept("a.b+c-D_0_sandbox:x.state.state", "a.b+c-D_0", "x.state")
+	accept("_sandbox_sandbox:_sandbox.state", "_sandbox", "_sandbox")
+
+	refuse("")
+	refuse(".state")
+	refuse("a.state")
+	refuse("_sandbox:.state")
+	refuse("a_sandbox:.state")
+	refuse("_sandbox:a.state")
+	refuse("a_sandbox:a.lock")
+	refuse("a_sandbox:a.state~")
+	refuse("a_sandbox:a.STATE")
+	refuse("a_sandbox:a_sandbox:a.state")
+	refuse("a_sandbox:a:b.state")
+	refuse("a b_sandbox:a.state")
+	refuse("a_sandbox:a\n.state")
+	refuse("a\x00_sandbox:a.state")
+	refuse("é_sandbox:é.state")
+}
+
+func TestIntern(t *testing.T) {
+	const metricA, metricB, metricC = `{"name":"/a","sync":true}`, `{"name":"/b"}`, `{"name":"/c","fields":[{"field_name":"f"}]}`
+	list := func(metrics ...string) string {
+		return `{"metrics":[` + strings.Join(metrics, ",") + `],"stages":["restore"]}`
+	}
+	// Each case is a registration behind others: what it is equal to, by its place among them.
+	intern := func(name string, equal int, registrations ...string) {
+		t.Helper()
+		regs := newRegistrations()
+		var all []*Registration
+		for i, text := range registrations {
+			s := jscan.New([]byte("[" + text + ",true]"))
+			s.Array()
+			s.More()
+			all = append(all, regs.intern(&s))
+			if !s.More() || !s.Bool() || s.More() || s.End() != nil {
+				t.Errorf("%s: what is behind registration %d is not read well: %v", name, i, s.End())
+			}
+		}
+		got := -1
+		for i, r := range all[:len(all)-1] {
+			if r == all[len(all)-1] {
+				got = i
+				break
+			}
+		}
+		if got != equal {
+			t.Errorf("%s: equal to %d, want %d", name, got, equal)
+		}
+	}
+	const none = -1
+	intern("the same bytes", 0, list(metricA, metricB), list(metricA, metricB))
+	intern("another order", 0, list(metricA, metricB, metricC), list(metricC, metricA, metricB))
+	intern("white space between metrics", 0, list(metricA, metricB), list(metricB+" ", "\n"+metricA))
+	intern("no metrics", 0, list(), list())
+	intern("fewer", none, list(metricA, metricB), list(metricA))
+	intern("more", none, list(metricA), list(metricA, metricB))
+	intern("one of them another", none, list(metricA, metricB), list(metricA, metricC))
+	intern("the same name, another text", none, list(metricA), list(strings.Replace(metricA, "true", "false", 1)))
+	intern("twice", none, list(metricA, metricB), list(metricA, metricA))
+	intern("twice and twice", 0, list(metricA, metricA), list(metricA, metricA))
+	intern("twice is not once", none, list(metricA, metricA, metricB), list(metricA, metricB, metricB))
+	intern("other stages", none, list(metricA), strings.Replace(list(metricA), "restore", "start", 1))
+	intern("another head", none, list(metricA), `{"x":1,`+list(metricA)[1:])
+	intern("two lists", none, list(metricA), `{"metrics":[],`+list(metricA)[1:])
+	intern("the third", 2, list(), list(metricA), list(metricB), list(metricB))
+	intern("the first of many", 0, list(metricA), list(), list(metricB), list(metricC), list(metricA, metricB), list(metricA, metricC), list(metricA))
+	// What is no registration at all is refused when it is compiled, not before.
+	intern("numbers", none, `1`, `12`)
+	intern("a string", 0, `"metrics"`, `"metrics"`)
+	intern("an array", 0, `[{}]`, `[{}]`)
+	intern("no list", 0, `{"metrics":{}}`, `{"metrics":{}}`)
+}
+
+func TestInternCaptures(t *testing.T) {
+	regs := newRegistrations()
+	var all [3]*Registration
+	for i, name := range []string{"sb-k8s.state", "sb-plain.state", "sb-busy.state"} {
+		c, err := Parse(readTestdata(t, name), regs.intern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = c.Sandbox.Registration
+	}
+	if all[0] != all[1] || all[0] != all[2] {
+		t.Error("sandboxes of one runsc release have different registrations")
+	}
+}
+
+func TestFileError(t *testing.T) {
+	err := error(&FileError{"a\n_sandbox:a.state", fmt.Errorf("why: %w", errChanging)})
+	if want := `state file "a\n_sandbox:a.state": why: it changed while it was read`; err.Error() != want {
+		t.Errorf("%s, want %s", err, want)
+	}
+	if !errors.Is(err, errChanging) {
+		t.Error("the reason is lost")
+	}
+}

@@ -1,0 +1,662 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A node is a runtime root on the disk, and what List says of it.
+type node struct {
+	*Root
+	t      *testing.T
+	pauses int
+}
+
+func newNode(t *testing.T) *node {
+	n := &node{Root: NewRoot(t.TempDir()), t: t}
+	n.pause = func() { n.pauses++ }
+	return n
+}
+
+func (n *node) file(name string) string { return filepath.Join(n.path, name) }
+
+// write makes content the file's, in place, as runsc does.
+func (n *node) write(name, content string) {
+	n.t.Helper()
+	if err := os.WriteFile(n.file(name), []byte(content), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func nameOfState(container, sandbox string) string {
+	return container + "_sandbox:" + sandbox + ".state"
+}
+
+// run writes the state file of a running container.
+func (n *node) run(container, sandbox string) {
+	n.t.Helper()
+	n.write(nameOfState(container, sandbox), stateOf(container, sandbox, StatusRunning, ""))
+}
+
+func (n *node) remove(name string) {
+	n.t.Helper()
+	if err := os.RemoveAll(n.file(name)); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *node) must(err error) {
+	n.t.Helper()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// list lists the root: "a[b c] d" is sandbox a, with the further containers b and c, and sandbox d.
+func (n *node) list() (sandboxes, errors string) {
+	n.t.Helper()
+	listing, err := n.List()
+	n.must(err)
+	var all, errs []string
+	for _, s := range listing.Sandboxes {
+		text := s.ID()
+		if len(s.Others) > 0 {
+			var others []string
+			for _, c := range s.Others {
+				others = append(others, c.ID)
+			}
+			text += fmt.Sprint(others)
+		}
+		all = append(all, text)
+	}
+	for _, e := range listing.Errors {
+		errs = append(errs, e.Error())
+	}
+	return strings.Join(all, " "), strings.Join(errs, "\n")
+}
+
+func (n *node) want(sandboxes, errs string) {
+	n.t.Helper()
+	if got, gotErrs := n.list(); got != sandboxes || gotErrs != errs {
+		n.t.Errorf("sandboxes %q, errors %q, want %q, %q", got, gotErrs, sandboxes, errs)
+	}
+}
+
+// root returns the root container of the only sandbox.
+func (n *node) root() *Container {
+	n.t.Helper()
+	listing, err := n.List()
+	n.must(err)
+	if len(listing.Sandboxes) != 1 {
+		n.t.Fatalf("%d sandboxes", len(listing.Sandboxes))
+	}
+	return listing.Sandboxes[0].Root
+}
+
+// settle waits until nothing that was written so far will be read again.
+func (n *node) settle() {
+	n.t.Helper()
+	until(n.t, "settling", func() bool {
+		_, err := n.List()
+		n.must(err)
+		for _, f := range n.files {
+			if !f.current {
+				return false
+			}
+		}
+		return true
+	})
+	n.pauses = 0
+}
+
+func TestList(t *testing.T) {
+	list := func(name, want string, containers ...string) {
+		t.Helper()
+		n := newNode(t)
+		for _, c := range containers {
+			container, sandbox, _ := strings.Cut(c, " of ")
+			n.run(container, sandbox)
+		}
+		if got, errs := n.list(); got != want || errs != "" {
+			t.Errorf("%s: %s, errors %q, want %s", name, got, errs, want)
+		}
+	}
+	list("nothing", "")
+	list("a sandbox", "a", "a of a")
+	list("sorted", "A a a-b b c0 c1", "c1 of c1", "a of a", "c0 of c0", "a-b of a-b", "b of b", "A of A")
+	list("a pod", "b[a c d]", "d of b", "b of b", "c of b", "a of b")
+	list("two pods", "a[x y] b[x z]", "x of a", "x of b", "a of a", "z of b", "b of b", "y of a")
+	list("prefixes", "pre pre1 pre11", "pre1 of pre1", "pre of pre", "pre11 of pre11")
+	list("prefixes in pods", "pre[pre1] pre1[pre]", "pre1 of pre1", "pre of pre", "pre1 of pre", "pre of pre1")
+	list("the root container is gone", "b", "x of a", "y of a", "b of b")
+	list("all that an ID can hold", "A_b.c+d-0", "A_b.c+d-0 of A_b.c+d-0")
+}
+
+func TestListOtherFiles(t *testing.T) {
+	n := newNode(t)
+	n.run("a", "a")
+	whole := stateOf("b", "b", StatusRunning, "")
+	for _, name := range []string{
+		"b_sandbox:b.lock", "b_sandbox:b.state~", "b.state", "b_sandbox:.state", "_sandbox:b.state", "b c_sandbox:b.state", "b_sandbox:b:b.state",
+		"é_sandbox:é.state", "runsc-b.sock", "state", ".state",
+	} {
+		n.write(name, whole)
+	}
+	n.must(os.Mkdir(n.file("null-netns"), 0o700))
+	n.want("a", "")
+	if len(n.files) != 1 {
+		t.Errorf("%d files are remembered", len(n.files))
+	}
+}
+
+// TestListBadFiles: one bad file at a time beside a good one, which is served all the same.
+func TestListBadFiles(t *testing.T) {
+	const name = "b_sandbox:b.state"
+	whole := stateOf("b", "b", StatusRunning, "")
+	// bad makes the file, and says what List is to say of it.
+	bad := func(what, want string, pauses int, make func(n *node) error) {
+		t.Helper()
+		t.Run(what, func(t *testing.T) {
+			t.Helper()
+			n := newNode(t)
+			n.run("a", "a")
+			n.must(make(n))
+			n.want("a", `state file "`+name+`": `+want)
+			if n.pauses != pauses {
+				t.Errorf("waited %d times for it, want %d", n.pauses, pauses)
+			}
+			n.remove(name)
+			n.want("a", "")
+		})
+	}
+	content := func(content string) func(*node) error {
+		return func(n *node) error { return os.WriteFile(n.file(name), []byte(content), 0o600) }
+	}
+	const waits = tries - 1
+	bad("empty", "the JSON document ends too early", waits, content(""))
+	bad("a prefix", "the JSON document ends too early", waits, content(whole[:len(whole)-1]))
+	bad("garbage", "an object is expected at byte 0", waits, content("garbage"))
+	bad("binary", "unexpected control character at byte 0", waits, content("\x00\x01"))
+	bad("two documents", fmt.Sprintf("bytes after the end of the document at byte %d", len(whole)), waits, content(whole+whole))
+	bad("no container", "no container ID in it", waits, content("{}"))
+	bad("another container", `it is about container "x" of sandbox "b"`, waits, content(stateOf("x", "b", "", "")))
+	bad("another sandbox", `it is about container "b" of sandbox "x"`, waits, content(stateOf("b", "x", "", "")))
+	bad("no sandbox", `it is about container "b" of sandbox ""`, waits, content(`{"id":"b","createdAt":"`+createdAt+`"}`))
+	bad("over the limit", "it has 16777217 bytes, more than the limit of 16777216", 0, func(n *node) error {
+		return errors.Join(content(whole)(n), os.Truncate(n.file(name), maxFileSize+1))
+	})
+	bad("a directory", "it is not a regular file", 0, func(n *node) error { return os.Mkdir(n.file(name), 0o700) })
+	bad("a pipe", "it is not a regular file", 0, func(n *node) error { return unix.Mkfifo(n.file(name), 0o600) })
+	bad("a socket", "no such device or address", 0, func(n *node) error {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.file("s")})
+		if err != nil {
+			return err
+		}
+		n.t.Cleanup(func() { l.Close() })
+		return os.Rename(n.file("s"), n.file(name))
+	})
+	bad("a link", "too many levels of symbolic links", 0, func(n *node) error {
+		return errors.Join(os.WriteFile(n.file("whole"), []byte(whole), 0o600), os.Symlink("whole", n.file(name)))
+	})
+	bad("a link to nothing", "too many levels of symbolic links", 0, func(n *node) error { return os.Symlink("nothing", n.file(name)) })
+}
+
+// TestListKeepsLastKnown: what a file said goes on being true while it cannot be read, and ends with the file.
+func TestListKeepsLastKnown(t *testing.T) {
+	const name = "b_sandbox:b.state"
+	keep := func(what, want string, spoil func(n *node)) {
+		t.Helper()
+		t.Run(what, func(t *testing.T) {
+			t.Helper()
+			n := newNode(t)
+			n.run("a", "a")
+			n.run("b", "b")
+			n.want("a b", "")
+			spoil(n)
+			n.want("a b", `state file "`+name+`": `+want)
+			n.want("a b", `state file "`+name+`": `+want)
+			if n.pauses != 0 {
+				t.Errorf("waited %d times, though there was an earlier version", n.pauses)
+			}
+			n.remove(name)
+			n.run("b", "b")
+			n.want("a b", "")
+			n.remove(name)
+			n.want("a", "")
+		})
+	}
+	keep("truncated", "the JSON document ends too early", func(n *node) { n.write(name, "") })
+	keep("half written", "the JSON document ends too early", func(n *node) { n.write(name, `{"id":"b"`) })
+	keep("garbage", "a string is expected at byte 6", func(n *node) { n.write(name, `{"id":garbage`) })
+	keep("of another container", `it is about container "c" of sandbox "c"`, func(n *node) { n.write(name, stateOf("c", "c", "", "")) })
+	keep("over the limit", "it has 16777217 bytes, more than the limit of 16777216", func(n *node) { n.must(os.Truncate(n.file(name), maxFileSize+1)) })
+	keep("a directory now", "it is not a regular file", func(n *node) {
+		n.remove(name)
+		n.must(os.Mkdir(n.file(name), 0o700))
+	})
+}
+
+func TestListFollowsChanges(t *testing.T) {
+	n := newNode(t)
+	n.want("", "")
+	n.run("a", "a")
+	n.want("a", "")
+	n.run("b", "a")
+	n.run("c", "c")
+	n.want("a[b] c", "")
+	n.remove(nameOfState("a", "a"))
+	n.want("c", "")
+	n.run("a", "a")
+	n.want("a[b] c", "")
+	n.remove(nameOfState("b", "a"))
+	n.remove(nameOfState("c", "c"))
+	n.want("a", "")
+	n.remove(nameOfState("a", "a"))
+	n.want("", "")
+	if len(n.files) != 0 {
+		t.Errorf("%d files are remembered", len(n.files))
+	}
+}
+
+// TestListChangeAtOnce: texts of one length, one right after the other, as runsc writes them.
+func TestListChangeAtOnce(t *testing.T) {
+	n := newNode(t)
+	for range 50 {
+		for _, status := range []string{StatusCreated, StatusRunning, StatusStopped} {
+			n.write(nameOfState("a", "a"), stateOf("a", "a", status, ""))
+			if got := n.root().Status; got != status {
+				t.Fatalf("the status is %s, want %s", got, status)
+			}
+		}
+	}
+}
+
+// A container that is another pointer was read again.
+
+func TestListReadsFreshFilesAgain(t *testing.T) {
+	n := newNode(t)
+	until(t, "two listings within the time that a file takes to settle", func() bool {
+		start := time.Now()
+		n.run("a", "a")
+		first := n.root()
+		again := n.root() != first
+		quick := time.Since(start) < settleTime
+		if quick && !again {
+			t.Error("a file that had just changed was not read again")
+		}
+		return quick
+	})
+}
+
+func TestListReadsSettledFilesOnce(t *testing.T) {
+	n := newNode(t)
+	n.run("a", "a")
+	n.settle()
+	before := n.root()
+	if n.root() != before {
+		t.Error("an unchanged file was read again")
+	}
+	n.must(os.Chmod(n.file(nameOfState("a", "a")), 0o640))
+	if n.root() == before {
+		t.Error("a file with another ctime was not read again")
+	}
+	n.settle()
+	before = n.root()
+	n.must(os.Rename(n.file(nameOfState("a", "a")), n.file("x")))
+	n.write(nameOfState("a", "a"), stateOf("a", "a", StatusRunning, ""))
+	if n.root() == before {
+		t.Error("another file of the same name and size was not read")
+	}
+}
+
+func TestListReadsBadFilesOnce(t *testing.T) {
+	n := newNode(t)
+	for i := range 20 {
+		id := fmt.Sprintf("bad%d", i)
+		n.write(nameOfState(id, id), "garbage")
+	}
+	n.run("a", "a")
+	reason := func() error {
+		listing, err := n.List()
+		n.must(err)
+		if len(listing.Errors) != 20 || len(listing.Sandboxes) != 1 {
+			t.Fatalf("%d errors, %d sandboxes", len(listing.Errors), len(listing.Sandboxes))
+		}
+		return listing.Errors[0].Err
+	}
+	n.pauses = 0
+	reason()
+	if n.pauses != tries-1 {
+		t.Errorf("waited %d times for all of them together, want %d", n.pauses, tries-1)
+	}
+	n.settle()
+	before := reason()
+	if reason() != before || n.pauses != 0 {
+		t.Error("an unchanged bad file was read again")
+	}
+}
+
+// TestListWaitsForWriters: a file that is half written when it is first seen is tried three times within one listing.
+func TestListWaitsForWriters(t *testing.T) {
+	const name = "a_sandbox:a.state"
+	wait := func(what, sandboxes, errs string, pause func(n *node)) {
+		t.Helper()
+		n := newNode(t)
+		n.write(name, `{"id":`)
+		n.pause = func() {
+			n.pauses++
+			pause(n)
+		}
+		if got, gotErrs := n.list(); got != sandboxes || gotErrs != errs {
+			t.Errorf("%s: sandboxes %q, errors %q, want %q, %q", what, got, gotErrs, sandboxes, errs)
+		}
+	}
+	finishAt := func(pause int) func(*node) {
+		return func(n *node) {
+			if n.pauses == pause {
+				n.run("a", "a")
+			}
+		}
+	}
+	wait("finished at once", "a", "", finishAt(1))
+	wait("finished late", "a", "", finishAt(2))
+	wait("finished too late", "", `state file "a_sandbox:a.state": the JSON document ends too early`, finishAt(3))
+	wait("taken back", "", "", func(n *node) { n.remove(name) })
+	wait("taken back late", "", "", func(n *node) {
+		if n.pauses == 2 {
+			n.remove(name)
+		}
+	})
+}
+
+// TestListWhileWritten: whatever a writer is at, a sandbox once seen stays, with one of the texts that were written.
+func TestListWhileWritten(t *testing.T) {
+	n := newNode(t)
+	n.pause = func() { runtime.Gosched() }
+	texts := make(map[string]bool)
+	var contents []string
+	for i := range 20 {
+		pod := strings.Repeat("x", 2000*i)
+		texts[pod] = true
+		contents = append(contents, stateOf("a", "a", StatusRunning, `,"podName":"`+pod+`"`))
+	}
+	n.write(nameOfState("a", "a"), contents[0])
+	stop, done := make(chan struct{}), make(chan error)
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if err := os.WriteFile(n.file(nameOfState("a", "a")), []byte(contents[i%len(contents)]), 0o600); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	until(t, "a first listing", func() bool {
+		got, _ := n.list()
+		return got == "a"
+	})
+	for range 200 {
+		if pod := n.root().Sandbox.PodName; !texts[pod] {
+			t.Errorf("a pod name of %d bytes, which was never written", len(pod))
+		}
+	}
+	close(stop)
+	n.must(<-done)
+	n.want("a", "")
+}
+
+func TestListRegistrations(t *testing.T) {
+	n := newNode(t)
+	run := func(id, registration string) {
+		n.write(nameOfState(id, id), stateOf(id, id, StatusRunning, `,"registeredMetrics":`+registration))
+	}
+	registrations := func() (all []*Registration) {
+		listing, err := n.List()
+		n.must(err)
+		for _, s := range listing.Sandboxes {
+			all = append(all, s.Root.Sandbox.Registration)
+		}
+		return all
+	}
+	run("a", `{"metrics":[{"name":"/x"},{"name":"/y"}]}`)
+	run("b", `{"metrics":[{"name":"/y"},{"name":"/x"}]}`)
+	run("c", `{"metrics":[{"name":"/y"}]}`)
+	run("d", `null`)
+	first := registrations()
+	if len(first) != 4 || first[0] == nil || first[0] != first[1] || first[2] == nil || first[2] == first[0] || first[3] != nil {
+		t.Fatalf("registrations %p", first)
+	}
+	n.remove(nameOfState("a", "a"))
+	run("e", `{"metrics":[{"name":"/x"},{"name":"/y"}]}`)
+	if again := registrations(); !slices.Equal(again, []*Registration{first[0], first[2], nil, first[0]}) {
+		t.Errorf("registrations %p, and before %p", again, first)
+	}
+	for _, id := range []string{"b", "c", "d", "e"} {
+		n.remove(nameOfState(id, id))
+	}
+	n.want("", "")
+	if len(n.regs.byHash) != 0 || len(n.regs.recent) != 0 {
+		t.Error("a registration that nobody has is remembered")
+	}
+}
+
+func TestListNoRoot(t *testing.T) {
+	n := newNode(t)
+	fail := func(what string, reason error) {
+		t.Helper()
+		listing, err := n.List()
+		if !errors.Is(err, reason) || !strings.Contains(err.Error(), n.path) || len(listing.Sandboxes)+len(listing.Errors) != 0 {
+			t.Errorf("%s: %v, %v, want %v", what, listing, err, reason)
+		}
+		if err := n.Check(); !errors.Is(err, reason) {
+			t.Errorf("%s: the check says %v, want %v", what, err, reason)
+		}
+	}
+	n.run("a", "a")
+	n.want("a", "")
+	n.must(n.Check())
+	dir := n.path
+
+	n.must(os.RemoveAll(dir))
+	fail("missing", fs.ErrNotExist)
+	n.must(os.WriteFile(dir, nil, 0o600))
+	fail("a file", unix.ENOTDIR)
+	n.must(os.Remove(dir))
+	n.must(os.Symlink("nowhere", dir))
+	fail("a link to nowhere", fs.ErrNotExist)
+	n.must(os.Remove(dir))
+	n.must(os.Mkdir(dir, 0o700))
+	n.want("", "")
+	n.run("b", "b")
+	n.want("b", "")
+	n.must(n.Check())
+}
+
+// asNobody calls f without the rights of root.
+func asNobody(t *testing.T, f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		if _, err := unix.SetfsuidRetUid(nobody); err != nil {
+			t.Skip(err)
+		}
+		defer unix.SetfsuidRetUid(0)
+	}
+	f()
+}
+
+func TestListUnreadable(t *testing.T) {
+	n := newNode(t)
+	n.must(os.Chmod(filepath.Dir(n.path), 0o755))
+	chmod := func(name string, mode os.FileMode) { n.must(os.Chmod(n.file(name), mode)) }
+	const denied = "permission denied"
+	const name = "a_sandbox:a.state"
+	n.run("a", "a")
+	chmod(name, 0o644)
+	asNobody(t, func() { n.want("a", "") })
+
+	chmod(name, 0o200)
+	asNobody(t, func() { n.want("a", `state file "`+name+`": `+denied) })
+	chmod(name, 0o644)
+	asNobody(t, func() { n.want("a", "") })
+
+	chmod(".", 0o644) // names can be listed, and nothing be looked up
+	asNobody(t, func() { n.want("a", `state file "`+name+`": `+denied) })
+
+	chmod(".", 0o300)
+	asNobody(t, func() {
+		if _, err := n.List(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%v, want %s", err, denied)
+		}
+		if err := n.Check(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%v, want %s", err, denied)
+		}
+	})
+	chmod(".", 0o755)
+	asNobody(t, func() { n.want("a", "") })
+}
+
+// TestListBrokenOff: what was read before the root could not be read any further counts in the next listing.
+func TestListBrokenOff(t *testing.T) {
+	n := newNode(t)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		n.run(id, id)
+	}
+	long := strings.Repeat("x", 100)
+	n.run(long, long)
+	whole := n.names
+	n.names = n.names[:48] // too short for an entry of the long name
+	if _, err := n.List(); !errors.Is(err, unix.EINVAL) {
+		t.Fatal(err)
+	}
+	n.names = whole
+	n.want("a b c d "+long, "")
+}
+
+func TestSettled(t *testing.T) {
+	now := time.Now()
+	old, future := -time.Hour, time.Hour
+	settled := func(what string, mtime, ctime time.Duration, want bool) {
+		t.Helper()
+		at := func(d time.Duration) unix.Timespec { return unix.NsecToTimespec(now.Add(d).UnixNano()) }
+		if got := (stamp{mtime: at(mtime), ctime: at(ctime)}).settled(now); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	settled("long ago", old, old, true)
+	settled("just now", 0, 0, false)
+	settled("within a tick", -10*time.Millisecond, -10*time.Millisecond, false)
+	settled("a little later", -settleTime-time.Millisecond, -settleTime-time.Millisecond, true)
+	settled("an old file renamed just now", old, 0, false)
+	settled("a time set by hand", 0, old, false)
+	settled("a moment ahead", 10*time.Millisecond, 10*time.Millisecond, false)
+	settled("the clock was set back since", future, future, true)
+	settled("set to the future just now", future, 0, false)
+	settled("since the beginning of time", -time.Duration(now.UnixNano()), -time.Duration(now.UnixNano()), true)
+}
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	var buf []byte
+	for _, content := range []string{"", "short", strings.Repeat("long", 50_000), "short again"} {
+		if err := os.WriteFile(filepath.Join(dir, "f"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var st stamp
+		if buf, st, err = readFile(fd, "f", buf); err != nil || string(buf) != content || st.size != int64(len(content)) {
+			t.Errorf("%d bytes, stamp %v, error %v, want %d bytes", len(buf), st, err, len(content))
+		}
+	}
+	if _, _, err := readFile(fd, "g", buf); err != unix.ENOENT {
+		t.Error(err)
+	}
+}
+
+// TestReadFileChanging reads a file that has more in it than it says, as one does that grows.
+func TestReadFileChanging(t *testing.T) {
+	fd, err := unix.Open("/proc/self", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer unix.Close(fd)
+	if _, _, err := readFile(fd, "stat", nil); err != errChanging {
+		t.Error(err)
+	}
+}
+
+// TestNextEntry holds the names that List walks against those that os finds.
+func TestNextEntry(t *testing.T) {
+	dir := t.TempDir()
+	want := []string{".", ".."}
+	for i := range 100 {
+		name := strings.Repeat("n", 1+2*i) + fmt.Sprint(i)
+		want = append(want, name)
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	var got []string
+	for buf := make([]byte, 1<<10); ; {
+		n, err := unix.Getdents(fd, buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		for entries := buf[:n]; len(entries) > 0; {
+			var name []byte
+			name, entries = nextEntry(entries)
+			got = append(got, string(name))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d names, want %d", len(got), len(want))
+	}
+}
+
+func TestNextEntryBad(t *testing.T) {
+	entry := func(length int, name string) []byte {
+		b := make([]byte, direntName)
+		b[direntLength] = byte(length)
+		return append(b, name...)
+	}
+	for _, entries := range [][]byte{nil, []byte("short"), entry(0, "a"), entry(18, "a"), entry(100, "a")} {
+		if name, rest := nextEntry(entries); name != nil || rest != nil {
+			t.Errorf("%q has the name %q, and the rest %q", entries, name, rest)
+		}
+	}
+	if name, rest := nextEntry(bytes.Join([][]byte{entry(20, "a"), entry(20, "b")}, nil)); string(name) != "a" || len(rest) != 20 {
+		t.Errorf("%q, %q", name, rest)
+	}
+}

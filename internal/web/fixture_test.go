@@ -1,0 +1,199 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// ample is longer than anything takes that is not meant to wait.
+const ample = 20 * time.Second
+
+// servedRoot is the root that the recorded server served, and that health checks are asked about. Where the sandboxes are is not seen
+// from outside.
+const servedRoot = "/run/runsc"
+
+// world is a runtime root of simulated sandboxes and a handler that serves them.
+type world struct {
+	*testing.T
+	root    string
+	handler *Handler
+	log     lockedBuffer
+	lost    chan error // what RootLost was called with
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// newWorld returns a world whose collector and handler have the usual options, changed by change.
+func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
+	t.Helper()
+	root, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	w := &world{T: t, root: root, lost: make(chan error, 100)}
+	logger := slog.New(slog.NewTextHandler(&w.log, nil))
+	c := collect.Options{RootDir: root, Prefix: "runsc_", SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
+	o := Options{RootDir: servedRoot, Logger: logger, RootLost: func(err error) { w.lost <- err }}
+	if change != nil {
+		change(&c, &o)
+	}
+	if o.Collector, err = collect.New(c); err != nil {
+		t.Fatal(err)
+	}
+	w.handler = NewHandler(o)
+	t.Cleanup(func() {
+		w.handler.Close()
+		if s := w.handler.scrapes; len(s.waiting) != 0 || len(s.held) != 0 || s.bytes != 0 {
+			t.Errorf("%d scrapes are waiting, %d pages of %d bytes are held", len(s.waiting), len(s.held), s.bytes)
+		}
+		if err := o.Collector.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// start starts a sandbox.
+func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+	w.Helper()
+	s, err := sandboxtest.Start(w.root, spec)
+	w.must(err)
+	w.Cleanup(func() { s.Remove() })
+	return s
+}
+
+// do serves one request without a connection.
+func (w *world) do(r *http.Request) *httptest.ResponseRecorder {
+	response := httptest.NewRecorder()
+	w.handler.ServeHTTP(response, r)
+	return response
+}
+
+// get serves GET of a path with headers, each as "Name: value".
+func (w *world) get(path string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Add(name, value)
+	}
+	return w.do(r)
+}
+
+// expect checks a response that is text.
+func (w *world) expect(response *httptest.ResponseRecorder, status int, body string) {
+	w.Helper()
+	if response.Code != status || response.Body.String() != body {
+		w.Errorf("got %d %q, want %d %q", response.Code, response.Body, status, body)
+	}
+}
+
+// page returns the page at a path.
+func (w *world) page(path string) string {
+	w.Helper()
+	response := w.get(path)
+	if response.Code != http.StatusOK {
+		w.Fatalf("GET %s: %d %s", path, response.Code, response.Body)
+	}
+	return response.Body.String()
+}
+
+// serve serves on a Unix socket and returns a client for it, at http://x/.
+func (w *world) serve() (*http.Client, net.Addr) {
+	w.Helper()
+	listener, err := net.Listen("unix", filepath.Join(w.root, "server"))
+	w.must(err)
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: w.handler}}
+	server.Start()
+	w.Cleanup(server.Close)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", listener.Addr().String())
+	}
+	transport := &http.Transport{DialContext: dial, DisableCompression: true}
+	w.Cleanup(transport.CloseIdleConnections)
+	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: transport, CheckRedirect: noRedirect}, listener.Addr()
+}
+
+// fetch sends a request to a server and returns the response and its body.
+func (w *world) fetch(client *http.Client, r *http.Request) (*http.Response, string) {
+	w.Helper()
+	response, err := client.Do(r)
+	w.must(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	w.must(err)
+	return response, string(body)
+}
+
+// until waits for what should be so soon.
+func (w *world) until(what string, so func() bool) {
+	w.Helper()
+	for end := time.Now().Add(ample); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// families returns the names of the families on a page that sandboxes registered.
+func families(page string) []string {
+	var names []string
+	for line := range strings.Lines(page) {
+		if name, ok := strings.CutPrefix(line, "# TYPE runsc_"); ok && !strings.HasPrefix(name, "meta_") {
+			names = append(names, strings.Fields(name)[0])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// capabilities returns those on a page.
+func capabilities(page string) []string {
+	var names []string
+	for line := range strings.Lines(page) {
+		if rest, ok := strings.CutPrefix(line, `runsc_meta_sandbox_capabilities{capability="`); ok {
+			name, _, _ := strings.Cut(rest, `"`)
+			names = append(names, name)
+		}
+	}
+	return names
+}

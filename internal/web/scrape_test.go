@@ -1,0 +1,207 @@
+package web
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+func TestBudget(t *testing.T) {
+	check := func(header string, want time.Duration) {
+		t.Helper()
+		if got := budget(header); got != want {
+			t.Errorf("budget(%q) = %v, want %v", header, got, want)
+		}
+	}
+	const ms = time.Millisecond
+
+	// Half a second less than the scraper waits, and half of it below one.
+	check("10", 9500*ms)
+	check("60", 59500*ms)
+	check("1.5", 1000*ms)
+	check("1", 500*ms)
+	check("0.8", 400*ms)
+	check("0.01", 5*ms)
+	check("1e1", 9500*ms)
+	check("1e-12", 0)
+
+	// What says nothing believable counts as not said.
+	const unsaid = 9 * time.Second
+	check("", unsaid)
+	check("0", unsaid)
+	check("-1", unsaid)
+	check("60.001", unsaid)
+	check("1e300", unsaid)
+	check("inf", unsaid)
+	check("-Inf", unsaid)
+	check("NaN", unsaid)
+	check("10s", unsaid)
+	check(" 10", unsaid)
+	check("10, 20", unsaid)
+	check("ten", unsaid)
+	check("5e-324", 0)
+	check(strings.Repeat("9", 1000), unsaid)
+}
+
+// TestTimeout: who waits for one second gets what there is by then.
+func TestTimeout(t *testing.T) {
+	w := newWorld(t, nil)
+	w.start(sandboxtest.Spec{ID: "fine"})
+	w.page("/metrics") // what is done once only is done
+	w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
+	began := time.Now()
+	response := w.get("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 1")
+	if response.Code != http.StatusOK || !strings.Contains(response.Body.String(), `runsc_fs_opens{`) {
+		t.Errorf("%d %s", response.Code, response.Body)
+	}
+	if took := time.Since(began); took > ample/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestPage(t *testing.T) {
+	w := newWorld(t, nil)
+	w.start(sandboxtest.Spec{ID: "a"})
+	response := w.get("/metrics")
+	if response.Code != http.StatusOK || response.Header().Get("Content-Type") != expo.ContentType {
+		t.Errorf("%d %v", response.Code, response.Header())
+	}
+	if got := response.Body.String(); !strings.HasPrefix(got, "# HELP process_start_time_seconds ") || !strings.HasSuffix(got, "\n") {
+		t.Errorf("the page is\n%s", got)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	w := newWorld(t, nil)
+	w.start(sandboxtest.Spec{ID: "a", Root: sandboxtest.Container{Capabilities: &sandboxtest.Capabilities{
+		Effective: []string{"CAP_NET_RAW", "CAP_KILL"}}}})
+	all := families(w.page("/metrics"))
+	both := []string{"KILL", "NET_RAW"}
+	check := func(query string, wantFamilies, wantCapabilities []string) {
+		t.Helper()
+		for _, path := range []string{"/metrics?", "/metrics%3F", "/metrics%3f"} {
+			page := w.page(path + query)
+			if got := families(page); !slices.Equal(got, wantFamilies) {
+				t.Errorf("%s%s leaves families %q, want %q", path, query, got, wantFamilies)
+			}
+			if got := capabilities(page); !slices.Equal(got, wantCapabilities) {
+				t.Errorf("%s%s leaves capabilities %q, want %q", path, query, got, wantCapabilities)
+			}
+		}
+	}
+	files := []string{"fs_opens", "fs_reads"}
+	check("", all, both)
+	check("another=1", all, both)
+	check("runsc-sandbox-metrics-filter=", all, both)
+	check("runsc-capability-filter=", all, both)
+	check("runsc-sandbox-metrics-filter=%5Efs_", files, both)
+	check("runsc-sandbox-metrics-filter=fs_.*", files, both)
+	check("runsc-sandbox-metrics-filter=opens$", []string{"fs_opens"}, both)
+	check("runsc-sandbox-metrics-filter=runsc_fs_opens", nil, both) // the prefix is not part of the name
+	check("runsc-capability-filter=NET", all, []string{"NET_RAW"})
+	check("runsc-capability-filter=%5ECAP_NET", all, []string{"NET_RAW"})
+	check("runsc-capability-filter=%5EKILL$", all, []string{"KILL"})
+	check("runsc-capability-filter=none", all, nil)
+	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", files, []string{"KILL"})
+	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-sandbox-metrics-filter=gofer", files, both) // the first one counts
+	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", maxFilter), nil, both)
+	check("", all, both) // and nothing of it is remembered
+}
+
+func TestRefusedQueries(t *testing.T) {
+	w := newWorld(t, nil)
+	check := func(query, want string) {
+		t.Helper()
+		for _, path := range []string{"/metrics?", "/metrics%3F"} {
+			w.expect(w.get(path+query), http.StatusBadRequest, want+"\n")
+		}
+	}
+	check("runsc-sandbox-metrics-filter=(", "provided metric filter is not a valid regular expression")
+	check("runsc-capability-filter=[", "provided capability filter is not a valid regular expression")
+	check("runsc-sandbox-metrics-filter=(&runsc-capability-filter=[", "provided metric filter is not a valid regular expression")
+	check("runsc-sandbox-metrics-filter=(?=x)", "provided metric filter is not a valid regular expression")
+	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", maxFilter+1), "provided metric filter is longer than 4096 bytes")
+	check("runsc-capability-filter="+strings.Repeat("(", maxFilter+1), "provided capability filter is longer than 4096 bytes")
+
+	w.expect(w.get("/metrics?%zz"), http.StatusBadRequest, "the query cannot be read: invalid URL escape \"%zz\"\n")
+	w.expect(w.get("/metrics?runsc-sandbox-metrics-filter=%FF"), http.StatusBadRequest, "provided metric filter is not a valid regular expression\n")
+	w.expect(w.get("/metrics?a;b"), http.StatusBadRequest, "the query cannot be read: invalid semicolon separator in query\n")
+	w.expect(w.get("/metrics%3F%25zz"), http.StatusBadRequest, "the query in the path cannot be read: invalid URL escape \"%zz\"\n")
+	w.expect(w.get("/metric%3Fa=b"), http.StatusNotFound, "path not found\n")
+	w.expect(w.get("/metrics/%3Fa=b"), http.StatusNotFound, "path not found\n")
+}
+
+func TestRootIsLost(t *testing.T) {
+	w := newWorld(t, nil)
+	w.page("/metrics")
+	w.must(os.RemoveAll(w.root))
+	w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")
+	select {
+	case err := <-w.lost:
+		if !strings.Contains(err.Error(), w.root) {
+			t.Errorf("RootLost was told %q", err)
+		}
+	default:
+		t.Error("RootLost was not called")
+	}
+	if log := w.log.String(); !strings.Contains(log, w.root) || strings.Count(log, "\n") != 1 {
+		t.Errorf("the log says\n%s", log)
+	}
+}
+
+func TestRootMayBeLost(t *testing.T) {
+	w := newWorld(t, func(c *collect.Options, _ *Options) { c.AllowUnknownRoot = true })
+	w.must(os.RemoveAll(w.root))
+	if page := w.page("/metrics"); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
+		t.Errorf("the page is\n%s", page)
+	}
+	if len(w.lost) != 0 {
+		t.Error("RootLost was called")
+	}
+}
+
+// panicHandler is a log that makes who logs panic while it is armed: a defect in the middle of a collection.
+type panicHandler struct {
+	slog.Handler
+	armed *atomic.Bool
+}
+
+func (h panicHandler) Handle(ctx context.Context, r slog.Record) error {
+	if h.armed.Load() {
+		panic("a secret defect")
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// TestPanicInACollection: it costs this scrape, and nothing else.
+func TestPanicInACollection(t *testing.T) {
+	var armed atomic.Bool
+	w := newWorld(t, func(c *collect.Options, _ *Options) {
+		c.Logger = slog.New(panicHandler{slog.NewTextHandler(io.Discard, nil), &armed})
+	})
+	fine := w.start(sandboxtest.Spec{ID: "fine"})
+	w.page("/metrics")
+	w.start(sandboxtest.Spec{ID: "logged", NoSocket: true})
+	armed.Store(true)
+	for range 2 {
+		w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")
+	}
+	if log := w.log.String(); strings.Count(log, "panic: a secret defect") != 2 || strings.Count(log, "\n") != 2 {
+		t.Errorf("the log says\n%s", log)
+	}
+	armed.Store(false)
+	if page := w.page("/metrics"); !strings.Contains(page, `sandbox="`+fine.ID()+`"`) {
+		t.Errorf("afterwards the page is\n%s", page)
+	}
+}

@@ -1,0 +1,349 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/expo"
+)
+
+// exchange is a request to the metric server of gVisor, and what that answered.
+type exchange struct {
+	name    string
+	request *http.Request
+	want    answer
+}
+
+type answer struct {
+	status  string
+	headers http.Header // without Date and Content-Length
+	body    string
+}
+
+// differences are the answers that are not the recorded ones, on purpose.
+var differences = map[string]func(*answer){
+	"GET /":    func(a *answer) { a.body = frontPage },
+	"DELETE /": notAllowed,
+	"GET /runsc-metrics/pid": func(a *answer) {
+		a.body = fmt.Sprint(os.Getpid())
+	},
+	"DELETE /metrics":  notAllowed,
+	"POST /metrics":    notAllowed,
+	"PUT /metrics":     notAllowed,
+	"OPTIONS /metrics": notAllowed,
+	"HEAD /metrics": func(a *answer) {
+		a.headers.Set("Content-Type", expo.ContentType) // it names the format
+		a.headers.Del("Transfer-Encoding")              // a page is sent when it is whole
+	},
+}
+
+func notAllowed(a *answer) {
+	a.status = "405 Method Not Allowed"
+	a.headers = http.Header{"Allow": {"GET, HEAD"}, "Content-Type": {"text/plain; charset=utf-8"}, "X-Content-Type-Options": {"nosniff"}}
+	a.body = "method not allowed, use one of: GET, HEAD\n"
+}
+
+const frontPage = `<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Sandmeter</title></head>
+<body>
+<h1>Sandmeter</h1>
+<p>The metric server for gVisor sandboxes, serving runtime root <code>/run/runsc</code>.</p>
+<ul>
+<li><a href="/metrics">/metrics</a>: the metrics of all sandboxes, for Prometheus</li>
+<li><a href="/metrics?runsc-sandbox-metrics-filter=^fs_">/metrics?runsc-sandbox-metrics-filter=^fs_</a>: those whose names match a regular expression</li>
+<li><a href="/metrics?runsc-capability-filter=NET">/metrics?runsc-capability-filter=NET</a>: capabilities that match one</li>
+</ul>
+</body>
+</html>
+`
+
+func TestAnswersAreTheRecordedOnes(t *testing.T) {
+	w := newWorld(t, nil)
+	client, _ := w.serve()
+	unused := len(differences)
+	for _, x := range append(recordedEndpoints(t), recordedMethods(t)...) {
+		if differ := differences[x.name]; differ != nil {
+			differ(&x.want)
+			unused--
+		}
+		response, body := w.fetch(client, x.request)
+		if want := fmt.Sprint(len(body)); x.request.Method != http.MethodHead && response.Header.Get("Content-Length") != want {
+			t.Errorf("%s: Content-Length is %s, want %s", x.name, response.Header.Get("Content-Length"), want)
+		}
+		response.Header.Del("Date")
+		response.Header.Del("Content-Length")
+		got := answer{response.Status, response.Header, body}
+		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", x.want) {
+			t.Errorf("%s:\n got %q\nwant %q", x.name, got, x.want)
+		}
+	}
+	if unused != 0 {
+		t.Errorf("%d differences are from no recorded answer", unused)
+	}
+}
+
+// recordedEndpoints reads what curl showed.
+func recordedEndpoints(t *testing.T) []exchange {
+	t.Helper()
+	var all []exchange
+	for _, text := range strings.Split(recorded(t, "http_endpoints.txt"), "##### curl -g -s -i --unix-socket SOCK ")[1:] {
+		command, rest, _ := strings.Cut(text, "\n")
+		head, body, _ := strings.Cut(rest, "\r\n\r\n")
+		x := exchange{request: curlRequest(t, command), want: readHead(t, head)}
+		x.want.body = strings.TrimSuffix(body, "\n[curl rc=0]\n")
+		x.name = strings.Replace(command, "http://x", "", 1)
+		if !strings.HasPrefix(x.name, "-") {
+			x.name = "GET " + x.name
+		}
+		x.name = strings.TrimPrefix(x.name, "-X ")
+		all = append(all, x)
+	}
+	return all
+}
+
+// curlRequest makes a request of curl's arguments.
+func curlRequest(t *testing.T, command string) *http.Request {
+	t.Helper()
+	method, form, contentType := http.MethodGet, "", "application/x-www-form-urlencoded"
+	command, target, _ := strings.Cut(command, "http://x")
+	for args := command; args != ""; {
+		flag, rest, _ := strings.Cut(args, " ")
+		var value string
+		switch flag {
+		case "-I":
+			method = http.MethodHead
+		case "-X":
+			method, rest, _ = strings.Cut(rest, " ")
+		case "-d":
+			form, rest, _ = strings.Cut(rest, " ")
+		case "-H":
+			value, rest, _ = strings.Cut(strings.TrimPrefix(rest, "Content-Type: "), " ")
+			contentType = value
+		default:
+			t.Fatalf("curl has an argument %s", flag)
+		}
+		args = rest
+	}
+	r, err := http.NewRequest(method, "http://x"+target, strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+// recordedMethods reads what was recorded for methods that metrics are usually not asked for with.
+func recordedMethods(t *testing.T) []exchange {
+	t.Helper()
+	var all []exchange
+	for _, text := range strings.Split(recorded(t, "http_methods.txt"), "== ")[1:] {
+		name, head, _ := strings.Cut(text, "\n")
+		method, path, _ := strings.Cut(name, " ")
+		r, err := http.NewRequest(method, "http://x"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, exchange{name, r, readHead(t, strings.TrimRight(head, "\r\n"))})
+	}
+	return all
+}
+
+func recorded(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// readHead reads the head of a response. Lengths are left out: paths in the recording were made shorter.
+func readHead(t *testing.T, text string) answer {
+	t.Helper()
+	lines := strings.Split(text, "\r\n")
+	a := answer{status: strings.TrimPrefix(lines[0], "HTTP/1.1 "), headers: make(http.Header)}
+	for _, line := range lines[1:] {
+		name, value, found := strings.Cut(line, ": ")
+		if !found {
+			t.Fatalf("recorded header %q", line)
+		}
+		if name != "Date" && name != "Content-Length" {
+			a.headers.Add(name, value)
+		}
+	}
+	return a
+}
+
+func TestMethods(t *testing.T) {
+	w := newWorld(t, nil)
+	check := func(path, allowed string) {
+		t.Helper()
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "get", "FOO"} {
+			response := w.do(httptest.NewRequest(method, path, nil))
+			if strings.Contains(", "+allowed+",", ", "+method+",") {
+				if response.Code == http.StatusMethodNotAllowed {
+					t.Errorf("%s %s: %d", method, path, response.Code)
+				}
+				continue
+			}
+			w.expect(response, http.StatusMethodNotAllowed, "method not allowed, use one of: "+allowed+"\n")
+			if got := response.Header().Get("Allow"); got != allowed {
+				t.Errorf("%s %s: Allow is %q, want %q", method, path, got, allowed)
+			}
+		}
+	}
+	check("/", "GET, HEAD")
+	check("/nonexistent", "GET, HEAD")
+	check("/metrics", "GET, HEAD")
+	check("/metrics%3Fa=b", "GET, HEAD")
+	check("/runsc-metrics/pid", "GET, HEAD")
+	check("/runsc-metrics/healthcheck", "GET, HEAD, POST")
+}
+
+func TestHead(t *testing.T) {
+	w := newWorld(t, nil)
+	client, _ := w.serve()
+	for _, path := range []string{"/", "/metrics", "/metrics%3Fa=b", "/runsc-metrics/pid", "/runsc-metrics/healthcheck?root=" + servedRoot} {
+		get, body := w.fetch(client, httpRequest(t, http.MethodGet, path))
+		head, nothing := w.fetch(client, httpRequest(t, http.MethodHead, path))
+		if head.Status != get.Status || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") || nothing != "" {
+			t.Errorf("HEAD %s: %s %v %q, but GET: %s %v", path, head.Status, head.Header, nothing, get.Status, get.Header)
+		}
+		if get.ContentLength != int64(len(body)) || head.ContentLength != get.ContentLength {
+			t.Errorf("%s: Content-Length of GET is %d, of HEAD %d, and the page has %d bytes", path, get.ContentLength, head.ContentLength, len(body))
+		}
+	}
+}
+
+func httpRequest(t *testing.T, method, path string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://x"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestHealth(t *testing.T) {
+	w := newWorld(t, nil)
+	const path = "/runsc-metrics/healthcheck"
+	const form = "application/x-www-form-urlencoded"
+	post := func(target, contentType, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, target, strings.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		return w.do(r)
+	}
+	healthy := func(response *httptest.ResponseRecorder) {
+		t.Helper()
+		w.expect(response, http.StatusOK, "runsc-metrics:OK")
+	}
+	otherRoot := func(response *httptest.ResponseRecorder) {
+		t.Helper()
+		w.expect(response, http.StatusBadRequest, "this metric server is configured to serve root directory: /run/runsc\n")
+	}
+	bad := func(response *httptest.ResponseRecorder, text string) {
+		t.Helper()
+		w.expect(response, http.StatusBadRequest, text+"\n")
+	}
+
+	healthy(w.get(path + "?root=/run/runsc"))
+	healthy(w.get(path + "?root=%2Frun%2frunsc&more=1"))
+	healthy(post(path, form, "root=/run/runsc"))
+	healthy(post(path, form+"; charset=utf-8", "root=%2Frun%2Frunsc&more=1"))
+	healthy(post(path+"?root=/wrong", form, "root=/run/runsc")) // the form goes before the query
+	healthy(post(path+"?root=/run/runsc", "text/plain", "root=/wrong"))
+	healthy(post(path, form, "root=/run/runsc&root=/wrong"))
+
+	otherRoot(w.get(path))
+	otherRoot(w.get(path + "?root="))
+	otherRoot(w.get(path + "?root=/run/runsc/"))
+	otherRoot(w.get(path + "?root=/run"))
+	otherRoot(w.get(path + "?root=/RUN/runsc"))
+	otherRoot(post(path, form, ""))
+	otherRoot(post(path, form, "root=/wrong/root"))
+	otherRoot(post(path+"?root=/run/runsc", form, "root=/wrong"))
+	otherRoot(post(path, "text/plain", "root=/run/runsc"))
+	otherRoot(post(path, "application/json", `{"root":"/run/runsc"}`))
+	var parts bytes.Buffer
+	m := multipart.NewWriter(&parts)
+	w.must(m.WriteField("root", servedRoot))
+	w.must(m.Close())
+	otherRoot(post(path, m.FormDataContentType(), parts.String()))
+
+	bad(post(path, form, "root=%zz"), `invalid URL escape "%zz"`)
+	bad(w.get(path+"?root=%zz"), `invalid URL escape "%zz"`)
+	bad(w.get(path+"?a;b"), "invalid semicolon separator in query")
+	bad(post(path, "no; type;", "root=/run/runsc"), "mime: invalid media parameter")
+
+	// The size of a form: everything up to the limit is read, and no more.
+	atLimit := "root=/run/runsc&more=" + strings.Repeat("x", maxForm)
+	healthy(post(path, form, atLimit[:maxForm]))
+	bad(post(path, form, atLimit[:maxForm+1]), "http: request body too large")
+	endless := &endlessBody{}
+	r := httptest.NewRequest(http.MethodPost, path, endless)
+	r.Header.Set("Content-Type", form)
+	r.ContentLength = 1 << 30
+	bad(w.do(r), "http: request body too large")
+	if endless.read > 2*maxForm {
+		t.Errorf("of a body of 1 GB %d bytes were read", endless.read)
+	}
+
+	w.handler.Stop()
+	stopping := func(response *httptest.ResponseRecorder) {
+		t.Helper()
+		w.expect(response, http.StatusServiceUnavailable, "server is shutting down\n")
+	}
+	stopping(w.get(path + "?root=/run/runsc"))
+	stopping(w.get(path))
+	if response := w.get("/metrics"); response.Code != http.StatusOK {
+		t.Errorf("while it is shutting down, a scrape that came before gets %d", response.Code)
+	}
+}
+
+// endlessBody is one letter without end.
+type endlessBody struct{ read int }
+
+func (b *endlessBody) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	b.read += len(p)
+	return len(p), nil
+}
+
+// TestFrontPageEscapes: the root may have any name.
+func TestFrontPageEscapes(t *testing.T) {
+	w := newWorld(t, nil)
+	w.handler.options.RootDir = `/<script>&"`
+	if got := w.page("/"); !strings.Contains(got, "<code>/&lt;script&gt;&amp;&#34;</code>") {
+		t.Errorf("the page is\n%s", got)
+	}
+}
+
+func TestPanicInAHandler(t *testing.T) {
+	w := newWorld(t, nil)
+	w.handler.handle("/panics", func(http.ResponseWriter, *http.Request) error { panic("a secret defect") })
+	w.expect(w.get("/panics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")
+	if log := w.log.String(); !strings.Contains(log, "a secret defect") || !strings.Contains(log, "path=/panics") || strings.Count(log, "\n") != 1 {
+		t.Errorf("the log says\n%s", log)
+	}
+	w.page("/metrics")
+}
+
+func TestClosedHandler(t *testing.T) {
+	w := newWorld(t, nil)
+	w.handler.Close()
+	for _, path := range []string{"/", "/metrics", "/runsc-metrics/healthcheck"} {
+		w.expect(w.get(path), http.StatusServiceUnavailable, "server is shutting down\n")
+	}
+	w.handler.Close()
+}

@@ -1,0 +1,184 @@
+package metricserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// ample is longer than anything takes that is not meant to wait.
+const ample = 20 * time.Second
+
+// world is a folder with a runtime root in it, and with sockets.
+type world struct {
+	*testing.T
+	dir  string
+	root string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w := &world{t, dir, filepath.Join(dir, "root")}
+	w.must(os.Mkdir(w.root, 0o755))
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// path is a path in the folder.
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// start starts a sandbox.
+func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+	w.Helper()
+	s, err := sandboxtest.Start(w.root, spec)
+	w.must(err)
+	w.Cleanup(func() { s.Remove() })
+	return s
+}
+
+// server returns a server of the world's root.
+func (w *world) server(o Options) *Server {
+	w.Helper()
+	if o.RootDir == "" {
+		o.RootDir = w.root
+	}
+	s, err := New(o)
+	w.must(err)
+	return s
+}
+
+// run is a run of a server that listens.
+type run struct {
+	*world
+	addr   net.Addr
+	client *http.Client
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when Run has returned
+	err    error         // what it returned
+}
+
+// run runs a server until the test ends, and returns when it listens.
+func (w *world) run(s *Server) *run {
+	w.Helper()
+	r, err := w.tryRun(s)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return r
+}
+
+// tryRun runs a server until the test ends, and returns when it listens or has failed.
+func (w *world) tryRun(s *Server) (*run, error) {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &run{world: w, cancel: cancel, ended: make(chan struct{})}
+	listening := make(chan net.Addr, 1)
+	s.options.Listening = func(a net.Addr) { listening <- a }
+	go func() {
+		defer close(r.ended)
+		r.err = s.Run(ctx)
+	}()
+	w.Cleanup(func() { r.stop() })
+	select {
+	case r.addr = <-listening:
+	case <-r.ended:
+		return nil, r.err
+	}
+	r.client = newClient(r.addr)
+	w.Cleanup(r.client.CloseIdleConnections)
+	return r, nil
+}
+
+// newClient returns a client for the server at an address, as http://x/.
+func newClient(addr net.Addr) *http.Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: ample}
+}
+
+// stop ends the run and returns what it returned.
+func (r *run) stop() error {
+	r.Helper()
+	r.cancel()
+	return r.wait()
+}
+
+// wait waits for the run to end and returns what it returned.
+func (r *run) wait() error {
+	r.Helper()
+	select {
+	case <-r.ended:
+		return r.err
+	case <-time.After(ample):
+		r.Fatal("the server does not end")
+		return nil
+	}
+}
+
+// get returns the status and body of a path.
+func (r *run) get(path string) (int, string, error) {
+	response, err := r.client.Get("http://x" + path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(body), err
+}
+
+// page returns the metrics.
+func (r *run) page() string {
+	r.Helper()
+	status, body, err := r.get("/metrics")
+	if err != nil || status != http.StatusOK {
+		r.Fatalf("%d %s, %v", status, body, err)
+	}
+	return body
+}
+
+// healthy fails the test unless the server serves the world's root.
+func (r *run) healthy() {
+	r.Helper()
+	status, body, err := r.get("/runsc-metrics/healthcheck?root=" + r.root)
+	if err != nil || status != http.StatusOK || body != "runsc-metrics:OK" {
+		r.Errorf("health check: %d %s, %v", status, body, err)
+	}
+}
+
+// until waits for what should be so soon.
+func (w *world) until(what string, so func() bool) {
+	w.Helper()
+	for end := time.Now().Add(ample); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// nothingAt fails the test if something is at a path.
+func (w *world) nothingAt(path string) {
+	w.Helper()
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		w.Errorf("something is at %s (%v)", path, err)
+	}
+}

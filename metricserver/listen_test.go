@@ -1,0 +1,309 @@
+package metricserver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+// refused fails the test unless a server at an address ends with this error at once.
+func (w *world) refused(o Options, want string) {
+	w.Helper()
+	r, err := w.tryRun(w.server(o))
+	if err == nil {
+		w.Errorf("%s: it listens on %v", o.Address, r.addr)
+		return
+	}
+	if err.Error() != want {
+		w.Errorf("got error\n\t%v\nwant\n\t%s", err, want)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	w := newWorld(t)
+	listens := func(address, network, wantPrefix string) {
+		t.Helper()
+		r := w.run(w.server(Options{Address: address}))
+		if r.addr.Network() != network || !strings.HasPrefix(r.addr.String(), wantPrefix) || strings.HasSuffix(r.addr.String(), ":0") {
+			t.Errorf("%s: it listens on %s %s", address, r.addr.Network(), r.addr)
+		}
+		r.healthy()
+		if err := r.stop(); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	listens("127.0.0.1:0", "tcp", "127.0.0.1:")
+	listens("localhost:0", "tcp", "")
+	listens(w.path("socket"), "unix", w.path("socket"))
+	listens("%RUNTIME_ROOT%/socket", "unix", w.root+"/socket")
+	w.nothingAt(w.path("socket"))
+	w.nothingAt(w.root + "/socket")
+}
+
+func TestAddressErrors(t *testing.T) {
+	w := newWorld(t)
+	const forms = ": give host:port, :port or the absolute path of a Unix socket"
+	check := func(address, want string) {
+		t.Helper()
+		w.refused(Options{Address: address}, "listen on "+address+": "+want)
+	}
+	check("nonsense", "missing port in address"+forms)
+	check("relative/socket", "missing port in address"+forms)
+	check("1:2:3", "too many colons in address"+forms)
+	check("localhost:99999", "invalid port"+forms)
+	check("192.0.2.1:0", "bind: cannot assign requested address: choose an address of this machine")
+
+	inUse, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	defer inUse.Close()
+	check(inUse.Addr().String(), "bind: address already in use: end the program that listens there, or choose another address")
+
+	missing := w.path("missing")
+	check(missing+"/socket", "open "+missing+": no such file or directory: create the directory, or choose another address")
+	file := w.path("file")
+	w.must(os.WriteFile(file, nil, 0o644))
+	check(file+"/socket", "open "+file+": not a directory")
+}
+
+func TestInUseIsToldApart(t *testing.T) {
+	w := newWorld(t)
+	address := w.path("socket")
+	w.run(w.server(Options{Address: address}))
+	if _, err := w.tryRun(w.server(Options{Address: address})); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestPathLength(t *testing.T) {
+	w := newWorld(t)
+	path := func(length int) string { return w.path(strings.Repeat("x", length-len(w.dir)-1)) }
+	w.run(w.server(Options{Address: path(107)})).healthy()
+	for _, length := range []int{108, 109, 250} {
+		w.refused(Options{Address: path(length)},
+			fmt.Sprintf("listen on %s: the path has %d bytes, and a Unix socket's at most 107: choose a shorter one", path(length), length))
+		w.nothingAt(path(length))
+	}
+}
+
+// TestSocketAccess: the socket's mode is what was asked for, whatever the umask is, and so is its group.
+func TestSocketAccess(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to have several groups")
+	}
+	w := newWorld(t)
+	daemon, err := user.LookupGroupId("1")
+	w.must(err)
+	check := func(umask int, o Options, wantMode fs.FileMode, wantGroup uint32) {
+		t.Helper()
+		o.Address = w.path("socket")
+		defer syscall.Umask(syscall.Umask(umask))
+		r := w.run(w.server(o))
+		info, err := os.Stat(o.Address)
+		w.must(err)
+		if got := info.Mode(); got != wantMode|fs.ModeSocket {
+			t.Errorf("umask %04o, mode %04o: the socket has %v, want %v", umask, o.SocketMode, got, wantMode|fs.ModeSocket)
+		}
+		if got := info.Sys().(*syscall.Stat_t).Gid; got != wantGroup {
+			t.Errorf("group %q: the socket has %d, want %d", o.SocketGroup, got, wantGroup)
+		}
+		w.must(r.stop())
+	}
+	own := uint32(os.Getegid())
+	for _, umask := range []int{0, 0o022, 0o077, 0o777} {
+		check(umask, Options{}, 0o660, own)
+		check(umask, Options{SocketMode: 0o600}, 0o600, own)
+		check(umask, Options{SocketMode: 0o777}, 0o777, own)
+		check(umask, Options{SocketMode: 0o666, SocketGroup: daemon.Name}, 0o666, 1)
+		check(umask, Options{SocketGroup: "12345"}, 0o660, 12345)
+	}
+	w.refused(Options{Address: w.path("socket"), SocketGroup: "no-such-group"},
+		"listen on "+w.path("socket")+`: there is no group "no-such-group" for the socket: name one that exists, or its number`)
+	w.nothingAt(w.path("socket"))
+}
+
+// leaveSocket makes a socket as a server leaves it that was killed.
+func (w *world) leaveSocket(path string) {
+	w.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	w.must(err)
+	l.SetUnlinkOnClose(false)
+	w.must(l.Close())
+}
+
+func TestStaleSocketIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	path := w.path("socket")
+	w.leaveSocket(path)
+	r := w.run(w.server(Options{Address: path}))
+	r.healthy()
+	w.must(r.stop())
+	w.nothingAt(path)
+}
+
+func TestLiveSocketIsLeft(t *testing.T) {
+	const inUse = ": address already in use: end the program that listens there, or choose another address"
+	t.Run("of a server", func(t *testing.T) {
+		w := newWorld(t)
+		path := w.path("socket")
+		first := w.run(w.server(Options{Address: path}))
+		w.refused(Options{Address: path}, "listen on "+path+inUse)
+		first.healthy()
+	})
+	t.Run("of somebody whose backlog is full", func(t *testing.T) {
+		leaktest.Check(t)
+		w := newWorld(t)
+		path := w.path("socket")
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		w.must(err)
+		defer unix.Close(fd)
+		w.must(unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+		w.must(unix.Listen(fd, 0))
+		for full := false; !full; {
+			c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+			w.must(err)
+			defer unix.Close(c)
+			full = unix.Connect(c, &unix.SockaddrUnix{Name: path}) == unix.EAGAIN
+		}
+		w.refused(Options{Address: path}, "listen on "+path+inUse)
+		if _, err := os.Lstat(path); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("of another kind", func(t *testing.T) {
+		w := newWorld(t)
+		path := w.path("socket")
+		c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+		w.must(err)
+		defer c.Close()
+		w.refused(Options{Address: path}, "listen on "+path+inUse)
+	})
+}
+
+func TestWhatIsNoSocketIsLeft(t *testing.T) {
+	w := newWorld(t)
+	file, dir, pipe, link, dangling := w.path("file"), w.path("dir"), w.path("pipe"), w.path("link"), w.path("dangling")
+	w.must(os.WriteFile(file, []byte("precious"), 0o644))
+	w.must(os.Mkdir(dir, 0o755))
+	w.must(unix.Mkfifo(pipe, 0o644))
+	w.leaveSocket(w.path("stale"))
+	w.must(os.Symlink(w.path("stale"), link))
+	w.must(os.Symlink(w.path("missing"), dangling))
+	for _, path := range []string{file, dir, pipe, link, dangling} {
+		before, err := os.Lstat(path)
+		w.must(err)
+		w.refused(Options{Address: path}, "listen on "+path+": something that is no socket is there: remove it, or choose another address")
+		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) || before.ModTime() != after.ModTime() {
+			t.Errorf("%s was changed: %v", path, err)
+		}
+	}
+	w.nothingAt(w.path("missing"))
+}
+
+// TestServersStartingAtOnce: whoever is first, exactly one gets the socket, a stale one or none being there.
+func TestServersStartingAtOnce(t *testing.T) {
+	w := newWorld(t)
+	for round := range 20 {
+		path := w.path("socket")
+		if round%2 == 0 {
+			w.leaveSocket(path)
+		}
+		const servers = 4
+		runs := make([]*run, servers)
+		errs := make([]error, servers)
+		var starting sync.WaitGroup
+		for i := range servers {
+			starting.Go(func() { runs[i], errs[i] = w.tryRun(w.server(Options{Address: path})) })
+		}
+		starting.Wait()
+		var winner *run
+		for i := range servers {
+			switch {
+			case errs[i] == nil && winner == nil:
+				winner = runs[i]
+			case errs[i] == nil:
+				t.Errorf("round %d: two have it", round)
+			case !errors.Is(errs[i], syscall.EADDRINUSE):
+				t.Errorf("round %d: %v", round, errs[i])
+			}
+		}
+		if winner == nil {
+			t.Fatalf("round %d: nobody has it: %v", round, errs)
+		}
+		winner.healthy()
+		w.must(winner.stop())
+		w.nothingAt(path)
+	}
+}
+
+// TestStartsWhileAnotherStops: either it is too early or it gets the socket, and nobody takes it away again.
+func TestStartsWhileAnotherStops(t *testing.T) {
+	w := newWorld(t)
+	path := w.path("socket")
+	first := w.run(w.server(Options{Address: path}))
+	for range 20 {
+		first.cancel()
+		var second *run
+		w.until("the second one gets the socket", func() bool {
+			r, err := w.tryRun(w.server(Options{Address: path}))
+			if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+				t.Fatal(err)
+			}
+			second = r
+			return err == nil
+		})
+		w.must(first.wait())
+		second.healthy()
+		first = second
+	}
+}
+
+// TestSomebodyElsesSocketIsLeft at the end.
+func TestSomebodyElsesSocketIsLeft(t *testing.T) {
+	w := newWorld(t)
+	path := w.path("socket")
+	r := w.run(w.server(Options{Address: path}))
+	w.must(os.Remove(path))
+	other, err := net.Listen("unix", path)
+	w.must(err)
+	defer other.Close()
+	w.must(r.stop())
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+}
+
+func TestSocketIsGoneAlready(t *testing.T) {
+	w := newWorld(t)
+	path := w.path("socket")
+	r := w.run(w.server(Options{Address: path}))
+	w.must(os.Remove(path))
+	w.must(r.stop())
+}
+
+// TestLockedDirectory: somebody who keeps the socket's directory locked for reasons of his own delays the start, and no more.
+func TestLockedDirectory(t *testing.T) {
+	w := newWorld(t)
+	dir, err := os.Open(w.dir)
+	w.must(err)
+	defer dir.Close()
+	w.must(unix.Flock(int(dir.Fd()), unix.LOCK_EX))
+	began := time.Now()
+	l, err := listen(w.path("socket"), 0o660, "")
+	w.must(err)
+	w.must(l.Close())
+	if took := time.Since(began); took < lockTimeout {
+		t.Errorf("it waited for %v, want %v", took, lockTimeout)
+	}
+}

@@ -1,0 +1,103 @@
+package metricserver
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaults(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+	before := time.Now()
+	s, err := New(Options{Address: ":0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.options
+	if o.StartTime.Before(before) || o.StartTime.After(time.Now()) {
+		t.Errorf("the start time is %v", o.StartTime)
+	}
+	if o.Logger == nil || o.Logger.Handler() != slog.DiscardHandler {
+		t.Errorf("the logger is %v", o.Logger)
+	}
+	o.StartTime, o.Logger = time.Time{}, nil
+	want := Options{RootDir: "/run/user/1000/runsc", Address: ":0", ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, SocketMode: 0o660}
+	if fmt.Sprint(o) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", o, want)
+	}
+}
+
+func TestOptionsAreKept(t *testing.T) {
+	start := time.Unix(1, 2)
+	given := Options{
+		RootDir: "/r", Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second,
+		SocketMode: 0o600, SocketGroup: "g", StartTime: start, Logger: slog.Default(),
+	}
+	s, err := New(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(s.options) != fmt.Sprint(given) {
+		t.Errorf("got  %+v\nwant %+v", s.options, given)
+	}
+}
+
+func TestRuntimeRootInAddresses(t *testing.T) {
+	s, err := New(Options{RootDir: "/r", Address: "%RUNTIME_ROOT%/a", MatchAddress: "%RUNTIME_ROOT%/b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.options.Address != "/r/a" || s.options.MatchAddress != "/r/b" {
+		t.Errorf("addresses are %q and %q", s.options.Address, s.options.MatchAddress)
+	}
+}
+
+func TestPrefix(t *testing.T) {
+	const invalid = ` makes names that Prometheus refuses: use letters, digits and underscores, no digit first`
+	takes := func(prefix, want string) {
+		t.Helper()
+		s, err := New(Options{Address: ":0", ExporterPrefix: prefix})
+		if err != nil || s.options.ExporterPrefix != want {
+			t.Errorf("prefix %q: %v, %v, want %q", prefix, s, err, want)
+		}
+	}
+	refuses := func(prefix string) {
+		t.Helper()
+		_, err := New(Options{Address: ":0", ExporterPrefix: prefix})
+		if want := fmt.Sprintf("exporter prefix %q", prefix) + invalid; err == nil || err.Error() != want {
+			t.Errorf("prefix %q: %v, want %s", prefix, err, want)
+		}
+	}
+	takes("", "runsc_")
+	takes(" ", "")
+	takes("x", "x")
+	takes("_", "_")
+	takes("Gvisor_2", "Gvisor_2")
+	takes("a:b", "a:b")
+	refuses("2x")
+	refuses("a-b")
+	refuses("a b")
+	refuses("  ")
+	refuses("a.b_")
+	refuses("ä_")
+	refuses("a_\n")
+	refuses("a{")
+	refuses("\x00")
+}
+
+func TestOptionErrors(t *testing.T) {
+	check := func(o Options, want string) {
+		t.Helper()
+		s, err := New(o)
+		if err == nil || err.Error() != want || s != nil {
+			t.Errorf("%+v: %v, want %s", o, err, want)
+		}
+		if strings.Contains(want, "\n") {
+			t.Errorf("%q has several lines", want)
+		}
+	}
+	check(Options{}, "no address to listen on: give host:port, :port or the absolute path of a Unix socket")
+	check(Options{Address: ":0", SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
+}

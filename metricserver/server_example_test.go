@@ -1,0 +1,82 @@
+package metricserver_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/sandmeter/sandmeter/metricserver"
+)
+
+// A program serves the metrics of a runtime root for as long as it likes. Here the root has no sandboxes, and what is on the page are the
+// server's own metrics.
+func ExampleServer() {
+	root, err := os.MkdirTemp("", "root")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+
+	listening := make(chan net.Addr, 1)
+	server, err := metricserver.New(metricserver.Options{
+		RootDir:   root,
+		Address:   "localhost:0",
+		Logger:    slog.Default(),
+		Listening: func(a net.Addr) { listening <- a },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+
+	select {
+	case addr := <-listening:
+		printMetric("http://"+addr.String()+"/metrics", "runsc_meta_num_sandboxes_running")
+	case err := <-ended:
+		log.Fatal(err)
+	}
+
+	stop()
+	if err := <-ended; err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("stopped")
+	// Output:
+	// runsc_meta_num_sandboxes_running 0
+	// stopped
+}
+
+// printMetric prints the samples of a metric without their times.
+func printMetric(url, name string) {
+	response, err := http.Get(url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if sample := lines.Text(); strings.HasPrefix(sample, name+" ") {
+			fmt.Println(sample[:strings.LastIndexByte(sample, ' ')])
+		}
+	}
+}
+
+// Errors say what to do about them.
+func ExampleNew() {
+	_, err := metricserver.New(metricserver.Options{})
+	fmt.Println(err)
+	_, err = metricserver.New(metricserver.Options{Address: ":19640", ExporterPrefix: "gVisor-"})
+	fmt.Println(err)
+	// Output:
+	// no address to listen on: give host:port, :port or the absolute path of a Unix socket
+	// exporter prefix "gVisor-" makes names that Prometheus refuses: use letters, digits and underscores, no digit first
+}

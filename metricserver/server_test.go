@@ -1,0 +1,331 @@
+package metricserver
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+func TestServes(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a", Pod: "web", Namespace: "shop"})
+	s := w.server(Options{Address: w.path("socket"), StartTime: time.Unix(1795338760, 500e6)})
+	for range 3 { // again after it was stopped
+		r := w.run(s)
+		r.healthy()
+		page := r.page()
+		for _, want := range []string{"process_start_time_seconds 1795338760.5 ", "runsc_meta_num_sandboxes_running 1 ", `namespace_name="shop",pod_name="web",sandbox="a"} 51 `} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page lacks %s:\n%s", want, page)
+			}
+		}
+		if _, body, err := r.get("/runsc-metrics/pid"); err != nil || body != fmt.Sprint(os.Getpid()) {
+			t.Errorf("the process ID is %s, %v", body, err)
+		}
+		if err := r.stop(); err != nil {
+			t.Errorf("stopped, it returns %v", err)
+		}
+	}
+}
+
+func TestOptionsCount(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "one", MetricServer: "localhost:1"})
+	w.start(sandboxtest.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
+	check := func(o Options, line string, want bool) {
+		t.Helper()
+		o.Address = "127.0.0.1:0"
+		r := w.run(w.server(o))
+		defer r.stop()
+		if page := r.page(); strings.Contains(page, line) != want {
+			t.Errorf("%+v: that %q is on the page is not %v:\n%s", o, line, want, page)
+		}
+	}
+	check(Options{}, `sandbox="one"`, true)
+	check(Options{}, `sandbox="two"`, true)
+	check(Options{MatchAddress: "localhost:1"}, `sandbox="one"`, true)
+	check(Options{MatchAddress: "localhost:1"}, `sandbox="two"`, false)
+	check(Options{MatchAddress: w.root + "/two"}, `sandbox="two"`, true)
+	check(Options{MatchAddress: "%RUNTIME_ROOT%/two"}, `sandbox="two"`, true)
+	check(Options{MatchAddress: "localhost:2"}, `sandbox=`, false)
+	check(Options{ExporterPrefix: "gvisor_"}, "\ngvisor_fs_opens{", true)
+	check(Options{ExporterPrefix: " "}, "\nfs_opens{", true)
+	check(Options{ExporterPrefix: " "}, "runsc_", false)
+}
+
+// TestSandboxTimeout: no single sandbox holds a scrape for longer.
+func TestSandboxTimeout(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "fine"})
+	w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
+	r := w.run(w.server(Options{Address: "127.0.0.1:0", SandboxTimeout: 200 * time.Millisecond}))
+	began := time.Now()
+	page := r.page()
+	if took := time.Since(began); took < 200*time.Millisecond || took > 5*time.Second {
+		t.Errorf("the scrape took %v", took)
+	}
+	if !strings.Contains(page, "runsc_meta_num_sandboxes_broken_metrics 1 ") || !strings.Contains(page, `sandbox="fine"} 51 `) {
+		t.Errorf("the page is\n%s", page)
+	}
+}
+
+func TestRoot(t *testing.T) {
+	w := newWorld(t)
+	missing, file, loop, under := w.path("missing"), w.path("file"), w.path("loop"), w.path("file/root")
+	w.must(os.WriteFile(file, nil, 0o644))
+	w.must(os.Symlink("loop", loop))
+	check := func(root, want string) {
+		t.Helper()
+		address := w.path("socket")
+		_, err := w.tryRun(w.server(Options{RootDir: root, Address: address}))
+		reason := new(RootError)
+		path := new(fs.PathError)
+		if !errors.As(err, &reason) || !errors.As(err, &path) || path.Path != root || err.Error() != "read runtime root "+root+": "+want {
+			t.Errorf("root %s: %v, want %s", root, err, want)
+		}
+		w.nothingAt(address)
+
+		r := w.run(w.server(Options{RootDir: root, Address: address, AllowUnknownRoot: true}))
+		if page := r.page(); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
+			t.Errorf("root %s, allowed to be unknown: the page is\n%s", root, page)
+		}
+		if err := r.stop(); err != nil {
+			t.Errorf("root %s, allowed to be unknown: %v", root, err)
+		}
+	}
+	check(missing, "no such file or directory")
+	check(file, "not a directory")
+	check(under, "not a directory")
+	check(loop, "too many levels of symbolic links")
+	if os.Geteuid() != 0 {
+		unreadable := w.path("unreadable")
+		w.must(os.Mkdir(unreadable, 0o311))
+		check(unreadable, "permission denied")
+	}
+}
+
+// TestRootIsRemoved: unless that is allowed, it ends the server, at the next scrape.
+func TestRootIsRemoved(t *testing.T) {
+	w := newWorld(t)
+	r := w.run(w.server(Options{Address: w.path("socket")}))
+	r.page()
+	w.must(os.Remove(w.root))
+	status, body, err := r.get("/metrics")
+	if err != nil || status != http.StatusInternalServerError || strings.Contains(body, w.root) {
+		t.Errorf("the scrape that finds out: %d %s, %v", status, body, err)
+	}
+	err = r.wait()
+	if lost := new(RootError); !errors.As(err, &lost) || err.Error() != "read runtime root "+w.root+": no such file or directory" {
+		t.Errorf("the server ends with %v", err)
+	}
+	w.nothingAt(w.path("socket"))
+}
+
+func TestRootComesAndGoes(t *testing.T) {
+	w := newWorld(t)
+	w.must(os.Remove(w.root))
+	r := w.run(w.server(Options{Address: w.path("socket"), AllowUnknownRoot: true}))
+	expect := func(running int) {
+		t.Helper()
+		if page := r.page(); !strings.Contains(page, fmt.Sprintf("runsc_meta_num_sandboxes_running %d ", running)) {
+			t.Errorf("not %d sandboxes:\n%s", running, page)
+		}
+	}
+	for range 2 {
+		expect(0)
+		w.must(os.Mkdir(w.root, 0o755))
+		w.start(sandboxtest.Spec{ID: "a"})
+		expect(1)
+		w.must(os.RemoveAll(w.root))
+	}
+	expect(0)
+}
+
+// TestNoDescriptors: that the process has none left says nothing about the root, and ends no server.
+func TestNoDescriptors(t *testing.T) {
+	w := newWorld(t)
+	r := w.run(w.server(Options{Address: "127.0.0.1:0"}))
+	r.page() // the connection is kept
+	var limit unix.Rlimit
+	w.must(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	w.must(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}))
+	status, _, err := r.get("/metrics")
+	w.must(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	if err != nil || status != http.StatusInternalServerError {
+		t.Errorf("without descriptors: %d, %v", status, err)
+	}
+	r.page()
+}
+
+// TestLogger: what goes wrong is logged, and no byte of a name is so that a terminal obeys it.
+func TestLogger(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer // collections are over when it is read
+	w.start(sandboxtest.Spec{ID: "broken", NoSocket: true})
+	w.must(os.WriteFile(w.root+"/x_sandbox:x.state", []byte("\x1b[31m"), 0o644))
+	r := w.run(w.server(Options{Address: w.path("socket"), Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	r.page()
+	w.must(r.stop())
+	if text := log.String(); !strings.Contains(text, "sandbox=broken") || !strings.Contains(text, "x_sandbox:x.state") || strings.Contains(text, "\x1b") {
+		t.Errorf("the log says\n%s", text)
+	}
+}
+
+// TestLongHeader: requests are bounded.
+func TestLongHeader(t *testing.T) {
+	w := newWorld(t)
+	r := w.run(w.server(Options{Address: w.path("socket")}))
+	c, err := net.Dial(r.addr.Network(), r.addr.String())
+	w.must(err)
+	defer c.Close()
+	go io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 1<<20)+"\r\n\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	w.must(err)
+	response.Body.Close()
+	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("the status is %s", response.Status)
+	}
+	r.healthy()
+}
+
+// TestIdleConnections cost nobody anything, and do not hold the end of the server.
+func TestIdleConnections(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(Options{Address: w.path("socket")})
+	s.stopTimeout = 100 * time.Millisecond
+	r := w.run(s)
+	for range 300 {
+		c, err := net.Dial(r.addr.Network(), r.addr.String())
+		w.must(err)
+		defer c.Close()
+		_, err = io.WriteString(c, "GET /metr")
+		w.must(err)
+	}
+	r.page()
+	w.must(r.stop())
+}
+
+// stalling returns a sandbox that answers only when the channel is closed, and one that is closed when it is asked.
+func (w *world) stalling() (asked <-chan struct{}, answer chan struct{}) {
+	w.Helper()
+	first, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.start(sandboxtest.Spec{ID: "stalls", Behavior: func(x *sandboxtest.Exchange) error {
+		once.Do(func() { close(first) })
+		select {
+		case <-answer:
+		case <-time.After(ample):
+		}
+		return sandboxtest.Honest(x)
+	}})
+	return first, answer
+}
+
+// TestStopsWithAScrapeInFlight: one that is in time gets its page; one that is not is cut off, and the server waits no longer than for the
+// sandbox's own time.
+func TestStopsWithAScrapeInFlight(t *testing.T) {
+	type result struct {
+		status int
+		page   string
+		err    error
+	}
+	scrape := func(r *run) <-chan result {
+		results := make(chan result, 1)
+		go func() {
+			var got result
+			got.status, got.page, got.err = r.get("/metrics")
+			results <- got
+		}()
+		return results
+	}
+	t.Run("in time", func(t *testing.T) {
+		w := newWorld(t)
+		asked, answer := w.stalling()
+		r := w.run(w.server(Options{Address: w.path("socket"), SandboxTimeout: ample}))
+		results := scrape(r)
+		<-asked
+		r.cancel()
+		w.until("nobody listens", func() bool {
+			c, err := net.Dial("unix", w.path("socket"))
+			if err == nil {
+				c.Close()
+			}
+			return err != nil
+		})
+		close(answer)
+		if got := <-results; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.page, `runsc_fs_opens{`) {
+			t.Errorf("%d %s, %v", got.status, got.page, got.err)
+		}
+		w.must(r.wait())
+	})
+	t.Run("too late", func(t *testing.T) {
+		w := newWorld(t)
+		asked, answer := w.stalling()
+		defer close(answer)
+		s := w.server(Options{Address: w.path("socket"), SandboxTimeout: 500 * time.Millisecond})
+		s.stopTimeout = 100 * time.Millisecond
+		r := w.run(s)
+		results := scrape(r)
+		<-asked
+		w.must(r.stop())
+		if got := <-results; got.err == nil {
+			t.Errorf("%d %s", got.status, got.page)
+		}
+	})
+}
+
+// TestStopsWithAClientThatDoesNotRead: it is cut off.
+func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
+	w := newWorld(t)
+	fleet, err := sandboxtest.StartFleet(w.root, 100, sandboxtest.FleetOptions{}) // a page that no socket's buffer holds
+	w.must(err)
+	t.Cleanup(func() { fleet.Remove() })
+	s := w.server(Options{Address: w.path("socket")})
+	s.stopTimeout = 100 * time.Millisecond
+	r := w.run(s)
+	c, err := net.Dial(r.addr.Network(), r.addr.String())
+	w.must(err)
+	defer c.Close()
+	_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	w.must(err)
+	begin := make([]byte, 1)
+	_, err = io.ReadFull(c, begin) // its page is being sent
+	w.must(err)
+	w.must(r.stop())
+	response, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(begin), c)), nil)
+	if err == nil {
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+	}
+	if err == nil {
+		t.Error("the page was sent to its end")
+	}
+}
+
+// TestStopsBeforeItStarted: a context that is done already is an end like any other.
+func TestStopsBeforeItStarted(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(Options{Address: w.path("socket")})
+	for range 20 {
+		r := w.run(s)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		w.nothingAt(w.path("socket"))
+	}
+}
