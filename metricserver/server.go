@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -127,7 +128,7 @@ func New(o Options) (*Server, error) {
 }
 
 // Run listens and serves until ctx is done, and returns nil then. It returns an error when it cannot listen, and, unless
-// Options.AllowUnknownRoot is set, a *RootError when the runtime root cannot be read, at the start or at a later scrape. All that it
+// Options.AllowUnknownRoot is set, a *RootError when the runtime root cannot be read, at the start or later. All that it
 // opened is closed when it returns. A Server can be run again, but not twice at the same time.
 func (s *Server) Run(ctx context.Context) error {
 	o := &s.options
@@ -153,17 +154,26 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler := web.NewHandler(web.Options{
-		Collector: collector,
-		RootDir:   o.RootDir,
-		Logger:    o.Logger,
-		RootLost: func(err error) {
-			if !passing(err) {
-				lost(err)
-			}
-		},
-	})
+	rootLost := func(err error) {
+		if !passing(err) {
+			lost(err)
+		}
+	}
+	handler := web.NewHandler(web.Options{Collector: collector, RootDir: o.RootDir, Logger: o.Logger, RootLost: rootLost})
 	defer handler.Close()
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer lost(nil)
+	background.Go(func() {
+		err := watch(ctx, o.RootDir, func() {
+			if err := collector.Look(ctx); errors.As(err, new(*collect.RootError)) {
+				rootLost(err)
+			}
+		})
+		if err != nil {
+			o.Logger.Warn("Changes of the runtime root are noticed at scrapes only", "err", err)
+		}
+	})
 	if o.Listening != nil {
 		o.Listening(listener.Addr())
 	}

@@ -23,7 +23,7 @@ const metricServerExample = "  sandmeter --root=/run/containerd/runsc/k8s.io --m
 
 // newMetricServerCommand is the command as help shows it; runMetricServer is what runs.
 func newMetricServerCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:                config.MetricServerCommand,
 		Short:              "Serve in place of runsc's own metric server",
 		Long:               metricServerLong,
@@ -31,6 +31,19 @@ func newMetricServerCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has a parser of its own") },
 	}
+	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		writeMetricServerHelp(cmd.OutOrStdout(), metricServerFlags(new(metricserver.Options)))
+	})
+	return cmd
+}
+
+// metricServerFlags are the flags behind the command's name.
+func metricServerFlags(o *metricserver.Options) *flag.FlagSet {
+	flags := flag.NewFlagSet(config.MetricServerCommand, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
+	flags.BoolVar(&o.AllowUnknownRoot, "allow-unknown-root", false, "serve a root that does not exist yet, or ceases to")
+	return flags
 }
 
 // runMetricServer is the command metric-server, given what stands before and after its name.
@@ -39,10 +52,7 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	if o.RootDir == "" {
 		o.RootDir = config.DefaultRootDir()
 	}
-	flags := flag.NewFlagSet(config.MetricServerCommand, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
-	flags.BoolVar(&o.AllowUnknownRoot, "allow-unknown-root", false, "serve a root that does not exist yet, or ceases to")
+	flags := metricServerFlags(&o)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		writeMetricServerHelp(std.out, flags)

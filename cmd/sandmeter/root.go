@@ -47,16 +47,37 @@ func newRootCommand(std stdio) *cobra.Command {
 		return usagef("%w; try: %s --help", err, cmd.CommandPath())
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(
 		newServeCommand(std),
 		newMetricServerCommand(),
 		newListCommand(std),
+		newGetCommand(std),
+		newExportCommand(std),
+		newHealthCommand(std),
 		newDemoCommand(std),
 		newSimulateCommand(std),
 		newVersionCommand(std),
 		newWorkloadCommand(std),
 	)
 	return root
+}
+
+// newHelpCommand is cobra's own, but for a command that does not exist, of which cobra's takes no notice.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [command]",
+		Short:   "Explain a command",
+		Example: "  sandmeter help serve",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noArgs(cmd.Root(), rest)
+			}
+			target.InitDefaultHelpFlag() // help shows it
+			return target.Help()
+		},
+	}
 }
 
 // commandNames are the names of the commands that help shows.

@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	// What users import. The client is for any Unix and any program, so it drags in nothing.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/web", "golang.org/x/sys/unix"},
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/web", "github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
 
 	// The stages, in the order in which data passes them. Left of verify nothing is to be believed, and right of it nobody may see the
 	// bytes of a sandbox: that is why neither expo nor web knows control or state.

@@ -23,7 +23,9 @@ type Options struct {
 	// MatchAddress limits the sandboxes to those that were created with this --metric-server, %RUNTIME_ROOT% in it being replaced by
 	// RootDir. Empty: every sandbox that has a registration.
 	MatchAddress string
-	Prefix       string // of all families, "runsc_" for example
+	// OnlySandbox limits the sandboxes to the one with this ID, whatever it registered and named. Empty: no limit.
+	OnlySandbox string
+	Prefix      string // of all families, "runsc_" for example
 	// AllowUnknownRoot makes a runtime root that cannot be read one without sandboxes.
 	AllowUnknownRoot bool
 	SandboxTimeout   time.Duration // how long one sandbox may hold a scrape
@@ -73,7 +75,7 @@ func New(o Options) (*Collector, error) {
 // Close waits for a collection that is under way, and releases all descriptors.
 func (c *Collector) Close() error {
 	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	defer c.give()
 	c.table.close()
 	return c.loop.Close()
 }
@@ -92,22 +94,50 @@ func (e *RootError) Unwrap() error { return e.Err }
 // Collect waits for its turn, asks begin what to collect, does so, and calls render with the page, which is valid until render
 // returns. The error is a *RootError, or that of ctx if it was done before the turn came; in neither case is render called.
 func (c *Collector) Collect(ctx context.Context, begin func() Request, render func(*expo.Page)) error {
-	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := c.take(ctx); err != nil {
+		return err
 	}
+	defer c.give()
 	r := begin()
-	listing, err := c.root.List()
-	if err != nil && !c.options.AllowUnknownRoot {
-		return &RootError{err}
+	if err := c.list(); err != nil {
+		return err
 	}
-	c.table.update(listing)
 	c.table.poll()
 	c.ask(r)
 	c.table.logFailures()
 	c.merge(r, time.Now())
 	render(&c.page)
+	return nil
+}
+
+// Look finds out which sandboxes there are, without asking any of them anything: their processes are held from then on. The error is as
+// that of Collect.
+func (c *Collector) Look(ctx context.Context) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	return c.list()
+}
+
+// take waits for the turn.
+func (c *Collector) take(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Collector) give() { <-c.turn }
+
+// list makes the table hold what the root holds now.
+func (c *Collector) list() error {
+	listing, err := c.root.List()
+	if err != nil && !c.options.AllowUnknownRoot {
+		return &RootError{err}
+	}
+	c.table.update(listing)
 	return nil
 }

@@ -42,6 +42,9 @@ func (t *table) close() {
 // serves reports whether the sandbox is one of ours.
 func (t *table) serves(facts state.Sandbox) bool {
 	f := &facts.Root.Sandbox
+	if t.options.OnlySandbox != "" {
+		return facts.ID() == t.options.OnlySandbox
+	}
 	if t.options.MatchAddress == "" {
 		return f.Registration != nil
 	}

@@ -64,14 +64,14 @@ func TestPodAnnotations(t *testing.T) {
 
 func TestMountsBelow(t *testing.T) {
 	const mountinfo = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-30 22 0:4 net:[4026532299] /tmp/sandmeter-1/root/null-netns rw shared:7 - nsfs nsfs rw
-31 22 0:4 net:[4026532300] /tmp/sandmeter-10/root/null-netns rw shared:8 - nsfs nsfs rw
+30 22 0:4 net:[4026532299] /tmp/sandmeter-1/r/null-netns rw shared:7 - nsfs nsfs rw
+31 22 0:4 net:[4026532300] /tmp/sandmeter-10/r/null-netns rw shared:8 - nsfs nsfs rw
 32 22 0:31 / /tmp/sandmeter-1/a\040b\134c rw - tmpfs none rw
 33 22 0:31 / /tmp/sandmeter-1 rw - tmpfs none rw
 short
 `
 	got := mountsBelow(mountinfo, "/tmp/sandmeter-1")
-	want := []string{`/tmp/sandmeter-1/a b\c`, "/tmp/sandmeter-1/root/null-netns"}
+	want := []string{`/tmp/sandmeter-1/a b\c`, "/tmp/sandmeter-1/r/null-netns"}
 	if !slices.Equal(got, want) {
 		t.Errorf("mountsBelow = %q, want %q", got, want)
 	}

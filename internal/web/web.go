@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -181,17 +182,21 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 	if !found || path != pathMetrics {
 		return refuse(http.StatusNotFound, "path not found")
 	}
-	values, err := url.ParseQuery(query)
+	return h.scrapeFor(w, r, query)
+}
+
+func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error { return h.scrapeFor(w, r, "") }
+
+// scrapeFor scrapes with the parameters of the request and those that pathQuery adds.
+func (h *Handler) scrapeFor(w http.ResponseWriter, r *http.Request, pathQuery string) error {
+	values, err := url.ParseQuery(pathQuery)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "the query in the path cannot be read: %s", err)
 	}
-	return h.scrape(w, r, values)
-}
-
-func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error {
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	own, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "the query cannot be read: %s", err)
 	}
+	maps.Copy(values, own)
 	return h.scrape(w, r, values)
 }

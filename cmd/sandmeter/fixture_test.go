@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+// ample is longer than anything takes here.
+const ample = 20 * time.Second
+
+// lockedBuffer is an output that is read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// world is a folder with a runtime root in it, and with a program to run.
+type world struct {
+	*testing.T
+	dir, root, socket string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w := &world{t, dir, filepath.Join(dir, "root"), filepath.Join(dir, "socket")}
+	w.must(os.Mkdir(w.root, 0o755))
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// path is a path in the folder.
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// words splits a command line at its spaces. DIR, ROOT and SOCKET in it are the world's.
+func (w *world) words(line string) []string {
+	return strings.Fields(strings.NewReplacer("DIR", w.dir, "ROOT", w.root, "SOCKET", w.socket).Replace(line))
+}
+
+// start starts a sandbox.
+func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+	w.Helper()
+	s, err := sandboxtest.Start(w.root, spec)
+	w.must(err)
+	w.Cleanup(func() { s.Remove() })
+	return s
+}
+
+// command runs a command line to its end.
+func (w *world) command(line string) (code int, out, err string) {
+	return w.commandWords(w.words(line)...)
+}
+
+func (w *world) commandWords(words ...string) (code int, out, err string) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	var outs, errs lockedBuffer
+	code = run(ctx, words, stdio{&outs, &errs})
+	return code, outs.String(), errs.String()
+}
+
+// fails fails the test unless a command line ends with an exit code, and one line that says why.
+func (w *world) fails(line string, wantCode int, want string) {
+	w.Helper()
+	code, out, err := w.command(line)
+	want = "sandmeter: " + strings.NewReplacer("DIR", w.dir, "ROOT", w.root, "SOCKET", w.socket).Replace(want) + "\n"
+	if code != wantCode || out != "" || err != want {
+		w.Errorf("sandmeter %s\nexits with %d and says\n\t%s\t%s\nwant %d and\n\t%s", line, code, out, err, wantCode, want)
+	}
+}
+
+// service is a command line that serves on SOCKET.
+type service struct {
+	*world
+	out, err lockedBuffer
+	cancel   context.CancelFunc
+	ended    chan struct{}
+	code     int
+	client   *http.Client
+}
+
+// serve runs a command line and returns when it serves.
+func (w *world) serve(line string) *service {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &service{world: w, cancel: cancel, ended: make(chan struct{})}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", w.socket)
+	}
+	s.client = &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: ample}
+	go func() {
+		defer close(s.ended)
+		s.code = run(ctx, w.words(line), stdio{&s.out, &s.err})
+	}()
+	w.Cleanup(func() { s.stop() })
+	w.until("it serves: "+line, func() bool {
+		select {
+		case <-s.ended:
+			w.Fatalf("sandmeter %s\nexits with %d and says\n%s%s", line, s.code, s.out.String(), s.err.String())
+		default:
+		}
+		response, err := s.client.Get("http://x/runsc-metrics/pid")
+		if err == nil {
+			response.Body.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+// page returns the metrics.
+func (s *service) page() string {
+	s.Helper()
+	response, err := s.client.Get("http://x/metrics")
+	s.must(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	s.must(err)
+	if response.StatusCode != http.StatusOK {
+		s.Fatalf("%s: %s", response.Status, body)
+	}
+	return string(body)
+}
+
+// stop ends the service as a signal does, and returns its exit code.
+func (s *service) stop() int {
+	s.Helper()
+	s.client.CloseIdleConnections()
+	s.cancel()
+	select {
+	case <-s.ended:
+	case <-time.After(ample):
+		s.Fatal("it does not end")
+	}
+	return s.code
+}
+
+// until waits for what should be so soon.
+func (w *world) until(what string, so func() bool) {
+	w.Helper()
+	for end := time.Now().Add(ample); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// contains fails the test unless a text contains others.
+func contains(t *testing.T, text string, wanted ...string) {
+	t.Helper()
+	for _, want := range wanted {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}

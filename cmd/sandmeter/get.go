@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sandmeter/sandmeter/metricclient"
+	"github.com/sandmeter/sandmeter/metricserver"
+)
+
+// filterParam is the server's parameter for a filter of metrics.
+const filterParam = "runsc-sandbox-metrics-filter"
+
+// get shows metrics of a running server.
+type get struct {
+	server  serverFlags
+	filter  string
+	sandbox string
+	prefix  string
+	json    bool
+}
+
+func newGetCommand(std stdio) *cobra.Command {
+	var g get
+	cmd := &cobra.Command{
+		Use:   "get",
+		Short: "Show metrics of a running server",
+		Long: "Show metrics of a running server: all, those whose names match a regular expression, or those of one sandbox. The\n" +
+			"expression is matched against names without their prefix.",
+		Example: "  sandmeter get --filter '^fs_opens$'\n" +
+			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
+			"  sandmeter get --server /run/sandmeter.sock",
+		Args:    noArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), std) },
+	}
+	flags := cmd.Flags()
+	g.server.register(flags)
+	flags.StringVar(&g.filter, "filter", "", "only metrics whose names match this regular `expression`")
+	flags.StringVar(&g.sandbox, "sandbox", "", "only metrics of the sandbox with this `ID`")
+	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "the server's `prefix` of metric names")
+	flags.BoolVar(&g.json, "json", false, "write a JSON array of samples instead of Prometheus's text format")
+	return cmd
+}
+
+func (g *get) run(ctx context.Context, std stdio) error {
+	filter, err := regexp.Compile(g.filter)
+	if err != nil {
+		return usagef("--filter: %w", err)
+	}
+	params := map[string]string{}
+	if g.filter != "" {
+		params[filterParam] = g.filter
+	}
+	client := g.server.client()
+	defer client.Close()
+	page, err := client.GetMetrics(ctx, params)
+	if err != nil {
+		return explainHealth(err)
+	}
+	wanted := func(family string) bool { return filter.MatchString(strings.TrimPrefix(family, g.prefix)) }
+	out := bufio.NewWriter(std.out)
+	if g.json {
+		err = writeSamples(out, selectLines(page, wanted, g.sandbox))
+	} else {
+		for line := range selectLines(page, wanted, g.sandbox) {
+			out.WriteString(line) // Flush has the error
+		}
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// selectLines returns the lines of the page that are wanted: samples of wanted families and, if sandbox is not empty, of that sandbox, and
+// the comments of a family that has any. It looks at names and that label only, so that a page of many megabytes takes no time.
+func selectLines(page metricclient.MetricData, wanted func(family string) bool, sandbox string) iter.Seq[string] {
+	label := `sandbox="` + labelEscaper.Replace(sandbox) + `"`
+	ofSandbox := func(line string) bool {
+		return sandbox == "" || strings.Contains(line, "{"+label) || strings.Contains(line, ","+label)
+	}
+	return func(yield func(string) bool) {
+		var family string
+		var use bool
+		var comments []string // of the family, until one of its samples is used
+		for line := range strings.Lines(string(page)) {
+			if name, isComment := commented(line); isComment {
+				if name != family {
+					family, use, comments = name, wanted(name), comments[:0]
+				}
+				comments = append(comments, line)
+				continue
+			}
+			if !use || !ofSandbox(line) {
+				continue
+			}
+			for _, c := range comments {
+				if !yield(c) {
+					return
+				}
+			}
+			comments = comments[:0]
+			if !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// jsonSample is a sample as get writes it. Scripts read it.
+type jsonSample struct {
+	Name      string            `json:"name"`
+	Labels    map[string]string `json:"labels"`
+	Value     string            `json:"value"` // text, since JSON's numbers are neither exact beyond 2^53 nor NaN
+	Timestamp *time.Time        `json:"timestamp,omitempty"`
+}
+
+// writeSamples writes the samples among the lines as a JSON array.
+func writeSamples(w io.Writer, lines iter.Seq[string]) error {
+	samples := []jsonSample{}
+	for line := range lines {
+		for s, err := range metricclient.MetricData(line).Samples() {
+			if err != nil {
+				return err
+			}
+			j := jsonSample{Name: s.Name, Labels: s.Labels, Value: s.Text}
+			if !s.Time.IsZero() {
+				j.Timestamp = &s.Time
+			}
+			samples = append(samples, j)
+		}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(samples)
+}
+
+// commented returns the family that a HELP or TYPE comment is about.
+func commented(line string) (family string, isComment bool) {
+	rest, isComment := strings.CutPrefix(line, "# HELP ")
+	if !isComment {
+		rest, isComment = strings.CutPrefix(line, "# TYPE ")
+	}
+	family, _, _ = strings.Cut(rest, " ")
+	return family, isComment
+}

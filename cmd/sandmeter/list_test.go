@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares a text with a golden file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%s\nwant %s (go test -update writes it)\n%s", got, path, want)
+	}
+}
+
+// startListed starts sandboxes of every kind that a list can have. All that run are process 1, which is always there.
+func (w *world) startListed() {
+	at := func(second int) sandboxtest.Container {
+		return sandboxtest.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
+	}
+	with := func(c sandboxtest.Container, status string) sandboxtest.Container {
+		c.Status = status
+		return c
+	}
+	w.start(sandboxtest.Spec{ID: "plain", PID: 1, Root: at(1)})
+	w.start(sandboxtest.Spec{ID: "pod", PID: 1, Root: at(2), Pod: "web-7d8b49557c-abcde", Namespace: "shop",
+		More: []sandboxtest.Container{{ID: "pod-app"}, {ID: "pod-log"}}})
+	w.start(sandboxtest.Spec{ID: "created", PID: 1, Root: with(at(3), "created")})
+	w.start(sandboxtest.Spec{ID: "paused", PID: 1, Root: with(at(4), "paused")})
+	w.start(sandboxtest.Spec{ID: "deleted", PID: -1, Root: at(5)})
+	w.start(sandboxtest.Spec{ID: "silent", PID: 1, Root: at(6), Uninstrumented: true})
+	w.start(sandboxtest.Spec{ID: "elsewhere", PID: 1, Root: at(7), MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
+	w.start(sandboxtest.Spec{ID: "future", PID: 1, Root: with(at(8), "\x1b[2Jlater")})
+	for i, name := range []string{
+		"two\nlines\r", "\x1b[31mred", "tab\tbell\a", `"quoted" \`, "right\u202eleft", "csi\u009b31m", "nul\x00del\x7f", "bad\xff", "ünï・名", "-", "<&>", "no\u00a0break", "tag\U000E0001",
+	} {
+		w.start(sandboxtest.Spec{ID: "nasty-" + string(rune('a'+i)), PID: 1, Root: at(10 + i), Pod: name, Namespace: name})
+	}
+}
+
+func TestList(t *testing.T) {
+	w := newWorld(t)
+	w.startListed()
+	code, table, err := w.command("list --root ROOT")
+	if code != exitOK || err != "" {
+		t.Errorf("list exits with %d and says %s", code, err)
+	}
+	golden(t, "list.golden", table)
+	wantPrintable(t, table)
+
+	code, array, err := w.command("list --root ROOT --json")
+	if code != exitOK || err != "" {
+		t.Errorf("list --json exits with %d and says %s", code, err)
+	}
+	golden(t, "list.json.golden", array)
+	wantPrintable(t, array)
+	var listed []struct {
+		ID  string `json:"id"`
+		Pod string `json:"pod_name"`
+	}
+	w.must(json.Unmarshal([]byte(array), &listed))
+	pods := make(map[string]string)
+	for _, s := range listed {
+		pods[s.ID] = s.Pod
+	}
+	for id, want := range map[string]string{"nasty-a": "two\nlines\r", "nasty-f": "csi\u009b31m", "nasty-g": "nul\x00del\x7f", "nasty-h": "bad\uFFFD", "nasty-m": "tag\U000E0001"} {
+		if pods[id] != want {
+			t.Errorf("the pod of %s reads back as %q, want %q", id, pods[id], want)
+		}
+	}
+}
+
+// wantPrintable fails the test if a terminal would do more with a text than show it in lines.
+func wantPrintable(t *testing.T, text string) {
+	t.Helper()
+	for _, r := range text {
+		if !unicode.IsPrint(r) && r != '\n' {
+			t.Errorf("%q is written raw", r)
+		}
+	}
+}
+
+func TestListOfNothing(t *testing.T) {
+	w := newWorld(t)
+	if code, out, err := w.command("list --root ROOT"); code != exitOK || out != "" || err != "No sandboxes in "+w.root+".\n" {
+		t.Errorf("list exits with %d and says %q, %q", code, out, err)
+	}
+	if code, out, err := w.command("list --root ROOT --json"); code != exitOK || out != "[]\n" || err != "" {
+		t.Errorf("list --json exits with %d and says %q, %q", code, out, err)
+	}
+}
+
+// TestListBesideUnreadableFiles: they are named, and cost nobody else anything.
+func TestListBesideUnreadableFiles(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "fine"})
+	for _, id := range []string{"empty", "garbage", "other"} {
+		text := map[string]string{"garbage": "\x1b[31m", "other": `{"id":"x\u001b","sandbox":{"id":"y\n"},"createdAt":"2026-11-22T09:12:52Z"}`}[id]
+		w.must(os.WriteFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"), []byte(text), 0o644))
+	}
+	code, out, err := w.command("list --root ROOT")
+	if code != exitOK || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
+		t.Errorf("list exits with %d and says\n%s", code, out)
+	}
+	if lines := strings.Split(err, "\n"); len(lines) != 4 {
+		t.Errorf("list says\n%s", err)
+	}
+	for _, id := range []string{"empty", "garbage", "other"} {
+		contains(t, err, `sandmeter: state file "`+id+"_sandbox:"+id+`.state": `)
+	}
+	wantPrintable(t, err)
+}
+
+// TestListFromTheEnvironment: flags can be given as variables, and go before them.
+func TestListFromTheEnvironment(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "fine"})
+	t.Setenv("SANDMETER_ROOT", w.root)
+	if code, out, err := w.command("list"); code != exitOK || !strings.Contains(out, "\nfine ") {
+		t.Errorf("list exits with %d and says %s%s", code, out, err)
+	}
+	t.Setenv("SANDMETER_JSON", "true")
+	if code, out, err := w.command("list"); code != exitOK || !strings.HasPrefix(out, "[\n") {
+		t.Errorf("list exits with %d and says %s%s", code, out, err)
+	}
+	if code, out, err := w.command("list --json=false"); code != exitOK || !strings.HasPrefix(out, "SANDBOX") {
+		t.Errorf("list --json=false exits with %d and says %s%s", code, out, err)
+	}
+	w.fails("list --root DIR/missing", exitFail, "read runtime root DIR/missing: no such file or directory; --root names the runtime root")
+	t.Setenv("SANDMETER_JSON", "maybe")
+	w.fails("list", exitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax`)
+}

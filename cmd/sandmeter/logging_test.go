@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/config"
+)
+
+func TestDebugLogPath(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 12, 52, 743744391, time.UTC)
+	check := func(pattern, want string) {
+		t.Helper()
+		if got := debugLogPath(pattern, now); got != want {
+			t.Errorf("--debug-log=%s is %s, want %s", pattern, got, want)
+		}
+	}
+	check("/logs/", "/logs/runsc.log.20261122-091252.743744.metric-server.txt")
+	check("/logs/log", "/logs/log")
+	check("/logs/%COMMAND%/", "/logs/metric-server/runsc.log.20261122-091252.743744.metric-server.txt")
+	check("/logs/%TIMESTAMP%.%COMMAND%.%COMMAND%", "/logs/20261122-091252.743744.metric-server.metric-server")
+	check("%ID%", "%ID%")
+}
+
+// TestRunscLog: where what is logged goes, and in which form.
+func TestRunscLog(t *testing.T) {
+	w := newWorld(t)
+	check := func(conf config.Config, wantErr, wantLog, wantDebugLog string) {
+		t.Helper()
+		for _, p := range []*string{&conf.LogFilename, &conf.DebugLog} {
+			if *p != "" {
+				*p = w.path(*p)
+			}
+		}
+		var stderr bytes.Buffer
+		logger, closeLog, err := newRunscLogger(&conf, &stderr)
+		w.must(err)
+		logger.Debug("d")
+		logger.Info("i")
+		logger.Error("e", "err", "two\nlines\x1b")
+		closeLog()
+		wrote := func(what, got, want string) {
+			got = regexp.MustCompile(`("?time"?[:=])[^ ,]+`).ReplaceAllString(got, "${1}T")
+			if got != want {
+				t.Errorf("%+v writes to %s\n%s\nwant\n%s", conf, what, got, want)
+			}
+		}
+		wrote("standard error", stderr.String(), wantErr)
+		for path, want := range map[string]string{conf.LogFilename: wantLog, conf.DebugLog: wantDebugLog} {
+			if path == "" {
+				continue
+			}
+			text, err := os.ReadFile(path)
+			w.must(err)
+			wrote(path, string(text), want)
+			w.must(os.Remove(path))
+		}
+	}
+	const (
+		d = "time=T level=DEBUG msg=d\n"
+		i = "time=T level=INFO msg=i\n"
+		e = `time=T level=ERROR msg=e err="two\nlines\x1b"` + "\n"
+
+		ji = `{"time":T,"level":"INFO","msg":"i"}` + "\n"
+		je = `{"time":T,"level":"ERROR","msg":"e","err":"two\nlines\u001b"}` + "\n"
+
+		ki = `{"time":T,"level":"INFO","log":"i"}` + "\n"
+		ke = `{"time":T,"level":"ERROR","log":"e","err":"two\nlines\u001b"}` + "\n"
+	)
+	check(config.Config{}, i+e, "", "")
+	check(config.Config{Debug: true}, d+i+e, "", "")
+	check(config.Config{LogFormat: "text"}, i+e, "", "")
+	check(config.Config{LogFormat: "json"}, ji+je, "", "")
+	check(config.Config{LogFormat: "json-k8s"}, ki+ke, "", "")
+	check(config.Config{LogFilename: "log"}, i+e, e, "")
+	check(config.Config{DebugLog: "debug"}, "", "", i+e)
+	check(config.Config{DebugLog: "new/folder/debug", Debug: true}, "", "", d+i+e)
+	check(config.Config{LogFilename: "log", DebugLog: "debug", Debug: true, LogFormat: "json-k8s"}, "", ke,
+		`{"time":T,"level":"DEBUG","log":"d"}`+"\n"+ki+ke)
+}
+
+// TestLogIsAppendedTo: a server that starts again does not wipe out why it ended.
+func TestLogIsAppendedTo(t *testing.T) {
+	w := newWorld(t)
+	conf := config.Config{DebugLog: w.path("log")}
+	for range 2 {
+		logger, closeLog, err := newRunscLogger(&conf, nil)
+		w.must(err)
+		logger.Info("here")
+		closeLog()
+	}
+	text, err := os.ReadFile(conf.DebugLog)
+	w.must(err)
+	if strings.Count(string(text), "msg=here") != 2 {
+		t.Errorf("the log is\n%s", text)
+	}
+}
+
+func TestLogFlags(t *testing.T) {
+	logs := func(f logFlags, level slog.Level) bool {
+		t.Helper()
+		logger, err := f.logger(new(bytes.Buffer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return logger.Enabled(t.Context(), level)
+	}
+	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	for i, name := range []string{"debug", "info", "warn", "error"} {
+		for j, level := range levels {
+			if got := logs(logFlags{name, formatText}, level); got != (j >= i) {
+				t.Errorf("--log.level=%s: that %v is logged is %v", name, level, got)
+			}
+		}
+	}
+	var out bytes.Buffer
+	logger, err := (&logFlags{"INFO", formatJSON}).logger(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger.Info("here")
+	if !json.Valid(out.Bytes()) {
+		t.Errorf("--log.format=json writes %s", out.String())
+	}
+}
+
+// theFile returns the only file in a folder.
+func (w *world) theFile(dir string) string {
+	w.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	w.must(err)
+	if len(files) != 1 {
+		w.Fatalf("in %s are %q", dir, files)
+	}
+	text, err := os.ReadFile(files[0])
+	w.must(err)
+	return string(text)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+func TestServe(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "one", MetricServer: "localhost:1"})
+	w.start(sandboxtest.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
+	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
+	serves := func(flags, wantSandboxes, wantLog string) {
+		t.Helper()
+		s := w.serve("serve --root ROOT --web.listen-address SOCKET " + flags)
+		page := s.page()
+		for _, id := range []string{"one", "two", "silent"} {
+			if got, want := strings.Contains(page, `sandbox="`+id+`"`), strings.Contains(wantSandboxes, id); got != want {
+				t.Errorf("serve %s: that %s is served is %v", flags, id, got)
+			}
+		}
+		if code := s.stop(); code != exitOK || s.out.String() != "" {
+			t.Errorf("serve %s: exits with %d and says %q", flags, code, s.out.String())
+		}
+		said := s.err.String()
+		if strings.Count(said, "\n") != 1 {
+			t.Errorf("serve %s says more than one line:\n%s", flags, said)
+		}
+		contains(t, said, "level=INFO msg=Serving root="+w.root+" ", wantLog, ` address="/metrics on Unix socket `+w.socket+`" version=`)
+		if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {
+			t.Errorf("serve %s leaves its socket: %v", flags, err)
+		}
+	}
+	serves("", "one two", `sandboxes="every sandbox with a registration"`)
+	serves("--match-address localhost:1", "one", `sandboxes="sandboxes created with --metric-server=localhost:1"`)
+	serves("--match-address %RUNTIME_ROOT%/two", "two", `sandboxes="sandboxes created with --metric-server=%RUNTIME_ROOT%/two"`)
+	serves("--match-address localhost:2", "", "sandboxes=")
+}
+
+func TestServeFlags(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a"})
+	page := func(flags string) string {
+		t.Helper()
+		s := w.serve("serve --root ROOT --web.listen-address SOCKET " + flags)
+		defer s.stop()
+		return s.page()
+	}
+	contains(t, page(""), "\nrunsc_fs_opens{")
+	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens{")
+	contains(t, page("--exporter-prefix="), "\nfs_opens{")
+	contains(t, page("--root DIR/missing --allow-unknown-root"), "runsc_meta_num_sandboxes_running 0 ")
+
+	mode := func(flags string, want fs.FileMode) {
+		t.Helper()
+		s := w.serve("serve --root ROOT --web.listen-address SOCKET " + flags)
+		defer s.stop()
+		info, err := os.Stat(w.socket)
+		w.must(err)
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("serve %s: the socket has mode %v, want %v", flags, got, want)
+		}
+	}
+	mode("", 0o660)
+	mode("--web.socket-mode 0600", 0o600)
+	mode("--web.socket-mode 777", 0o777)
+}
+
+// TestServeOnTCP says where, also when the port was for the system to choose.
+func TestServeOnTCP(t *testing.T) {
+	w := newWorld(t)
+	s := w.serve("serve --root ROOT --web.listen-address SOCKET --log.format json")
+	var line struct{ Level, Msg, Root, Address string }
+	w.must(json.Unmarshal([]byte(s.err.String()), &line))
+	if line.Level != "INFO" || line.Msg != "Serving" || line.Root != w.root || line.Address != "/metrics on Unix socket "+w.socket {
+		t.Errorf("it says %+v", line)
+	}
+	s.stop()
+
+	if quiet := w.serve("serve --root ROOT --web.listen-address SOCKET --log.level error"); quiet.err.String() != "" {
+		t.Errorf("with --log.level error it says %s", quiet.err.String())
+	}
+}
+
+// TestServeEndsWithItsRoot when that is not allowed to be missing.
+func TestServeEndsWithItsRoot(t *testing.T) {
+	w := newWorld(t)
+	s := w.serve("serve --root ROOT --web.listen-address SOCKET --log.level warn")
+	w.must(os.Remove(w.root))
+	response, err := s.client.Get("http://x/metrics")
+	w.must(err)
+	response.Body.Close()
+	<-s.ended
+	lines := strings.Split(strings.TrimSpace(s.err.String()), "\n")
+	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	if s.code != exitFail || lines[len(lines)-1] != want {
+		t.Errorf("it exits with %d and says\n%s\nwant\n%s", s.code, s.err.String(), want)
+	}
+}
+
+// serveVariables has a value for each flag of serve, as an environment variable.
+var serveVariables = map[string]string{
+	"SANDMETER_ROOT":               "/some/root",
+	"SANDMETER_WEB_LISTEN_ADDRESS": "/some/socket",
+	"SANDMETER_WEB_SOCKET_MODE":    "0600",
+	"SANDMETER_WEB_SOCKET_GROUP":   "some",
+	"SANDMETER_MATCH_ADDRESS":      ":1",
+	"SANDMETER_EXPORTER_PREFIX":    "x_",
+	"SANDMETER_ALLOW_UNKNOWN_ROOT": "true",
+	"SANDMETER_SANDBOX_TIMEOUT":    "3s",
+	"SANDMETER_LOG_LEVEL":          "warn",
+	"SANDMETER_LOG_FORMAT":         "json",
+}
+
+// TestServeVariables: each flag can be given as a variable, the flag itself goes before it, and a wrong one is named.
+func TestServeVariables(t *testing.T) {
+	cmd := newServeCommand(stdio{})
+	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range serveVariables {
+		t.Setenv(name, value)
+	}
+	if err := fromEnv(cmd.Flags()); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		want, known := serveVariables[envName(f.Name)]
+		switch f.Name {
+		case "help":
+			return
+		case "log.level":
+			want = "error"
+		}
+		if !known || f.Value.String() != want {
+			t.Errorf("--%s is %q, want %q of %s", f.Name, f.Value, want, envName(f.Name))
+		}
+	})
+	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
+	newWorld(t).fails("serve", exitUsage,
+		`environment variable SANDMETER_SANDBOX_TIMEOUT: invalid argument "soon" for "--sandbox-timeout" flag: time: invalid duration "soon"`)
+}
+
+func TestServeFromTheEnvironment(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a"})
+	t.Setenv("SANDMETER_ROOT", w.root)
+	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", w.socket)
+	t.Setenv("SANDMETER_EXPORTER_PREFIX", "x_")
+	contains(t, w.serve("serve").page(), "\nx_fs_opens{")
+}
