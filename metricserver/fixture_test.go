@@ -92,7 +92,7 @@ func (w *world) tryRun(s *Server) (*run, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{world: w, cancel: cancel, ended: make(chan struct{})}
 	listening := make(chan net.Addr, 1)
-	s.options.Listening = func(a net.Addr) { listening <- a }
+	s.options.Listening = func(a net.Addr) error { listening <- a; return nil }
 	go func() {
 		defer close(r.ended)
 		r.err = s.Run(ctx)

@@ -26,6 +26,9 @@ const (
 	DefaultSocketMode     fs.FileMode = 0o660
 )
 
+// NoExporterPrefix stands for the empty prefix in Options, whose zero value has the default.
+const NoExporterPrefix = " "
+
 // Limits of what a client may cost.
 const (
 	headerTimeout  = 5 * time.Second
@@ -46,11 +49,13 @@ type Options struct {
 	// MatchAddress limits the sandboxes to those that were created with an equal --metric-server; %RUNTIME_ROOT% in either stands for
 	// RootDir. Default: every sandbox of the root that registered metrics.
 	MatchAddress string
-	// ExporterPrefix begins the names of all metrics but process_start_time_seconds. Default: DefaultExporterPrefix; a prefix of one
-	// space stands for none.
+	// ExporterPrefix begins the names of all metrics but process_start_time_seconds. Default: DefaultExporterPrefix;
+	// NoExporterPrefix stands for none.
 	ExporterPrefix string
 	// AllowUnknownRoot makes a runtime root that is missing or cannot be read one without sandboxes, rather than an error.
 	AllowUnknownRoot bool
+	// AllowProfiling serves CPU and heap profiles of the process to everybody who can reach the address.
+	AllowProfiling bool
 	// SandboxTimeout is how long a single sandbox can hold up a scrape. Default: DefaultSandboxTimeout.
 	SandboxTimeout time.Duration
 	// SocketMode is the mode of a Unix socket. Default: DefaultSocketMode.
@@ -61,8 +66,8 @@ type Options struct {
 	StartTime time.Time
 	// Logger is told what goes wrong, with which sandbox, once. Default: nobody.
 	Logger *slog.Logger
-	// Listening is called once the server listens, with the address. Default: nothing is called.
-	Listening func(net.Addr)
+	// Listening is called once the server listens, with the address. An error ends Run. Default: nothing is called.
+	Listening func(net.Addr) error
 }
 
 var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
@@ -80,7 +85,7 @@ func (o Options) withDefaults() (Options, error) {
 	switch o.ExporterPrefix {
 	case "":
 		o.ExporterPrefix = DefaultExporterPrefix
-	case " ":
+	case NoExporterPrefix:
 		o.ExporterPrefix = ""
 	}
 	if o.ExporterPrefix != "" && !validPrefix.MatchString(o.ExporterPrefix) {
@@ -159,7 +164,7 @@ func (s *Server) Run(ctx context.Context) error {
 			lost(err)
 		}
 	}
-	handler := web.NewHandler(web.Options{Collector: collector, RootDir: o.RootDir, Logger: o.Logger, RootLost: rootLost})
+	handler := web.NewHandler(web.Options{Collector: collector, RootDir: o.RootDir, Logger: o.Logger, AllowProfiling: o.AllowProfiling, RootLost: rootLost})
 	defer handler.Close()
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -175,7 +180,10 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	if o.Listening != nil {
-		o.Listening(listener.Addr())
+		if err := o.Listening(listener.Addr()); err != nil {
+			listener.Close()
+			return err
+		}
 	}
 	if err := s.serve(ctx, listener, handler); err != nil {
 		return err

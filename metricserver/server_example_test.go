@@ -28,7 +28,7 @@ func ExampleServer() {
 		RootDir:   root,
 		Address:   "localhost:0",
 		Logger:    slog.Default(),
-		Listening: func(a net.Addr) { listening <- a },
+		Listening: func(a net.Addr) error { listening <- a; return nil },
 	})
 	if err != nil {
 		log.Fatal(err)

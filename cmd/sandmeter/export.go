@@ -32,6 +32,8 @@ func newExportCommand(std stdio) *cobra.Command {
 }
 
 func export(ctx context.Context, o metricserver.Options, id string, std stdio) error {
-	o.ExporterPrefix = prefixOption(o.ExporterPrefix)
+	if o.ExporterPrefix == "" {
+		o.ExporterPrefix = metricserver.NoExporterPrefix
+	}
 	return metricserver.Export(ctx, o, id, std.out)
 }

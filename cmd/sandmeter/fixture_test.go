@@ -68,9 +68,14 @@ func (w *world) must(err error) {
 // path is a path in the folder.
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-// words splits a command line at its spaces. DIR, ROOT and SOCKET in it are the world's.
+// placeholders puts the world's paths where {dir}, {root} and {socket} stand.
+func (w *world) placeholders() *strings.Replacer {
+	return strings.NewReplacer("{dir}", w.dir, "{root}", w.root, "{socket}", w.socket)
+}
+
+// words splits a command line at its spaces.
 func (w *world) words(line string) []string {
-	return strings.Fields(strings.NewReplacer("DIR", w.dir, "ROOT", w.root, "SOCKET", w.socket).Replace(line))
+	return strings.Fields(w.placeholders().Replace(line))
 }
 
 // start starts a sandbox.
@@ -100,13 +105,13 @@ func (w *world) commandWords(words ...string) (code int, out, err string) {
 func (w *world) fails(line string, wantCode int, want string) {
 	w.Helper()
 	code, out, err := w.command(line)
-	want = "sandmeter: " + strings.NewReplacer("DIR", w.dir, "ROOT", w.root, "SOCKET", w.socket).Replace(want) + "\n"
+	want = "sandmeter: " + w.placeholders().Replace(want) + "\n"
 	if code != wantCode || out != "" || err != want {
 		w.Errorf("sandmeter %s\nexits with %d and says\n\t%s\t%s\nwant %d and\n\t%s", line, code, out, err, wantCode, want)
 	}
 }
 
-// service is a command line that serves on SOCKET.
+// service is a command line that serves on the world's socket.
 type service struct {
 	*world
 	out, err lockedBuffer

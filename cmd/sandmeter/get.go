@@ -22,7 +22,7 @@ const filterParam = "runsc-sandbox-metrics-filter"
 
 // get shows metrics of a running server.
 type get struct {
-	server  serverFlags
+	server  string
 	filter  string
 	sandbox string
 	prefix  string
@@ -44,7 +44,7 @@ func newGetCommand(std stdio) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
-	g.server.register(flags)
+	registerServer(flags, &g.server)
 	flags.StringVar(&g.filter, "filter", "", "only metrics whose names match this regular `expression`")
 	flags.StringVar(&g.sandbox, "sandbox", "", "only metrics of the sandbox with this `ID`")
 	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "the server's `prefix` of metric names")
@@ -61,7 +61,7 @@ func (g *get) run(ctx context.Context, std stdio) error {
 	if g.filter != "" {
 		params[filterParam] = g.filter
 	}
-	client := g.server.client()
+	client := metricclient.NewMetricClient(g.server, "")
 	defer client.Close()
 	page, err := client.GetMetrics(ctx, params)
 	if err != nil {

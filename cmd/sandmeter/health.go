@@ -11,20 +11,13 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// serverFlags say which running server a command talks to.
-type serverFlags struct{ address, root string }
-
-func (f *serverFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.address, "server", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
-	flags.StringVar(&f.root, "root", config.DefaultRootDir(), "the runtime root, `directory` that the server serves")
-}
-
-func (f *serverFlags) client() *metricclient.MetricClient {
-	return metricclient.NewMetricClient(f.address, f.root)
+// registerServer adds the flag that says which running server a command talks to.
+func registerServer(flags *pflag.FlagSet, address *string) {
+	flags.StringVar(address, "server", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
 }
 
 func newHealthCommand(std stdio) *cobra.Command {
-	var server serverFlags
+	var server, root string
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Check that a server serves a runtime root",
@@ -35,16 +28,17 @@ func newHealthCommand(std stdio) *cobra.Command {
 		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := server.client()
+			client := metricclient.NewMetricClient(server, root)
 			defer client.Close()
 			if err := client.HealthCheck(cmd.Context()); err != nil {
 				return explainHealth(err)
 			}
-			std.printf("The server at %s serves %s.\n", server.address, server.root)
+			std.printf("The server at %s serves %s.\n", server, root)
 			return nil
 		},
 	}
-	server.register(cmd.Flags())
+	registerServer(cmd.Flags(), &server)
+	cmd.Flags().StringVar(&root, "root", config.DefaultRootDir(), "the runtime root, `directory` that the server should serve")
 	return cmd
 }
 

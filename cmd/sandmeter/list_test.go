@@ -61,14 +61,14 @@ func (w *world) startListed() {
 func TestList(t *testing.T) {
 	w := newWorld(t)
 	w.startListed()
-	code, table, err := w.command("list --root ROOT")
+	code, table, err := w.command("list --root {root}")
 	if code != exitOK || err != "" {
 		t.Errorf("list exits with %d and says %s", code, err)
 	}
 	golden(t, "list.golden", table)
 	wantPrintable(t, table)
 
-	code, array, err := w.command("list --root ROOT --json")
+	code, array, err := w.command("list --root {root} --json")
 	if code != exitOK || err != "" {
 		t.Errorf("list --json exits with %d and says %s", code, err)
 	}
@@ -102,10 +102,10 @@ func wantPrintable(t *testing.T, text string) {
 
 func TestListOfNothing(t *testing.T) {
 	w := newWorld(t)
-	if code, out, err := w.command("list --root ROOT"); code != exitOK || out != "" || err != "No sandboxes in "+w.root+".\n" {
+	if code, out, err := w.command("list --root {root}"); code != exitOK || out != "" || err != "No sandboxes in "+w.root+".\n" {
 		t.Errorf("list exits with %d and says %q, %q", code, out, err)
 	}
-	if code, out, err := w.command("list --root ROOT --json"); code != exitOK || out != "[]\n" || err != "" {
+	if code, out, err := w.command("list --root {root} --json"); code != exitOK || out != "[]\n" || err != "" {
 		t.Errorf("list --json exits with %d and says %q, %q", code, out, err)
 	}
 }
@@ -118,7 +118,7 @@ func TestListBesideUnreadableFiles(t *testing.T) {
 		text := map[string]string{"garbage": "\x1b[31m", "other": `{"id":"x\u001b","sandbox":{"id":"y\n"},"createdAt":"2026-11-22T09:12:52Z"}`}[id]
 		w.must(os.WriteFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"), []byte(text), 0o644))
 	}
-	code, out, err := w.command("list --root ROOT")
+	code, out, err := w.command("list --root {root}")
 	if code != exitOK || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
 		t.Errorf("list exits with %d and says\n%s", code, out)
 	}
@@ -146,7 +146,7 @@ func TestListFromTheEnvironment(t *testing.T) {
 	if code, out, err := w.command("list --json=false"); code != exitOK || !strings.HasPrefix(out, "SANDBOX") {
 		t.Errorf("list --json=false exits with %d and says %s%s", code, out, err)
 	}
-	w.fails("list --root DIR/missing", exitFail, "read runtime root DIR/missing: no such file or directory; --root names the runtime root")
+	w.fails("list --root {dir}/missing", exitFail, "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
 	t.Setenv("SANDMETER_JSON", "maybe")
 	w.fails("list", exitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax`)
 }

@@ -47,12 +47,12 @@ func TestWrongUsage(t *testing.T) {
 
 	wrong("metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 	wrong("--metric-server= metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
-	wrong("--metric-server=SOCKET metric-server nonsense", `metric-server takes no argument, and "nonsense" is one; try: sandmeter metric-server --help`)
-	wrong("--metric-server=SOCKET metric-server --nonsense", "flag provided but not defined: -nonsense; try: sandmeter metric-server --help")
-	wrong("--metric-server=SOCKET metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix; try: sandmeter metric-server --help")
-	wrong("--metric-server=SOCKET metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: parse error; try: sandmeter metric-server --help`)
-	wrong("--metric-server=SOCKET metric-server -exporter-prefix=a-b", `exporter prefix "a-b" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
-	wrong("--metric-server=SOCKET --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
+	wrong("--metric-server={socket} metric-server nonsense", `metric-server takes no argument, and "nonsense" is one; try: sandmeter metric-server --help`)
+	wrong("--metric-server={socket} metric-server --nonsense", "flag provided but not defined: -nonsense; try: sandmeter metric-server --help")
+	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix; try: sandmeter metric-server --help")
+	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: strconv.ParseBool: parsing "maybe": invalid syntax; try: sandmeter metric-server --help`)
+	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `exporter prefix "a-b" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
+	wrong("--metric-server={socket} --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
 	wrong("--debug=maybe metric-server", `runsc flags: --debug does not take "maybe": write --debug=true|false`)
 	wrong("--root --metric-server metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 }
@@ -71,25 +71,25 @@ func TestFailures(t *testing.T) {
 	const rootFlags = "; --root names the runtime root, --allow-unknown-root allows it to be missing"
 	const another = ": end the program that listens there, or choose another address"
 
-	fails("list --root DIR/missing", "read runtime root DIR/missing: no such file or directory; --root names the runtime root")
-	fails("list --root DIR/file", "read runtime root DIR/file: not a directory; --root names the runtime root")
-	fails("list --json --root DIR/missing", "read runtime root DIR/missing: no such file or directory; --root names the runtime root")
+	fails("list --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
+	fails("list --root {dir}/file", "read runtime root {dir}/file: not a directory; --root names the runtime root")
+	fails("list --json --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
 
-	fails("serve --web.listen-address SOCKET --root DIR/missing", "read runtime root DIR/missing: no such file or directory"+rootFlags)
-	fails("serve --web.listen-address SOCKET --root DIR/file", "read runtime root DIR/file: not a directory"+rootFlags)
-	fails("serve --root ROOT --web.listen-address DIR/live", "listen on DIR/live: address already in use"+another)
-	fails("serve --root ROOT --web.listen-address DIR/file", "listen on DIR/file: something that is no socket is there: remove it, or choose another address")
-	fails("serve --root ROOT --web.listen-address nonsense", "listen on nonsense: missing port in address: give host:port, :port or the absolute path of a Unix socket")
+	fails("serve --web.listen-address {socket} --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
+	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlags)
+	fails("serve --root {root} --web.listen-address {dir}/live", "listen on {dir}/live: address already in use"+another)
+	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: something that is no socket is there: remove it, or choose another address")
+	fails("serve --root {root} --web.listen-address nonsense", "listen on nonsense: missing port in address: give host:port, :port or the absolute path of a Unix socket")
 	// What is missing here is not the root, and so nothing is said about it.
-	fails("serve --root ROOT --web.listen-address DIR/missing/socket", "listen on DIR/missing/socket: open DIR/missing: no such file or directory: create the directory, or choose another address")
-	fails("serve --root ROOT --web.listen-address SOCKET --web.socket-group no-such-group",
-		`listen on SOCKET: there is no group "no-such-group" for the socket: name one that exists, or its number`)
+	fails("serve --root {root} --web.listen-address {dir}/missing/socket", "listen on {dir}/missing/socket: open {dir}/missing: no such file or directory: create the directory, or choose another address")
+	fails("serve --root {root} --web.listen-address {socket} --web.socket-group no-such-group",
+		`listen on {socket}: there is no group "no-such-group" for the socket: name one that exists, or its number`)
 
-	fails("--metric-server=SOCKET --root=DIR/missing metric-server", "read runtime root DIR/missing: no such file or directory"+rootFlags)
-	fails("--metric-server=DIR/live --root=ROOT metric-server", "listen on DIR/live: address already in use"+another)
-	fails("--metric-server=SOCKET --root=ROOT --debug-log=DIR/file/log/ metric-server", "directory for the log: mkdir DIR/file: not a directory")
-	fails("--metric-server=SOCKET --root=ROOT --log=DIR/file/log --debug-log=DIR/file/log metric-server", "directory for the log: mkdir DIR/file: not a directory")
-	fails("--metric-server=SOCKET --root=ROOT --log=ROOT metric-server", "open the log: open ROOT: is a directory")
+	fails("--metric-server={socket} --root={dir}/missing metric-server", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
+	fails("--metric-server={dir}/live --root={root} metric-server", "listen on {dir}/live: address already in use"+another)
+	fails("--metric-server={socket} --root={root} --debug-log={dir}/file/log/ metric-server", "directory for the log: mkdir {dir}/file: not a directory")
+	fails("--metric-server={socket} --root={root} --log={dir}/file/log --debug-log={dir}/file/log metric-server", "directory for the log: mkdir {dir}/file: not a directory")
+	fails("--metric-server={socket} --root={root} --log={root} metric-server", "open the log: open {root}: is a directory")
 	if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {
 		t.Errorf("one of them left a socket: %v", err)
 	}

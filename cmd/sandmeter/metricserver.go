@@ -6,12 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
-	"github.com/sandmeter/sandmeter/metricserver"
 )
 
 const metricServerLong = "Serve as the metric server of runsc does, with the same command line: runsc's flags come before the name of the command,\n" +
@@ -32,47 +30,39 @@ func newMetricServerCommand() *cobra.Command {
 		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has a parser of its own") },
 	}
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		writeMetricServerHelp(cmd.OutOrStdout(), metricServerFlags(new(metricserver.Options)))
+		writeMetricServerHelp(cmd.OutOrStdout())
 	})
 	return cmd
 }
 
-// metricServerFlags are the flags behind the command's name.
-func metricServerFlags(o *metricserver.Options) *flag.FlagSet {
-	flags := flag.NewFlagSet(config.MetricServerCommand, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
-	flags.BoolVar(&o.AllowUnknownRoot, "allow-unknown-root", false, "serve a root that does not exist yet, or ceases to")
-	return flags
-}
-
 // runMetricServer is the command metric-server, given what stands before and after its name.
 func runMetricServer(ctx context.Context, conf *config.Config, args []string, std stdio) error {
-	o := metricserver.Options{RootDir: conf.RootDir, Address: conf.MetricServer, MatchAddress: conf.MetricServer}
-	if o.RootDir == "" {
-		o.RootDir = config.DefaultRootDir()
+	var s settings
+	s.RootDir, s.Address, s.MatchAddress = conf.RootDir, conf.MetricServer, conf.MetricServer
+	if s.RootDir == "" {
+		s.RootDir = config.DefaultRootDir()
 	}
-	flags := metricServerFlags(&o)
+	flags := s.goFlags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		writeMetricServerHelp(std.out, flags)
+		writeMetricServerHelp(std.out)
 		return nil
 	case err != nil:
 		return usagef("%w; try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
 		return usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
-	case o.Address == "":
+	case s.Address == "":
 		return usagef("no address to serve on: give --metric-server=ADDRESS before the word metric-server")
+	}
+	if err := goFlagsFromEnv(flags); err != nil {
+		return err
 	}
 	logger, closeLog, err := newRunscLogger(conf, std.err)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	o.ExporterPrefix = prefixOption(o.ExporterPrefix)
-	o.Logger = logger
-	o.Listening = func(addr net.Addr) { announce(logger, o, addr) }
-	if err := runServer(ctx, o); err != nil {
+	if err := s.serve(ctx, logger); err != nil {
 		if conf.DebugLog != "" || conf.LogFilename != "" { // else the log is where the error is written anyway
 			logger.Error("Metric server ends", "err", err)
 		}
@@ -82,8 +72,9 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	return nil
 }
 
-func writeMetricServerHelp(out io.Writer, flags *flag.FlagSet) {
+func writeMetricServerHelp(out io.Writer) {
 	fmt.Fprintf(out, "%s\n\nUsage:\n  sandmeter [runsc flags] metric-server [flags]\n\nExamples:\n%s\n\nFlags:\n", metricServerLong, metricServerExample)
+	flags := new(settings).goFlags()
 	flags.SetOutput(out)
 	flags.PrintDefaults()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,26 +36,26 @@ func TestMetricServer(t *testing.T) {
 	const usual, prefixed = "\nrunsc_fs_opens{", "\nx_fs_opens{"
 
 	// runsc's flags before the word, with one dash or two, and the value in the same word or in the next one.
-	serves("--root=ROOT --metric-server=SOCKET metric-server", usual)
-	serves("-root=ROOT -metric-server=SOCKET metric-server", usual)
-	serves("--root ROOT --metric-server SOCKET metric-server", usual)
-	serves("-root ROOT -metric-server SOCKET metric-server", usual)
-	serves("--root=DIR/missing --root=ROOT --metric-server=SOCKET metric-server", usual)
+	serves("--root={root} --metric-server={socket} metric-server", usual)
+	serves("-root={root} -metric-server={socket} metric-server", usual)
+	serves("--root {root} --metric-server {socket} metric-server", usual)
+	serves("-root {root} -metric-server {socket} metric-server", usual)
+	serves("--root={dir}/missing --root={root} --metric-server={socket} metric-server", usual)
 
 	// Those that are not ours are let pass.
-	serves("--platform=systrap --root=ROOT --network none -ignore-cgroups --metric-server=SOCKET --rootless=false --overlay2=root:self metric-server", usual)
-	serves("--root=ROOT --metric-server=SOCKET --platform systrap metric-server", usual)
-	serves("--root=ROOT --metric-server=SOCKET --ignore-cgroups metric-server", usual)
-	serves("--root=ROOT --metric-server=SOCKET -- metric-server", usual)
+	serves("--platform=systrap --root={root} --network none -ignore-cgroups --metric-server={socket} --rootless=false --overlay2=root:self metric-server", usual)
+	serves("--root={root} --metric-server={socket} --platform systrap metric-server", usual)
+	serves("--root={root} --metric-server={socket} --ignore-cgroups metric-server", usual)
+	serves("--root={root} --metric-server={socket} -- metric-server", usual)
 
 	// Our own stand behind the word.
-	serves("--root=ROOT --metric-server=SOCKET metric-server -exporter-prefix=x_", prefixed)
-	serves("--root=ROOT --metric-server=SOCKET metric-server --exporter-prefix=x_", prefixed)
-	serves("--root=ROOT --metric-server=SOCKET metric-server -exporter-prefix x_", prefixed)
-	serves("--root=ROOT --metric-server=SOCKET metric-server --exporter-prefix x_ -allow-unknown-root", prefixed)
-	serves("--root=ROOT --metric-server=SOCKET metric-server -exporter-prefix=", "\nfs_opens{")
-	serves("--root=ROOT --metric-server=SOCKET metric-server -allow-unknown-root=false", usual)
-	serves("--root=ROOT --metric-server=SOCKET metric-server -allow-unknown-root=F --", usual)
+	serves("--root={root} --metric-server={socket} metric-server -exporter-prefix=x_", prefixed)
+	serves("--root={root} --metric-server={socket} metric-server --exporter-prefix=x_", prefixed)
+	serves("--root={root} --metric-server={socket} metric-server -exporter-prefix x_", prefixed)
+	serves("--root={root} --metric-server={socket} metric-server --exporter-prefix x_ -allow-unknown-root", prefixed)
+	serves("--root={root} --metric-server={socket} metric-server -exporter-prefix=", "\nfs_opens{")
+	serves("--root={root} --metric-server={socket} metric-server -allow-unknown-root=false", usual)
+	serves("--root={root} --metric-server={socket} metric-server -allow-unknown-root=F --", usual)
 }
 
 func TestMetricServerAddress(t *testing.T) {
@@ -63,8 +64,8 @@ func TestMetricServerAddress(t *testing.T) {
 	w.start(sandboxtest.Spec{ID: "named", MetricServer: w.socket})
 	w.start(sandboxtest.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
 	w.start(sandboxtest.Spec{ID: "longer", MetricServer: w.socket + "x"})
-	for _, address := range []string{"SOCKET", "%RUNTIME_ROOT%/metrics.sock"} {
-		s := w.serve("--root=ROOT --metric-server=" + address + " metric-server")
+	for _, address := range []string{"{socket}", "%RUNTIME_ROOT%/metrics.sock"} {
+		s := w.serve("--root={root} --metric-server=" + address + " metric-server")
 		page := s.page()
 		contains(t, page, `sandbox="named"`, `sandbox="expands"`)
 		if strings.Contains(page, "longer") {
@@ -80,13 +81,13 @@ func TestMetricServerDefaultRoot(t *testing.T) {
 	w.root = w.path("runsc")
 	w.must(os.Mkdir(w.root, 0o755))
 	w.start(sandboxtest.Spec{ID: "a", MetricServer: w.socket})
-	contains(t, w.serve("--metric-server=SOCKET metric-server").page(), `sandbox="a"`)
+	contains(t, w.serve("--metric-server={socket} metric-server").page(), `sandbox="a"`)
 }
 
 func TestMetricServerWithoutRoot(t *testing.T) {
 	w := newWorld(t)
 	for _, flag := range []string{"-allow-unknown-root", "--allow-unknown-root", "-allow-unknown-root=true", "-allow-unknown-root=1"} {
-		s := w.serve("--root=DIR/missing --metric-server=SOCKET metric-server " + flag)
+		s := w.serve("--root={dir}/missing --metric-server={socket} metric-server " + flag)
 		contains(t, s.page(), "runsc_meta_num_sandboxes_running 0 ")
 		s.stop()
 	}
@@ -96,7 +97,7 @@ func TestMetricServerWithoutRoot(t *testing.T) {
 func TestMetricServerLogs(t *testing.T) {
 	w := newWorld(t)
 	w.start(sandboxtest.Spec{ID: "broken", MetricServer: w.socket, NoSocket: true})
-	s := w.serve("--debug --debug-log=DIR/logs/ --log=DIR/errors/log --log-format=json --root=ROOT --metric-server=SOCKET metric-server")
+	s := w.serve("--debug --debug-log={dir}/logs/ --log={dir}/errors/log --log-format=json --root={root} --metric-server={socket} metric-server")
 	s.page()
 	if code := s.stop(); code != exitOK || s.err.String() != "" || s.out.String() != "" {
 		t.Errorf("it exits with %d and says %q, %q", code, s.out.String(), s.err.String())
@@ -119,9 +120,33 @@ func TestMetricServerLogs(t *testing.T) {
 // TestMetricServerLogsWhyItEnds, beside saying so, unless that is the same place.
 func TestMetricServerLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
-	const why = "read runtime root DIR/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
-	w.fails("--debug-log=DIR/debug/ --log=DIR/errors/log --root=DIR/missing --metric-server=SOCKET metric-server", exitFail, why)
+	const why = "read runtime root {dir}/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	w.fails("--debug-log={dir}/debug/ --log={dir}/errors/log --root={dir}/missing --metric-server={socket} metric-server", exitFail, why)
 	for _, dir := range []string{"debug", "errors"} {
-		contains(t, w.theFile(w.path(dir)), `level=ERROR msg="Metric server ends" err="`+strings.ReplaceAll(why, "DIR", w.dir)+`"`)
+		contains(t, w.theFile(w.path(dir)), `level=ERROR msg="Metric server ends" err="`+strings.ReplaceAll(why, "{dir}", w.dir)+`"`)
 	}
+}
+
+// TestMetricServerVariables: what runsc's own parser would not let pass can be given as variables.
+func TestMetricServerVariables(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a", MetricServer: w.socket})
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	t.Setenv("SANDMETER_PID_FILE", pidFile)
+	t.Setenv("SANDMETER_WEB_SOCKET_MODE", "0600")
+	t.Setenv("SANDMETER_EXPORTER_PREFIX", "never_")
+	s := w.serve("--root={root} --metric-server={socket} metric-server -exporter-prefix=x_")
+	contains(t, s.page(), "\nx_fs_opens{")
+	if info, err := os.Lstat(w.socket); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v, %v", info, err)
+	}
+	if got, err := os.ReadFile(pidFile); err != nil || string(got) != fmt.Sprintln(os.Getpid()) {
+		t.Errorf("the PID file has %q, %v", got, err)
+	}
+	s.stop()
+	if _, err := os.Stat(pidFile); !os.IsNotExist(err) {
+		t.Errorf("the PID file is left behind: %v", err)
+	}
+	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
+	w.fails("--root={root} --metric-server={socket} metric-server", exitUsage, `environment variable SANDMETER_SANDBOX_TIMEOUT: time: invalid duration "soon"`)
 }

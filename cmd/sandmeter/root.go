@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -130,6 +131,23 @@ func fromEnv(flags *pflag.FlagSet) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		value, set := os.LookupEnv(envName(f.Name))
 		if f.Changed || !set || failed != nil {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			failed = usagef("environment variable %s: %w", envName(f.Name), err)
+		}
+	})
+	return failed
+}
+
+// goFlagsFromEnv is fromEnv for flags of Go's.
+func goFlagsFromEnv(flags *flag.FlagSet) error {
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var failed error
+	flags.VisitAll(func(f *flag.Flag) {
+		value, set := os.LookupEnv(envName(f.Name))
+		if given[f.Name] || !set || failed != nil {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io/fs"
+	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -19,7 +22,7 @@ func TestServe(t *testing.T) {
 	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
 	serves := func(flags, wantSandboxes, wantLog string) {
 		t.Helper()
-		s := w.serve("serve --root ROOT --web.listen-address SOCKET " + flags)
+		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
 		page := s.page()
 		for _, id := range []string{"one", "two", "silent"} {
 			if got, want := strings.Contains(page, `sandbox="`+id+`"`), strings.Contains(wantSandboxes, id); got != want {
@@ -49,18 +52,18 @@ func TestServeFlags(t *testing.T) {
 	w.start(sandboxtest.Spec{ID: "a"})
 	page := func(flags string) string {
 		t.Helper()
-		s := w.serve("serve --root ROOT --web.listen-address SOCKET " + flags)
+		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
 		defer s.stop()
 		return s.page()
 	}
 	contains(t, page(""), "\nrunsc_fs_opens{")
 	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens{")
 	contains(t, page("--exporter-prefix="), "\nfs_opens{")
-	contains(t, page("--root DIR/missing --allow-unknown-root"), "runsc_meta_num_sandboxes_running 0 ")
+	contains(t, page("--root {dir}/missing --allow-unknown-root"), "runsc_meta_num_sandboxes_running 0 ")
 
 	mode := func(flags string, want fs.FileMode) {
 		t.Helper()
-		s := w.serve("serve --root ROOT --web.listen-address SOCKET " + flags)
+		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
 		defer s.stop()
 		info, err := os.Stat(w.socket)
 		w.must(err)
@@ -73,10 +76,9 @@ func TestServeFlags(t *testing.T) {
 	mode("--web.socket-mode 777", 0o777)
 }
 
-// TestServeOnTCP says where, also when the port was for the system to choose.
-func TestServeOnTCP(t *testing.T) {
+func TestServeLog(t *testing.T) {
 	w := newWorld(t)
-	s := w.serve("serve --root ROOT --web.listen-address SOCKET --log.format json")
+	s := w.serve("serve --root {root} --web.listen-address {socket} --log.format json")
 	var line struct{ Level, Msg, Root, Address string }
 	w.must(json.Unmarshal([]byte(s.err.String()), &line))
 	if line.Level != "INFO" || line.Msg != "Serving" || line.Root != w.root || line.Address != "/metrics on Unix socket "+w.socket {
@@ -84,15 +86,42 @@ func TestServeOnTCP(t *testing.T) {
 	}
 	s.stop()
 
-	if quiet := w.serve("serve --root ROOT --web.listen-address SOCKET --log.level error"); quiet.err.String() != "" {
+	if quiet := w.serve("serve --root {root} --web.listen-address {socket} --log.level error"); quiet.err.String() != "" {
 		t.Errorf("with --log.level error it says %s", quiet.err.String())
+	}
+}
+
+// TestServeOnTCP says where, also when the port was for the system to choose.
+func TestServeOnTCP(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	var out, errs lockedBuffer
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, w.words("serve --root {root} --web.listen-address 127.0.0.1:0"), stdio{&out, &errs})
+	}()
+	var url string
+	w.until("it says where it serves", func() bool {
+		url = regexp.MustCompile(`http://127\.0\.0\.1:\d+/metrics`).FindString(errs.String())
+		return url != ""
+	})
+	defer http.DefaultClient.CloseIdleConnections()
+	response, err := http.Get(url)
+	w.must(err)
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("there is %s", response.Status)
+	}
+	cancel()
+	if got := <-code; got != exitOK {
+		t.Errorf("it exits with %d and says %s", got, errs.String())
 	}
 }
 
 // TestServeEndsWithItsRoot when that is not allowed to be missing.
 func TestServeEndsWithItsRoot(t *testing.T) {
 	w := newWorld(t)
-	s := w.serve("serve --root ROOT --web.listen-address SOCKET --log.level warn")
+	s := w.serve("serve --root {root} --web.listen-address {socket} --log.level warn")
 	w.must(os.Remove(w.root))
 	response, err := s.client.Get("http://x/metrics")
 	w.must(err)
@@ -114,6 +143,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_MATCH_ADDRESS":      ":1",
 	"SANDMETER_EXPORTER_PREFIX":    "x_",
 	"SANDMETER_ALLOW_UNKNOWN_ROOT": "true",
+	"SANDMETER_ALLOW_PROFILING":    "true",
+	"SANDMETER_PID_FILE":           "/some/pid",
 	"SANDMETER_SANDBOX_TIMEOUT":    "3s",
 	"SANDMETER_LOG_LEVEL":          "warn",
 	"SANDMETER_LOG_FORMAT":         "json",

@@ -21,7 +21,7 @@ type ask struct {
 	savings bool // else for the metrics
 }
 
-// ask asks all running sandboxes, those last that stalled the last time.
+// ask asks all running sandboxes. Those that stalled the last time are asked last, and not waited for.
 func (c *Collector) ask(r Request) {
 	c.asks, c.queries = c.asks[:0], c.queries[:0]
 	filter := ""
@@ -29,24 +29,28 @@ func (c *Collector) ask(r Request) {
 		filter = r.Filter.String()
 	}
 	export, savings := control.ExportRequest(filter), control.SavingsRequest()
-	for _, last := range []bool{false, true} {
-		for _, s := range c.table.sorted {
-			if s.stalled != last || !s.prepare() {
-				continue
+	able := c.table.prepare()
+	for _, stalled := range []bool{false, true} {
+		for _, s := range able {
+			if s.stalled == stalled {
+				c.add(ask{s, false}, export, s.maxReply(), stalled)
 			}
-			timeout := c.options.SandboxTimeout
-			if s.stalled {
-				timeout = min(timeout, stalledTimeout)
-			}
-			c.asks = append(c.asks, ask{sandbox: s})
-			c.queries = append(c.queries, control.Query{Address: s.address, Request: export, Limit: s.maxReply(), Timeout: timeout})
-			if s.needsSavings() {
-				c.asks = append(c.asks, ask{sandbox: s, savings: true})
-				c.queries = append(c.queries, control.Query{Address: s.address, Request: savings, Limit: maxSavingsReply, Timeout: timeout})
+			if s.needsSavings() && s.savingsStalled == stalled {
+				c.add(ask{s, true}, savings, maxSavingsReply, stalled)
 			}
 		}
 	}
 	c.loop.Run(c.queries, r.Deadline, &receiver{c, &r})
+}
+
+// add adds a question to those that will be asked.
+func (c *Collector) add(a ask, request []byte, limit int, stalled bool) {
+	timeout := c.options.SandboxTimeout
+	if stalled {
+		timeout = min(timeout, stalledTimeout)
+	}
+	c.asks = append(c.asks, a)
+	c.queries = append(c.queries, control.Query{Address: a.sandbox.address, Request: request, Limit: limit, Timeout: timeout})
 }
 
 // receiver takes the answers to one request.
@@ -62,7 +66,9 @@ func (r *receiver) Receive(i int, reply control.Reply) (whole bool) {
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
 	}
-	if !a.savings {
+	if a.savings {
+		a.sandbox.savingsStalled = false
+	} else {
 		a.sandbox.failure = err
 		a.sandbox.stalled = false
 	}
@@ -89,12 +95,11 @@ func (r *receiver) read(a *ask, reply control.Reply) (err error) {
 
 // Fail implements control.Receiver.
 func (r *receiver) Fail(i int, err error) {
-	a := &r.asks[i]
-	if a.savings {
-		return // asked again at the next scrape
+	s, stalled := r.asks[i].sandbox, errors.Is(err, control.ErrStalled)
+	if r.asks[i].savings {
+		s.savingsStalled = s.savingsStalled || stalled // asked again at the next scrape
+		return
 	}
-	a.sandbox.failure = err
-	if errors.Is(err, control.ErrStalled) {
-		a.sandbox.stalled = true
-	}
+	s.failure = err
+	s.stalled = s.stalled || stalled
 }

@@ -245,6 +245,23 @@ func TestStalled(t *testing.T) {
 	}
 }
 
+// TestSavingsStall: one that answers for its metrics, and not for its savings, is waited for once.
+func TestSavingsStall(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = 300 * time.Millisecond })
+	s := n.start(sandboxtest.Spec{ID: "a", Restored: true, SavedAtRestore: sandboxtest.Savings{WallTimeSaved: time.Second},
+		Behavior: sandboxtest.On(sandboxtest.MethodSavings, sandboxtest.Stall)})
+	const wall = "runsc_meta_sandbox_wall_time_saved_milliseconds{"
+	n.expect(n.page(), wall, wall+`sandbox="a"} 0`)
+	var page string
+	if took := measure(func() { page = n.page() }); took >= 300*time.Millisecond {
+		t.Errorf("the second scrape waited %v, as if it did not know", took)
+	}
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
+	s.SetBehavior(nil)
+	n.expect(n.page(), wall, wall+`sandbox="a"} 1000`)
+	n.expect(n.page(), wall, wall+`sandbox="a"} 1000`)
+}
+
 func measure(f func()) time.Duration {
 	began := time.Now()
 	f()

@@ -15,6 +15,7 @@ type table struct {
 	options  *Options
 	byID     map[string]*sandbox
 	sorted   []*sandbox // by ID
+	able     []*sandbox // of those, the ones that can be asked
 	compiled map[*state.Registration]*compiled
 	total    int // sandboxes ever served
 
@@ -120,6 +121,17 @@ func (t *table) poll() {
 		t.processes = append(t.processes, s.process)
 	}
 	t.pollFDs = state.Poll(t.processes, t.pollFDs)
+}
+
+// prepare returns the sandboxes that can be asked.
+func (t *table) prepare() []*sandbox {
+	t.able = t.able[:0]
+	for _, s := range t.sorted {
+		if s.prepare() {
+			t.able = append(t.able, s)
+		}
+	}
+	return t.able
 }
 
 // logFailures logs why sandboxes have no metrics: once a sandbox and reason, not once a scrape.

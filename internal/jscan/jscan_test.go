@@ -270,6 +270,20 @@ func TestWrongType(t *testing.T) {
 	refuse(`1`, func(s *Scanner) { s.More() }, "nothing is open at byte 0")
 }
 
+// TestUnfinished: what is not whole is not given out, and a document is not over while something is open.
+func TestUnfinished(t *testing.T) {
+	s := New([]byte(`[12`))
+	s.Array()
+	if !s.More() || s.Int() != 0 || !errors.Is(s.Err(), ErrTruncated) {
+		t.Error("a number that may have more digits was read")
+	}
+	s = New([]byte(`[ `))
+	s.Array()
+	if err := s.End(); !errors.Is(err, ErrTruncated) {
+		t.Errorf("%v in an open array", err)
+	}
+}
+
 func TestBoolAndNull(t *testing.T) {
 	s := New([]byte(`[true, false, null, 0]`))
 	s.Array()

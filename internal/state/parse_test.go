@@ -87,6 +87,7 @@ func TestParse(t *testing.T) {
 	accept("UID 0", spec(`"process":{"user":{"gid":1,"uid":0}}`), func(c *Container) { c.Spec = Spec{Present: true, RunsAsUID0: true} })
 	accept("another UID", spec(`"process":{"user":{"uid":1000,"gid":0}}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("the largest UID", spec(`"process":{"user":{"uid":4294967295}}`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("no UID", spec(`"process":{"user":{}}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("no process", spec(`"process":null`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("capabilities", spec(`"process":{"capabilities":{"bounding":["CAP_B","CAP_A"],"effective":["CAP_C","CAP_A"],"inheritable":[],"permitted":null}}`),
 		func(c *Container) { c.Spec = Spec{Present: true, Capabilities: []string{"CAP_A", "CAP_B", "CAP_C"}} })

@@ -24,6 +24,9 @@ const (
 	pathMetrics = "/metrics"
 	pathHealth  = "/runsc-metrics/healthcheck"
 	pathPID     = "/runsc-metrics/pid"
+
+	pathProfileCPU  = "/runsc-metrics/profile-cpu"
+	pathProfileHeap = "/runsc-metrics/profile-heap"
 )
 
 // healthy is the body of a health check's answer.
@@ -39,6 +42,8 @@ type Options struct {
 	Collector *collect.Collector
 	RootDir   string // as health checks name it
 	Logger    *slog.Logger
+	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
+	AllowProfiling bool
 	// RootLost is called when a scrape finds that the runtime root can no longer be read.
 	RootLost func(error)
 }
@@ -48,6 +53,7 @@ type Handler struct {
 	options  Options
 	mux      *http.ServeMux
 	scrapes  *sharer
+	profiler profiler
 	stopping atomic.Bool
 
 	mu       sync.Mutex
@@ -61,6 +67,10 @@ func NewHandler(o Options) *Handler {
 	h.handle(pathMetrics, h.metrics)
 	h.handle(pathHealth, h.health, http.MethodPost)
 	h.handle(pathPID, h.pid)
+	if o.AllowProfiling {
+		h.handle(pathProfileCPU, h.profiler.cpu)
+		h.handle(pathProfileHeap, h.profiler.heap)
+	}
 	h.handle(pathIndex, h.index)
 	return h
 }

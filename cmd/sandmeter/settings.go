@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/metricserver"
+)
+
+// startTime is that of the process.
+var startTime = time.Now()
+
+// settings are the flags that serve and metric-server share.
+type settings struct {
+	metricserver.Options
+	socketMode string
+	pidFile    string
+}
+
+// register adds the shared flags.
+func (s *settings) register(f *pflag.FlagSet) {
+	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
+	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "serve a root that does not exist yet, or ceases to")
+	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "serve CPU and heap profiles of this process")
+	f.StringVar(&s.pidFile, "pid-file", "", "`file` for the process ID while the server listens")
+	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long a single sandbox can hold up a scrape")
+	f.StringVar(&s.socketMode, "web.socket-mode", "0660", "`mode` of a Unix socket")
+	f.StringVar(&s.SocketGroup, "web.socket-group", "", "`group` of a Unix socket (default: that of this process)")
+}
+
+// goFlags returns the shared flags in Go's syntax, which is that of metric-server.
+func (s *settings) goFlags() *flag.FlagSet {
+	shared := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.register(shared)
+	g := flag.NewFlagSet(config.MetricServerCommand, flag.ContinueOnError)
+	g.SetOutput(io.Discard)
+	shared.VisitAll(func(f *pflag.Flag) { g.Var(f.Value, f.Name, f.Usage) })
+	return g
+}
+
+// serve runs a server with the settings until it is told to end. What is wrong with them is an error of the command line.
+func (s *settings) serve(ctx context.Context, logger *slog.Logger) error {
+	// Whoever started the server may be gone, and the pipe of its standard error with him: that is no reason to die at the next line.
+	signal.Ignore(syscall.SIGPIPE)
+	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
+	if err != nil || mode == 0 {
+		return usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
+	}
+	o := s.Options
+	o.SocketMode = fs.FileMode(mode)
+	if o.ExporterPrefix == "" {
+		o.ExporterPrefix = metricserver.NoExporterPrefix
+	}
+	o.StartTime = startTime
+	o.Logger = logger
+	o.Listening = func(addr net.Addr) error {
+		announce(logger, o, addr)
+		return writePIDFile(s.pidFile)
+	}
+	server, err := metricserver.New(o)
+	if err != nil {
+		return usageError{err}
+	}
+	err = errors.Join(server.Run(ctx), removePIDFile(s.pidFile))
+	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
+		return fmt.Errorf("%w; --root names the runtime root, --allow-unknown-root allows it to be missing", err)
+	}
+	return err
+}
+
+// announce says what is served and where, and warns where that is everywhere.
+func announce(logger *slog.Logger, o metricserver.Options, addr net.Addr) {
+	what := "every sandbox with a registration"
+	if o.MatchAddress != "" {
+		what = "sandboxes created with --metric-server=" + o.MatchAddress
+	}
+	where := "http://" + addr.String() + "/metrics"
+	if addr.Network() == "unix" {
+		where = fmt.Sprintf("/metrics on Unix socket %s", addr)
+	}
+	logger.Info("Serving", "root", o.RootDir, "sandboxes", what, "address", where, "version", programVersion())
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost unless that is wanted", "address", addr.String())
+	}
+	if o.AllowProfiling {
+		logger.Warn("Everybody who can reach the address can profile this process")
+	}
+}
+
+func writePIDFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+		return fmt.Errorf("write the PID file: %w", err)
+	}
+	return nil
+}
+
+// removePIDFile removes the file if it is ours: of two servers with the same one, the second may have ended before it listened.
+func removePIDFile(path string) error {
+	content, err := os.ReadFile(path)
+	if path == "" || err != nil || string(content) != fmt.Sprintln(os.Getpid()) {
+		return nil
+	}
+	return os.Remove(path)
+}
