@@ -47,7 +47,6 @@ func newRootCommand(std stdio) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; try: %s --help", err, cmd.CommandPath())
 	})
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(
 		newServeCommand(std),
@@ -58,6 +57,7 @@ func newRootCommand(std stdio) *cobra.Command {
 		newHealthCommand(std),
 		newDemoCommand(std),
 		newSimulateCommand(std),
+		newManCommand(std),
 		newVersionCommand(std),
 		newWorkloadCommand(std),
 	)

@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 
 	// The program sees the stages only through metricserver; to list a root and to label it takes no more than state.
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/runsc", "internal/sandboxtest", "internal/state",
-		"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+		"github.com/spf13/cobra", "github.com/spf13/cobra/doc", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},
