@@ -542,7 +542,7 @@ func TestListBrokenOff(t *testing.T) {
 	}
 	(&node{Root: NewRoot(n.path), t: t}).settle() // from here on they are read once
 	whole := n.names
-	n.names = n.names[:48] // too short for an entry of a long name
+	n.names = n.names[:48]               // too short for an entry of a long name
 	for i := 0; len(n.files) == 0; i++ { // until the long name is not the first that is found
 		long := fmt.Sprintf("%0100d", i)
 		n.run(long, long)
