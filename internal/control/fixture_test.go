@@ -129,8 +129,12 @@ func (r *recorder) run(deadline time.Time, queries []Query) {
 	if len(r.ended) != len(queries) {
 		r.Errorf("%d of %d questions came to an end", len(r.ended), len(queries))
 	}
-	if r.loop.inFlight() != 0 || r.loop.held != 0 {
-		r.Errorf("after the run %d questions are in flight, %d bytes are held", r.loop.inFlight(), r.loop.held)
+	spare := 0
+	for _, b := range r.loop.spare {
+		spare += cap(b)
+	}
+	if r.loop.inFlight() != 0 || r.loop.held != spare || spare > r.loop.most {
+		r.Errorf("after the run %d questions are in flight, %d bytes are held, %d of them spare", r.loop.inFlight(), r.loop.held, spare)
 	}
 	for _, s := range r.loop.slots {
 		if s.fd != noFD || s.partial != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,14 +38,17 @@ type Loop struct {
 	events []unix.EpollEvent
 	slots  []slot
 	free   []int32 // indexes of slots
-	held   int     // bytes of unfinished answers
-	most   int     // that may be held: heldMax, or less in tests
+
+	spare [][]byte // buffers of unfinished answers, for the next ones
+	held  int      // bytes of all such buffers, spare or not
+	most  int      // that may be held: heldMax, or less in tests
 
 	// Of the run that is under way.
 	queries  []Query
 	receiver Receiver
 	deadline time.Time
-	next     int // the first query not yet begun
+	next     int  // the first query not yet begun
+	grew     bool // an answer came in pieces
 }
 
 // slot is a question in flight.
@@ -87,7 +91,7 @@ func (l *Loop) Close() error { return unix.Close(l.epoll) }
 // Run asks all the questions, in order, many at a time, and returns when each has been answered or has failed, at deadline at the
 // latest.
 func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
-	l.queries, l.receiver, l.deadline, l.next = queries, receiver, deadline, 0
+	l.queries, l.receiver, l.deadline, l.next, l.grew = queries, receiver, deadline, 0, false
 	defer l.abandon()
 	swept := time.Now()
 	for l.next < len(queries) || l.inFlight() > 0 {
@@ -106,12 +110,15 @@ func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
 func (l *Loop) inFlight() int { return width - len(l.free) }
 
 // abandon forgets the run. Questions are still in flight only if the receiver panicked: nobody is to be told of them, and they must not
-// be taken for questions of the next run.
+// be taken for questions of the next run. Buffers are kept for that one if this one needed any.
 func (l *Loop) abandon() {
 	for i := range l.slots {
 		if l.slots[i].fd != noFD {
 			l.release(int32(i))
 		}
+	}
+	if !l.grew {
+		l.spare, l.held = nil, 0
 	}
 	l.queries, l.receiver = nil, nil
 }
@@ -237,27 +244,73 @@ func (l *Loop) whole(s *slot, data []byte) bool {
 // hold appends data to what the slot has, within the bounds of one answer and of all, and reports whether the slot is still in flight.
 func (l *Loop) hold(i int32, data []byte, limit int) bool {
 	s := &l.slots[i]
-	need := len(s.partial) + len(data)
-	if need > cap(s.partial) {
-		grown := min(max(2*need, chunk), limit)
-		for l.held-cap(s.partial)+grown > l.most {
-			// The one that holds most goes: an honest answer is hardly ever it.
-			victim := l.largest()
-			l.fail(victim, errTooMuch)
-			if victim == i {
-				return false
-			}
+	if need := len(s.partial) + len(data); need > cap(s.partial) {
+		// Most answers that come in pieces are short. Those that are not get all they may have, and no buffer between that and this.
+		size := limit
+		if need <= chunk {
+			size = min(chunk, limit)
 		}
-		l.held += grown - cap(s.partial)
-		s.partial = append(make([]byte, 0, grown), s.partial...)
+		grown := l.buffer(i, size)
+		if grown == nil {
+			return false
+		}
+		grown = append(grown, s.partial...)
+		l.keep(s.partial)
+		s.partial = grown
 	}
 	s.partial = append(s.partial, data...)
 	return true
 }
 
-func (l *Loop) largest() (index int32) {
+// buffer returns an empty buffer for the slot with room for size bytes, or nil if there is room for it only by giving up the slot.
+func (l *Loop) buffer(i int32, size int) []byte {
+	l.grew = true
+	for {
+		if at := l.fitting(size); at >= 0 {
+			b := l.spare[at]
+			l.spare = slices.Delete(l.spare, at, at+1)
+			return b
+		}
+		last := len(l.spare) - 1
+		switch {
+		case l.held+size <= l.most:
+			l.held += size
+			return make([]byte, 0, size)
+		case last >= 0:
+			l.held -= cap(l.spare[last])
+			l.spare = slices.Delete(l.spare, last, last+1)
+		default:
+			// The longest goes: an honest answer is hardly ever it.
+			victim := l.longest()
+			l.fail(victim, errTooMuch)
+			if victim == i {
+				return nil
+			}
+		}
+	}
+}
+
+// fitting returns the index of the smallest spare buffer with room for size bytes, or -1.
+func (l *Loop) fitting(size int) int {
+	best := -1
+	for i, b := range l.spare {
+		if cap(b) >= size && (best < 0 || cap(b) < cap(l.spare[best])) {
+			best = i
+		}
+	}
+	return best
+}
+
+// keep keeps a buffer for others.
+func (l *Loop) keep(b []byte) {
+	if cap(b) > 0 {
+		l.spare = append(l.spare, b[:0])
+	}
+}
+
+func (l *Loop) longest() (index int32) {
 	for i := range l.slots {
-		if cap(l.slots[i].partial) > cap(l.slots[index].partial) {
+		if len(l.slots[i].partial) > len(l.slots[index].partial) {
 			index = int32(i)
 		}
 	}
@@ -289,7 +342,7 @@ func (l *Loop) fail(i int32, err error) {
 func (l *Loop) release(i int32) {
 	s := &l.slots[i]
 	unix.Close(s.fd)
-	l.held -= cap(s.partial)
+	l.keep(s.partial)
 	*s = slot{fd: noFD}
 	l.free = append(l.free, i)
 }

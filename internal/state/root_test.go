@@ -536,23 +536,35 @@ func TestListUnreadable(t *testing.T) {
 
 // TestListBrokenOff: what was read before the root could not be read any further counts in the next listing.
 func TestListBrokenOff(t *testing.T) {
-	n := newNode(t)
-	for _, id := range []string{"a", "b", "c", "d"} {
-		n.run(id, id)
-	}
-	(&node{Root: NewRoot(n.path), t: t}).settle() // from here on they are read once
-	whole := n.names
-	n.names = n.names[:48]               // too short for an entry of a long name
-	for i := 0; len(n.files) == 0; i++ { // until the long name is not the first that is found
+	for i := range 50 {
+		n := newNode(t)
 		long := fmt.Sprintf("%0100d", i)
-		n.run(long, long)
+		ids := []string{long, "a", "b", "c", "d"}
+		for _, id := range ids {
+			n.run(id, id)
+		}
+		(&node{Root: NewRoot(n.path), t: t}).settle() // from here on they are read once
+		whole := n.names
+		n.names = n.names[:48] // too short for an entry of the long name
 		if _, err := n.List(); !errors.Is(err, unix.EINVAL) {
 			t.Fatal(err)
 		}
-		n.remove(nameOfState(long, long))
+		n.names = whole
+		if len(n.files) == 0 {
+			continue // the long name is the first that is found; another one may not be
+		}
+		var read []string
+		for _, id := range ids {
+			if n.files[nameOfState(id, id)] != nil {
+				read = append(read, id)
+			} else {
+				n.remove(nameOfState(id, id))
+			}
+		}
+		n.want(strings.Join(read, " "), "")
+		return
 	}
-	n.names = whole
-	n.want("a b c d", "")
+	t.Skip("long names always come first here")
 }
 
 func TestSettled(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -76,6 +77,9 @@ func TestPage(t *testing.T) {
 	response := w.get("/metrics")
 	if response.Code != http.StatusOK || response.Header().Get("Content-Type") != expo.ContentType {
 		t.Errorf("%d %v", response.Code, response.Header())
+	}
+	if got, want := response.Header().Get("Content-Length"), strconv.Itoa(response.Body.Len()); got != want {
+		t.Errorf("Content-Length is %q, want %s", got, want)
 	}
 	if got := response.Body.String(); !strings.HasPrefix(got, "# HELP process_start_time_seconds ") || !strings.HasSuffix(got, "\n") {
 		t.Errorf("the page is\n%s", got)

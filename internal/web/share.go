@@ -22,14 +22,13 @@ const maxHeld = 256 << 20
 type sharer struct {
 	collector *collect.Collector
 	running   sync.WaitGroup
-	buffers   sync.Pool // of *[]byte
 
 	mu      sync.Mutex
 	waiting map[key]*scrape // not begun yet
-	size    int             // of the last page
-	held    []*scrape       // whose pages have users, oldest first
-	bytes   int             // of their pages
-	most    int             // that they may have: maxHeld, or less in tests
+	spare   spare
+	held    []*scrape // whose pages have users, oldest first
+	bytes   int       // of their pages
+	most    int       // that they may have: maxHeld, or less in tests
 }
 
 // key is what scrapes have to have in common to share.
@@ -67,11 +66,18 @@ type scrape struct {
 }
 
 func newSharer(c *collect.Collector) *sharer {
-	return &sharer{collector: c, waiting: make(map[key]*scrape), most: maxHeld}
+	s := &sharer{collector: c, waiting: make(map[key]*scrape), most: maxHeld}
+	s.spare.locker = &s.mu
+	return s
 }
 
 // close waits for the collections that are under way. Nobody may call get any more.
-func (s *sharer) close() { s.running.Wait() }
+func (s *sharer) close() {
+	s.running.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare.close()
+}
 
 // get returns a scrape that was collected after the call. The caller leaves it with its deadline when the page is written. If ctx ends
 // first, or the time is over before the collector's turn comes, others who wait are none the worse.
@@ -147,7 +153,7 @@ func (s *sharer) run(sc *scrape) {
 	}()
 	sc.err = s.collector.Collect(sc.ctx,
 		func() collect.Request { return s.begin(sc) },
-		func(p *expo.Page) { sc.body = expo.AppendText(s.buffer(), p) })
+		func(p *expo.Page) { sc.body = expo.AppendText(s.buffer(p.Size()), p) })
 }
 
 // begin makes the scrape one that nobody can join any more, and returns what it has to collect.
@@ -186,7 +192,6 @@ func (s *sharer) finish(sc *scrape) {
 	if sc.body == nil {
 		return
 	}
-	s.size = len(sc.body)
 	if sc.users == 0 {
 		s.recycle(sc)
 	} else {
@@ -208,19 +213,14 @@ func (s *sharer) hold(sc *scrape) {
 	s.held = append(s.held, sc)
 }
 
-// buffer returns an empty buffer with room for a page like the last one.
-func (s *sharer) buffer() []byte {
+// buffer returns an empty buffer with room for size bytes.
+func (s *sharer) buffer(size int) []byte {
 	s.mu.Lock()
-	size := s.size
-	s.mu.Unlock()
-	if b, ok := s.buffers.Get().(*[]byte); ok && cap(*b) >= size {
-		return *b
-	}
-	return make([]byte, 0, size+size/8)
+	defer s.mu.Unlock()
+	return s.spare.take(size)
 }
 
 func (s *sharer) recycle(sc *scrape) {
-	b := sc.body[:0]
+	s.spare.put(sc.body)
 	sc.body = nil
-	s.buffers.Put(&b)
 }

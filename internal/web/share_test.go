@@ -444,33 +444,60 @@ func readAll(c net.Conn) (int, error) {
 	return int(n), err
 }
 
-// TestCloseWaits for the requests and collections that are under way, and for nothing else.
+// TestCloseWaits for the requests and the collections that are under way.
 func TestCloseWaits(t *testing.T) {
-	w := newWorld(t, nil)
-	g := w.startGated()
-	first := w.occupy(g)
-	second := w.scrape("/metrics")
-	w.untilWaiting(1)
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		w.handler.Close()
-	}()
-	w.until("no more requests are let in", func() bool { return w.get("/").Code == http.StatusServiceUnavailable })
-	second.cancel()
-	w.await(second)
-	select {
-	case <-closed:
-		t.Error("it is closed while a collection runs")
-	default:
+	closeWaits := func(name string, begin func(w *world) (end func())) {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			end := begin(w)
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				w.handler.Close()
+			}()
+			w.until("no more requests are let in", func() bool { return w.get("/").Code == http.StatusServiceUnavailable })
+			select {
+			case <-closed:
+				t.Error("it did not wait")
+			case <-time.After(10 * time.Millisecond):
+			}
+			end()
+			select {
+			case <-closed:
+			case <-time.After(ample):
+				t.Error("it does not close")
+			}
+		})
 	}
-	close(g.answer)
-	w.awaitPages(1, first)
-	select {
-	case <-closed:
-	case <-time.After(ample):
-		t.Error("it does not close")
-	}
+	closeWaits("for a scrape", func(w *world) func() {
+		g := w.startGated()
+		first := w.occupy(g)
+		waits := w.scrape("/metrics")
+		w.untilWaiting(1)
+		return func() {
+			close(g.answer)
+			w.awaitPages(1, first)
+			w.awaitPages(2, waits)
+		}
+	})
+	closeWaits("for a collection whose client has gone", func(w *world) func() {
+		g := w.startGated()
+		first := w.occupy(g)
+		first.cancel()
+		w.await(first)
+		return func() { close(g.answer) }
+	})
+	closeWaits("for any other request", func(w *world) func() {
+		serving, end := make(chan struct{}), make(chan struct{})
+		w.handler.handle("/takes-long", func(http.ResponseWriter, *http.Request) error {
+			close(serving)
+			<-end
+			return nil
+		})
+		w.scrape("/takes-long")
+		<-serving
+		return func() { close(end) }
+	})
 }
 
 // TestManyClients: whatever they ask and however they behave, nobody misses anything, nobody gets what is older than his request, and
