@@ -195,6 +195,16 @@ func TestClientOutlivesItsContext(t *testing.T) {
 	w.stop()
 }
 
+func TestClientStartsAgainAfterItsServerWasKilled(t *testing.T) {
+	w := newWorld(t)
+	w.start("sb", "idle")
+	w.serve()
+	w.must(unix.Kill(w.serverPid(), unix.SIGKILL))
+	w.until(func() error { return w.client.ShutdownServer(w.ctx()) })
+	w.serve() // the dead one's socket is still there
+	w.scrape().wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
+}
+
 // The control socket of a default Docker set-up has a path of 109 bytes; connect(2) takes 107.
 func TestRootWithLongPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20))

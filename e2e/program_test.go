@@ -76,6 +76,68 @@ func (p *program) wantExit(t *testing.T, want int) {
 	}
 }
 
+// lastLine is the last line that the program wrote to its standard error.
+func (p *program) lastLine() string {
+	lines := strings.Split(strings.TrimSuffix(p.err.String(), "\n"), "\n")
+	return lines[len(lines)-1]
+}
+
+// server is a run of the program that goes on until it is told to end.
+type server struct {
+	*program
+	t     *testing.T
+	ended chan struct{} // closed when its process has been waited for
+}
+
+// startServer starts the program. It ends with the test at the latest.
+func startServer(t *testing.T, args []string) *server {
+	t.Helper()
+	s := &server{newProgram(t, args...), t, make(chan struct{})}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.ended)
+		_ = s.Wait() // ProcessState has what there is to say
+	}()
+	t.Cleanup(func() {
+		s.signal(syscall.SIGCONT)
+		s.signal(syscall.SIGTERM)
+		<-s.ended
+	})
+	return s
+}
+
+func (s *server) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// signal sends a signal, unless the process has ended.
+func (s *server) signal(signal syscall.Signal) {
+	s.t.Helper()
+	if err := s.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		s.t.Error(err)
+	}
+}
+
+// wantEnd fails the test if the server does not end within a time, and with an exit code. One killed by a signal has -1.
+func (s *server) wantEnd(within time.Duration, code int) {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+		s.wantExit(s.t, code)
+	case <-time.After(within):
+		s.t.Errorf("%q has not ended after %v; it said:\n%s", s.Args, within, &s.err)
+		s.signal(syscall.SIGTERM)
+		<-s.ended
+	}
+}
+
 func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 	w := newWorld(t)
 	w.start("ours", "idle")

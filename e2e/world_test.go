@@ -107,6 +107,29 @@ func (w *world) stop() {
 	w.must(w.client.ShutdownServer(w.ctx()))
 }
 
+// serveArgs is the command line of a server for people, for the world's root and address.
+func (w *world) serveArgs(flags ...string) []string {
+	return append([]string{"serve", "--root", w.node.Root(), "--web.listen-address", w.addr}, flags...)
+}
+
+// metricServerArgs is the command line of a server in place of runsc's own.
+func (w *world) metricServerArgs(flags ...string) []string {
+	return append([]string{"--root=" + w.node.Root(), "--metric-server=" + w.addr, "metric-server"}, flags...)
+}
+
+// startServer starts the program with the command line of a server, and returns when it is healthy. It ends with the test at the latest.
+func (w *world) startServer(args []string) *server {
+	w.t.Helper()
+	s := startServer(w.t, args)
+	w.until(func() error {
+		if s.hasEnded() {
+			w.t.Fatalf("%q has ended and said:\n%s", s.Args, &s.err)
+		}
+		return w.client.HealthCheck(w.ctx())
+	})
+	return s
+}
+
 // scrape returns the server's page; params alternate between names and values of the request's parameters.
 func (w *world) scrape(params ...string) page {
 	w.t.Helper()
@@ -134,6 +157,9 @@ func (w *world) until(check func() error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// errNot is the error of a check that does not hold yet.
+func errNot(what string) error { return fmt.Errorf("not so: %s", what) }
 
 // untilValue scrapes until a series has a value.
 func (w *world) untilValue(want float64, metric string, labels ...string) {

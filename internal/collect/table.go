@@ -22,6 +22,8 @@ type table struct {
 	processes []*state.Process
 	pollFDs   []unix.PollFd
 	fileErrs  map[string]string // by state file: the error that the log has
+
+	saidForeign bool // the log has that processes cannot be seen
 }
 
 func newTable(o *Options) *table {
@@ -62,7 +64,8 @@ func (t *table) update(listing state.Listing) {
 			continue
 		}
 		s := known[facts.ID()]
-		if s == nil || !s.is(facts) {
+		isNew := s == nil || !s.is(facts)
+		if isNew {
 			s = newSandbox(facts)
 			t.total++
 		} else {
@@ -70,6 +73,9 @@ func (t *table) update(listing state.Listing) {
 		}
 		if !s.knows(facts) {
 			s.learn(facts, t.options.RootDir, t.compile(facts.Root.Sandbox.Registration))
+		}
+		if isNew {
+			t.checkNamespace(s)
 		}
 		t.byID[facts.ID()] = s
 		t.sorted = append(t.sorted, s)
@@ -79,6 +85,17 @@ func (t *table) update(listing state.Listing) {
 	}
 	t.forgetUnused(len(known))
 	t.logFileErrors(listing.Errors)
+}
+
+// checkNamespace says so once if sandboxes have processes that cannot be seen from here. Then all seem to have ended, and that somebody
+// listens for them is the only sign that they have not.
+func (t *table) checkNamespace(s *sandbox) {
+	if t.saidForeign || s.running() || s.process.PID <= 0 || !s.address.Listening() {
+		return
+	}
+	t.saidForeign = true
+	t.options.Logger.Error("A sandbox listens, and its process cannot be seen: run the server in the host's PID namespace (hostPID: true), "+
+		"else all sandboxes count as ended", "sandbox", s.facts.ID(), "pid", s.process.PID)
 }
 
 // knows reports whether the sandbox has learnt facts already: containers are immutable, so the same ones are the same facts.

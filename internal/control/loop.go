@@ -250,7 +250,7 @@ func (l *Loop) hold(i int32, data []byte, limit int) bool {
 		if need <= chunk {
 			size = min(chunk, limit)
 		}
-		grown := l.buffer(i, size)
+		grown := l.room(i, size)
 		if grown == nil {
 			return false
 		}
@@ -262,8 +262,8 @@ func (l *Loop) hold(i int32, data []byte, limit int) bool {
 	return true
 }
 
-// buffer returns an empty buffer for the slot with room for size bytes, or nil if there is room for it only by giving up the slot.
-func (l *Loop) buffer(i int32, size int) []byte {
+// room returns an empty buffer for the slot with room for size bytes, or nil if only giving up the slot would make room.
+func (l *Loop) room(i int32, size int) []byte {
 	l.grew = true
 	for {
 		if at := l.fitting(size); at >= 0 {
@@ -273,7 +273,7 @@ func (l *Loop) buffer(i int32, size int) []byte {
 		}
 		last := len(l.spare) - 1
 		switch {
-		case l.held+size <= l.most:
+		case l.held+size <= l.most || l.held == 0:
 			l.held += size
 			return make([]byte, 0, size)
 		case last >= 0:

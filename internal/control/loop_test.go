@@ -369,6 +369,32 @@ func TestBytesInMemory(t *testing.T) {
 	}
 }
 
+// TestBuffersAreReused from run to run, until one needs none.
+func TestBuffersAreReused(t *testing.T) {
+	w := newWorld(t)
+	long := w.start(sandboxtest.Spec{ID: "long", Behavior: sandboxtest.Flood(`["`, "a", 300<<10, `"]`)})
+	short := w.start(sandboxtest.Spec{ID: "short"})
+	ask := func(s *sandboxtest.Sandbox) {
+		t.Helper()
+		if got := w.ask(query(s.SocketPath())); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	ask(long)
+	held := w.loop.held
+	if held == 0 || len(w.loop.spare) == 0 {
+		t.Errorf("%d bytes in %d buffers are kept", held, len(w.loop.spare))
+	}
+	ask(long)
+	if w.loop.held != held {
+		t.Errorf("the same once more takes %d bytes more", w.loop.held-held)
+	}
+	ask(short)
+	if w.loop.held != 0 || w.loop.spare != nil {
+		t.Errorf("%d bytes in %d buffers are still kept", w.loop.held, len(w.loop.spare))
+	}
+}
+
 // await waits for what should happen soon.
 func await(happened <-chan struct{}) {
 	select {

@@ -82,6 +82,17 @@ func (a *Address) connect(fd int) error {
 	return err
 }
 
+// Listening reports whether somebody listens at the address. A full backlog has somebody behind it.
+func (a *Address) Listening() bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	err = a.connect(fd)
+	return err == nil || err == unix.EAGAIN
+}
+
 func (p *socketPath) connect(fd int) error {
 	if p.path == "" {
 		return unix.ENOENT

@@ -25,7 +25,7 @@ func (n *Node) Run(ctx context.Context, c Container) error {
 	return n.launch(ctx, c, "run", "-detach")
 }
 
-// Restore makes a container that goes on from an image of Checkpoint.
+// Restore makes a container that goes on from an image of Checkpoint. One that was created and not started goes on from it as it is.
 func (n *Node) Restore(ctx context.Context, c Container, image string) error {
 	return n.launch(ctx, c, "restore", "-detach", "-image-path", image)
 }

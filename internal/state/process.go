@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -38,7 +39,9 @@ func OpenProcess(pid int, started time.Time) *Process {
 	fd, err := unix.PidfdOpen(pid, 0)
 	switch err {
 	case nil:
-		p.pidfd = fd
+		if p.pidfd = fd; fd >= spareDescriptors() {
+			p.Close()
+		}
 	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // the last two: it is a thread's ID by now
 		p.ended = true
 		return p
@@ -46,6 +49,16 @@ func OpenProcess(pid int, started time.Time) *Process {
 	// Read after the pidfd is held: what is read is about the process that is held, or that one has ended.
 	p.look()
 	return p
+}
+
+// spareDescriptors is the number that processes' descriptors stay below: half of what the process may have, the lowest numbers being
+// given out first. Questions to sandboxes, and clients, need the others.
+func spareDescriptors() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, math.MaxInt32) / 2)
 }
 
 // Ended reports whether the process had ended when Poll last looked.

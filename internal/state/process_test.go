@@ -271,3 +271,33 @@ func TestParseProcStat(t *testing.T) {
 	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x 1")
 	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 9223372036854775808 1")
 }
+
+// TestManyDescriptors: with half of its descriptors in use the server looks in /proc rather than hold one more.
+func TestManyDescriptors(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	low := limit
+	low.Cur = uint64(2 * fd) // fd is the half, and the next one to be given out is above it
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	p := OpenProcess(os.Getpid(), time.Now())
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if p.pidfd >= 0 || p.Ended() || p.start == 0 {
+		t.Errorf("it holds descriptor %d, has ended %v, and began at %d", p.pidfd, p.Ended(), p.start)
+	}
+	Poll([]*Process{p}, nil)
+	if p.Ended() {
+		t.Error("it has ended")
+	}
+}

@@ -95,7 +95,7 @@ func (v *Verifier) checkTime(last *Baseline, now time.Time) error {
 		return breach(RuleFuture, "", "by %v", v.when.Sub(now))
 	case now.Sub(v.when) > maxAge:
 		return breach(RuleStale, "", "%v", now.Sub(v.when))
-	case v.when.Before(last.time):
+	case v.when.Before(last.time) && !last.time.After(now): // a last time that is ahead of now is from before the clock was set back
 		return breach(RuleOrder, "", "by %v", last.time.Sub(v.when))
 	}
 	return nil

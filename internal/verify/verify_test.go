@@ -292,6 +292,25 @@ func TestProgress(t *testing.T) {
 		answer(strings.NewReplacer(`"n":1`, `"n":0`, `"n":2`, `"n":0`, `"n":3`, `"n":0`, `"max":{"int":40}`, `"max":{"int":99}`, `"min":{"int":4}`, `"min":{}`).Replace(hist)), answer(hist))
 }
 
+// TestClockJumps: a sandbox and we have the same clock, so none is refused for what the clock does.
+func TestClockJumps(t *testing.T) {
+	s := compile(t, registration)
+	var v Verifier
+	var b Baseline
+	clock := now
+	for _, jump := range []time.Duration{0, time.Second, -time.Hour, time.Second, 24 * time.Hour, time.Millisecond, -time.Nanosecond} {
+		clock = clock.Add(jump)
+		if err := v.Export(control.NewReply([]byte(answerAt(clock, opens3))), s, nil, &b, clock); err != nil {
+			t.Errorf("after a jump of %v: %v", jump, err)
+		}
+		// What is older than the last one, by the same clock, is refused as ever.
+		err := v.Export(control.NewReply([]byte(answerAt(clock.Add(-time.Millisecond), opens3))), s, nil, &b, clock)
+		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != RuleOrder {
+			t.Errorf("after a jump of %v, an older answer: got %v, want %q", jump, err, RuleOrder)
+		}
+	}
+}
+
 // TestFilter is about answers to questions for some metrics only.
 func TestFilter(t *testing.T) {
 	s := compile(t, registration)

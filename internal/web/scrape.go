@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"time"
 
@@ -20,8 +21,11 @@ const (
 	headerTimeout     = "X-Prometheus-Scrape-Timeout-Seconds"
 )
 
-// maxFilter is the longest filter in bytes.
-const maxFilter = 4 << 10
+// What a filter may cost: its bytes, and the steps that it stands for. The seven of x{1000} stand for a thousand.
+const (
+	maxFilter = 4 << 10
+	maxSteps  = 10_000
+)
 
 func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Values) error {
 	now := time.Now()
@@ -69,11 +73,29 @@ func parseFilter(text, what string) (*regexp.Regexp, error) {
 	if len(text) > maxFilter {
 		return nil, refuse(http.StatusBadRequest, "provided %s filter is longer than %d bytes", what, maxFilter)
 	}
-	re, err := regexp.Compile(text)
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "provided %s filter is not a valid regular expression", what)
 	}
-	return re, nil
+	if steps(tree) > maxSteps {
+		return nil, refuse(http.StatusBadRequest, "provided %s filter repeats too much: it stands for more than %d steps", what, maxSteps)
+	}
+	return regexp.Compile(text)
+}
+
+// steps is about how many instructions an expression compiles to.
+func steps(re *syntax.Regexp) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		n += steps(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
 }
 
 // Times that a scrape may take. A scraper that says how long it waits gets its page before that.

@@ -120,6 +120,8 @@ func TestFilters(t *testing.T) {
 	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", files, []string{"KILL"})
 	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-sandbox-metrics-filter=gofer", files, both) // the first one counts
 	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", maxFilter), nil, both)
+	check("runsc-sandbox-metrics-filter=^("+strings.Repeat("gofer_opens_host|", 200)+"fs_opens)$", []string{"fs_opens", "gofer_opens_host"}, both)
+	check("runsc-sandbox-metrics-filter=^f.{1,9}s$", []string{"fs_opens", "fs_reads"}, both)
 	check("", all, both) // and nothing of it is remembered
 }
 
@@ -137,6 +139,12 @@ func TestRefusedQueries(t *testing.T) {
 	check("runsc-sandbox-metrics-filter=(?=x)", "provided metric filter is not a valid regular expression")
 	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", maxFilter+1), "provided metric filter is longer than 4096 bytes")
 	check("runsc-capability-filter="+strings.Repeat("(", maxFilter+1), "provided capability filter is longer than 4096 bytes")
+
+	const tooMuch = " filter repeats too much: it stands for more than 10000 steps"
+	check("runsc-sandbox-metrics-filter="+strings.Repeat(".{0,1000}", 400), "provided metric"+tooMuch)
+	check("runsc-sandbox-metrics-filter="+strings.Repeat("(x{10}){100}", 11), "provided metric"+tooMuch)
+	check("runsc-capability-filter="+strings.Repeat("((ab){9,}){100}", 6), "provided capability"+tooMuch)
+	check("runsc-capability-filter=(x{100}){100}", "provided capability filter is not a valid regular expression") // Go's own limit
 
 	w.expect(w.get("/metrics?%zz"), http.StatusBadRequest, "the query cannot be read: invalid URL escape \"%zz\"\n")
 	w.expect(w.get("/metrics?runsc-sandbox-metrics-filter=%FF"), http.StatusBadRequest, "provided metric filter is not a valid regular expression\n")

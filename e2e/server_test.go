@@ -1,0 +1,310 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// soon is how long a server may take to notice what happens to its runtime root while nobody scrapes, and to end.
+const soon = time.Second
+
+// bothServers runs a test with each of the two commands that serve.
+func bothServers(t *testing.T, test func(w *world, args func(flags ...string) []string)) {
+	t.Run("serve", func(t *testing.T) {
+		w := newWorld(t)
+		test(w, w.serveArgs)
+	})
+	t.Run("metric-server", func(t *testing.T) {
+		w := newWorld(t)
+		test(w, w.metricServerArgs)
+	})
+}
+
+func TestServerKilledRestartsOnItsSocket(t *testing.T) {
+	bothServers(t, func(w *world, args func(...string) []string) {
+		w.start("sb", "idle")
+		for range 2 {
+			s := w.startServer(args())
+			w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
+			s.signal(syscall.SIGKILL)
+			s.wantEnd(patience, -1)
+			if _, err := os.Lstat(w.addr); err != nil {
+				w.t.Errorf("the killed server's socket: %v", err)
+			}
+		}
+		s := w.startServer(args())
+		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
+		s.signal(syscall.SIGTERM)
+		s.wantEnd(patience, 0)
+		if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {
+			w.t.Errorf("the socket of a server that ended: %v", err)
+		}
+	})
+}
+
+func TestSecondServerOnALiveSocket(t *testing.T) {
+	bothServers(t, func(w *world, args func(...string) []string) {
+		w.start("sb", "idle")
+		first := w.startServer(args())
+		refused := func() {
+			w.t.Helper()
+			second := newProgram(w.t, args()...)
+			second.exit(w.t, 1)
+			begin, end := "sandmeter: listen on "+w.addr+": ", "address already in use: end the program that listens there, or choose another address"
+			if got := second.lastLine(); !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
+				w.t.Errorf("the second server's last line is\n%s\nwant\n%s%s", got, begin, end)
+			}
+		}
+		refused()
+		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
+
+		// One that does not answer is alive, too, even when its backlog is full.
+		first.signal(syscall.SIGSTOP)
+		refused()
+		hangUp := fillBacklog(w.t, w.addr)
+		refused()
+		hangUp()
+		first.signal(syscall.SIGCONT)
+		w.until(func() error { return w.client.HealthCheck(w.ctx()) }) // it has the backlog to work off first
+		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
+
+		w.setAddr(freePort(w.t))
+		w.startServer(args())
+		refused()
+	})
+}
+
+// fillBacklog connects to the socket of a stopped server until the kernel has no place for more, and returns what hangs up.
+func fillBacklog(t *testing.T, path string) (hangUp func()) {
+	t.Helper()
+	var conns []int
+	for {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, fd)
+		if err = unix.Connect(fd, &unix.SockaddrUnix{Name: path}); errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		if err != nil || len(conns) > 10_000 {
+			t.Fatalf("connection %d to a stopped server: %v", len(conns), err)
+		}
+	}
+	return func() {
+		for _, fd := range conns {
+			unix.Close(fd)
+		}
+	}
+}
+
+// Of any number of servers that start at once on a dead one's socket, one gets it.
+func TestServersThatStartAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.start("sb", "idle")
+	dead := w.startServer(w.serveArgs())
+	dead.signal(syscall.SIGKILL)
+	dead.wantEnd(patience, -1)
+
+	var servers []*server
+	for range 6 {
+		servers = append(servers, startServer(t, w.serveArgs()))
+	}
+	var losers int
+	w.until(func() error {
+		losers = 0
+		for _, s := range servers {
+			if s.hasEnded() {
+				losers++
+			}
+		}
+		if losers < len(servers)-1 {
+			return fmt.Errorf("%d of %d servers go on", len(servers)-losers, len(servers))
+		}
+		return w.client.HealthCheck(w.ctx())
+	})
+	for _, s := range servers {
+		if s.hasEnded() {
+			s.wantExit(t, 1)
+			if said := s.lastLine(); !strings.Contains(said, "address already in use") {
+				t.Errorf("a server that lost says %s", said)
+			}
+		} else if pid := w.serverPid(); pid != s.Process.Pid {
+			t.Errorf("process %d answers, and %d goes on", pid, s.Process.Pid)
+		}
+	}
+	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
+}
+
+// removeRoot removes the runtime root, whose sandboxes have to be deleted before.
+func (w *world) removeRoot() {
+	w.t.Helper()
+	root := w.node.Root()
+	// runsc keeps a network namespace mounted in its root.
+	if err := unix.Unmount(filepath.Join(root, "null-netns"), 0); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+		w.t.Fatal(err)
+	}
+	w.must(os.RemoveAll(root))
+}
+
+// away is where a test moves the runtime root to.
+func (w *world) away() string { return filepath.Join(w.node.Dir(), "away") }
+
+// wantRootLost fails the test if a server does not end soon, by itself, and say what to do.
+func wantRootLost(w *world, s *server) {
+	w.t.Helper()
+	s.wantEnd(soon, 1)
+	want := "sandmeter: read runtime root " + w.node.Root() + ": no such file or directory; --root names the runtime root, " +
+		"--allow-unknown-root allows it to be missing"
+	if got := s.lastLine(); got != want {
+		w.t.Errorf("the server's last line is\n%s\nwant\n%s", got, want)
+	}
+	if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {
+		w.t.Errorf("the socket of a server that ended: %v", err)
+	}
+}
+
+func TestRootRemovedEndsTheServer(t *testing.T) {
+	bothServers(t, func(w *world, args func(...string) []string) {
+		w.start("sb", "idle")
+		s := w.startServer(args())
+		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
+		w.remove("sb")
+		w.removeRoot()
+		wantRootLost(w, s)
+	})
+}
+
+func TestRootRemovedBeforeAnyScrape(t *testing.T) {
+	w := newWorld(t)
+	s := w.startServer(w.serveArgs())
+	w.removeRoot()
+	wantRootLost(w, s)
+}
+
+func TestRootRemovedWithTheSocketInIt(t *testing.T) {
+	w := newWorld(t)
+	w.setAddr(filepath.Join(w.node.Root(), "metrics.sock"))
+	s := w.startServer(w.metricServerArgs())
+	w.removeRoot()
+	wantRootLost(w, s)
+}
+
+func TestRootMovedAwayEndsTheServer(t *testing.T) {
+	w := newWorld(t)
+	w.start("sb", "idle")
+	s := w.startServer(w.serveArgs())
+	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
+	w.must(os.Rename(w.node.Root(), w.away()))
+	wantRootLost(w, s)
+	// The sandbox knows nothing of all that.
+	w.must(os.Rename(w.away(), w.node.Root()))
+	w.startServer(w.serveArgs())
+	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
+}
+
+func TestRootMissingAtTheStart(t *testing.T) {
+	bothServers(t, func(w *world, args func(...string) []string) {
+		w.removeRoot()
+		s := startServer(w.t, args())
+		wantRootLost(w, s)
+	})
+}
+
+// With --allow-unknown-root a root that is missing is one without sandboxes, and no more than that.
+func TestRootAllowedToBeUnknown(t *testing.T) {
+	bothServers(t, func(w *world, args func(...string) []string) {
+		w.removeRoot()
+		s := w.startServer(args("--allow-unknown-root"))
+		empty := func() {
+			w.t.Helper()
+			p := w.scrape()
+			if got := p.sandboxes(); len(got) > 0 {
+				w.t.Errorf("sandboxes without a root: %q", got)
+			}
+			p.wantValue(w.t, 0, "runsc_meta_num_sandboxes_running")
+			p.wantValue(w.t, 0, "runsc_meta_num_sandboxes_broken_metrics")
+		}
+		serves := func(id string) {
+			w.t.Helper()
+			p := w.scrape()
+			p.wantValue(w.t, 1, alwaysThere, "sandbox", id)
+			p.wantValue(w.t, 1, "runsc_meta_num_sandboxes_running")
+		}
+		empty()
+		for _, id := range []string{"one", "two"} {
+			w.must(os.Mkdir(w.node.Root(), 0o755))
+			w.start(id, "idle")
+			serves(id)
+			w.remove(id)
+			w.removeRoot()
+			empty()
+		}
+		w.must(os.Mkdir(w.node.Root(), 0o755))
+		w.start("three", "idle")
+		serves("three")
+		w.must(os.Rename(w.node.Root(), w.away()))
+		empty()
+		w.must(os.Rename(w.away(), w.node.Root()))
+		serves("three")
+		if s.hasEnded() {
+			w.t.Errorf("the server ended and said:\n%s", &s.err)
+		}
+	})
+}
+
+// Nobody scrapes, and the server knows within a second which sandboxes there are: it holds their processes from then on.
+func TestSandboxesAreNoticedWithoutAScrape(t *testing.T) {
+	w := newWorld(t)
+	w.start("early", "idle")
+	s := w.startServer(w.serveArgs("--allow-unknown-root"))
+	holds := func(want int) {
+		t.Helper()
+		deadline := time.Now().Add(soon)
+		for {
+			got := pidfds(t, s.Process.Pid)
+			if got == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("after %v the server holds %d processes, want %d", soon, got, want)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	holds(1)
+	w.start("late", "idle")
+	holds(2)
+	w.remove("early")
+	holds(1)
+	w.must(os.Rename(w.node.Root(), w.away()))
+	holds(0)
+	w.must(os.Rename(w.away(), w.node.Root()))
+	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "late")
+	holds(1)
+}
+
+// pidfds returns how many processes a process holds by descriptors.
+func pidfds(t *testing.T, pid int) int {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, link := range links {
+		// A descriptor that was closed since is none.
+		if target, err := os.Readlink(link); err == nil && strings.Contains(target, "pidfd") {
+			n++
+		}
+	}
+	return n
+}
