@@ -12,7 +12,7 @@ CODE    := . e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run test lint FORCE
+.PHONY: help build run test bench lint FORCE
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 test: build ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RUNSC=1 forbids to skip these
 	$(TEST)
 	cd e2e && $(TEST)
+
+bench: bin/sandmeter ## what a scrape costs against the floor, as a table; takes some minutes
+	@$(GO) run -buildvcs=false ./bench $(ARGS)
 
 lint: bin/staticcheck ## formatting, vet, staticcheck, tidy and unchanged modules
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }

@@ -22,23 +22,27 @@ import (
 // demoShutdown bounds the end of the demo's server.
 const demoShutdown = 10 * time.Second
 
-// demo shows real sandboxes and their metrics, and cleans up after itself.
+// demo shows sandboxes and their metrics, and cleans up after itself.
 type demo struct {
-	runsc    string
-	duration time.Duration
-	interval time.Duration
+	runsc     string
+	real      bool
+	simulated bool
+	duration  time.Duration
+	interval  time.Duration
 }
 
 func newDemoCommand(std stdio) *cobra.Command {
 	var d demo
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Start three real sandboxes and a server, and watch their metrics",
+		Short: "Start three sandboxes and a server, and watch their metrics",
 		Long: "Start three real sandboxes under a runtime root of their own, and a server, and watch the metrics until Ctrl-C. Nothing\n" +
 			"is left behind. It needs root, and runsc: the program of --runsc, else of $" + runsc.EnvRunsc + ", else runsc beside this\n" +
-			"program, else on PATH.",
+			"program, else on PATH. Where real sandboxes cannot run, it says why and shows simulated ones, labelled as such on every\n" +
+			"line. On a terminal the metrics stay in place; NO_COLOR in the environment turns colours off.",
 		Example: "  sandmeter demo --for 20s\n" +
-			"  sandmeter demo --runsc /usr/local/bin/runsc --interval 500ms",
+			"  sandmeter demo --real --runsc /usr/local/bin/runsc --interval 500ms\n" +
+			"  sandmeter demo --simulated",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
@@ -46,34 +50,35 @@ func newDemoCommand(std stdio) *cobra.Command {
 	flags.DurationVar(&d.duration, "for", 0, "end by itself after this `duration`, such as 20s; 0 means never")
 	flags.DurationVar(&d.interval, "interval", 2*time.Second, "how often the metrics are shown")
 	flags.StringVar(&d.runsc, "runsc", "", "the runsc `program`")
+	flags.BoolVar(&d.real, "real", false, "fail where real sandboxes cannot run, rather than show simulated ones")
+	flags.BoolVar(&d.simulated, "simulated", false, "show simulated sandboxes, also where real ones can run")
 	return cmd
 }
 
 // demoSandbox is one of the demo's sandboxes.
 type demoSandbox struct {
-	runsc.Container
-	pod  runsc.Pod
-	what string
+	id    string
+	pod   runsc.Pod     // if it is one
+	every time.Duration // its workload opens a file once in this time
 }
 
-func demoSandboxes(address string) []demoSandbox {
-	pod := runsc.Pod{Sandbox: "demo-pod", Name: "web-7d8b49557c-abcde", Namespace: "shop"}
-	sandboxes := []demoSandbox{
-		{Container: runsc.Container{ID: "demo-idle", Args: []string{"workload", workloadIdle}}, what: "idle"},
-		{Container: runsc.Container{ID: "demo-busy", Args: []string{"workload", workloadBusy}}, what: "opens and reads files"},
-		{Container: runsc.Container{ID: pod.Sandbox, Args: []string{"workload", workloadTouch, "100"}, Annotations: pod.Annotations(pod.Sandbox)},
-			pod: pod, what: "annotated as a Kubernetes pod"},
+// demoSandboxes are as different as they can be while each moves: also the one that idles does so as real programs do, which wake up now
+// and then.
+func demoSandboxes() []demoSandbox {
+	return []demoSandbox{
+		{id: "demo-idle", every: time.Second},
+		{id: "demo-busy", every: busyEvery},
+		{id: "demo-pod", every: 100 * time.Millisecond, pod: runsc.Pod{Sandbox: "demo-pod", Name: "web-0", Namespace: "shop"}},
 	}
-	for i := range sandboxes {
-		sandboxes[i].MetricServer = address
-	}
-	return sandboxes
 }
 
 // run shows the demo. The end of the context, be it Ctrl-C during the start, is the usual end and no error.
 func (d demo) run(ctx context.Context, std stdio) error {
 	if d.interval <= 0 || d.duration < 0 {
 		return usagef("--interval has to be more than 0, and --for not less than 0")
+	}
+	if d.real && d.simulated {
+		return usagef("--real and --simulated exclude each other: give one of them")
 	}
 	// A terminal that is closed, or a reader of the output who has had enough, must not end us before we have cleaned up.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
@@ -82,34 +87,16 @@ func (d demo) run(ctx context.Context, std stdio) error {
 	signal.Notify(ignored, syscall.SIGPIPE)
 	defer signal.Stop(ignored)
 
-	err := d.show(ctx, std)
+	err := d.play(ctx, std)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, runsc.ErrLeftBehind) {
 		return nil
 	}
 	return err
 }
 
-// show runs the demo between the making and the removing of its node.
-func (d demo) show(ctx context.Context, std stdio) (err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	path, err := runsc.Find(d.runsc)
-	if err != nil {
-		return err
-	}
-	reap, err := runsc.AdoptOrphans()
-	if err != nil {
-		return err
-	}
-	defer reap()
-	conf := runsc.Config{Runsc: path, Program: self}
-	fmt.Fprintf(std.err, "Trying whether %s can run a sandbox here…\n", path)
-	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
-		return err
-	}
-	node, err := runsc.NewNode(conf)
+// play runs the demo between the making and the removing of its node.
+func (d demo) play(ctx context.Context, std stdio) (err error) {
+	node, whyNot, err := d.node(ctx, std)
 	if err != nil {
 		return err
 	}
@@ -117,16 +104,34 @@ func (d demo) show(ctx context.Context, std stdio) (err error) {
 		fmt.Fprintln(std.err, "Ending the sandboxes and removing what they left…")
 		err = andThen(err, node.Close())
 	}()
-	return d.serve(ctx, std, node, self)
+	return d.serve(ctx, std, node, whyNot)
+}
+
+// node returns where the sandboxes are to be. If these are simulated because real ones cannot run, it has said why, and returns that too.
+func (d demo) node(ctx context.Context, std stdio) (node demoNode, whyNot string, err error) {
+	if !d.simulated {
+		node, err = newRealNode(ctx, std, d.runsc)
+		if err == nil || d.real || ctx.Err() != nil || errors.Is(err, runsc.ErrLeftBehind) {
+			return node, "", err
+		}
+		whyNot = "no real sandboxes: " + oneLine(err.Error())
+		fmt.Fprintf(std.err, "Showing simulated sandboxes, %s\n", whyNot)
+	}
+	node, err = newSimulatedNode()
+	return node, whyNot, err
 }
 
 // serve runs the demo between the start and the end of its server.
-func (d demo) serve(ctx context.Context, std stdio, node *runsc.Node, self string) (err error) {
+func (d demo) serve(ctx context.Context, std stdio, node demoNode, whyNot string) (err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	socket := filepath.Join(node.Dir(), "metrics.sock")
-	sandboxes := demoSandboxes(socket)
+	sandboxes := demoSandboxes()
 	for _, s := range sandboxes {
-		fmt.Fprintf(std.err, "Starting sandbox %s (%s)…\n", s.ID, s.what)
-		if err := node.Run(ctx, s.Container); err != nil {
+		fmt.Fprintf(std.err, "Starting %s…\n", s.describe(node.label()))
+		if err := node.start(ctx, s, socket); err != nil {
 			return err
 		}
 	}
@@ -144,39 +149,7 @@ func (d demo) serve(ctx context.Context, std stdio, node *runsc.Node, self strin
 			err = andThen(err, fmt.Errorf("%w: %w", runsc.ErrLeftBehind, stopErr))
 		}
 	}()
-	fmt.Fprintf(std.out, "\nThe raw page:  curl --unix-socket %s http://sandmeter/metrics\n", socket)
-	if d.duration > 0 {
-		fmt.Fprintf(std.out, "Ends after %v, or with Ctrl-C.\n", d.duration)
-	} else {
-		fmt.Fprintln(std.out, "Ends with Ctrl-C.")
-	}
-	return d.watch(ctx, std.out, client, sandboxes)
-}
-
-// watch shows a table every interval.
-func (d demo) watch(ctx context.Context, out io.Writer, client *metricclient.MetricClient, sandboxes []demoSandbox) error {
-	var end <-chan time.Time // never
-	if d.duration > 0 {
-		end = time.After(d.duration)
-	}
-	again := time.NewTicker(d.interval)
-	defer again.Stop()
-	for {
-		page, err := client.GetMetrics(ctx, nil)
-		if err != nil {
-			return err
-		}
-		if err := writeDemoTable(out, page, sandboxes); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-end:
-			return nil
-		case <-again.C:
-		}
-	}
+	return d.show(ctx, std.out, client, node.label())
 }
 
 // andThen is what to tell after err when the clean-up failed too, or did not.

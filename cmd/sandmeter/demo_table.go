@@ -135,11 +135,10 @@ func sideBySide(columns [][]span, numbers int) []line {
 		}
 		for j, s := range column {
 			pad := span{text: strings.Repeat(" ", width-line{s}.columns())}
-			switch {
-			case i >= numbers:
-				lines[j] = append(lines[j], pad, s)
-			default:
+			if i < numbers {
 				lines[j] = append(lines[j], s, pad)
+			} else {
+				lines[j] = append(lines[j], pad, s)
 			}
 			if i < len(columns)-1 {
 				lines[j] = append(lines[j], span{text: "  "})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,7 +80,7 @@ type display interface {
 // that a reader of anything else has elsewhere. The caller closes it.
 func newDisplay(out io.Writer, hints, notes []line) (display, error) {
 	if t := findTerminal(out); t != nil {
-		return openScreen(t, append(hints, notes...))
+		return openScreen(t, slices.Concat(hints, notes)), nil
 	}
 	return scroll{out}, scroll{out}.show(notes)
 }
@@ -137,12 +138,12 @@ type screen struct {
 	table []line // shown last
 }
 
-func openScreen(t *terminal, notes []line) (*screen, error) {
+func openScreen(t *terminal, notes []line) *screen {
 	s := &screen{terminal: t, notes: notes, signals: make(chan os.Signal, 1), ended: make(chan struct{})}
 	signal.Notify(s.signals, unix.SIGWINCH, unix.SIGTSTP)
+	fmt.Fprint(t, enterScreen)
 	go s.handleSignals()
-	_, err := io.WriteString(t, enterScreen)
-	return s, err
+	return s
 }
 
 // close gives the terminal back, and leaves the last table on it.
@@ -199,7 +200,7 @@ func (s *screen) draw() error {
 	for _, l := range s.table {
 		lines = append(lines, l.clip(columns))
 	}
-	lines = append(append(lines, nil), s.notes...)
+	lines = slices.Concat(lines, []line{nil}, s.notes)
 	text := home
 	for _, l := range lines {
 		rows -= max(1, (l.columns()+columns-1)/columns)

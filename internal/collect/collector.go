@@ -50,6 +50,7 @@ type Collector struct {
 	table    *table
 	loop     *control.Loop
 	verifier verify.Verifier
+	own      *own
 	families families
 	page     expo.Page
 	asks     []ask
@@ -67,6 +68,7 @@ func New(o Options) (*Collector, error) {
 		turn:    make(chan struct{}, 1),
 		root:    state.NewRoot(o.RootDir),
 		loop:    loop,
+		own:     newOwn(o.Prefix),
 	}
 	c.table = newTable(&c.options)
 	return c, nil

@@ -36,8 +36,8 @@ func (c *Collector) merge(r Request, now time.Time) {
 			Baseline: &s.baseline,
 		})
 	}
-	own := c.ownFamilies(r, now)
-	p.Families = append(append(p.Families[:0], own...), c.families.of(schemas, own, c.options.Prefix)...)
+	c.own.collect(c.table, r.Capabilities)
+	p.Families = append(append(p.Families[:0], c.own[:]...), c.families.of(schemas, c.own, c.options.Prefix)...)
 	slices.SortFunc(p.Families, func(a, b expo.Family) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -50,7 +50,7 @@ type families struct {
 
 // of returns the families of the schemas, which come in the order in which sandboxes that have them do. That order decides where they
 // disagree: the first one's HELP is the family's; a metric of another type than its family has is left out.
-func (f *families) of(schemas []*schema.Schema, own []expo.Family, prefix string) []expo.Family {
+func (f *families) of(schemas []*schema.Schema, own *own, prefix string) []expo.Family {
 	if slices.Equal(f.schemas, schemas) && f.merged != nil {
 		return f.merged
 	}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// demoNode is a runtime root in a folder of its own, for the demo's sandboxes.
+type demoNode interface {
+	Dir() string
+	Root() string
+	// label stands before every line about these sandboxes that is not about real ones.
+	label() string
+	// start starts a sandbox.
+	start(ctx context.Context, s demoSandbox, metricServer string) error
+	// Close ends the sandboxes and removes the folder. Something stays behind only with a runsc.ErrLeftBehind.
+	Close() error
+}
+
+// realNode has sandboxes of runsc.
+type realNode struct {
+	*runsc.Node
+	reap func() int
+}
+
+// newRealNode makes a node, where real sandboxes can run. The error says why they cannot.
+func newRealNode(ctx context.Context, std stdio, givenRunsc string) (_ demoNode, err error) {
+	conf := runsc.Config{}
+	if conf.Program, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if conf.Runsc, err = runsc.Find(givenRunsc); err != nil {
+		return nil, err
+	}
+	reap, err := runsc.AdoptOrphans()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			reap()
+		}
+	}()
+	fmt.Fprintf(std.err, "Trying whether %s can run a sandbox here…\n", conf.Runsc)
+	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
+		return nil, err
+	}
+	node, err := runsc.NewNode(conf)
+	if err != nil {
+		return nil, err
+	}
+	return realNode{node, reap}, nil
+}
+
+func (realNode) label() string { return "" }
+
+func (n realNode) start(ctx context.Context, s demoSandbox, metricServer string) error {
+	c := runsc.Container{ID: s.id, Args: []string{"workload", workloadBusy, s.every.String()}, MetricServer: metricServer}
+	if s.pod.Name != "" {
+		c.Annotations = s.pod.Annotations(s.id)
+	}
+	return n.Run(ctx, c)
+}
+
+func (n realNode) Close() error {
+	defer n.reap()
+	return n.Node.Close()
+}
+
+// simulatedNode has sandboxes that are played.
+type simulatedNode struct {
+	dir       string
+	sandboxes []*sandboxtest.Sandbox
+}
+
+func newSimulatedNode() (demoNode, error) {
+	temp, err := filepath.Abs(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(temp, "sandmeter-")
+	if err != nil {
+		return nil, err
+	}
+	n := &simulatedNode{dir: dir}
+	if err := os.Mkdir(n.Root(), 0o755); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *simulatedNode) Dir() string   { return n.dir }
+func (n *simulatedNode) Root() string  { return filepath.Join(n.dir, "root") }
+func (n *simulatedNode) label() string { return "simulated" }
+
+func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer string) error {
+	simulated, err := sandboxtest.Start(n.Root(), sandboxtest.Spec{
+		ID: s.id, Pod: s.pod.Name, Namespace: s.pod.Namespace, MetricServer: metricServer,
+		Behavior: busyBehavior(s.every),
+	})
+	if err != nil {
+		return err
+	}
+	n.sandboxes = append(n.sandboxes, simulated)
+	return nil
+}
+
+// busyBehavior makes a sandbox tell what it would if a workload were busy in it.
+func busyBehavior(every time.Duration) sandboxtest.Behavior {
+	var mu sync.Mutex
+	var opens int64 // so far
+	begun := time.Now()
+	return func(x *sandboxtest.Exchange) error {
+		mu.Lock()
+		more := int64(time.Since(begun)/every) - opens
+		opens += more
+		err := errors.Join(x.Sandbox.Add("fs_opens", nil, more), x.Sandbox.Add("fs_reads", nil, busyReadsPerOpen*more))
+		mu.Unlock()
+		if err != nil {
+			return err
+		}
+		return sandboxtest.Honest(x)
+	}
+}
+
+func (n *simulatedNode) Close() error {
+	var errs []error
+	for _, s := range n.sandboxes {
+		errs = append(errs, s.Remove())
+	}
+	if err := errors.Join(append(errs, os.RemoveAll(n.dir))...); err != nil {
+		return fmt.Errorf("%w: %w", runsc.ErrLeftBehind, err)
+	}
+	return nil
+}
