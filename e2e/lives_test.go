@@ -185,7 +185,6 @@ func TestRestoredSandbox(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("savings: %v", first)
 	if again := saved(); !slices.Equal(again, first) {
 		t.Errorf("the savings were %v and are %v", first, again)
 	}

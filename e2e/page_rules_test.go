@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
-
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
@@ -142,40 +140,6 @@ func TestHostilePodName(t *testing.T) {
 	p := w.scrape()
 	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb", "pod_name", name, "namespace_name", "ns\t{}")
 	p.wantNone(t, "forged_total")
-}
-
-// A sandbox that stands still costs its own values, not those of others.
-func TestStalledSandbox(t *testing.T) {
-	w := newWorld(t)
-	w.start("good", "idle")
-	w.start("stalled", "idle")
-	w.serve()
-	w.scrape()
-	open := w.serverDescriptors()
-	pid, err := w.node.Pid("stalled")
-	w.must(err)
-	w.must(unix.Kill(pid, unix.SIGSTOP))
-	t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGCONT) })
-	for i, limit := range []time.Duration{4 * time.Second, time.Second} {
-		begin := time.Now()
-		p := w.scrape()
-		if took := time.Since(begin); took > limit {
-			t.Errorf("scrape %d took %v", i, took)
-		}
-		p.wantValue(t, 1, "runsc_meta_num_sandboxes_broken_metrics")
-		p.wantNone(t, alwaysThere, "sandbox", "stalled")
-		if len(p.find(alwaysThere, "sandbox", "good")) != 1 {
-			t.Errorf("scrape %d lacks the good sandbox", i)
-		}
-	}
-	w.must(unix.Kill(pid, unix.SIGCONT))
-	w.untilValue(1, alwaysThere, "sandbox", "stalled")
-	w.until(func() error {
-		if now := w.serverDescriptors(); now > open {
-			return fmt.Errorf("the server has %d open descriptors, %d before the stall", now, open)
-		}
-		return nil
-	})
 }
 
 // serverDescriptors returns how many descriptors the server has open.

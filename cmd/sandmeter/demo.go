@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,6 +73,15 @@ func demoSandboxes() []demoSandbox {
 	}
 }
 
+// describe tells a person what the sandbox is.
+func (s demoSandbox) describe(label string) string {
+	text := fmt.Sprintf("sandbox %s (opens a file every %v", s.id, s.every)
+	if s.pod.Name != "" {
+		text += "; annotated as a Kubernetes pod"
+	}
+	return strings.TrimSpace(label+" "+text) + ")"
+}
+
 // run shows the demo. The end of the context, be it Ctrl-C during the start, is the usual end and no error.
 func (d demo) run(ctx context.Context, std stdio) error {
 	if d.interval <= 0 || d.duration < 0 {
@@ -96,7 +106,7 @@ func (d demo) run(ctx context.Context, std stdio) error {
 
 // play runs the demo between the making and the removing of its node.
 func (d demo) play(ctx context.Context, std stdio) (err error) {
-	node, whyNot, err := d.node(ctx, std)
+	node, err := d.newNode(ctx, std)
 	if err != nil {
 		return err
 	}
@@ -104,38 +114,40 @@ func (d demo) play(ctx context.Context, std stdio) (err error) {
 		fmt.Fprintln(std.err, "Ending the sandboxes and removing what they left…")
 		err = andThen(err, node.Close())
 	}()
-	return d.serve(ctx, std, node, whyNot)
+	return d.serve(ctx, std, node)
 }
 
-// node returns where the sandboxes are to be. If these are simulated because real ones cannot run, it has said why, and returns that too.
-func (d demo) node(ctx context.Context, std stdio) (node demoNode, whyNot string, err error) {
-	if !d.simulated {
-		node, err = newRealNode(ctx, std, d.runsc)
-		if err == nil || d.real || ctx.Err() != nil || errors.Is(err, runsc.ErrLeftBehind) {
-			return node, "", err
-		}
-		whyNot = "no real sandboxes: " + oneLine(err.Error())
-		fmt.Fprintf(std.err, "Showing simulated sandboxes, %s\n", whyNot)
+// newNode makes the node of real sandboxes or, where they cannot run or are not wanted, that of simulated ones.
+func (d demo) newNode(ctx context.Context, std stdio) (demoNode, error) {
+	if d.simulated {
+		return newSimulatedNode()
 	}
-	node, err = newSimulatedNode()
-	return node, whyNot, err
+	node, err := newRealNode(ctx, std, d.runsc)
+	if err == nil || d.real || ctx.Err() != nil || errors.Is(err, runsc.ErrLeftBehind) {
+		return node, err
+	}
+	whyNot := "no real sandboxes: " + oneLine(err.Error())
+	fmt.Fprintf(std.err, "Showing simulated sandboxes, %s\n", whyNot)
+	return newSimulatedNode(whyNot)
 }
+
+// demoSocket is where the demo's server listens.
+func demoSocket(node demoNode) string { return filepath.Join(node.Dir(), "metrics.sock") }
 
 // serve runs the demo between the start and the end of its server.
-func (d demo) serve(ctx context.Context, std stdio, node demoNode, whyNot string) (err error) {
+func (d demo) serve(ctx context.Context, std stdio, node demoNode) (err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	socket := filepath.Join(node.Dir(), "metrics.sock")
 	sandboxes := demoSandboxes()
 	for _, s := range sandboxes {
 		fmt.Fprintf(std.err, "Starting %s…\n", s.describe(node.label()))
-		if err := node.start(ctx, s, socket); err != nil {
+		if err := node.start(ctx, s, demoSocket(node)); err != nil {
 			return err
 		}
 	}
-	client := metricclient.NewMetricClient(socket, node.Root())
+	client := metricclient.NewMetricClient(demoSocket(node), node.Root())
 	defer client.Close()
 	fmt.Fprintln(std.err, "Starting the server…")
 	if err := client.SpawnServer(ctx, &config.Config{ServerPath: self}); err != nil {
@@ -149,7 +161,53 @@ func (d demo) serve(ctx context.Context, std stdio, node demoNode, whyNot string
 			err = andThen(err, fmt.Errorf("%w: %w", runsc.ErrLeftBehind, stopErr))
 		}
 	}()
-	return d.show(ctx, std.out, client, node.label())
+	return d.show(ctx, std.out, client, node, sandboxes)
+}
+
+// show shows a table every interval.
+func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.MetricClient, node demoNode, sandboxes []demoSandbox) (err error) {
+	label := func(lines []line) []line { return labelled(node.label(), lines) }
+	notes := texts("The raw page:  curl --unix-socket "+demoSocket(node)+" http://sandmeter/metrics", d.howItEnds())
+	display, err := newDisplay(out, label(texts(node.hints()...)), label(notes))
+	if err != nil {
+		return err
+	}
+	defer func() { err = andThen(err, display.close()) }()
+	var end <-chan time.Time // never
+	if d.duration > 0 {
+		end = time.After(d.duration)
+	}
+	again := time.NewTicker(d.interval)
+	defer again.Stop()
+	var before []demoFacts
+	for {
+		page, err := client.GetMetrics(ctx, nil)
+		if err != nil {
+			return err
+		}
+		now, err := readDemo(page, sandboxes)
+		if err != nil {
+			return err
+		}
+		if err := display.show(label(demoTable(before, now))); err != nil {
+			return err
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-end:
+			return nil
+		case <-again.C:
+		}
+	}
+}
+
+func (d demo) howItEnds() string {
+	if d.duration > 0 {
+		return fmt.Sprintf("Ends after %v, or with Ctrl-C.", d.duration)
+	}
+	return "Ends with Ctrl-C."
 }
 
 // andThen is what to tell after err when the clean-up failed too, or did not.

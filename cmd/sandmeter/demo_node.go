@@ -17,8 +17,10 @@ import (
 type demoNode interface {
 	Dir() string
 	Root() string
-	// label stands before every line about these sandboxes that is not about real ones.
+	// label stands before every line that is shown of these sandboxes, if they are not real.
 	label() string
+	// hints tell what the label does not.
+	hints() []string
 	// start starts a sandbox.
 	start(ctx context.Context, s demoSandbox, metricServer string) error
 	// Close ends the sandboxes and removes the folder. Something stays behind only with a runsc.ErrLeftBehind.
@@ -60,7 +62,8 @@ func newRealNode(ctx context.Context, std stdio, givenRunsc string) (_ demoNode,
 	return realNode{node, reap}, nil
 }
 
-func (realNode) label() string { return "" }
+func (realNode) label() string   { return "" }
+func (realNode) hints() []string { return nil }
 
 func (n realNode) start(ctx context.Context, s demoSandbox, metricServer string) error {
 	c := runsc.Container{ID: s.id, Args: []string{"workload", workloadBusy, s.every.String()}, MetricServer: metricServer}
@@ -78,10 +81,12 @@ func (n realNode) Close() error {
 // simulatedNode has sandboxes that are played.
 type simulatedNode struct {
 	dir       string
+	why       []string
 	sandboxes []*sandboxtest.Sandbox
 }
 
-func newSimulatedNode() (demoNode, error) {
+// newSimulatedNode makes a node. The hints say why its sandboxes are not real.
+func newSimulatedNode(hints ...string) (demoNode, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, err
@@ -90,16 +95,17 @@ func newSimulatedNode() (demoNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &simulatedNode{dir: dir}
+	n := &simulatedNode{dir: dir, why: hints}
 	if err := os.Mkdir(n.Root(), 0o755); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
 
-func (n *simulatedNode) Dir() string   { return n.dir }
-func (n *simulatedNode) Root() string  { return filepath.Join(n.dir, "root") }
-func (n *simulatedNode) label() string { return "simulated" }
+func (n *simulatedNode) Dir() string     { return n.dir }
+func (n *simulatedNode) Root() string    { return filepath.Join(n.dir, "root") }
+func (n *simulatedNode) label() string   { return "simulated" }
+func (n *simulatedNode) hints() []string { return n.why }
 
 func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer string) error {
 	simulated, err := sandboxtest.Start(n.Root(), sandboxtest.Spec{

@@ -70,6 +70,27 @@ func (l line) render(colours bool) string {
 	return b.String()
 }
 
+// texts makes lines of plain texts.
+func texts(plain ...string) []line {
+	var lines []line
+	for _, text := range plain {
+		lines = append(lines, line{{text: text}})
+	}
+	return lines
+}
+
+// labelled puts a label before each line, if there is one.
+func labelled(label string, lines []line) []line {
+	if label == "" {
+		return lines
+	}
+	var all []line
+	for _, l := range lines {
+		all = append(all, append(line{{text: label + "  "}}, l...))
+	}
+	return all
+}
+
 // A display shows tables, one after the other.
 type display interface {
 	show(table []line) error

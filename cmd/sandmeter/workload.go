@@ -16,27 +16,29 @@ import (
 // The kinds of workload.
 const (
 	workloadIdle  = "idle"  // does nothing
-	workloadBusy  = "busy"  // opens and reads a file some hundreds of times a second
+	workloadBusy  = "busy"  // opens and reads a file again and again, once in a given time
 	workloadTouch = "touch" // opens a file a given number of times, and as often again at every SIGUSR1
 	workloadExit  = "exit"  // ends at once
 )
 
-// A busy workload is a steady trickle, so that the demo shows movement without taking a core.
+// A busy workload is a steady trickle, so that the demo shows movement without taking a core. For the same reason it does not wake up for
+// each open of many.
 const (
-	busyInterval     = 20 * time.Millisecond
-	busyOpens        = 5 // an interval
+	busyEvery        = 4 * time.Millisecond // if no other time is given
+	busyWakeUp       = 20 * time.Millisecond
 	busyReadsPerOpen = 2
 )
 
 // workload is what sandboxes of the demo and of tests run: this program is all that their root filesystem holds.
 type workload struct {
 	kind  string
-	opens int
+	every time.Duration // of busy
+	opens int           // of touch
 }
 
 func newWorkloadCommand(stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:    "workload idle|busy|touch N|exit",
+		Use:    "workload idle|busy [EVERY]|touch N|exit",
 		Short:  "Be what runs in a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
 		Args:   usageArgs(cobra.RangeArgs(1, 2)),
@@ -51,15 +53,23 @@ func newWorkloadCommand(stdio) *cobra.Command {
 }
 
 func parseWorkload(args []string) (workload, error) {
-	w := workload{kind: args[0]}
+	w := workload{kind: args[0], every: busyEvery}
 	switch w.kind {
+	case workloadBusy:
+		if len(args) == 1 {
+			return w, nil
+		}
+		if every, err := time.ParseDuration(args[1]); err == nil && every > 0 {
+			w.every = every
+			return w, nil
+		}
 	case workloadTouch:
 		if len(args) == 2 {
 			opens, err := strconv.ParseUint(args[1], 10, 31)
 			w.opens = int(opens)
 			return w, err
 		}
-	case workloadIdle, workloadBusy, workloadExit:
+	case workloadIdle, workloadExit:
 		if len(args) == 1 {
 			return w, nil
 		}
@@ -75,7 +85,8 @@ func (w workload) run(ctx context.Context) error {
 	startLikeLibc()
 	switch w.kind {
 	case workloadBusy:
-		return repeat(ctx, time.Tick(busyInterval), func() error { return openFile(self, busyOpens, busyReadsPerOpen) })
+		opens := max(1, int(busyWakeUp/w.every))
+		return repeat(ctx, time.Tick(time.Duration(opens)*w.every), func() error { return openFile(self, opens, busyReadsPerOpen) })
 	case workloadTouch:
 		more := make(chan os.Signal, 1)
 		signal.Notify(more, unix.SIGUSR1)

@@ -1,0 +1,366 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sandboxTimeout and stalledTimeout are how long a sandbox is waited for: one that answered the last time, and one that did not. ease is
+// what a scrape may take besides, on a machine that has other things to do.
+const (
+	sandboxTimeout = 2 * time.Second
+	stalledTimeout = 50 * time.Millisecond
+	ease           = 150 * time.Millisecond
+)
+
+// processState returns the state of a process as /proc has it, such as "S", "T" for stopped or "Z" for a zombie, and "" if it is gone.
+func processState(t *testing.T, pid int) string {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])[0])
+}
+
+// pid returns the process of a sandbox.
+func (w *world) pid(id string) int {
+	w.t.Helper()
+	pid, err := w.node.Pid(id)
+	w.must(err)
+	return pid
+}
+
+// kill kills a sandbox and returns its process, a zombie: it is a child of this program, which reaps it when reaped is called.
+func (w *world) kill(id string) (pid int) {
+	w.t.Helper()
+	pid = w.pid(id)
+	w.must(unix.Kill(pid, unix.SIGKILL))
+	w.until(func() error {
+		if state := processState(w.t, pid); state != "Z" {
+			return fmt.Errorf("process %d, killed, is in state %q", pid, state)
+		}
+		return nil
+	})
+	return pid
+}
+
+// reaped reaps a zombie.
+func (w *world) reaped(pid int) {
+	w.t.Helper()
+	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		w.t.Fatalf("reaping process %d: %v", pid, err)
+	}
+	if state := processState(w.t, pid); state != "" {
+		w.t.Fatalf("process %d, reaped, is in state %q", pid, state)
+	}
+}
+
+// stop stops a sandbox with SIGSTOP. It goes on at goOn, or when the test ends.
+func (w *world) stopSandbox(id string) (goOn func()) {
+	w.t.Helper()
+	pid := w.pid(id)
+	goOn = func() {
+		w.t.Helper()
+		w.must(unix.Kill(pid, unix.SIGCONT))
+	}
+	w.must(unix.Kill(pid, unix.SIGSTOP))
+	w.t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGCONT) })
+	w.until(func() error {
+		if state := processState(w.t, pid); state != "T" {
+			return fmt.Errorf("process %d, stopped, is in state %q", pid, state)
+		}
+		return nil
+	})
+	return goOn
+}
+
+// timed scrapes and returns how long that took.
+func (w *world) timed() (page, time.Duration) {
+	w.t.Helper()
+	begin := time.Now()
+	p := w.scrape()
+	return p, time.Since(begin)
+}
+
+func TestKilledSandboxDoesNotRunAtTheNextScrape(t *testing.T) {
+	w := newWorld(t)
+	w.start("lives", "idle")
+	w.start("killed", "busy")
+	w.serve()
+	w.scrape().wantLives(t, []string{"killed", "lives"}, nil)
+	pid := w.kill("killed")
+	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"}) // a zombie that nobody reaped
+	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
+	w.reaped(pid)
+	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
+	w.remove("killed")
+	w.scrape().wantLives(t, []string{"lives"}, nil)
+}
+
+// What a scrape waits for is gone, and so is the waiting.
+func TestSandboxKilledWhileItIsAsked(t *testing.T) {
+	w := newWorld(t)
+	w.start("lives", "idle")
+	w.start("killed", "idle")
+	w.serve()
+	w.stopSandbox("killed")
+	time.AfterFunc(200*time.Millisecond, func() { w.kill("killed") })
+	p, took := w.timed()
+	if took > 200*time.Millisecond+ease {
+		t.Errorf("the scrape took %v, the sandbox was killed after 200ms", took)
+	}
+	p.wantValue(t, 1, alwaysThere, "sandbox", "lives")
+	p.wantNone(t, alwaysThere, "sandbox", "killed")
+	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
+}
+
+// Sandboxes that stand still cost their own values, not those of others: the first scrape two seconds, however many they are, the
+// scrapes after that 50 milliseconds, and none once they go on.
+func TestStoppedSandboxes(t *testing.T) {
+	w := newWorld(t)
+	w.start("good", "idle")
+	stopped := []string{"still-0", "still-1", "still-2"}
+	for _, id := range stopped {
+		w.start(id, "idle")
+	}
+	w.serve()
+	all := append([]string{"good"}, stopped...)
+	w.scrape().wantLives(t, all, nil)
+	open := w.serverDescriptors()
+	var usual time.Duration
+	for range 5 {
+		_, took := w.timed()
+		usual = max(usual, took)
+	}
+	without := func(p page) {
+		t.Helper()
+		p.wantValue(t, 1, alwaysThere, "sandbox", "good")
+		p.wantValue(t, 4, "runsc_meta_num_sandboxes_running")
+		p.wantValue(t, 3, "runsc_meta_num_sandboxes_broken_metrics")
+		for _, id := range stopped {
+			p.wantNone(t, alwaysThere, "sandbox", id)
+			p.wantValue(t, 1, "runsc_meta_sandbox_failure", "sandbox", id, "reason", "stalled")
+		}
+	}
+	for range 2 {
+		var goOn []func()
+		for _, id := range stopped {
+			goOn = append(goOn, w.stopSandbox(id))
+		}
+		p, took := w.timed()
+		without(p)
+		if took < sandboxTimeout || took > sandboxTimeout+usual+ease {
+			t.Errorf("the first scrape took %v, one without stopped sandboxes takes %v", took, usual)
+		}
+		// More often than a stopped sandbox has room for questions: it queues 16.
+		fastest := sandboxTimeout
+		for range 20 {
+			p, took := w.timed()
+			without(p)
+			if took > stalledTimeout+usual+2*ease {
+				t.Errorf("a later scrape took %v, one without stopped sandboxes takes %v", took, usual)
+			}
+			fastest = min(fastest, took)
+		}
+		if fastest > stalledTimeout+usual+10*time.Millisecond {
+			t.Errorf("the fastest later scrape took %v, one without stopped sandboxes takes %v", fastest, usual)
+		}
+		for _, f := range goOn {
+			f()
+		}
+		w.scrape().wantLives(t, all, nil)
+	}
+	w.until(func() error {
+		if now := w.serverDescriptors(); now > open {
+			return fmt.Errorf("the server has %d open descriptors, %d before", now, open)
+		}
+		return nil
+	})
+}
+
+// That holds for the first scrape ever, too.
+func TestStoppedSandboxAtFirstSight(t *testing.T) {
+	w := newWorld(t)
+	w.start("good", "idle")
+	w.start("still", "idle")
+	goOn := w.stopSandbox("still")
+	w.serve()
+	p, took := w.timed()
+	if took > sandboxTimeout+ease {
+		t.Errorf("the scrape took %v", took)
+	}
+	p.wantValue(t, 1, alwaysThere, "sandbox", "good")
+	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "still")
+	p.wantNone(t, alwaysThere, "sandbox", "still")
+	goOn()
+	w.scrape().wantLives(t, []string{"good", "still"}, nil)
+}
+
+func TestSameIDAtOnceAgain(t *testing.T) {
+	w := newWorld(t)
+	w.start("other", "idle")
+	s := w.startServer(w.metricServerArgs())
+	// Whatever is seen in between, it is the values of one life: counters begin again, and no rule is broken by that.
+	scraping, stop := context.WithCancel(t.Context())
+	broken := make(chan string, 1)
+	go func() {
+		defer close(broken)
+		for scraping.Err() == nil {
+			data, err := w.client.GetMetrics(scraping, nil)
+			if scraping.Err() != nil {
+				return
+			}
+			if err != nil || strings.Contains(string(data), "refused") {
+				broken <- fmt.Sprint(err, "\n", data)
+				return
+			}
+		}
+	}()
+	seen := map[string]bool{}
+	for life := range 6 {
+		w.start("again", "touch", strconv.Itoa(100-10*life))
+		want := stateOf(w, "again").iteration()
+		if life%2 == 0 {
+			p := w.scrape()
+			p.wantLives(t, []string{"again", "other"}, nil)
+			p.wantValue(t, 1, alwaysThere, "sandbox", "again", "iteration", want)
+		}
+		if seen[want] {
+			t.Errorf("two lives have the iteration %s", want)
+		}
+		seen[want] = true
+		if life%3 == 0 {
+			w.kill("again")
+		}
+		w.remove("again")
+	}
+	stop()
+	for p := range broken {
+		t.Errorf("a page has a refused answer:\n%s", p)
+	}
+	w.scrape().wantLives(t, []string{"other"}, nil)
+	if log := s.err.String(); strings.Contains(log, "refused") || strings.Contains(log, "other") {
+		t.Errorf("the log says:\n%s", log)
+	}
+}
+
+// A runsc that is killed in the middle of making a sandbox leaves a state file that is empty, or half a file, or one of a sandbox without a
+// process, or one whose process runs on.
+func TestStateFilesLeftByACrash(t *testing.T) {
+	w := newWorld(t)
+	w.start("good", "idle")
+	w.serve()
+	for delay := 5 * time.Millisecond; delay <= 80*time.Millisecond; delay += 5 * time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(), delay)
+		_ = w.node.Run(ctx, w.container(fmt.Sprint("crashed-", delay), "idle"))
+		cancel()
+		w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "good")
+	}
+	// By now every process has ended that is about to.
+	p := w.scrape()
+	p.wantValue(t, 1, alwaysThere, "sandbox", "good")
+	states, err := filepath.Glob(filepath.Join(w.node.Root(), "*.state"))
+	w.must(err)
+	left := map[string]int{}
+	for _, path := range states {
+		doc, err := os.ReadFile(path)
+		w.must(err)
+		var s sandboxState
+		if json.Unmarshal(doc, &s) != nil || s.ID == "good" {
+			left["no JSON"]++
+			continue
+		}
+		running := 0.0
+		if state := processState(t, s.Sandbox.Pid); s.Sandbox.Pid > 0 && state != "" && state != "Z" {
+			running = 1
+		}
+		left[fmt.Sprintf("%s, running %v", s.Status, running)]++
+		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", s.ID)
+		p.wantValue(t, running, "runsc_meta_sandbox_running", "sandbox", s.ID)
+	}
+	t.Logf("left behind: %v", left)
+}
+
+// A machine that crashed may keep its runtime root, and give the process IDs in it to others.
+func TestStateFileOfAReusedProcessID(t *testing.T) {
+	w := newWorld(t)
+	w.start("good", "idle")
+	w.start("crashed", "idle")
+	w.reaped(w.kill("crashed"))
+	path := filepath.Join(w.node.Root(), "crashed_sandbox:crashed.state")
+	doc, err := os.ReadFile(path)
+	w.must(err)
+	var state map[string]any
+	w.must(json.Unmarshal(doc, &state))
+	sandbox := state["sandbox"].(map[string]any)
+	pid := sandbox["pid"]
+	sandbox["pid"], sandbox["startTime"] = os.Getpid(), time.Now().Add(-24*time.Hour)
+	write := func() {
+		doc, err := json.Marshal(state)
+		w.must(err)
+		w.must(os.WriteFile(path, doc, 0o640))
+	}
+	write()
+	w.serve()
+	w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})
+	// For runsc to delete it, it must not be of this process.
+	sandbox["pid"] = pid
+	write()
+	w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})
+}
+
+func TestServerRestartedAfterDeathsSaysTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.start("lives", "idle")
+	w.start("zombie", "idle")
+	w.start("reaped", "idle")
+	w.start("exited", "exit")
+	w.start("paused", "idle")
+	w.must(w.node.Pause(w.ctx(), "paused"))
+	w.serve()
+	w.untilValue(0, "runsc_meta_sandbox_running", "sandbox", "exited")
+	w.scrape().wantLives(t, []string{"lives", "paused", "reaped", "zombie"}, []string{"exited"})
+	w.reaped(w.kill("reaped"))
+	w.kill("zombie")
+	said := func() []string {
+		t.Helper()
+		p := w.scrape()
+		p.wantLives(t, []string{"lives", "paused"}, []string{"exited", "reaped", "zombie"})
+		var lines []string
+		for line := range strings.Lines(string(p.raw)) {
+			if strings.HasPrefix(line, "runsc_meta_") {
+				lines = append(lines, line[:strings.LastIndexByte(line, ' ')]) // without the time
+			}
+		}
+		return lines
+	}
+	before := said()
+	w.stop()
+	w.serve()
+	if after := said(); !slices.Equal(after, before) {
+		t.Errorf("before the restart:\n%s\n\nafter it:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+	w.must(syscall.Kill(w.serverPid(), syscall.SIGKILL))
+	w.until(func() error { return w.client.ShutdownServer(w.ctx()) })
+	w.serve()
+	if after := said(); !slices.Equal(after, before) {
+		t.Errorf("before the server was killed:\n%s\n\nafter it:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+}

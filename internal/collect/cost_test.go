@@ -1,0 +1,180 @@
+package collect
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/expo"
+)
+
+// These tests hold what a scrape costs against bounds, where costs can be counted: allocations, system calls and bytes. Time is for
+// benchmarks.
+
+const costSandboxes = 100
+
+// costNode returns a collector of a fleet in a process of its own, and a function that scrapes it, having done so a few times.
+func costNode(t *testing.T, points int) (scrape func() int) {
+	t.Helper()
+	n := newNode(t, nil)
+	fleet := exec.Command(os.Args[0])
+	fleet.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", envFleet, n.root, costSandboxes, points))
+	fleet.Stderr = os.Stderr
+	in, err := fleet.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := fleet.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fleet.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := fleet.Wait(); err != nil {
+			t.Errorf("the fleet: %v", err)
+		}
+	})
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	var page []byte
+	scrape = func() int {
+		r := request("", "")
+		err := n.collector.Collect(context.Background(), func() Request { return r }, func(p *expo.Page) {
+			if p.Size() > cap(page) {
+				page = make([]byte, 0, p.Size())
+			}
+			page = expo.AppendText(page[:0], p)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page)
+	}
+	for range 3 {
+		scrape()
+		time.Sleep(30 * time.Millisecond) // state files are trusted to be unchanged once they are a little old
+	}
+	if got := strings.Count(string(page), "\nrunsc_fs_opens{"); got != costSandboxes {
+		t.Fatalf("%d sandboxes on the page, not %d", got, costSandboxes)
+	}
+	return scrape
+}
+
+func TestAllocations(t *testing.T) {
+	count := func(points int) float64 {
+		scrape := costNode(t, points)
+		var before, after runtime.MemStats
+		const rounds = 10
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			scrape()
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / rounds / costSandboxes
+	}
+	few, many := count(60), count(170)
+	t.Logf("%.2f allocations a sandbox of 60 points, %.2f of 170", few, many)
+	if few > 6 {
+		t.Errorf("%.2f allocations a sandbox, more than 6", few)
+	}
+	if perPoint := (many - few) / 110; perPoint > 0.01 {
+		t.Errorf("%.3f allocations a point", perPoint)
+	}
+}
+
+func TestBytesAndCalls(t *testing.T) {
+	scrape := costNode(t, 60)
+	before := readIO(t)
+	size := scrape()
+	after := readIO(t)
+	per := func(name string) float64 { return float64(after[name]-before[name]) / costSandboxes }
+	t.Logf("a sandbox: %.1f reads of %.0f bytes, %.1f writes of %.0f bytes; the page has %.0f", per("syscr"), per("rchar"), per("syscw"), per("wchar"), float64(size)/costSandboxes)
+	if per("syscr") > 2 || per("syscw") > 2 {
+		t.Errorf("%.2f reads and %.2f writes a sandbox, more than 2", per("syscr"), per("syscw"))
+	}
+	// An answer of 60 points has 9 to 12 KB, a question 53 bytes.
+	if per("rchar") > 16<<10 || per("wchar") > 256 {
+		t.Errorf("%.0f bytes read and %.0f written a sandbox", per("rchar"), per("wchar"))
+	}
+}
+
+// readIO is the kernel's count of what this process has read and written.
+func readIO(t *testing.T) map[string]int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := make(map[string]int)
+	for line := range strings.Lines(string(data)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if counts[name], err = strconv.Atoi(value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return counts
+}
+
+func TestSystemCalls(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed; TestBytesAndCalls counts some of the calls without it")
+	}
+	scrape := costNode(t, 60)
+	table := filepath.Join(t.TempDir(), "calls")
+	tracer := exec.Command(strace, "-f", "-c", "-o", table, "-p", strconv.Itoa(os.Getpid()))
+	said, err := tracer.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tracer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
+		_ = tracer.Wait()
+		t.Skipf("strace cannot attach here: %s", strings.TrimSpace(line))
+	}
+	const rounds = 5
+	for range rounds {
+		scrape()
+	}
+	_ = tracer.Process.Signal(syscall.SIGINT)
+	_ = tracer.Wait() // it ends by that signal
+	calls, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := 0.0
+	// What the Go runtime does for itself depends on the machine's mood.
+	for _, m := range regexp.MustCompile(`(?m)^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$`).FindAllStringSubmatch(string(calls), -1) {
+		switch m[2] {
+		case "futex", "nanosleep", "madvise", "tgkill", "getpid", "rt_sigreturn", "sched_yield", "total", "restart_syscall", "epoll_pwait", "epoll_wait":
+			continue
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted += float64(n)
+	}
+	perSandbox := counted / rounds / costSandboxes
+	t.Logf("%.2f system calls a sandbox:\n%s", perSandbox, calls)
+	// socket, connect, write, epoll_ctl, read, close, and newfstatat for the state file.
+	if perSandbox < 6 || perSandbox > 8 {
+		t.Errorf("%.2f system calls a sandbox, not 6 to 8", perSandbox)
+	}
+}
