@@ -106,6 +106,7 @@ func (c *Collector) Collect(ctx context.Context, begin func() Request, render fu
 	}
 	c.table.poll()
 	c.ask(r)
+	c.table.excuseEnded()
 	c.table.logFailures()
 	c.merge(r, time.Now())
 	render(&c.page)

@@ -151,6 +151,19 @@ func (t *table) prepare() []*sandbox {
 	return t.able
 }
 
+// excuseEnded forgets the failures of sandboxes that ended while they were asked: they have not failed.
+func (t *table) excuseEnded() {
+	if !slices.ContainsFunc(t.able, func(s *sandbox) bool { return s.failure != nil }) {
+		return
+	}
+	t.poll()
+	for _, s := range t.able {
+		if !s.running() {
+			s.failure = nil
+		}
+	}
+}
+
 // logFailures logs why sandboxes have no metrics: once a sandbox and reason, not once a scrape.
 func (t *table) logFailures() {
 	for _, s := range t.sorted {

@@ -20,14 +20,15 @@ func BenchmarkExport(b *testing.B) {
 		}
 	}
 	expected := answerAt(time.Now(), points...)
-	bench := func(name, reply string) {
+	bench := func(name, text string) {
+		reply := []byte(text)
 		b.Run(name, func(b *testing.B) {
 			var v Verifier
 			var base Baseline
 			b.SetBytes(int64(len(reply)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := v.Export(control.NewReply([]byte(reply)), s, nil, &base, time.Now()); err != nil {
+				if err := v.Export(control.NewReply(reply), s, nil, &base, time.Now()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -23,6 +23,7 @@ func (m *members) add(bit members) bool {
 type reader struct {
 	jscan.Scanner
 	v      *Verifier
+	at     point // that is being read; here so that none makes garbage
 	breach *Breach
 }
 
@@ -214,31 +215,32 @@ func (r *reader) point() {
 	if !r.want('{', true, "", "a data point") {
 		return
 	}
-	var p point
+	r.at = point{}
+	p := &r.at
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "metric":
 			if r.want('{', p.seen.add(memberMetric), "", "metric") {
-				r.definition(&p)
+				r.definition(p)
 			}
 		case "labels":
 			if r.want('{', p.seen.add(memberLabels), p.name(), "labels") {
-				p.labels = r.later(&p, r.labels)
+				p.labels = r.later(p, (*reader).labels)
 			}
 		case "val":
 			if r.want('{', p.seen.add(memberVal), p.name(), "val") {
-				p.number = r.value(&p)
+				p.number = r.value(p)
 			}
 		case "histogram":
 			if r.want('{', p.seen.add(memberHistogram), p.name(), "histogram") {
-				p.hist = r.later(&p, r.histogram)
+				p.hist = r.later(p, (*reader).histogram)
 			}
 		default:
 			r.Skip()
 		}
 	}
 	if r.breach == nil && r.Err() == nil {
-		r.complete(&p)
+		r.complete(p)
 	}
 }
 
@@ -250,9 +252,9 @@ func (p *point) name() string {
 }
 
 // later calls read now if the point's metric is known; else it skips the value and returns its bytes.
-func (r *reader) later(p *point, read func(*point)) []byte {
+func (r *reader) later(p *point, read func(*reader, *point)) []byte {
 	if p.m != nil {
-		read(p)
+		read(r, p)
 		return nil
 	}
 	from := r.Rest()
