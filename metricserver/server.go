@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/web"
@@ -160,18 +158,19 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	rootLost := func(err error) {
-		if !passing(err) {
+		if root, ok := errors.AsType[*collect.RootError](err); ok && !root.Passing() {
 			lost(err)
 		}
 	}
 	handler := web.NewHandler(web.Options{Collector: collector, RootDir: o.RootDir, Logger: o.Logger, AllowProfiling: o.AllowProfiling, RootLost: rootLost})
 	defer handler.Close()
+	defer collector.Stop() // whoever still waits has had his time
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer lost(nil)
 	background.Go(func() {
 		err := watch(ctx, o.RootDir, func() {
-			if err := collector.Look(ctx); errors.As(err, new(*collect.RootError)) {
+			if err := collector.Look(ctx); err != nil {
 				rootLost(err)
 			}
 		})
@@ -192,11 +191,6 @@ func (s *Server) Run(ctx context.Context) error {
 		return &RootError{root.Err}
 	}
 	return nil
-}
-
-// passing reports whether an error is about what the process lacks for the moment, and not about the runtime root.
-func passing(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
 // serve serves HTTP until ctx is done, and for as long after that as requests take, up to stopTimeout.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"iter"
@@ -139,9 +138,7 @@ func writeSamples(w io.Writer, lines iter.Seq[string]) error {
 			samples = append(samples, j)
 		}
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(samples)
+	return writeJSON(w, samples)
 }
 
 // commented returns the family that a HELP or TYPE comment is about.

@@ -21,7 +21,24 @@ type ask struct {
 	savings bool // else for the metrics
 }
 
-// ask asks all running sandboxes. Those that stalled the last time are asked last, and not waited for.
+// patience is that with the sandbox for such a question.
+func (a *ask) patience() *patience {
+	if a.savings {
+		return &a.sandbox.savingsPatience
+	}
+	return &a.sandbox.patience
+}
+
+// patience is how long a sandbox is waited for, and whom it has to let go first. Any whole answer restores it.
+type patience uint8
+
+const (
+	full      patience = iota // the sandbox's whole time
+	fullLater                 // the same, after the others: the last scrape was over before the sandbox's time was
+	little                    // stalledTimeout, after all others: it used up its whole time
+)
+
+// ask asks all running sandboxes, in the order of the patience that there is with them.
 func (c *Collector) ask(r Request) {
 	c.asks, c.queries = c.asks[:0], c.queries[:0]
 	filter := ""
@@ -30,13 +47,13 @@ func (c *Collector) ask(r Request) {
 	}
 	export, savings := control.ExportRequest(filter), control.SavingsRequest()
 	able := c.table.prepare()
-	for _, stalled := range []bool{false, true} {
+	for _, group := range []patience{full, fullLater, little} {
 		for _, s := range able {
-			if s.stalled == stalled {
-				c.add(ask{s, false}, export, s.maxReply(), stalled)
+			if s.patience == group {
+				c.add(ask{s, false}, export, s.maxReply())
 			}
-			if s.needsSavings() && s.savingsStalled == stalled {
-				c.add(ask{s, true}, savings, maxSavingsReply, stalled)
+			if s.needsSavings() && s.savingsPatience == group {
+				c.add(ask{s, true}, savings, maxSavingsReply)
 			}
 		}
 	}
@@ -44,9 +61,9 @@ func (c *Collector) ask(r Request) {
 }
 
 // add adds a question to those that will be asked.
-func (c *Collector) add(a ask, request []byte, limit int, stalled bool) {
+func (c *Collector) add(a ask, request []byte, limit int) {
 	timeout := c.options.SandboxTimeout
-	if stalled {
+	if *a.patience() == little {
 		timeout = min(timeout, stalledTimeout)
 	}
 	c.asks = append(c.asks, a)
@@ -66,11 +83,9 @@ func (r *receiver) Receive(i int, reply control.Reply) (whole bool) {
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
 	}
-	if a.savings {
-		a.sandbox.savingsStalled = false
-	} else {
+	*a.patience() = full
+	if !a.savings {
 		a.sandbox.failure = err
-		a.sandbox.stalled = false
 	}
 	return true
 }
@@ -79,7 +94,7 @@ func (r *receiver) Receive(i int, reply control.Reply) (whole bool) {
 func (r *receiver) read(a *ask, reply control.Reply) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v", control.ErrInternal, p)
+			err = panicked(p)
 		}
 	}()
 	if a.savings {
@@ -93,13 +108,19 @@ func (r *receiver) read(a *ask, reply control.Reply) (err error) {
 	return r.verifier.Export(reply, s.compiled.schema, s.compiled.wanted(r.request), &s.baseline, time.Now())
 }
 
+// panicked is the failure of a sandbox that made our own code panic.
+func panicked(p any) error { return fmt.Errorf("%w: panic: %v", control.ErrInternal, p) }
+
 // Fail implements control.Receiver.
 func (r *receiver) Fail(i int, err error) {
-	s, stalled := r.asks[i].sandbox, errors.Is(err, control.ErrStalled)
-	if r.asks[i].savings {
-		s.savingsStalled = s.savingsStalled || stalled // asked again at the next scrape
-		return
+	a := &r.asks[i]
+	switch patience := a.patience(); {
+	case errors.Is(err, control.ErrStalled):
+		*patience = little
+	case errors.Is(err, control.ErrOutOfTime) && !errors.Is(err, control.ErrNotAsked) && *patience == full:
+		*patience = fullLater
 	}
-	s.failure = err
-	s.stalled = s.stalled || stalled
+	if !a.savings { // savings are asked for again at the next scrape
+		a.sandbox.failure = err
+	}
 }

@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -240,7 +241,7 @@ func TestStalled(t *testing.T) {
 	}
 	s.Thaw()
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
-	if n.collector.table.byID["a"].stalled {
+	if n.collector.table.byID["a"].patience != full {
 		t.Error("it has answered, and still counts as one that stalls")
 	}
 }
@@ -306,9 +307,42 @@ func TestScrapeDeadline(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
-	if b := n.collector.table.byID["b"]; !errors.Is(b.failure, control.ErrOutOfTime) || b.stalled {
-		t.Errorf("the failure is %v, stalled %v", b.failure, b.stalled)
+	if b := n.collector.table.byID["b"]; !errors.Is(b.failure, control.ErrOutOfTime) || b.patience != fullLater {
+		t.Errorf("the failure is %v, patience %v", b.failure, b.patience)
 	}
+}
+
+// TestHurriedScraper: sandboxes that are never waited for to their end do not starve those behind them.
+func TestHurriedScraper(t *testing.T) {
+	n := newNode(t, nil)
+	for i := range 300 { // more than are asked at once
+		n.start(sandboxtest.Spec{ID: fmt.Sprintf("a%03d", i), Frozen: true})
+	}
+	n.start(sandboxtest.Spec{ID: "z"})
+	hurried := func() string {
+		r := request("", "")
+		r.Deadline = time.Now().Add(300 * time.Millisecond)
+		return n.scrape(r)
+	}
+	hurried()
+	n.expect(hurried(), opens, `runsc_fs_opens{sandbox="z"} 51`)
+	n.expect(hurried(), opens, `runsc_fs_opens{sandbox="z"} 51`)
+}
+
+// TestStop: a collection under way ends with what there is.
+func TestStop(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n.start(sandboxtest.Spec{ID: "a"})
+	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Stall})
+	r := request("", "")
+	r.Deadline = time.Now().Add(time.Minute)
+	stop := time.AfterFunc(100*time.Millisecond, n.collector.Stop)
+	defer stop.Stop()
+	var page string
+	if took := measure(func() { page = n.scrape(r) }); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 }
 
 // TestPod: capabilities and the spec's metadata are those of all containers, also of those that come and go.

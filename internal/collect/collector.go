@@ -4,9 +4,12 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"regexp"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/expo"
@@ -74,6 +77,9 @@ func New(o Options) (*Collector, error) {
 	return c, nil
 }
 
+// Stop makes a collection that is under way, and any to come, go on with what sandboxes have answered by now.
+func (c *Collector) Stop() { c.loop.Stop() }
+
 // Close waits for a collection that is under way, and releases all descriptors.
 func (c *Collector) Close() error {
 	c.turn <- struct{}{}
@@ -87,6 +93,9 @@ func (c *Collector) CheckRoot() error { return state.NewRoot(c.options.RootDir).
 
 // A RootError says that the runtime root could not be read.
 type RootError struct{ Err error }
+
+// Passing reports whether that is for lack of descriptors or memory, and says nothing about the root.
+func (e *RootError) Passing() bool { return lacksResources(e.Err) }
 
 func (e *RootError) Error() string { return e.Err.Error() }
 
@@ -127,10 +136,14 @@ func (c *Collector) Look(ctx context.Context) error {
 func (c *Collector) take(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if err := ctx.Err(); err != nil { // both were ready
+		c.give()
+		return err
+	}
+	return nil
 }
 
 func (c *Collector) give() { <-c.turn }
@@ -138,9 +151,14 @@ func (c *Collector) give() { <-c.turn }
 // list makes the table hold what the root holds now.
 func (c *Collector) list() error {
 	listing, err := c.root.List()
-	if err != nil && !c.options.AllowUnknownRoot {
+	if err != nil && (!c.options.AllowUnknownRoot || lacksResources(err)) {
 		return &RootError{err}
 	}
 	c.table.update(listing)
 	return nil
+}
+
+// lacksResources reports whether an error is about what the process lacks for the moment, and not about the runtime root.
+func lacksResources(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }

@@ -28,11 +28,11 @@ type sandbox struct {
 
 	baseline verify.Baseline
 	savings  verify.Savings // as the sandbox told; zero: not yet
-	stalled  bool           // it used up its whole time when it was last asked, and has not answered since
-	failure  error          // why it has no metrics in this scrape
-	logged   error          // the failure that the log has
+	patience patience
+	failure  error // why it has no metrics in this scrape
+	logged   error // the failure that the log has
 
-	savingsStalled bool // the same as stalled for the question about savings
+	savingsPatience patience
 }
 
 // ownLabels are the label blocks of the server's own series of one sandbox.

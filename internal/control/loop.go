@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +40,10 @@ type Loop struct {
 	slots  []slot
 	free   []int32 // indexes of slots
 
-	spare [][]byte // buffers of unfinished answers, for the next ones
-	held  int      // bytes of all such buffers, spare or not
-	most  int      // that may be held: heldMax, or less in tests
+	spare   [][]byte // buffers of unfinished answers, for the next ones
+	held    int      // bytes of all such buffers, spare or not
+	most    int      // that may be held: heldMax, or less in tests
+	stopped atomic.Bool
 
 	// Of the run that is under way.
 	queries  []Query
@@ -88,6 +90,9 @@ func NewLoop() (*Loop, error) {
 // Close releases the loop's descriptor.
 func (l *Loop) Close() error { return unix.Close(l.epoll) }
 
+// Stop makes this run, and all to come, end as if its deadline had come. It may be called from any goroutine.
+func (l *Loop) Stop() { l.stopped.Store(true) }
+
 // Run asks all the questions, in order, many at a time, and returns when each has been answered or has failed, at deadline at the
 // latest.
 func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
@@ -101,6 +106,9 @@ func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
 		}
 		l.wait()
 		if now := time.Now(); now.Sub(swept) >= tick {
+			if l.stopped.Load() {
+				l.deadline = now
+			}
 			l.sweep(now)
 			swept = now
 		}
@@ -128,7 +136,7 @@ func (l *Loop) begin() {
 	for l.next < len(l.queries) && len(l.free) > 0 {
 		now := time.Now()
 		if !now.Before(l.deadline) {
-			l.receiver.Fail(l.next, ErrOutOfTime)
+			l.receiver.Fail(l.next, ErrNotAsked)
 			l.next++
 			continue
 		}

@@ -15,6 +15,8 @@ var (
 	ErrStalled = errors.New("no answer in time")
 	// ErrOutOfTime: the time for all questions was over before the sandbox's own was.
 	ErrOutOfTime = errors.New("no time was left to wait for an answer")
+	// ErrNotAsked is the ErrOutOfTime of a sandbox that was not even asked.
+	ErrNotAsked = fmt.Errorf("%w, or to ask", ErrOutOfTime)
 	// ErrUnreachable: there is no control socket, or nobody listens on it.
 	ErrUnreachable = errors.New("cannot connect to the control socket")
 	// ErrClosed: the connection ended before the answer did.
