@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -58,6 +60,20 @@ func (c *MetricClient) HealthCheck(ctx context.Context) (err error) {
 func (c *MetricClient) checkHealth(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
+	err := c.askHealth(ctx)
+	if hungUp(err) {
+		// A server that ends may do so between taking a connection and reading from it: who listens now?
+		err = c.askHealth(ctx)
+	}
+	return err
+}
+
+// hungUp reports whether an exchange ended because the other side closed the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func (c *MetricClient) askHealth(ctx context.Context) error {
 	form := url.Values{"root": {c.rootDir}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, serverURL(healthPath).String(), strings.NewReader(form))
 	if err != nil {

@@ -71,7 +71,11 @@ func (g *get) run(ctx context.Context, std stdio) error {
 	if g.json {
 		err = writeSamples(out, selectLines(page, wanted, g.sandbox))
 	} else {
+		onTerminal := findTerminal(std.out) != nil
 		for line := range selectLines(page, wanted, g.sandbox) {
+			if onTerminal {
+				line = printable(line)
+			}
 			out.WriteString(line) // Flush has the error
 		}
 	}

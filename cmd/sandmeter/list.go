@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
@@ -117,6 +118,19 @@ func cell(s string) string {
 		return quoted
 	}
 	return s
+}
+
+// printable escapes what a terminal does not show as it is; a newline at the end stays.
+func printable(line string) string {
+	text, isLine := strings.CutSuffix(line, "\n")
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		quoted := strconv.Quote(text)
+		text = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
+	}
+	if isLine {
+		text += "\n"
+	}
+	return text
 }
 
 // writeJSON writes JSON in which everything is escaped that a terminal does not show as it is: more than JSON asks for.

@@ -1,12 +1,15 @@
 package collect
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -151,17 +154,35 @@ func (t *table) prepare() []*sandbox {
 	return t.able
 }
 
+// A process that ends closes its descriptors a moment before it has ended. Whoever has just hung up is given dyingTime for that, in looks
+// at a time.
+const (
+	dyingTime = 20 * time.Millisecond
+	looks     = 4
+)
+
 // excuseEnded forgets the failures of sandboxes that ended while they were asked: they have not failed.
 func (t *table) excuseEnded() {
-	if !slices.ContainsFunc(t.able, func(s *sandbox) bool { return s.failure != nil }) {
+	failed := func(s *sandbox) bool { return s.failure != nil }
+	dying := func(s *sandbox) bool { return s.running() && s.logged == nil && hungUp(s.failure) }
+	if !slices.ContainsFunc(t.able, failed) {
 		return
 	}
 	t.poll()
+	for look := 0; look < looks && slices.ContainsFunc(t.able, dying); look++ {
+		time.Sleep(dyingTime / looks)
+		t.poll()
+	}
 	for _, s := range t.able {
 		if !s.running() {
 			s.failure = nil
 		}
 	}
+}
+
+// hungUp reports whether a failure looks as if nobody were there any more.
+func hungUp(failure error) bool {
+	return errors.Is(failure, control.ErrClosed) || errors.Is(failure, control.ErrUnreachable)
 }
 
 // logFailures logs why sandboxes have no metrics: once a sandbox and reason, not once a scrape.
