@@ -1,0 +1,121 @@
+package jscan
+
+import (
+	"math"
+	"strconv"
+)
+
+// Number returns the text of a number, which obeys JSON's grammar.
+func (s *Scanner) Number() []byte {
+	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
+		if s.err == nil {
+			s.Fail("a number is expected")
+		}
+		return nil
+	}
+	start, i := s.pos, s.pos
+	if s.at(i) == '-' {
+		i++
+	}
+	first := i
+	i = s.digits(i)
+	if i-first > 1 && s.data[first] == '0' {
+		s.fail(first, "a number with a leading zero")
+	}
+	if s.at(i) == '.' {
+		i = s.digits(i + 1)
+	}
+	if c := s.at(i); c == 'e' || c == 'E' {
+		i++
+		if c := s.at(i); c == '+' || c == '-' {
+			i++
+		}
+		i = s.digits(i)
+	}
+	if s.err != nil {
+		return nil
+	}
+	if i == len(s.data) && s.depth > 0 {
+		s.truncated() // more digits may follow
+		return nil
+	}
+	s.pos = i
+	s.pending = false
+	return s.data[start:i]
+}
+
+func (s *Scanner) at(i int) byte {
+	if i < len(s.data) {
+		return s.data[i]
+	}
+	return 0
+}
+
+// digits returns the position after the digits at i, of which there must be one.
+func (s *Scanner) digits(i int) int {
+	start := i
+	for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
+		i++
+	}
+	if i == start {
+		if i == len(s.data) {
+			s.truncated()
+		} else {
+			s.fail(i, "a digit is expected")
+		}
+	}
+	return i
+}
+
+// Int returns an integer. A number with a fraction or an exponent, and one that int64 cannot hold, is an error.
+func (s *Scanner) Int() int64 {
+	text := s.Number()
+	if s.err != nil {
+		return 0
+	}
+	n, ok := ParseInt(text)
+	if !ok {
+		s.fail(s.pos-len(text), "not a 64-bit integer")
+	}
+	return n
+}
+
+// Float returns a number. One that float64 cannot hold is an error.
+func (s *Scanner) Float() float64 {
+	text := s.Number()
+	if s.err != nil {
+		return 0
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		s.fail(s.pos-len(text), "a number out of range")
+		return 0
+	}
+	return f
+}
+
+// ParseInt parses a JSON integer, without a fraction or an exponent.
+func ParseInt(text []byte) (n int64, ok bool) {
+	i, negative := 0, false
+	if len(text) > 0 && text[0] == '-' {
+		i, negative = 1, true
+	}
+	if i == len(text) || text[i] == '0' && len(text) > i+1 {
+		return 0, false
+	}
+	var u uint64
+	for ; i < len(text); i++ {
+		d := uint64(text[i] - '0')
+		if d > 9 || u > math.MaxUint64/10-1 {
+			return 0, false
+		}
+		u = u*10 + d
+	}
+	switch {
+	case !negative && u <= math.MaxInt64:
+		return int64(u), true
+	case negative && u <= 1<<63:
+		return -int64(u), true
+	}
+	return 0, false
+}
