@@ -59,7 +59,7 @@ func TestSecondServerOnALiveSocket(t *testing.T) {
 			second := newProgram(w.t, args()...)
 			second.exit(w.t, 1)
 			begin, end := "sandmeter: listen on "+w.addr+": ", "address already in use: end the program that listens there, or choose another address"
-			if got := second.lastLine(); !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
+			if got := second.err.lastLine(); !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
 				w.t.Errorf("the second server's last line is\n%s\nwant\n%s%s", got, begin, end)
 			}
 		}
@@ -134,7 +134,7 @@ func TestServersThatStartAtOnce(t *testing.T) {
 	for _, s := range servers {
 		if s.hasEnded() {
 			s.wantExit(t, 1)
-			if said := s.lastLine(); !strings.Contains(said, "address already in use") {
+			if said := s.err.lastLine(); !strings.Contains(said, "address already in use") {
 				t.Errorf("a server that lost says %s", said)
 			}
 		} else if pid := w.serverPid(); pid != s.Process.Pid {
@@ -164,7 +164,7 @@ func wantRootLost(w *world, s *server) {
 	s.wantEnd(soon, 1)
 	want := "sandmeter: read runtime root " + w.node.Root() + ": no such file or directory; --root names the runtime root, " +
 		"--allow-unknown-root allows it to be missing"
-	if got := s.lastLine(); got != want {
+	if got := s.err.lastLine(); got != want {
 		w.t.Errorf("the server's last line is\n%s\nwant\n%s", got, want)
 	}
 	if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {

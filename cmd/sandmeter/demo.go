@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -75,11 +74,14 @@ func demoSandboxes() []demoSandbox {
 
 // describe tells a person what the sandbox is.
 func (s demoSandbox) describe(label string) string {
-	text := fmt.Sprintf("sandbox %s (opens a file every %v", s.id, s.every)
+	details := fmt.Sprintf("opens a file every %v", s.every)
 	if s.pod.Name != "" {
-		text += "; annotated as a Kubernetes pod"
+		details += "; annotated as a Kubernetes pod"
 	}
-	return strings.TrimSpace(label+" "+text) + ")"
+	if label != "" {
+		details = label + "; " + details
+	}
+	return s.id + " (" + details + ")"
 }
 
 // run shows the demo. The end of the context, be it Ctrl-C during the start, is the usual end and no error.
@@ -126,8 +128,8 @@ func (d demo) newNode(ctx context.Context, std stdio) (demoNode, error) {
 	if err == nil || d.real || ctx.Err() != nil || errors.Is(err, runsc.ErrLeftBehind) {
 		return node, err
 	}
-	whyNot := "no real sandboxes: " + oneLine(err.Error())
-	fmt.Fprintf(std.err, "Showing simulated sandboxes, %s\n", whyNot)
+	whyNot := "No real sandboxes: " + oneLine(err.Error())
+	fmt.Fprintf(std.err, "%s. Showing simulated ones.\n", whyNot)
 	return newSimulatedNode(whyNot)
 }
 
@@ -142,7 +144,7 @@ func (d demo) serve(ctx context.Context, std stdio, node demoNode) (err error) {
 	}
 	sandboxes := demoSandboxes()
 	for _, s := range sandboxes {
-		fmt.Fprintf(std.err, "Starting %s…\n", s.describe(node.label()))
+		fmt.Fprintf(std.err, "Starting sandbox %s…\n", s.describe(node.label()))
 		if err := node.start(ctx, s, demoSocket(node)); err != nil {
 			return err
 		}
@@ -168,11 +170,11 @@ func (d demo) serve(ctx context.Context, std stdio, node demoNode) (err error) {
 func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.MetricClient, node demoNode, sandboxes []demoSandbox) (err error) {
 	label := func(lines []line) []line { return labelled(node.label(), lines) }
 	notes := texts("The raw page:  curl --unix-socket "+demoSocket(node)+" http://sandmeter/metrics", d.howItEnds())
-	display, err := newDisplay(out, label(texts(node.hints()...)), label(notes))
+	view, err := newDisplay(out, label(texts(node.hints()...)), label(notes))
 	if err != nil {
 		return err
 	}
-	defer func() { err = andThen(err, display.close()) }()
+	defer func() { err = andThen(err, view.close()) }()
 	var end <-chan time.Time // never
 	if d.duration > 0 {
 		end = time.After(d.duration)
@@ -189,7 +191,7 @@ func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.Metr
 		if err != nil {
 			return err
 		}
-		if err := display.show(label(demoTable(before, now))); err != nil {
+		if err := view.show(label(demoTable(before, now))); err != nil {
 			return err
 		}
 		before = now

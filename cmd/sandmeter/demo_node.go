@@ -17,9 +17,9 @@ import (
 type demoNode interface {
 	Dir() string
 	Root() string
-	// label stands before every line that is shown of these sandboxes, if they are not real.
+	// label stands before every line that is shown of sandboxes that are not real. It is empty for those that are.
 	label() string
-	// hints tell what the label does not.
+	// hints tell why they are not, unless that is what was asked for.
 	hints() []string
 	// start starts a sandbox.
 	start(ctx context.Context, s demoSandbox, metricServer string) error
@@ -81,12 +81,12 @@ func (n realNode) Close() error {
 // simulatedNode has sandboxes that are played.
 type simulatedNode struct {
 	dir       string
-	why       []string
+	whyNot    []string
 	sandboxes []*sandboxtest.Sandbox
 }
 
-// newSimulatedNode makes a node. The hints say why its sandboxes are not real.
-func newSimulatedNode(hints ...string) (demoNode, error) {
+// newSimulatedNode makes a node. Where it stands in for a real one, whyNot says why.
+func newSimulatedNode(whyNot ...string) (demoNode, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func newSimulatedNode(hints ...string) (demoNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &simulatedNode{dir: dir, why: hints}
+	n := &simulatedNode{dir: dir, whyNot: whyNot}
 	if err := os.Mkdir(n.Root(), 0o755); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -105,7 +105,7 @@ func newSimulatedNode(hints ...string) (demoNode, error) {
 func (n *simulatedNode) Dir() string     { return n.dir }
 func (n *simulatedNode) Root() string    { return filepath.Join(n.dir, "root") }
 func (n *simulatedNode) label() string   { return "simulated" }
-func (n *simulatedNode) hints() []string { return n.why }
+func (n *simulatedNode) hints() []string { return n.whyNot }
 
 func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer string) error {
 	simulated, err := sandboxtest.Start(n.Root(), sandboxtest.Spec{

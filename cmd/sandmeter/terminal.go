@@ -224,10 +224,11 @@ func (s *screen) draw() error {
 	lines = slices.Concat(lines, []line{nil}, s.notes)
 	text := home
 	for _, l := range lines {
-		rows -= max(1, (l.columns()+columns-1)/columns)
-		if rows < 0 {
+		taken := max(1, (l.columns()+columns-1)/columns)
+		if taken > rows {
 			break
 		}
+		rows -= taken
 		text += l.render(s.colours)
 		if l.columns() == 0 || l.columns()%columns > 0 {
 			text += eraseLine // at the end of a full row it would erase the last column

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+var tableSandboxes = []demoSandbox{
+	{id: "idle"},
+	{id: "pod", pod: runsc.Pod{Name: "web", Namespace: "shop"}},
+	{id: "gone", pod: runsc.Pod{Name: "web", Namespace: "shop"}},
+}
+
+const pageBefore = `# TYPE runsc_fs_opens counter
+runsc_fs_opens{iteration="a",sandbox="idle"} 8 1795338783582
+runsc_fs_opens{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 12345 1795338783582
+# TYPE runsc_fs_reads counter
+runsc_fs_reads{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 7 1795338783582
+# TYPE runsc_meta_sandbox_metadata gauge
+runsc_meta_sandbox_metadata{iteration="b",namespace_name="shop",platform="systrap",pod_name="web",sandbox="pod"} 1 1795338783582
+# TYPE runsc_meta_sandbox_running gauge
+runsc_meta_sandbox_running{iteration="a",sandbox="idle"} 1 1795338783582
+runsc_meta_sandbox_running{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 1 1795338783582
+`
+
+// Later the sandbox idle has ended, and began to read; the samples of the pod are 2 s and 1.5 s younger.
+const pageAfter = `runsc_fs_opens{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 12846 1795338785582
+runsc_fs_reads{iteration="a",sandbox="idle"} 3 1795338785582
+runsc_fs_reads{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 8 1795338785082
+runsc_meta_sandbox_metadata{iteration="b",namespace_name="shop",platform="systrap",pod_name="web",sandbox="pod"} 1 1795338783582
+runsc_meta_sandbox_running{iteration="a",sandbox="idle"} 0 1795338785582
+runsc_meta_sandbox_running{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 1 1795338785582
+`
+
+func mustReadDemo(t *testing.T, page metricclient.MetricData) []demoFacts {
+	t.Helper()
+	facts, err := readDemo(page, tableSandboxes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts
+}
+
+func TestDemoTable(t *testing.T) {
+	before, after := mustReadDemo(t, pageBefore), mustReadDemo(t, pageAfter)
+	check := func(table []line, want string) {
+		t.Helper()
+		got := "\n"
+		for _, l := range table {
+			got += l.render(false) + "\n"
+		}
+		if got != want {
+			t.Errorf("table:%s\nwant:%s", got, want)
+		}
+	}
+	check(demoTable(nil, before), `
+SANDBOX  POD       STATE    OPENS  OPENS/S  READS  READS/S
+idle     -         running      8        -      -        -
+pod      shop/web  running  12345        -      7        -
+gone     -         -            -        -      -        -
+`)
+	check(demoTable(before, after), `
+SANDBOX  POD       STATE    OPENS  OPENS/S  READS  READS/S
+idle     -         ended        -        -      3        -
+pod      shop/web  running  12846    250.5      8      0.7
+gone     -         -            -        -      -        -
+`)
+	check(labelled("simulated", demoTable(nil, before[:1])), `
+simulated  SANDBOX  POD  STATE    OPENS  OPENS/S  READS  READS/S
+simulated  idle     -    running      8        -      -        -
+`)
+}
+
+func TestDemoTableHasColours(t *testing.T) {
+	var got []string
+	for _, l := range demoTable(nil, mustReadDemo(t, pageAfter)) {
+		got = append(got, l.render(true))
+	}
+	contains(t, got[0], "\x1b[1mSANDBOX\x1b[0m", "\x1b[1mREADS/S\x1b[0m")
+	contains(t, got[1], "  \x1b[31mended\x1b[0m  ")
+	contains(t, got[2], "  \x1b[32mrunning\x1b[0m  ")
+	if others := got[1] + got[2] + got[3]; strings.Count(others, "\x1b") != 4 {
+		t.Errorf("more than the state has a colour: %q", others)
+	}
+}
+
+func TestReadDemoRefusesNonsense(t *testing.T) {
+	refuses := func(page metricclient.MetricData) {
+		t.Helper()
+		if facts, err := readDemo(page, tableSandboxes); err == nil {
+			t.Errorf("no error, but %v of %s", facts, page)
+		}
+	}
+	refuses(`runsc_fs_opens{sandbox="idle"} 0.5 1795338783582`)
+	refuses(`runsc_fs_reads{sandbox="idle"} NaN 1795338783582`)
+	refuses(`runsc_meta_sandbox_running{sandbox="idle"} x 1795338783582`)
+}
+
+func TestRates(t *testing.T) {
+	noon := time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+	at := func(value int64, after time.Duration) reading { return reading{true, value, noon.Add(after)} }
+	check := func(before, now reading, want string) {
+		t.Helper()
+		if got := rateText(now.since(before)); got != want {
+			t.Errorf("from %v to %v: %s/s, want %s/s", before, now, got, want)
+		}
+	}
+	check(at(0, 0), at(500, 2*time.Second), "250.0")
+	check(at(500, 0), at(500, 2*time.Second), "0.0")
+	check(at(1, 0), at(2, time.Millisecond), "1000.0")
+	check(at(1, 0), at(2, time.Hour), "0.0")
+	check(at(math.MaxInt64-2, 0), at(math.MaxInt64, time.Second), "2.0")
+
+	check(at(500, 0), at(499, time.Second), noValue)           // it began anew
+	check(at(1, 0), at(2, 0), noValue)                         // time stood still
+	check(at(1, 0), at(2, -time.Second), noValue)              // or went back
+	check(reading{}, at(2, 0), noValue)                        // it was not there
+	check(at(1, 0), reading{}, noValue)                        // it is gone
+	check(reading{}, reading{}, noValue)                       // it never was
+	check(reading{known: true, value: 1}, at(2, 0), noValue)   // nobody said when it was
+	check(at(1, 0), reading{known: true, value: 2}, noValue)   // or is
+	check(reading{known: true}, reading{known: true}, noValue) // or both
+}

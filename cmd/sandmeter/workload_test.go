@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseWorkload(t *testing.T) {
+	check := func(words string, want workload) {
+		t.Helper()
+		if got, err := parseWorkload(strings.Fields(words)); err != nil || got != want {
+			t.Errorf("workload %s is %v, %v; want %v", words, got, err, want)
+		}
+	}
+	check("idle", workload{kind: workloadIdle, every: busyEvery})
+	check("exit", workload{kind: workloadExit, every: busyEvery})
+	check("busy", workload{kind: workloadBusy, every: 4 * time.Millisecond})
+	check("busy 1.5s", workload{kind: workloadBusy, every: 1500 * time.Millisecond})
+	check("touch 0", workload{kind: workloadTouch, every: busyEvery})
+	check("touch 100", workload{kind: workloadTouch, every: busyEvery, opens: 100})
+
+	w := newWorld(t)
+	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast"} {
+		if code, _, err := w.command("workload -- " + words); code != exitUsage || strings.Count(err, "\n") != 1 {
+			t.Errorf("workload %s: exits with %d and says %s", words, code, err)
+		}
+	}
+}
+
+// TestBusyWorkload: one that is called is at work until it is ended, and that is no failure.
+func TestBusyWorkload(t *testing.T) {
+	for _, words := range []string{"busy 10us", "busy 30ms", "busy", "idle"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		w, err := parseWorkload(strings.Fields(words))
+		if err == nil {
+			err = w.run(ctx)
+		}
+		if err != nil || ctx.Err() == nil {
+			t.Errorf("workload %s ends with %v", words, err)
+		}
+		cancel()
+	}
+}
