@@ -125,31 +125,6 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestExamplesInHelp: every command line that help shows is one that the program understands.
-func TestExamplesInHelp(t *testing.T) {
-	w := newWorld(t)
-	root := newRootCommand(stdio{})
-	examples := root.Example
-	for _, c := range root.Commands() {
-		examples += "\n" + c.Example
-	}
-	for _, line := range strings.Split(strings.TrimSpace(examples), "\n") {
-		line, _, _ = strings.Cut(line, " | ") // what another program makes of it
-		words := strings.Fields(line)
-		if len(words) == 0 {
-			continue
-		}
-		if words[0] != "sandmeter" {
-			t.Errorf("not a command line: %s", line)
-		}
-		// With --help at the end the rest is read, and nothing is done.
-		code, out, err := w.commandWords(append(words[1:], "--help")...)
-		if code != exitOK || err != "" || !strings.Contains(out, "Examples:") {
-			t.Errorf("%s: exits with %d and says %s", line, code, err)
-		}
-	}
-}
-
 func TestVersion(t *testing.T) {
 	w := newWorld(t)
 	code, out, err := w.command("version")

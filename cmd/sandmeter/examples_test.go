@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// examples are all command lines that help shows.
+func examples() []string {
+	root := newRootCommand(stdio{})
+	text := root.Example
+	for _, c := range root.Commands() {
+		text += "\n" + c.Example
+	}
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// TestExamplesRun runs every command line that help shows, with paths, addresses and a group of this test in place of its own. Those of
+// demo take runsc: the end-to-end tests run them.
+func TestExamplesRun(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "5f0c2a1b"})
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	w.must(os.Symlink(w.root, w.path("runsc")))
+	w.must(os.Mkdir(w.path("simulated"), 0o755))
+	w.must(os.Mkdir(w.path("man1"), 0o755))
+	t.Setenv("XDG_RUNTIME_DIR", w.dir) // the default root is runsc in it
+	t.Setenv("SANDMETER_SERVER", w.socket)
+	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
+	ours := strings.NewReplacer("/run/containerd/runsc/k8s.io", w.root, "/var/run/docker/runtime-runc/moby", w.root, "/var/run/runsc", w.root,
+		"/tmp/simulated", w.path("simulated"), "/usr/local/share/man/man1", w.path("man1"),
+		"--server /run/sandmeter.sock", "--server "+w.socket, "/run/sandmeter.sock", w.path("own.sock"),
+		":19640", "127.0.0.1:0", "localhost:1337", "127.0.0.1:0", "--web.socket-group prometheus", "--web.socket-group 0", "1000", "20", "'", "")
+	for _, example := range examples() {
+		line, _, _ := strings.Cut(example, " | ") // what another program makes of it
+		words := strings.Fields(ours.Replace(line))
+		if words[0] != "sandmeter" || words[1] == "demo" {
+			continue
+		}
+		t.Run(strings.Join(words[1:], " "), func(t *testing.T) {
+			patience := ample
+			if slices.ContainsFunc(words, func(w string) bool { return w == "serve" || w == "metric-server" || w == "simulate" }) {
+				patience = time.Second // these run until they are told to end
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			var out, errs lockedBuffer
+			if code := run(ctx, words[1:], stdio{&out, &errs}); code != exitOK {
+				t.Errorf("%s\nexits with %d and says\n%s", example, code, &errs)
+			}
+			if out.String() == "" && errs.String() == "" && !slices.Contains(words, "--dir") {
+				t.Errorf("%s\nsays nothing", example)
+			}
+		})
+	}
+	if pages, err := filepath.Glob(w.path("man1/sandmeter*.1")); err != nil || len(pages) < 10 {
+		t.Errorf("man pages are %q, %v", pages, err)
+	}
+}
+
+// TestSameCommandsEverywhere: help, the man page and the README list the same commands.
+func TestSameCommandsEverywhere(t *testing.T) {
+	w := newWorld(t)
+	_, help, _ := w.command("--help")
+	_, man, _ := w.command("man")
+	readme, err := os.ReadFile("../../README.md")
+	w.must(err)
+	names := append(commandNames(newRootCommand(stdio{})), "completion")
+	for _, name := range names {
+		contains(t, help, "\n  "+name+" ")
+		contains(t, man, `sandmeter-`+name+`(1)`)
+		if !strings.Contains(string(readme), "\n| `sandmeter "+name+"`") && !strings.Contains(string(readme), "\n| `sandmeter "+name+" ") {
+			t.Errorf("the README does not list %s", name)
+		}
+	}
+	if listed := strings.Count(string(readme), "\n| `sandmeter "); listed != len(names) {
+		t.Errorf("the README lists %d commands, and there are %d", listed, len(names))
+	}
+	if listed := strings.Count(man, "(1)"); listed != len(names) {
+		t.Errorf("the man page lists %d commands, and there are %d", listed, len(names))
+	}
+}

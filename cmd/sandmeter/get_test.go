@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+func TestGet(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 9007199254740993}, {Metric: "fs_reads", Int: 2}}})
+	w.start(sandboxtest.Spec{ID: "b", Pod: "\x1b[31mred\u202e", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 3}}})
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	names := func(line string, want ...string) {
+		t.Helper()
+		code, out, err := w.command("get --server {socket} " + line)
+		if code != exitOK || err != "" {
+			t.Fatalf("get %s exits with %d and says %s", line, code, err)
+		}
+		var got []string
+		for l := range strings.Lines(out) {
+			if !strings.HasPrefix(l, "#") {
+				got = append(got, l[:strings.IndexAny(l, "{ ")])
+			} else if !strings.HasPrefix(l, "# HELP runsc_") && !strings.HasPrefix(l, "# TYPE runsc_") {
+				t.Errorf("get %s has %s", line, l)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("get %s: samples of %q, want %q", line, got, want)
+		}
+	}
+	names("--filter ^fs_opens$", "runsc_fs_opens", "runsc_fs_opens")
+	names("--filter ^fs_ --sandbox a", "runsc_fs_opens", "runsc_fs_reads")
+	names("--filter ^meta_num_sandboxes_r", "runsc_meta_num_sandboxes_restored", "runsc_meta_num_sandboxes_running")
+	names("--filter ^meta_num --sandbox a")
+	names("--filter nothing")
+
+	_, out, _ := w.command("get --server {socket} --filter ^fs_opens$ --json")
+	contains(t, out, `"value": "9007199254740993"`, `"pod_name": "\u001b[31mred\u202e"`)
+	if _, out, _ = w.command("get --server {socket} --filter nothing --json"); out != "[]\n" {
+		t.Errorf("nothing is %q", out)
+	}
+	w.fails("get --server {dir}/nobody", exitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --server")
+	w.fails("get --filter (", exitUsage, "--filter: error parsing regexp: missing closing ): `(`")
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain \"text\" \\n é": "plain \"text\" \\n é", "\x1b[31m\n": `\x1b[31m` + "\n", "a\u202eb": `a\u202eb`, "\xff\x00\"": `\xff\x00"`, "": "", "\n": "\n",
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+// BenchmarkGet takes one metric out of a page of 10 MB.
+func BenchmarkGet(b *testing.B) {
+	var page strings.Builder
+	for family := range 100 {
+		fmt.Fprintf(&page, "# HELP runsc_metric_%d A metric.\n# TYPE runsc_metric_%d counter\n", family, family)
+		for i := range 1000 {
+			fmt.Fprintf(&page, "runsc_metric_%d{iteration=\"33sp8vo18t24b\",sandbox=\"sandbox-%06d-0123456789abcdef\"} %d 1795338783582\n", family, i, i)
+		}
+	}
+	wanted := func(family string) bool { return family == "runsc_metric_50" }
+	data := metricclient.MetricData(page.String())
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		lines := 0
+		for range selectLines(data, wanted, "") {
+			lines++
+		}
+		if lines != 1002 {
+			b.Fatalf("%d lines", lines)
+		}
+	}
+}
