@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,15 +25,11 @@ const (
 	ease           = 150 * time.Millisecond
 )
 
-// processState returns the state of a process as /proc has it, such as "S", "T" for stopped or "Z" for a zombie, and "" if it is gone.
-func processState(t *testing.T, pid int) string {
-	t.Helper()
+// processState returns the state of a process as /proc has it, such as "S", "T" for stopped or "Z" for a zombie, and "" if there is none.
+func processState(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-		return ""
-	}
 	if err != nil {
-		t.Fatal(err)
+		return ""
 	}
 	return string(bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])[0])
 }
@@ -62,7 +57,7 @@ func (w *world) kill(id string) (pid int) {
 		}
 		return nil
 	})
-	if state := processState(w.t, pid); state != "Z" {
+	if state := processState(pid); state != "Z" {
 		w.t.Fatalf("process %d, killed, is in state %q", pid, state)
 	}
 	return pid
@@ -74,7 +69,7 @@ func (w *world) reaped(pid int) {
 	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
 		w.t.Fatalf("reaping process %d: %v", pid, err)
 	}
-	if state := processState(w.t, pid); state != "" {
+	if state := processState(pid); state != "" {
 		w.t.Fatalf("process %d, reaped, is in state %q", pid, state)
 	}
 }
@@ -90,7 +85,7 @@ func (w *world) stopSandbox(id string) (goOn func()) {
 	w.must(unix.Kill(pid, unix.SIGSTOP))
 	w.t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGCONT) })
 	w.until(func() error {
-		if state := processState(w.t, pid); state != "T" {
+		if state := processState(pid); state != "T" {
 			return fmt.Errorf("process %d, stopped, is in state %q", pid, state)
 		}
 		return nil
@@ -121,18 +116,18 @@ func TestKilledSandboxDoesNotRunAtTheNextScrape(t *testing.T) {
 	w.scrape().wantLives(t, []string{"lives"}, nil)
 }
 
-// What a scrape waits for is gone, and so is the waiting.
+// What a scrape waits for is gone, and so is the waiting. The sandbox is dead when the page is written: it is neither running nor broken.
 func TestSandboxKilledWhileItIsAsked(t *testing.T) {
 	w := newWorld(t)
 	w.start("lives", "idle")
 	w.start("killed", "idle")
 	w.serve()
+	w.scrape().wantLives(t, []string{"killed", "lives"}, nil)
 	p, took := w.scrapeDuringWhichDies("killed")
 	if took > dyingAfter+ease {
 		t.Errorf("the scrape took %v, the sandbox was killed after %v", took, dyingAfter)
 	}
-	p.wantValue(t, 1, alwaysThere, "sandbox", "lives")
-	p.wantNone(t, alwaysThere, "sandbox", "killed")
+	p.wantLives(t, []string{"lives"}, []string{"killed"})
 	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
 }
 
@@ -294,29 +289,40 @@ func TestStateFilesLeftByACrash(t *testing.T) {
 		cancel()
 		w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "good")
 	}
-	// By now every process has ended that is about to.
-	p := w.scrape()
-	p.wantValue(t, 1, alwaysThere, "sandbox", "good")
-	states, err := filepath.Glob(filepath.Join(w.node.Root(), "*.state"))
+	w.until(func() error { // some processes take a moment to end
+		return pageAgrees(w.scrape(), w.statesLeft())
+	})
+}
+
+// statesLeft returns what the readable state files of the runtime root say.
+func (w *world) statesLeft() []sandboxState {
+	w.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(w.node.Root(), "*.state"))
 	w.must(err)
-	left := map[string]int{}
-	for _, path := range states {
+	var states []sandboxState
+	for _, path := range paths {
 		doc, err := os.ReadFile(path)
 		w.must(err)
 		var s sandboxState
-		if err := json.Unmarshal(doc, &s); err != nil {
-			left["no JSON"]++
-			continue
+		if json.Unmarshal(doc, &s) == nil {
+			states = append(states, s)
 		}
-		running := 0.0
-		if state := processState(t, s.Sandbox.Pid); s.Sandbox.Pid > 0 && state != "" && state != "Z" {
-			running = 1
-		}
-		left[fmt.Sprintf("%s, running %v", s.Status, running)]++
-		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", s.ID)
-		p.wantValue(t, running, "runsc_meta_sandbox_running", "sandbox", s.ID)
 	}
-	t.Logf("left behind: %v", left)
+	return states
+}
+
+// pageAgrees says where a page does not have the sandboxes of state files as running or ended, as their processes are.
+func pageAgrees(p page, states []sandboxState) error {
+	for _, s := range states {
+		want := 0.0
+		if state := processState(s.Sandbox.Pid); state != "" && state != "Z" {
+			want = 1
+		}
+		if got, ok := p.value("runsc_meta_sandbox_running", "sandbox", s.ID); !ok || got != want {
+			return fmt.Errorf("%s, whose process %d is in state %q, is running %v (present: %t)", s.ID, s.Sandbox.Pid, processState(s.Sandbox.Pid), got, ok)
+		}
+	}
+	return nil
 }
 
 // A file that was cut is news of nothing: who knows the sandbox goes on knowing it, and who does not says why.

@@ -108,7 +108,6 @@ func TestTwoLivesOfOneIDHaveTwoIterations(t *testing.T) {
 // sandboxState is what tests need of a state file, read without the code under test.
 type sandboxState struct {
 	ID        string    `json:"id"`
-	Status    string    `json:"status"`
 	CreatedAt time.Time `json:"createdAt"`
 	Sandbox   struct {
 		Pid int `json:"pid"`
