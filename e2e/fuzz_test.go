@@ -1,0 +1,333 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/verify"
+)
+
+// fuzzTime is when all snapshots of fuzz targets were taken.
+var fuzzTime = time.Date(2026, 11, 22, 9, 14, 59, 112779000, time.UTC)
+
+const fuzzWhen = `"when":"2026-11-22T09:14:59.112779Z"`
+
+// FuzzAcceptedReplyReadsBack: whatever a sandbox registered and answered, what verify accepts of it renders to a page that Prometheus reads
+// back to the same values and labels.
+func FuzzAcceptedReplyReadsBack(f *testing.F) {
+	registration := idleRegistration().JSON()
+	captured, err := filepath.Glob("../internal/sandboxtest/testdata/*.response.bin")
+	if err != nil || len(captured) == 0 {
+		f.Fatalf("captured replies: %q, %v", captured, err)
+	}
+	for _, name := range captured {
+		reply, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(registration, atFuzzTime(reply), "web-1", "shop")
+	}
+	for _, reply := range liarsReplies(f) {
+		f.Add(registration, atFuzzTime(reply), "", "")
+	}
+	f.Fuzz(func(t *testing.T, registration, reply []byte, pod, namespace string) {
+		s, err := schema.Compile(registration)
+		if err != nil || s.Series > 1<<12 {
+			return
+		}
+		var b verify.Baseline
+		if err := new(verify.Verifier).Export(control.NewReply(reply), s, nil, &b, fuzzTime.Add(time.Second)); err != nil {
+			return
+		}
+		checkReadsBack(t, s, &b, pod, namespace, "", "")
+	})
+}
+
+// FuzzHonestReplyReadsBack makes up texts and numbers, and puts them into an honest registration and reply.
+func FuzzHonestReplyReadsBack(f *testing.F) {
+	f.Add("Number of file opens.", "ok", "failed", "web-1", "shop", "platform", "systrap", int64(51), 2.5, 0.5)
+	f.Add("", "", "\x00", "\x00", "\xff", "a", "\xed\xa0\x80", int64(0), 0.0, 0.0)
+	f.Add(" \\n\\ \"\r\n# TYPE x gauge\n\x00\u2028", "\"} 1\nrunsc_x{a=\"", "\\", "\"\\\n\r", "\t", "_9", "\ufffe\x1b[31m", int64(math.MaxInt64), -1e308, 5e-324)
+	f.Fuzz(func(t *testing.T, help, value, other, pod, namespace, key, metadata string, n int64, total, ssd float64) {
+		honest := n >= 0 && ssd >= 0 && value != other
+		for _, number := range []float64{total, ssd} {
+			honest = honest && !math.IsNaN(number) && !math.IsInf(number, 0)
+		}
+		for _, text := range []string{help, value, other} {
+			honest = honest && utf8.ValidString(text) && len(text) <= schema.MaxText
+		}
+		if !honest {
+			return
+		}
+		s, err := schema.Compile(fuzzRegistration(help, value, other))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b verify.Baseline
+		reply := fuzzReply(help, value, other, n, total, ssd)
+		if err := new(verify.Verifier).Export(control.NewReply(reply), s, nil, &b, fuzzTime); err != nil {
+			t.Fatalf("an honest reply: %v\n%s", err, reply)
+		}
+		if got := len(b.Samples(nil)); got != 4 {
+			t.Fatalf("%d samples of a reply of 4", got)
+		}
+		checkReadsBack(t, s, &b, pod, namespace, key, metadata)
+	})
+}
+
+// checkReadsBack renders a sandbox's answer, with a label of its metadata, and reads the page with Prometheus's parsers.
+func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, namespace, key, metadata string) {
+	t.Helper()
+	extra := []expo.Label{}
+	if expo.FreeLabelName(key) {
+		extra = append(extra, expo.Label{Name: key, Value: metadata})
+	}
+	l := expo.NewLabels("33sp8vo18t24b", namespace, pod, "sb")
+	page := expo.AppendText(nil, &expo.Page{
+		Time:     fuzzTime.UnixMilli(),
+		Families: append(fuzzFamilies(s), expo.Family{Name: "runsc_zz_metadata", Help: "Own.", Own: []expo.Own{{Labels: l.Block(extra...), Value: 1}}}),
+		Sources:  []expo.Source{{Labels: l, Series: expo.NewSeriesText(s), Time: b.Time().UnixMilli(), Samples: b.Samples(nil), Baseline: b}},
+	})
+	want := wantReadBack(t, s, b, map[string]string{"iteration": "33sp8vo18t24b", "namespace_name": namespace, "pod_name": pod, "sandbox": "sb"}, extra)
+	for parser, read := range map[string]func([]byte) (readBack, error){"Prometheus": readAsPrometheus, "its library": readAsLibrary} {
+		got, err := read(page)
+		if err != nil {
+			t.Fatalf("%s does not read the page: %v\n%q", parser, err, page)
+		}
+		got.compare(t, want, parser, page)
+	}
+}
+
+// compare fails the test if a page does not read back to what it was made of.
+func (r readBack) compare(t *testing.T, want readBack, parser string, page []byte) {
+	t.Helper()
+	for series, value := range want.values {
+		got, ok := r.values[series]
+		if !ok || !sameNumber(got, value) || r.times[series] != want.times[series] {
+			t.Errorf("%s reads %s as %v at %d (there: %t), want %v at %d", parser, series, got, r.times[series], ok, value, want.times[series])
+		}
+	}
+	for series := range r.values {
+		if _, ok := want.values[series]; !ok {
+			t.Errorf("%s reads %s, which is not there", parser, series)
+		}
+	}
+	for family, help := range want.help {
+		// Prometheus's library skips blanks before a help text, and its parser takes one of nothing but NULs for none.
+		const none = " \t\x00"
+		if got := r.help[family]; strings.TrimLeft(got, none) != strings.TrimLeft(help, none) || r.kind[family] != want.kind[family] {
+			t.Errorf("%s reads family %s as %s, %q; want %s, %q", parser, family, r.kind[family], got, want.kind[family], help)
+		}
+	}
+	if len(r.help) != len(want.help) || len(r.kind) != len(want.kind) {
+		t.Errorf("%s reads %d families and %d types, want %d", parser, len(r.help), len(r.kind), len(want.help))
+	}
+	if t.Failed() {
+		t.Fatalf("the page is %q", page)
+	}
+}
+
+// fuzzFamilies are the families of a schema.
+func fuzzFamilies(s *schema.Schema) []expo.Family {
+	var families []expo.Family
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		add := func(part expo.Part, kind schema.Type) {
+			families = append(families, expo.Family{Name: "runsc_" + m.Name + part.Suffix(), Help: m.Help, Type: kind, Part: part, Metric: []int32{int32(i)}})
+		}
+		add(expo.Whole, m.Type)
+		if m.Type == schema.Histogram {
+			add(expo.Min, schema.Gauge)
+			add(expo.Max, schema.Gauge)
+			add(expo.SSD, schema.Gauge)
+		}
+	}
+	slices.SortFunc(families, func(a, b expo.Family) int { return strings.Compare(a.Name, b.Name) })
+	return families
+}
+
+// wantReadBack is what a sandbox's answer should read back as.
+func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[string]string, extra []expo.Label) readBack {
+	t.Helper()
+	want := newReadBack()
+	labels := func(more ...expo.Label) map[string]string {
+		all := map[string]string{}
+		for name, value := range own {
+			if value = strings.ToValidUTF8(value, "\uFFFD"); value != "" {
+				all[name] = value
+			}
+		}
+		for _, l := range more {
+			all[l.Name] = strings.ToValidUTF8(l.Value, "\uFFFD")
+		}
+		return all
+	}
+	family := func(name, help, kind string) { want.help[name], want.kind[name] = help, kind }
+	add := func(name string, labels map[string]string, value float64) {
+		if err := want.add(name, labels, value, b.Time().UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sample := range b.Samples(nil) {
+		m := &s.Metrics[sample.Metric]
+		name := "runsc_" + m.Name
+		var fields []expo.Label
+		for i, value := range m.Labels(sample.Series) {
+			fields = append(fields, expo.Label{Name: m.Fields[i].Name, Value: value})
+		}
+		family(name, m.Help, m.Type.String())
+		if m.Type != schema.Histogram {
+			add(name, labels(fields...), float64(sample.Value))
+			continue
+		}
+		h := b.Histogram(sample)
+		var count uint64
+		for i, n := range h.Counts {
+			count += n
+			le := "+Inf"
+			if i < len(m.Bounds) {
+				le = strconv.FormatInt(m.Bounds[i], 10)
+			}
+			add(name+"_bucket", labels(append(slices.Clone(fields), expo.Label{Name: "le", Value: le})...), float64(count))
+		}
+		add(name+"_count", labels(fields...), float64(count))
+		add(name+"_sum", labels(fields...), h.Total.AsFloat())
+		for suffix, value := range map[string]float64{"_min": h.Min.AsFloat(), "_max": h.Max.AsFloat(), "_ssd": h.SSD} {
+			family(name+suffix, m.Help, "gauge")
+			add(name+suffix, labels(fields...), value)
+		}
+	}
+	family("runsc_zz_metadata", "Own.", "gauge")
+	if err := want.add("runsc_zz_metadata", labels(extra...), 1, fuzzTime.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
+// fuzzRegistration has a counter, a gauge with a field, a counter with two, and a distribution.
+func fuzzRegistration(help, value, other string) []byte {
+	values := []string{value, other}
+	r := sandboxtest.Registration{Metrics: []sandboxtest.Metric{
+		{Name: "/opens", PrometheusName: "opens", Description: help, Cumulative: true},
+		{Name: "/level", PrometheusName: "level", Description: help, Fields: []sandboxtest.Field{{Name: "at", Allowed: values}}},
+		{Name: "/calls", PrometheusName: "calls", Description: help, Cumulative: true, Fields: []sandboxtest.Field{{Name: "z", Allowed: values}, {Name: "a", Allowed: values}}},
+		{Name: "/wait", PrometheusName: "wait", Description: help, Type: sandboxtest.Distribution, Fields: []sandboxtest.Field{{Name: "m", Allowed: values}}, Buckets: []int64{-5, 0, 1000}},
+	}}
+	return r.JSON()
+}
+
+// fuzzReply is what a sandbox with that registration says.
+func fuzzReply(help, value, other string, n int64, total, ssd float64) []byte {
+	text := func(s string) string {
+		quoted, err := json.Marshal(s)
+		if err != nil {
+			panic(err)
+		}
+		return string(quoted)
+	}
+	h, v, o := text(help), text(value), text(other)
+	return fmt.Appendf(nil, `{"success":true,"err":"","result":{"snapshot":{%s,"data":[`+
+		`{"metric":{"name":"opens","type":2,"help":%s},"val":{"int":%d}},`+
+		`{"metric":{"name":"level","type":1,"help":%s},"labels":{"at":%s},"val":{"int":-%d}},`+
+		`{"metric":{"name":"calls","type":2,"help":%s},"labels":{"z":%s,"a":%s},"val":{"int":%d}},`+
+		`{"metric":{"name":"wait","type":3,"help":%s},"labels":{"m":%s},"histogram":{"total":{"float":%v},"min":{"int":-%d},"max":{"float":%v},"ssd":{"float":%v},`+
+		`"buckets":[{"le":{"int":-5},"n":%d},{"le":{}},{"le":{"int":1000}},{"le":{}}]}}]}}}`,
+		fuzzWhen, h, n, h, v, n, h, v, o, n, h, o, total, n, total, ssd, n)
+}
+
+// idleRegistration is the real registration without the metrics that an idle sandbox does not send, which would only slow the fuzzer, and
+// with a distribution.
+func idleRegistration() *sandboxtest.Registration {
+	all, points := sandboxtest.WithDistribution()
+	r := &sandboxtest.Registration{}
+	for _, m := range all.Metrics {
+		sent := !m.Cumulative // of which there are two
+		for _, p := range points {
+			sent = sent || p.Metric == m.PrometheusName
+		}
+		if sent {
+			r.Metrics = append(r.Metrics, m)
+		}
+	}
+	return r
+}
+
+var whenMember = regexp.MustCompile(`"when":"[^"]*"`)
+
+// atFuzzTime makes a snapshot one of fuzzTime.
+func atFuzzTime(reply []byte) []byte {
+	return whenMember.ReplaceAllLiteral(reply, []byte(fuzzWhen))
+}
+
+// liarsReplies returns what each liar says, each text once: the beginning of it, where it does not end soon.
+func liarsReplies(f *testing.F) [][]byte {
+	f.Helper()
+	root, err := os.MkdirTemp("", "sm")
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+	liars := sandboxtest.Liars()
+	replies := make([][]byte, len(liars))
+	errs := make([]error, len(liars))
+	limit := make(chan struct{}, 64)
+	var asking sync.WaitGroup
+	for i, l := range liars {
+		limit <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-limit }()
+			s, err := l.Start(root, sandboxtest.Spec{ID: fmt.Sprint("liar-", i)})
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			replies[i] = overhear(s)
+			errs[i] = s.Remove()
+		})
+	}
+	asking.Wait()
+	if err := errors.Join(errs...); err != nil {
+		f.Fatal(err)
+	}
+	slices.SortFunc(replies, bytes.Compare)
+	return slices.CompactFunc(replies, bytes.Equal)
+}
+
+// overhear asks a sandbox for its metrics and returns what comes.
+func overhear(s *sandboxtest.Sandbox) []byte {
+	const most, patience = 16 << 10, 50 * time.Millisecond
+	conn, err := net.Dial("unix", s.SocketPath())
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	_, _ = conn.Write(control.ExportRequest(""))
+	reply := make([]byte, 0, most)
+	for len(reply) < most {
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		n, err := conn.Read(reply[len(reply):most])
+		reply = reply[:len(reply)+n]
+		if err != nil {
+			break
+		}
+	}
+	return reply
+}

@@ -1,0 +1,32 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// long are the liars whose texts in the state file have no limit yet: one costs a page 20 MB, and the other its reader minutes.
+var long = map[string]bool{"pod-long": true, "metadata-many": true}
+
+// brief reports whether a liar is none of those.
+func brief(l sandboxtest.Liar) bool { return !long[l.Name] }
+
+// TestLongTextsOfOneSandboxCostTheOthersNothing: a text that a user chose, or a label more, is no reason for a page that nobody can read.
+func TestLongTextsOfOneSandboxCostTheOthersNothing(t *testing.T) {
+	for name := range long {
+		t.Run(name, func(t *testing.T) {
+			p := newPlayed(t)
+			p.play(sandboxtest.Spec{ID: "good"})
+			p.serve()
+			before, _ := p.within(10 * time.Second)
+			p.playLiars(func(l sandboxtest.Liar) bool { return l.Name == name })
+			data, _ := p.within(10 * time.Second)
+			if len(data) > len(before)+64<<10 {
+				t.Fatalf("with it the page has %d bytes, without it %d", len(data), len(before))
+			}
+			parseTwice(t, data).wantFailure(t, "good", "")
+		})
+	}
+}

@@ -1,0 +1,326 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// crowd are the liars of a world, by ID.
+type crowd map[string]*liar
+
+type liar struct {
+	sandboxtest.Liar
+	sandbox *sandboxtest.Sandbox
+}
+
+// playLiars starts every liar that a test wants.
+func (p *played) playLiars(wanted func(sandboxtest.Liar) bool) crowd {
+	p.t.Helper()
+	c := crowd{}
+	for i, l := range sandboxtest.Liars() {
+		if wanted(l) {
+			id := fmt.Sprintf("liar-%03d", i)
+			c[id] = &liar{l, p.liar(l, sandboxtest.Spec{ID: id})}
+		}
+	}
+	return c
+}
+
+// stallNoMore makes one liar honest that would cost every second scrape its whole time, since it answers in between.
+func (c crowd) stallNoMore(t *testing.T) {
+	for _, l := range c {
+		if l.Name == "stalls-at-times" {
+			l.sandbox.SetBehavior(sandboxtest.Honest)
+			return
+		}
+	}
+	t.Error("no liar stalls at times")
+}
+
+// check fails the test if a liar is refused for something else than its lie. None has to be refused at each scrape.
+func (c crowd) check(t *testing.T, p page) {
+	t.Helper()
+	for _, failure := range p.find("runsc_meta_sandbox_failure") {
+		l := c[failure.labels["sandbox"]]
+		if l == nil {
+			t.Errorf("sandbox %s, which does not lie, is refused: %s", failure.labels["sandbox"], failure.labels["reason"])
+		} else if !slices.Contains(strings.Split(l.Want, "|"), failure.labels["reason"]) {
+			t.Errorf("%s is refused for %q, want %q", l.Name, failure.labels["reason"], l.Want)
+		}
+	}
+}
+
+// remove ends all liars.
+func (c crowd) remove(t *testing.T) {
+	t.Helper()
+	for _, l := range c {
+		if err := l.sandbox.Remove(); err != nil {
+			t.Errorf("%s: %v", l.Name, err)
+		}
+	}
+}
+
+// parseTwice parses a page as parsePage does and with the parser that Prometheus scrapes with, and fails the test if they do not agree.
+func parseTwice(t *testing.T, data metricclient.MetricData) page {
+	t.Helper()
+	p := parsePage(t, data)
+	scraped, err := countAsPrometheus([]byte(data))
+	if err != nil {
+		t.Fatalf("Prometheus does not read the page: %v", err)
+	}
+	samples := 0
+	for _, family := range p.families {
+		for _, m := range family.Metric {
+			samples++
+			if m.Histogram != nil {
+				samples += len(m.Histogram.Bucket) + 1
+			}
+		}
+	}
+	if scraped != samples {
+		t.Errorf("Prometheus reads %d samples, its library %d", scraped, samples)
+	}
+	return p
+}
+
+// honesty holds the pages of honest sandboxes against each other.
+type honesty struct {
+	series map[string]int     // by sandbox, as at the first scrape
+	opens  map[string]float64 // by sandbox, at the last one
+}
+
+// observe looks at all series that sandboxes have on a page.
+func observe(p page) honesty {
+	h := honesty{map[string]int{}, map[string]float64{}}
+	for name, family := range p.families {
+		if strings.HasPrefix(name, "runsc_meta_") {
+			continue
+		}
+		for _, m := range family.Metric {
+			for _, l := range m.Label {
+				if l.GetName() == "sandbox" {
+					h.series[l.GetValue()]++
+					if name == "runsc_fs_opens" {
+						h.opens[l.GetValue()] = m.GetCounter().GetValue()
+					}
+				}
+			}
+		}
+	}
+	return h
+}
+
+// wantPrintable fails the test if a log has a byte that a terminal would obey.
+func wantPrintable(t *testing.T, log string) {
+	t.Helper()
+	if !utf8.ValidString(log) {
+		t.Error("the log is not UTF-8")
+	}
+	for line := range strings.Lines(log) {
+		bad := strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return !unicode.IsPrint(r) })
+		if bad >= 0 || len(line) > 4<<10 {
+			t.Errorf("a line of the log, of %d bytes, is %.500q", len(line), line)
+		}
+	}
+}
+
+func TestLiarsBesideHonestSandboxes(t *testing.T) {
+	p := newPlayed(t)
+	s := p.serve()
+	p.scrape()
+	idle, open := p.memory("VmRSS"), p.descriptors()
+	const points = 20
+	fleet := p.playFleet(80, sandboxtest.FleetOptions{Points: points})
+	liars := p.playLiars(brief)
+
+	const scrapes, early = 100, 4
+	// While one page is read, the next one is made.
+	pages := make(chan timedPage)
+	var scraping sync.WaitGroup
+	defer scraping.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	scraping.Go(func() {
+		for i := range scrapes {
+			if i == early {
+				liars.stallNoMore(t)
+			}
+			select {
+			case pages <- p.tryWithin(ctx, 10*time.Second):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	var first, slowest time.Duration
+	var before honesty
+	for i := range scrapes {
+		page := <-pages
+		p.must(page.err)
+		switch {
+		case i == 0:
+			first = page.took
+		case i >= early:
+			if slowest = max(slowest, page.took); page.took >= first {
+				t.Errorf("scrape %d took %v, the first %v", i, page.took, first)
+			}
+		}
+		got := parseTwice(t, page.data)
+		liars.check(t, got)
+		now := observe(got)
+		for k, s := range fleet.Sandboxes {
+			id := s.ID()
+			if now.series[id] != points {
+				t.Errorf("scrape %d has %d series of honest sandbox %s", i, now.series[id], id)
+			}
+			if grown := now.opens[id] - before.opens[id]; i > 0 && grown != float64(1+k%9) {
+				t.Errorf("scrape %d: a counter of honest sandbox %s grew by %v", i, id, grown)
+			}
+		}
+		if before = now; t.Failed() {
+			t.Fatalf("the log says\n%.10000q", s.err.String())
+		}
+	}
+	most := p.memory("VmHWM")
+	t.Logf("%d liars: the first scrape took %v, the slowest of the later ones %v; memory %d MB, and %d MB before", len(liars), first, slowest, most>>20, idle>>20)
+	if most > idle+64<<20 {
+		t.Errorf("the server took %d MB, and %d MB before", most>>20, idle>>20)
+	}
+	liars.remove(t)
+	p.must(fleet.Remove())
+	if left := p.scrape().sandboxes(); len(left) > 0 {
+		t.Errorf("sandboxes that are gone: %q", left)
+	}
+	p.wantDescriptors(open)
+	wantPrintable(t, s.err.String()+s.out.String())
+}
+
+func TestLiarsBesideRealSandboxes(t *testing.T) {
+	w := newWorld(t)
+	p := &played{world: w, root: w.node.Root()}
+	s := p.serve()
+	real := []string{"real-0", "real-1", "real-2"}
+	for _, id := range real {
+		w.start(id, "busy")
+	}
+	w.untilBegun(len(real))
+	open := p.descriptors()
+	liars := p.playLiars(brief)
+	opens := map[string]float64{}
+	for i := range 8 {
+		if i == 3 {
+			liars.stallNoMore(t)
+		}
+		data, took := p.within(10 * time.Second)
+		if took > 5*time.Second { // of which sandboxes have 2 s, now and then
+			t.Errorf("scrape %d took %v", i, took)
+		}
+		got := parseTwice(t, data)
+		liars.check(t, got)
+		for _, id := range real {
+			got.wantFailure(t, id, "")
+			n, _ := got.value("runsc_fs_opens", "sandbox", id)
+			if n <= opens[id] {
+				t.Errorf("scrape %d: %s, which is busy, has opened %v files after %v", i, id, n, opens[id])
+			}
+			opens[id] = n
+		}
+		if t.Failed() {
+			t.Fatalf("the log says\n%.10000q", s.err.String())
+		}
+	}
+	liars.remove(t)
+	if got := w.scrape().sandboxes(); !slices.Equal(got, real) {
+		t.Errorf("sandboxes are %q, want %q", got, real)
+	}
+	p.wantDescriptors(open)
+}
+
+// TestMemoryWhileAHundredOfAThousandFlood: all of them have answers that are too long, each in one of the ways that there are.
+func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
+	var floods []sandboxtest.Liar
+	for _, l := range sandboxtest.Liars() {
+		if strings.Contains(l.Want, "too_long") {
+			floods = append(floods, l)
+		}
+	}
+	p := newPlayed(t)
+	p.serve()
+	p.scrape()
+	idle := p.memory("VmRSS")
+	const all, flooding = 1000, 100
+	p.playFleet(all, sandboxtest.FleetOptions{Spec: func(i int, spec *sandboxtest.Spec) {
+		if i%(all/flooding) == 0 {
+			floods[i/(all/flooding)%len(floods)].Spec(spec)
+		}
+	}})
+	for i := range 10 {
+		data, _ := p.within(10 * time.Second)
+		if i > 0 {
+			continue
+		}
+		got := parsePage(t, data)
+		got.wantValue(t, flooding, "runsc_meta_num_sandboxes_broken_metrics")
+		if n := len(got.find(alwaysThere)); n != all-flooding {
+			t.Errorf("%d of %d honest sandboxes have metrics", n, all-flooding)
+		}
+	}
+	most := p.memory("VmHWM")
+	t.Logf("%d ways to flood: memory %d MB, and %d MB before", len(floods), most>>20, idle>>20)
+	if most > idle+64<<20 {
+		t.Errorf("the server took %d MB, and %d MB before", most>>20, idle>>20)
+	}
+}
+
+// TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst: what they add to each later scrape is 50 ms.
+func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
+	p := newPlayed(t)
+	fleet := p.playFleet(1000, sandboxtest.FleetOptions{})
+	p.serve()
+	p.within(10 * time.Second)
+	median := func() time.Duration {
+		var took []time.Duration
+		for range 5 {
+			_, d := p.within(10 * time.Second)
+			took = append(took, d)
+		}
+		slices.Sort(took)
+		return took[len(took)/2]
+	}
+	without := median()
+	stalled := map[string]bool{}
+	for i := 0; i < 1000; i += 50 {
+		s := fleet.Sandboxes[i]
+		stalled[s.ID()] = true
+		if i%100 == 0 {
+			s.SetBehavior(sandboxtest.Stall)
+		} else {
+			s.Freeze()
+		}
+	}
+	data, first := p.within(10 * time.Second)
+	with := median()
+	t.Logf("a scrape takes %v without and %v with stalled sandboxes, and %v when they are first met", without, with, first)
+	if first > without+4*time.Second || with > without+time.Second {
+		t.Error("that is too long")
+	}
+	got := parsePage(t, data)
+	refused := map[string]bool{}
+	for _, failure := range got.find("runsc_meta_sandbox_failure", "reason", "stalled") {
+		refused[failure.labels["sandbox"]] = true
+	}
+	if !maps.Equal(refused, stalled) || len(got.find(alwaysThere)) != 1000-len(stalled) {
+		t.Errorf("%d sandboxes have metrics; stalled are %q, want %q", len(got.find(alwaysThere)), slices.Sorted(maps.Keys(refused)), slices.Sorted(maps.Keys(stalled)))
+	}
+}

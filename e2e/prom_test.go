@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+)
+
+// readBack is what a parser makes of a page: values by series, and what is said of families. Series are written as on a page, with their
+// labels sorted and their values quoted as Go does it.
+type readBack struct {
+	values map[string]float64
+	times  map[string]int64
+	help   map[string]string
+	kind   map[string]string
+}
+
+func newReadBack() readBack {
+	return readBack{map[string]float64{}, map[string]int64{}, map[string]string{}, map[string]string{}}
+}
+
+// add adds a sample, unless its series is there.
+func (r *readBack) add(name string, labels map[string]string, value float64, time int64) error {
+	series := seriesText(name, labels)
+	if _, twice := r.values[series]; twice {
+		return fmt.Errorf("%s is there twice", series)
+	}
+	r.values[series], r.times[series] = value, time
+	return nil
+}
+
+// seriesText writes a series. Bounds of buckets are written as numbers, whatever number of digits they had.
+func seriesText(name string, labels map[string]string) string {
+	var pairs []string
+	for _, label := range slices.Sorted(maps.Keys(labels)) {
+		value := labels[label]
+		if bound, err := strconv.ParseFloat(value, 64); label == "le" && err == nil {
+			value = strconv.FormatFloat(bound, 'g', -1, 64)
+		}
+		pairs = append(pairs, label+"="+strconv.Quote(value))
+	}
+	return name + "{" + strings.Join(pairs, ",") + "}"
+}
+
+// sameNumber reports whether two numbers are the same; no number is the same as no number.
+func sameNumber(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+
+// readAsPrometheus reads a page with the parser that Prometheus scrapes with.
+func readAsPrometheus(page []byte) (readBack, error) {
+	r := newReadBack()
+	parser := textparse.NewPromParser(page, labels.NewSymbolTable(), false)
+	for {
+		entry, err := parser.Next()
+		if errors.Is(err, io.EOF) {
+			return r, nil
+		}
+		if err != nil {
+			return r, err
+		}
+		switch entry {
+		case textparse.EntryHelp:
+			name, help := parser.Help()
+			r.help[string(name)] = string(help)
+		case textparse.EntryType:
+			name, kind := parser.Type()
+			r.kind[string(name)] = string(kind)
+		case textparse.EntrySeries:
+			_, time, value := parser.Series()
+			if time == nil {
+				return r, errors.New("a sample without a time")
+			}
+			var set labels.Labels
+			parser.Labels(&set)
+			byName := set.Map()
+			name := byName[labels.MetricName]
+			delete(byName, labels.MetricName)
+			if err := r.add(name, byName, value, *time); err != nil {
+				return r, err
+			}
+		default:
+			return r, fmt.Errorf("a line of kind %v, which no page of ours has", entry)
+		}
+	}
+}
+
+// countAsPrometheus reads a page as readAsPrometheus does, and says only how many samples it has.
+func countAsPrometheus(page []byte) (samples int, err error) {
+	parser := textparse.NewPromParser(page, labels.NewSymbolTable(), false)
+	var set labels.Labels
+	for {
+		entry, err := parser.Next()
+		if errors.Is(err, io.EOF) {
+			return samples, nil
+		}
+		if err != nil {
+			return samples, err
+		}
+		if entry == textparse.EntrySeries {
+			parser.Labels(&set)
+			samples++
+		}
+	}
+}
+
+// readAsLibrary reads a page with the parser of Prometheus's library, which other tools use.
+func readAsLibrary(page []byte) (readBack, error) {
+	r := newReadBack()
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(page)))
+	if err != nil {
+		return r, err
+	}
+	for name, family := range families {
+		r.help[name], r.kind[name] = family.GetHelp(), strings.ToLower(family.GetType().String())
+		for _, m := range family.Metric {
+			if err := r.addMetric(name, m); err != nil {
+				return r, err
+			}
+		}
+	}
+	return r, nil
+}
+
+func (r *readBack) addMetric(name string, m *dto.Metric) error {
+	set := map[string]string{}
+	for _, l := range m.Label {
+		set[l.GetName()] = l.GetValue()
+	}
+	h := m.Histogram
+	if h == nil {
+		return r.add(name, set, m.GetGauge().GetValue()+m.GetCounter().GetValue()+m.GetUntyped().GetValue(), m.GetTimestampMs())
+	}
+	err := errors.Join(
+		r.add(name+"_sum", set, h.GetSampleSum(), m.GetTimestampMs()),
+		r.add(name+"_count", set, float64(h.GetSampleCount()), m.GetTimestampMs()))
+	for _, b := range h.Bucket {
+		set["le"] = strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64)
+		err = errors.Join(err, r.add(name+"_bucket", set, float64(b.GetCumulativeCount()), m.GetTimestampMs()))
+	}
+	return err
+}
