@@ -1,7 +1,6 @@
 # Sandmeter's commands: make help
 GO ?= go
 ARGS ?=
-FUZZTIME ?= 10s
 
 # Version stamps from git are left out: git refuses to look at a checkout that belongs to someone else, as in a container.
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
@@ -27,19 +26,8 @@ test: build ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RU
 	$(TEST)
 	cd e2e && $(TEST) -count=1 # Go's cache of results does not know the program, which these tests build themselves
 
-# Inputs that fail are left in testdata/fuzz, where make test finds them again. Making them shorter takes longer than finding them.
 fuzz: ## make up inputs for every fuzz target, for FUZZTIME (10s) each
-	@set -e; found=; failed=; for dir in $(CODE); do \
-		list=$$(cd $$dir && $(GO) test -buildvcs=false -list '^Fuzz' ./...); \
-		for target in $$(echo "$$list" | awk '/^Fuzz/ {t[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2 ":" t[i]; n = 0}'); do \
-			found=yes; \
-			if out=$$(cd $$dir && $(GO) test -buildvcs=false -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $${target%%:*} 2>&1); then \
-				echo "ok   $$target $$(echo "$$out" | sed -n 's/^fuzz: elapsed: [^,]*, \(execs: [0-9]*\).*/\1/p' | tail -1)"; \
-			else \
-				echo "FAIL $$target"; echo "$$out"; failed=yes; \
-			fi; \
-		done; \
-	done; test -n "$$found" -a -z "$$failed"
+	@GO=$(GO) .ci/fuzz
 
 bench: bin/sandmeter ## what a scrape costs against the floor, as a table; takes some minutes
 	@$(GO) run -buildvcs=false ./bench $(ARGS)
