@@ -83,8 +83,8 @@ func readAsPrometheus(page []byte) (readBack, error) {
 			var set labels.Labels
 			parser.Labels(&set)
 			byName := set.Map()
-			name := byName[labels.MetricName]
-			delete(byName, labels.MetricName)
+			name := byName[model.MetricNameLabel]
+			delete(byName, model.MetricNameLabel)
 			if err := r.add(name, byName, value, *time); err != nil {
 				return r, err
 			}
