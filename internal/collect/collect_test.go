@@ -452,6 +452,8 @@ func TestDisagreement(t *testing.T) {
 	n.expect(page, "# TYPE runsc_z", "# TYPE runsc_z histogram", "# TYPE runsc_z_max gauge", "# TYPE runsc_z_min gauge", "# TYPE runsc_z_ssd gauge")
 	n.expect(page, "runsc_z_count", `runsc_z_count{sandbox="a"} 1`)
 	n.expect(page, "runsc_z_max{", `runsc_z_max{sandbox="a"} 5`)
+	n.expect(page, "runsc_meta_num_series_left_out", "runsc_meta_num_series_left_out 3") // x, h and z_count of b
+	n.expect(n.scrape(request("^y", "")), "runsc_meta_num_series_left_out")
 }
 
 func TestRoot(t *testing.T) {

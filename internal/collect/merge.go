@@ -36,8 +36,12 @@ func (c *Collector) merge(r Request, now time.Time) {
 			Baseline: &s.baseline,
 		})
 	}
+	merged := c.families.of(schemas, c.own, c.options.Prefix)
 	c.own.collect(c.table, r.Capabilities)
-	p.Families = append(append(p.Families[:0], c.own[:]...), c.families.of(schemas, c.own, c.options.Prefix)...)
+	if n := c.families.countLeftOut(p.Sources); n > 0 {
+		c.own.add(famLeftOut, "", float64(n))
+	}
+	p.Families = append(append(p.Families[:0], c.own[:]...), merged...)
 	slices.SortFunc(p.Families, func(a, b expo.Family) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -46,6 +50,28 @@ type families struct {
 	schemas []*schema.Schema // that merged is made of
 	merged  []expo.Family
 	taken   map[string]int // names that samples of families have; index in merged, -1 for names that are no family's own
+	leftOut map[column]bool
+}
+
+// column is a metric of a kind of sources.
+type column struct {
+	kind   int
+	metric int32
+}
+
+// countLeftOut returns how many series of the sources are not, or not wholly, on the page.
+func (f *families) countLeftOut(sources []expo.Source) (series int) {
+	if len(f.leftOut) == 0 {
+		return 0
+	}
+	for i := range sources {
+		for _, s := range sources[i].Samples {
+			if f.leftOut[column{sources[i].Kind, s.Metric}] {
+				series++
+			}
+		}
+	}
+	return series
 }
 
 // of returns the families of the schemas, which come in the order in which sandboxes that have them do. That order decides where they
@@ -57,6 +83,7 @@ func (f *families) of(schemas []*schema.Schema, own *own, prefix string) []expo.
 	f.schemas = slices.Clone(schemas)
 	f.merged = make([]expo.Family, 0)
 	f.taken = make(map[string]int)
+	f.leftOut = make(map[column]bool)
 	for i := range own {
 		f.taken[own[i].Name] = -1
 	}
@@ -78,7 +105,8 @@ func (f *families) add(kind int, index int32, m *schema.Metric, name string) {
 		parts = append(parts, expo.Min, expo.Max, expo.SSD)
 		for _, suffix := range histogramSamples {
 			if at, taken := f.taken[name+suffix]; taken && at >= 0 {
-				return // somebody else's family has one of its names
+				f.leftOut[column{kind, index}] = true // somebody else's family has one of its names
+				return
 			}
 			f.taken[name+suffix] = -1
 		}
@@ -105,5 +133,7 @@ func (f *families) addPart(kind int, index int32, m *schema.Metric, part expo.Pa
 	}
 	if at >= 0 && f.merged[at].Type == typ && f.merged[at].Part == part {
 		f.merged[at].Metric[kind] = index
+	} else {
+		f.leftOut[column{kind, index}] = true
 	}
 }

@@ -24,6 +24,7 @@ const (
 	famCPUSaved
 	famCreation
 	famFailure
+	famLeftOut
 	famMetadata
 	famPresence
 	famRestored
@@ -47,6 +48,7 @@ var ownTexts = [ownFamilies]struct{ name, help string }{
 	famCPUSaved:        {"meta_sandbox_cpu_time_saved_milliseconds", "CPU time saved for each restored sandbox (in milliseconds)."},
 	famCreation:        {"meta_sandbox_creation_time_seconds", "When the sandbox was created, as a unix timestamp in seconds."},
 	famFailure:         {"meta_sandbox_failure", "Why the metrics of a running sandbox cannot be had, 1 for each that has none."},
+	famLeftOut:         {"meta_num_series_left_out", "Number of series left out because other sandboxes registered their metrics with another type."},
 	famMetadata:        {"meta_sandbox_metadata", "Key-value pairs about per-sandbox metadata."},
 	famPresence:        {"meta_sandbox_presence", "Boolean metric set to 1 for each known sandbox."},
 	famRestored:        {"meta_sandbox_restored", "Boolean metric set to 1 for each restored sandbox."},
