@@ -7,11 +7,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
-// long are the liars whose texts in the state file have no limit yet: one costs a page 20 MB, and the other its reader minutes.
+// long are the liars whose texts in the state file would be on every line of theirs: without limits one costs a page 20 MB, and the other its
+// reader minutes.
 var long = map[string]bool{"pod-long": true, "metadata-many": true}
-
-// brief reports whether a liar is none of those.
-func brief(l sandboxtest.Liar) bool { return !long[l.Name] }
 
 // TestLongTextsOfOneSandboxCostTheOthersNothing: a text that a user chose, or a label more, is no reason for a page that nobody can read.
 func TestLongTextsOfOneSandboxCostTheOthersNothing(t *testing.T) {

@@ -142,7 +142,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	idle, open := p.memory("VmRSS"), p.descriptors()
 	const points = 20
 	fleet := p.playFleet(80, sandboxtest.FleetOptions{Points: points})
-	liars := p.playLiars(brief)
+	liars := p.playLiars(func(sandboxtest.Liar) bool { return true })
 
 	const scrapes, early = 100, 4
 	// While one page is read, the next one is made.
@@ -216,7 +216,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	}
 	w.untilBegun(len(real))
 	open := p.descriptors()
-	liars := p.playLiars(brief)
+	liars := p.playLiars(func(sandboxtest.Liar) bool { return true })
 	opens := map[string]float64{}
 	for i := range 8 {
 		if i == 3 {

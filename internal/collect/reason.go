@@ -23,6 +23,7 @@ func reason(failure error) string {
 		{control.ErrClosed, "closed"},
 		{control.ErrTooLong, "too_long"},
 		{errNotInstrumented, "not_instrumented"},
+		{errTexts, "texts_refused"},
 	} {
 		if errors.Is(failure, r.err) {
 			return r.word

@@ -25,6 +25,7 @@ type sandbox struct {
 	compiled *compiled // nil: nothing was registered
 	process  *state.Process
 	own      ownLabels
+	refused  error // why its state files' texts are no labels; nil: they are
 
 	baseline verify.Baseline
 	savings  verify.Savings // as the sandbox told; zero: not yet
@@ -48,11 +49,7 @@ type capability struct{ name, labels string }
 
 func newSandbox(facts state.Sandbox) *sandbox {
 	r := facts.Root
-	s := &sandbox{
-		labels:  expo.NewLabels(state.Iteration(r.ID, r.CreatedAt), r.Sandbox.Namespace, r.Sandbox.PodName, r.ID),
-		process: state.OpenProcess(r.Sandbox.PID, r.Sandbox.StartTime),
-	}
-	return s
+	return &sandbox{process: state.OpenProcess(r.Sandbox.PID, r.Sandbox.StartTime)}
 }
 
 // is reports whether facts are about the same life of the same sandbox.
@@ -69,9 +66,17 @@ func (s *sandbox) learn(facts state.Sandbox, rootDir string, compiled *compiled)
 	}
 	s.facts = facts
 	s.compiled = compiled
-	s.labels = expo.NewLabels(state.Iteration(r.ID, r.CreatedAt), r.Sandbox.Namespace, r.Sandbox.PodName, r.ID)
+	s.refused = checkTexts(&facts)
+	namespace, pod := r.Sandbox.Namespace, r.Sandbox.PodName
+	if s.refused != nil {
+		namespace, pod = "", "" // what is left of it on the page has its ID
+	}
+	s.labels = expo.NewLabels(state.Iteration(r.ID, r.CreatedAt), namespace, pod, r.ID)
 	s.address = control.NewAddress(r.Sandbox.ControlSocket, filepath.Join(rootDir, "runsc-"+r.ID+".sock"))
-	s.own = newOwnLabels(s.labels, &facts)
+	s.own = ownLabels{plain: s.labels.Block()}
+	if s.refused == nil {
+		s.own = newOwnLabels(s.labels, &facts)
+	}
 }
 
 func (s *sandbox) running() bool { return !s.process.Ended() }
@@ -82,6 +87,8 @@ func (s *sandbox) prepare() bool {
 	switch {
 	case !s.running():
 		return false
+	case s.refused != nil:
+		s.failure = s.refused
 	case s.compiled == nil:
 		s.failure = errNotInstrumented
 	case s.compiled.err != nil:

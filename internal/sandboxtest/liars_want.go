@@ -9,6 +9,7 @@ const (
 	wantUnreachable  = "unreachable"
 	wantRefused      = "answer_refused"
 	wantRegistration = "registration_refused"
+	wantTexts        = "texts_refused"
 	wantAbsent       = "absent"
 	wantServed       = "" // what is said is harmless, or said of the liar itself
 )
@@ -46,6 +47,8 @@ var wants = map[string]string{
 	"label-raw":           wantRefused,
 	"name-raw":            wantRefused,
 	"help-raw":            wantRefused,
+	"pod-long":            wantTexts,
+	"metadata-many":       wantTexts,
 	"honest-once":         wantStalled,
 	"state-socket-long":   wantUnreachable,
 	"state-socket-device": wantUnreachable,
