@@ -40,7 +40,7 @@ func TestFault01OverlappingScrapesLoseNothing(t *testing.T) {
 		asked time.Time
 		err   error
 	}
-	const scrapers, scrapes = 8, 25
+	const scrapers, scrapes = 8, 200
 	answers := make(chan answer, scrapers*scrapes)
 	var scraping sync.WaitGroup
 	for i := range scrapers {

@@ -221,8 +221,28 @@ func TestDeadlines(t *testing.T) {
 	}
 	check("the sandbox's time is over first", soon, ample, ErrStalled, 2)
 	check("the time for all is over first", ample, soon, ErrOutOfTime, 2)
-	check("both are over", soon, soon, ErrStalled, 2)
 	check("the time for all was over before", ample, -time.Second, ErrOutOfTime, 0)
+}
+
+// TestBothTimesAreOver: a sandbox that had its own whole time has stalled, whatever else is over.
+func TestBothTimesAreOver(t *testing.T) {
+	w := newWorld(t)
+	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	l, err := NewLoop()
+	w.must(err)
+	defer l.Close()
+	r := &recorder{world: w, outcomes: make([]outcome, 1)}
+	l.queries, l.receiver, l.deadline = []Query{query(s.SocketPath())}, r, time.Now().Add(ample)
+	l.begin()
+	now := time.Now()
+	l.deadline = now
+	for i := range l.slots {
+		l.slots[i].end = now
+	}
+	l.sweep(now)
+	if got := r.outcomes[0].err; !errors.Is(got, ErrStalled) {
+		t.Errorf("got %v, want %v", got, ErrStalled)
+	}
 }
 
 // TestOutOfTime: those not yet asked when the time is over are not asked any more.
