@@ -99,7 +99,13 @@ func (p *played) start(args []string) *server {
 	}()
 	p.t.Cleanup(func() {
 		s.signal(syscall.SIGTERM)
-		<-s.ended
+		select {
+		case <-s.ended:
+		case <-time.After(patience):
+			p.t.Errorf("%q does not end", s.Args)
+			s.signal(syscall.SIGKILL)
+			<-s.ended
+		}
 	})
 	p.server = s
 	p.until(func() error {

@@ -29,15 +29,6 @@ func (a *ask) patience() *patience {
 	return &a.sandbox.patience
 }
 
-// patience is how long a sandbox is waited for, and whom it has to let go first. Any whole answer restores it.
-type patience uint8
-
-const (
-	full      patience = iota // the sandbox's whole time
-	fullLater                 // the same, after the others: the last scrape was over before the sandbox's time was
-	little                    // stalledTimeout, after all others: it used up its whole time
-)
-
 // ask asks all running sandboxes, in the order of the patience that there is with them.
 func (c *Collector) ask(r Request) {
 	c.asks, c.queries = c.asks[:0], c.queries[:0]
@@ -47,12 +38,12 @@ func (c *Collector) ask(r Request) {
 	}
 	export, savings := control.ExportRequest(filter), control.SavingsRequest()
 	able := c.table.prepare()
-	for _, group := range []patience{full, fullLater, little} {
+	for rank := range ranks {
 		for _, s := range able {
-			if s.patience == group {
+			if s.patience.rank() == rank {
 				c.add(ask{s, false}, export, s.maxReply())
 			}
-			if s.needsSavings() && s.savingsPatience == group {
+			if s.needsSavings() && s.savingsPatience.rank() == rank {
 				c.add(ask{s, true}, savings, maxSavingsReply)
 			}
 		}
@@ -62,10 +53,7 @@ func (c *Collector) ask(r Request) {
 
 // add adds a question to those that will be asked.
 func (c *Collector) add(a ask, request []byte, limit int) {
-	timeout := c.options.SandboxTimeout
-	if *a.patience() == little {
-		timeout = min(timeout, stalledTimeout)
-	}
+	timeout := a.patience().timeout(c.options.SandboxTimeout)
 	c.asks = append(c.asks, a)
 	c.queries = append(c.queries, control.Query{Address: a.sandbox.address, Request: request, Limit: limit, Timeout: timeout})
 }
@@ -83,7 +71,7 @@ func (r *receiver) Receive(i int, reply control.Reply) (whole bool) {
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
 	}
-	*a.patience() = full
+	a.patience().answered(r.options.SandboxTimeout)
 	if !a.savings {
 		a.sandbox.failure = err
 	}
@@ -114,11 +102,11 @@ func panicked(p any) error { return fmt.Errorf("%w: panic: %v", control.ErrInter
 // Fail implements control.Receiver.
 func (r *receiver) Fail(i int, err error) {
 	a := &r.asks[i]
-	switch patience := a.patience(); {
+	switch {
 	case errors.Is(err, control.ErrStalled):
-		*patience = little
-	case errors.Is(err, control.ErrOutOfTime) && !errors.Is(err, control.ErrNotAsked) && *patience == full:
-		*patience = fullLater
+		a.patience().stalled()
+	case errors.Is(err, control.ErrOutOfTime) && !errors.Is(err, control.ErrNotAsked):
+		a.patience().cutOff()
 	}
 	if !a.savings { // savings are asked for again at the next scrape
 		a.sandbox.failure = err

@@ -17,9 +17,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// stalledTimeout is how long a sandbox is waited for that used up its whole time when it was last asked.
-const stalledTimeout = 50 * time.Millisecond
-
 // Options say what a Collector collects.
 type Options struct {
 	RootDir string // the runtime root

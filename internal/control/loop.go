@@ -104,8 +104,9 @@ func (l *Loop) Run(queries []Query, deadline time.Time, receiver Receiver) {
 		if l.inFlight() == 0 {
 			continue // all that were begun have failed at once
 		}
-		l.wait()
-		if now := time.Now(); now.Sub(swept) >= tick {
+		// What has arrived by now is read before anybody is said to be late: it may be this process that was paused.
+		now := time.Now()
+		if l.wait() && now.Sub(swept) >= tick {
 			if l.stopped.Load() {
 				l.deadline = now
 			}
@@ -191,17 +192,18 @@ func (l *Loop) connect(i int32) {
 
 var errShortWrite = errors.New("the control socket did not take the question at once")
 
-// wait waits for answers, a tick at most, and reads what has come.
-func (l *Loop) wait() {
+// wait waits for answers, a tick at most, and reads what has come. It reports false when it was interrupted and has not looked.
+func (l *Loop) wait() bool {
 	n, err := unix.EpollWait(l.epoll, l.events, int(tick/time.Millisecond))
 	if err != nil {
-		return // EINTR: the caller's loop comes back
+		return false // EINTR: the caller's loop comes back
 	}
 	for _, e := range l.events[:n] {
 		if i := e.Fd; l.slots[i].fd != noFD && l.slots[i].connected {
 			l.read(i)
 		}
 	}
+	return true
 }
 
 // read takes what has arrived for the slot: one piece, so that no sandbox keeps the others waiting.

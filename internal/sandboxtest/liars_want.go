@@ -72,8 +72,8 @@ var wants = map[string]string{
 	"external-labels": wantServed,
 	// It is found out when a filter is given.
 	"filter-ignored": wantServed,
-	// What was known before goes on being served.
-	"state-changing":        wantServed,
+	// What was known before goes on being served; at first sight there may be nothing whole to know.
+	"state-changing":        wantAbsent + "|" + wantServed,
 	"state-flapping":        wantAbsent + "|" + wantServed,
 	"state-socket-relative": wantServed,
 	// They are escaped.
