@@ -324,7 +324,7 @@ func TestHurriedScraper(t *testing.T) {
 	n.start(sandboxtest.Spec{ID: "z"})
 	hurried := func() string {
 		r := request("", "")
-		r.Deadline = time.Now().Add(300 * time.Millisecond)
+		r.Deadline = time.Now().Add(time.Second)
 		return n.scrape(r)
 	}
 	hurried()
