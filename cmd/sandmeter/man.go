@@ -1,12 +1,19 @@
 package main
 
 import (
+	"embed"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
+
+// manPages are what cobra makes of the commands. man_test.go writes them: a program that made them itself would hold a renderer of Markdown
+// in the memory of every server.
+//
+//go:embed man/*.1
+var manPages embed.FS
 
 func newManCommand(std stdio) *cobra.Command {
 	var dir string
@@ -17,20 +24,37 @@ func newManCommand(std stdio) *cobra.Command {
 		Example: "  sandmeter man | man -l -\n" +
 			"  sandmeter man --dir /usr/local/share/man/man1",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return writeManPages(cmd.Root(), dir, std) },
+		RunE: func(*cobra.Command, []string) error { return writeManPages(dir, std) },
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write a file for each command into this existing `directory`")
 	return cmd
 }
 
-func writeManPages(root *cobra.Command, dir string, std stdio) error {
-	root.DisableAutoGenTag = true // it has a date
-	header := &doc.GenManHeader{Section: "1", Source: "Sandmeter", Manual: "Sandmeter"}
+// writeManPages writes the page of the program itself, or all into a directory.
+func writeManPages(dir string, std stdio) error {
 	if dir == "" {
-		return doc.GenMan(root, header, std.out)
+		page, err := manPages.ReadFile("man/sandmeter.1")
+		if err != nil {
+			return err
+		}
+		_, err = std.out.Write(page)
+		return err
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("%s is no directory: make it first", dir)
 	}
-	return doc.GenManTree(root, header, dir)
+	pages, err := manPages.ReadDir("man")
+	if err != nil {
+		return err
+	}
+	for _, p := range pages {
+		page, err := manPages.ReadFile("man/" + p.Name())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, p.Name()), page, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -32,7 +32,8 @@ func newRootCommand(std stdio) *cobra.Command {
 		Use:   "sandmeter",
 		Short: "The metric server for gVisor sandboxes",
 		Long: "Sandmeter is the metric server for gVisor sandboxes: it finds every sandbox of a runtime root, asks each for its\n" +
-			"metrics, believes none of them, and serves what holds to Prometheus.",
+			"metrics, believes none of them, and serves what holds to Prometheus.\n\n" +
+			"It exits with 0, with 1 where a command failed, and with 2 where the command line is wrong.",
 		Example:                    "  sandmeter serve --root /run/containerd/runsc/k8s.io\n  sandmeter list",
 		SilenceErrors:              true,
 		SilenceUsage:               true,

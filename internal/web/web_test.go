@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 )
 
@@ -346,4 +347,13 @@ func TestClosedHandler(t *testing.T) {
 		w.expect(w.get(path), http.StatusServiceUnavailable, "server is shutting down\n")
 	}
 	w.handler.Close()
+}
+
+// TestFrontPageEscapesTheRoot: a directory's name is no markup.
+func TestFrontPageEscapesTheRoot(t *testing.T) {
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.RootDir = `/run/<b>&"'` })
+	body := w.get("/").Body.String()
+	if want := "<code>/run/&lt;b&gt;&amp;&#34;&#39;</code>"; !strings.Contains(body, want) {
+		t.Errorf("the page has no %s:\n%s", want, body)
+	}
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra/doc"
+)
+
+// TestManPagesAreThoseOfTheCommands: what `man` writes is what cobra makes of the commands and flags of today.
+func TestManPagesAreThoseOfTheCommands(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", "") // a default on the pages depends on it
+	w := newWorld(t)
+	if *update {
+		w.must(os.RemoveAll("man"))
+		w.must(os.Mkdir("man", 0o755))
+		makeManPages(t, "man")
+		t.Log("written; the program has them from its next build on")
+		return
+	}
+	made, written := w.path("made"), w.path("written")
+	w.must(errors.Join(os.Mkdir(made, 0o755), os.Mkdir(written, 0o755)))
+	makeManPages(t, made)
+	if code, _, errs := w.command("man --dir " + written); code != exitOK {
+		t.Fatal(errs)
+	}
+	want, got := readFiles(t, made), readFiles(t, written)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got[name] != want[name] {
+			t.Errorf("%s is not what the command says of itself: go test ./cmd/sandmeter -update writes it", name)
+		}
+		delete(got, name)
+	}
+	for name := range got {
+		t.Errorf("%s is of no command", name)
+	}
+	if _, page, _ := w.command("man"); page != want["sandmeter.1"] {
+		t.Errorf("without --dir it writes\n%s\nwant\n%s", page, want["sandmeter.1"])
+	}
+}
+
+// manDate is on the pages in place of the day of their making.
+var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
+
+// makeManPages writes the pages as cobra makes them, but for the date.
+func makeManPages(t *testing.T, dir string) {
+	t.Helper()
+	root := newRootCommand(stdio{})
+	root.InitDefaultCompletionCmd()
+	root.DisableAutoGenTag = true // it has a date
+	header := &doc.GenManHeader{Section: "1", Source: "Sandmeter", Manual: "Sandmeter", Date: &manDate}
+	if err := doc.GenManTree(root, header, dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readFiles reads all files of a directory.
+func readFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := make(map[string]string)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = string(data)
+	}
+	return files
+}
