@@ -181,7 +181,7 @@ func (b bench) idle(ctx context.Context, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nIdle beside 1000 sandboxes for %v: %.1f ms of CPU, %.0f MB.\n", d, ms(after-before), float64(memory)/(1<<20))
+	fmt.Printf("\nIdle beside 1000 sandboxes for %v: %.1f ms of CPU, %.1f MB.\n", d, ms(after-before), float64(memory)/(1<<20))
 	return nil
 }
 
