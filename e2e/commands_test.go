@@ -134,7 +134,7 @@ func TestGet(t *testing.T) {
 	})
 	get := func(flags ...string) page {
 		t.Helper()
-		return parsePage(t, metricclient.MetricData(w.command(append([]string{"get", "--server", w.addr}, flags...)...)))
+		return parsePage(t, metricclient.MetricData(w.command(append([]string{"get", "--address", w.addr}, flags...)...)))
 	}
 	served := w.scrape()
 
@@ -159,7 +159,7 @@ func TestGet(t *testing.T) {
 	if meta := get("--filter", "^meta_num"); !slices.Contains(meta.names(), "runsc_meta_num_sandboxes_running") || len(meta.names()) != 5 {
 		t.Errorf("get --filter ^meta_num shows %q", meta.names())
 	}
-	w.fails("nobody listens.*", "get", "--server", filepath.Join(w.node.Dir(), "nobody.sock"))
+	w.fails("nobody listens.*", "get", "--address", filepath.Join(w.node.Dir(), "nobody.sock"))
 }
 
 func TestGetJSON(t *testing.T) {
@@ -177,7 +177,7 @@ func TestGetJSON(t *testing.T) {
 	get := func(flags ...string) []sample {
 		t.Helper()
 		var samples []sample
-		w.must(json.Unmarshal([]byte(w.command(append([]string{"get", "--server", w.addr, "--json"}, flags...)...)), &samples))
+		w.must(json.Unmarshal([]byte(w.command(append([]string{"get", "--address", w.addr, "--json"}, flags...)...)), &samples))
 		return samples
 	}
 	var one []sample
@@ -210,11 +210,11 @@ func TestGetJSON(t *testing.T) {
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	root := w.node.Root()
-	health := func(addr string) []string { return []string{"health", "--server", addr, "--root", root} }
-	otherRoot := []string{"health", "--server", w.addr, "--root", "/another/root"}
+	health := func(addr string) []string { return []string{"health", "--address", addr, "--root", root} }
+	otherRoot := []string{"health", "--address", w.addr, "--root", "/another/root"}
 
 	// Nobody listens: there is no socket; there is one, of a dead server; there is none at a port.
-	nobody := text("nobody listens: ") + ".*; start one with sandmeter serve, or name its address with --server"
+	nobody := text("nobody listens: ") + ".*; start one with sandmeter serve, or name its address with --address"
 	w.fails(nobody, health(w.addr)...)
 	w.fails(nobody, health(freePort(t))...)
 	dead := w.startServer(w.serveArgs())
@@ -238,7 +238,7 @@ func TestHealth(t *testing.T) {
 	w.fails("the metric server is shutting down; try again", health(ending)...)
 
 	// Somebody else listens: a web server, one who says anything at once, and a file.
-	someone := text("what is there is no metric server") + ".*; name the address of the metric server with --server"
+	someone := text("what is there is no metric server") + ".*; name the address of the metric server with --address"
 	w.fails(someone, health(w.web("web.sock", http.NotFound))...)
 	rude := w.listen("rude.sock")
 	go func() {
@@ -300,7 +300,7 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	if s.hasEnded() {
 		t.Fatalf("the server did not wait for the client that was connected; it said:\n%s", &s.err)
 	}
-	health := newProgram(t, "health", "--server", relay.Addr().String(), "--root", w.node.Root())
+	health := newProgram(t, "health", "--address", relay.Addr().String(), "--root", w.node.Root())
 	health.exit(t, 1)
 	if said := health.err.String(); !regexp.MustCompile("is shutting down|nobody listens").MatchString(said) {
 		t.Errorf("health says\n%s", said)

@@ -21,6 +21,7 @@ import (
 // Limits of one exchange with a server.
 const (
 	dialTimeout    = 10 * time.Second // no operation waits longer, so this only ends dials that nobody waits for any more
+	backlogPause   = 5 * time.Millisecond
 	maxHeaderBytes = 64 << 10
 	maxErrorBytes  = 4 << 10 // read of the body of an answer that is no success
 )
@@ -83,7 +84,13 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 			return nil, dialError{fmt.Errorf("the path is %d bytes long: a Unix socket's has at most %d", len(addr), limit)}
 		}
 	}
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, network, addr)
+	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil {
+		// Too many connections wait to be taken. A TCP dial would wait with them; a Unix one has to ask again.
+		time.Sleep(backlogPause)
+		conn, err = dialer.DialContext(ctx, network, addr)
+	}
 	if err == nil {
 		return conn, nil
 	}

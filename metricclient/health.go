@@ -39,6 +39,7 @@ const (
 	healthTimeout = 5 * time.Second
 	healthPath    = "/runsc-metrics/healthcheck"
 	healthy       = "runsc-metrics:OK"
+	shuttingDown  = "shutting down"
 	otherRoot     = "this metric server is configured to serve root directory: "
 	maxHealthBody = 8 << 10 // a path has up to 4 KB
 )
@@ -95,7 +96,7 @@ func (c *MetricClient) judgeHealth(a answer) error {
 	switch {
 	case a.status == http.StatusOK && strings.TrimSuffix(a.body, "\n") == healthy:
 		return nil
-	case a.status == http.StatusServiceUnavailable:
+	case a.status == http.StatusServiceUnavailable && strings.Contains(a.body, shuttingDown):
 		return ErrShuttingDown
 	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, otherRoot):
 		return &WrongRootError{Want: c.rootDir, Got: strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n")}

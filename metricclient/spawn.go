@@ -159,14 +159,17 @@ func (c *MetricClient) checkFree(ctx context.Context) error {
 		return fmt.Errorf("%w there, and this client did not start it", ErrAlreadyRunning)
 	case errors.Is(err, ErrNotListening):
 		return nil
-	default:
+	case errors.Is(err, ErrNotMetricServer), errors.Is(err, ErrShuttingDown), isOtherServer(err):
 		return fmt.Errorf("the address is not free: %w", err)
+	default:
+		return err
 	}
 }
 
 // awaitHealthy returns nil when the process answers health checks at the client's address. It gives up when the process has ended, when
 // somebody else turns out to be at the address, and when ctx is done.
 func (c *MetricClient) awaitHealthy(ctx context.Context, server *process) error {
+	spawning := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(server.ended, cancel)() // no health check outlives the process
@@ -174,7 +177,7 @@ func (c *MetricClient) awaitHealthy(ctx context.Context, server *process) error 
 	for pause := firstPoll; ; pause = min(2*pause, slowestPoll) {
 		err := c.checkServes(ctx, server)
 		if !server.running() {
-			return server.exitError() // also if the check went well: then it was somebody else who answered
+			return c.endedError(spawning, server) // also if the check went well: then it was somebody else who answered
 		}
 		if err == nil || isOtherServer(err) {
 			return err
@@ -186,11 +189,20 @@ func (c *MetricClient) awaitHealthy(ctx context.Context, server *process) error 
 		case <-time.After(pause):
 		case <-ctx.Done():
 			if !server.running() {
-				return server.exitError()
+				return c.endedError(spawning, server)
 			}
 			return server.unhealthyError(ctx.Err(), last)
 		}
 	}
+}
+
+// endedError returns why a server ended before it was healthy, another server's being at the address first of all.
+func (c *MetricClient) endedError(ctx context.Context, server *process) error {
+	err := server.exitError()
+	if other := c.checkFree(ctx); isOtherServer(other) {
+		return fmt.Errorf("%w; %w", other, err)
+	}
+	return err
 }
 
 // isOtherServer reports whether the error of checkServes is final: another metric server has the address.

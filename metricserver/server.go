@@ -35,6 +35,7 @@ const (
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 64 << 10
 	stopTimeout    = 5 * time.Second
+	lingerTimeout  = 500 * time.Millisecond // of it, for connections that no request is under way on
 )
 
 // Options say what a Server serves and where.
@@ -212,8 +213,11 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, handler *web.
 		return err
 	case <-ctx.Done():
 	}
-	handler.Stop()
 	limit, cancel := context.WithTimeout(context.Background(), s.stopTimeout)
+	defer cancel()
+	handler.Stop(limit)
+	// What is left are the last bytes of answers, and connections that have not asked for anything.
+	limit, cancel = context.WithTimeout(limit, lingerTimeout)
 	defer cancel()
 	if server.Shutdown(limit) != nil {
 		server.Close()

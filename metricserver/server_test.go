@@ -260,12 +260,9 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		results := scrape(r)
 		<-asked
 		r.cancel()
-		w.until("nobody listens", func() bool {
-			c, err := net.Dial("unix", w.path("socket"))
-			if err == nil {
-				c.Close()
-			}
-			return err != nil
+		w.until("who comes now is told so", func() bool {
+			status, text, err := r.get("/runsc-metrics/healthcheck")
+			return err == nil && status == http.StatusServiceUnavailable && text == "server is shutting down\n"
 		})
 		close(answer)
 		if got := <-results; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.page, `runsc_fs_opens{`) {
@@ -314,6 +311,47 @@ func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("the page was sent to its end")
+	}
+}
+
+// TestStopsWithSilentConnections: those that have asked for nothing, or for half of something, do not hold it.
+func TestStopsWithSilentConnections(t *testing.T) {
+	w := newWorld(t)
+	r := w.run(w.server(Options{Address: w.path("socket")}))
+	for _, said := range []string{"", "GET /metrics HTT"} {
+		c, err := net.Dial(r.addr.Network(), r.addr.String())
+		w.must(err)
+		defer c.Close()
+		_, err = io.WriteString(c, said)
+		w.must(err)
+	}
+	r.page() // by now the server has taken them
+	began := time.Now()
+	w.must(r.stop())
+	if took := time.Since(began); took > stopTimeout/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestHalfClosedConnection: a client that has said all that it has to say gets its page, whatever else runs.
+func TestHalfClosedConnection(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "sb"})
+	w.run(w.server(Options{Address: w.path("socket")}))
+	for range 20 {
+		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: w.path("socket")})
+		w.must(err)
+		defer c.Close()
+		_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+		w.must(err)
+		w.must(c.CloseWrite())
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		w.must(err)
+		page, err := io.ReadAll(response.Body)
+		w.must(err)
+		if response.StatusCode != http.StatusOK || !strings.Contains(string(page), "runsc_fs_opens{") {
+			t.Fatalf("%s\n%s", response.Status, page)
+		}
 	}
 }
 

@@ -38,11 +38,11 @@ func TestExamplesRun(t *testing.T) {
 	w.must(os.Mkdir(w.path("simulated"), 0o755))
 	w.must(os.Mkdir(w.path("man1"), 0o755))
 	t.Setenv("XDG_RUNTIME_DIR", w.dir) // the default root is runsc in it
-	t.Setenv("SANDMETER_SERVER", w.socket)
+	t.Setenv("SANDMETER_ADDRESS", w.socket)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
 	ours := strings.NewReplacer("/run/containerd/runsc/k8s.io", w.root, "/var/run/docker/runtime-runc/moby", w.root, "/var/run/runsc", w.root,
 		"/tmp/simulated", w.path("simulated"), "/usr/local/share/man/man1", w.path("man1"),
-		"--server /run/sandmeter.sock", "--server "+w.socket, "/run/sandmeter.sock", w.path("own.sock"),
+		"--address /run/sandmeter.sock", "--address "+w.socket, "/run/sandmeter.sock", w.path("own.sock"),
 		":19640", "127.0.0.1:0", "localhost:1337", "127.0.0.1:0", "--web.socket-group prometheus", "--web.socket-group 0", "1000", "20", "'", "")
 	for _, example := range examples() {
 		line, _, _ := strings.Cut(example, " | ") // what another program makes of it

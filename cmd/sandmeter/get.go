@@ -37,7 +37,7 @@ func newGetCommand(std stdio) *cobra.Command {
 			"expression is matched against names without their prefix.",
 		Example: "  sandmeter get --filter '^fs_opens$'\n" +
 			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
-			"  sandmeter get --server /run/sandmeter.sock",
+			"  sandmeter get --address /run/sandmeter.sock",
 		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), std) },

@@ -17,7 +17,7 @@ func TestGet(t *testing.T) {
 	w.serve("serve --root {root} --web.listen-address {socket}")
 	names := func(line string, want ...string) {
 		t.Helper()
-		code, out, err := w.command("get --server {socket} " + line)
+		code, out, err := w.command("get --address {socket} " + line)
 		if code != exitOK || err != "" {
 			t.Fatalf("get %s exits with %d and says %s", line, code, err)
 		}
@@ -39,12 +39,12 @@ func TestGet(t *testing.T) {
 	names("--filter ^meta_num --sandbox a")
 	names("--filter nothing")
 
-	_, out, _ := w.command("get --server {socket} --filter ^fs_opens$ --json")
+	_, out, _ := w.command("get --address {socket} --filter ^fs_opens$ --json")
 	contains(t, out, `"value": "9007199254740993"`, `"pod_name": "\u001b[31mred\u202e"`)
-	if _, out, _ = w.command("get --server {socket} --filter nothing --json"); out != "[]\n" {
+	if _, out, _ = w.command("get --address {socket} --filter nothing --json"); out != "[]\n" {
 		t.Errorf("nothing is %q", out)
 	}
-	w.fails("get --server {dir}/nobody", exitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --server")
+	w.fails("get --address {dir}/nobody", exitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --address")
 	w.fails("get --filter (", exitUsage, "--filter: error parsing regexp: missing closing ): `(`")
 }
 

@@ -13,7 +13,7 @@ import (
 
 // registerServer adds the flag that says which running server a command talks to.
 func registerServer(flags *pflag.FlagSet, address *string) {
-	flags.StringVar(address, "server", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
+	flags.StringVar(address, "address", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
 }
 
 func newHealthCommand(std stdio) *cobra.Command {
@@ -24,7 +24,7 @@ func newHealthCommand(std stdio) *cobra.Command {
 		Long: "Check that the server at an address is a metric server, serves the runtime root, and is not shutting down. Ends with 0 if\n" +
 			"so, else with 1 and the reason: nobody listens, someone else listens, it serves another root, or it is shutting down.",
 		Example: "  sandmeter health --root /run/containerd/runsc/k8s.io\n" +
-			"  sandmeter health --server /run/sandmeter.sock --root /var/run/runsc",
+			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc",
 		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,9 +47,9 @@ func explainHealth(err error) error {
 	advice := ""
 	switch wrong := new(metricclient.WrongRootError); {
 	case errors.Is(err, metricclient.ErrNotListening):
-		advice = "start one with sandmeter serve, or name its address with --server"
+		advice = "start one with sandmeter serve, or name its address with --address"
 	case errors.Is(err, metricclient.ErrNotMetricServer):
-		advice = "name the address of the metric server with --server"
+		advice = "name the address of the metric server with --address"
 	case errors.As(err, &wrong):
 		advice = "name its root with --root"
 	case errors.Is(err, metricclient.ErrShuttingDown):

@@ -140,7 +140,7 @@ func TestMetricServerVariables(t *testing.T) {
 	if info, err := os.Lstat(w.socket); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket: %v, %v", info, err)
 	}
-	if got, err := os.ReadFile(pidFile); err != nil || string(got) != fmt.Sprintln(os.Getpid()) {
+	if got, err := os.ReadFile(pidFile); err != nil || string(got) != fmt.Sprint(os.Getpid()) {
 		t.Errorf("the PID file has %q, %v", got, err)
 	}
 	s.stop()

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,12 +21,18 @@ func dispatch(ctx context.Context, args []string, std stdio) error {
 		if err != nil {
 			return usageError{err}
 		}
+		if slices.ContainsFunc(args[:len(args)-len(rest)], asksForHelp) {
+			rest = []string{config.MetricServerCommand, "--help"}
+		}
 		return runMetricServer(ctx, conf, rest[1:], std)
 	}
 	root := newRootCommand(std)
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)
 }
+
+// asksForHelp reports whether a word of a command line is the flag for help.
+func asksForHelp(word string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, word) }
 
 func newRootCommand(std stdio) *cobra.Command {
 	root := &cobra.Command{

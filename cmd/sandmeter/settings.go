@@ -114,7 +114,8 @@ func writePIDFile(path string) error {
 	if path == "" {
 		return nil
 	}
-	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+	// Without a newline, as gVisor's own server writes it: there are readers that take every byte for a digit.
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 		return fmt.Errorf("write the PID file: %w", err)
 	}
 	return nil
@@ -123,7 +124,7 @@ func writePIDFile(path string) error {
 // removePIDFile removes the file if it is ours: of two servers with the same one, the second may have ended before it listened.
 func removePIDFile(path string) error {
 	content, err := os.ReadFile(path)
-	if path == "" || err != nil || string(content) != fmt.Sprintln(os.Getpid()) {
+	if path == "" || err != nil || string(content) != strconv.Itoa(os.Getpid()) {
 		return nil
 	}
 	return os.Remove(path)

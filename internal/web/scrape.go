@@ -41,7 +41,7 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 		h.options.RootLost(lost)
 		return err
 	case errors.Is(err, context.Canceled):
-		return nil // nobody is there to be told
+		return refuse(http.StatusServiceUnavailable, "the connection was closed before other scrapes left this one room")
 	case errors.Is(err, context.DeadlineExceeded):
 		return refuse(http.StatusServiceUnavailable, "other scrapes left this one no time, try again")
 	case err != nil:

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"sync"
@@ -13,6 +14,15 @@ import (
 
 // hurried is the time below which a scrape shares only with its like: what it leaves no time for would be missing for the others.
 const hurried = time.Second
+
+// parting is how long the collector's turn is awaited for a client that has closed its side of the connection. It may be gone, or have
+// said all that it has to say and be waiting for its answer: net/http takes the one for the other.
+const parting = 100 * time.Millisecond
+
+// overdue is how much later than the deadline a page may come: rendering it is not counted.
+const overdue = 5 * time.Second
+
+var errOverdue = errors.New("the collection has not ended, long after its deadline")
 
 // maxHeld bounds the bytes of pages that slow clients keep from being freed. The newest page is not counted.
 const maxHeld = 256 << 20
@@ -79,23 +89,27 @@ func (s *sharer) close() {
 	s.spare.close()
 }
 
-// get returns a scrape that was collected after the call. The caller leaves it with its deadline when the page is written. If ctx ends
-// first, or the time is over before the collector's turn comes, others who wait are none the worse.
+// get returns a scrape that was collected after the call. The caller leaves it with its deadline when the page is written. If ctx ends,
+// or the time is over, before the collector's turn comes, others who wait are none the worse.
 func (s *sharer) get(ctx context.Context, r collect.Request) (*scrape, error) {
 	sc := s.join(r)
-	waiting, cancel := context.WithDeadline(ctx, r.Deadline)
+	waiting, cancel := context.WithDeadline(context.WithoutCancel(ctx), r.Deadline)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(parting, cancel) })()
 	select {
 	case <-sc.begun:
 	case <-waiting.Done():
 		s.leave(sc, r.Deadline)
 		return nil, waiting.Err()
 	}
+	// What is collected has a deadline. Should it not be kept, nobody is to wait for ever.
+	late := time.NewTimer(time.Until(r.Deadline) + overdue)
+	defer late.Stop()
 	select {
 	case <-sc.done:
-	case <-ctx.Done():
+	case <-late.C:
 		s.leave(sc, r.Deadline)
-		return nil, ctx.Err()
+		return nil, errOverdue
 	}
 	if sc.err != nil {
 		s.leave(sc, r.Deadline)

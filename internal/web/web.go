@@ -2,6 +2,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 )
@@ -54,10 +54,9 @@ type Handler struct {
 	mux      *http.ServeMux
 	scrapes  *sharer
 	profiler profiler
-	stopping atomic.Bool
 
 	mu       sync.Mutex
-	closed   bool
+	stopped  bool
 	requests sync.WaitGroup // mu is held to add the first
 }
 
@@ -85,27 +84,38 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// enter counts a request that is under way, unless the handler is closed.
+// enter counts a request that is under way, unless the handler is stopped.
 func (h *Handler) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if h.stopped {
 		return false
 	}
 	h.requests.Add(1)
 	return true
 }
 
-// Stop makes health checks say that the server is shutting down.
-func (h *Handler) Stop() { h.stopping.Store(true) }
-
-// Close lets no more requests in, and waits for those under way and their scrapes. An http.Server that is closed does not wait for its
-// handlers, and they must not outlive the collector.
-func (h *Handler) Close() {
+// Stop lets no more requests in: who comes now is told that the server is shutting down. It returns when the requests under way are done,
+// or when ctx is.
+func (h *Handler) Stop(ctx context.Context) {
 	h.mu.Lock()
-	h.closed = true
+	h.stopped = true
 	h.mu.Unlock()
-	h.requests.Wait()
+	done := make(chan struct{})
+	go func() {
+		h.requests.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Close stops, and waits for the requests under way and their scrapes. An http.Server that is closed does not wait for its handlers, and
+// they must not outlive the collector.
+func (h *Handler) Close() {
+	h.Stop(context.Background())
 	h.scrapes.close()
 }
 
@@ -159,9 +169,6 @@ func try(serve func(http.ResponseWriter, *http.Request) error, w http.ResponseWr
 func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
 
 func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
-	if h.stopping.Load() {
-		return refuse(http.StatusServiceUnavailable, shuttingDown)
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return refuse(http.StatusBadRequest, "%s", err)
