@@ -22,6 +22,7 @@ func reason(failure error) string {
 		{control.ErrUnreachable, "unreachable"},
 		{control.ErrClosed, "closed"},
 		{control.ErrTooLong, "too_long"},
+		{control.ErrDescriptors, "answer_refused"},
 		{errNotInstrumented, "not_instrumented"},
 		{errTexts, "texts_refused"},
 	} {

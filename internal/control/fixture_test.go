@@ -170,21 +170,31 @@ func honest(answer string) bool {
 	return strings.HasPrefix(answer, `{"success":true,"err":"","result":{"snapshot":{`) && strings.HasSuffix(answer, `}}}`)
 }
 
-// crumbs answers with pieces none of which arrives together with another: an open file on each keeps them apart.
+// crumbs answers with pieces none of which arrives together with another: each is sent when the one before has been read.
 func crumbs(pieces ...string) sandboxtest.Behavior {
 	return func(x *sandboxtest.Exchange) error {
-		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
 		for _, piece := range pieces {
-			if _, _, err := x.Conn.WriteMsgUnix([]byte(piece), unix.UnixRights(fd), nil); err != nil {
+			if err := x.Send([]byte(piece)); err != nil {
 				return err
+			}
+			for unread(x) {
+				if err := x.Wait(20 * time.Microsecond); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	}
+}
+
+// unread reports whether something that was sent has not been read.
+func unread(x *sandboxtest.Exchange) bool {
+	var n int
+	raw, err := x.Conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	}
+	return err == nil && n > 0
 }
 
 // bytesOf returns the bytes of a text as texts.

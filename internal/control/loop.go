@@ -19,6 +19,9 @@ const (
 	chunk = 64 << 10
 	// heldMax bounds the bytes of all unfinished answers together.
 	heldMax = 32 << 20
+	// An answer may take freeReads reads, and one more for each fairPiece bytes. What comes in smaller pieces is read once a tick.
+	freeReads = 32
+	fairPiece = 4 << 10
 	// tick is how exactly deadlines are kept, and how often a sandbox with a full backlog is tried again.
 	tick = 5 * time.Millisecond
 )
@@ -34,11 +37,12 @@ type Receiver interface {
 
 // A Loop asks many sandboxes at once. It is not safe for concurrent use; Close it when it is no longer needed.
 type Loop struct {
-	epoll  int
-	buffer []byte // of chunk bytes
-	events []unix.EpollEvent
-	slots  []slot
-	free   []int32 // indexes of slots
+	epoll   int
+	buffer  []byte // of chunk bytes
+	refuses bool   // to let descriptors through
+	events  []unix.EpollEvent
+	slots   []slot
+	free    []int32 // indexes of slots
 
 	spare   [][]byte // buffers of unfinished answers, for the next ones
 	held    int      // bytes of all such buffers, spare or not
@@ -59,6 +63,8 @@ type slot struct {
 	fd        int
 	end       time.Time // of the time that the sandbox has
 	connected bool
+	reads     int
+	crumbles  bool   // it is read at ticks only
 	partial   []byte // what has arrived, once it is known not to be all
 	frame     frame
 	doubted   bool // the receiver has said once that it was not all: from then on the frame has the say
@@ -73,12 +79,13 @@ func NewLoop() (*Loop, error) {
 		return nil, err
 	}
 	l := &Loop{
-		epoll:  epoll,
-		buffer: make([]byte, chunk),
-		events: make([]unix.EpollEvent, width),
-		slots:  make([]slot, width),
-		free:   make([]int32, width),
-		most:   heldMax,
+		epoll:   epoll,
+		buffer:  make([]byte, chunk),
+		events:  make([]unix.EpollEvent, width),
+		slots:   make([]slot, width),
+		free:    make([]int32, width),
+		most:    heldMax,
+		refuses: refusing(),
 	}
 	for i := range l.slots {
 		l.slots[i].fd = noFD
@@ -141,7 +148,13 @@ func (l *Loop) begin() {
 			l.next++
 			continue
 		}
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		q := &l.queries[l.next]
+		if q.Address.closing.Load() > 0 {
+			l.receiver.Fail(l.next, ErrDescriptors)
+			l.next++
+			continue
+		}
+		fd, err := newSocket(l.refuses)
 		if lacksDescriptors(err) && l.inFlight() > 0 {
 			return // those in flight will give theirs back
 		}
@@ -150,7 +163,6 @@ func (l *Loop) begin() {
 			l.next++
 			continue
 		}
-		q := &l.queries[l.next]
 		i := l.free[len(l.free)-1]
 		l.free = l.free[:len(l.free)-1]
 		l.slots[i] = slot{query: l.next, fd: fd, end: now.Add(q.Timeout)}
@@ -209,10 +221,12 @@ func (l *Loop) wait() bool {
 // read takes what has arrived for the slot: one piece, so that no sandbox keeps the others waiting.
 func (l *Loop) read(i int32) {
 	s := &l.slots[i]
-	// A plain read drops descriptors that ride along; the kernel closes them.
-	n, err := unix.Read(s.fd, l.buffer)
+	n, err := receive(s.fd, l.buffer, l.refuses)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err == ErrDescriptors:
+		l.fail(i, err)
 		return
 	case err != nil || n == 0:
 		l.fail(i, ErrClosed)
@@ -234,8 +248,17 @@ func (l *Loop) read(i int32) {
 		l.release(i)
 		return
 	}
-	if s.partial == nil {
-		l.hold(i, data, limit)
+	if s.partial == nil && !l.hold(i, data, limit) {
+		return
+	}
+	l.slowDown(s)
+}
+
+// slowDown takes an answer that comes in crumbs out of the epoll set: to wake up for each costs more than all it says.
+func (l *Loop) slowDown(s *slot) {
+	s.reads++
+	if !s.crumbles && s.reads > freeReads+len(s.partial)/fairPiece {
+		s.crumbles = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil) == nil
 	}
 }
 
@@ -255,11 +278,7 @@ func (l *Loop) whole(s *slot, data []byte) bool {
 func (l *Loop) hold(i int32, data []byte, limit int) bool {
 	s := &l.slots[i]
 	if need := len(s.partial) + len(data); need > cap(s.partial) {
-		// Most answers that come in pieces are short. Those that are not get all they may have, and no buffer between that and this.
-		size := limit
-		if need <= chunk {
-			size = min(chunk, limit)
-		}
+		size := min(max(need, 2*cap(s.partial), chunk), limit)
 		grown := l.room(i, size)
 		if grown == nil {
 			return false
@@ -290,8 +309,8 @@ func (l *Loop) room(i int32, size int) []byte {
 			l.held -= cap(l.spare[last])
 			l.spare = slices.Delete(l.spare, last, last+1)
 		default:
-			// The longest goes: an honest answer is hardly ever it.
-			victim := l.longest()
+			// The largest goes: an honest answer is hardly ever it.
+			victim := l.largest()
 			l.fail(victim, errTooMuch)
 			if victim == i {
 				return nil
@@ -318,18 +337,22 @@ func (l *Loop) keep(b []byte) {
 	}
 }
 
-func (l *Loop) longest() (index int32) {
+// largest returns the slot that takes most room, whatever it has put there.
+func (l *Loop) largest() (index int32) {
 	for i := range l.slots {
-		if len(l.slots[i].partial) > len(l.slots[index].partial) {
+		if cap(l.slots[i].partial) > cap(l.slots[index].partial) {
 			index = int32(i)
 		}
 	}
 	return index
 }
 
-// sweep ends what has outlived its deadline, and tries again to connect what could not be connected.
+// sweep reads answers that come in crumbs, ends what has outlived its deadline, and tries again to connect what could not be connected.
 func (l *Loop) sweep(now time.Time) {
 	for i := range l.slots {
+		if l.slots[i].crumbles {
+			l.read(int32(i))
+		}
 		switch s := &l.slots[i]; {
 		case s.fd == noFD:
 		case !now.Before(s.end):
@@ -351,7 +374,7 @@ func (l *Loop) fail(i int32, err error) {
 // release closes the slot's connection, which takes it out of the epoll set, and frees the slot.
 func (l *Loop) release(i int32) {
 	s := &l.slots[i]
-	unix.Close(s.fd)
+	hangUp(s.fd, l.queries[s.query].Address, l.refuses)
 	l.keep(s.partial)
 	*s = slot{fd: noFD}
 	l.free = append(l.free, i)

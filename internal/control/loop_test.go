@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +134,43 @@ func TestCrumbsCostNoMore(t *testing.T) {
 	check("brackets-in-strings", around(`["}`, repeat(`}`), `"]`)...)
 	check("white-space-first", around(" ", repeat("\n"), `{}`)...)
 	check("white-space-within", around(`{`, repeat(" "), `}`)...)
+}
+
+// TestCrumbsWakeNobody: an answer of as many writes as it has bytes is read a few hundred times, whatever it costs its sandbox.
+func TestCrumbsWakeNobody(t *testing.T) {
+	w := newWorld(t)
+	const writes = 50_000
+	s := w.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
+		for range writes {
+			if err := x.Send([]byte(" ")); err != nil {
+				return err
+			}
+		}
+		return sandboxtest.Honest(x)
+	}})
+	before := readCalls(t)
+	if got := w.ask(query(s.SocketPath())); !strings.HasPrefix(got.answer, "  ") || !honest(strings.TrimSpace(got.answer)) {
+		t.Errorf("%.100q, %v", got.answer, got.err)
+	}
+	if calls := readCalls(t) - before; calls > writes/10 {
+		t.Errorf("%d calls of read for %d writes", calls, writes)
+	}
+}
+
+// readCalls is how often this process has called read and its like.
+func readCalls(t *testing.T) int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "syscr: ")
+	count, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestBacklog(t *testing.T) {
@@ -385,6 +424,39 @@ func TestBytesInMemory(t *testing.T) {
 	for _, got := range r.outcomes[1:] {
 		if !errors.Is(got.err, ErrClosed) && got.err != errTooMuch {
 			t.Errorf("a long one: %v", got.err)
+		}
+	}
+}
+
+// TestBytesInMemoryAreOfThoseWhoUseThem: who sends a little more than the least cannot reserve the room that others need.
+func TestBytesInMemoryAreOfThoseWhoUseThem(t *testing.T) {
+	w := newWorld(t)
+	const most = 1 << 20
+	w.loop.most = most
+	answered := make(chan struct{})
+	waits := func(x *sandboxtest.Exchange) error {
+		if err := x.Send([]byte("[" + strings.Repeat(" ", chunk))); err != nil {
+			return err
+		}
+		await(answered)
+		return x.Send([]byte("]"))
+	}
+	var queries []Query
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		queries = append(queries, query(w.start(sandboxtest.Spec{ID: id, Behavior: waits}).SocketPath()))
+	}
+	long := `["` + strings.Repeat("x", most/10) + `"]`
+	queries = append(queries, query(w.start(sandboxtest.Spec{ID: "long", Behavior: crumbs(long[:chunk], long[chunk:])}).SocketPath()))
+	r := &recorder{world: w, outcomes: make([]outcome, len(queries))}
+	r.onEnd = func(i int, err error) {
+		if i == len(queries)-1 {
+			close(answered)
+		}
+	}
+	r.run(time.Now().Add(ample), queries)
+	for i, got := range r.outcomes {
+		if got.err != nil {
+			t.Errorf("question %d: %v", i, got.err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,8 @@ var (
 	ErrClosed = errors.New("the connection was closed before the end of the answer")
 	// ErrTooLong: the answer is longer than the sandbox's largest honest one could be, or than can be held at once.
 	ErrTooLong = errors.New("the answer is too long")
+	// ErrDescriptors: open files came with the answer, or those that came with the last one are still being closed.
+	ErrDescriptors = errors.New("it sends open files with its answer")
 	// ErrInternal: the server lacks something, descriptors for example; the sandbox is not to blame.
 	ErrInternal = errors.New("the question could not be asked")
 )
@@ -47,6 +50,7 @@ func SavingsRequest() []byte { return []byte(`{"method":"containerManager.GetSav
 // An Address is where a sandbox's control socket is: at one of two paths.
 type Address struct {
 	primary, fallback socketPath
+	closing           atomic.Int32 // connections that are being closed
 }
 
 // NewAddress returns the address of a socket at path or, where nothing is at path, at fallback. An empty fallback means none.
@@ -86,11 +90,11 @@ func (a *Address) connect(fd int) error {
 
 // Listening reports whether somebody listens at the address. A full backlog has somebody behind it.
 func (a *Address) Listening() bool {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := newSocket(refusing())
 	if err != nil {
 		return false
 	}
-	defer unix.Close(fd)
+	defer hangUp(fd, a, refusing())
 	err = a.connect(fd)
 	return err == nil || err == unix.EAGAIN
 }
@@ -126,5 +130,5 @@ func errTooLong(limit int) error {
 	return fmt.Errorf("%w: more than %d bytes", ErrTooLong, limit)
 }
 
-// errTooMuch is for the longest answer when all of them together are too long.
-var errTooMuch = fmt.Errorf("%w: it is the longest of unfinished ones that together exceed %d bytes", ErrTooLong, heldMax)
+// errTooMuch is for the answer that takes most room when all of them together are too long.
+var errTooMuch = fmt.Errorf("%w: it is the largest of unfinished ones that together exceed %d bytes", ErrTooLong, heldMax)
