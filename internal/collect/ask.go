@@ -15,6 +15,17 @@ const (
 	maxSavingsReply = 4 << 10
 )
 
+// maxShare bounds how much of the page one sandbox takes. All series that runsc registers, with a pod's labels, take half of it.
+const maxShare = 1 << 20
+
+// checkShare returns an error if the sandbox has more series than that, for the length of its labels.
+func (s *sandbox) checkShare() error {
+	if share := s.baseline.Lines() * s.labels.LineSize(); share > maxShare {
+		return fmt.Errorf("%w: its metrics would take %d bytes of the page, more than %d", control.ErrTooLong, share, maxShare)
+	}
+	return nil
+}
+
 // ask is what a question was about.
 type ask struct {
 	sandbox *sandbox
@@ -93,7 +104,10 @@ func (r *receiver) read(a *ask, reply control.Reply) (err error) {
 		return err
 	}
 	s := a.sandbox
-	return r.verifier.Export(reply, s.compiled.schema, s.compiled.wanted(r.request), &s.baseline, time.Now())
+	if err := r.verifier.Export(reply, s.compiled.schema, s.compiled.wanted(r.request), &s.baseline, time.Now()); err != nil {
+		return err
+	}
+	return s.checkShare()
 }
 
 // panicked is the failure of a sandbox that made our own code panic.

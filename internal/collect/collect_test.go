@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -418,6 +419,118 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// TestLogOfOneThatChanges: a sandbox with something new to tell at each scrape does not fill the log.
+func TestLogOfOneThatChanges(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
+		if x.N%2 == 0 {
+			return x.Send([]byte(`{"success":false,"err":"no"}`))
+		}
+		return sandboxtest.Honest(x)
+	}})
+	for range 50 {
+		n.page()
+	}
+	lines := n.log.lines()
+	if len(lines) != maxMentions || !strings.Contains(lines[maxMentions-1], "silent_for=") {
+		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxMentions, strings.Join(lines, "\n"))
+	}
+}
+
+func TestNotInstrumented(t *testing.T) {
+	check := func(name string, change func(*Options), want string) {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, change)
+			n.start(sandboxtest.Spec{ID: "a"})
+			n.start(sandboxtest.Spec{ID: "b", Uninstrumented: true})
+			n.start(sandboxtest.Spec{ID: "c", Uninstrumented: true})
+			for range 3 {
+				n.page()
+			}
+			if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], want) || want == "" && log[0] != "" {
+				t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+			}
+		})
+	}
+	check("is said once", nil, "create sandboxes with runsc's flag --metric-server, whatever its value\" sandbox=b")
+	check("is nothing to a server of one address", func(o *Options) { o.MatchAddress = "other" }, "")
+}
+
+// TestUnreadableStateFiles are counted, since nobody knows what sandboxes they are of.
+func TestUnreadableStateFiles(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(sandboxtest.Spec{ID: "a"})
+	const unreadable = "runsc_meta_num_state_files_unreadable"
+	n.expect(n.page(), unreadable)
+	if err := s.WriteState("a", []byte(`{"garbage`)); err != nil {
+		t.Fatal(err)
+	}
+	n.expect(n.page(), unreadable, unreadable+" 1")
+}
+
+// TestNothingIsHeldAgainstAnother: what another process said, or one that had registered other metrics, is not what an answer is measured
+// against.
+func TestNothingIsHeldAgainstAnother(t *testing.T) {
+	created := time.Now().UTC()
+	check := func(name string, before, after sandboxtest.Spec) {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, nil)
+			before.ID, before.StartTime, before.Points = "a", created, []sandboxtest.Point{{Metric: "fs_opens", Int: 100}}
+			s := n.start(before)
+			n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 100`)
+			s.Stop()
+			after.ID, after.StartTime, after.Points = "a", created, []sandboxtest.Point{{Metric: "fs_opens", Int: 3}}
+			n.start(after)
+			n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 3`)
+		})
+	}
+	small := &sandboxtest.Registration{Metrics: []sandboxtest.Metric{{Name: "/fs/opens", PrometheusName: "fs_opens", Cumulative: true}}}
+	check("registration", sandboxtest.Spec{}, sandboxtest.Spec{Registration: small})
+	check("process", sandboxtest.Spec{PID: os.Getppid()}, sandboxtest.Spec{})
+}
+
+// TestShareOfThePage: who has all series that there are, and the longest names that there are on each, takes no more of the page than its
+// share.
+func TestShareOfThePage(t *testing.T) {
+	n := newNode(t, nil)
+	all := allSeries(sandboxtest.RealRegistration())
+	n.start(sandboxtest.Spec{ID: "all", Pod: "web-0", Namespace: "shop", Points: all})
+	n.start(sandboxtest.Spec{ID: "long", Pod: strings.Repeat(`"`, maxName), Namespace: strings.Repeat(`"`, maxName), Points: all})
+	page := n.page()
+	if failures := series(page, "runsc_meta_sandbox_failure{"); len(failures) != 1 || !strings.HasSuffix(failures[0], `reason="too_long",sandbox="long"} 1`) {
+		t.Errorf("failures are %q", failures)
+	}
+	if len(page) > maxShare {
+		t.Errorf("the page has %d bytes", len(page))
+	}
+	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 1048576") {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+}
+
+// allSeries has a point for each series that a sandbox with the registration may have.
+func allSeries(r *sandboxtest.Registration) []sandboxtest.Point {
+	var points []sandboxtest.Point
+	for _, m := range r.Metrics {
+		sets := []map[string]string{nil}
+		for _, f := range m.Fields {
+			var more []map[string]string
+			for _, set := range sets {
+				for _, value := range f.Allowed {
+					longer := map[string]string{f.Name: value}
+					maps.Copy(longer, set)
+					more = append(more, longer)
+				}
+			}
+			sets = more
+		}
+		for _, set := range sets {
+			points = append(points, sandboxtest.Point{Metric: m.PrometheusName, Labels: set, Int: 1})
+		}
+	}
+	return points
+}
+
 // TestDisagreement: one family has one TYPE and one HELP, also where sandboxes of two releases disagree.
 func TestDisagreement(t *testing.T) {
 	n := newNode(t, nil)
@@ -443,6 +556,7 @@ func TestDisagreement(t *testing.T) {
 	}
 	start("b", gauge("x", "older"), counter("y", "same"), counter("only_b", ""), histogram("h", "a histogram"), gauge("z_count", "taken"))
 	start("a", counter("x", "newer"), counter("y", "first"), counter("h_sum", "a counter"), histogram("z", "a histogram"))
+	start("c", counter("h_bucket", "the histogram that it might be of is not on the page"))
 	page := n.page()
 	n.expect(page, "# TYPE runsc_x ", "# TYPE runsc_x counter")
 	n.expect(page, "# HELP runsc_x ", "# HELP runsc_x newer")
@@ -450,8 +564,8 @@ func TestDisagreement(t *testing.T) {
 	n.expect(page, "# HELP runsc_y ", "# HELP runsc_y first")
 	n.expect(page, "runsc_y{", `runsc_y{sandbox="a"} 1`, `runsc_y{sandbox="b"} 1`)
 	n.expect(page, "runsc_only_b{", `runsc_only_b{sandbox="b"} 1`)
-	n.expect(page, "# TYPE runsc_h", "# TYPE runsc_h_sum counter")
-	n.expect(page, "runsc_h", `runsc_h_sum{sandbox="a"} 1`)
+	n.expect(page, "# TYPE runsc_h", "# TYPE runsc_h_bucket counter", "# TYPE runsc_h_sum counter")
+	n.expect(page, "runsc_h", `runsc_h_bucket{sandbox="c"} 1`, `runsc_h_sum{sandbox="a"} 1`)
 	n.expect(page, "# TYPE runsc_z", "# TYPE runsc_z histogram", "# TYPE runsc_z_max gauge", "# TYPE runsc_z_min gauge", "# TYPE runsc_z_ssd gauge")
 	n.expect(page, "runsc_z_count", `runsc_z_count{sandbox="a"} 1`)
 	n.expect(page, "runsc_z_max{", `runsc_z_max{sandbox="a"} 5`)
@@ -531,8 +645,8 @@ func TestLog(t *testing.T) {
 		got = append(got, line)
 	}
 	want := []string{
-		`level=WARN msg="Sandbox has no metrics" sandbox=a err="answer refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
-		`level=WARN msg="State file cannot be read" file="\"a_sandbox:a.state\"" err="the JSON document ends too early"`,
+		`level=WARN msg="Sandbox has no metrics" sandbox=a reason=answer_refused err="answer refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
+		`level=WARN msg="State file cannot be read" root=` + n.root + ` file=a_sandbox:a.state err="the JSON document ends too early"`,
 		`level=INFO msg="Sandbox has metrics again" sandbox=a`,
 	}
 	if !slices.Equal(got, want) {

@@ -108,6 +108,8 @@ func (f *families) add(kind int, index int32, m *schema.Metric, name string) {
 				f.leftOut[column{kind, index}] = true // somebody else's family has one of its names
 				return
 			}
+		}
+		for _, suffix := range histogramSamples {
 			f.taken[name+suffix] = -1
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	famCreation
 	famFailure
 	famLeftOut
+	famUnreadable
 	famMetadata
 	famPresence
 	famRestored
@@ -49,6 +50,7 @@ var ownTexts = [ownFamilies]struct{ name, help string }{
 	famCreation:        {"meta_sandbox_creation_time_seconds", "When the sandbox was created, as a unix timestamp in seconds."},
 	famFailure:         {"meta_sandbox_failure", "Why the metrics of a running sandbox cannot be had, 1 for each that has none."},
 	famLeftOut:         {"meta_num_series_left_out", "Number of series left out because other sandboxes registered their metrics with another type."},
+	famUnreadable:      {"meta_num_state_files_unreadable", "Number of state files that cannot be read. What sandboxes they are of is not known."},
 	famMetadata:        {"meta_sandbox_metadata", "Key-value pairs about per-sandbox metadata."},
 	famPresence:        {"meta_sandbox_presence", "Boolean metric set to 1 for each known sandbox."},
 	famRestored:        {"meta_sandbox_restored", "Boolean metric set to 1 for each restored sandbox."},
@@ -95,6 +97,9 @@ func (o *own) collect(t *table, capabilities *regexp.Regexp) {
 	o.add(famNumCheckpointed, "", checkpointed)
 	o.add(famNumRestored, "", restored)
 	o.add(famNumTotal, "", float64(t.total))
+	if t.unreadable > 0 {
+		o.add(famUnreadable, "", float64(t.unreadable))
+	}
 	o.add(famStartTime, "", seconds(t.options.StartTime))
 }
 

@@ -32,6 +32,7 @@ type sandbox struct {
 	patience patience
 	failure  error // why it has no metrics in this scrape
 	logged   error // the failure that the log has
+	mention  mention
 
 	savingsPatience patience
 }
@@ -63,6 +64,10 @@ func (s *sandbox) learn(facts state.Sandbox, rootDir string, compiled *compiled)
 	if s.process.PID != r.Sandbox.PID {
 		s.process.Close()
 		s.process = state.OpenProcess(r.Sandbox.PID, r.Sandbox.StartTime)
+		s.forget()
+	}
+	if compiled != s.compiled {
+		s.forget()
 	}
 	s.facts = facts
 	s.compiled = compiled
@@ -77,6 +82,12 @@ func (s *sandbox) learn(facts state.Sandbox, rootDir string, compiled *compiled)
 	if s.refused == nil {
 		s.own = newOwnLabels(s.labels, &facts)
 	}
+}
+
+// forget forgets what another process said, or one that had registered other metrics: nothing can be held against it.
+func (s *sandbox) forget() {
+	s.baseline, s.savings = verify.Baseline{}, verify.Savings{}
+	s.patience, s.savingsPatience = patience{}, patience{}
 }
 
 func (s *sandbox) running() bool { return !s.process.Ended() }

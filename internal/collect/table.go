@@ -2,7 +2,6 @@ package collect
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -26,7 +25,10 @@ type table struct {
 	pollFDs   []unix.PollFd
 	fileErrs  map[string]string // by state file: the error that the log has
 
-	saidForeign bool // the log has that processes cannot be seen
+	unreadable int // state files
+
+	saidForeign         bool // the log has that processes cannot be seen
+	saidNotInstrumented bool // the log has that there are sandboxes without metrics
 }
 
 func newTable(o *Options) *table {
@@ -87,7 +89,9 @@ func (t *table) update(listing state.Listing) {
 		gone.process.Close()
 	}
 	t.forgetUnused(len(known))
+	t.unreadable = len(listing.Errors)
 	t.logFileErrors(listing.Errors)
+	t.logNotInstrumented(listing.Sandboxes)
 }
 
 // checkNamespace says so once if sandboxes have processes that cannot be seen from here. Then all seem to have ended, and that somebody
@@ -183,32 +187,4 @@ func (t *table) excuseEnded() {
 // hungUp reports whether a failure looks as if nobody were there any more.
 func hungUp(failure error) bool {
 	return errors.Is(failure, control.ErrClosed) || errors.Is(failure, control.ErrUnreachable)
-}
-
-// logFailures logs why sandboxes have no metrics: once a sandbox and reason, not once a scrape.
-func (t *table) logFailures() {
-	for _, s := range t.sorted {
-		switch {
-		case s.failure == nil && s.logged != nil && s.running():
-			t.options.Logger.Info("Sandbox has metrics again", "sandbox", s.facts.ID())
-		case s.failure != nil && reason(s.failure) != reason(s.logged):
-			t.options.Logger.Warn("Sandbox has no metrics", "sandbox", s.facts.ID(), "err", s.failure)
-		}
-		s.logged = s.failure
-	}
-}
-
-// logFileErrors logs which state files cannot be read: once a file and reason.
-func (t *table) logFileErrors(errs []*state.FileError) {
-	for name := range t.fileErrs {
-		if !slices.ContainsFunc(errs, func(e *state.FileError) bool { return e.Name == name }) {
-			delete(t.fileErrs, name)
-		}
-	}
-	for _, e := range errs {
-		if text := e.Err.Error(); t.fileErrs[e.Name] != text {
-			t.fileErrs[e.Name] = text
-			t.options.Logger.Warn("State file cannot be read", "file", fmt.Sprintf("%q", e.Name), "err", text)
-		}
-	}
 }

@@ -10,7 +10,8 @@ import (
 // Limits of the texts that state files make labels of. Kubernetes allows names of 253 bytes, runsc writes 10 pieces of metadata, and Linux
 // has 41 capabilities.
 const (
-	maxText     = 4 << 10 // bytes of one text
+	maxName     = 253     // bytes of what stands on each of the sandbox's lines
+	maxText     = 4 << 10 // bytes of what stands on one
 	maxMetadata = 64      // pieces
 	maxCaps     = 256
 )
@@ -28,7 +29,12 @@ func checkTexts(facts *state.Sandbox) error {
 	if n := len(spec.Capabilities); n > maxCaps {
 		return fmt.Errorf("%w: %d capabilities, more than %d", errTexts, n, maxCaps)
 	}
-	texts := []state.Pair{{Name: "the pod's name", Value: r.PodName}, {Name: "the namespace", Value: r.Namespace}, {Name: "the OCI version", Value: spec.OCIVersion}}
+	for _, t := range []state.Pair{{Name: "the pod's name", Value: r.PodName}, {Name: "the namespace", Value: r.Namespace}} {
+		if len(t.Value) > maxName {
+			return tooLong(t, maxName)
+		}
+	}
+	texts := []state.Pair{{Name: "the OCI version", Value: spec.OCIVersion}}
 	for _, p := range r.Metadata {
 		texts = append(texts, state.Pair{Name: "a name of metadata", Value: p.Name}, state.Pair{Name: "a piece of metadata", Value: p.Value})
 	}
@@ -37,8 +43,12 @@ func checkTexts(facts *state.Sandbox) error {
 	}
 	for _, t := range texts {
 		if len(t.Value) > maxText {
-			return fmt.Errorf("%w: %s has %d bytes, more than %d", errTexts, t.Name, len(t.Value), maxText)
+			return tooLong(t, maxText)
 		}
 	}
 	return nil
+}
+
+func tooLong(text state.Pair, limit int) error {
+	return fmt.Errorf("%w: %s has %d bytes, more than %d", errTexts, text.Name, len(text.Value), limit)
 }

@@ -15,6 +15,7 @@ func TestCheckTexts(t *testing.T) {
 		change(c)
 		return &state.Sandbox{Root: c}
 	}
+	name, longName := strings.Repeat("x", 253), strings.Repeat("x", 254)
 	fits, long := strings.Repeat("x", 4096), strings.Repeat("x", 4097)
 	pairs := func(n int) (list []state.Pair) {
 		for i := range n {
@@ -31,10 +32,10 @@ func TestCheckTexts(t *testing.T) {
 	}
 	check("", func(c *state.Container) {})
 	check("", func(c *state.Container) {
-		c.Sandbox.PodName, c.Sandbox.Namespace, c.Sandbox.Metadata, c.Spec.OCIVersion = fits, fits, pairs(64), fits
+		c.Sandbox.PodName, c.Sandbox.Namespace, c.Sandbox.Metadata, c.Spec.OCIVersion = name, name, pairs(64), fits
 	})
-	check("the pod's name has 4097 bytes, more than 4096", func(c *state.Container) { c.Sandbox.PodName = long })
-	check("the namespace has 4097 bytes, more than 4096", func(c *state.Container) { c.Sandbox.Namespace = long })
+	check("the pod's name has 254 bytes, more than 253", func(c *state.Container) { c.Sandbox.PodName = longName })
+	check("the namespace has 254 bytes, more than 253", func(c *state.Container) { c.Sandbox.Namespace = longName })
 	check("the OCI version has 4097 bytes, more than 4096", func(c *state.Container) { c.Spec.OCIVersion = long })
 	check("65 pieces of metadata, more than 64", func(c *state.Container) { c.Sandbox.Metadata = pairs(65) })
 	check("a name of metadata has 4097 bytes, more than 4096", func(c *state.Container) { c.Sandbox.Metadata = []state.Pair{{Name: long}} })

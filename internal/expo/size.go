@@ -6,6 +6,9 @@ const (
 	ownLineSize = 24 // besides the name
 )
 
+// LineSize is about how long a line with the labels is.
+func (l *Labels) LineSize() int { return len(l.block) + lineSize }
+
 // Size is about how long the text of the page is, so that it need not be moved while it grows.
 func (p *Page) Size() int {
 	size := 0
@@ -18,7 +21,7 @@ func (p *Page) Size() int {
 	}
 	for i := range p.Sources {
 		src := &p.Sources[i]
-		size += len(src.Samples) * (len(src.Labels.block) + lineSize)
+		size += len(src.Samples) * src.Labels.LineSize()
 	}
 	return size
 }

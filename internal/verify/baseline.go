@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -24,6 +25,14 @@ func (n Number) AsFloat() float64 {
 		return n.Float
 	}
 	return float64(n.Int)
+}
+
+// Compare is cmp.Compare of the numbers. Two integers are never rounded.
+func (n Number) Compare(other Number) int {
+	if n.IsFloat || other.IsFloat {
+		return cmp.Compare(n.AsFloat(), other.AsFloat())
+	}
+	return cmp.Compare(n.Int, other.Int)
 }
 
 // A Histogram is a verified distribution.
@@ -66,6 +75,15 @@ func (b *Baseline) Samples(wanted []bool) []Sample {
 		}
 	}
 	return some
+}
+
+// Lines is how many lines of a page the last snapshot takes: one a sample, and of a histogram one for each bucket and five more.
+func (b *Baseline) Lines() int {
+	n := len(b.samples)
+	for i := range b.histograms {
+		n += len(b.histograms[i].Counts) + 4
+	}
+	return n
 }
 
 // Histogram returns the histogram that a sample of a histogram metric stands for.

@@ -67,7 +67,7 @@ func (r *reader) buckets(m *schema.Metric) []uint64 {
 		}
 		bound, n := r.bucket(m.Name)
 		i := len(counts)
-		if i > len(m.Bounds) || i < len(m.Bounds) && bound.AsFloat() != float64(m.Bounds[i]) {
+		if i > len(m.Bounds) || i < len(m.Bounds) && bound.Compare(Number{Int: m.Bounds[i]}) != 0 {
 			r.broken(breach(RuleBounds, m.Name, "bucket %d", i))
 			return nil
 		}

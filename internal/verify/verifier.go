@@ -141,9 +141,9 @@ func checkHistogramProgress(metric string, last, now *Histogram) error {
 		return nil
 	case now.SSD < last.SSD:
 		return breach(RuleDeviation, metric, "from %g to %g", last.SSD, now.SSD)
-	case now.Min.AsFloat() > last.Min.AsFloat():
+	case now.Min.Compare(last.Min) > 0:
 		return breach(RuleMin, metric, "from %g to %g", last.Min.AsFloat(), now.Min.AsFloat())
-	case now.Max.AsFloat() < last.Max.AsFloat():
+	case now.Max.Compare(last.Max) < 0:
 		return breach(RuleMax, metric, "from %g to %g", last.Max.AsFloat(), now.Max.AsFloat())
 	}
 	return nil

@@ -515,3 +515,33 @@ func readFile(t testing.TB, name string) []byte {
 	}
 	return data
 }
+
+// TestBeyondFloats: integers that float64 does not tell apart are told apart.
+func TestBeyondFloats(t *testing.T) {
+	const (
+		edge         = "9007199254740992" // 2^53
+		beyond       = "9007199254740993"
+		registration = `{"metrics":[{"name":"/lat","prometheus_name":"lat","description":"Latency.","type":1,"distribution_bucket_lower_bounds":[` + edge + `,18014398509481984]}],"stages":[]}`
+	)
+	s := compile(t, registration)
+	reply := func(smallest, largest, bound string) control.Reply {
+		return control.NewReply([]byte(answer(`{"metric":{"name":"lat","type":3,"help":"Latency."},"histogram":{"total":{"int":90},"min":{"int":` + smallest + `},"max":{"int":` + largest +
+			`},"ssd":{"float":12.5},"buckets":[{"le":{"int":` + bound + `},"n":1},{"le":{"int":18014398509481984},"n":2},{"le":{},"n":3}]}}`)))
+	}
+	check := func(smallest, largest, bound string, want Rule) {
+		t.Helper()
+		var v Verifier
+		var b Baseline
+		if err := v.Export(reply(edge, beyond, edge), s, nil, &b, now); err != nil {
+			t.Fatal(err)
+		}
+		err := v.Export(reply(smallest, largest, bound), s, nil, &b, now)
+		if broken, _ := errors.AsType[*Breach](err); err != nil && want == "" || want != "" && (broken == nil || broken.Rule != want) {
+			t.Errorf("minimum %s, maximum %s, bound %s: %v, want a breach of %q", smallest, largest, bound, err, want)
+		}
+	}
+	check(edge, beyond, edge, "")
+	check(beyond, beyond, edge, RuleMin)
+	check(edge, edge, edge, RuleMax)
+	check(edge, beyond, beyond, RuleBounds)
+}
