@@ -50,6 +50,9 @@ func receive(fd int, buffer []byte, refuses bool) (int, error) {
 	return unix.Read(fd, buffer)
 }
 
+// maxClosing is how many threads may be busy with closing what one sandbox has sent. Until one is done it is not asked again.
+const maxClosing = 4
+
 // hangUp closes a connection to the address. While another thread is at it, the address is closing.
 func hangUp(fd int, a *Address, refuses bool) {
 	if refuses || drained(fd) {
@@ -68,7 +71,6 @@ func drained(fd int) bool {
 	if unix.Shutdown(fd, unix.SHUT_RD) != nil {
 		return true // it is not connected
 	}
-	var b [1]byte
-	n, _, _, _, err := unix.Recvmsg(fd, b[:], nil, unix.MSG_PEEK)
-	return err != nil || n == 0
+	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	return err == nil && n == 0
 }

@@ -149,7 +149,7 @@ func (l *Loop) begin() {
 			continue
 		}
 		q := &l.queries[l.next]
-		if q.Address.closing.Load() > 0 {
+		if q.Address.closing.Load() >= maxClosing {
 			l.receiver.Fail(l.next, ErrDescriptors)
 			l.next++
 			continue

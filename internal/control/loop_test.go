@@ -50,7 +50,11 @@ func TestAnswers(t *testing.T) {
 	answers("in one piece", sandboxtest.Honest)
 	answers("in pieces of 100 bytes", sandboxtest.Drip(100, time.Millisecond))
 	answers("in crumbs of one byte", sandboxtest.Drip(1, 0))
-	answers("in crumbs of one byte with 120 descriptors on each", sandboxtest.Descriptors(120))
+	if name := "with 120 descriptors on each byte"; refusing() {
+		answers(name+", which the kernel refuses", sandboxtest.Descriptors(120))
+	} else {
+		fails(name, sandboxtest.Descriptors(120), ErrDescriptors)
+	}
 	answers("late, and in time", sandboxtest.Late(soon))
 	answers("with white space around it", around(" \r\n\t", "\n"))
 	answers("with white space behind it", around("", "\n"))

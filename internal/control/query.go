@@ -24,7 +24,7 @@ var (
 	ErrClosed = errors.New("the connection was closed before the end of the answer")
 	// ErrTooLong: the answer is longer than the sandbox's largest honest one could be, or than can be held at once.
 	ErrTooLong = errors.New("the answer is too long")
-	// ErrDescriptors: open files came with the answer, or those that came with the last one are still being closed.
+	// ErrDescriptors: open files came with the answer, or those that came with the last ones are still being closed.
 	ErrDescriptors = errors.New("it sends open files with its answer")
 	// ErrInternal: the server lacks something, descriptors for example; the sandbox is not to blame.
 	ErrInternal = errors.New("the question could not be asked")
