@@ -112,9 +112,9 @@ func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
 	w.stopSandbox("stopped")
 	root := w.node.Root()
 
-	w.fails(`no sandbox "po" in runtime root `+text(root), "export", "--root", root, "po")
-	w.fails(`no sandbox "app" in runtime root `+text(root), "export", "--root", root, "app")
-	w.fails(`sandbox "silent": it registered no metrics`, "export", "--root", root, "silent")
+	w.fails(`no sandbox "po" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "po")
+	w.fails(`no sandbox "app" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "app")
+	w.fails(`sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`, "export", "--root", root, "silent")
 	w.fails(`sandbox "killed": the sandbox has ended`, "export", "--root", root, "killed")
 	w.fails(`sandbox "stopped": .*in time.*`, "export", "--root", root, "--sandbox-timeout", "200ms", "stopped")
 	w.fails(`runtime root /nonexistent: no such file or directory.*`, "export", "--root", "/nonexistent", "pod")
@@ -159,6 +159,8 @@ func TestGet(t *testing.T) {
 	if meta := get("--filter", "^meta_num"); !slices.Contains(meta.names(), "runsc_meta_num_sandboxes_running") || len(meta.names()) != 5 {
 		t.Errorf("get --filter ^meta_num shows %q", meta.names())
 	}
+	w.fails(`sandbox "nobody" is not on the page .*`, "get", "--address", w.addr, "--sandbox", "nobody")
+	w.fails(`no metric matches --filter .*`, "get", "--address", w.addr, "--filter", "^runsc_fs_opens$")
 	w.fails("nobody listens.*", "get", "--address", filepath.Join(w.node.Dir(), "nobody.sock"))
 }
 
@@ -199,8 +201,10 @@ func TestGetJSON(t *testing.T) {
 	if got, err := strconv.ParseFloat(one[0].Value, 64); err != nil || got != served {
 		t.Errorf("its value is %q, %v; the server's %v", one[0].Value, err, served)
 	}
-	if none := get("--sandbox", "nobody"); none == nil || len(none) != 0 {
-		t.Errorf("get --json of a sandbox that does not exist shows %v", none)
+	none := newProgram(t, "get", "--address", w.addr, "--json", "--sandbox", "nobody")
+	none.exit(t, 1)
+	if none.out.String() != "[]\n" || strings.Count(none.err.String(), "\n") != 1 {
+		t.Errorf("get --json of a sandbox that does not exist shows %s%s", &none.out, &none.err)
 	}
 	if running := get("--filter", "^meta_sandbox_running$"); len(running) != 2 || running[0].Value != "1" || running[1].Value != "1" {
 		t.Errorf("get --json of what runs shows %v", running)
@@ -227,6 +231,15 @@ func TestHealth(t *testing.T) {
 	if said := w.command(health(w.addr)...); !strings.Contains(said, w.addr) || !strings.Contains(said, root) || strings.Count(said, "\n") != 1 {
 		t.Errorf("health says\n%s", said)
 	}
+
+	// However the root is written, by who asks and by who serves.
+	w.command("health", "--address", w.addr, "--root", root+"/")
+	slash := filepath.Join(w.node.Dir(), "slash.sock")
+	asWritten := startServer(t, []string{"--root=" + root + "/", "--metric-server=" + slash, "metric-server"})
+	w.until(func() error { return metricclient.NewMetricClient(slash, root).HealthCheck(w.ctx()) })
+	w.command(health(slash)...)
+	asWritten.signal(syscall.SIGTERM)
+	asWritten.wantEnd(patience, 0)
 
 	// It serves another root.
 	w.fails("serves another root: "+text(root+", not /another/root; name its root with --root"), otherRoot...)
@@ -360,4 +373,13 @@ func TestListOfLives(t *testing.T) {
 	w.must(w.node.Resume(w.ctx(), "pre1"))
 	w.remove("killed", "pre1")
 	f(map[string]string{"pre": "running"})
+}
+
+// A program that is no runsc looks like a machine that can run no sandboxes: the demo tells of both.
+func TestDemoOfWhatIsNoRunsc(t *testing.T) {
+	demo := newProgram(t, "demo", "--real", "--runsc", "/bin/false")
+	demo.exit(t, 1)
+	if said := demo.err.String(); !strings.HasSuffix(said, "; if /bin/false is not runsc, name that with --runsc\n") {
+		t.Errorf("demo says\n%s", said)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +31,7 @@ const (
 // time from several goroutines.
 type MetricClient struct {
 	addr    string // expanded
-	rootDir string
+	rootDir string // clean
 	http    *http.Client
 
 	mu       sync.Mutex
@@ -41,11 +42,15 @@ type MetricClient struct {
 // NewMetricClient returns a client for the metric server at addr that serves the runtime root rootDir. It contacts nobody yet.
 //
 // An addr that begins with a slash is the path of a Unix socket, any other a TCP address (host:port or :port). [config.RuntimeRoot] in
-// addr stands for rootDir. An empty rootDir means [config.DefaultRootDir].
+// addr stands for rootDir. An empty rootDir means [config.DefaultRootDir]; another one is taken in its clean form, as [filepath.Clean] has
+// it. Links in it are not followed.
+//
+// For [MetricClient.SpawnServer] the address is also which sandboxes are served: those created with an equal --metric-server.
 func NewMetricClient(addr, rootDir string) *MetricClient {
 	if rootDir == "" {
 		rootDir = config.DefaultRootDir()
 	}
+	rootDir = filepath.Clean(rootDir)
 	addr = config.ExpandAddress(addr, rootDir)
 	return &MetricClient{addr: addr, rootDir: rootDir, http: newHTTPClient(addr)}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -25,9 +26,10 @@ var (
 	ErrShuttingDown = errors.New("the metric server is shutting down")
 )
 
-// WrongRootError says that a metric server is there, but serves another runtime root.
+// WrongRootError says that a metric server is there, but serves another runtime root. Two ways to write one root, such as with a slash at its
+// end and without, are not two roots.
 type WrongRootError struct {
-	Want string // the root of the client
+	Want string // the root of the client, in its clean form
 	Got  string // the root that the server says it serves, unchecked
 }
 
@@ -99,7 +101,16 @@ func (c *MetricClient) judgeHealth(a answer) error {
 	case a.status == http.StatusServiceUnavailable && strings.Contains(a.body, shuttingDown):
 		return ErrShuttingDown
 	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, otherRoot):
-		return &WrongRootError{Want: c.rootDir, Got: strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n")}
+		return c.judgeRoot(strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n"))
 	}
 	return fmt.Errorf("%w: %w", ErrNotMetricServer, a.statusError())
+}
+
+// judgeRoot returns what it means that the server says it serves another root than the client's. It compares what it was given as it
+// stands, and runsc gives it what its user wrote.
+func (c *MetricClient) judgeRoot(served string) error {
+	if served != "" && filepath.Clean(served) == c.rootDir {
+		return nil
+	}
+	return &WrongRootError{Want: c.rootDir, Got: served}
 }

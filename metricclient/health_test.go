@@ -141,6 +141,7 @@ func TestHealthCheckTellsTheReason(t *testing.T) {
 	}), ErrNotMetricServer, "307 Temporary Redirect")
 
 	f("shutting down", status(503, "server is shutting down\n"), ErrShuttingDown)
+	f("overloaded", status(503, "<html>no upstream"), ErrNotMetricServer, "503 Service Unavailable: <html>no upstream")
 
 	f("path too long", client("/"+strings.Repeat("x", 200)), nil, "the path is 201 bytes long")
 	f("no port", client("127.0.0.1"), nil, "missing port")
@@ -166,6 +167,45 @@ func TestHealthCheckNamesTheOtherRoot(t *testing.T) {
 	f("/var/run/runsc\n", "/var/run/runsc", "/var/run/runsc") // as recorded: two newlines
 	f("/a b\x1b[31m", "/a b\x1b[31m", `/a b\x1b[31m`)
 	f("", "", "another root: ,")
+	f(testRoot+"/other/", testRoot+"/other/", testRoot+"/other/")
+}
+
+// TestHealthCheckKnowsTheRootHoweverItIsWritten: servers compare what runsc gave them as it stands.
+func TestHealthCheckKnowsTheRootHoweverItIsWritten(t *testing.T) {
+	f := func(served, asked string) {
+		t.Helper()
+		server := httptest.NewServer(fakeHandler(served, 1))
+		defer server.Close()
+		if err := NewMetricClient(server.Listener.Addr().String(), asked).HealthCheck(t.Context()); err != nil {
+			t.Errorf("%q serves %q: %v", served, asked, err)
+		}
+	}
+	f("/run/runsc", "/run/runsc/")
+	f("/run/runsc/", "/run/runsc")
+	f("/run/runsc/", "/run/runsc/")
+	f("/run//runsc/.", "/run/x/../runsc")
+	f("runsc/", "./runsc")
+}
+
+// TestFullBacklogIsWaitedFor: on a Unix socket it is an error at once, on TCP a wait.
+func TestFullBacklogIsWaitedFor(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	wantError(t, NewMetricClient(path, testRoot).HealthCheck(ctx), context.DeadlineExceeded)
 }
 
 func TestHealthCheckGivesUp(t *testing.T) {

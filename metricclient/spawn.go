@@ -37,6 +37,9 @@ const (
 // [MetricClient.HealthCheck] has it. It waits as long as ctx allows, and at most 20 seconds; the server itself does not depend on ctx.
 // To stop the server, call [MetricClient.ShutdownServer].
 //
+// The server serves only sandboxes that were created with a --metric-server equal to the client's address, [config.RuntimeRoot] in either
+// standing for the runtime root. A page without the sandboxes of a root is mostly one of a server at another address than they name.
+//
 // The program is baseConf.ServerPath; where that is empty, what the environment variable SANDMETER_SERVER names; else sandmeter in the
 // directory of the running program, else sandmeter on PATH. A program that was named but is not there is an error. The command line is
 // baseConf's flags, with address and root replaced by the client's, the word metric-server, and extraArgs. baseConf may be nil and is not

@@ -531,6 +531,9 @@ func TestOfSpawnsAtOnceOneWins(t *testing.T) {
 	if len(lost) != len(clients)-1 {
 		t.Errorf("%d of %d lost: %v", len(lost), len(clients), lost)
 	}
+	for _, err := range lost {
+		wantError(t, err, ErrAlreadyRunning)
+	}
 	if err := first.HealthCheck(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -11,8 +11,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/expo"
 )
 
+// ErrNoSandbox means that the runtime root has no sandbox with the ID, or none whose state file can be read: Options.Logger is told which
+// files cannot.
+var ErrNoSandbox = errors.New("there is no sandbox")
+
 // Export asks one sandbox for its metrics, without a server, and writes them to w in Prometheus's text format. Nothing is written unless
-// all of what the sandbox said was verified. Of the options, RootDir, ExporterPrefix, SandboxTimeout and Logger count.
+// all of what the sandbox said was verified. Of the options, RootDir, ExporterPrefix, SandboxTimeout and Logger count. The error is a
+// *RootError when the runtime root cannot be read, and has ErrNoSandbox in its chain when the sandbox is not there.
 func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
 	o.Address = "unused"
 	o, err := o.withDefaults()
@@ -34,14 +39,15 @@ func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
 	begin := func() collect.Request {
 		return collect.Request{Deadline: time.Now().Add(o.SandboxTimeout + time.Second)}
 	}
+	var root *collect.RootError
 	err = collector.Export(ctx, begin, func(p *expo.Page) { text = expo.AppendText(nil, p) })
 	switch {
 	case errors.Is(err, collect.ErrUnknownSandbox):
-		return fmt.Errorf("there is no sandbox %q in runtime root %s", sandbox, o.RootDir)
-	case err != nil && !errors.As(err, new(*collect.RootError)):
-		return fmt.Errorf("sandbox %q: %w", sandbox, err)
+		return fmt.Errorf("%w %q in runtime root %s", ErrNoSandbox, sandbox, o.RootDir)
+	case errors.As(err, &root):
+		return &RootError{root.Err}
 	case err != nil:
-		return err
+		return fmt.Errorf("sandbox %q: %w", sandbox, err)
 	}
 	_, err = w.Write(text)
 	return err

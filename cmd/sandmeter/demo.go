@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -152,6 +153,7 @@ func (d demo) serve(ctx context.Context, std stdio, node demoNode) (err error) {
 	client := metricclient.NewMetricClient(demoSocket(node), node.Root())
 	defer client.Close()
 	fmt.Fprintln(std.err, "Starting the server…")
+	unsetServerVariables()
 	if err := client.SpawnServer(ctx, &config.Config{ServerPath: self}); err != nil {
 		return err
 	}
@@ -164,6 +166,12 @@ func (d demo) serve(ctx context.Context, std stdio, node demoNode) (err error) {
 		}
 	}()
 	return d.show(ctx, std.out, client, node, sandboxes)
+}
+
+// unsetServerVariables makes the server that is started, which has our environment, one with the settings that the demo shows: whoever has
+// others in it has them for a server of his own.
+func unsetServerVariables() {
+	new(settings).goFlags().VisitAll(func(f *flag.Flag) { os.Unsetenv(envName(f.Name)) })
 }
 
 // show shows a table every interval.

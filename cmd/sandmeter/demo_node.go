@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ func newRealNode(ctx context.Context, std stdio, givenRunsc string) (_ demoNode,
 	}()
 	fmt.Fprintf(std.err, "Trying whether %s can run a sandbox here…\n", conf.Runsc)
 	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
+		if named := cmp.Or(givenRunsc, os.Getenv(runsc.EnvRunsc)); named != "" {
+			err = fmt.Errorf("%w; if %s is not runsc, name that with --runsc", err, named)
+		}
 		return nil, err
 	}
 	node, err := runsc.NewNode(conf)

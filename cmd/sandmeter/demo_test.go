@@ -74,6 +74,10 @@ func TestDemoShowsSimulated(t *testing.T) {
 		wantEmpty(t, tmp)
 	}
 	check("demo --simulated --for 1s --interval 250ms", "")
+	for name, value := range map[string]string{"SANDMETER_EXPORTER_PREFIX": "foo_", "SANDMETER_SANDBOX_TIMEOUT": "nonsense", "SANDMETER_PID_FILE": "/dev/full/pid"} {
+		t.Setenv(name, value) // for a server of one's own
+	}
+	check("demo --simulated --for 1s --interval 250ms", "")
 	check("demo --runsc {dir}/missing --for 1s --interval 250ms",
 		`No real sandboxes: runsc not found at the given path: exec: "`+w.path("missing")+`": stat `+w.path("missing")+": no such file or directory. Showing simulated ones.\n")
 }

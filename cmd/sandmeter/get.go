@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"regexp"
@@ -34,13 +35,20 @@ func newGetCommand(std stdio) *cobra.Command {
 		Use:   "get",
 		Short: "Show metrics of a running server",
 		Long: "Show metrics of a running server: all, those whose names match a regular expression, or those of one sandbox. The\n" +
-			"expression is matched against names without their prefix.",
+			"expression is matched against names without their prefix. It ends with 1 where there are none.\n\n" +
+			"In JSON a value is a string, as it stands on the page: JSON's numbers have no NaN and no infinity, and most readers of them\n" +
+			"lose what is beyond 2^53.",
 		Example: "  sandmeter get --filter '^fs_opens$'\n" +
 			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
 			"  sandmeter get --address /run/sandmeter.sock",
 		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
-		RunE:    func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), std) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if g.sandbox == "" && cmd.Flags().Changed("sandbox") {
+				return usagef("--sandbox is empty: name a sandbox, or leave it out for all")
+			}
+			return g.run(cmd.Context(), std)
+		},
 	}
 	flags := cmd.Flags()
 	registerServer(flags, &g.server)
@@ -56,6 +64,9 @@ func (g *get) run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return usagef("--filter: %w", err)
 	}
+	if err := checkAddress("--address", g.server); err != nil {
+		return err
+	}
 	params := map[string]string{}
 	if g.filter != "" {
 		params[filterParam] = g.filter
@@ -64,7 +75,7 @@ func (g *get) run(ctx context.Context, std stdio) error {
 	defer client.Close()
 	page, err := client.GetMetrics(ctx, params)
 	if err != nil {
-		return explainHealth(err)
+		return explainGet(ctx, client, err)
 	}
 	wanted := func(family string) bool { return filter.MatchString(strings.TrimPrefix(family, g.prefix)) }
 	out := bufio.NewWriter(std.out)
@@ -79,7 +90,42 @@ func (g *get) run(ctx context.Context, std stdio) error {
 			out.WriteString(line) // Flush has the error
 		}
 	}
-	return errors.Join(err, out.Flush())
+	if err := errors.Join(err, out.Flush()); err != nil {
+		return err
+	}
+	if isEmpty(selectLines(page, wanted, g.sandbox)) {
+		return g.nothing(page)
+	}
+	return nil
+}
+
+// nothing is the error of a page on which nothing was selected.
+func (g *get) nothing(page metricclient.MetricData) error {
+	anything := func(string) bool { return true }
+	switch {
+	case isEmpty(selectLines(page, anything, "")):
+		return fmt.Errorf("what answers at %s has no metrics; name the address of the metric server with --address", g.server)
+	case isEmpty(selectLines(page, anything, g.sandbox)):
+		return fmt.Errorf("sandbox %q is not on the page of the server at %s; sandmeter list shows which there are, and which have metrics", g.sandbox, g.server)
+	}
+	return fmt.Errorf("no metric matches --filter %q; it is matched against names without their prefix, which is %q or what --exporter-prefix says", g.filter, g.prefix)
+}
+
+func isEmpty(lines iter.Seq[string]) bool {
+	for range lines {
+		return false
+	}
+	return true
+}
+
+// explainGet adds to why there is no page what to do about it. Whoever answers with something else may be no metric server: only a health
+// check tells.
+func explainGet(ctx context.Context, client *metricclient.MetricClient, err error) error {
+	health := client.HealthCheck(ctx)
+	if advice(err) == "" && advice(health) != "" && !errors.As(health, new(*metricclient.WrongRootError)) {
+		err = health
+	}
+	return advised(err)
 }
 
 // selectLines returns the lines of the page that are wanted: samples of wanted families and, if sandbox is not empty, of that sandbox, and

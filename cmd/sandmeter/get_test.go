@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
@@ -36,16 +40,77 @@ func TestGet(t *testing.T) {
 	names("--filter ^fs_opens$", "runsc_fs_opens", "runsc_fs_opens")
 	names("--filter ^fs_ --sandbox a", "runsc_fs_opens", "runsc_fs_reads")
 	names("--filter ^meta_num_sandboxes_r", "runsc_meta_num_sandboxes_restored", "runsc_meta_num_sandboxes_running")
-	names("--filter ^meta_num --sandbox a")
-	names("--filter nothing")
 
 	_, out, _ := w.command("get --address {socket} --filter ^fs_opens$ --json")
 	contains(t, out, `"value": "9007199254740993"`, `"pod_name": "\u001b[31mred\u202e"`)
-	if _, out, _ = w.command("get --address {socket} --filter nothing --json"); out != "[]\n" {
-		t.Errorf("nothing is %q", out)
+
+	nothing := func(flags, want string) {
+		t.Helper()
+		line := "get --address {socket} " + flags
+		w.fails(line, exitFail, want)
+		code, out, err := w.command(line + " --json")
+		if want = "sandmeter: " + w.placeholders().Replace(want) + "\n"; code != exitFail || out != "[]\n" || err != want {
+			t.Errorf("%s --json exits with %d and says %s%s", line, code, out, err)
+		}
 	}
+	const prefix = `; it is matched against names without their prefix, which is "runsc_" or what --exporter-prefix says`
+	const notThere = ` is not on the page of the server at {socket}; sandmeter list shows which there are, and which have metrics`
+	nothing("--filter ^meta_num --sandbox a", `no metric matches --filter "^meta_num"`+prefix)
+	nothing("--filter ^runsc_", `no metric matches --filter "^runsc_"`+prefix)
+	nothing("--sandbox nobody", `sandbox "nobody"`+notThere)
+	nothing("--sandbox nobody --filter ^fs_", `sandbox "nobody"`+notThere)
+
 	w.fails("get --address {dir}/nobody", exitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --address")
 	w.fails("get --filter (", exitUsage, "--filter: error parsing regexp: missing closing ): `(`")
+}
+
+// TestWrongServer: get and health give the same advice.
+func TestWrongServer(t *testing.T) {
+	w := newWorld(t)
+	listener, err := net.Listen("unix", w.socket)
+	w.must(err)
+	answers := make(chan string, 1)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 64<<10))
+			answer := <-answers
+			answers <- answer
+			_, _ = io.WriteString(conn, answer)
+			conn.Close()
+		}
+	})
+	defer serving.Wait()
+	defer listener.Close()
+	check := func(answer, want string) {
+		t.Helper()
+		answers <- answer
+		for _, line := range []string{"get", "health"} {
+			if code, out, said := w.command(line + " --address {socket}"); code != exitFail || out != "" || !strings.HasSuffix(said, want+"\n") {
+				t.Errorf("%s of %q exits with %d and says %s%s", line, answer, code, out, said)
+			}
+		}
+		<-answers
+	}
+	const elsewhere = "; name the address of the metric server with --address"
+	check("HTTP/1.0 404 Not Found\r\n\r\n<html>\n", "404 Not Found: <html>"+elsewhere)
+	check("HTTP/1.0 200 OK\r\n\r\n<html>\n", elsewhere)
+	check("220 no web here\r\n", elsewhere)
+	check("", elsewhere)
+	check("HTTP/1.0 503 Service Unavailable\r\n\r\nserver is shutting down\n", "the metric server is shutting down; try again")
+}
+
+// TestAdvice is of what root never sees.
+func TestAdvice(t *testing.T) {
+	err := advised(fmt.Errorf("connect: %w", syscall.EACCES))
+	const want = "connect: permission denied; a server's Unix socket has mode 0660: run this as root, or give sandmeter serve a --web.socket-group that you are in"
+	if err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
 }
 
 func TestPrintable(t *testing.T) {

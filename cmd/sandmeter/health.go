@@ -3,21 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// registerServer adds the flag that says which running server a command talks to.
-func registerServer(flags *pflag.FlagSet, address *string) {
-	flags.StringVar(address, "address", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
-}
-
 func newHealthCommand(std stdio) *cobra.Command {
-	var server, root string
+	server, root := "", config.DefaultRootDir()
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Check that a server serves a runtime root",
@@ -28,34 +23,43 @@ func newHealthCommand(std stdio) *cobra.Command {
 		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkAddress("--address", server); err != nil {
+				return err
+			}
 			client := metricclient.NewMetricClient(server, root)
 			defer client.Close()
 			if err := client.HealthCheck(cmd.Context()); err != nil {
-				return explainHealth(err)
+				return advised(err)
 			}
-			std.printf("The server at %s serves %s.\n", server, root)
-			return nil
+			return std.printf("The server at %s serves %s.\n", server, root)
 		},
 	}
 	registerServer(cmd.Flags(), &server)
-	cmd.Flags().StringVar(&root, "root", config.DefaultRootDir(), "the runtime root, `directory` that the server should serve")
+	registerRoot(cmd, &root, "the runtime root, `directory` that the server should serve")
 	return cmd
 }
 
-// explainHealth adds to the reason what to do about it.
-func explainHealth(err error) error {
-	advice := ""
-	switch wrong := new(metricclient.WrongRootError); {
-	case errors.Is(err, metricclient.ErrNotListening):
-		advice = "start one with sandmeter serve, or name its address with --address"
-	case errors.Is(err, metricclient.ErrNotMetricServer):
-		advice = "name the address of the metric server with --address"
-	case errors.As(err, &wrong):
-		advice = "name its root with --root"
-	case errors.Is(err, metricclient.ErrShuttingDown):
-		advice = "try again"
-	default:
-		return err
+// advised adds to why a server could not be talked to what to do about it.
+func advised(err error) error {
+	if what := advice(err); what != "" {
+		return fmt.Errorf("%w; %s", err, what)
 	}
-	return fmt.Errorf("%w; %s", err, advice)
+	return err
+}
+
+// advice is what to do about an error of a client, "" where that is not known.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, metricclient.ErrNotListening):
+		return "start one with sandmeter serve, or name its address with --address"
+	case errors.Is(err, metricclient.ErrNotMetricServer):
+		return "name the address of the metric server with --address"
+	case errors.As(err, new(*metricclient.WrongRootError)):
+		return "name its root with --root"
+	case errors.Is(err, metricclient.ErrShuttingDown):
+		return "try again"
+	case errors.Is(err, fs.ErrPermission):
+		return "a server's Unix socket has mode 0660: run this as root, or give sandmeter serve a --web.socket-group that you are in"
+	}
+	return ""
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -34,12 +36,12 @@ type listed struct {
 }
 
 func newListCommand(std stdio) *cobra.Command {
-	var rootDir string
-	var asJSON bool
+	rootDir, asJSON := config.DefaultRootDir(), false
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the sandboxes of a runtime root",
-		Long:  "List the sandboxes of a runtime root, those without metrics too. Nothing is asked of the sandboxes themselves.",
+		Long: "List the sandboxes of a runtime root, those without metrics too. Nothing is asked of the sandboxes themselves. Where state files\n" +
+			"could not be read, it lists all others and ends with 1.",
 		Example: "  sandmeter list --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter list --json",
 		Args:    noArgs,
@@ -48,15 +50,16 @@ func newListCommand(std stdio) *cobra.Command {
 			return list(rootDir, asJSON, std)
 		},
 	}
-	cmd.Flags().StringVar(&rootDir, "root", config.DefaultRootDir(), "the runtime root, `directory` of runsc's state files")
+	registerRoot(cmd, &rootDir, "the runtime root, `directory` of runsc's state files")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write a JSON array instead of a table")
 	return cmd
 }
 
+// list writes what can be listed, and returns an error when that may not be all.
 func list(rootDir string, asJSON bool, std stdio) error {
 	listing, err := state.NewRoot(rootDir).List()
 	if err != nil {
-		return fmt.Errorf("%w; --root names the runtime root", err)
+		return explainRoot(err)
 	}
 	for _, e := range listing.Errors {
 		fmt.Fprintf(std.err, "sandmeter: %v\n", e)
@@ -65,14 +68,32 @@ func list(rootDir string, asJSON bool, std stdio) error {
 	for _, s := range listing.Sandboxes {
 		sandboxes = append(sandboxes, describe(s))
 	}
-	if asJSON {
-		return writeJSON(std.out, sandboxes)
+	switch unread := unreadError(rootDir, listing.Errors); {
+	case asJSON:
+		return errors.Join(writeJSON(std.out, sandboxes), unread)
+	case len(sandboxes) > 0:
+		return errors.Join(writeList(std.out, sandboxes), unread)
+	case unread != nil:
+		return unread
 	}
-	if len(sandboxes) == 0 {
-		fmt.Fprintf(std.err, "No sandboxes in %s.\n", rootDir)
+	fmt.Fprintf(std.err, "No sandboxes in %s.\n", rootDir)
+	return nil
+}
+
+// unreadError says that a list may lack sandboxes, if so.
+func unreadError(rootDir string, errs []*state.FileError) error {
+	if len(errs) == 0 {
 		return nil
 	}
-	return writeList(std.out, sandboxes)
+	files := "1 state file"
+	if len(errs) > 1 {
+		files = fmt.Sprintf("%d state files", len(errs))
+	}
+	advice := "their sandboxes may be missing from the list"
+	for _, e := range errs {
+		advice = cmp.Or(permissionAdvice(e), advice)
+	}
+	return fmt.Errorf("%s in %s could not be read: %s", files, rootDir, advice)
 }
 
 func describe(s state.Sandbox) listed {
@@ -101,12 +122,24 @@ func describe(s state.Sandbox) listed {
 
 func writeList(out io.Writer, sandboxes []listed) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SANDBOX\tNAMESPACE\tPOD\tSTATE\tPID\tCONTAINERS\tCREATED\tMETRIC SERVER")
+	fmt.Fprintln(w, "SANDBOX\tNAMESPACE\tPOD\tSTATE\tPID\tCONTAINERS\tCREATED (UTC)\tMETRIC SERVER")
 	for _, s := range sandboxes {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.ID, cell(s.Namespace), cell(s.Pod), cell(s.State), s.PID, s.Containers,
-			s.CreatedAt.UTC().Format(time.DateTime), cell(s.MetricServer))
+			s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s))
 	}
 	return w.Flush()
+}
+
+// metricServerCell marks the sandboxes that have no metrics, whatever address they named.
+func metricServerCell(s listed) string {
+	address := cell(s.MetricServer)
+	if s.Instrumented {
+		return address
+	}
+	if s.MetricServer == "" {
+		address = "none"
+	}
+	return address + " (not instrumented)"
 }
 
 // cell makes a foreign string one that a terminal shows as it is; nothing is a dash.

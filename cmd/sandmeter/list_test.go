@@ -119,11 +119,21 @@ func TestListBesideUnreadableFiles(t *testing.T) {
 		w.must(os.WriteFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"), []byte(text), 0o644))
 	}
 	code, out, err := w.command("list --root {root}")
-	if code != exitOK || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
+	if code != exitFail || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
 		t.Errorf("list exits with %d and says\n%s", code, out)
 	}
-	if lines := strings.Split(err, "\n"); len(lines) != 4 {
+	const unread = " could not be read: their sandboxes may be missing from the list\n"
+	if strings.Count(err, "\n") != 4 || !strings.HasSuffix(err, "sandmeter: 3 state files in "+w.root+unread) {
 		t.Errorf("list says\n%s", err)
+	}
+	if code, out, _ := w.command("list --json --root {root}"); code != exitFail || strings.Count(out, `"id"`) != 1 {
+		t.Errorf("list --json exits with %d and says\n%s", code, out)
+	}
+	other := newWorld(t)
+	w.must(os.WriteFile(filepath.Join(other.root, "a_sandbox:a.state"), nil, 0o644))
+	if code, out, err := other.command("list --root {root}"); code != exitFail || out != "" || strings.Contains(err, "No sandboxes") ||
+		!strings.HasSuffix(err, "sandmeter: 1 state file in "+other.root+unread) {
+		t.Errorf("list of what cannot be read exits with %d and says\n%s%s", code, out, err)
 	}
 	for _, id := range []string{"empty", "garbage", "other"} {
 		contains(t, err, `sandmeter: state file "`+id+"_sandbox:"+id+`.state": `)

@@ -6,10 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
 )
@@ -17,12 +18,16 @@ import (
 // logFlags are the flags for logs, named as Prometheus and its exporters name them.
 type logFlags struct{ level, format string }
 
-func (f *logFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.level, "log.level", "info", "log messages of this `level` and above: debug, info, warn, error")
-	flags.StringVar(&f.format, "log.format", formatText, "`format` of log messages: text, json")
+func (f *logFlags) register(cmd *cobra.Command) {
+	choice := func(value *string, name, def, usage string, choices ...string) {
+		cmd.Flags().StringVar(value, name, def, usage+strings.Join(choices, ", "))
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
+	}
+	choice(&f.level, "log.level", "info", "log messages of this `level` and above: ", "debug", "info", "warn", "error")
+	choice(&f.format, "log.format", formatText, "`format` of log messages: ", formatText, formatJSON)
 }
 
-func (f *logFlags) logger(out io.Writer) (*slog.Logger, error) {
+func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return nil, usagef("--log.level %q: choose debug, info, warn or error", f.level)
@@ -30,7 +35,41 @@ func (f *logFlags) logger(out io.Writer) (*slog.Logger, error) {
 	if f.format != formatText && f.format != formatJSON {
 		return nil, usagef("--log.format %q: choose text or json", f.format)
 	}
-	return slog.New(newLogHandler(out, f.format, level)), nil
+	return newServerLog(newLogHandler(stderr, f.format, level)), nil
+}
+
+// serverLog is the log of a server. Standard error has the error that ends the server once: as a record where the log there is JSON, for
+// those who collect that, and else as the line that any command ends with.
+type serverLog struct {
+	*slog.Logger
+	fatal *slog.Logger // all of it but text on standard error
+	json  bool         // on standard error
+}
+
+// newServerLog returns the log that goes to files and, unless that is nil, to standard error.
+func newServerLog(stderr slog.Handler, files ...slog.Handler) *serverLog {
+	all, fatal := files, files
+	if stderr != nil {
+		all = slices.Concat(files, []slog.Handler{stderr})
+	}
+	_, isJSON := stderr.(*slog.JSONHandler)
+	if isJSON {
+		fatal = all
+	}
+	return &serverLog{slog.New(slog.NewMultiHandler(all...)), slog.New(slog.NewMultiHandler(fatal...)), isJSON}
+}
+
+// end logs how the server ended, and returns the error as main is to take it.
+func (l *serverLog) end(err error) error {
+	if err == nil {
+		l.Info("Metric server ends, as it was told")
+		return nil
+	}
+	l.fatal.Error("Metric server ends", "err", err)
+	if l.json {
+		return loggedError{err}
+	}
+	return err
 }
 
 // Formats of logs. The last is one that log collectors of Kubernetes take apart.
@@ -63,13 +102,15 @@ const (
 	logNameTimestamp = "20060102-150405.000000"
 )
 
-// newRunscLogger returns the logger that runsc's flags describe: errors to --log, and everything to --debug-log, else to standard error.
-func newRunscLogger(conf *config.Config, stderr io.Writer) (*slog.Logger, func(), error) {
+// openRunscLog returns the log that runsc's flags describe: errors to --log, and everything to --debug-log, else to standard error. The
+// caller calls closeLog.
+func openRunscLog(conf *config.Config, stderr io.Writer) (log *serverLog, closeLog func(), err error) {
 	level := slog.LevelInfo
 	if conf.Debug {
 		level = slog.LevelDebug
 	}
-	var handlers []slog.Handler
+	var handlers []slog.Handler // of files
+	var onStderr slog.Handler
 	var files []*os.File
 	closeAll := func() {
 		for _, f := range files {
@@ -85,7 +126,6 @@ func newRunscLogger(conf *config.Config, stderr io.Writer) (*slog.Logger, func()
 		handlers = append(handlers, newLogHandler(f, conf.LogFormat, level))
 		return nil
 	}
-	var err error
 	if conf.LogFilename != "" {
 		err = add(conf.LogFilename, slog.LevelError)
 	}
@@ -94,13 +134,13 @@ func newRunscLogger(conf *config.Config, stderr io.Writer) (*slog.Logger, func()
 	case conf.DebugLog != "":
 		err = add(debugLogPath(conf.DebugLog, time.Now()), level)
 	default:
-		handlers = append(handlers, newLogHandler(stderr, conf.LogFormat, level))
+		onStderr = newLogHandler(stderr, conf.LogFormat, level)
 	}
 	if err != nil {
 		closeAll()
 		return nil, nil, err
 	}
-	return slog.New(slog.NewMultiHandler(handlers...)), closeAll, nil
+	return newServerLog(onStderr, handlers...), closeAll, nil
 }
 
 func openLog(name string) (*os.File, error) {

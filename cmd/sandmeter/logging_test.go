@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -40,7 +42,7 @@ func TestRunscLog(t *testing.T) {
 			}
 		}
 		var stderr bytes.Buffer
-		logger, closeLog, err := newRunscLogger(&conf, &stderr)
+		logger, closeLog, err := openRunscLog(&conf, &stderr)
 		w.must(err)
 		logger.Debug("d")
 		logger.Info("i")
@@ -86,12 +88,50 @@ func TestRunscLog(t *testing.T) {
 		`{"time":T,"level":"DEBUG","log":"d"}`+"\n"+ki+ke)
 }
 
+// TestRunscLogOfTheEnd: standard error has the error that ends a server from the log, or else from main; files have it in any case.
+func TestRunscLogOfTheEnd(t *testing.T) {
+	w := newWorld(t)
+	check := func(conf config.Config, wantStderr, wantFile string) {
+		t.Helper()
+		var stderr bytes.Buffer
+		log, closeLog, err := openRunscLog(&conf, &stderr)
+		w.must(err)
+		end := log.end(errors.New("why"))
+		closeLog()
+		if logged := errors.As(end, new(loggedError)); logged != (stderr.Len() > 0) || end.Error() != "why" {
+			t.Errorf("%+v: the end is %#v", conf, end)
+		}
+		var file []byte
+		if path := cmp.Or(conf.DebugLog, conf.LogFilename); path != "" {
+			file, err = os.ReadFile(path)
+			w.must(errors.Join(err, os.Remove(path)))
+		}
+		for _, c := range []struct{ got, want string }{{stderr.String(), wantStderr}, {string(file), wantFile}} {
+			if got := regexp.MustCompile(`("?time"?[:=])[^ ,]+[ ,]`).ReplaceAllString(c.got, ""); got != c.want {
+				t.Errorf("%+v: logged is %q, want %q", conf, got, c.want)
+			}
+		}
+	}
+	const (
+		text = `level=ERROR msg="Metric server ends" err=why` + "\n"
+		json = `{"level":"ERROR","msg":"Metric server ends","err":"why"}` + "\n"
+		k8s  = `{"level":"ERROR","log":"Metric server ends","err":"why"}` + "\n"
+	)
+	check(config.Config{}, "", "")
+	check(config.Config{LogFormat: "json"}, json, "")
+	check(config.Config{LogFormat: "json-k8s"}, k8s, "")
+	check(config.Config{LogFilename: w.path("log")}, "", text)
+	check(config.Config{LogFilename: w.path("log"), LogFormat: "json"}, json, json)
+	check(config.Config{DebugLog: w.path("log")}, "", text)
+	check(config.Config{DebugLog: w.path("log"), LogFormat: "json"}, "", json)
+}
+
 // TestLogIsAppendedTo: a server that starts again does not wipe out why it ended.
 func TestLogIsAppendedTo(t *testing.T) {
 	w := newWorld(t)
 	conf := config.Config{DebugLog: w.path("log")}
 	for range 2 {
-		logger, closeLog, err := newRunscLogger(&conf, nil)
+		logger, closeLog, err := openRunscLog(&conf, nil)
 		w.must(err)
 		logger.Info("here")
 		closeLog()
@@ -106,7 +146,7 @@ func TestLogIsAppendedTo(t *testing.T) {
 func TestLogFlags(t *testing.T) {
 	logs := func(f logFlags, level slog.Level) bool {
 		t.Helper()
-		logger, err := f.logger(new(bytes.Buffer))
+		logger, err := f.open(new(bytes.Buffer))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +161,7 @@ func TestLogFlags(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	logger, err := (&logFlags{"INFO", formatJSON}).logger(&out)
+	logger, err := (&logFlags{"INFO", formatJSON}).open(&out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,10 +27,21 @@ type stdio struct {
 	out, err io.Writer
 }
 
+// printf writes what was asked for.
+func (s stdio) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(s.out, format, args...)
+	return err
+}
+
 // usageError is an error of the command line: exit code 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// loggedError is an error that standard error has already, as a record of a log.
+type loggedError struct{ error }
+
+func (e loggedError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
@@ -47,7 +58,9 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(std.err, "sandmeter: %s\n", oneLine(err.Error()))
+	if !errors.As(err, new(loggedError)) {
+		fmt.Fprintf(std.err, "sandmeter: %s\n", oneLine(err.Error()))
+	}
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
 // TestWrongUsage: every way to call the program wrongly ends with exit code 2 and one line that says what to do.
@@ -16,7 +19,10 @@ func TestWrongUsage(t *testing.T) {
 		t.Helper()
 		w.fails(line, exitUsage, want)
 	}
-	commands := strings.Join(append([]string{"completion"}, commandNames(newRootCommand(stdio{}))...), ", ")
+	const runscFlags = "; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help"
+	const forms = ": give host:port, :port or the absolute path of a Unix socket"
+	const absolute = " is a relative path: that of a Unix socket has to be absolute"
+	commands := strings.Join(commandNames(newRootCommand(stdio{})), ", ")
 	wrong("", "a command is missing, one of "+commands+"; try: sandmeter --help")
 	wrong("nonsense", `there is no command "nonsense"; try: sandmeter --help`)
 	wrong("serv", `there is no command "serv"; did you mean serve?`)
@@ -24,33 +30,67 @@ func TestWrongUsage(t *testing.T) {
 	wrong("help list nonsense", `there is no command "nonsense"; try: sandmeter --help`)
 	wrong("--nonsense", "unknown flag: --nonsense; try: sandmeter --help")
 	wrong("-x", "unknown shorthand flag: 'x' in -x; try: sandmeter --help")
+	wrong("--version nonsense", `there is no command "nonsense"; try: sandmeter --help`)
 
 	wrong("list nonsense", `sandmeter list takes no argument, and "nonsense" is one; try: sandmeter list --help`)
 	wrong("list --nonsense", "unknown flag: --nonsense; try: sandmeter list --help")
+	wrong("list --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter list --help`)
 	wrong("list --root", "flag needs an argument: --root; try: sandmeter list --help")
 	wrong("list --json=maybe", `invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax; try: sandmeter list --help`)
 
 	wrong("serve nonsense", `sandmeter serve takes no argument, and "nonsense" is one; try: sandmeter serve --help`)
 	wrong("serve --metric-server=x", "unknown flag: --metric-server; try: sandmeter serve --help")
-	wrong("serve --web.listen-address=", "no address to listen on: give host:port, :port or the absolute path of a Unix socket")
+	wrong("serve --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter serve --help`)
+	wrong("serve --web.listen-address=", "--web.listen-address is empty"+forms)
+	wrong("serve --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms)
+	wrong("serve --web.listen-address localhost:", `--web.listen-address "localhost:": there is no port ""`+forms)
+	wrong("serve --web.listen-address :99999", `--web.listen-address ":99999": there is no port "99999"`+forms)
+	wrong("serve --web.listen-address :nonsense", `--web.listen-address ":nonsense": there is no port "nonsense"`+forms)
+	wrong("serve --web.listen-address ::1:80", `--web.listen-address "::1:80": too many colons in address`+forms)
+	wrong("serve --web.listen-address nonsense.sock", `--web.listen-address "nonsense.sock"`+absolute)
+	wrong("serve --web.listen-address ./nonsense", `--web.listen-address "./nonsense"`+absolute)
 	wrong("serve --web.socket-mode=rw", `--web.socket-mode "rw": give an octal number such as 0660`)
 	wrong("serve --web.socket-mode=0888", `--web.socket-mode "0888": give an octal number such as 0660`)
 	wrong("serve --web.socket-mode=01777", `--web.socket-mode "01777": give an octal number such as 0660`)
 	wrong("serve --web.socket-mode=0", `--web.socket-mode "0": give an octal number such as 0660`)
+	const forSockets = "--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as "
+	wrong("serve --web.socket-mode=0600", forSockets+"--web.listen-address")
+	wrong("serve --web.socket-group=0", forSockets+"--web.listen-address")
+	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets+"--metric-server")
 	wrong("serve --exporter-prefix=9", `exporter prefix "9" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
-	wrong("serve --sandbox-timeout=-1s", "sandbox timeout -1s: it has to be positive")
+	wrong("serve --sandbox-timeout=-1s", "--sandbox-timeout -1s: it has to be positive")
+	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: it has to be positive")
 	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: time: missing unit in duration "5"; try: sandmeter serve --help`)
 	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`)
 	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`)
+
+	for _, client := range []string{"get", "health"} {
+		wrong(client+" --address=", "--address is empty"+forms)
+		wrong(client+" --address localhost", `--address "localhost": missing port in address`+forms)
+		wrong(client+" --address none.sock", `--address "none.sock"`+absolute)
+		wrong(client+" --address http://localhost:19640/metrics", `--address "http://localhost:19640/metrics" is a URL: give its host:port`)
+	}
+	wrong("get --sandbox=", "--sandbox is empty: name a sandbox, or leave it out for all")
+	wrong("health --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter health --help`)
+
+	wrong("export", "export takes the ID of one sandbox; sandmeter list shows them")
+	wrong("export a b", "export takes the ID of one sandbox; sandmeter list shows them")
+	wrong("export --sandbox-timeout=0 a", "--sandbox-timeout 0s: it has to be positive")
+
+	wrong("completion", "a shell is missing, one of bash, fish, powershell, zsh; try: sandmeter completion --help")
+	wrong("completion nonsense", `there is no completion for a shell "nonsense": choose one of bash, fish, powershell, zsh`)
+	wrong("completion bash nonsense", `sandmeter completion bash takes no argument, and "nonsense" is one; try: sandmeter completion bash --help`)
 
 	wrong("version nonsense", `sandmeter version takes no argument, and "nonsense" is one; try: sandmeter version --help`)
 
 	wrong("metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 	wrong("--metric-server= metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
+	wrong("--metric-server=nonsense metric-server", `--metric-server "nonsense": missing port in address`+forms)
 	wrong("--metric-server={socket} metric-server nonsense", `metric-server takes no argument, and "nonsense" is one; try: sandmeter metric-server --help`)
-	wrong("--metric-server={socket} metric-server --nonsense", "flag provided but not defined: -nonsense; try: sandmeter metric-server --help")
-	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix; try: sandmeter metric-server --help")
-	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: strconv.ParseBool: parsing "maybe": invalid syntax; try: sandmeter metric-server --help`)
+	wrong("--metric-server={socket} metric-server --nonsense", "flag provided but not defined: -nonsense"+runscFlags)
+	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix"+runscFlags)
+	wrong("metric-server --root=/r", "flag provided but not defined: -root"+runscFlags)
+	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: strconv.ParseBool: parsing "maybe": invalid syntax`+runscFlags)
 	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `exporter prefix "a-b" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
 	wrong("--metric-server={socket} --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
 	wrong("--debug=maybe metric-server", `runsc flags: --debug does not take "maybe": write --debug=true|false`)
@@ -68,7 +108,8 @@ func TestFailures(t *testing.T) {
 		t.Helper()
 		w.fails(line, exitFail, want)
 	}
-	const rootFlags = "; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	const rootFlag = "; --root names the runtime root"
+	const rootFlags = rootFlag + ", --allow-unknown-root allows it to be missing"
 	const another = ": end the program that listens there, or choose another address"
 
 	fails("list --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
@@ -76,10 +117,9 @@ func TestFailures(t *testing.T) {
 	fails("list --json --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
 
 	fails("serve --web.listen-address {socket} --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
-	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlags)
+	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlag)
 	fails("serve --root {root} --web.listen-address {dir}/live", "listen on {dir}/live: address already in use"+another)
 	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: something that is no socket is there: remove it, or choose another address")
-	fails("serve --root {root} --web.listen-address nonsense", "listen on nonsense: missing port in address: give host:port, :port or the absolute path of a Unix socket")
 	// What is missing here is not the root, and so nothing is said about it.
 	fails("serve --root {root} --web.listen-address {dir}/missing/socket", "listen on {dir}/missing/socket: open {dir}/missing: no such file or directory: create the directory, or choose another address")
 	fails("serve --root {root} --web.listen-address {socket} --web.socket-group no-such-group",
@@ -90,6 +130,10 @@ func TestFailures(t *testing.T) {
 	fails("--metric-server={socket} --root={root} --debug-log={dir}/file/log/ metric-server", "directory for the log: mkdir {dir}/file: not a directory")
 	fails("--metric-server={socket} --root={root} --log={dir}/file/log --debug-log={dir}/file/log metric-server", "directory for the log: mkdir {dir}/file: not a directory")
 	fails("--metric-server={socket} --root={root} --log={root} metric-server", "open the log: open {root}: is a directory")
+
+	fails("export --root {dir}/missing a", "read runtime root {dir}/missing: no such file or directory"+rootFlag)
+	fails("simulate --root {dir}/missing", "open {dir}/missing: no such file or directory; --root names an existing directory")
+	fails("simulate --root {dir}/file", "open {dir}/file: not a directory; --root names an existing directory")
 	if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {
 		t.Errorf("one of them left a socket: %v", err)
 	}
@@ -134,8 +178,89 @@ func TestVersion(t *testing.T) {
 	}
 	defer func(v string) { version = v }(version)
 	version = "1.2.3"
-	if _, out, _ := w.command("version"); !strings.HasPrefix(out, "sandmeter 1.2.3 (") {
-		t.Errorf("a release says %q", out)
+	for _, line := range []string{"version", "--version"} {
+		if code, out, err := w.command(line); code != exitOK || err != "" || !strings.HasPrefix(out, "sandmeter 1.2.3 (") {
+			t.Errorf("%s of a release exits with %d and says %q, %q", line, code, out, err)
+		}
+	}
+}
+
+// TestFullDevice: what was asked for and could not be written is a failure.
+func TestFullDevice(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a"})
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	w.must(err)
+	defer full.Close()
+	for _, line := range []string{
+		"version", "--version", "health --address {socket} --root {root}", "get --address {socket}", "list --root {root}", "export --root {root} a", "man",
+		"simulate --root {dir}",
+	} {
+		var errs lockedBuffer
+		if code := run(t.Context(), w.words(line), stdio{full, &errs}); code != exitFail || !strings.HasSuffix(errs.String(), "write /dev/full: no space left on device\n") {
+			t.Errorf("%s exits with %d and says %s", line, code, &errs)
+		}
+	}
+}
+
+// TestRootsOfPeople: however they write a directory, it is the same.
+func TestRootsOfPeople(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a"})
+	t.Chdir(w.dir)
+	w.serve("serve --root ./root/ --web.listen-address {socket}")
+	for _, root := range []string{"root", "root/", "{root}", "{root}//", "../" + filepath.Base(w.dir) + "/root"} {
+		for _, line := range []string{"health --address {socket} --root ", "list --root ", "export a --root "} {
+			if code, out, err := w.command(line + root); code != exitOK || out == "" || err != "" {
+				t.Errorf("%s%s exits with %d and says %q, %q", line, root, code, out, err)
+			}
+		}
+	}
+	_, out, _ := w.command("health --address {socket} --root root/")
+	contains(t, out, "serves "+w.root+".\n")
+
+	// runsc's is taken as it is: who asks for it may write it as runsc's user did.
+	w.socket = w.path("other")
+	s := w.serve("--root={root}/ --metric-server={socket} metric-server")
+	contains(t, s.err.String(), " root="+w.root+"/ ")
+	if code, _, err := w.command("health --address {socket} --root root"); code != exitOK {
+		t.Error(err)
+	}
+}
+
+// TestCompletion: what a shell is told to complete a word with.
+func TestCompletion(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(sandboxtest.Spec{ID: "b"})
+	completes := func(line, want string) {
+		t.Helper()
+		code, out, _ := w.commandWords(append(append([]string{"__completeNoDesc"}, w.words(line)...), "")...)
+		if got := strings.Join(strings.Fields(out), " "); code != exitOK || got != want {
+			t.Errorf("%s is completed with %s, want %s", line, got, want)
+		}
+	}
+	const noFiles, directories = ":4", ":16"
+	completes("serve --log.level", "debug info warn error "+noFiles)
+	completes("serve --log.format", "text json "+noFiles)
+	completes("serve --root", directories)
+	completes("man --dir", directories)
+	completes("export --root {root}", "a b "+noFiles)
+	completes("export --root {root} a", noFiles)
+	completes("export --root {dir}/missing", noFiles)
+	completes("help", strings.Join(commandNames(newRootCommand(stdio{})), " ")+" "+noFiles)
+	t.Setenv("SANDMETER_ROOT", w.root)
+	completes("export", "a b "+noFiles)
+}
+
+// TestSimulateLeavesOthersAlone: sandboxes of a program that plays some already, or was killed, are not overwritten.
+func TestSimulateLeavesOthersAlone(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "sim-0000"})
+	w.fails("simulate --root {root}", exitFail, "{root} has simulated sandboxes: end the program that plays them, or remove {root}/*sim-*")
+	if code, out, err := w.command("list --root {root}"); code != exitOK || !strings.Contains(out, "sim-0000") {
+		t.Errorf("list exits with %d and says %s%s", code, out, err)
 	}
 }
 

@@ -27,6 +27,7 @@ func newManCommand(std stdio) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return writeManPages(dir, std) },
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write a file for each command into this existing `directory`")
+	_ = cmd.MarkFlagDirname("dir") // fails for flags that are not there
 	return cmd
 }
 

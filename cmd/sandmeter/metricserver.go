@@ -14,7 +14,8 @@ import (
 
 const metricServerLong = "Serve as the metric server of runsc does, with the same command line: runsc's flags come before the name of the command,\n" +
 	"--root and --metric-server among them, and all that are not ours are let pass. Only sandboxes created with an equal\n" +
-	"--metric-server are served."
+	"--metric-server are served. Each flag behind the name can be given as an environment variable too, since runsc itself lets only\n" +
+	"some of them pass: SANDMETER_SANDBOX_TIMEOUT for --sandbox-timeout."
 
 const metricServerExample = "  sandmeter --root=/run/containerd/runsc/k8s.io --metric-server=localhost:1337 metric-server\n" +
 	"  sandmeter --root=/var/run/runsc --metric-server=%RUNTIME_ROOT%/metrics.sock metric-server -exporter-prefix=gvisor_"
@@ -29,6 +30,7 @@ func newMetricServerCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has a parser of its own") },
 	}
+	new(settings).register(cmd.Flags()) // for the man page
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		writeMetricServerHelp(cmd.OutOrStdout())
 	})
@@ -38,7 +40,7 @@ func newMetricServerCommand() *cobra.Command {
 // runMetricServer is the command metric-server, given what stands before and after its name.
 func runMetricServer(ctx context.Context, conf *config.Config, args []string, std stdio) error {
 	var s settings
-	s.RootDir, s.Address, s.MatchAddress = conf.RootDir, conf.MetricServer, conf.MetricServer
+	s.RootDir, s.Address, s.MatchAddress, s.addressFlag = conf.RootDir, conf.MetricServer, conf.MetricServer, "--metric-server"
 	if s.RootDir == "" {
 		s.RootDir = config.DefaultRootDir()
 	}
@@ -48,7 +50,7 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 		writeMetricServerHelp(std.out)
 		return nil
 	case err != nil:
-		return usagef("%w; try: sandmeter metric-server --help", err)
+		return usagef("%w; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
 		return usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
 	case s.Address == "":
@@ -57,19 +59,12 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	if err := goFlagsFromEnv(flags); err != nil {
 		return err
 	}
-	logger, closeLog, err := newRunscLogger(conf, std.err)
+	log, closeLog, err := openRunscLog(conf, std.err)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	if err := s.serve(ctx, logger); err != nil {
-		if conf.DebugLog != "" || conf.LogFilename != "" { // else the log is where the error is written anyway
-			logger.Error("Metric server ends", "err", err)
-		}
-		return err
-	}
-	logger.Info("Metric server ends, as it was told")
-	return nil
+	return s.serve(ctx, log)
 }
 
 func writeMetricServerHelp(out io.Writer) {

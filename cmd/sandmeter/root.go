@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -35,8 +36,9 @@ func dispatch(ctx context.Context, args []string, std stdio) error {
 func asksForHelp(word string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, word) }
 
 func newRootCommand(std stdio) *cobra.Command {
+	var showVersion bool
 	root := &cobra.Command{
-		Use:   "sandmeter",
+		Use:   "sandmeter COMMAND",
 		Short: "The metric server for gVisor sandboxes",
 		Long: "Sandmeter is the metric server for gVisor sandboxes: it finds every sandbox of a runtime root, asks each for its\n" +
 			"metrics, believes none of them, and serves what holds to Prometheus.\n\n" +
@@ -47,6 +49,9 @@ func newRootCommand(std stdio) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 		Args:                       noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return writeVersion(std)
+			}
 			return usagef("a command is missing, one of %s; try: sandmeter --help", strings.Join(commandNames(cmd), ", "))
 		},
 	}
@@ -55,7 +60,9 @@ func newRootCommand(std stdio) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; try: %s --help", err, cmd.CommandPath())
 	})
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd) })
 	root.SetHelpCommand(newHelpCommand())
+	root.Flags().BoolVar(&showVersion, "version", false, "say which version this is")
 	root.AddCommand(
 		newServeCommand(std),
 		newMetricServerCommand(),
@@ -69,7 +76,36 @@ func newRootCommand(std stdio) *cobra.Command {
 		newVersionCommand(std),
 		newWorkloadCommand(std),
 	)
+	addCompletion(root)
 	return root
+}
+
+// addCompletion adds cobra's own command, which takes no notice of a wrong command line.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "completion" })
+	completion := root.Commands()[i]
+	completion.Use = "completion SHELL"
+	completion.Short = "Write the completion script of a shell"
+	completion.Long = "Write the completion script of a shell. The help of each says how to use it: sandmeter completion bash --help"
+	completion.Example = "  source <(sandmeter completion bash)"
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(cmd *cobra.Command, args []string) error {
+		shells := strings.Join(commandNames(cmd), ", ")
+		if len(args) > 0 {
+			return usagef("there is no completion for a shell %q: choose one of %s", args[0], shells)
+		}
+		return usagef("a shell is missing, one of %s; try: sandmeter completion --help", shells)
+	}
+	for _, shell := range completion.Commands() {
+		shell.Args = noArgs
+	}
+}
+
+// writeHelp is cobra's own help, but for a second line of usage, of a command that has commands, which says the same as the first.
+func writeHelp(cmd *cobra.Command) {
+	usage := strings.Replace(cmd.UsageString(), "\n  "+cmd.CommandPath()+" [command]", "", 1)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)), usage)
 }
 
 // newHelpCommand is cobra's own, but for a command that does not exist, of which cobra's takes no notice.
@@ -85,6 +121,12 @@ func newHelpCommand() *cobra.Command {
 			}
 			target.InitDefaultHelpFlag() // help shows it
 			return target.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return commandNames(cmd.Root()), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 }
@@ -164,6 +206,3 @@ func goFlagsFromEnv(flags *flag.FlagSet) error {
 	})
 	return failed
 }
-
-// printf writes what was asked for. Where that can go nowhere, there is nobody to be told.
-func (s stdio) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }

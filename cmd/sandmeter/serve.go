@@ -34,18 +34,19 @@ func newServeCommand(std stdio) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	s.settings.register(flags)
-	flags.StringVar(&s.RootDir, "root", config.DefaultRootDir(), "the runtime root, `directory` of runsc's state files")
+	s.RootDir, s.addressFlag = config.DefaultRootDir(), "--web.listen-address"
+	registerRoot(cmd, &s.RootDir, "the runtime root, `directory` of runsc's state files")
 	flags.StringVar(&s.Address, "web.listen-address", defaultListenAddress,
 		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "serve only sandboxes created with this --metric-server `address`")
-	s.log.register(flags)
+	s.log.register(cmd)
 	return cmd
 }
 
 func (s *serve) run(ctx context.Context, std stdio) error {
-	logger, err := s.log.logger(std.err)
+	log, err := s.log.open(std.err)
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, logger)
+	return s.serve(ctx, log)
 }

@@ -33,10 +33,10 @@ func TestServe(t *testing.T) {
 			t.Errorf("serve %s: exits with %d and says %q", flags, code, s.out.String())
 		}
 		said := s.err.String()
-		if strings.Count(said, "\n") != 1 {
-			t.Errorf("serve %s says more than one line:\n%s", flags, said)
+		contains(t, said, "level=INFO msg=Serving root="+w.root+" ", wantLog, " address="+w.socket+" version=")
+		if !strings.HasSuffix(said, `level=INFO msg="Metric server ends, as it was told"`+"\n") {
+			t.Errorf("serve %s does not say that it ends:\n%s", flags, said)
 		}
-		contains(t, said, "level=INFO msg=Serving root="+w.root+" ", wantLog, ` address="/metrics on Unix socket `+w.socket+`" version=`)
 		if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {
 			t.Errorf("serve %s leaves its socket: %v", flags, err)
 		}
@@ -81,7 +81,7 @@ func TestServeLog(t *testing.T) {
 	s := w.serve("serve --root {root} --web.listen-address {socket} --log.format json")
 	var line struct{ Level, Msg, Root, Address string }
 	w.must(json.Unmarshal([]byte(s.err.String()), &line))
-	if line.Level != "INFO" || line.Msg != "Serving" || line.Root != w.root || line.Address != "/metrics on Unix socket "+w.socket {
+	if line.Level != "INFO" || line.Msg != "Serving" || line.Root != w.root || line.Address != w.socket {
 		t.Errorf("it says %+v", line)
 	}
 	s.stop()
@@ -89,6 +89,27 @@ func TestServeLog(t *testing.T) {
 	if quiet := w.serve("serve --root {root} --web.listen-address {socket} --log.level error"); quiet.err.String() != "" {
 		t.Errorf("with --log.level error it says %s", quiet.err.String())
 	}
+}
+
+// TestServeLogsWhyItEnds in the form of the log, and never twice.
+func TestServeLogsWhyItEnds(t *testing.T) {
+	w := newWorld(t)
+	const why = "read runtime root {dir}/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	w.fails("serve --root {dir}/missing --web.listen-address {socket}", exitFail, why)
+
+	logs := func(line string, wantCode int, want string) {
+		t.Helper()
+		code, out, said := w.command(line)
+		var record struct{ Level, Msg, Err string }
+		w.must(json.Unmarshal([]byte(said), &record))
+		want = w.placeholders().Replace(want)
+		if code != wantCode || out != "" || record.Level != "ERROR" || record.Msg != "Metric server ends" || record.Err != want || strings.Count(said, "\n") != 1 {
+			t.Errorf("%s exits with %d and says %s%s", line, code, out, said)
+		}
+	}
+	logs("serve --log.format json --root {dir}/missing --web.listen-address {socket}", exitFail, why)
+	logs("serve --log.format json --root {root} --sandbox-timeout 0", exitUsage, "--sandbox-timeout 0s: it has to be positive")
+	logs("--log-format=json --root={dir}/missing --metric-server={socket} metric-server", exitFail, why)
 }
 
 // TestServeOnTCP says where, also when the port was for the system to choose.
@@ -113,6 +134,8 @@ func TestServeOnTCP(t *testing.T) {
 		t.Errorf("there is %s", response.Status)
 	}
 	cancel()
+	address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics")
+	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
 	if got := <-code; got != exitOK {
 		t.Errorf("it exits with %d and says %s", got, errs.String())
 	}

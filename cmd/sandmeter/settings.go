@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -28,9 +29,12 @@ var startTime = time.Now()
 // settings are the flags that serve and metric-server share.
 type settings struct {
 	metricserver.Options
-	socketMode string
-	pidFile    string
+	addressFlag string // the flag that Address is of
+	socketMode  string
+	pidFile     string
 }
+
+const defaultSocketMode = "0660"
 
 // register adds the shared flags.
 func (s *settings) register(f *pflag.FlagSet) {
@@ -39,7 +43,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "serve CPU and heap profiles of this process")
 	f.StringVar(&s.pidFile, "pid-file", "", "`file` for the process ID while the server listens")
 	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long a single sandbox can hold up a scrape")
-	f.StringVar(&s.socketMode, "web.socket-mode", "0660", "`mode` of a Unix socket")
+	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "`mode` of a Unix socket")
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "`group` of a Unix socket (default: that of this process)")
 }
 
@@ -58,21 +62,21 @@ func (s *settings) goFlags() *flag.FlagSet {
 // the same CPU.
 const gcPercent = 25
 
-// serve runs a server with the settings until it is told to end. What is wrong with them is an error of the command line.
-func (s *settings) serve(ctx context.Context, logger *slog.Logger) error {
+// serve runs a server with the settings until it is told to end, and logs how it ended. What is wrong with them is an error of the command
+// line.
+func (s *settings) serve(ctx context.Context, log *serverLog) error {
+	return log.end(s.serveUntil(ctx, log.Logger))
+}
+
+func (s *settings) serveUntil(ctx context.Context, logger *slog.Logger) error {
 	// Whoever started the server may be gone, and the pipe of its standard error with him: that is no reason to die at the next line.
 	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
-	if err != nil || mode == 0 {
-		return usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
-	}
-	o := s.Options
-	o.SocketMode = fs.FileMode(mode)
-	if o.ExporterPrefix == "" {
-		o.ExporterPrefix = metricserver.NoExporterPrefix
+	o, err := s.check()
+	if err != nil {
+		return err
 	}
 	o.StartTime = startTime
 	o.Logger = logger
@@ -86,9 +90,53 @@ func (s *settings) serve(ctx context.Context, logger *slog.Logger) error {
 	}
 	err = errors.Join(server.Run(ctx), removePIDFile(s.pidFile))
 	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
-		return fmt.Errorf("%w; --root names the runtime root, --allow-unknown-root allows it to be missing", err)
+		err = explainRoot(err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w, --allow-unknown-root allows it to be missing", err)
+		}
 	}
 	return err
+}
+
+// check returns the settings as the server takes them, or what is wrong with them.
+func (s *settings) check() (metricserver.Options, error) {
+	o := s.Options
+	if err := checkAddress(s.addressFlag, o.Address); err != nil {
+		return o, err
+	}
+	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
+	switch {
+	case err != nil || mode == 0:
+		return o, usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
+	case !isSocket(o.Address) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
+		return o, usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
+	}
+	o.SocketMode = fs.FileMode(mode)
+	return fromFlags(o)
+}
+
+// fromFlags returns the options that flags stand for: where an option is zero it stands for its default, and a flag for what it says.
+func fromFlags(o metricserver.Options) (metricserver.Options, error) {
+	if o.SandboxTimeout <= 0 {
+		return o, usagef("--sandbox-timeout %v: it has to be positive", o.SandboxTimeout)
+	}
+	if o.ExporterPrefix == "" {
+		o.ExporterPrefix = metricserver.NoExporterPrefix
+	}
+	return o, nil
+}
+
+// explainRoot adds to why a runtime root could not be read what to do about it.
+func explainRoot(err error) error {
+	return fmt.Errorf("%w; %s", err, cmp.Or(permissionAdvice(err), "--root names the runtime root"))
+}
+
+// permissionAdvice is what to do about an error that is a lack of permission, "" about any other.
+func permissionAdvice(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "run this as root, or as a user who may"
+	}
+	return ""
 }
 
 // announce says what is served and where, and warns where that is everywhere.
@@ -97,12 +145,13 @@ func announce(logger *slog.Logger, o metricserver.Options, addr net.Addr) {
 	if o.MatchAddress != "" {
 		what = "sandboxes created with --metric-server=" + o.MatchAddress
 	}
-	where := "http://" + addr.String() + "/metrics"
-	if addr.Network() == "unix" {
-		where = fmt.Sprintf("/metrics on Unix socket %s", addr)
+	facts := []any{"root", o.RootDir, "sandboxes", what, "address", addr.String(), "version", programVersion()}
+	tcp, isTCP := addr.(*net.TCPAddr)
+	if isTCP {
+		facts = append(facts, "url", "http://"+addr.String()+"/metrics")
 	}
-	logger.Info("Serving", "root", o.RootDir, "sandboxes", what, "address", where, "version", programVersion())
-	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+	logger.Info("Serving", facts...)
+	if isTCP && tcp.IP.IsUnspecified() {
 		logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost unless that is wanted", "address", addr.String())
 	}
 	if o.AllowProfiling {

@@ -1,15 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
+
+// simulatedPrefix begins the IDs of sandboxes that are played, and so the names of their files.
+const simulatedPrefix = "sim-"
 
 // simulate plays sandboxes.
 type simulate struct {
@@ -33,7 +39,7 @@ func newSimulateCommand(std stdio) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&s.root, "root", "", "runtime root, an existing `directory` (default: one of its own)")
+	registerRoot(cmd, &s.root, "runtime root, an existing `directory` (default: one of its own)")
 	flags.IntVarP(&s.count, "sandboxes", "n", 10, "how many sandboxes")
 	flags.IntVar(&s.fleet.Points, "points", 60, "metrics of each that are not zero, 8 to 170")
 	flags.BoolVar(&s.fleet.Static, "static", false, "let no value grow")
@@ -56,16 +62,37 @@ func (s simulate) run(ctx context.Context, std stdio) (err error) {
 		}
 		defer os.RemoveAll(s.root)
 	}
+	if err := checkSimulatedRoot(s.root); err != nil {
+		return err
+	}
 	if s.second {
 		s.fleet.Second = sandboxtest.OtherRegistration()
 	}
+	s.fleet.Prefix = simulatedPrefix
 	s.fleet.Spec = func(_ int, spec *sandboxtest.Spec) { spec.MetricServer = s.address }
 	fleet, err := sandboxtest.StartFleet(s.root, s.count, s.fleet)
 	if err != nil {
-		return fmt.Errorf("%w; --root names an existing directory", err)
+		reason := strings.ReplaceAll(err.Error(), "sandboxtest: ", "") // a package says nothing to people
+		return fmt.Errorf("play sandboxes in %s: %s; %s", s.root, reason, cmp.Or(permissionAdvice(err), "play fewer with --sandboxes, or elsewhere with --root"))
 	}
 	defer func() { err = errors.Join(err, fleet.Remove()) }()
-	std.printf("Playing %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.count, s.root, s.root)
+	if err := std.printf("Playing %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.count, s.root, s.root); err != nil {
+		return err
+	}
 	<-ctx.Done()
+	return nil
+}
+
+// checkSimulatedRoot returns nil for a directory in which sandboxes can be played. Where some are, ours would take their places.
+func checkSimulatedRoot(root string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return fmt.Errorf("%w; --root names an existing directory", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), simulatedPrefix) {
+			return fmt.Errorf("%s has simulated sandboxes: end the program that plays them, or remove %s", root, filepath.Join(root, "*"+simulatedPrefix+"*"))
+		}
+	}
 	return nil
 }

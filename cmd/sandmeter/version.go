@@ -16,11 +16,12 @@ func newVersionCommand(std stdio) *cobra.Command {
 		Short:   "Say which version this is",
 		Example: "  sandmeter version",
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			std.printf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
-		},
+		RunE:    func(*cobra.Command, []string) error { return writeVersion(std) },
 	}
+}
+
+func writeVersion(std stdio) error {
+	return std.printf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // programVersion is the version of a release, else that of the module, as the build has it.

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one that has nothing to tell are three things.
+func TestExportSaysWhyNot(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "pod", More: []sandboxtest.Container{{ID: "app"}}})
+	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
+	w.start(sandboxtest.Spec{ID: "ended", PID: -1, Uninstrumented: true})
+	for _, name := range []string{"empty_sandbox:empty", "log_sandbox:pod"} {
+		w.must(os.WriteFile(filepath.Join(w.root, name+".state"), nil, 0o644))
+	}
+	fails := func(id, want string) {
+		t.Helper()
+		w.fails("export --root {root} "+id, exitFail, want)
+	}
+	const inRoot = " in runtime root {root}; sandmeter list shows which there are"
+	fails("po", `there is no sandbox "po"`+inRoot)
+	fails("app", `there is no sandbox "app"`+inRoot)
+	fails("log", `there is no sandbox "log"`+inRoot)
+	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": the JSON document ends too early; sandmeter list shows those that can be read`)
+	fails("silent", `sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`)
+	fails("ended", `sandbox "ended": the sandbox has ended`)
+	if code, out, err := w.command("export --root {root} pod"); code != exitOK || out == "" || err != "" {
+		t.Errorf("export of a pod with an unreadable file of another container exits with %d and says %s%s", code, out, err)
+	}
+}

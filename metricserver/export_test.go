@@ -1,0 +1,43 @@
+package metricserver
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+func TestExport(t *testing.T) {
+	w := newWorld(t)
+	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
+	export := func(root, id string) (string, error) {
+		var page strings.Builder
+		err := Export(t.Context(), Options{RootDir: root}, id, &page)
+		return page.String(), err
+	}
+	if page, err := export(w.root, "a"); err != nil || !strings.Contains(page, "\nrunsc_fs_opens{") {
+		t.Errorf("%v, and the page is\n%s", err, page)
+	}
+	fails := func(root, id, want string) (err error) {
+		t.Helper()
+		page, err := export(root, id)
+		if err == nil || err.Error() != want || page != "" {
+			t.Errorf("%s of %s: %v, want %s; the page is %q", id, root, err, want, page)
+		}
+		return err
+	}
+	if err := fails(w.root, "b", `there is no sandbox "b" in runtime root `+w.root); !errors.Is(err, ErrNoSandbox) {
+		t.Errorf("%v is no ErrNoSandbox", err)
+	}
+	if err := fails(w.root, "silent", `sandbox "silent": it registered no metrics`); errors.Is(err, ErrNoSandbox) {
+		t.Errorf("%v is an ErrNoSandbox", err)
+	}
+	missing := w.path("missing")
+	err := fails(missing, "a", "read runtime root "+missing+": no such file or directory")
+	if !errors.As(err, new(*RootError)) || !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoSandbox) {
+		t.Errorf("%#v is no RootError", err)
+	}
+}
