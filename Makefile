@@ -2,7 +2,9 @@
 GO ?= go
 ARGS ?=
 
-# Version stamps from git are left out: git refuses to look at a checkout that belongs to someone else, as in a container.
+# Go's own version stamps from git are left out: the build would fail where git refuses to look at a checkout that belongs to someone
+# else, as in a container. Then there is no version.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
 TEST  := $(GO) test -buildvcs=false -race -timeout 15m ./...
 
@@ -40,7 +42,7 @@ lint: bin/staticcheck ## formatting, vet, staticcheck, tidy and unchanged module
 
 # Go's own cache decides whether there is anything to do.
 bin/sandmeter: FORCE
-	@$(BUILD) -o $@ ./cmd/sandmeter
+	@$(BUILD) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
 
 bin/runsc: tools/go.mod tools/go.sum
 	@echo "Building runsc from the version pinned in tools/go.mod; the first time this takes about a minute…"

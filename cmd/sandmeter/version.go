@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker for releases.
+// version is set by the linker: the tag of a release, else the commit.
 var version = ""
 
 func newVersionCommand(std stdio) *cobra.Command {
@@ -24,7 +24,7 @@ func writeVersion(std stdio) error {
 	return std.printf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// programVersion is the version of a release, else that of the module, as the build has it.
+// programVersion is what the linker has set, else the version of the module, as the build has it.
 func programVersion() string {
 	if version != "" {
 		return version

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -434,6 +435,20 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	lines := n.log.lines()
 	if len(lines) != maxMentions || !strings.Contains(lines[maxMentions-1], "silent_for=") {
 		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxMentions, strings.Join(lines, "\n"))
+	}
+}
+
+// TestDebugLog: whoever debugs sees each scrape.
+func TestDebugLog(t *testing.T) {
+	var log strings.Builder
+	n := newNode(t, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	n.start(sandboxtest.Spec{ID: "a"})
+	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Say("no")})
+	n.page()
+	if want := "level=DEBUG msg=Scrape sandboxes=2 asked=2 without_metrics=1 took="; !strings.Contains(log.String(), want) {
+		t.Errorf("the log is\n%s\nwant %s", &log, want)
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Collector) Collect(ctx context.Context, begin func() Request, render fu
 		return err
 	}
 	defer c.give()
-	r := begin()
+	r, began := begin(), time.Now()
 	if err := c.list(); err != nil {
 		return err
 	}
@@ -116,6 +116,7 @@ func (c *Collector) Collect(ctx context.Context, begin func() Request, render fu
 	c.table.logFailures()
 	c.merge(r, time.Now())
 	render(&c.page)
+	c.table.logScrape(began)
 	return nil
 }
 

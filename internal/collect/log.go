@@ -59,6 +59,17 @@ func (t *table) logChange(s *sandbox, now time.Time) {
 	}
 }
 
+// logScrape logs for whoever debugs what a scrape was.
+func (t *table) logScrape(began time.Time) {
+	failed := 0
+	for _, s := range t.sorted {
+		if s.failure != nil {
+			failed++
+		}
+	}
+	t.options.Logger.Debug("Scrape", "sandboxes", len(t.sorted), "asked", len(t.able), "without_metrics", failed, "took", time.Since(began))
+}
+
 // logFileErrors logs which state files cannot be read: once a file and reason.
 func (t *table) logFileErrors(errs []*state.FileError) {
 	known := t.fileErrs
