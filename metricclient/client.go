@@ -22,7 +22,7 @@ import (
 // Limits of one exchange with a server.
 const (
 	dialTimeout    = 10 * time.Second // no operation waits longer, so this only ends dials that nobody waits for any more
-	backlogPause   = 5 * time.Millisecond
+	backlogPause   = 20 * time.Millisecond
 	maxHeaderBytes = 64 << 10
 	maxErrorBytes  = 4 << 10 // read of the body of an answer that is no success
 )
@@ -50,9 +50,8 @@ func NewMetricClient(addr, rootDir string) *MetricClient {
 	if rootDir == "" {
 		rootDir = config.DefaultRootDir()
 	}
-	rootDir = filepath.Clean(rootDir)
-	addr = config.ExpandAddress(addr, rootDir)
-	return &MetricClient{addr: addr, rootDir: rootDir, http: newHTTPClient(addr)}
+	addr = config.ExpandAddress(addr, rootDir) // as a server with this root does, which may not be clean
+	return &MetricClient{addr: addr, rootDir: filepath.Clean(rootDir), http: newHTTPClient(addr)}
 }
 
 // Close releases the client's idle connections. It ends nothing else: calls under way go on, and so does a server that
@@ -89,7 +88,9 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 			return nil, dialError{fmt.Errorf("the path is %d bytes long: a Unix socket's has at most %d", len(addr), limit)}
 		}
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout) // net/http does not pass on the end of a request
+	defer cancel()
+	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, addr)
 	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil {
 		// Too many connections wait to be taken. A TCP dial would wait with them; a Unix one has to ask again.

@@ -17,6 +17,6 @@ func TestNewMetricClient(t *testing.T) {
 	}
 	f("localhost:80", "/run/runsc", "localhost:80", "/run/runsc")
 	f(config.RuntimeRoot+"/s", "/run/runsc", "/run/runsc/s", "/run/runsc")
-	f(config.RuntimeRoot+"/s", "/run//runsc/./", "/run/runsc/s", "/run/runsc")
+	f(config.RuntimeRoot+"s", "/run//runsc/", "/run//runsc/s", "/run/runsc")
 	f(config.RuntimeRoot+"/s", "", "/run/user/0/runsc/s", "/run/user/0/runsc")
 }

@@ -155,14 +155,23 @@ func (c *MetricClient) serverConfig(base *config.Config) config.Config {
 }
 
 // checkFree returns nil when nobody is at the address. Whoever is there would keep a new server from listening, and might be taken
-// for it.
+// for it. A server that is shutting down is waited for.
 func (c *MetricClient) checkFree(ctx context.Context) error {
-	switch err := c.checkHealth(ctx); {
+	err := c.checkHealth(ctx)
+	for errors.Is(err, ErrShuttingDown) {
+		select {
+		case <-time.After(slowestPoll):
+		case <-ctx.Done():
+			return fmt.Errorf("the address is not free: %w: %w", err, ctx.Err())
+		}
+		err = c.checkHealth(ctx)
+	}
+	switch {
 	case err == nil:
 		return fmt.Errorf("%w there, and this client did not start it", ErrAlreadyRunning)
 	case errors.Is(err, ErrNotListening):
 		return nil
-	case errors.Is(err, ErrNotMetricServer), errors.Is(err, ErrShuttingDown), isOtherServer(err):
+	case errors.Is(err, ErrNotMetricServer), isOtherServer(err):
 		return fmt.Errorf("the address is not free: %w", err)
 	default:
 		return err

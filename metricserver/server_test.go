@@ -333,7 +333,7 @@ func TestStopsWithSilentConnections(t *testing.T) {
 	}
 }
 
-// TestHalfClosedConnection: a client that has said all that it has to say gets its page, whatever else runs.
+// TestHalfClosedConnection: a client that has said all that it has to say gets its page.
 func TestHalfClosedConnection(t *testing.T) {
 	w := newWorld(t)
 	w.start(sandboxtest.Spec{ID: "sb"})

@@ -27,7 +27,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("nonsense", `there is no command "nonsense"; try: sandmeter --help`)
 	wrong("serv", `there is no command "serv"; did you mean serve?`)
 	wrong("help nonsense", `there is no command "nonsense"; try: sandmeter --help`)
-	wrong("help list nonsense", `there is no command "nonsense"; try: sandmeter --help`)
+	wrong("help list nonsense", `sandmeter list takes no argument, and "nonsense" is one; try: sandmeter list --help`)
 	wrong("--nonsense", "unknown flag: --nonsense; try: sandmeter --help")
 	wrong("-x", "unknown shorthand flag: 'x' in -x; try: sandmeter --help")
 	wrong("--version nonsense", `there is no command "nonsense"; try: sandmeter --help`)

@@ -116,8 +116,11 @@ func newHelpCommand() *cobra.Command {
 		Example: "  sandmeter help serve",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
+			if err != nil {
 				return noArgs(cmd.Root(), rest)
+			}
+			if len(rest) > 0 {
+				return noArgs(target, rest)
 			}
 			target.InitDefaultHelpFlag() // help shows it
 			return target.Help()

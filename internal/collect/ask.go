@@ -15,12 +15,13 @@ const (
 	maxSavingsReply = 4 << 10
 )
 
-// maxShare bounds how much of the page one sandbox takes. All series that runsc registers, with a pod's labels, take half of it.
-const maxShare = 1 << 20
+// maxShare bounds how much of the page one sandbox takes. All series that runsc registers, with the longest labels that Kubernetes
+// allows, fit into it.
+const maxShare = 3 << 19
 
 // checkShare returns an error if the sandbox has more series than that, for the length of its labels.
-func (s *sandbox) checkShare() error {
-	if share := s.baseline.Lines() * s.labels.LineSize(); share > maxShare {
+func (s *sandbox) checkShare(wanted []bool) error {
+	if share := s.baseline.Lines(s.compiled.schema, wanted) * s.labels.LineSize(); share > maxShare {
 		return fmt.Errorf("%w: its metrics would take %d bytes of the page, more than %d", control.ErrTooLong, share, maxShare)
 	}
 	return nil
@@ -104,10 +105,11 @@ func (r *receiver) read(a *ask, reply control.Reply) (err error) {
 		return err
 	}
 	s := a.sandbox
-	if err := r.verifier.Export(reply, s.compiled.schema, s.compiled.wanted(r.request), &s.baseline, time.Now()); err != nil {
+	wanted := s.compiled.wanted(r.request)
+	if err := r.verifier.Export(reply, s.compiled.schema, wanted, &s.baseline, time.Now()); err != nil {
 		return err
 	}
-	return s.checkShare()
+	return s.checkShare(wanted)
 }
 
 // panicked is the failure of a sandbox that made our own code panic.

@@ -423,7 +423,7 @@ func TestRestored(t *testing.T) {
 // TestLogOfOneThatChanges: a sandbox with something new to tell at each scrape does not fill the log.
 func TestLogOfOneThatChanges(t *testing.T) {
 	n := newNode(t, nil)
-	n.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
+	s := n.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
 		if x.N%2 == 0 {
 			return x.Send([]byte(`{"success":false,"err":"no"}`))
 		}
@@ -435,6 +435,18 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	lines := n.log.lines()
 	if len(lines) != maxMentions || !strings.Contains(lines[maxMentions-1], "silent_for=") {
 		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxMentions, strings.Join(lines, "\n"))
+	}
+	// What lasts is told when the silence is over.
+	s.SetBehavior(sandboxtest.Say("nonsense"))
+	for range 5 {
+		n.page()
+	}
+	n.collector.table.byID["a"].mention.since = time.Now().Add(-mentionTime)
+	for range 5 {
+		n.page()
+	}
+	if lines = n.log.lines(); len(lines) != maxMentions+1 || !strings.Contains(lines[maxMentions], "reason=answer_refused") {
+		t.Errorf("later it has %d lines, not one more:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
 
@@ -518,7 +530,7 @@ func TestShareOfThePage(t *testing.T) {
 	if len(page) > maxShare {
 		t.Errorf("the page has %d bytes", len(page))
 	}
-	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 1048576") {
+	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 1572864") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }

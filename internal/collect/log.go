@@ -35,11 +35,11 @@ func (t *table) logFailures() {
 		if other := s.failure != nil && reason(s.failure) != reason(s.logged); again || other {
 			t.logChange(s, now)
 		}
-		s.logged = s.failure
+		s.before = s.failure
 	}
 }
 
-// logChange logs that a sandbox has metrics no more, or again.
+// logChange logs that a sandbox has metrics no more, or again. What must not be logged now is for a later scrape to log, if it is so still.
 func (t *table) logChange(s *sandbox, now time.Time) {
 	allowed, last := s.mention.may(now)
 	if !allowed {
@@ -57,6 +57,7 @@ func (t *table) logChange(s *sandbox, now time.Time) {
 	} else {
 		t.options.Logger.Info("Sandbox has metrics again", attrs...)
 	}
+	s.logged = s.failure
 }
 
 // logScrape logs for whoever debugs what a scrape was.

@@ -31,6 +31,7 @@ type sandbox struct {
 	savings  verify.Savings // as the sandbox told; zero: not yet
 	patience patience
 	failure  error // why it has no metrics in this scrape
+	before   error // why it had none in the last one
 	logged   error // the failure that the log has
 	mention  mention
 

@@ -168,7 +168,7 @@ const (
 // excuseEnded forgets the failures of sandboxes that ended while they were asked: they have not failed.
 func (t *table) excuseEnded() {
 	failed := func(s *sandbox) bool { return s.failure != nil }
-	dying := func(s *sandbox) bool { return s.running() && s.logged == nil && hungUp(s.failure) }
+	dying := func(s *sandbox) bool { return s.running() && s.before == nil && hungUp(s.failure) }
 	if !slices.ContainsFunc(t.able, failed) {
 		return
 	}

@@ -319,11 +319,12 @@ func (l *Loop) room(i int32, size int) []byte {
 	}
 }
 
-// fitting returns the index of the smallest spare buffer with room for size bytes, or -1.
+// fitting returns the index of the smallest spare buffer with room for size bytes, or -1. One that is much larger does not fit: it would
+// make an answer the one that takes most room.
 func (l *Loop) fitting(size int) int {
 	best := -1
 	for i, b := range l.spare {
-		if cap(b) >= size && (best < 0 || cap(b) < cap(l.spare[best])) {
+		if cap(b) >= size && cap(b) <= 2*size && (best < 0 || cap(b) < cap(l.spare[best])) {
 			best = i
 		}
 	}

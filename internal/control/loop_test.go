@@ -465,6 +465,27 @@ func TestBytesInMemoryAreOfThoseWhoUseThem(t *testing.T) {
 	}
 }
 
+// TestSpareBuffersMakeNobodyLarge: a large buffer that somebody left is not for a short answer.
+func TestSpareBuffersMakeNobodyLarge(t *testing.T) {
+	w := newWorld(t)
+	w.loop.most = 1 << 20
+	w.loop.spare, w.loop.held = [][]byte{make([]byte, 0, 900<<10)}, 900<<10
+	w.loop.grew = true
+	short, long := "["+strings.Repeat(" ", 100)+"]", "["+strings.Repeat(" ", 300<<10)+"]"
+	shorts := w.start(sandboxtest.Spec{ID: "short", Behavior: func(x *sandboxtest.Exchange) error {
+		if err := x.Send([]byte(short[:10])); err != nil {
+			return err
+		}
+		return errors.Join(x.Wait(200*time.Millisecond), x.Send([]byte(short[10:])))
+	}})
+	longs := w.start(sandboxtest.Spec{ID: "long", Behavior: sandboxtest.Say(long)})
+	for i, got := range w.run(query(shorts.SocketPath()), query(longs.SocketPath())) {
+		if got.err != nil {
+			t.Errorf("question %d: %v", i, got.err)
+		}
+	}
+}
+
 // TestBuffersAreReused from run to run, until one needs none.
 func TestBuffersAreReused(t *testing.T) {
 	w := newWorld(t)

@@ -3,6 +3,8 @@ package verify
 import (
 	"cmp"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
 // A Sample is a verified value of one series.
@@ -77,11 +79,22 @@ func (b *Baseline) Samples(wanted []bool) []Sample {
 	return some
 }
 
-// Lines is how many lines of a page the last snapshot takes: one a sample, and of a histogram one for each bucket and five more.
-func (b *Baseline) Lines() int {
-	n := len(b.samples)
-	for i := range b.histograms {
-		n += len(b.histograms[i].Counts) + 4
+// Lines is how many lines of a page the last snapshot takes, of wanted metrics unless wanted is nil: one a sample, and of a histogram one
+// for each bucket and five more.
+func (b *Baseline) Lines(s *schema.Schema, wanted []bool) int {
+	if wanted == nil && len(b.histograms) == 0 {
+		return len(b.samples)
+	}
+	n := 0
+	for i := range b.samples {
+		m := b.samples[i].Metric
+		switch {
+		case wanted != nil && !wanted[m]:
+		case s.Metrics[m].Type == schema.Histogram:
+			n += len(s.Metrics[m].Bounds) + 1 + 5
+		default:
+			n++
+		}
 	}
 	return n
 }

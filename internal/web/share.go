@@ -61,7 +61,7 @@ func text(re *regexp.Regexp) string {
 // scrape is a collection that some have asked for.
 type scrape struct {
 	key    key
-	asked  collect.Request // its deadline is the first one's
+	asked  collect.Request // its deadline is the first one's, and once it has begun that of all
 	ctx    context.Context // done when the scrape is given up: nobody waits for it, or its page is held for too long
 	giveUp context.CancelFunc
 
@@ -103,7 +103,7 @@ func (s *sharer) get(ctx context.Context, r collect.Request) (*scrape, error) {
 		return nil, waiting.Err()
 	}
 	// What is collected has a deadline. Should it not be kept, nobody is to wait for ever.
-	late := time.NewTimer(time.Until(r.Deadline) + overdue)
+	late := time.NewTimer(time.Until(sc.asked.Deadline) + overdue)
 	defer late.Stop()
 	select {
 	case <-sc.done:
@@ -176,9 +176,9 @@ func (s *sharer) begin(sc *scrape) collect.Request {
 	defer s.mu.Unlock()
 	if s.waiting[sc.key] == sc {
 		delete(s.waiting, sc.key)
-		close(sc.begun)
 		sc.users = len(sc.deadlines)
 		sc.asked.Deadline = commonDeadline(sc.deadlines, time.Now())
+		close(sc.begun)
 	}
 	return sc.asked
 }
