@@ -510,6 +510,36 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
+// TestSpawnWaitsForAServerThatIsShuttingDown: its address is about to be free.
+func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
+	ending := func(c *MetricClient) *http.Server {
+		listener, err := net.Listen("unix", c.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "server is shutting down", http.StatusServiceUnavailable)
+		})}
+		go server.Serve(listener)
+		t.Cleanup(func() { server.Close() })
+		return server
+	}
+	c := newClient(t)
+	server := ending(c)
+	time.AfterFunc(200*time.Millisecond, func() { server.Close() })
+	if err := c.SpawnServer(t.Context(), self(t)); err != nil {
+		t.Error(err)
+	}
+
+	c = newClient(t)
+	ending(c)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := c.SpawnServer(ctx, self(t))
+	wantError(t, err, context.DeadlineExceeded)
+	wantError(t, err, ErrShuttingDown, "the address is not free")
+}
+
 func TestOfSpawnsAtOnceOneWins(t *testing.T) {
 	first := newClient(t)
 	clients := []*MetricClient{first}
