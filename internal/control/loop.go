@@ -17,8 +17,11 @@ const (
 	width = 256
 	// chunk is how much of an answer is read at a time, into a buffer that all share. Honest answers have 1 to 40 KB.
 	chunk = 64 << 10
-	// heldMax bounds the bytes of all unfinished answers together.
-	heldMax = 32 << 20
+	// heldMax bounds the bytes of all unfinished answers together. Buffers that had to make room for others are garbage on top of it, half as
+	// much in the worst case that is known. It has to hold a chunk of every question in flight, and some more.
+	heldMax = 18 << 20
+	// growth is by how much the buffer of an unfinished answer grows. With 2 there is more garbage, with more nobody else has room.
+	growth = 4
 	// An answer may take freeReads reads, and one more for each fairPiece bytes. What comes in smaller pieces is read once a tick.
 	freeReads = 32
 	fairPiece = 4 << 10
@@ -278,7 +281,11 @@ func (l *Loop) whole(s *slot, data []byte) bool {
 func (l *Loop) hold(i int32, data []byte, limit int) bool {
 	s := &l.slots[i]
 	if need := len(s.partial) + len(data); need > cap(s.partial) {
-		size := min(max(need, 2*cap(s.partial), chunk), limit)
+		size := chunk
+		for size < need {
+			size *= growth
+		}
+		size = min(size, limit)
 		grown := l.room(i, size)
 		if grown == nil {
 			return false

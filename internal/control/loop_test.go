@@ -435,7 +435,7 @@ func TestBytesInMemory(t *testing.T) {
 // TestBytesInMemoryAreOfThoseWhoUseThem: who sends a little more than the least cannot reserve the room that others need.
 func TestBytesInMemoryAreOfThoseWhoUseThem(t *testing.T) {
 	w := newWorld(t)
-	const most = 1 << 20
+	const most = 2 << 20
 	w.loop.most = most
 	answered := make(chan struct{})
 	waits := func(x *sandboxtest.Exchange) error {
@@ -468,7 +468,7 @@ func TestBytesInMemoryAreOfThoseWhoUseThem(t *testing.T) {
 // TestSpareBuffersMakeNobodyLarge: a large buffer that somebody left is not for a short answer.
 func TestSpareBuffersMakeNobodyLarge(t *testing.T) {
 	w := newWorld(t)
-	w.loop.most = 1 << 20
+	w.loop.most = 3 << 19
 	w.loop.spare, w.loop.held = [][]byte{make([]byte, 0, 900<<10)}, 900<<10
 	w.loop.grew = true
 	short, long := "["+strings.Repeat(" ", 100)+"]", "["+strings.Repeat(" ", 300<<10)+"]"

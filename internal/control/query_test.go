@@ -177,7 +177,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 	check(errUnreachable(unix.ECONNREFUSED), "cannot connect to the control socket: connection refused")
 	check(errInternal(errShortWrite), "the question could not be asked: the control socket did not take the question at once")
 	check(errTooLong(5), "the answer is too long: more than 5 bytes")
-	check(errTooMuch, "the answer is too long: it is the largest of unfinished ones that together exceed 33554432 bytes")
+	check(errTooMuch, "the answer is too long: it is the largest of unfinished ones that together exceed 18874368 bytes")
 }
 
 // refusing makes a socket on which nobody listens any more.
