@@ -562,7 +562,10 @@ func TestOfSpawnsAtOnceOneWins(t *testing.T) {
 		t.Errorf("%d of %d lost: %v", len(lost), len(clients), lost)
 	}
 	for _, err := range lost {
-		wantError(t, err, ErrAlreadyRunning)
+		// Between taking the address and listening there, the winner cannot be told from nobody.
+		if !errors.Is(err, ErrAlreadyRunning) && !strings.Contains(err.Error(), "address already in use") {
+			t.Errorf("one that lost says %v", err)
+		}
 	}
 	if err := first.HealthCheck(t.Context()); err != nil {
 		t.Error(err)
