@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -520,7 +519,7 @@ func TestNothingIsHeldAgainstAnother(t *testing.T) {
 // share.
 func TestShareOfThePage(t *testing.T) {
 	n := newNode(t, nil)
-	all := allSeries(sandboxtest.RealRegistration())
+	all := sandboxtest.AllSeries(sandboxtest.RealRegistration())
 	n.start(sandboxtest.Spec{ID: "all", Pod: "web-0", Namespace: "shop", Points: all})
 	n.start(sandboxtest.Spec{ID: "long", Pod: strings.Repeat(`"`, maxName), Namespace: strings.Repeat(`"`, maxName), Points: all})
 	page := n.page()
@@ -533,29 +532,6 @@ func TestShareOfThePage(t *testing.T) {
 	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 1572864") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
-}
-
-// allSeries has a point for each series that a sandbox with the registration may have.
-func allSeries(r *sandboxtest.Registration) []sandboxtest.Point {
-	var points []sandboxtest.Point
-	for _, m := range r.Metrics {
-		sets := []map[string]string{nil}
-		for _, f := range m.Fields {
-			var more []map[string]string
-			for _, set := range sets {
-				for _, value := range f.Allowed {
-					longer := map[string]string{f.Name: value}
-					maps.Copy(longer, set)
-					more = append(more, longer)
-				}
-			}
-			sets = more
-		}
-		for _, set := range sets {
-			points = append(points, sandboxtest.Point{Metric: m.PrometheusName, Labels: set, Int: 1})
-		}
-	}
-	return points
 }
 
 // TestDisagreement: one family has one TYPE and one HELP, also where sandboxes of two releases disagree.

@@ -185,8 +185,19 @@ func (s *schema) lookup(p Point) (m *metric, labels string, err error) {
 	return m, encodeLabels(p.Labels), nil
 }
 
-// combinations returns the labels of all series that fields allow, as JSON.
-func combinations(fields []Field) []string {
+// AllSeries has a point for each series that a sandbox with the registration may have.
+func AllSeries(r *Registration) []Point {
+	var points []Point
+	for _, m := range r.Metrics {
+		for _, labels := range labelSets(m.Fields) {
+			points = append(points, Point{Metric: m.PrometheusName, Labels: labels, Int: 1})
+		}
+	}
+	return points
+}
+
+// labelSets returns the labels of all series that fields allow.
+func labelSets(fields []Field) []map[string]string {
 	all := []map[string]string{nil}
 	for _, f := range fields {
 		var more []map[string]string
@@ -199,8 +210,13 @@ func combinations(fields []Field) []string {
 		}
 		all = more
 	}
+	return all
+}
+
+// combinations are labelSets as JSON.
+func combinations(fields []Field) []string {
 	var encoded []string
-	for _, labels := range all {
+	for _, labels := range labelSets(fields) {
 		encoded = append(encoded, encodeLabels(labels))
 	}
 	return encoded
