@@ -26,7 +26,7 @@ var reservedNames = []string{
 }
 
 // reservedLabels are those that the server puts on a sandbox's series itself.
-var reservedLabels = []string{"sandbox", "iteration", "pod_name", "namespace_name", "le"}
+var reservedLabels = []string{"sandbox", "iteration", "pod_name", "namespace_name", "runtime_root", "le"}
 
 // histogramSuffixes make the names of what a histogram is rendered as.
 var histogramSuffixes = []string{"_bucket", "_count", "_sum", "_min", "_max", "_ssd"}

@@ -37,7 +37,7 @@ const (
 	maxBounds  = 255
 )
 
-// A Schema is a compiled registration. It is immutable and safe for concurrent use.
+// A Schema is a compiled registration, or the list of the server's own families. It is immutable and safe for concurrent use.
 type Schema struct {
 	Metrics []Metric // sorted by name
 	// Series is how many series are possible. Each has a number below it; those of a metric are consecutive, and metrics are numbered
@@ -45,6 +45,8 @@ type Schema struct {
 	Series int
 	// MaxReply is how long the answer that has every series can be, in bytes.
 	MaxReply int
+	// Text is for what is made of the schema's series when they are rendered.
+	Text Memo
 
 	byName map[string]int32
 }
@@ -62,6 +64,14 @@ type Metric struct {
 	// WireType is its type's number in a sandbox's answer, and Definition what follows the name there, as runsc writes it.
 	WireType   int64
 	Definition []byte
+
+	// LineSize is about how many bytes a sample takes on a page, without the labels of its source and those of an open metric.
+	LineSize int
+
+	// What only the server's own metrics have.
+	Float bool // values are the bits of a float64
+	Open  bool // no fields: each sample has a label set of its own, and its Series is the index of that in its source
+	Whole bool // the exporter's prefix is not put before the name
 }
 
 // A Field is a label with a closed set of values.
@@ -122,6 +132,28 @@ func quote(text string) string {
 	return strconv.QuoteToASCII(text[:most]) + "…"
 }
 
+// lineSize returns a metric's LineSize: its name, its longest labels, and a value and a time of usual length. A histogram has a line for each
+// bucket and five more.
+func lineSize(m *Metric) int {
+	const prefix, value, time = len("runsc_"), 12, len(" 1795338760112\n")
+	size := prefix + len(m.Name) + value + time
+	for i := range m.Fields {
+		size += len(m.Fields[i].Name) + len(`="",`) + longest(m.Fields[i].Values)
+	}
+	if m.Type == Histogram {
+		size *= len(m.Bounds) + 1 + 5
+	}
+	return size
+}
+
+func longest(texts []string) int {
+	n := 0
+	for _, t := range texts {
+		n = max(n, len(t))
+	}
+	return n
+}
+
 // finish numbers the series and computes what the metrics have in common.
 func (s *Schema) finish() error {
 	slices.SortFunc(s.Metrics, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
@@ -134,6 +166,7 @@ func (s *Schema) finish() error {
 		m.First = uint32(series)
 		m.WireType = m.Type.wireType()
 		m.Definition = wireDefinition(m)
+		m.LineSize = lineSize(m)
 		n := 1
 		for k := len(m.Fields) - 1; k >= 0; k-- {
 			m.Fields[k].Stride = uint32(n)
