@@ -22,7 +22,6 @@ const (
 	RuleStale         Rule = "its time is more than 10 seconds ago"
 	RuleOrder         Rule = "its time is before that of the previous one"
 	RuleUnregistered  Rule = "the metric is not registered"
-	RuleFilter        Rule = "the metric was not asked for"
 	RuleType          Rule = "the type is not the registered one"
 	RuleHelp          Rule = "the help text is not the registered one"
 	RuleLabels        Rule = "the labels are not exactly the registered fields"

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 const (
@@ -21,11 +22,11 @@ func (r *reader) histogram(p *point) {
 		r.broken(breach(RuleKind, name, ""))
 		return
 	}
-	var h Histogram
+	var h snapshot.Histogram
 	var seen members
-	member := func(bit members, key string) Number {
+	member := func(bit members, key string) snapshot.Number {
 		if !r.want('{', seen.add(bit), name, key) {
-			return Number{}
+			return snapshot.Number{}
 		}
 		return r.number(name)
 	}
@@ -67,7 +68,7 @@ func (r *reader) buckets(m *schema.Metric) []uint64 {
 		}
 		bound, n := r.bucket(m.Name)
 		i := len(counts)
-		if i > len(m.Bounds) || i < len(m.Bounds) && bound.Compare(Number{Int: m.Bounds[i]}) != 0 {
+		if i > len(m.Bounds) || i < len(m.Bounds) && bound.Compare(snapshot.Number{Int: m.Bounds[i]}) != 0 {
 			r.broken(breach(RuleBounds, m.Name, "bucket %d", i))
 			return nil
 		}
@@ -89,7 +90,7 @@ const (
 )
 
 // bucket reads {"le":…,"n":…}. Either is left out when it is zero.
-func (r *reader) bucket(metric string) (bound Number, n uint64) {
+func (r *reader) bucket(metric string) (bound snapshot.Number, n uint64) {
 	var seen members
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {

@@ -3,6 +3,7 @@ package verify
 import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 const (
@@ -222,8 +223,8 @@ const (
 )
 
 // number reads {"int":i}, {"float":f}, or {} for zero.
-func (r *reader) number(metric string) Number {
-	var n Number
+func (r *reader) number(metric string) snapshot.Number {
+	var n snapshot.Number
 	var seen members
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {

@@ -2,60 +2,60 @@ package verify
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // maxAge is how old a snapshot may be when it arrives.
 const maxAge = 10 * time.Second
 
-// A Verifier checks answers, one at a time. What it needs for that is reused, so one of them serves any number of sandboxes. It is not
+// A Verifier checks replies, one at a time. What it needs for that is reused, so one of them serves any number of sandboxes. It is not
 // safe for concurrent use.
 type Verifier struct {
 	schema *schema.Schema
-	wanted []bool
 
 	when       time.Time
 	values     []value  // by series; what is there is meant only where seen says so
 	seen       []uint64 // bit set of series
-	histograms []Histogram
-	merged     []Sample
+	histograms []snapshot.Histogram
+	samples    []snapshot.Sample
 }
 
-// value is what an answer says of a series.
+// value is what a reply says of a series.
 type value struct {
 	metric int32
 	number int64 // like Sample.Value, an index into Verifier.histograms for a histogram
 }
 
-// Export checks the answer to an Export request: a snapshot of a sandbox with the given schema, asked only for wanted metrics (nil:
-// all), received at now. If it keeps all the rules, it becomes the sandbox's baseline. If not, the baseline stays as it was, and the
-// error is ErrIncomplete or a *Breach.
-func (v *Verifier) Export(reply control.Reply, s *schema.Schema, wanted []bool, last *Baseline, now time.Time) error {
-	v.begin(s, wanted)
+// Export checks the reply to an Export request: all metrics of a sandbox with the given schema, received at now. If it keeps all the rules,
+// it is returned as the sandbox's next baseline, which shares the memory of the last one where they are the same. The error is
+// ErrIncomplete or a *Breach; the last baseline then stays the one to measure against.
+func (v *Verifier) Export(reply control.Reply, s *schema.Schema, last Baseline, now time.Time) (Baseline, error) {
+	v.begin(s)
 	defer v.clear()
 	data := reply.Untrusted()
 	if !v.readExpected(data) {
-		// Not the form that runsc gives its answers, or not an honest one. The general reader knows which.
+		// Not the form that runsc gives its replies, or not an honest one. The general reader knows which.
 		v.clear()
 		if err := v.read(data); err != nil {
-			return err
+			return Baseline{}, err
 		}
 	}
-	if err := v.checkTime(last, now); err != nil {
-		return err
+	if err := v.checkTime(&last, now); err != nil {
+		return Baseline{}, err
 	}
-	if err := v.checkProgress(last); err != nil {
-		return err
+	if err := v.checkProgress(&last); err != nil {
+		return Baseline{}, err
 	}
-	v.commit(last)
-	return nil
+	return v.baseline(&last), nil
 }
 
-func (v *Verifier) begin(s *schema.Schema, wanted []bool) {
-	v.schema, v.wanted = s, wanted
+func (v *Verifier) begin(s *schema.Schema) {
+	v.schema = s
 	if len(v.values) < s.Series {
 		v.values = make([]value, s.Series)
 		v.seen = make([]uint64, (s.Series+63)/64)
@@ -77,8 +77,6 @@ func (v *Verifier) put(metric int, series uint32, number int64) *Breach {
 	m := &v.schema.Metrics[metric]
 	word, bit := series/64, uint64(1)<<(series%64)
 	switch {
-	case v.wanted != nil && !v.wanted[metric]:
-		return breach(RuleFilter, m.Name, "")
 	case v.seen[word]&bit != 0:
 		return breach(RuleSeriesTwice, m.Name, "")
 	case m.Type == schema.Counter && number < 0:
@@ -95,18 +93,15 @@ func (v *Verifier) checkTime(last *Baseline, now time.Time) error {
 		return breach(RuleFuture, "", "by %v", v.when.Sub(now))
 	case now.Sub(v.when) > maxAge:
 		return breach(RuleStale, "", "%v", now.Sub(v.when))
-	case v.when.Before(last.time) && !last.time.After(now): // a last time that is ahead of now is from before the clock was set back
-		return breach(RuleOrder, "", "by %v", last.time.Sub(v.when))
+	case v.when.Before(last.When) && !last.When.After(now): // a last time that is ahead of now is from before the clock was set back
+		return breach(RuleOrder, "", "by %v", last.When.Sub(v.when))
 	}
 	return nil
 }
 
-// checkProgress holds the answer against the last one. A counter or histogram that is not sent is zero.
+// checkProgress holds the reply against the last one. A counter or histogram that is not sent is zero.
 func (v *Verifier) checkProgress(last *Baseline) error {
-	for _, s := range last.samples {
-		if v.wanted != nil && !v.wanted[s.Metric] {
-			continue
-		}
+	for _, s := range last.Samples {
 		m := &v.schema.Metrics[s.Metric]
 		switch m.Type {
 		case schema.Counter:
@@ -118,11 +113,11 @@ func (v *Verifier) checkProgress(last *Baseline) error {
 				return breach(RuleDecrease, m.Name, "from %d to %d", s.Value, now)
 			}
 		case schema.Histogram:
-			now := &Histogram{Counts: make([]uint64, len(m.Bounds)+1)}
+			now := &snapshot.Histogram{Counts: make([]uint64, len(m.Bounds)+1)}
 			if v.has(s.Series) {
 				now = &v.histograms[v.values[s.Series].number]
 			}
-			if err := checkHistogramProgress(m.Name, last.Histogram(s), now); err != nil {
+			if err := checkHistogramProgress(m.Name, last.histogram(s), now); err != nil {
 				return err
 			}
 		}
@@ -130,7 +125,7 @@ func (v *Verifier) checkProgress(last *Baseline) error {
 	return nil
 }
 
-func checkHistogramProgress(metric string, last, now *Histogram) error {
+func checkHistogramProgress(metric string, last, now *snapshot.Histogram) error {
 	for i, n := range now.Counts {
 		if n < last.Counts[i] {
 			return breach(RuleBucket, metric, "bucket %d from %d to %d", i, last.Counts[i], n)
@@ -149,40 +144,24 @@ func checkHistogramProgress(metric string, last, now *Histogram) error {
 	return nil
 }
 
-// commit makes the answer the baseline. Metrics that were not asked for keep their last values in it: they are what the next full
-// answer is measured against.
-func (v *Verifier) commit(last *Baseline) {
-	v.merged = v.merged[:0]
-	var histograms []Histogram
-	add := func(s Sample, from []Histogram) {
-		if v.schema.Metrics[s.Metric].Type == schema.Histogram {
-			histograms = append(histograms, from[s.Value])
-			s.Value = int64(len(histograms) - 1)
-		}
-		v.merged = append(v.merged, s)
-	}
-	old := last.samples
-	if v.wanted == nil {
-		old = nil
-	}
+// baseline returns what was read, which has kept all the rules.
+func (v *Verifier) baseline(last *Baseline) Baseline {
+	v.samples = v.samples[:0]
+	var histograms []snapshot.Histogram
 	for word := range v.seen[:(v.schema.Series+63)/64] {
 		for set := v.seen[word]; set != 0; set &= set - 1 {
 			series := uint32(word*64 + bits.TrailingZeros64(set))
-			for ; len(old) > 0 && old[0].Series <= series; old = old[1:] {
-				if !v.wanted[old[0].Metric] {
-					add(old[0], last.histograms)
-				}
+			value := v.values[series]
+			if v.schema.Metrics[value.metric].Type == schema.Histogram {
+				histograms = append(histograms, v.histograms[value.number])
+				value.number = int64(len(histograms) - 1)
 			}
-			now := v.values[series]
-			add(Sample{now.metric, series, now.number}, v.histograms)
+			v.samples = append(v.samples, snapshot.Sample{Metric: value.metric, Series: series, Value: value.number})
 		}
 	}
-	for _, s := range old {
-		if !v.wanted[s.Metric] {
-			add(s, last.histograms)
-		}
+	next := Baseline{When: v.when, Samples: last.Samples, Histograms: histograms}
+	if !slices.Equal(v.samples, last.Samples) {
+		next.Samples = slices.Clone(v.samples)
 	}
-	last.samples = append(last.samples[:0], v.merged...)
-	last.histograms = histograms
-	last.time = v.when
+	return next
 }
