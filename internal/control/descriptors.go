@@ -1,19 +1,20 @@
 package control
 
 import (
+	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// A sandbox may send descriptors along with its answer. Whoever drops one may be the last to have it, and has to close it then, which can
-// take as long as its sender likes: a TCP socket with SO_LINGER, for one, waits for its peer. The loop has one thread, and must not be
-// the one to do that.
+// A sandbox may send file descriptors along with its reply. The process that drops the last one of
+// an open file has to close that file, which can take as long as the sender likes: a TCP socket
+// with SO_LINGER, for one, waits for its peer. The loop has one thread, which must not do that.
 //
-// Since Linux 6.16 a socket can be told to let no descriptors through. On older kernels the loop looks before it reads, and leaves it to
-// another thread to close a connection on which something was left unread.
+// Since Linux 6.16 a socket can be told to let no descriptors through. On older kernels the loop
+// looks before it reads, and another thread closes a connection on which something was left unread.
 
-// refusing reports whether the kernel can let no descriptors through.
+// refusing reports whether the kernel can be told to let no descriptors through.
 var refusing = sync.OnceValue(func() bool {
 	fd, err := newSocket(true)
 	if err == nil {
@@ -22,7 +23,7 @@ var refusing = sync.OnceValue(func() bool {
 	return err == nil
 })
 
-// newSocket returns a socket to ask a sandbox with. One that refuses descriptors lets none through.
+// newSocket returns a socket for one query. One that refuses descriptors lets none through.
 func newSocket(refuses bool) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil || !refuses {
@@ -35,7 +36,9 @@ func newSocket(refuses bool) (int, error) {
 	return fd, nil
 }
 
-// receive reads what has arrived, as far as no descriptors are with it.
+var errDescriptors = errors.New("file descriptors came with the data")
+
+// receive reads what has arrived, unless descriptors came with it.
 func receive(fd int, buffer []byte, refuses bool) (int, error) {
 	if !refuses {
 		n, _, flags, _, err := unix.Recvmsg(fd, buffer, nil, unix.MSG_PEEK)
@@ -43,17 +46,20 @@ func receive(fd int, buffer []byte, refuses bool) (int, error) {
 		case err != nil || n == 0:
 			return 0, err
 		case flags&unix.MSG_CTRUNC != 0: // there is no room for descriptors, and there are some
-			return 0, ErrDescriptors
+			return 0, errDescriptors
 		}
 		buffer = buffer[:n]
 	}
 	return unix.Read(fd, buffer)
 }
 
-// maxClosing is how many threads may be busy with closing what one sandbox has sent. Until one is done it is not asked again.
+// maxClosing is how many threads may be busy with closing what one sandbox has sent. Until one of
+// them is done, queries to the sandbox fail.
 const maxClosing = 4
 
-// hangUp closes a connection to the address. While another thread is at it, the address is closing.
+// hangUp closes a connection to the address. If that may take long, a goroutine does it. Nothing
+// waits for that goroutine, since the sandbox decides when it ends; the address counts it, and it
+// uses nothing else.
 func hangUp(fd int, a *Address, refuses bool) {
 	if refuses || drained(fd) {
 		unix.Close(fd)
@@ -66,7 +72,8 @@ func hangUp(fd int, a *Address, refuses bool) {
 	}()
 }
 
-// drained reports whether nothing is left to be read, and sees to it that nothing more comes.
+// drained reports whether nothing is left to be read, after it has made sure that nothing more
+// comes.
 func drained(fd int) bool {
 	if unix.Shutdown(fd, unix.SHUT_RD) != nil {
 		return true // it is not connected

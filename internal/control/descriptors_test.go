@@ -3,32 +3,35 @@ package control
 import (
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
-// linger is how long it takes to close what the sandboxes of these tests send along.
-const linger = 2 * time.Second
+// linger is how long it takes to close what the sandboxes of these tests send along, unless a test
+// ends it earlier.
+const linger = ample
 
-// TestDescriptorsThatTakeLongToClose hold neither the loop nor its other sandboxes, whatever the kernel does for us.
+// TestDescriptorsThatTakeLongToClose hold up neither the loop nor other sandboxes, whether the
+// kernel refuses them or not.
 func TestDescriptorsThatTakeLongToClose(t *testing.T) {
-	answer := func(x *sandboxtest.Exchange) []byte { return x.Reply() }
-	cases := map[string]sandboxtest.Behavior{
-		"with the answer": func(x *sandboxtest.Exchange) error {
-			return sendLingering(x, answer(x))
+	cases := map[string]func(p *peers, x *sandboxtest.Exchange) error{
+		"with the reply": func(p *peers, x *sandboxtest.Exchange) error {
+			return p.sendLingering(x, x.Reply())
 		},
-		"behind the answer": func(x *sandboxtest.Exchange) error {
-			if err := x.Send(answer(x)); err != nil {
+		"behind the reply": func(p *peers, x *sandboxtest.Exchange) error {
+			if err := x.Send(x.Reply()); err != nil {
 				return err
 			}
-			return sendLingering(x, []byte(" "))
+			return p.sendLingering(x, []byte(" "))
 		},
-		"instead of an answer": func(x *sandboxtest.Exchange) error {
-			return errors.Join(sendLingering(x, []byte(" ")), x.Stall())
+		"instead of a reply": func(p *peers, x *sandboxtest.Exchange) error {
+			return errors.Join(p.sendLingering(x, []byte(" ")), x.Stall())
 		},
 	}
 	for _, refuses := range []bool{false, true} {
@@ -37,28 +40,52 @@ func TestDescriptorsThatTakeLongToClose(t *testing.T) {
 				if refuses && !refusing() {
 					t.Skip("the kernel lets them through: it is older than 6.16")
 				}
-				w := newWorld(t)
-				w.loop.refuses = refuses
-				hostile := query(w.start(sandboxtest.Spec{ID: "hostile", Behavior: behavior}).SocketPath())
-				hostile.Timeout = 100 * time.Millisecond
-				good := query(w.start(sandboxtest.Spec{ID: "good"}).SocketPath())
-				for range maxClosing + 1 {
-					began := time.Now()
-					if got := w.run(hostile, good)[1]; !honest(got.answer) {
-						t.Errorf("the other one: %q, %v", got.answer, got.err)
-					}
-					if took := time.Since(began); took > linger/2 {
-						t.Errorf("it took %v", took)
-					}
-				}
-				if n := hostile.Address.closing.Load(); n > maxClosing {
-					t.Errorf("%d connections are being closed at once", n)
-				}
-				for until := time.Now().Add(ample); hostile.Address.closing.Load() > 0 && time.Now().Before(until); {
-					time.Sleep(10 * time.Millisecond)
-				}
+				testLingering(t, refuses, behavior)
 			})
 		}
+	}
+}
+
+func testLingering(t *testing.T, refuses bool, behavior func(p *peers, x *sandboxtest.Exchange) error) {
+	w, p := newWorld(t), new(peers)
+	w.loop.refuses = refuses
+	hostile := newProbe(w.start(sandboxtest.Spec{ID: "hostile", Behavior: func(x *sandboxtest.Exchange) error {
+		return behavior(p, x)
+	}}).SocketPath())
+	hostile.timeout = 100 * time.Millisecond
+	good := newProbe(w.start(sandboxtest.Spec{ID: "good"}).SocketPath())
+	for range maxClosing + 1 {
+		began := time.Now()
+		if w.run(hostile, good); !good.honest() {
+			t.Errorf("the other one: %q, %v", good.reply, good.failure)
+		}
+		if took := time.Since(began); took > linger/2 {
+			t.Errorf("the run took %v", took)
+		}
+	}
+	if n := hostile.address.closing.Load(); n > maxClosing {
+		t.Errorf("%d connections are being closed at once", n)
+	}
+	p.close()
+	for until := time.Now().Add(ample); hostile.address.closing.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("connections are still being closed")
+		}
+	}
+}
+
+// TestClosingAddress: while too much is being closed, the sandbox gets no query.
+func TestClosingAddress(t *testing.T) {
+	w := newWorld(t)
+	s := w.start(sandboxtest.Spec{ID: "a"})
+	q := newProbe(s.SocketPath())
+	q.address.closing.Store(maxClosing)
+	if w.ask(q); q.failure != stillClosing || q.took != 0 || s.Stats().Connections != 0 {
+		t.Errorf("%q, %v after %v", q.reply, q.failure, q.took)
+	}
+	q.address.closing.Add(-1)
+	if w.ask(q); !q.honest() {
+		t.Errorf("when one is closed: %q, %v", q.reply, q.failure)
 	}
 }
 
@@ -67,33 +94,52 @@ func TestDescriptorsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.loop.refuses = false
 	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Descriptors(1)})
-	if got := w.ask(query(s.SocketPath())); got.err != ErrDescriptors {
-		t.Errorf("%q, %v", got.answer, got.err)
+	q := newProbe(s.SocketPath())
+	if w.ask(q); q.failure != descriptorsSent || q.failure.Reason != failure.AnswerRefused {
+		t.Errorf("%q, %v", q.reply, q.failure)
 	}
 	s.SetBehavior(nil)
-	if got := w.ask(query(s.SocketPath())); !honest(got.answer) {
-		t.Errorf("when it sends none any more: %q, %v", got.answer, got.err)
+	if w.ask(q); !q.honest() {
+		t.Errorf("when it sends none any more: %q, %v", q.reply, q.failure)
 	}
 }
 
-// sendLingering sends data with a TCP socket on it that nobody else has, and that takes linger to close.
-func sendLingering(x *sandboxtest.Exchange, data []byte) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+// peers are the other ends of the TCP connections that sandboxes send along.
+type peers struct {
+	mu     sync.Mutex
+	conns  []net.Conn
+	closed bool
+}
+
+func (p *peers) add(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		c.Close()
+		return
 	}
-	defer listener.Close()
-	c, err := net.Dial("tcp", listener.Addr().String())
+	p.conns = append(p.conns, c)
+}
+
+// close closes all peers, also those still to come. What waits for them ends.
+func (p *peers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.conns {
+		c.Close()
+	}
+}
+
+// sendLingering sends data with a TCP socket on it that is open nowhere else, and that takes linger
+// to close, or until the peers are closed.
+func (p *peers) sendLingering(x *sandboxtest.Exchange, data []byte) error {
+	c, err := p.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	peer, err := listener.Accept()
-	if err != nil {
-		return err
-	}
-	time.AfterFunc(2*linger, func() { peer.Close() })
-	// What its peer does not read is what it waits for.
+	// What the peer does not read is what the close waits for.
 	if err := c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		return err
 	}
@@ -109,8 +155,35 @@ func sendLingering(x *sandboxtest.Exchange, data []byte) error {
 		return err
 	}
 	_, _, err = x.Conn.WriteMsgUnix(data, unix.UnixRights(fd), nil)
-	if errors.Is(err, unix.EPERM) {
-		err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})
+	if err != nil { // the socket is still this process's to close
+		err = errors.Join(ignore(err, unix.EPERM), unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}))
 	}
 	return errors.Join(err, file.Close())
+}
+
+// connect returns one end of a TCP connection; the other is one of the peers.
+func (p *peers) connect() (net.Conn, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	c, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	peer, err := listener.Accept()
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	p.add(peer)
+	return c, nil
+}
+
+func ignore(err, ignored error) error {
+	if errors.Is(err, ignored) {
+		return nil
+	}
+	return err
 }

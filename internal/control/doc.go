@@ -1,9 +1,12 @@
-// Package control is the second stage, the query: it puts one question to each of many control sockets and hands over what came back.
+// Package control sends queries to the control sockets of sandboxes and hands over the replies.
 //
-// The other end of a control socket is a sandbox that may be hostile. This package keeps it from costing more than its budget of
-// time, bytes and descriptors, and looks into nothing: what it returns is a Reply, bytes without a meaning, which only package verify
-// turns into something to be believed.
+// A sandbox may be hostile. This package limits what one costs in time, bytes and file descriptors,
+// and does not interpret what it sends: a Reply is raw bytes, which only package verify turns into
+// trusted values.
 //
-// Waiting is not work, so one goroutine has many questions in flight at once, on plain non-blocking sockets behind one epoll
-// instance. A connection lasts one question: a sandbox that exits waits for its connected clients.
+// One goroutine, the Loop, has many queries in flight on non-blocking sockets behind one epoll
+// instance. What a query means, and what happens with its reply, is up to the Query: another kind
+// of query is another implementation of that interface and changes nothing here. A connection is
+// used for one query and then closed, because a sandbox that exits waits for its clients to
+// disconnect.
 package control

@@ -2,21 +2,24 @@ package control
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
-// ample is longer than any answer takes that is not meant to be late.
-const ample = 20 * time.Second
+// ample is longer than anything takes that is not meant to be late.
+const ample = time.Minute
 
-// world is a runtime root of simulated sandboxes and a loop that asks them.
+// world is a runtime root of simulated sandboxes and a loop that queries them.
 type world struct {
 	*testing.T
 	root string
@@ -25,22 +28,28 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	root, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(root) })
 	loop, err := NewLoop()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t, root, loop}
+	w := &world{t, tempDir(t), loop}
 	t.Cleanup(func() {
 		if err := loop.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return w
+}
+
+// tempDir returns a directory with a short path: the paths of sockets are limited.
+func tempDir(tb testing.TB) string {
+	tb.Helper()
+	root, err := os.MkdirTemp("", "sm")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { os.RemoveAll(root) })
+	return root
 }
 
 // start starts a sandbox.
@@ -54,7 +63,7 @@ func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
 	return s
 }
 
-// fleet starts n sandboxes of which spec has the last word.
+// fleet starts n sandboxes; spec may change what they are like.
 func (w *world) fleet(n int, spec func(i int, s *sandboxtest.Spec)) *sandboxtest.Fleet {
 	w.Helper()
 	f, err := sandboxtest.StartFleet(w.root, n, sandboxtest.FleetOptions{Points: 8, Spec: spec})
@@ -75,116 +84,209 @@ func (w *world) must(err error) {
 	}
 }
 
-// query asks the socket at path for all metrics, with time and room enough for anything honest.
-func query(path string) Query {
-	return Query{Address: NewAddress(path, ""), Request: ExportRequest(""), Limit: 1 << 20, Timeout: ample}
+// probe is a Query that accepts any JSON value with white space around it as a reply, and records
+// what becomes of it.
+type probe struct {
+	address *Address
+	request []byte
+	limit   int
+	timeout time.Duration
+	onRead  func()         // before each Read; may be nil
+	onEnd   func(p *probe) // may be nil
+
+	outcome
+	took  time.Duration
+	reads int // calls of Read
+	ends  int
 }
 
-func queryAll(sandboxes []*sandboxtest.Sandbox) []Query {
-	var queries []Query
-	for _, s := range sandboxes {
-		queries = append(queries, query(s.SocketPath()))
-	}
-	return queries
-}
-
-// ask asks one question.
-func (w *world) ask(q Query) outcome {
-	w.Helper()
-	return w.run(q)[0]
-}
-
-// run asks and returns what came of each question.
-func (w *world) run(queries ...Query) []outcome {
-	w.Helper()
-	return w.runUntil(time.Now().Add(ample), queries...).outcomes
-}
-
-func (w *world) runUntil(deadline time.Time, queries ...Query) *recorder {
-	w.Helper()
-	r := &recorder{world: w, outcomes: make([]outcome, len(queries))}
-	r.run(deadline, queries)
-	return r
-}
-
-// recorder is a Receiver that takes anything for an answer that is a JSON value with white space around it.
-type recorder struct {
-	*world
-	outcomes []outcome
-	ended    []int                  // the questions, in the order in which they came to an end
-	receives int                    // calls of Receive
-	onEnd    func(i int, err error) // may be nil
-}
-
-// outcome is what came of a question: the text of the answer, or the reason why there is none.
+// outcome is the text of the reply, or the reason why there is none.
 type outcome struct {
-	answer string
-	err    error
+	reply   string
+	failure *failure.Failure
 }
 
-// run asks the questions, and checks that each came to an end once and that nothing of them is left.
-func (r *recorder) run(deadline time.Time, queries []Query) {
-	r.Helper()
-	r.loop.Run(queries, deadline, r)
-	if len(r.ended) != len(queries) {
-		r.Errorf("%d of %d questions came to an end", len(r.ended), len(queries))
+// newProbe returns a query of the socket at path, with enough time and room for any honest reply.
+func newProbe(path string) *probe { return probeAt(NewAddress(path, "")) }
+
+func probeAt(a *Address) *probe {
+	return &probe{address: a, request: ExportRequest(), limit: 1 << 20, timeout: ample}
+}
+
+func (p *probe) Address() *Address      { return p.address }
+func (p *probe) Request() []byte        { return p.request }
+func (p *probe) Limit() int             { return p.limit }
+func (p *probe) Timeout() time.Duration { return p.timeout }
+
+func (p *probe) Read(r Reply, took time.Duration) bool {
+	if p.onRead != nil {
+		p.onRead()
 	}
-	spare := 0
-	for _, b := range r.loop.spare {
-		spare += cap(b)
+	p.reads++
+	if !json.Valid(r.Untrusted()) {
+		return false
 	}
-	if r.loop.inFlight() != 0 || r.loop.held != spare || spare > r.loop.most {
-		r.Errorf("after the run %d questions are in flight, %d bytes are held, %d of them spare", r.loop.inFlight(), r.loop.held, spare)
+	p.end(outcome{reply: string(r.Untrusted())}, took)
+	return true
+}
+
+func (p *probe) Fail(f *failure.Failure, took time.Duration) { p.end(outcome{failure: f}, took) }
+
+func (p *probe) end(o outcome, took time.Duration) {
+	p.outcome, p.took = o, took
+	p.ends++
+	if p.onEnd != nil {
+		p.onEnd(p)
 	}
-	for _, s := range r.loop.slots {
-		if s.fd != noFD || s.partial != nil {
-			r.Errorf("after the run a slot has descriptor %d and %d bytes", s.fd, len(s.partial))
+}
+
+// failed reports whether the query failed for the reason.
+func (o outcome) failed(reason failure.Reason) bool {
+	return o.failure != nil && o.failure.Reason == reason
+}
+
+// is reports whether the query failed with err.
+func (o outcome) is(err error) bool { return o.failure != nil && errors.Is(o.failure, err) }
+
+// honest reports whether the reply is that of an honest simulated sandbox.
+func (o outcome) honest() bool {
+	text := strings.TrimSpace(o.reply)
+	return strings.HasPrefix(text, `{"success":true,"err":"","result":{"snapshot":{`) && strings.HasSuffix(text, `}}}`)
+}
+
+// probes returns a query of each sandbox.
+func probes(sandboxes []*sandboxtest.Sandbox) []*probe {
+	var all []*probe
+	for _, s := range sandboxes {
+		all = append(all, newProbe(s.SocketPath()))
+	}
+	return all
+}
+
+// repeat returns n queries of one sandbox.
+func repeat(n int, s *sandboxtest.Sandbox) []*probe {
+	a := NewAddress(s.SocketPath(), "")
+	all := make([]*probe, n)
+	for i := range all {
+		all[i] = probeAt(a)
+	}
+	return all
+}
+
+// queries returns the probes as the loop takes them.
+func queries(all []*probe) []Query {
+	var qs []Query
+	for _, p := range all {
+		qs = append(qs, p)
+	}
+	return qs
+}
+
+// ask runs one query.
+func (w *world) ask(p *probe) *probe {
+	w.Helper()
+	w.run(p)
+	return p
+}
+
+// run runs queries that have plenty of time, checks them, and checks that the loop has nothing
+// left.
+func (w *world) run(all ...*probe) {
+	w.Helper()
+	w.runUntil(time.Now().Add(ample), all)
+}
+
+func (w *world) runUntil(deadline time.Time, all []*probe, alarms ...Alarm) {
+	w.Helper()
+	w.runBeside(deadline, all, alarms...)
+	w.checkIdle()
+}
+
+// runBeside runs queries, maybe beside other runs, and checks that each ended once.
+func (w *world) runBeside(deadline time.Time, all []*probe, alarms ...Alarm) {
+	w.Helper()
+	for _, p := range all {
+		p.outcome, p.took, p.reads, p.ends = outcome{}, 0, 0, 0
+	}
+	w.loop.Run(queries(all), deadline, alarms...)
+	for i, p := range all {
+		if p.ends != 1 {
+			w.Errorf("query %d ended %d times", i, p.ends)
+		}
+		if (p.failure == nil || p.failed(failure.Stalled)) && p.took <= 0 {
+			w.Errorf("query %d took %v: %v", i, p.took, p.failure)
 		}
 	}
 }
 
-func (r *recorder) Receive(i int, reply Reply) bool {
-	r.receives++
-	if !json.Valid(reply.Untrusted()) {
-		return false
+// checkIdle checks that nothing is left of any run. There is none under way, so the loop's
+// goroutine changes nothing meanwhile.
+func (w *world) checkIdle() {
+	w.Helper()
+	l := w.loop
+	spare := 0
+	for _, b := range l.pool.spare {
+		spare += cap(b)
 	}
-	r.end(i, outcome{answer: string(reply.Untrusted())})
-	return true
+	if l.inFlight() != 0 || l.pool.held != spare || spare > l.pool.most {
+		w.Errorf("after the run %d queries are in flight, %d bytes are held, %d of them spare", l.inFlight(), l.pool.held, spare)
+	}
+	for _, s := range l.slots {
+		if s.fd != noFD || s.partial != nil {
+			w.Errorf("after the run a slot has descriptor %d and %d bytes", s.fd, len(s.partial))
+		}
+	}
+	if len(l.runs) != 0 || len(l.alarms) != 0 {
+		w.Errorf("after the run %d runs and %d alarms are left", len(l.runs), len(l.alarms))
+	}
 }
 
-func (r *recorder) Fail(i int, err error) { r.end(i, outcome{err: err}) }
-
-func (r *recorder) end(i int, o outcome) {
-	if r.outcomes[i] != (outcome{}) {
-		r.Errorf("question %d comes to an end twice", i)
-	}
-	r.outcomes[i] = o
-	r.ended = append(r.ended, i)
-	if r.onEnd != nil {
-		r.onEnd(i, o.err)
+// await waits for what should happen soon.
+func await(happened <-chan struct{}) {
+	select {
+	case <-happened:
+	case <-time.After(ample):
 	}
 }
 
-// honest reports whether the text is the answer of a simulated sandbox that tells the truth.
-func honest(answer string) bool {
-	return strings.HasPrefix(answer, `{"success":true,"err":"","result":{"snapshot":{`) && strings.HasSuffix(answer, `}}}`)
+// stalling returns a Behavior that does not reply before release is closed, and then honestly. The
+// n-th request closes arrived.
+func stalling(n int64) (b sandboxtest.Behavior, arrived, release chan struct{}) {
+	arrived, release = make(chan struct{}), make(chan struct{})
+	var requests atomic.Int64
+	return func(x *sandboxtest.Exchange) error {
+		if requests.Add(1) == n {
+			close(arrived)
+		}
+		await(release)
+		return sandboxtest.Honest(x)
+	}, arrived, release
 }
 
-// crumbs answers with pieces none of which arrives together with another: each is sent when the one before has been read.
-func crumbs(pieces ...string) sandboxtest.Behavior {
+// fragments replies with pieces none of which arrives together with another: each is sent when the
+// one before has been read.
+func fragments(pieces ...string) sandboxtest.Behavior {
 	return func(x *sandboxtest.Exchange) error {
 		for _, piece := range pieces {
 			if err := x.Send([]byte(piece)); err != nil {
 				return err
 			}
-			for unread(x) {
-				if err := x.Wait(20 * time.Microsecond); err != nil {
-					return err
-				}
+			if err := untilRead(x); err != nil {
+				return err
 			}
 		}
 		return nil
 	}
+}
+
+// untilRead waits until everything that was sent has been read.
+func untilRead(x *sandboxtest.Exchange) error {
+	for unread(x) {
+		if err := x.Wait(20 * time.Microsecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unread reports whether something that was sent has not been read.

@@ -1,7 +1,8 @@
 package control
 
-// A frame finds the end of a JSON value that arrives in pieces. It looks at each byte once, whatever the pieces are, and at nothing but
-// brackets and strings: that the value is one is for the parser to say.
+// A frame finds the end of a JSON value that arrives in pieces. It looks at each byte once, however
+// the value is cut, and only at brackets and strings: whether the value is valid is for the parser
+// to decide.
 type frame struct {
 	pos      int // bytes looked at
 	depth    int
@@ -10,8 +11,9 @@ type frame struct {
 	end      bool
 }
 
-// ended reports whether data, which begins with what was given before, holds the value to its end. Of a number or a word, whose end
-// nothing shows, the first byte is taken for all of it: it is no answer.
+// ended reports whether data, which begins with what was given before, has the whole value. A
+// number or a word does not show where it ends, so it counts as whole after its first byte: it is
+// not a reply.
 func (f *frame) ended(data []byte) bool {
 	for f.pos < len(data) && !f.end {
 		if f.inString {
@@ -23,7 +25,7 @@ func (f *frame) ended(data []byte) bool {
 	return f.end
 }
 
-// skipString goes to the end of the string, or of data.
+// skipString advances to the end of the string, or of data.
 func (f *frame) skipString(data []byte) {
 	if f.escaped {
 		f.escaped = false
@@ -46,7 +48,7 @@ func (f *frame) skipString(data []byte) {
 	f.end = f.depth == 0
 }
 
-// skipByte looks at a byte outside of strings.
+// skipByte looks at one byte outside of strings.
 func (f *frame) skipByte(c byte) {
 	f.pos++
 	switch c {

@@ -44,7 +44,7 @@ func TestFrame(t *testing.T) {
 	ends(`["\\\"]"]|`)
 	ends(`{"\u007d":1}|`)
 
-	// What is no answer ends at once, so that the parser can say so.
+	// A value that is not a reply ends at once, so that the parser can refuse it.
 	ends(`4|2`)
 	ends(`n|ull`)
 	ends(` -|1`)
@@ -91,8 +91,8 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-// endOfValue returns the length of the object, array or string that data begins with, one more than that of data if it is not complete.
-// What is neither is not known.
+// endOfValue returns the length of the object, array or string that data begins with, one more than
+// that of data if it is not complete. What is neither is not known.
 func endOfValue(data []byte) (end int, known bool) {
 	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) == 0 || !bytes.ContainsRune([]byte(`{["`), rune(first[0])) {
 		return 0, false

@@ -1,12 +1,9 @@
 package control
 
 import (
-	"errors"
-	"io"
+	"fmt"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,167 +11,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
-// TestAnswers is about what sandboxes send, and when.
-func TestAnswers(t *testing.T) {
-	const soon = 50 * time.Millisecond
-	check := func(name string, b sandboxtest.Behavior, timeout time.Duration, wanted func(outcome) bool) {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			q := query(w.start(sandboxtest.Spec{ID: "a", Behavior: b}).SocketPath())
-			q.Timeout = timeout
-			if got := w.ask(q); !wanted(got) {
-				t.Errorf("it came to this: %.300q, %v", got.answer, got.err)
-			}
-		})
-	}
-	answers := func(name string, b sandboxtest.Behavior) {
-		check(name, b, ample, func(got outcome) bool { return honest(strings.TrimSpace(got.answer)) })
-	}
-	says := func(text string) {
-		check("says "+text, sandboxtest.Say(text), ample, func(got outcome) bool { return got.answer == text })
-	}
-	fails := func(name string, b sandboxtest.Behavior, want error) {
-		timeout := ample
-		if want == ErrStalled {
-			timeout = soon
-		}
-		check(name, b, timeout, func(got outcome) bool { return errors.Is(got.err, want) })
-	}
-	around := func(before, after string) sandboxtest.Behavior {
-		return sandboxtest.Edit(func(_ *sandboxtest.Exchange, reply string) string { return before + reply + after })
-	}
-
-	answers("in one piece", sandboxtest.Honest)
-	answers("in pieces of 100 bytes", sandboxtest.Drip(100, time.Millisecond))
-	answers("in crumbs of one byte", sandboxtest.Drip(1, 0))
-	if name := "with 120 descriptors on each byte"; refusing() {
-		answers(name+", which the kernel refuses", sandboxtest.Descriptors(120))
-	} else {
-		fails(name, sandboxtest.Descriptors(120), ErrDescriptors)
-	}
-	answers("late, and in time", sandboxtest.Late(soon))
-	answers("with white space around it", around(" \r\n\t", "\n"))
-	answers("with white space behind it", around("", "\n"))
-
-	// What is no answer is for the receiver to refuse, at once.
-	says("null")
-	says("42")
-	says(`"I am fine"`)
-	says("{}")
-	says("[]")
-
-	fails("never", sandboxtest.Stall, ErrStalled)
-	fails("not to the end", func(x *sandboxtest.Exchange) error {
-		if err := x.Send(x.Reply()[:100]); err != nil {
-			return err
-		}
-		return x.Stall()
-	}, ErrStalled)
-	fails("too slowly", sandboxtest.Drip(1, soon/5), ErrStalled)
-	fails("nothing but white space", crumbs(" ", "\n"), ErrStalled)
-	fails("by hanging up", sandboxtest.HangUp(0), ErrClosed)
-	fails("half, and hangs up", sandboxtest.HangUp(0.5), ErrClosed)
-	fails("with points without end", sandboxtest.Flood("[0", ",0", 0, ""), ErrTooLong)
-	fails("with a string without end", sandboxtest.Flood(`{"a":"`, "a", 0, ""), ErrTooLong)
-	fails("with brackets without end", sandboxtest.Flood("", "[", 0, ""), ErrTooLong)
-	fails("with white space without end", sandboxtest.Flood("", " ", 0, ""), ErrTooLong)
-	fails("with closing brackets inside without end", sandboxtest.Flood("[{}", ",{}", 0, ""), ErrTooLong)
-}
-
-// TestFrozen: a sandbox that takes no connection is one that stalls.
+// TestFrozen: a sandbox that accepts no connection stalls.
 func TestFrozen(t *testing.T) {
 	w := newWorld(t)
-	q := query(w.start(sandboxtest.Spec{ID: "a", Frozen: true}).SocketPath())
-	q.Timeout = 50 * time.Millisecond
-	if got := w.ask(q); !errors.Is(got.err, ErrStalled) {
-		t.Errorf("it came to this: %q, %v", got.answer, got.err)
+	q := newProbe(w.start(sandboxtest.Spec{ID: "a", Frozen: true}).SocketPath())
+	q.timeout = 50 * time.Millisecond
+	if w.ask(q); !q.failed(failure.Stalled) {
+		t.Errorf("got %q, %v", q.reply, q.failure)
 	}
-}
-
-func TestLimit(t *testing.T) {
-	w := newWorld(t)
-	const text = `{"an":"answer of 27 bytes"}`
-	check := func(name string, b sandboxtest.Behavior) {
-		s := w.start(sandboxtest.Spec{ID: strings.ReplaceAll(name, " ", "-"), Behavior: b})
-		q := query(s.SocketPath())
-		q.Limit = len(text)
-		if got := w.ask(q); got.answer != text {
-			t.Errorf("%s, exactly at the limit: %q, %v", name, got.answer, got.err)
-		}
-		q.Limit--
-		got := w.ask(q)
-		if !errors.Is(got.err, ErrTooLong) || got.err.Error() != "the answer is too long: more than 26 bytes" {
-			t.Errorf("%s, one over the limit: %q, %v", name, got.answer, got.err)
-		}
-	}
-	check("in one piece", sandboxtest.Say(text))
-	check("in two pieces", crumbs(text[:20], text[20:]))
-	check("in crumbs", crumbs(bytesOf(text)...))
-}
-
-// TestCrumbsCostNoMore: an answer is looked at whole twice at most, however cleverly it is cut.
-func TestCrumbsCostNoMore(t *testing.T) {
-	w := newWorld(t)
-	check := func(name string, pieces ...string) {
-		t.Helper()
-		s := w.start(sandboxtest.Spec{ID: name, Behavior: crumbs(pieces...)})
-		r := w.runUntil(time.Now().Add(ample), query(s.SocketPath()))
-		if want := strings.Join(pieces, ""); r.outcomes[0].answer != want {
-			t.Errorf("%s: got %.100q and %v, want %.100q", name, r.outcomes[0].answer, r.outcomes[0].err, want)
-		}
-		if r.receives > 2 {
-			t.Errorf("%s: the receiver was asked %d times", name, r.receives)
-		}
-	}
-	repeat := func(piece string) []string { return slices.Repeat([]string{piece}, 200) }
-	around := func(first string, middle []string, last string) []string {
-		return slices.Concat([]string{first}, middle, []string{last})
-	}
-	check("all-in-one", `{"a":[{}]}`)
-	check("ends-with-brackets", around(`[{}`, repeat(`,{}`), `]`)...)
-	check("brackets-in-strings", around(`["}`, repeat(`}`), `"]`)...)
-	check("white-space-first", around(" ", repeat("\n"), `{}`)...)
-	check("white-space-within", around(`{`, repeat(" "), `}`)...)
-}
-
-// TestCrumbsWakeNobody: an answer of as many writes as it has bytes is read a few hundred times, whatever it costs its sandbox.
-func TestCrumbsWakeNobody(t *testing.T) {
-	w := newWorld(t)
-	const writes = 50_000
-	s := w.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
-		for range writes {
-			if err := x.Send([]byte(" ")); err != nil {
-				return err
-			}
-		}
-		return sandboxtest.Honest(x)
-	}})
-	before := readCalls(t)
-	if got := w.ask(query(s.SocketPath())); !strings.HasPrefix(got.answer, "  ") || !honest(strings.TrimSpace(got.answer)) {
-		t.Errorf("%.100q, %v", got.answer, got.err)
-	}
-	if calls := readCalls(t) - before; calls > writes/10 {
-		t.Errorf("%d calls of read for %d writes", calls, writes)
-	}
-}
-
-// readCalls is how often this process has called read and its like.
-func readCalls(t *testing.T) int {
-	t.Helper()
-	data, err := os.ReadFile("/proc/self/io")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(data), "syscr: ")
-	count, _, _ := strings.Cut(rest, "\n")
-	n, err := strconv.Atoi(count)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 func TestBacklog(t *testing.T) {
@@ -186,30 +34,33 @@ func TestBacklog(t *testing.T) {
 	t.Run("full, and drained later", func(t *testing.T) {
 		w := newWorld(t)
 		s := full(w)
-		// It is asked after the full one was, and so after that one has refused to take a connection.
+		// Its query begins after that of the full one, which was not connected then.
 		thaws := w.start(sandboxtest.Spec{ID: "thaws", Behavior: func(x *sandboxtest.Exchange) error {
 			s.Thaw()
 			return sandboxtest.Honest(x)
 		}})
-		for i, got := range w.run(query(s.SocketPath()), query(thaws.SocketPath())) {
-			if !honest(got.answer) {
-				t.Errorf("question %d: %q, %v", i, got.answer, got.err)
+		all := []*probe{newProbe(s.SocketPath()), newProbe(thaws.SocketPath())}
+		w.run(all...)
+		for i, q := range all {
+			if !q.honest() {
+				t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 			}
 		}
 	})
 	t.Run("full for ever", func(t *testing.T) {
 		w := newWorld(t)
-		q := query(full(w).SocketPath())
-		q.Timeout = 50 * time.Millisecond
-		if got := w.ask(q); !errors.Is(got.err, ErrStalled) {
-			t.Errorf("it came to this: %q, %v", got.answer, got.err)
+		q := newProbe(full(w).SocketPath())
+		q.timeout = 50 * time.Millisecond
+		if w.ask(q); !q.failed(failure.Stalled) {
+			t.Errorf("got %q, %v", q.reply, q.failure)
 		}
 	})
-	t.Run("full until the end of all time", func(t *testing.T) {
+	t.Run("full until the deadline of the run", func(t *testing.T) {
 		w := newWorld(t)
-		r := w.runUntil(time.Now().Add(50*time.Millisecond), query(full(w).SocketPath()))
-		if got := r.outcomes[0]; !errors.Is(got.err, ErrOutOfTime) {
-			t.Errorf("it came to this: %q, %v", got.answer, got.err)
+		q := newProbe(full(w).SocketPath())
+		w.runUntil(time.Now().Add(50*time.Millisecond), []*probe{q})
+		if !q.failed(failure.OutOfTime) {
+			t.Errorf("got %q, %v", q.reply, q.failure)
 		}
 	})
 	t.Run("full, and closed", func(t *testing.T) {
@@ -219,42 +70,27 @@ func TestBacklog(t *testing.T) {
 			s.Stop()
 			return sandboxtest.Honest(x)
 		}})
-		got := w.run(query(s.SocketPath()), query(dies.SocketPath()))
-		// It may take the connection with its last breath.
-		if !errors.Is(got[0].err, ErrUnreachable) && !errors.Is(got[0].err, ErrClosed) || !honest(got[1].answer) {
-			t.Errorf("it came to this: %v", got)
+		q, other := newProbe(s.SocketPath()), newProbe(dies.SocketPath())
+		w.run(q, other)
+		// It may accept the connection right before it ends.
+		if !q.failed(failure.Unreachable) && !q.failed(failure.Closed) || !other.honest() {
+			t.Errorf("got %v and %v", q.failure, other.failure)
 		}
 	})
 }
 
-// fillBacklog connects to a socket until that takes no more connections.
-func (w *world) fillBacklog(path string) {
-	w.Helper()
-	for range 1000 {
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		w.must(err)
-		w.Cleanup(func() { unix.Close(fd) })
-		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err == unix.EAGAIN {
-			return
-		} else if err != nil {
-			w.Fatal(err)
-		}
-	}
-	w.Fatal("its backlog has no end")
-}
-
 func TestDeadlines(t *testing.T) {
 	const soon = 30 * time.Millisecond
-	check := func(name string, timeout, all time.Duration, want error, wantConnections int) {
+	check := func(name string, timeout, all time.Duration, want failure.Reason, wantConnections int) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
-			q := query(s.SocketPath())
-			q.Timeout = timeout
-			r := w.runUntil(time.Now().Add(all), q, q)
-			for i, got := range r.outcomes {
-				if !errors.Is(got.err, want) {
-					t.Errorf("question %d: %q, %v, want %v", i, got.answer, got.err, want)
+			qs := repeat(2, s)
+			qs[0].timeout, qs[1].timeout = timeout, timeout
+			w.runUntil(time.Now().Add(all), qs)
+			for i, q := range qs {
+				if !q.failed(want) {
+					t.Errorf("query %d: %q, %v, want %v", i, q.reply, q.failure, want)
 				}
 			}
 			if got := s.Stats().Connections; got > wantConnections {
@@ -262,64 +98,106 @@ func TestDeadlines(t *testing.T) {
 			}
 		})
 	}
-	check("the sandbox's time is over first", soon, ample, ErrStalled, 2)
-	check("the time for all is over first", ample, soon, ErrOutOfTime, 2)
-	check("the time for all was over before", ample, -time.Second, ErrOutOfTime, 0)
+	check("the sandbox's time is over first", soon, ample, failure.Stalled, 2)
+	check("the run's deadline comes first", ample, soon, failure.OutOfTime, 2)
+	check("the run's deadline is past", ample, -time.Second, failure.OutOfTime, 0)
 }
 
-// TestBothTimesAreOver: a sandbox that had its own whole time has stalled, whatever else is over.
+// TestBothTimesAreOver: a sandbox that had all of its own time has stalled, even if the run is over
+// too.
 func TestBothTimesAreOver(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
-	l, err := NewLoop()
-	w.must(err)
-	defer l.Close()
-	r := &recorder{world: w, outcomes: make([]outcome, 1)}
-	l.queries, l.receiver, l.deadline = []Query{query(s.SocketPath())}, r, time.Now().Add(ample)
+	l := w.loopByHand()
+	q := newProbe(s.SocketPath())
+	r := w.addRun(l, q)
 	l.begin()
-	now := time.Now()
-	l.deadline = now
-	for i := range l.slots {
-		l.slots[i].end = now
-	}
-	l.sweep(now)
-	if got := r.outcomes[0].err; !errors.Is(got, ErrStalled) {
-		t.Errorf("got %v, want %v", got, ErrStalled)
+	r.deadline = time.Now().Add(-time.Hour)
+	l.sweep(time.Now().Add(q.timeout))
+	if !q.failed(failure.Stalled) {
+		t.Errorf("got %v, want %v", q.failure, stalled)
 	}
 }
 
-// TestOutOfTime: those not yet asked when the time is over are not asked any more.
+// loopByHand returns a Loop without a goroutine, for one that calls the methods itself.
+func (w *world) loopByHand() *Loop {
+	w.Helper()
+	l, err := newLoop()
+	w.must(err)
+	w.Cleanup(func() {
+		l.Stop()
+		l.sweep(time.Now())
+		w.must(unix.Close(l.epoll))
+	})
+	return l
+}
+
+// addRun does what Run and accept do.
+func (w *world) addRun(l *Loop, all ...*probe) *run {
+	r := &run{queries: queries(all), deadline: time.Now().Add(ample), left: len(all), done: make(chan struct{})}
+	l.add(r)
+	return r
+}
+
+// TestOutOfTime: queries that have not begun when the run's time is over do not begin any more.
 func TestOutOfTime(t *testing.T) {
 	w := newWorld(t)
 	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
 	honest := w.start(sandboxtest.Spec{ID: "honest"})
-	queries := slices.Repeat([]Query{query(stalls.SocketPath())}, width)
-	queries = append(queries, query(honest.SocketPath()))
-	for i, got := range w.runUntil(time.Now().Add(100*time.Millisecond), queries...).outcomes {
-		if !errors.Is(got.err, ErrOutOfTime) {
-			t.Errorf("question %d: %q, %v", i, got.answer, got.err)
+	last := newProbe(honest.SocketPath())
+	all := append(repeat(width, stalls), last)
+	w.runUntil(time.Now().Add(100*time.Millisecond), all)
+	for i, q := range all {
+		if !q.failed(failure.OutOfTime) {
+			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 		}
 	}
+	if last.took != 0 || last.failure != neverSent {
+		t.Errorf("the one without a slot took %v: %v", last.took, last.failure)
+	}
 	if got := honest.Stats().Connections; got != 0 {
-		t.Errorf("the one for which there was no slot was asked %d times", got)
+		t.Errorf("the one without a slot was queried %d times", got)
 	}
 }
 
-func TestMoreQuestionsThanSlots(t *testing.T) {
+// TestOutOfTimeBehindAnotherRun: a run whose queries cannot begin ends at its own deadline.
+func TestOutOfTimeBehindAnotherRun(t *testing.T) {
 	w := newWorld(t)
-	f := w.fleet(width+100, nil)
-	for i, got := range w.run(queryAll(f.Sandboxes)...) {
-		if !honest(got.answer) {
-			t.Errorf("question %d: %q, %v", i, got.answer, got.err)
+	l := w.loopByHand()
+	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
+	w.addRun(l, newProbe(stalls.SocketPath()))
+	l.begin()
+	q := newProbe(stalls.SocketPath())
+	second := w.addRun(l, q)
+	free := l.free
+	l.free = nil // as if all slots were taken
+	l.begin()
+	second.deadline = time.Now()
+	l.sweep(time.Now())
+	if q.failure != neverSent || len(l.runs) != 1 {
+		t.Errorf("got %v, and %d runs are left", q.failure, len(l.runs))
+	}
+	l.free = free
+}
+
+func TestMoreQueriesThanSlots(t *testing.T) {
+	w := newWorld(t)
+	f := w.fleet(width+reserve+100, nil)
+	all := probes(f.Sandboxes)
+	w.run(all...)
+	for i, q := range all {
+		if !q.honest() {
+			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 		}
 	}
 	if got := f.Stats(); got.Peak > width || got.Queries != len(f.Sandboxes) {
-		t.Errorf("%d sandboxes got %d questions, %d at a time", len(f.Sandboxes), got.Queries, got.Peak)
+		t.Errorf("%d sandboxes got %d queries, %d at a time", len(f.Sandboxes), got.Queries, got.Peak)
 	}
 }
 
-// TestStalledHoldNobody: as long as there is a slot left, those who answer do not wait for those who do not.
-func TestStalledHoldNobody(t *testing.T) {
+// TestStalledHoldUpNoOthers: while one slot is left, sandboxes that reply do not wait for those
+// that stall.
+func TestStalledHoldUpNoOthers(t *testing.T) {
 	w := newWorld(t)
 	const stalled, honest = width - 1, 20
 	f := w.fleet(stalled+honest, func(i int, s *sandboxtest.Spec) {
@@ -327,24 +205,32 @@ func TestStalledHoldNobody(t *testing.T) {
 			s.Behavior = sandboxtest.Stall
 		}
 	})
-	queries := queryAll(f.Sandboxes)
-	for i := range stalled {
-		queries[i].Timeout = 500 * time.Millisecond
+	all := probes(f.Sandboxes)
+	replied := 0
+	for _, q := range all {
+		q.onEnd = func(q *probe) {
+			if q.honest() {
+				replied++
+			}
+			if replied == honest {
+				w.loop.Stop()
+			}
+		}
 	}
-	r := w.runUntil(time.Now().Add(ample), queries...)
-	for place, i := range r.ended {
-		if err := r.outcomes[i].err; place < honest && err != nil || place >= honest && !errors.Is(err, ErrStalled) {
-			t.Errorf("in place %d question %d came to an end with %v", place, i, err)
+	w.run(all...)
+	for i, q := range all {
+		if i < stalled && !q.failed(failure.OutOfTime) || i >= stalled && !q.honest() {
+			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 		}
 	}
 }
 
-// TestOrder: questions are asked in their order, also when there are more than slots.
+// TestOrder: queries of a run begin in their order, also when there are more than slots.
 func TestOrder(t *testing.T) {
 	w := newWorld(t)
 	listener, err := net.Listen("unix", w.path("s"))
 	w.must(err)
-	var asked []string // connections are accepted in the order in which they were made
+	var requests []string // connections are accepted in the order in which they were made
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		request := make([]byte, 1<<10)
@@ -354,206 +240,209 @@ func TestOrder(t *testing.T) {
 				return
 			}
 			n, _ := c.Read(request)
-			asked = append(asked, string(request[:n]))
+			requests = append(requests, string(request[:n]))
 			c.Write([]byte("{}"))
 			c.Close()
 		}
 	})
-	var queries []Query
+	var all []*probe
 	var want []string
 	for i := range 2 * width {
-		q := query(w.path("s"))
-		q.Request = ExportRequest(strings.Repeat("x", i))
-		queries = append(queries, q)
-		want = append(want, string(q.Request))
+		q := newProbe(w.path("s"))
+		want = append(want, strings.Repeat("x", 1+i))
+		q.request = []byte(want[i])
+		all = append(all, q)
 	}
-	w.run(queries...)
+	w.run(all...)
 	listener.Close()
 	serving.Wait()
-	if !slices.Equal(asked, want) {
-		t.Errorf("asked in another order")
+	if !slices.Equal(requests, want) {
+		t.Errorf("the requests came in another order")
 	}
 }
 
-// TestBytesInMemory: unfinished answers together are bounded, and the longest has to go, not one that is only slow.
-func TestBytesInMemory(t *testing.T) {
+// TestRunsOverlap: a run ends while an earlier one, which has more queries than it may have slots,
+// is stalled.
+func TestRunsOverlap(t *testing.T) {
 	w := newWorld(t)
-	const limit, long, most = 512 << 10, 400 << 10, 1 << 20
-	w.loop.most = most
-	evicted, answered := make(chan struct{}), make(chan struct{})
-	sendsMuch := func(x *sandboxtest.Exchange) error {
-		if err := x.Send([]byte("[" + strings.Repeat(" ", long))); err != nil {
-			return err
-		}
-		await(answered)
-		return io.EOF
+	behavior, arrived, release := stalling(width)
+	f := w.fleet(width+reserve+100, func(_ int, s *sandboxtest.Spec) { s.Behavior = behavior })
+	all := probes(f.Sandboxes)
+	bigEnded := make(chan struct{})
+	var big sync.WaitGroup
+	big.Go(func() {
+		defer close(bigEnded)
+		w.runBeside(time.Now().Add(2*ample), all)
+	})
+	await(arrived)
+	small := newProbe(w.start(sandboxtest.Spec{ID: "small"}).SocketPath())
+	w.runBeside(time.Now().Add(ample), []*probe{small})
+	if !small.honest() {
+		t.Errorf("the small run: %q, %v", small.reply, small.failure)
 	}
-	slow := func(x *sandboxtest.Exchange) error {
-		reply := x.Reply()
-		if err := x.Send(reply[:100]); err != nil {
-			return err
-		}
-		await(evicted)
-		return x.Send(reply[100:])
-	}
-	queries := []Query{query(w.start(sandboxtest.Spec{ID: "slow", Behavior: slow}).SocketPath())}
-	for _, id := range []string{"a", "b", "c", "d"} {
-		q := query(w.start(sandboxtest.Spec{ID: id, Behavior: sendsMuch}).SocketPath())
-		q.Limit = limit
-		queries = append(queries, q)
-	}
-	r := &recorder{world: w, outcomes: make([]outcome, len(queries))}
-	tooMuch := 0
-	r.onEnd = func(i int, err error) {
-		if held := w.loop.held; held > most {
-			t.Errorf("%d bytes are held", held)
-		}
-		if i == 0 {
-			close(answered)
-		}
-		if err == errTooMuch {
-			if tooMuch++; tooMuch == 1 {
-				close(evicted)
-			}
-		}
-	}
-	r.run(time.Now().Add(ample), queries)
-	if got := r.outcomes[0]; !honest(got.answer) {
-		t.Errorf("the slow one: %q, %v", got.answer, got.err)
-	}
-	// Of four answers of 400 KB at least one fits into 1 MB.
-	if tooMuch == 0 || tooMuch == 4 {
-		t.Errorf("%d of 4 long answers were given up: %v", tooMuch, r.outcomes)
-	}
-	for _, got := range r.outcomes[1:] {
-		if !errors.Is(got.err, ErrClosed) && got.err != errTooMuch {
-			t.Errorf("a long one: %v", got.err)
-		}
-	}
-}
-
-// TestBytesInMemoryAreOfThoseWhoUseThem: who sends a little more than the least cannot reserve the room that others need.
-func TestBytesInMemoryAreOfThoseWhoUseThem(t *testing.T) {
-	w := newWorld(t)
-	const most = 2 << 20
-	w.loop.most = most
-	answered := make(chan struct{})
-	waits := func(x *sandboxtest.Exchange) error {
-		if err := x.Send([]byte("[" + strings.Repeat(" ", chunk))); err != nil {
-			return err
-		}
-		await(answered)
-		return x.Send([]byte("]"))
-	}
-	var queries []Query
-	for _, id := range []string{"a", "b", "c", "d", "e"} {
-		queries = append(queries, query(w.start(sandboxtest.Spec{ID: id, Behavior: waits}).SocketPath()))
-	}
-	long := `["` + strings.Repeat("x", most/10) + `"]`
-	queries = append(queries, query(w.start(sandboxtest.Spec{ID: "long", Behavior: crumbs(long[:chunk], long[chunk:])}).SocketPath()))
-	r := &recorder{world: w, outcomes: make([]outcome, len(queries))}
-	r.onEnd = func(i int, err error) {
-		if i == len(queries)-1 {
-			close(answered)
-		}
-	}
-	r.run(time.Now().Add(ample), queries)
-	for i, got := range r.outcomes {
-		if got.err != nil {
-			t.Errorf("question %d: %v", i, got.err)
-		}
-	}
-}
-
-// TestSpareBuffersMakeNobodyLarge: a large buffer that somebody left is not for a short answer.
-func TestSpareBuffersMakeNobodyLarge(t *testing.T) {
-	w := newWorld(t)
-	w.loop.most = 3 << 19
-	w.loop.spare, w.loop.held = [][]byte{make([]byte, 0, 900<<10)}, 900<<10
-	w.loop.grew = true
-	short, long := "["+strings.Repeat(" ", 100)+"]", "["+strings.Repeat(" ", 300<<10)+"]"
-	shorts := w.start(sandboxtest.Spec{ID: "short", Behavior: func(x *sandboxtest.Exchange) error {
-		if err := x.Send([]byte(short[:10])); err != nil {
-			return err
-		}
-		return errors.Join(x.Wait(200*time.Millisecond), x.Send([]byte(short[10:])))
-	}})
-	longs := w.start(sandboxtest.Spec{ID: "long", Behavior: sandboxtest.Say(long)})
-	for i, got := range w.run(query(shorts.SocketPath()), query(longs.SocketPath())) {
-		if got.err != nil {
-			t.Errorf("question %d: %v", i, got.err)
-		}
-	}
-}
-
-// TestBuffersAreReused from run to run, until one needs none.
-func TestBuffersAreReused(t *testing.T) {
-	w := newWorld(t)
-	long := w.start(sandboxtest.Spec{ID: "long", Behavior: sandboxtest.Flood(`["`, "a", 300<<10, `"]`)})
-	short := w.start(sandboxtest.Spec{ID: "short"})
-	ask := func(s *sandboxtest.Sandbox) {
-		t.Helper()
-		if got := w.ask(query(s.SocketPath())); got.err != nil {
-			t.Error(got.err)
-		}
-	}
-	ask(long)
-	held := w.loop.held
-	if held == 0 || len(w.loop.spare) == 0 {
-		t.Errorf("%d bytes in %d buffers are kept", held, len(w.loop.spare))
-	}
-	ask(long)
-	if w.loop.held != held {
-		t.Errorf("the same once more takes %d bytes more", w.loop.held-held)
-	}
-	ask(short)
-	if w.loop.held != 0 || w.loop.spare != nil {
-		t.Errorf("%d bytes in %d buffers are still kept", w.loop.held, len(w.loop.spare))
-	}
-}
-
-// await waits for what should happen soon.
-func await(happened <-chan struct{}) {
 	select {
-	case <-happened:
-	case <-time.After(ample):
+	case <-bigEnded:
+		t.Error("the big run has ended")
+	default:
 	}
+	close(release)
+	big.Wait()
+	for i, q := range all {
+		if !q.honest() {
+			t.Errorf("query %d of the big run: %q, %v", i, q.reply, q.failure)
+		}
+	}
+	w.checkIdle()
 }
 
-// panicker panics at the first answer.
-type panicker struct{ *recorder }
-
-func (p panicker) Receive(int, Reply) bool { panic("a defect of ours") }
-
-// TestReceiverPanics: nothing of a run that ended so is taken for the next one's.
-func TestReceiverPanics(t *testing.T) {
+// TestManyRuns has many goroutines share the Loop.
+func TestManyRuns(t *testing.T) {
 	w := newWorld(t)
-	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
-	fine := w.start(sandboxtest.Spec{ID: "fine"})
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("the panic was swallowed")
+	f := w.fleet(10, nil)
+	var runs sync.WaitGroup
+	for range 20 {
+		runs.Go(func() {
+			for range 5 {
+				all := probes(f.Sandboxes)
+				w.runBeside(time.Now().Add(ample), all)
+				for i, q := range all {
+					if !q.honest() {
+						t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
+					}
+				}
 			}
-		}()
-		w.loop.Run([]Query{query(stalls.SocketPath()), query(fine.SocketPath())}, time.Now().Add(ample), panicker{})
-	}()
-	if n := w.loop.inFlight(); n != 0 {
-		t.Errorf("%d questions are in flight", n)
+		})
 	}
-	if got := w.ask(query(fine.SocketPath())); !honest(got.answer) {
-		t.Errorf("the next run: %q, %v", got.answer, got.err)
+	runs.Wait()
+	w.checkIdle()
+}
+
+// TestTurns: runs take turns, and each begins its own queries in their order.
+func TestTurns(t *testing.T) {
+	w := newWorld(t)
+	l := w.loopByHand()
+	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	names := map[Query]string{}
+	add := func(name string, n int) {
+		all := repeat(n, s)
+		for i, q := range all {
+			names[q] = fmt.Sprint(name, i)
+		}
+		w.addRun(l, all...)
+	}
+	begun := func() string { // slots are used in the order of their indexes until one is free again
+		var order []string
+		for i := range l.inFlight() {
+			order = append(order, names[l.slots[i].query])
+		}
+		return strings.Join(order, " ")
+	}
+	check := func(want string) {
+		t.Helper()
+		if got := begun(); got != want {
+			t.Errorf("begun are %s, want %s", got, want)
+		}
+	}
+	add("a", 5)
+	add("b", 2)
+	add("c", 1)
+	slots := l.free
+	l.free = slots[len(slots)-6:] // six slots
+	l.slots = l.slots[:6]
+	l.begin()
+	check("a0 b0 c0 a1 b1 a2")
+	l.slots = l.slots[:width]
+	l.free = slots[len(slots)-width : len(slots)-6]
+	add("d", 2)
+	l.begin()
+	check("a0 b0 c0 a1 b1 a2 d0 a3 d1 a4")
+}
+
+// TestTurnsWhenRunsEnd: that a run ends takes no turn from another.
+func TestTurnsWhenRunsEnd(t *testing.T) {
+	w := newWorld(t)
+	l := w.loopByHand()
+	var order []string
+	add := func(name string, n int) {
+		all := make([]*probe, n)
+		for i := range all {
+			all[i] = newProbe(w.path("missing")) // each ends as soon as it has begun
+			all[i].onEnd = func(*probe) { order = append(order, fmt.Sprint(name, i)) }
+		}
+		w.addRun(l, all...)
+	}
+	add("a", 1)
+	add("b", 3)
+	add("c", 2)
+	add("d", 3)
+	l.begin()
+	if got, want := strings.Join(order, " "), "a0 b0 c0 d0 b1 c1 d1 b2 d2"; got != want {
+		t.Errorf("begun are %s, want %s", got, want)
 	}
 }
 
-// TestNoDescriptors: a server that has no descriptors left blames itself, and waits if there is something to wait for.
+// TestStop: a run under way ends, and so do those to come, without a connection.
+func TestStop(t *testing.T) {
+	w := newWorld(t)
+	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: func(x *sandboxtest.Exchange) error {
+		w.loop.Stop()
+		return x.Stall()
+	}})
+	all := repeat(2*width, stalls)
+	w.runUntil(time.Now().Add(time.Hour), all)
+	for i, q := range all {
+		if !q.failed(failure.OutOfTime) {
+			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
+		}
+	}
+	honest := w.start(sandboxtest.Spec{ID: "honest"})
+	q := newProbe(honest.SocketPath())
+	w.runUntil(time.Now().Add(time.Hour), []*probe{q})
+	if q.failure != neverSent || q.took != 0 || honest.Stats().Connections != 0 {
+		t.Errorf("after Stop: %q, %v after %v", q.reply, q.failure, q.took)
+	}
+}
+
+// TestClose: Close returns when the goroutine has ended.
+func TestClose(t *testing.T) {
+	l, err := NewLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Run(nil, time.Now().Add(time.Hour))
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-l.ended:
+	default:
+		t.Error("the goroutine has not ended")
+	}
+}
+
+// TestNoDescriptors: if the process has no file descriptors left, that is a failure of its own.
 func TestNoDescriptors(t *testing.T) {
 	w := newWorld(t)
-	s := w.start(sandboxtest.Spec{ID: "a"})
-	q := query(s.SocketPath())
+	q := newProbe(w.start(sandboxtest.Spec{ID: "a"}).SocketPath())
 	w.useUpDescriptors()
-	if got := w.ask(q); !errors.Is(got.err, ErrInternal) || !errors.Is(got.err, unix.EMFILE) {
-		t.Errorf("it came to this: %q, %v", got.answer, got.err)
+	if w.ask(q); !q.failed(failure.Internal) || !q.is(unix.EMFILE) {
+		t.Errorf("got %q, %v", q.reply, q.failure)
+	}
+}
+
+// TestNoDescriptorsForNow: a query waits for the descriptors of those in flight.
+func TestNoDescriptorsForNow(t *testing.T) {
+	w := newWorld(t)
+	l := w.loopByHand()
+	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	w.addRun(l, newProbe(s.SocketPath()))
+	l.begin()
+	q := newProbe(s.SocketPath())
+	w.addRun(l, q)
+	w.useUpDescriptors()
+	l.begin()
+	if l.inFlight() != 1 || q.ends != 0 {
+		t.Errorf("%d queries are in flight, %v", l.inFlight(), q.failure)
 	}
 }
 

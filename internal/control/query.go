@@ -1,134 +1,105 @@
 package control
 
 import (
-	"errors"
-	"fmt"
-	"strconv"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/sandmeter/sandmeter/internal/failure"
 )
 
-// Reasons for which a question got no answer. They say nothing about what the sandbox may have sent.
-var (
-	// ErrStalled: the sandbox did not answer, or not to the end, within its time.
-	ErrStalled = errors.New("no answer in time")
-	// ErrOutOfTime: the time for all questions was over before the sandbox's own was.
-	ErrOutOfTime = errors.New("no time was left to wait for an answer")
-	// ErrNotAsked is the ErrOutOfTime of a sandbox that was not even asked.
-	ErrNotAsked = fmt.Errorf("%w, or to ask", ErrOutOfTime)
-	// ErrUnreachable: there is no control socket, or nobody listens on it.
-	ErrUnreachable = errors.New("cannot connect to the control socket")
-	// ErrClosed: the connection ended before the answer did.
-	ErrClosed = errors.New("the connection was closed before the end of the answer")
-	// ErrTooLong: the answer is longer than the sandbox's largest honest one could be, or than can be held at once.
-	ErrTooLong = errors.New("the answer is too long")
-	// ErrDescriptors: open files came with the answer, or those that came with the last ones are still being closed.
-	ErrDescriptors = errors.New("it sends open files with its answer")
-	// ErrInternal: the server lacks something, descriptors for example; the sandbox is not to blame.
-	ErrInternal = errors.New("the question could not be asked")
-)
+// A Query is one request to one sandbox, and what becomes of its reply.
+//
+// The loop calls the methods of all queries one at a time, on its own goroutine, so queries need no
+// locks among each other. Everything that they did is visible to the caller of Loop.Run once that
+// returns. A method must not block, and must not call Loop.Run or Loop.Close, which would wait for
+// the goroutine that it runs on.
+//
+// First the loop reads Address, Request, Limit and Timeout, possibly more than once: each must
+// return the same every time. Then come any number of calls of Read. Exactly one Read that returns
+// true, or one Fail, ends the query; no method is called after that. A query whose time is over
+// before it begins gets Fail only.
+//
+// A panic in any method but Fail is the failure of that query: Fail is called with it. A panic in
+// Fail is dropped and the query has ended. Other queries are not affected in either case.
+type Query interface {
+	// Address returns where the sandbox listens.
+	Address() *Address
+	// Request returns what to send. The loop does not change the bytes; nothing may until the query
+	// ends. A request has to fit into the buffer of an empty socket, which 24 KiB do.
+	Request() []byte
+	// Limit returns the length of the longest reply, in bytes. A longer one fails.
+	Limit() int
+	// Timeout returns how much time the sandbox has from connecting to the end of the reply.
+	Timeout() time.Duration
+	// Read is given what has arrived when that may be a whole reply, and reports whether it is. If
+	// not, it is called again with more. The reply is valid until Read returns. took is the time
+	// from connecting until the loop learned of what has arrived; it is above 0.
+	Read(r Reply, took time.Duration) (whole bool)
+	// Fail is given the reason why there is no reply. took is the time since connecting began, and
+	// 0 if and only if the query was never begun.
+	Fail(f *failure.Failure, took time.Duration)
+}
 
-// A Reply is what a sandbox sent. Nothing in it is to be believed.
+// A Reply is what a sandbox sent. It is not trusted.
 type Reply struct{ bytes []byte }
 
 // NewReply makes a Reply of bytes, for tests and for tools that have them from elsewhere.
 func NewReply(bytes []byte) Reply { return Reply{bytes} }
 
-// Untrusted returns the bytes. They are valid until the receiver returns.
+// Untrusted returns the bytes. They are valid until the method that was given the Reply returns.
 func (r Reply) Untrusted() []byte { return r.bytes }
 
-// ExportRequest asks for the metrics whose names match the Go regular expression filter; all when it is empty.
-func ExportRequest(filter string) []byte {
-	return append(appendJSONString([]byte(`{"method":"Metrics.Export","arg":{"only_metrics":`), filter), "}}"...)
+var (
+	exportRequest  = []byte(`{"method":"Metrics.Export","arg":{"only_metrics":""}}`)
+	savingsRequest = []byte(`{"method":"containerManager.GetSavings","arg":null}`)
+)
+
+// ExportRequest returns the request for all metrics. All calls return the same bytes, which must
+// not be changed.
+func ExportRequest() []byte { return exportRequest }
+
+// SavingsRequest returns the request to a restored sandbox for the time that its checkpoint saved.
+// All calls return the same bytes, which must not be changed.
+func SavingsRequest() []byte { return savingsRequest }
+
+// target is what the loop has to know of a query to begin it.
+type target struct {
+	address *Address
+	request []byte
+	limit   int
+	timeout time.Duration
 }
 
-// SavingsRequest asks a restored sandbox how much time its checkpoint saved it.
-func SavingsRequest() []byte { return []byte(`{"method":"containerManager.GetSavings","arg":null}`) }
-
-// An Address is where a sandbox's control socket is: at one of two paths.
-type Address struct {
-	primary, fallback socketPath
-	closing           atomic.Int32 // connections that are being closed
-}
-
-// NewAddress returns the address of a socket at path or, where nothing is at path, at fallback. An empty fallback means none.
-func NewAddress(path, fallback string) *Address {
-	a := &Address{primary: newSocketPath(path)}
-	if fallback != path {
-		a.fallback = newSocketPath(fallback)
+// targetOf returns the target of a query, or why the query cannot begin.
+func targetOf(q Query) (t target, f *failure.Failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			f = failure.Panicked(p)
+		}
+	}()
+	t = target{q.Address(), q.Request(), q.Limit(), q.Timeout()}
+	if t.address.closing.Load() >= maxClosing {
+		f = stillClosing
 	}
-	return a
+	return t, f
 }
 
-// socketPath is a path and, when it is short enough for connect(2), its address in the kernel's form, made once.
-type socketPath struct {
-	path string
-	addr *unix.SockaddrUnix
+// callRead calls q.Read. A panic there is a failure of q, so that a reply that runs into a defect
+// of ours costs one sandbox its metrics and not all of them.
+func callRead(q Query, r Reply, took time.Duration) (whole bool, f *failure.Failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			whole, f = false, failure.Panicked(p)
+		}
+	}()
+	return q.Read(r, took), nil
 }
 
-// maxSocketPath is the longest path that connect(2) takes, without its NUL.
-const maxSocketPath = 107
-
-func newSocketPath(path string) socketPath {
-	p := socketPath{path: path}
-	if path != "" && len(path) <= maxSocketPath {
-		p.addr = &unix.SockaddrUnix{Name: path}
-	}
-	return p
+// callFail calls q.Fail. A panic there is dropped: the query has failed already, with a reason that
+// matters more, and its run must be able to end.
+func callFail(q Query, f *failure.Failure, took time.Duration) {
+	defer dropPanic()
+	q.Fail(f, took)
 }
 
-// connect connects fd to the address.
-func (a *Address) connect(fd int) error {
-	err := a.primary.connect(fd)
-	if err == unix.ENOENT && a.fallback.path != "" {
-		err = a.fallback.connect(fd)
-	}
-	return err
-}
-
-// Listening reports whether somebody listens at the address. A full backlog has somebody behind it.
-func (a *Address) Listening() bool {
-	fd, err := newSocket(refusing())
-	if err != nil {
-		return false
-	}
-	defer hangUp(fd, a, refusing())
-	err = a.connect(fd)
-	return err == nil || err == unix.EAGAIN
-}
-
-func (p *socketPath) connect(fd int) error {
-	if p.path == "" {
-		return unix.ENOENT
-	}
-	if p.addr != nil {
-		return unix.Connect(fd, p.addr)
-	}
-	// The path is too long for connect(2): reach the socket through a descriptor of it.
-	at, err := unix.Open(p.path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(at)
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(at)})
-}
-
-// A Query is one question to one sandbox.
-type Query struct {
-	Address *Address
-	Request []byte
-	Limit   int           // bytes of the longest answer
-	Timeout time.Duration // from connecting to the end of the answer
-}
-
-func errUnreachable(err error) error { return fmt.Errorf("%w: %w", ErrUnreachable, err) }
-func errInternal(err error) error    { return fmt.Errorf("%w: %w", ErrInternal, err) }
-
-func errTooLong(limit int) error {
-	return fmt.Errorf("%w: more than %d bytes", ErrTooLong, limit)
-}
-
-// errTooMuch is for the answer that takes most room when all of them together are too long.
-var errTooMuch = fmt.Errorf("%w: it is the largest of unfinished ones that together exceed %d bytes", ErrTooLong, heldMax)
+// dropPanic is to be deferred.
+func dropPanic() { _ = recover() }

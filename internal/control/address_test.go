@@ -1,0 +1,154 @@
+package control
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// TestAddress is about what may be at the paths where a control socket should be.
+func TestAddress(t *testing.T) {
+	w := newWorld(t)
+	live := w.start(sandboxtest.Spec{ID: "live"}).SocketPath()
+	missing := w.path("missing")
+	directory, file, refusing, datagrams := w.path("directory"), w.path("file"), w.path("refusing"), w.path("datagrams")
+	link, dangling := w.path("link"), w.path("dangling")
+	w.must(os.Mkdir(directory, 0o755))
+	w.must(os.WriteFile(file, []byte("{}"), 0o644))
+	w.must(os.Symlink(live, link))
+	w.must(os.Symlink(missing, dangling))
+	w.refusing(refusing)
+	w.datagrams(datagrams)
+	long := w.path(strings.Repeat("long/", 30))
+	w.must(os.MkdirAll(long, 0o755))
+	longLive, longFile := filepath.Join(long, "live"), filepath.Join(long, "file")
+	w.start(sandboxtest.Spec{ID: "long", ControlSocket: longLive})
+	w.must(os.WriteFile(longFile, nil, 0o644))
+
+	replies := func(path, fallback string) {
+		t.Helper()
+		a := NewAddress(path, fallback)
+		if q := w.ask(probeAt(a)); !q.honest() {
+			t.Errorf("at %q or %q: %q, %v", path, fallback, q.reply, q.failure)
+		}
+		if !a.Listening() {
+			t.Errorf("at %q or %q: not listening", path, fallback)
+		}
+	}
+	unreachable := func(path, fallback string, want error) {
+		t.Helper()
+		a := NewAddress(path, fallback)
+		if q := w.ask(probeAt(a)); !q.failed(failure.Unreachable) || !q.is(want) {
+			t.Errorf("at %q or %q: %q, %v, want %v", path, fallback, q.reply, q.failure, want)
+		}
+		if a.Listening() {
+			t.Errorf("at %q or %q: listening", path, fallback)
+		}
+	}
+
+	replies(live, "")
+	replies(link, "")
+	replies(longLive, "")
+	unreachable(missing, "", unix.ENOENT)
+	unreachable(dangling, "", unix.ENOENT)
+	unreachable("", "", unix.ENOENT)
+	unreachable(filepath.Join(file, "x"), "", unix.ENOTDIR)
+	unreachable(directory, "", unix.ECONNREFUSED)
+	unreachable(file, "", unix.ECONNREFUSED)
+	unreachable(refusing, "", unix.ECONNREFUSED)
+	unreachable(datagrams, "", unix.EPROTOTYPE)
+	unreachable(filepath.Join(long, "missing"), "", unix.ENOENT)
+	unreachable(longFile, "", unix.ECONNREFUSED)
+	unreachable("/"+strings.Repeat("x", 5000), "", unix.ENAMETOOLONG)
+
+	// The second path counts where nothing is at the first, and only there.
+	replies(missing, live)
+	replies(missing, longLive)
+	replies("", live)
+	replies(live, missing)
+	replies(live, refusing)
+	replies(live, live)
+	unreachable(refusing, live, unix.ECONNREFUSED)
+	unreachable(missing, missing, unix.ENOENT)
+	unreachable(missing, refusing, unix.ECONNREFUSED)
+}
+
+// TestPathLength: connect(2) takes 107 bytes, and Docker's usual paths have 109.
+func TestPathLength(t *testing.T) {
+	w := newWorld(t)
+	for _, length := range []int{100, 106, 107, 108, 109, 110, 200} {
+		dir := w.path(strings.Repeat("x", length-len(w.root)-len("//s")))
+		w.must(os.Mkdir(dir, 0o755))
+		path := filepath.Join(dir, "s")
+		s := w.start(sandboxtest.Spec{ID: "a", ControlSocket: path})
+		if q := w.ask(newProbe(path)); !q.honest() {
+			t.Errorf("%d bytes: %q, %v", length, q.reply, q.failure)
+		}
+		w.must(s.Remove())
+	}
+}
+
+// TestSocketThatComesBack: the path is looked up for every query.
+func TestSocketThatComesBack(t *testing.T) {
+	w := newWorld(t)
+	s := w.start(sandboxtest.Spec{ID: "a"})
+	q := newProbe(s.SocketPath())
+	w.must(s.Remove())
+	if w.ask(q); !q.is(unix.ENOENT) {
+		t.Errorf("while it is gone: %q, %v", q.reply, q.failure)
+	}
+	w.start(sandboxtest.Spec{ID: "a"})
+	if w.ask(q); !q.honest() {
+		t.Errorf("when it is back: %q, %v", q.reply, q.failure)
+	}
+}
+
+// TestListeningWithFullBacklog: a socket that takes no more connections is still listened on.
+func TestListeningWithFullBacklog(t *testing.T) {
+	w := newWorld(t)
+	s := w.start(sandboxtest.Spec{ID: "a", Frozen: true})
+	w.fillBacklog(s.SocketPath())
+	if !NewAddress(s.SocketPath(), "").Listening() {
+		t.Error("not listening")
+	}
+}
+
+// refusing makes a socket on which no process listens any more.
+func (w *world) refusing(path string) {
+	w.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	w.must(err)
+	l.SetUnlinkOnClose(false)
+	w.must(l.Close())
+}
+
+// datagrams makes a socket of another kind.
+func (w *world) datagrams(path string) {
+	w.Helper()
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	w.must(err)
+	w.Cleanup(func() { c.Close() })
+}
+
+// fillBacklog connects to a socket until that takes no more connections.
+func (w *world) fillBacklog(path string) {
+	w.Helper()
+	for range 1000 {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		w.must(err)
+		w.Cleanup(func() { unix.Close(fd) })
+		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err == unix.EAGAIN {
+			return
+		} else if err != nil {
+			w.Fatal(err)
+		}
+	}
+	w.Fatal("the backlog is never full")
+}

@@ -1,0 +1,151 @@
+package control
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// TestBytesHeld: unfinished replies together are bounded, and the longest fails, not one that is
+// slow.
+func TestBytesHeld(t *testing.T) {
+	w := newWorld(t)
+	const limit, long, most = 512 << 10, 400 << 10, 1 << 20
+	w.loop.pool.most = most
+	evicted, replied := make(chan struct{}), make(chan struct{})
+	sendsMuch := func(x *sandboxtest.Exchange) error {
+		if err := x.Send([]byte("[" + strings.Repeat(" ", long))); err != nil {
+			return err
+		}
+		await(replied)
+		return io.EOF
+	}
+	slow := newProbe(w.start(sandboxtest.Spec{ID: "slow", Behavior: func(x *sandboxtest.Exchange) error {
+		reply := x.Reply()
+		if err := x.Send(reply[:100]); err != nil {
+			return err
+		}
+		await(evicted)
+		return x.Send(reply[100:])
+	}}).SocketPath())
+	slow.onEnd = func(*probe) { close(replied) }
+	evictions := 0
+	all := []*probe{slow}
+	for _, id := range []string{"a", "b", "c", "d"} {
+		q := newProbe(w.start(sandboxtest.Spec{ID: id, Behavior: sendsMuch}).SocketPath())
+		q.limit = limit
+		q.onEnd = func(q *probe) {
+			if held := w.loop.pool.held; held > most {
+				t.Errorf("%d bytes are held", held)
+			}
+			if q.failure == overBudget {
+				if evictions++; evictions == 1 {
+					close(evicted)
+				}
+			} else if !q.failed(failure.Closed) {
+				t.Errorf("a long one: %v", q.failure)
+			}
+		}
+		all = append(all, q)
+	}
+	w.run(all...)
+	if !slow.honest() {
+		t.Errorf("the slow one: %q, %v", slow.reply, slow.failure)
+	}
+	// Of four replies of 400 KB at least one fits into 1 MB.
+	if evictions == 0 || evictions == 4 {
+		t.Errorf("%d of 4 long replies were given up", evictions)
+	}
+}
+
+// TestBytesHeldAreInUse: a reply that is a little longer than a chunk does not reserve the room
+// that others need.
+func TestBytesHeldAreInUse(t *testing.T) {
+	w := newWorld(t)
+	const most = 2 << 20
+	w.loop.pool.most = most
+	replied := make(chan struct{})
+	waits := func(x *sandboxtest.Exchange) error {
+		if err := x.Send([]byte("[" + strings.Repeat(" ", chunk))); err != nil {
+			return err
+		}
+		await(replied)
+		return x.Send([]byte("]"))
+	}
+	var all []*probe
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		all = append(all, newProbe(w.start(sandboxtest.Spec{ID: id, Behavior: waits}).SocketPath()))
+	}
+	text := `["` + strings.Repeat("x", most/10) + `"]`
+	long := newProbe(w.start(sandboxtest.Spec{ID: "long", Behavior: fragments(text[:chunk], text[chunk:])}).SocketPath())
+	long.onEnd = func(*probe) { close(replied) }
+	all = append(all, long)
+	w.run(all...)
+	for i, q := range all {
+		if q.failure != nil {
+			t.Errorf("query %d: %v", i, q.failure)
+		}
+	}
+}
+
+// TestRoomForAChunkOfEach: as many replies as can be in flight may each be unfinished.
+func TestRoomForAChunkOfEach(t *testing.T) {
+	if need := (width + reserve) * chunk; need > heldMax {
+		t.Errorf("%d bytes are needed, more than %d", need, heldMax)
+	}
+}
+
+// TestLargeSpareBuffers: a large spare buffer does not make a short reply the largest.
+func TestLargeSpareBuffers(t *testing.T) {
+	w := newWorld(t)
+	w.loop.pool = pool{most: 3 << 19, held: 900 << 10, spare: [][]byte{make([]byte, 0, 900<<10)}, used: true}
+	shortHeld, longReplied := make(chan struct{}), make(chan struct{})
+	short := newProbe(w.start(sandboxtest.Spec{ID: "short", Behavior: func(x *sandboxtest.Exchange) error {
+		if err := errors.Join(x.Send([]byte("[ ")), untilRead(x)); err != nil {
+			return err
+		}
+		close(shortHeld)
+		await(longReplied)
+		return x.Send([]byte("]"))
+	}}).SocketPath())
+	long := newProbe(w.start(sandboxtest.Spec{ID: "long", Behavior: func(x *sandboxtest.Exchange) error {
+		await(shortHeld)
+		return x.Send([]byte("[" + strings.Repeat(" ", 300<<10) + "]"))
+	}}).SocketPath())
+	long.onEnd = func(*probe) { close(longReplied) }
+	w.run(short, long)
+	if short.failure != nil || long.failure != nil {
+		t.Errorf("got %v and %v", short.failure, long.failure)
+	}
+}
+
+// TestBuffersAreReused from one busy time to the next, until there is one that needs none.
+func TestBuffersAreReused(t *testing.T) {
+	w := newWorld(t)
+	long := w.start(sandboxtest.Spec{ID: "long", Behavior: sandboxtest.Flood(`["`, "a", 300<<10, `"]`)})
+	short := w.start(sandboxtest.Spec{ID: "short"})
+	ask := func(s *sandboxtest.Sandbox) {
+		t.Helper()
+		if q := w.ask(newProbe(s.SocketPath())); q.failure != nil {
+			t.Error(q.failure)
+		}
+	}
+	p := &w.loop.pool
+	ask(long)
+	held := p.held
+	if held == 0 || len(p.spare) == 0 {
+		t.Errorf("%d bytes in %d buffers are kept", held, len(p.spare))
+	}
+	ask(long)
+	if p.held != held {
+		t.Errorf("the same once more takes %d bytes more", p.held-held)
+	}
+	ask(short)
+	if p.held != 0 || p.spare != nil {
+		t.Errorf("%d bytes in %d buffers are still kept", p.held, len(p.spare))
+	}
+}

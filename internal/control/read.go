@@ -1,0 +1,104 @@
+package control
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// chunk is how much of a reply is read at a time, into a buffer that all queries share. Honest
+	// replies have 1 to 40 KB.
+	chunk = 64 << 10
+	// A reply may take freeReads reads, and one more for each fairPiece bytes. One that comes in
+	// smaller pieces is throttled: it is read once a tick.
+	freeReads = 32
+	fairPiece = 4 << 10
+)
+
+// wait waits for replies, a tick at most, and reads what has arrived. It reports false when it was
+// interrupted and has not looked.
+func (l *Loop) wait() bool {
+	n, err := unix.EpollWait(l.epoll, l.events, int(tick/time.Millisecond))
+	if err != nil {
+		return false // EINTR: the caller tries again
+	}
+	// All of these replies had arrived by now. The time that it takes to read one does not count as
+	// time that the next sandbox took.
+	now := time.Now()
+	for _, e := range l.events[:n] {
+		// A slot that was released since has not been used again: that happens in begin only.
+		if i := e.Fd; l.slots[i].connected {
+			l.read(i, now)
+		}
+	}
+	return true
+}
+
+// read takes what has arrived for the slot: one piece, so that no sandbox keeps the others waiting.
+func (l *Loop) read(i int32, now time.Time) {
+	l.runAlarms()
+	s := &l.slots[i]
+	n, err := receive(s.fd, l.buffer, l.refuses)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+	case err == errDescriptors:
+		l.fail(i, descriptorsSent, now)
+	case err != nil || n == 0:
+		l.fail(i, closed, now)
+	case len(s.partial)+n > s.limit:
+		l.fail(i, tooLong(s.limit), now)
+	default:
+		l.take(i, l.buffer[:n], now)
+	}
+}
+
+// take adds data to the reply and, if that may be whole now, gives it to the query. A reply that
+// comes in one piece is never copied.
+func (l *Loop) take(i int32, data []byte, now time.Time) {
+	s := &l.slots[i]
+	held := s.partial != nil
+	if held {
+		if !l.hold(i, data, now) {
+			return
+		}
+		data = s.partial
+	}
+	if s.mayBeWhole(data) && l.offer(i, data, now) {
+		return
+	}
+	if held || l.hold(i, data, now) {
+		l.throttle(s)
+	}
+}
+
+// mayBeWhole reports whether data, all that has arrived, is worth a parse. At first it is if it
+// ends like an object, which is nearly always right; after one mistake, when its brackets add up.
+// So a reply that comes in fragments is parsed twice at most, and not once per fragment.
+func (s *slot) mayBeWhole(data []byte) bool {
+	likely := !s.useFrame && data[len(data)-1] == '}'
+	return likely || s.frame.ended(data)
+}
+
+// offer gives what has arrived to the query, and reports whether that was its end.
+func (l *Loop) offer(i int32, data []byte, now time.Time) (ended bool) {
+	s := &l.slots[i]
+	s.useFrame = true
+	whole, f := callRead(s.query, Reply{data}, s.took(now))
+	switch {
+	case f != nil:
+		l.fail(i, f, now)
+	case whole:
+		l.succeed(i)
+	}
+	return f != nil || whole
+}
+
+// throttle takes a reply that comes in fragments out of the epoll set: to wake up for each costs
+// more than to read them all once a tick.
+func (l *Loop) throttle(s *slot) {
+	s.reads++
+	if !s.throttled && s.reads > freeReads+len(s.partial)/fairPiece {
+		s.throttled = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil) == nil
+	}
+}

@@ -1,0 +1,186 @@
+package control
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+// TestReplies is about what sandboxes send, and when.
+func TestReplies(t *testing.T) {
+	const soon = 50 * time.Millisecond
+	check := func(name string, b sandboxtest.Behavior, timeout time.Duration, wanted func(*probe) bool) {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			q := newProbe(w.start(sandboxtest.Spec{ID: "a", Behavior: b}).SocketPath())
+			q.timeout = timeout
+			if w.ask(q); !wanted(q) {
+				t.Errorf("got %.300q, %v after %v", q.reply, q.failure, q.took)
+			}
+		})
+	}
+	replies := func(name string, b sandboxtest.Behavior) {
+		check(name, b, ample, func(q *probe) bool { return q.honest() })
+	}
+	says := func(text string) {
+		check("says "+text, sandboxtest.Say(text), ample, func(q *probe) bool { return q.reply == text })
+	}
+	fails := func(name string, b sandboxtest.Behavior, want failure.Reason) {
+		check(name, b, ample, func(q *probe) bool { return q.failed(want) })
+	}
+	stalls := func(name string, b sandboxtest.Behavior) {
+		check(name, b, soon, func(q *probe) bool { return q.failed(failure.Stalled) && q.took >= soon })
+	}
+	around := func(before, after string) sandboxtest.Behavior {
+		return sandboxtest.Edit(func(_ *sandboxtest.Exchange, reply string) string { return before + reply + after })
+	}
+
+	replies("in one piece", sandboxtest.Honest)
+	replies("in pieces of 100 bytes", sandboxtest.Drip(100, time.Millisecond))
+	replies("in fragments of one byte", sandboxtest.Drip(1, 0))
+	if name := "with 120 descriptors on each byte"; refusing() {
+		replies(name+", which the kernel refuses", sandboxtest.Descriptors(120))
+	} else {
+		fails(name, sandboxtest.Descriptors(120), failure.AnswerRefused)
+	}
+	check("late, and in time", sandboxtest.Late(soon), ample, func(q *probe) bool { return q.honest() && q.took >= soon })
+	replies("with white space around it", around(" \r\n\t", "\n"))
+	replies("with white space behind it", around("", "\n"))
+
+	// A value that is not a reply goes to the query at once, which is to refuse it.
+	says("null")
+	says("42")
+	says(`"I am fine"`)
+	says("{}")
+	says("[]")
+
+	stalls("never", sandboxtest.Stall)
+	stalls("not to the end", func(x *sandboxtest.Exchange) error {
+		if err := x.Send(x.Reply()[:100]); err != nil {
+			return err
+		}
+		return x.Stall()
+	})
+	stalls("too slowly", sandboxtest.Drip(1, soon/5))
+	stalls("nothing but white space", fragments(" ", "\n"))
+	fails("by hanging up", sandboxtest.HangUp(0), failure.Closed)
+	fails("half, and hangs up", sandboxtest.HangUp(0.5), failure.Closed)
+	fails("with points without end", sandboxtest.Flood("[0", ",0", 0, ""), failure.TooLong)
+	fails("with a string without end", sandboxtest.Flood(`{"a":"`, "a", 0, ""), failure.TooLong)
+	fails("with brackets without end", sandboxtest.Flood("", "[", 0, ""), failure.TooLong)
+	fails("with white space without end", sandboxtest.Flood("", " ", 0, ""), failure.TooLong)
+	fails("with closing brackets inside without end", sandboxtest.Flood("[{}", ",{}", 0, ""), failure.TooLong)
+}
+
+func TestLimit(t *testing.T) {
+	w := newWorld(t)
+	const text = `{"one":"reply of 27 bytes"}`
+	check := func(name string, b sandboxtest.Behavior) {
+		s := w.start(sandboxtest.Spec{ID: strings.ReplaceAll(name, " ", "-"), Behavior: b})
+		q := newProbe(s.SocketPath())
+		q.limit = len(text)
+		if w.ask(q); q.reply != text {
+			t.Errorf("%s, exactly at the limit: %q, %v", name, q.reply, q.failure)
+		}
+		q.limit--
+		w.ask(q)
+		if !q.failed(failure.TooLong) || q.failure.Error() != "the reply is too long: more than 26 bytes" {
+			t.Errorf("%s, one over the limit: %q, %v", name, q.reply, q.failure)
+		}
+	}
+	check("in one piece", sandboxtest.Say(text))
+	check("in two pieces", fragments(text[:20], text[20:]))
+	check("in fragments", fragments(bytesOf(text)...))
+}
+
+// TestFragmentsCostNoMore: a reply is parsed twice at most, however it is cut.
+func TestFragmentsCostNoMore(t *testing.T) {
+	w := newWorld(t)
+	check := func(name string, pieces ...string) {
+		t.Helper()
+		q := newProbe(w.start(sandboxtest.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
+		if want := strings.Join(pieces, ""); w.ask(q).reply != want {
+			t.Errorf("%s: got %.100q and %v, want %.100q", name, q.reply, q.failure, want)
+		}
+		if q.reads > 2 {
+			t.Errorf("%s: Read was called %d times", name, q.reads)
+		}
+	}
+	repeat := func(piece string) []string { return slices.Repeat([]string{piece}, 2*freeReads) }
+	around := func(first string, middle []string, last string) []string {
+		return slices.Concat([]string{first}, middle, []string{last})
+	}
+	check("all-in-one", `{"a":[{}]}`)
+	check("ends-with-brackets", around(`[{}`, repeat(`,{}`), `]`)...)
+	check("brackets-in-strings", around(`["}`, repeat(`}`), `"]`)...)
+	check("white-space-first", around(" ", repeat("\n"), `{}`)...)
+	check("white-space-within", around(`{`, repeat(" "), `}`)...)
+}
+
+// TestThrottle: a reply in fragments leaves the epoll set; one in large pieces does not.
+func TestThrottle(t *testing.T) {
+	w := newWorld(t)
+	check := func(name string, want bool, pieces ...string) {
+		t.Helper()
+		q := newProbe(w.start(sandboxtest.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
+		throttled := false
+		q.onRead = func() {
+			for i := range w.loop.slots {
+				throttled = throttled || w.loop.slots[i].throttled
+			}
+		}
+		if w.ask(q); q.failure != nil || throttled != want {
+			t.Errorf("%s: throttled is %v, want %v; %v", name, throttled, want, q.failure)
+		}
+	}
+	pieces := func(length, n int) []string {
+		return slices.Concat([]string{"["}, slices.Repeat([]string{strings.Repeat(" ", length)}, n), []string{"]"})
+	}
+	check("fragments", true, pieces(1, freeReads+1)...)
+	check("a-few-fragments", false, pieces(1, freeReads-1)...)
+	check("fair-pieces", false, pieces(fairPiece, 2*freeReads)...)
+}
+
+// TestFragmentsAreThrottled: a reply of as many writes as it has bytes is read far less often,
+// however much that costs its sandbox.
+func TestFragmentsAreThrottled(t *testing.T) {
+	w := newWorld(t)
+	const writes = 50_000
+	s := w.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
+		for range writes {
+			if err := x.Send([]byte(" ")); err != nil {
+				return err
+			}
+		}
+		return sandboxtest.Honest(x)
+	}})
+	before := readCalls(t)
+	if q := w.ask(newProbe(s.SocketPath())); !strings.HasPrefix(q.reply, "  ") || !q.honest() {
+		t.Errorf("%.100q, %v", q.reply, q.failure)
+	}
+	if calls := readCalls(t) - before; calls > writes/4 {
+		t.Errorf("%d calls of read for %d writes", calls, writes)
+	}
+}
+
+// readCalls is how often this process has called read and its like.
+func readCalls(t *testing.T) int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "syscr: ")
+	count, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,153 @@
+package control
+
+import (
+	"cmp"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+)
+
+// slot is a query in flight.
+type slot struct {
+	run   *run
+	query Query
+	target
+	fd        int
+	began     time.Time
+	connected bool // and the request is sent
+	reads     int
+	throttled bool   // the reply is read at ticks only
+	partial   []byte // what has arrived, once it is known not to be a whole reply
+	frame     frame
+	useFrame  bool // the frame decides what may be whole: the query has refused a guess
+}
+
+const noFD = -1
+
+func (l *Loop) inFlight() int { return len(l.slots) - len(l.free) }
+
+// begin begins as many queries as there are free slots.
+func (l *Loop) begin() {
+	for len(l.free) > 0 {
+		l.runAlarms()
+		r := l.takeTurn()
+		if r == nil || !l.beginNext(r, time.Now()) {
+			return
+		}
+	}
+}
+
+// beginNext begins the next query of a run, or fails it. It reports false if neither can be done
+// now.
+func (l *Loop) beginNext(r *run, now time.Time) bool {
+	if l.over(r, now) {
+		l.skipRest(r)
+		return true
+	}
+	q := r.queries[r.next]
+	target, f := targetOf(q)
+	if f != nil {
+		l.skip(r, f)
+		return true
+	}
+	fd, err := newSocket(l.refuses)
+	if lacksDescriptors(err) && l.inFlight() > 0 {
+		return false // the queries in flight will release theirs
+	}
+	if err != nil {
+		l.skip(r, internal(err))
+		return true
+	}
+	i := l.free[len(l.free)-1]
+	l.free = l.free[:len(l.free)-1]
+	l.slots[i] = slot{run: r, query: q, target: target, fd: fd, began: now}
+	r.next++
+	r.inFlight++
+	l.connect(i)
+	return true
+}
+
+func lacksDescriptors(err error) bool { return err == unix.EMFILE || err == unix.ENFILE }
+
+// connect connects the slot and sends its request. If the sandbox's backlog is full, the next tick
+// tries again.
+func (l *Loop) connect(i int32) {
+	s := &l.slots[i]
+	switch err := s.address.connect(s.fd); {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case lacksDescriptors(err) || err == unix.ENOMEM || err == unix.ENOBUFS:
+		l.fail(i, internal(err), time.Now())
+		return
+	case err != nil:
+		l.fail(i, unreachable(err), time.Now())
+		return
+	}
+	if f := l.send(i); f != nil {
+		l.fail(i, f, time.Now())
+	}
+}
+
+// send sends the request, which an empty socket takes at once, and adds the slot to the epoll set.
+func (l *Loop) send(i int32) *failure.Failure {
+	s := &l.slots[i]
+	n, err := unix.Write(s.fd, s.request)
+	switch {
+	case err == unix.EPIPE || err == unix.ECONNRESET:
+		return closed
+	case err != nil || n != len(s.request):
+		return internal(cmp.Or(err, errShortWrite))
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: i}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
+		return internal(err)
+	}
+	s.connected = true
+	return nil
+}
+
+// check ends the slot's query if its time is over, and otherwise connects it if that is still to be
+// done. A sandbox that had all of its own time has stalled, even if the run is over too.
+func (l *Loop) check(i int32, now time.Time) {
+	switch s := &l.slots[i]; {
+	case s.fd == noFD:
+	case now.Sub(s.began) >= s.timeout:
+		l.fail(i, stalled, now)
+	case l.over(s.run, now):
+		l.fail(i, outOfTime, now)
+	case !s.connected:
+		l.connect(i)
+	}
+}
+
+// took returns for how long the slot's query has been in flight at a time. It is above 0, which
+// stands for a query that was never begun.
+func (s *slot) took(at time.Time) time.Duration { return max(at.Sub(s.began), 1) }
+
+// fail ends the slot's query with a failure.
+func (l *Loop) fail(i int32, f *failure.Failure, at time.Time) {
+	s := &l.slots[i]
+	r, q, took := s.run, s.query, s.took(at)
+	l.release(i)
+	callFail(q, f, took)
+	l.countEnd(r)
+}
+
+// succeed ends the slot's query after a Read that returned true.
+func (l *Loop) succeed(i int32) {
+	r := l.slots[i].run
+	l.release(i)
+	l.countEnd(r)
+}
+
+// release closes the slot's connection, which takes it out of the epoll set, and frees the slot.
+func (l *Loop) release(i int32) {
+	s := &l.slots[i]
+	hangUp(s.fd, s.address, l.refuses)
+	l.pool.put(s.partial)
+	s.run.inFlight--
+	*s = slot{fd: noFD}
+	l.free = append(l.free, i)
+}
