@@ -1,7 +1,6 @@
 package state
 
 import (
-	"regexp"
 	"strings"
 	"time"
 )
@@ -15,17 +14,18 @@ const (
 	StatusPaused   = "paused"
 )
 
-// A Container is what one state file says. It is immutable: a changed file becomes another Container.
+// A Container is what one state file says. It is immutable and safe for concurrent use: a changed
+// file becomes another Container.
 type Container struct {
 	ID        string
 	SandboxID string
 	CreatedAt time.Time
-	Status    string // one of the statuses above, or what a later runsc calls it
+	Status    string // one of the statuses above, or one that a later runsc defines
 	Spec      Spec
-	Sandbox   SandboxFacts // of the sandbox, as this file has them; a root container's file is the one that counts
+	facts     Sandbox // what this file says of the sandbox; that of the root container counts
 }
 
-// IsRoot reports whether the container is the one that its sandbox was made with.
+// IsRoot reports whether the container is the one that its sandbox was created with.
 func (c *Container) IsRoot() bool { return c.ID == c.SandboxID }
 
 // A Spec is what matters of the container's OCI runtime specification.
@@ -36,22 +36,6 @@ type Spec struct {
 	NVProxy      bool     // annotation dev.gvisor.internal.nvproxy is "true"
 	TPUProxy     bool     // annotation dev.gvisor.internal.tpuproxy is "true"
 	Capabilities []string // union of the five sets, as they are written, sorted, each once
-}
-
-// SandboxFacts is the part of a state file that is about the sandbox rather than the container.
-type SandboxFacts struct {
-	PID           int    // of the sandbox process on the host; 0 when there is none
-	MetricServer  string // the address it was created with, %RUNTIME_ROOT% not replaced; empty: none was asked for
-	Registration  *Registration
-	Metadata      []Pair // sorted by name
-	PodName       string // chosen by users: any bytes
-	Namespace     string // chosen by users: any bytes
-	ControlSocket string // path of the control socket
-	StartTime     time.Time
-	Checkpointed  bool
-	Restored      bool
-	CPUSaved      time.Duration
-	WallSaved     time.Duration
 }
 
 // A Pair is one entry of a string map.
@@ -66,8 +50,6 @@ const (
 	fileMiddle = "_sandbox:"
 )
 
-var validID = regexp.MustCompile(`^[\w+.-]+$`)
-
 // parseName splits the name of a state file into the IDs of the container and its sandbox. IDs cannot hold a colon.
 func parseName(name string) (containerID, sandboxID string, ok bool) {
 	base, ok := strings.CutSuffix(name, fileSuffix)
@@ -75,5 +57,18 @@ func parseName(name string) (containerID, sandboxID string, ok bool) {
 		return "", "", false
 	}
 	containerID, sandboxID, ok = strings.Cut(base, fileMiddle)
-	return containerID, sandboxID, ok && validID.MatchString(containerID) && validID.MatchString(sandboxID)
+	return containerID, sandboxID, ok && validID(containerID) && validID(sandboxID)
+}
+
+// validID reports whether runsc accepts the string as an ID.
+func validID(id string) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '_', c == '+', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return id != ""
 }

@@ -57,7 +57,7 @@ func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
 	if before.Size > maxFileSize {
 		return buf[:0], stampOf(&before), fmt.Errorf("it has %d bytes, more than the limit of %d", before.Size, maxFileSize)
 	}
-	data, err := readAll(fd, buf[:0], int(before.Size)+1)
+	data, err := readAll(fd, buf[:0], int(before.Size))
 	if err != nil {
 		return data, stamp{}, err
 	}
@@ -70,23 +70,22 @@ func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
 	return data, stampOf(&after), nil
 }
 
-// readAll reads up to limit bytes of fd, reusing buf.
-func readAll(fd int, buf []byte, limit int) ([]byte, error) {
-	if cap(buf) < limit {
-		buf = make([]byte, 0, limit+limit/4)
+// readAll reads size bytes of fd, or one more if the file has more, reusing buf. It does not read on
+// to find the end of the file: the caller compares the size, which saves a system call per file.
+func readAll(fd int, buf []byte, size int) ([]byte, error) {
+	if cap(buf) <= size {
+		buf = make([]byte, 0, 1+size+size/4)
 	}
-	for len(buf) < limit {
-		n, err := unix.Read(fd, buf[len(buf):limit])
+	for {
+		n, err := unix.Read(fd, buf[len(buf):size+1])
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
 			return buf, err
 		}
-		if n == 0 {
-			break
+		if buf = buf[:len(buf)+n]; n == 0 || len(buf) >= size {
+			return buf, nil
 		}
-		buf = buf[:len(buf)+n]
 	}
-	return buf, nil
 }

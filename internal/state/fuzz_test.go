@@ -12,18 +12,26 @@ import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// FuzzParse: what is taken for a state file is JSON to its end, keeps nothing of the bytes, and encoding/json reads the same from it.
+// FuzzParse: what is taken for a state file is JSON to its end. Nothing is kept of the bytes, and the
+// result does not depend on the files that were read before.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(shortened(f, string(readTestdata(f, "sb-k8s.state")))))
+	example := []byte(shortened(f, string(readTestdata(f, "sb-k8s.state"))))
+	f.Add(example)
 	f.Add([]byte(stateOf("a", "b", StatusPaused, `,"podName":"\u0000\"","pid":1,"metricMetadata":{"b":"2","a":"1"},"registeredMetrics":{"metrics":[{"name":"/a"}]}`)))
 	f.Add([]byte(stateOf("a", "a", "", `,"restored":true,"cpuTimeSaved":-17800000,"wallTimeSaved":1`)))
 	f.Add([]byte(`{"id":"a","createdAt":"2026-11-22T09:12:52+02:00","spec":{"process":{"capabilities":{"bounding":["CAP_A"],"effective":null}}}}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		regs := newRegistrations()
-		c, err := Parse(data, regs.intern)
+		known := newShared()
+		if _, err := parse(example, known); err != nil {
+			t.Fatal(err)
+		}
+		c, err := parse(data, known)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("%+v, %v", c, err)
+		}
+		if first, firstErr := parse(data, newShared()); !reflect.DeepEqual(first, c) || fmt.Sprint(firstErr) != fmt.Sprint(err) {
+			t.Fatalf("as the first file it is another: %v, not %v\n%+v, not\n%+v", firstErr, err, first, c)
 		}
 		if err != nil {
 			return
@@ -32,9 +40,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("it is not JSON")
 		}
 		buffer := bytes.Clone(data)
-		again, err := Parse(buffer, regs.intern)
+		again, err := parse(buffer, known)
 		clear(buffer)
-		if err != nil || !reflect.DeepEqual(again, c) || again.Sandbox.Registration != c.Sandbox.Registration {
+		if err != nil || !reflect.DeepEqual(again, c) || again.facts.Registration != c.facts.Registration {
 			t.Fatalf("a second time it is another: %v\n%+v, and before\n%+v", err, again, c)
 		}
 	})
@@ -93,21 +101,6 @@ func content(t *testing.T, registration string) any {
 		}
 	}
 	return content
-}
-
-func FuzzParseProcStat(f *testing.F) {
-	f.Add([]byte("31492 (cat) R 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 3133440 359\n"), "cat", int64(366412))
-	f.Add([]byte("1 ("), "a) Z 1 (", int64(0))
-	f.Fuzz(func(t *testing.T, data []byte, name string, start int64) {
-		if stat, err := parseProcStat(data); err != nil && stat != (procStat{}) {
-			t.Errorf("%+v beside the error %v", stat, err)
-		}
-		// Whatever a process calls itself, what stands behind its name is found.
-		line := fmt.Sprintf("1 (%s) Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %d 1\n", name, start)
-		if stat, err := parseProcStat([]byte(line)); err != nil || stat != (procStat{ended: true, start: start}) {
-			t.Errorf("%q: %+v, %v", line, stat, err)
-		}
-	})
 }
 
 func FuzzNextEntry(f *testing.F) {

@@ -9,14 +9,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// Parse reads the bytes of a whole state file. Members that nobody asks for are skipped. intern turns the bytes of a registration
-// into its Registration; nil means a new one each time.
-func Parse(data []byte, intern func(*jscan.Scanner) *Registration) (*Container, error) {
-	if intern == nil {
-		intern = func(s *jscan.Scanner) *Registration { return &Registration{slices.Clone(rawValue(s))} }
-	}
+// parse reads the bytes of a whole state file and keeps none of them. Fields that are not needed are
+// skipped.
+func parse(data []byte, shared *shared) (*Container, error) {
 	s := jscan.New(data)
-	p := parser{Scanner: &s, intern: intern}
+	p := parser{Scanner: &s, shared: shared}
 	c := p.container()
 	if err := s.End(); err != nil {
 		return nil, err
@@ -41,7 +38,7 @@ func rawValue(s *jscan.Scanner) []byte {
 
 type parser struct {
 	*jscan.Scanner
-	intern func(*jscan.Scanner) *Registration
+	shared *shared
 }
 
 // members calls member for each member of an object; a null counts as an object without members.
@@ -82,7 +79,7 @@ func (p *parser) container() *Container {
 		case "status":
 			c.Status = p.str()
 		case "sandbox":
-			sandboxID = p.sandbox(&c.Sandbox)
+			sandboxID = p.sandbox(&c.facts)
 		default:
 			p.Skip()
 		}
@@ -91,7 +88,7 @@ func (p *parser) container() *Container {
 	return c
 }
 
-func (p *parser) sandbox(f *SandboxFacts) (id string) {
+func (p *parser) sandbox(f *Sandbox) (id string) {
 	p.members(func(key []byte) {
 		switch string(key) {
 		case "id":
@@ -104,10 +101,10 @@ func (p *parser) sandbox(f *SandboxFacts) (id string) {
 			f.PID = p.pid()
 		case "registeredMetrics":
 			if !p.Null() {
-				f.Registration = p.intern(p.Scanner)
+				f.Registration = p.shared.registrations.intern(p.Scanner)
 			}
 		case "metricMetadata":
-			f.Metadata = p.metadata()
+			f.Metadata = p.shared.metadata.read(p, p.metadata)
 		case "metricServerAddress":
 			f.MetricServer = p.str()
 		case "controlSocketPath":
@@ -184,7 +181,7 @@ func (p *parser) process(spec *Spec) {
 			})
 			spec.RunsAsUID0 = uid == 0
 		case "capabilities":
-			spec.Capabilities = p.capabilities()
+			spec.Capabilities = p.shared.capabilities.read(p, p.capabilities)
 		default:
 			p.Skip()
 		}

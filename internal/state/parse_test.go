@@ -18,19 +18,19 @@ func TestParseCaptures(t *testing.T) {
 	}
 	capture := func(id, pod, namespace string, pid int, created, started string) {
 		t.Helper()
-		got, err := Parse(readTestdata(t, id+".state"), nil)
+		got, err := parse(readTestdata(t, id+".state"), newShared())
 		if err != nil {
 			t.Errorf("%s: %v", id, err)
 			return
 		}
-		if r := got.Sandbox.Registration; r == nil || len(r.JSON) != 50093 {
+		if r := got.facts.Registration; r == nil || len(r.JSON) != 50093 {
 			t.Errorf("%s: the registration is not what was recorded", id)
 		}
-		got.Sandbox.Registration = nil
+		got.facts.Registration = nil
 		want := &Container{
 			ID: id, SandboxID: id, CreatedAt: moment(t, created), Status: StatusRunning,
 			Spec: Spec{Present: true, OCIVersion: "1.0.0", RunsAsUID0: true, Capabilities: []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}},
-			Sandbox: SandboxFacts{
+			facts: Sandbox{
 				PID: pid, MetricServer: "/run/runsc-metrics.sock", Metadata: metadata, PodName: pod, Namespace: namespace,
 				ControlSocket: "/run/runsc/runsc-" + id + ".sock", StartTime: moment(t, started),
 			},
@@ -49,7 +49,7 @@ func TestParse(t *testing.T) {
 		t.Helper()
 		c := &Container{ID: "a", SandboxID: "b", CreatedAt: moment(t, createdAt)}
 		want(c)
-		if got, err := Parse([]byte(document), nil); err != nil || !reflect.DeepEqual(got, c) {
+		if got, err := parse([]byte(document), newShared()); err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("%s: %v\n%+v, want\n%+v", name, err, got, c)
 		}
 	}
@@ -65,20 +65,20 @@ func TestParse(t *testing.T) {
 	accept("an offset", strings.Replace(head, "09:12:52.799344464Z", "11:42:52.799344464+02:30", 1)+"}}",
 		func(c *Container) { c.CreatedAt = moment(t, "2026-11-22T11:42:52.799344464+02:30") })
 
-	accept("pid", sandbox(`"pid":4194304`), func(c *Container) { c.Sandbox.PID = 4194304 })
+	accept("pid", sandbox(`"pid":4194304`), func(c *Container) { c.facts.PID = 4194304 })
 	accept("no pid any more", sandbox(`"pid":0`), func(*Container) {})
-	accept("server address", sandbox(`"metricServerAddress":"%RUNTIME_ROOT%/m.sock"`), func(c *Container) { c.Sandbox.MetricServer = "%RUNTIME_ROOT%/m.sock" })
-	accept("control socket", sandbox(`"controlSocketPath":"/r/c.sock"`), func(c *Container) { c.Sandbox.ControlSocket = "/r/c.sock" })
-	accept("pod", sandbox(`"podName":"p","namespace":"n"`), func(c *Container) { c.Sandbox.PodName, c.Sandbox.Namespace = "p", "n" })
-	accept("pod of any bytes", sandbox(`"podName":"\u0000\"\n\u001b[1m`+"\xff"+`"`), func(c *Container) { c.Sandbox.PodName = "\x00\"\n\x1b[1m\xff" })
-	accept("start", sandbox(`"startTime":"2026-11-22T09:12:52.5Z"`), func(c *Container) { c.Sandbox.StartTime = moment(t, "2026-11-22T09:12:52.5Z") })
-	accept("checkpointed", sandbox(`"checkpointed":true,"restored":false`), func(c *Container) { c.Sandbox.Checkpointed = true })
+	accept("server address", sandbox(`"metricServerAddress":"%RUNTIME_ROOT%/m.sock"`), func(c *Container) { c.facts.MetricServer = "%RUNTIME_ROOT%/m.sock" })
+	accept("control socket", sandbox(`"controlSocketPath":"/r/c.sock"`), func(c *Container) { c.facts.ControlSocket = "/r/c.sock" })
+	accept("pod", sandbox(`"podName":"p","namespace":"n"`), func(c *Container) { c.facts.PodName, c.facts.Namespace = "p", "n" })
+	accept("pod of any bytes", sandbox(`"podName":"\u0000\"\n\u001b[1m`+"\xff"+`"`), func(c *Container) { c.facts.PodName = "\x00\"\n\x1b[1m\xff" })
+	accept("start", sandbox(`"startTime":"2026-11-22T09:12:52.5Z"`), func(c *Container) { c.facts.StartTime = moment(t, "2026-11-22T09:12:52.5Z") })
+	accept("checkpointed", sandbox(`"checkpointed":true,"restored":false`), func(c *Container) { c.facts.Checkpointed = true })
 	accept("restored", sandbox(`"restored":true,"cpuTimeSaved":-17800000,"wallTimeSaved":9223372036854775807`), func(c *Container) {
-		c.Sandbox.Restored, c.Sandbox.CPUSaved, c.Sandbox.WallSaved = true, -17800*time.Microsecond, 1<<63-1
+		c.facts.Restored, c.facts.CPUSaved, c.facts.WallSaved = true, -17800*time.Microsecond, 1<<63-1
 	})
-	accept("metadata", sandbox(`"metricMetadata":{"b":"2","a":"1","c":"","b":"3"}`), func(c *Container) { c.Sandbox.Metadata = []Pair{{"a", "1"}, {"b", "2"}, {"c", ""}} })
+	accept("metadata", sandbox(`"metricMetadata":{"b":"2","a":"1","c":"","b":"3"}`), func(c *Container) { c.facts.Metadata = []Pair{{"a", "1"}, {"b", "2"}, {"c", ""}} })
 	accept("no metadata", sandbox(`"metricMetadata":null`), func(*Container) {})
-	accept("registration", sandbox(`"registeredMetrics": {"metrics": []} `), func(c *Container) { c.Sandbox.Registration = &Registration{[]byte(`{"metrics": []}`)} })
+	accept("registration", sandbox(`"registeredMetrics": {"metrics": []} `), func(c *Container) { c.facts.Registration = &Registration{[]byte(`{"metrics": []}`)} })
 	accept("no registration", sandbox(`"registeredMetrics":null`), func(*Container) {})
 
 	accept("no spec", other(`"spec":null`), func(*Container) {})
@@ -103,7 +103,7 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	refuse := func(name, document, want string) {
 		t.Helper()
-		if c, err := Parse([]byte(document), nil); err == nil || err.Error() != want || c != nil {
+		if c, err := parse([]byte(document), newShared()); err == nil || err.Error() != want || c != nil {
 			t.Errorf("%s: %+v, %v, want %s", name, c, err, want)
 		}
 	}
@@ -133,7 +133,7 @@ func TestParseBeginnings(t *testing.T) {
 	beginnings := func(whole string, step int) {
 		t.Helper()
 		for n := 0; n < len(whole); n += step {
-			if c, err := Parse([]byte(whole[:n]), nil); !errors.Is(err, jscan.ErrTruncated) {
+			if c, err := parse([]byte(whole[:n]), newShared()); !errors.Is(err, jscan.ErrTruncated) {
 				t.Errorf("the first %d bytes: %+v, %v", n, c, err)
 			}
 		}
@@ -156,12 +156,12 @@ func shortened(tb testing.TB, state string) string {
 // TestParseKeepsNothing: the buffer that files are read into is used again.
 func TestParseKeepsNothing(t *testing.T) {
 	data := readTestdata(t, "sb-k8s.state")
-	want, err := Parse(data, newRegistrations().intern)
+	want, err := parse(data, newShared())
 	if err != nil {
 		t.Fatal(err)
 	}
 	buffer := []byte(string(data))
-	got, err := Parse(buffer, newRegistrations().intern)
+	got, err := parse(buffer, newShared())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +171,54 @@ func TestParseKeepsNothing(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Error("a container changed with the bytes that it was parsed from")
 	}
+}
+
+// TestParseShared: files with equal parts share them, and no file gets a part of another.
+func TestParseShared(t *testing.T) {
+	document := func(metadata, capabilities string) []byte {
+		return fmt.Appendf(nil, `{"id":"a","createdAt":%q,"spec":{"process":{"capabilities":%s}},"sandbox":{"id":"a","metricMetadata":%s}}`,
+			createdAt, capabilities, metadata)
+	}
+	known := newShared()
+	accept := func(metadata, capabilities string) *Container {
+		t.Helper()
+		want, err := parse(document(metadata, capabilities), newShared())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := parse(document(metadata, capabilities), known)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("metadata %s, capabilities %s: %v\n%+v, want\n%+v", metadata, capabilities, err, got, want)
+		}
+		return got
+	}
+	refuse := func(metadata, capabilities string) {
+		t.Helper()
+		if c, err := parse(document(metadata, capabilities), known); err == nil {
+			t.Errorf("metadata %s, capabilities %s: %+v", metadata, capabilities, c)
+		}
+	}
+	const metadata, capabilities = `{"a":"1"}`, `{"bounding":["CAP_A"]}`
+	first, second := accept(metadata, capabilities), accept(metadata, capabilities)
+	if &first.facts.Metadata[0] != &second.facts.Metadata[0] || &first.Spec.Capabilities[0] != &second.Spec.Capabilities[0] {
+		t.Error("equal parts are kept twice")
+	}
+	accept(`{"a":"2"}`, `{"bounding":["CAP_B"]}`)
+	accept(metadata, capabilities)
+	accept(`{"a":"1","b":"2"}`, `{"bounding":["CAP_A","CAP_B"]}`)
+	accept(` {"a":"1"} `, ` {"bounding":["CAP_A"]} `)
+	accept(`null`, `null`)
+	accept(`{}`, `{}`)
+	accept(metadata, capabilities)
+	refuse(`{"a":"1"`, capabilities)
+	refuse(`{"a":1}`, capabilities)
+	refuse(metadata, `{"bounding":["CAP_A"]}]`)
+	refuse(metadata, `{"bounding":{}}`)
+	accept(metadata, capabilities)
+	accept(`null`, `null`)
+	refuse(`nullnull`, `null`)
+	refuse(`null`, `nul`)
+	accept(`null`, `null`)
 }
 
 func TestIteration(t *testing.T) {
@@ -284,14 +332,14 @@ func TestIntern(t *testing.T) {
 }
 
 func TestInternCaptures(t *testing.T) {
-	regs := newRegistrations()
+	known := newShared()
 	var all [3]*Registration
 	for i, name := range []string{"sb-k8s.state", "sb-plain.state", "sb-busy.state"} {
-		c, err := Parse(readTestdata(t, name), regs.intern)
+		c, err := parse(readTestdata(t, name), known)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[i] = c.Sandbox.Registration
+		all[i] = c.facts.Registration
 	}
 	if all[0] != all[1] || all[0] != all[2] {
 		t.Error("sandboxes of one runsc release have different registrations")

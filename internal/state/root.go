@@ -17,15 +17,6 @@ const (
 	retryPause = 2 * time.Millisecond
 )
 
-// A Sandbox is a root container and the other containers of its pod.
-type Sandbox struct {
-	Root   *Container
-	Others []*Container // sorted by ID
-}
-
-// ID is the sandbox's ID.
-func (s *Sandbox) ID() string { return s.Root.ID }
-
 // A FileError says why a state file could not be read or understood. The sandbox keeps what an earlier version of the file said.
 type FileError struct {
 	Name string // of the file, in the root
@@ -39,7 +30,7 @@ func (e *FileError) Unwrap() error { return e.Err }
 
 // A Listing is what a root held at one moment.
 type Listing struct {
-	Sandboxes []Sandbox    // sorted by ID; shared with later listings and not to be changed
+	Sandboxes []*Sandbox   // sorted by ID; shared with later listings and not to be changed
 	Errors    []*FileError // sorted by name
 }
 
@@ -48,13 +39,13 @@ type Listing struct {
 type Root struct {
 	path    string
 	files   map[string]*file
-	regs    *registrations
+	shared  *shared
 	names   []byte // for directory entries
 	content []byte // for state files
 	round   uint
 	again   []*file // of this listing: perhaps half written when they were read, with no earlier version to serve
 	stale   bool    // listing is not what files say
-	listing []Sandbox
+	listing []*Sandbox
 	pause   func() // before again is read again
 }
 
@@ -73,11 +64,11 @@ type file struct {
 // NewRoot returns the runtime root at path, which need not exist yet.
 func NewRoot(path string) *Root {
 	return &Root{
-		path:  path,
-		files: make(map[string]*file),
-		regs:  newRegistrations(),
-		names: make([]byte, 32<<10),
-		pause: func() { time.Sleep(retryPause) },
+		path:   path,
+		files:  make(map[string]*file),
+		shared: newShared(),
+		names:  make([]byte, 32<<10),
+		pause:  func() { time.Sleep(retryPause) },
 	}
 }
 
@@ -168,6 +159,10 @@ func (r *Root) fileNamed(name []byte) *file {
 // refresh reads the file if it may have changed.
 func (r *Root) refresh(dir int, f *file) {
 	f.round = r.round
+	if f.said == nil && f.err == nil {
+		r.read(dir, f) // for the first time: there is nothing to compare its times with
+		return
+	}
 	var st unix.Stat_t
 	switch err := unix.Fstatat(dir, f.name, &st, unix.AT_SYMLINK_NOFOLLOW); {
 	case err == unix.ENOENT:
@@ -199,7 +194,7 @@ func (r *Root) read(dir int, f *file) {
 
 // take makes the bytes of a whole file what is known of it.
 func (r *Root) take(f *file, data []byte) error {
-	c, err := Parse(data, r.regs.intern)
+	c, err := parse(data, r.shared)
 	if err != nil {
 		return err
 	}
@@ -240,40 +235,12 @@ func (r *Root) regroup() {
 	for _, f := range r.files {
 		if f.said != nil {
 			containers = append(containers, f.said)
-			used[f.said.Sandbox.Registration] = true
+			used[f.said.facts.Registration] = true
 		}
 	}
-	r.regs.keepOnly(used)
-	r.listing = group(containers)
+	r.shared.registrations.keepOnly(used)
+	r.listing = group(containers, r.listing)
 	r.stale = false
-}
-
-// group sorts containers into sandboxes. Those whose root container is gone belong to none.
-func group(containers []*Container) []Sandbox {
-	slices.SortFunc(containers, func(a, b *Container) int {
-		if c := strings.Compare(a.SandboxID, b.SandboxID); c != 0 {
-			return c
-		}
-		if a.IsRoot() != b.IsRoot() {
-			if a.IsRoot() {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	var sandboxes []Sandbox
-	for i := 0; i < len(containers); {
-		end := i + 1
-		for end < len(containers) && containers[end].SandboxID == containers[i].SandboxID {
-			end++
-		}
-		if containers[i].IsRoot() {
-			sandboxes = append(sandboxes, Sandbox{Root: containers[i], Others: containers[i+1 : end : end]})
-		}
-		i = end
-	}
-	return sandboxes
 }
 
 func (r *Root) errors() []*FileError {

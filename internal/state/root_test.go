@@ -71,13 +71,16 @@ func (n *node) list() (sandboxes, errors string) {
 	n.must(err)
 	var all, errs []string
 	for _, s := range listing.Sandboxes {
-		text := s.ID()
-		if len(s.Others) > 0 {
-			var others []string
-			for _, c := range s.Others {
-				others = append(others, c.ID)
+		if s.Containers[0].ID != s.ID {
+			n.t.Errorf("sandbox %s begins with container %s", s.ID, s.Containers[0].ID)
+		}
+		text := s.ID
+		if others := s.Containers[1:]; len(others) > 0 {
+			var ids []string
+			for _, c := range others {
+				ids = append(ids, c.ID)
 			}
-			text += fmt.Sprint(others)
+			text += fmt.Sprint(ids)
 		}
 		all = append(all, text)
 	}
@@ -94,15 +97,15 @@ func (n *node) want(sandboxes, errs string) {
 	}
 }
 
-// root returns the root container of the only sandbox.
-func (n *node) root() *Container {
+// only returns the only sandbox.
+func (n *node) only() *Sandbox {
 	n.t.Helper()
 	listing, err := n.List()
 	n.must(err)
 	if len(listing.Sandboxes) != 1 {
 		n.t.Fatalf("%d sandboxes", len(listing.Sandboxes))
 	}
-	return listing.Sandboxes[0].Root
+	return listing.Sandboxes[0]
 }
 
 // settle waits until nothing that was written so far will be read again.
@@ -276,22 +279,22 @@ func TestListChangeAtOnce(t *testing.T) {
 	for range 50 {
 		for _, status := range []string{StatusCreated, StatusRunning, StatusStopped} {
 			n.write(nameOfState("a", "a"), stateOf("a", "a", status, ""))
-			if got := n.root().Status; got != status {
+			if got := n.only().Status; got != status {
 				t.Fatalf("the status is %s, want %s", got, status)
 			}
 		}
 	}
 }
 
-// A container that is another pointer was read again.
+// A sandbox that is another pointer was read again.
 
 func TestListReadsFreshFilesAgain(t *testing.T) {
 	n := newNode(t)
 	until(t, "two listings within the time that a file takes to settle", func() bool {
 		start := time.Now()
 		n.run("a", "a")
-		first := n.root()
-		again := n.root() != first
+		first := n.only()
+		again := n.only() != first
 		quick := time.Since(start) < settleTime
 		if quick && !again {
 			t.Error("a file that had just changed was not read again")
@@ -304,21 +307,73 @@ func TestListReadsSettledFilesOnce(t *testing.T) {
 	n := newNode(t)
 	n.run("a", "a")
 	n.settle()
-	before := n.root()
-	if n.root() != before {
+	before := n.only()
+	if n.only() != before {
 		t.Error("an unchanged file was read again")
 	}
 	n.must(os.Chmod(n.file(nameOfState("a", "a")), 0o640))
-	if n.root() == before {
+	if n.only() == before {
 		t.Error("a file with another ctime was not read again")
 	}
 	n.settle()
-	before = n.root()
+	before = n.only()
 	n.must(os.Rename(n.file(nameOfState("a", "a")), n.file("x")))
 	n.write(nameOfState("a", "a"), stateOf("a", "a", StatusRunning, ""))
-	if n.root() == before {
+	if n.only() == before {
 		t.Error("another file of the same name and size was not read")
 	}
+}
+
+// TestListKeepsSandboxes: a sandbox stays the same pointer until one of its files changes, whatever
+// happens to other sandboxes.
+func TestListKeepsSandboxes(t *testing.T) {
+	n := newNode(t)
+	list := func() map[string]*Sandbox {
+		listing, err := n.List()
+		n.must(err)
+		byID := make(map[string]*Sandbox)
+		for _, s := range listing.Sandboxes {
+			byID[s.ID] = s
+		}
+		return byID
+	}
+	for _, c := range []string{"a", "b", "c", "d"} {
+		n.run(c, c)
+	}
+	n.run("x", "c")
+	// A step changes files. The sandboxes that it names are other ones after it, and only they.
+	step := func(what, changed string, change func()) {
+		t.Helper()
+		n.settle()
+		before := list()
+		change()
+		n.settle()
+		var got []string
+		for id, s := range list() {
+			if s != before[id] {
+				got = append(got, id)
+			}
+		}
+		slices.Sort(got)
+		if text := strings.Join(got, " "); text != changed {
+			t.Errorf("%s: changed are %q, want %q", what, text, changed)
+		}
+	}
+	step("nothing", "", func() {})
+	step("the file of a root container", "b", func() { n.run("b", "b") })
+	step("the file of another container", "c", func() { n.run("x", "c") })
+	step("a new container", "c", func() { n.run("y", "c") })
+	step("a container that is gone", "c", func() { n.remove(nameOfState("x", "c")) })
+	step("a new sandbox before the others", "A", func() { n.run("A", "A") })
+	step("a new sandbox between others", "bb", func() { n.run("bb", "bb") })
+	step("sandboxes that are gone", "", func() {
+		n.remove(nameOfState("A", "A"))
+		n.remove(nameOfState("d", "d"))
+	})
+	step("a root container that is gone", "", func() { n.remove(nameOfState("c", "c")) })
+	step("a root container that is back", "c", func() { n.run("c", "c") })
+	step("a file that cannot be read", "", func() { n.write(nameOfState("b", "b"), "garbage") })
+	step("a file of another ID", "e", func() { n.run("e", "e") })
 }
 
 func TestListReadsBadFilesOnce(t *testing.T) {
@@ -413,7 +468,7 @@ func TestListWhileWritten(t *testing.T) {
 		return got == "a"
 	})
 	for range 200 {
-		if pod := n.root().Sandbox.PodName; !texts[pod] {
+		if pod := n.only().PodName; !texts[pod] {
 			t.Errorf("a pod name of %d bytes, which was never written", len(pod))
 		}
 	}
@@ -431,7 +486,7 @@ func TestListRegistrations(t *testing.T) {
 		listing, err := n.List()
 		n.must(err)
 		for _, s := range listing.Sandboxes {
-			all = append(all, s.Root.Sandbox.Registration)
+			all = append(all, s.Registration)
 		}
 		return all
 	}
@@ -452,7 +507,7 @@ func TestListRegistrations(t *testing.T) {
 		n.remove(nameOfState(id, id))
 	}
 	n.want("", "")
-	if len(n.regs.byHash) != 0 || len(n.regs.recent) != 0 {
+	if len(n.shared.registrations.byHash) != 0 || len(n.shared.registrations.recent) != 0 {
 		t.Error("a registration that nobody has is remembered")
 	}
 }

@@ -1,0 +1,158 @@
+package host
+
+import (
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A child is a process that waits to be killed.
+type child struct {
+	t   testing.TB
+	cmd *exec.Cmd
+	pid int
+}
+
+func startChild(t testing.TB) *child {
+	t.Helper()
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := &child{t, cmd, cmd.Process.Pid}
+	t.Cleanup(c.reap)
+	return c
+}
+
+func startChildren(t testing.TB, n int) []*child {
+	t.Helper()
+	children := make([]*child, n)
+	for i := range children {
+		children[i] = startChild(t)
+	}
+	return children
+}
+
+// signal kills the child and does not wait for its end.
+func (c *child) signal() {
+	if err := unix.Kill(c.pid, unix.SIGKILL); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// kill kills the child and leaves it a zombie.
+func (c *child) kill() {
+	c.t.Helper()
+	c.signal()
+	// The kernel makes a process a zombie and reports it to pidfds and waiting parents under one
+	// lock.
+	for {
+		err := unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		break
+	}
+	if err := unix.Kill(c.pid, 0); err != nil {
+		c.t.Fatalf("no zombie: %v", err)
+	}
+}
+
+// reap kills the child and leaves nothing of it.
+func (c *child) reap() {
+	if c.cmd.ProcessState == nil {
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+	}
+}
+
+// newWatcher returns a Watcher that is closed at the end of the test.
+func newWatcher(t testing.TB) *Watcher {
+	t.Helper()
+	w, err := NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// newQuietWatcher returns a Watcher whose goroutine has ended, so that only Sync observes ends.
+func newQuietWatcher(t testing.TB) *Watcher {
+	t.Helper()
+	w := newWatcher(t)
+	loud := w.file
+	w.file = nil
+	if err := loud.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-w.done
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.epoll = fd
+	if _, err := w.pollable(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// withoutPidfd makes a process one for which no pidfd was available.
+func withoutPidfd(p *Process) *Process {
+	p.watcher.mu.Lock()
+	defer p.watcher.mu.Unlock()
+	p.letGo()
+	p.watcher.noFD[p] = struct{}{}
+	return p
+}
+
+// pidfd returns the descriptor that is held for the process, or -1.
+func (p *Process) pidfd() int {
+	p.watcher.mu.Lock()
+	defer p.watcher.mu.Unlock()
+	return p.fd
+}
+
+// await waits until the end of the process was observed.
+func await(t testing.TB, p *Process) {
+	t.Helper()
+	select {
+	case <-p.Done():
+	case <-time.After(time.Minute):
+		t.Fatal("no end was observed within a minute")
+	}
+	if p.End() == nil {
+		t.Error("Done is closed, and there is no record of the end")
+	}
+}
+
+// isDone reports whether Done is closed.
+func isDone(p *Process) bool {
+	select {
+	case <-p.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// check fails the test unless what the process reports is that it has ended, or that it has not.
+func check(t testing.TB, what string, p *Process, ended bool) {
+	t.Helper()
+	if (p.End() != nil) != ended || isDone(p) != ended {
+		t.Errorf("%s: the record is %+v and Done is closed: %v, want ended: %v", what, p.End(), isDone(p), ended)
+	}
+	if ended && p.pidfd() >= 0 {
+		t.Errorf("%s: a descriptor is held for it", what)
+	}
+}

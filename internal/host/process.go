@@ -1,0 +1,150 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Process is a process of a sandbox that a Watcher holds. All methods are safe for concurrent
+// use.
+type Process struct {
+	watcher *Watcher
+	pid     int
+	started time.Time // when the sandbox was started; zero: not known
+	end     atomic.Pointer[End]
+	done    chan struct{} // closed after end is set
+
+	// Guarded by the watcher's mu.
+	fd    int   // the pidfd; -1: none is held
+	start int64 // of the process, in ticks after boot; 0: not known yet
+}
+
+// An End is the record of a process's end. It is immutable.
+type End struct {
+	Observed time.Time // when the end was observed, which is after it happened
+}
+
+// PID returns the process ID with which Watch was called.
+func (p *Process) PID() int { return p.pid }
+
+// End returns the record of the process's end, or nil as long as none has been observed. A zombie
+// has ended. Once there is a record, it stays the same one.
+func (p *Process) End() *End { return p.end.Load() }
+
+// Done returns a channel that is closed when the end has been observed; End returns the record from
+// then on. For a process that is released first, it is never closed.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Release lets go of the process: if its end has not been observed yet, it never is. Releasing a
+// process again, or one that has ended, does nothing.
+func (p *Process) Release() {
+	p.watcher.mu.Lock()
+	defer p.watcher.mu.Unlock()
+	p.letGo()
+	delete(p.watcher.noFD, p)
+}
+
+// finish records the end of the process. The caller holds mu, and so the end is recorded once.
+func (p *Process) finish(observed time.Time) {
+	p.letGo()
+	delete(p.watcher.noFD, p)
+	p.end.Store(&End{Observed: observed})
+	close(p.done)
+}
+
+// letGo releases the pidfd. The caller holds mu.
+func (p *Process) letGo() {
+	if p.fd < 0 {
+		return
+	}
+	if p.watcher.byFD[int32(p.fd)] == p {
+		delete(p.watcher.byFD, int32(p.fd))
+		// Closing alone would leave it in the set as long as a child that is about to execute
+		// another program has a copy, and its events would be taken for those of the number's next
+		// owner.
+		_ = unix.EpollCtl(p.watcher.epoll, unix.EPOLL_CTL_DEL, p.fd, nil)
+	}
+	unix.Close(p.fd)
+	p.fd = -1
+}
+
+// look records the end of a process without a pidfd if /proc shows it. The caller holds mu.
+func (p *Process) look() {
+	start, alive := look(p.pid, p.started, p.start, false)
+	if !alive {
+		p.finish(time.Now())
+		return
+	}
+	p.start = start
+}
+
+// Alive reports whether the process pid of a sandbox that was started at the given time is running
+// now. It follows the rules of Watcher.Watch.
+func Alive(pid int, started time.Time) bool {
+	fd, _, alive := hold(pid, started)
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	return alive
+}
+
+// hold returns a pidfd of the process, or -1 if none is available, the time at which the process
+// began, in ticks after boot, or 0 if it is not known, and whether the process is alive. If it is
+// not, no pidfd is returned.
+func hold(pid int, started time.Time) (fd int, start int64, alive bool) {
+	if pid <= 0 {
+		return -1, 0, false
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	switch err {
+	case nil:
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // the last two: it is a thread's ID by now
+		return -1, 0, false
+	default:
+		fd = -1
+	}
+	if fd >= spareDescriptors() {
+		unix.Close(fd)
+		fd = -1
+	}
+	// Read after the pidfd is held: what is read is about the process that is held, or that process
+	// has ended, and then its pidfd is readable.
+	start, alive = look(pid, started, 0, fd >= 0)
+	if !alive && fd >= 0 {
+		unix.Close(fd)
+		fd = -1
+	}
+	return fd, start, alive
+}
+
+// spareDescriptors returns the number that pidfds stay below: half of the limit on descriptors, as
+// the lowest free number is always the next to be used. Sockets need the others.
+func spareDescriptors() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, math.MaxInt32) / 2)
+}
+
+// look reports whether /proc shows the process as running, and the time at which it began, in ticks
+// after boot. start is that time if it is known already, else 0. If /proc cannot be read, for lack
+// of descriptors for example, nothing has changed. held means that there is a pidfd: then a process
+// that /proc does not show counts as running, because its end makes the pidfd readable.
+func look(pid int, started time.Time, start int64, held bool) (newStart int64, alive bool) {
+	stat, err := readProcStat(pid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
+		return start, held
+	case err != nil:
+		return start, true
+	case stat.ended, start == 0 && startedLater(stat, started), start != 0 && start != stat.start:
+		return start, false
+	}
+	return stat.start, true
+}

@@ -1,0 +1,51 @@
+package host
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestParseProcStat(t *testing.T) {
+	const tail = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 3133440 359 18446744073709551615 1 1 0\n"
+	accept := func(data string, want procStat) {
+		t.Helper()
+		if got, err := parseProcStat([]byte(data)); err != nil || got != want {
+			t.Errorf("%q: %+v, %v, want %+v", data, got, err, want)
+		}
+	}
+	refuse := func(data string) {
+		t.Helper()
+		if got, err := parseProcStat([]byte(data)); err == nil || got != (procStat{}) {
+			t.Errorf("%q: %+v, %v", data, got, err)
+		}
+	}
+	accept("31492 (cat) R"+tail, procStat{start: 366412})
+	accept("31492 (cat) S"+tail, procStat{start: 366412})
+	accept("31492 (cat) T"+tail, procStat{start: 366412})
+	accept("31492 (cat) Z"+tail, procStat{ended: true, start: 366412})
+	accept("31492 (cat) X"+tail, procStat{ended: true, start: 366412})
+	accept("31492 () S"+tail, procStat{start: 366412})
+	accept("31492 (a) Z 1 (\n) S"+tail, procStat{start: 366412})
+	refuse("")
+	refuse("31492")
+	refuse("31492 (cat) S")
+	refuse("31492 cat S" + tail)
+	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
+	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x 1")
+	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 9223372036854775808 1")
+}
+
+func FuzzParseProcStat(f *testing.F) {
+	f.Add([]byte("31492 (cat) R 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 3133440 359\n"), "cat", int64(366412))
+	f.Add([]byte("1 ("), "a) Z 1 (", int64(0))
+	f.Fuzz(func(t *testing.T, data []byte, name string, start int64) {
+		if stat, err := parseProcStat(data); err != nil && stat != (procStat{}) {
+			t.Errorf("%+v beside the error %v", stat, err)
+		}
+		// Whatever the name of a process, the fields after it are found.
+		line := fmt.Sprintf("1 (%s) Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %d 1\n", name, start)
+		if stat, err := parseProcStat([]byte(line)); err != nil || stat != (procStat{ended: true, start: start}) {
+			t.Errorf("%q: %+v, %v", line, stat, err)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is how many ends one system call takes in.
+const batch = 128
+
+// A Watcher watches processes and records when they end. It holds a pidfd of each process in an
+// epoll set of its own, so that an end is recorded within moments, and so that watching costs
+// nothing as long as no process ends. All methods are safe for concurrent use. Close it when it is
+// no longer needed.
+type Watcher struct {
+	epoll int           // the epoll set; owned by file
+	file  *os.File      // makes Go's poller wait for the set, which takes no thread
+	done  chan struct{} // closed when the goroutine has ended
+
+	// mu is held for every change and every reading of the epoll set. While it is held, the set has
+	// exactly the descriptors in byFD, so an event is always about the process found there, even
+	// when its number belonged to another process before.
+	mu     sync.Mutex
+	closed bool
+	byFD   map[int32]*Process
+	noFD   map[*Process]struct{} // processes without a pidfd that have not ended
+	events []unix.EpollEvent     // for reading the set
+}
+
+// NewWatcher returns a Watcher without processes. An error means that the process lacks file
+// descriptors or memory.
+func NewWatcher() (*Watcher, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("watch processes: %w", err)
+	}
+	w := &Watcher{
+		epoll:  fd,
+		done:   make(chan struct{}),
+		byFD:   make(map[int32]*Process),
+		noFD:   make(map[*Process]struct{}),
+		events: make([]unix.EpollEvent, batch),
+	}
+	conn, err := w.pollable()
+	if err != nil {
+		return nil, fmt.Errorf("watch processes: %w", err)
+	}
+	go w.run(conn)
+	return w, nil
+}
+
+// pollable hands the epoll set to Go's poller. The set itself never blocks, and only descriptors
+// marked as non-blocking are taken by the poller.
+func (w *Watcher) pollable() (syscall.RawConn, error) {
+	if err := unix.SetNonblock(w.epoll, true); err != nil {
+		return nil, errors.Join(err, unix.Close(w.epoll))
+	}
+	w.file = os.NewFile(uintptr(w.epoll), "epoll")
+	// Only files that the poller waits for take deadlines.
+	if err := w.file.SetReadDeadline(time.Time{}); err != nil {
+		return nil, errors.Join(err, w.file.Close())
+	}
+	conn, err := w.file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, w.file.Close())
+	}
+	return conn, nil
+}
+
+// run records ends as they happen, until the file is closed.
+//
+// No end is lost between a drain and the wait that follows it. Go's poller is edge-triggered: it
+// remembers that the epoll set became readable even when nothing waits yet, and the kernel reports
+// a set as readable anew for each process that ends, whether or not earlier ends were taken out. An
+// end that Sync has taken in meanwhile merely makes a drain find nothing.
+func (w *Watcher) run(conn syscall.RawConn) {
+	defer close(w.done)
+	// Read ends with an error only, because its function never reports success: when the file is
+	// closed.
+	_ = conn.Read(func(uintptr) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.drain()
+		return false
+	})
+}
+
+// Watch holds the process pid of a sandbox that was started at the given time; zero means that the
+// time is not known. From then on, another process that is given the same pid is never taken for
+// it. A process that does not exist, that is a zombie, or that began minutes after the sandbox did,
+// and so has a reused pid, has ended from the start.
+//
+// If no pidfd is available, or half of all file descriptors are in use, the process is held without
+// one. It is then identified by its start time, and only Sync observes its end.
+//
+// After Close, Watch looks at the process once and holds nothing.
+func (w *Watcher) Watch(pid int, started time.Time) *Process {
+	fd, start, alive := hold(pid, started)
+	p := &Process{watcher: w, pid: pid, started: started, done: make(chan struct{}), fd: fd, start: start}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case !alive:
+		p.finish(time.Now())
+	case w.closed:
+		p.letGo()
+	case !w.add(p):
+		p.letGo()
+		w.noFD[p] = struct{}{}
+	}
+	return p
+}
+
+// add puts the process into the epoll set and reports whether that succeeded. The kernel limits how
+// many descriptors the sets of one user hold. A process that has ended by now makes the set
+// readable at once. The caller holds mu.
+func (w *Watcher) add(p *Process) bool {
+	if p.fd < 0 {
+		return false
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(p.fd)}
+	if unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, p.fd, &event) != nil {
+		return false
+	}
+	w.byFD[event.Fd] = p
+	return true
+}
+
+// Sync records every end that happened before the call. It costs one system call and as much as
+// there are ends; processes held without a pidfd cost a look at /proc each. After Close it does
+// nothing.
+func (w *Watcher) Sync() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	for p := range w.noFD {
+		p.look()
+	}
+}
+
+// drain records the ends that the epoll set reports. It finds all that happened before it was
+// called: the kernel puts a process into the set's list of ready descriptors in the same critical
+// section that makes it a zombie. The caller holds mu.
+func (w *Watcher) drain() {
+	for !w.closed {
+		n, err := unix.EpollWait(w.epoll, w.events, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		for _, event := range w.events[:n] {
+			w.byFD[event.Fd].finish(now)
+		}
+		if n < len(w.events) {
+			return
+		}
+	}
+}
+
+// Close stops watching: it ends the goroutine, waits for it, and releases all processes. Their
+// ends, if they have not been observed yet, never are. Closing again does nothing.
+func (w *Watcher) Close() error {
+	w.mu.Lock()
+	wasClosed := w.closed
+	w.closed = true // from here on nothing uses the epoll set but file
+	for _, p := range w.byFD {
+		p.letGo()
+	}
+	clear(w.noFD)
+	w.mu.Unlock() // the goroutine may be waiting for it, and has to end for the file to be closed
+	if wasClosed {
+		<-w.done
+		return nil
+	}
+	err := w.file.Close()
+	<-w.done
+	return err
+}

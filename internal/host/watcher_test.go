@@ -1,0 +1,435 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+// TestFirstSight: what Watch and Alive find, which Sync does not change.
+func TestFirstSight(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	now := time.Now()
+	first := func(what string, pid int, started time.Time, ended bool) {
+		t.Helper()
+		p := w.Watch(pid, started)
+		defer p.Release()
+		if p.PID() != pid {
+			t.Errorf("%s: the pid is %d, want %d", what, p.PID(), pid)
+		}
+		check(t, what, p, ended)
+		w.Sync()
+		check(t, what+", synchronized", p, ended)
+		if alive := Alive(pid, started); alive == ended {
+			t.Errorf("%s: alive is %v", what, alive)
+		}
+	}
+	alive := startChild(t).pid
+	first("alive", alive, now, false)
+	first("of a sandbox that is a minute older", alive, now.Add(-time.Minute), false)
+	first("of a sandbox that is hours older", alive, now.Add(-3*time.Hour), true)
+	first("of a sandbox from the future", alive, now.Add(time.Hour), false)
+	first("of a sandbox without a start time", alive, time.Time{}, false)
+	first("none", 0, now, true)
+	first("a group", -alive, now, true)
+	first("not there", 1<<22, now, true) // the largest pid is one less
+	zombie := startChild(t)
+	zombie.kill()
+	first("a zombie", zombie.pid, now, true)
+	zombie.reap()
+	first("reaped", zombie.pid, now, true)
+	atThread(t, func(tid int) { first("a thread", tid, time.Time{}, true) })
+}
+
+// atThread calls f with the ID of a thread that is not the process.
+func atThread(t *testing.T, f func(tid int)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if tid := unix.Gettid(); tid != os.Getpid() {
+		f(tid)
+		return
+	}
+	done := make(chan struct{})
+	go func() { // on another thread, as this one is taken
+		defer close(done)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		f(unix.Gettid())
+	}()
+	<-done
+}
+
+// TestSync: an end is recorded by the next Sync at the latest, once and for all.
+func TestSync(t *testing.T) {
+	leaktest.Check(t)
+	w := newQuietWatcher(t)
+	end := func(what string, hold func(*Process) *Process, end func(*child)) {
+		t.Helper()
+		c := startChild(t)
+		p := hold(w.Watch(c.pid, time.Now()))
+		w.Sync()
+		check(t, what+", alive", p, false)
+		before := time.Now()
+		end(c)
+		check(t, what+", before Sync", p, false)
+		w.Sync()
+		check(t, what, p, true)
+		record := p.End()
+		if record.Observed.Before(before) || record.Observed.After(time.Now()) {
+			t.Errorf("%s: observed at %v, want a time since %v", what, record.Observed, before)
+		}
+		w.Sync()
+		p.Release()
+		p.Release()
+		check(t, what+", released", p, true)
+		if p.End() != record {
+			t.Errorf("%s: the record changed", what)
+		}
+	}
+	withPidfd := func(p *Process) *Process { return p }
+	end("a zombie", withPidfd, (*child).kill)
+	end("reaped", withPidfd, (*child).reap)
+	end("a zombie without pidfd", withoutPidfd, (*child).kill)
+	end("reaped without pidfd", withoutPidfd, (*child).reap)
+	if len(w.byFD)+len(w.noFD) != 0 {
+		t.Errorf("%d and %d processes are left", len(w.byFD), len(w.noFD))
+	}
+}
+
+// TestSyncMany: each process gets its own end, and not that of its neighbor, also where ends fill
+// more than a batch.
+func TestSyncMany(t *testing.T) {
+	leaktest.Check(t)
+	w := newQuietWatcher(t)
+	children := startChildren(t, 8)
+	var processes []*Process
+	var want, got []bool
+	for i := range 3 * batch {
+		c := i % len(children)
+		p := w.Watch(children[c].pid, time.Now())
+		if i%5 == 0 {
+			withoutPidfd(p)
+		}
+		processes = append(processes, p)
+		want = append(want, c%4 != 0)
+	}
+	w.Sync()
+	for i, p := range processes {
+		check(t, "alive", processes[i], false)
+		if i%7 == 0 {
+			p.Release()
+			want[i] = false
+		}
+	}
+	for i, c := range children {
+		if i%4 != 0 {
+			c.kill()
+		}
+	}
+	w.Sync()
+	for _, p := range processes {
+		got = append(got, isDone(p))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("ended are %v, want %v", got, want)
+	}
+}
+
+// TestReleased: the end of a released process is not observed, and is not taken for the end of the
+// process whose pidfd has its number now.
+func TestReleased(t *testing.T) {
+	leaktest.Check(t)
+	w := newQuietWatcher(t)
+	first, second := startChild(t), startChild(t)
+	released := w.Watch(first.pid, time.Now())
+	number := released.pidfd()
+	inherited, err := unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 0) // as a child has it that was just forked
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	released.Release()
+	p := w.Watch(second.pid, time.Now())
+	for p.pidfd() < number { // lower numbers may have become free
+		p = w.Watch(second.pid, time.Now())
+	}
+	if p.pidfd() != number {
+		t.Fatalf("the pidfd is %d, want %d again", p.pidfd(), number)
+	}
+	released.Release()
+	first.kill()
+	w.Sync()
+	check(t, "released", released, false)
+	check(t, "with its number", p, false)
+	second.kill()
+	w.Sync()
+	check(t, "released", released, false)
+	check(t, "with its number, killed", p, true)
+
+	blind := withoutPidfd(w.Watch(startChild(t).pid, time.Now()))
+	blind.Release()
+	if len(w.noFD) != 0 {
+		t.Error("a released process without pidfd is kept")
+	}
+}
+
+// TestAnother: without a pidfd, a process is told from a later one with its pid by when it started.
+func TestAnother(t *testing.T) {
+	w := newWatcher(t)
+	p := withoutPidfd(w.Watch(startChild(t).pid, time.Now()))
+	w.mu.Lock()
+	p.start--
+	w.mu.Unlock()
+	w.Sync()
+	check(t, "another process with its pid", p, true)
+}
+
+// TestObserved: ends are observed without Sync, one after the other.
+func TestObserved(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	for range 200 {
+		c := startChild(t)
+		p := w.Watch(c.pid, time.Now())
+		c.signal()
+		await(t, p)
+		c.reap()
+	}
+}
+
+// TestObservedAtOnce: ends that come while others are taken in are observed without Sync.
+func TestObservedAtOnce(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	for range 5 {
+		var processes []*Process
+		children := startChildren(t, 40)
+		for _, c := range children {
+			processes = append(processes, w.Watch(c.pid, time.Now()))
+		}
+		for _, c := range children {
+			c.signal()
+		}
+		for _, p := range processes {
+			await(t, p)
+		}
+		for _, c := range children {
+			c.reap()
+		}
+	}
+}
+
+// TestObservedBatches: ends that fill more than a batch are all observed, though the epoll set
+// became readable before the first was taken in.
+func TestObservedBatches(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	c := startChild(t)
+	var processes []*Process
+	for range 3*batch + 1 {
+		processes = append(processes, w.Watch(c.pid, time.Now()))
+	}
+	w.mu.Lock()
+	c.kill()
+	w.mu.Unlock()
+	for _, p := range processes {
+		await(t, p)
+	}
+}
+
+// TestObservedBesideSync: whichever of Sync and the goroutine takes in an end, none is lost, while
+// other processes are watched and released.
+func TestObservedBesideSync(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	stop := make(chan struct{})
+	var busy sync.WaitGroup
+	repeat := func(f func()) {
+		busy.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					f()
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	alive := startChild(t)
+	repeat(w.Sync)
+	repeat(func() { w.Watch(alive.pid, time.Now()).Release() })
+	for range 5 {
+		var processes []*Process
+		children := startChildren(t, 20)
+		for i, c := range children {
+			p := w.Watch(c.pid, time.Now())
+			if i%4 == 0 {
+				withoutPidfd(p) // Sync observes these
+			}
+			processes = append(processes, p)
+		}
+		for _, c := range children {
+			c.signal()
+		}
+		for _, p := range processes {
+			await(t, p)
+		}
+		for _, c := range children {
+			c.reap()
+		}
+	}
+	close(stop)
+	busy.Wait()
+}
+
+// TestEndedBeforeWatched: at whatever moment a process ends while Watch looks at it, its end is
+// observed.
+func TestEndedBeforeWatched(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	for range 100 {
+		c := startChild(t)
+		go c.signal()
+		await(t, w.Watch(c.pid, time.Now()))
+		c.reap()
+	}
+}
+
+// TestClose: a closed Watcher holds nothing and observes nothing more.
+func TestClose(t *testing.T) {
+	leaktest.Check(t)
+	w, err := NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startChild(t)
+	p := w.Watch(c.pid, time.Now())
+	blind := withoutPidfd(w.Watch(c.pid, time.Now()))
+	var closers sync.WaitGroup
+	for range 3 {
+		closers.Go(func() {
+			if err := w.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	closers.Wait()
+	if p.pidfd() >= 0 {
+		t.Error("a descriptor is held")
+	}
+	late := w.Watch(c.pid, time.Now())
+	if late.pidfd() >= 0 {
+		t.Error("a descriptor is held for a process watched later")
+	}
+	c.kill()
+	w.Sync()
+	check(t, "open at the end", p, false)
+	check(t, "without pidfd", blind, false)
+	check(t, "watched later", late, false)
+	check(t, "watched as a zombie", w.Watch(c.pid, time.Now()), true)
+	p.Release()
+	blind.Release()
+	late.Release()
+}
+
+// TestCloseWhileEnding: the goroutine ends also when it is taking in ends.
+func TestCloseWhileEnding(t *testing.T) {
+	leaktest.Check(t)
+	for range 20 {
+		w, err := NewWatcher()
+		if err != nil {
+			t.Fatal(err)
+		}
+		children := startChildren(t, 4)
+		for _, c := range children {
+			w.Watch(c.pid, time.Now())
+		}
+		go func() {
+			for _, c := range children {
+				c.signal()
+			}
+		}()
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, c := range children {
+			_ = c.cmd.Wait()
+		}
+	}
+}
+
+// setDescriptors sets the limit on descriptors, and returns a function that sets the old one.
+func setDescriptors(t *testing.T, limit uint64) (restore func()) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestNoDescriptors: when there is no descriptor left, no process counts as ended for that.
+func TestNoDescriptors(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	alive, killed := startChild(t), startChild(t)
+	restore := setDescriptors(t, 0)
+	defer restore()
+	if _, err := os.Open(os.DevNull); !errors.Is(err, unix.EMFILE) {
+		t.Fatalf("there are descriptors: %v", err)
+	}
+	if _, err := NewWatcher(); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("a new Watcher: %v", err)
+	}
+	p, other := w.Watch(alive.pid, time.Now()), w.Watch(killed.pid, time.Now())
+	for range 2 {
+		w.Sync()
+		check(t, "alive", p, false)
+		check(t, "not killed yet", other, false)
+	}
+	if p.pidfd() >= 0 || other.pidfd() >= 0 {
+		t.Errorf("the pidfds are %d and %d", p.pidfd(), other.pidfd())
+	}
+	restore()
+	killed.kill()
+	w.Sync()
+	check(t, "alive", p, false)
+	check(t, "killed", other, true)
+}
+
+// TestManyDescriptors: with half of all descriptors in use, processes are held without one.
+func TestManyDescriptors(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	restore := setDescriptors(t, uint64(2*fd)) // fd is the half, and the next one is above it
+	p := w.Watch(os.Getpid(), time.Now())
+	restore()
+	if p.pidfd() >= 0 || p.start == 0 {
+		t.Errorf("the pidfd is %d, the start %d", p.pidfd(), p.start)
+	}
+	w.Sync()
+	check(t, "this process", p, false)
+}

@@ -1,0 +1,84 @@
+package state
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Sandbox is what the state files of its containers say together. It is immutable and safe for
+// concurrent use. Listings of a Root that have the same pointer say the same about the sandbox, and
+// as long as none of its files is read again, all listings have the same pointer. Files are read
+// again when they changed, and as long as their last change is too recent to tell a further one.
+//
+// All fields but Containers are from the file of the root container, the one that the sandbox was
+// created with.
+type Sandbox struct {
+	ID            string
+	CreatedAt     time.Time
+	Status        string // one of the constants StatusCreating etc., or one that a later runsc defines
+	PID           int    // of the sandbox process on the host; 0: there is none
+	MetricServer  string // the address that it was created with, %RUNTIME_ROOT% not replaced; empty: none
+	Registration  *Registration
+	Metadata      []Pair // sorted by name
+	PodName       string // chosen by users: any bytes
+	Namespace     string // chosen by users: any bytes
+	ControlSocket string // path of the control socket
+	StartTime     time.Time
+	Checkpointed  bool
+	Restored      bool
+	CPUSaved      time.Duration // CPU time that restoring saved
+	WallSaved     time.Duration // wall time that restoring saved
+
+	Containers []*Container // the root container first, the others sorted by ID
+}
+
+// newSandbox returns the sandbox of the containers, of which the first is the root container.
+func newSandbox(containers []*Container) *Sandbox {
+	root := containers[0]
+	s := root.facts
+	s.ID, s.CreatedAt, s.Status = root.ID, root.CreatedAt, root.Status
+	s.Containers = slices.Clone(containers) // they are part of the list of all
+	return &s
+}
+
+// group sorts containers into sandboxes, sorted by ID. A sandbox with the same containers as before
+// stays the same pointer; before is the result for earlier containers. Containers without a root
+// container belong to no sandbox.
+func group(containers []*Container, before []*Sandbox) []*Sandbox {
+	slices.SortFunc(containers, compare)
+	var sandboxes []*Sandbox
+	for len(containers) > 0 {
+		root := containers[0]
+		n := 1
+		for n < len(containers) && containers[n].SandboxID == root.SandboxID {
+			n++
+		}
+		if root.IsRoot() {
+			for len(before) > 0 && before[0].ID < root.ID {
+				before = before[1:]
+			}
+			if len(before) > 0 && slices.Equal(before[0].Containers, containers[:n]) {
+				sandboxes = append(sandboxes, before[0])
+			} else {
+				sandboxes = append(sandboxes, newSandbox(containers[:n]))
+			}
+		}
+		containers = containers[n:]
+	}
+	return sandboxes
+}
+
+// compare orders containers by sandbox, the root container first, and then by ID.
+func compare(a, b *Container) int {
+	if c := strings.Compare(a.SandboxID, b.SandboxID); c != 0 {
+		return c
+	}
+	switch {
+	case a.IsRoot() && !b.IsRoot():
+		return -1
+	case b.IsRoot() && !a.IsRoot():
+		return 1
+	}
+	return strings.Compare(a.ID, b.ID)
+}
