@@ -6,12 +6,13 @@ import (
 	"os"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
-	"github.com/sandmeter/sandmeter/internal/verify"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // benchmarkPage returns a page of sandboxes that each have the first points series of today's registration.
-func benchmarkPage(b testing.TB, sandboxes, points int) *Page {
+func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 	registration, err := os.ReadFile("testdata/registration.json")
 	if err != nil {
 		b.Fatal(err)
@@ -20,38 +21,29 @@ func benchmarkPage(b testing.TB, sandboxes, points int) *Page {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := &Page{Time: 1795338783582}
-	for i := range s.Metrics {
-		m := &s.Metrics[i]
-		p.Families = append(p.Families, Family{Name: "runsc_" + m.Name, Help: m.Help, Type: m.Type, Metric: []int32{int32(i)}})
-	}
-	text := NewSeriesText(s)
+	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
 	for i := range sandboxes {
-		src := Source{
-			Labels: NewLabels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", fmt.Sprintf("sim-%04d", i)),
-			Series: text,
-			Time:   p.Time,
-		}
+		l := labels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", fmt.Sprintf("sim-%04d", i))
+		reported := snapshot.Source{Labels: l, Schema: s, Time: pageTime}
 		for k := range points {
-			m := &s.Metrics[k]
-			src.Samples = append(src.Samples, verify.Sample{Metric: int32(k), Series: m.First, Value: int64(i * k)})
+			reported.Samples = append(reported.Samples, snapshot.Sample{Metric: int32(k), Series: s.Metrics[k].First, Value: int64(i * k)})
 		}
-		p.Sources = append(p.Sources, src)
+		snap.Sandboxes = append(snap.Sandboxes, snapshot.Sandbox{Reported: reported, Server: serverSource(l)})
 	}
-	return p
+	return build(snap)
 }
 
-func BenchmarkAppendText(b *testing.B) {
+func BenchmarkText(b *testing.B) {
 	const sandboxes, points = 1000, 60
 	p := benchmarkPage(b, sandboxes, points)
-	page := AppendText(nil, p)
-	if n := bytes.Count(page, []byte("sandbox=")); n != sandboxes*points {
+	text := Text{}.Append(nil, p)
+	if n := bytes.Count(text, []byte("sandbox=")); n != sandboxes*points {
 		b.Fatalf("%d samples", n)
 	}
-	b.SetBytes(int64(len(page)))
+	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		page = AppendText(page[:0], p)
+		text = Text{}.Append(text[:0], p)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sandboxes*points), "ns/sample")
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // parsedFamily is a family as it reads back from a page.
@@ -15,7 +17,7 @@ type parsedFamily struct {
 
 type parsedSample struct {
 	name   string
-	labels []Label
+	labels []snapshot.Label
 	value  float64
 	time   int64
 }
@@ -103,7 +105,7 @@ func parseSample(line string) (s parsedSample, err error) {
 }
 
 // parseLabels reads labels up to their closing brace.
-func parseLabels(text string) (labels []Label, rest string, err error) {
+func parseLabels(text string) (labels []snapshot.Label, rest string, err error) {
 	for {
 		name, value, ok := strings.Cut(text, `="`)
 		if !ok || strings.ContainsAny(name, "{},\" \\") || name == "" {
@@ -127,7 +129,7 @@ func parseLabels(text string) (labels []Label, rest string, err error) {
 		if value, err = unescape(value[:end], `\n"`); err != nil {
 			return nil, "", err
 		}
-		labels = append(labels, Label{name, value})
+		labels = append(labels, snapshot.Label{Name: name, Value: value})
 		switch after {
 		case '}':
 			return labels, rest, nil

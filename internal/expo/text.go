@@ -6,50 +6,77 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
-	"github.com/sandmeter/sandmeter/internal/verify"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// ContentType of what AppendText renders.
-const ContentType = "text/plain; version=0.0.4; charset=utf-8"
+// Text is version 0.0.4 of Prometheus's text format.
+type Text struct{}
 
-// AppendText renders the page in Prometheus's text format. Families without samples are left out.
-func AppendText(b []byte, p *Page) []byte {
-	t := text{page: p, cursors: make([]int, len(p.Sources)), times: make([]string, len(p.Sources))}
-	for i := range p.Sources {
-		t.times[i] = lineEnd(p.Sources[i].Time)
-	}
-	ownEnd := lineEnd(p.Time)
+// ContentType implements Format.
+func (Text) ContentType() string { return "text/plain; version=0.0.4; charset=utf-8" }
+
+// Append implements Format.
+func (Text) Append(b []byte, p *page.Page) []byte {
+	t := text{walk: p.Walk(), sources: textSources(p)}
 	for i := range p.Families {
-		f := &p.Families[i]
-		switch {
-		case f.Metric == nil:
-			b = appendOwn(b, f, ownEnd)
-		case f.Part == Whole:
-			b = t.appendFamily(b, f)
-		default:
-			b = t.appendPart(b, f)
+		b = t.appendFamily(b, &p.Families[i])
+	}
+	return b
+}
+
+// text is one page as it is rendered.
+type text struct {
+	walk    *page.Walk
+	sources []textSource // of the page, by index
+}
+
+// textSource is what all lines of a source have in common.
+type textSource struct {
+	labels *labelText
+	series *seriesText // nil for the server's own families, which have no fields
+	end    string      // of a line, behind the value: the time
+}
+
+func textSources(p *page.Page) []textSource {
+	sources := make([]textSource, len(p.Sources))
+	ends := make([]byte, 0, len(p.Sources)*len(" 1795338760112\n"))
+	starts := make([]int, len(p.Sources)+1)
+	for i := range p.Sources {
+		src := p.Sources[i].Source
+		sources[i].labels = textOf(src.Labels)
+		if src.Schema != schema.Server {
+			sources[i].series = seriesOf(src.Schema)
+		}
+		ends = append(ends, ' ')
+		ends = strconv.AppendInt(ends, src.Time, 10)
+		ends = append(ends, '\n')
+		starts[i+1] = len(ends)
+	}
+	all := string(ends) // one string for all of them: a scrape makes no garbage per sandbox here
+	for i := range sources {
+		sources[i].end = all[starts[i]:starts[i+1]]
+	}
+	return sources
+}
+
+func (t *text) appendFamily(b []byte, f *page.Family) []byte {
+	empty := true
+	for src, samples := range t.walk.Samples(f) {
+		if empty {
+			b = appendHead(b, f)
+			empty = false
+		}
+		m, with := src.Metric(samples[0]), &t.sources[src.Index]
+		for _, s := range samples {
+			b = with.appendSample(b, f, m, src, s)
 		}
 	}
 	return b
 }
 
-// lineEnd is what stands behind the value of a sample with a time.
-func lineEnd(ms int64) string {
-	end := append(make([]byte, 0, len(" -9223372036854775808\n")), ' ')
-	end = strconv.AppendInt(end, ms, 10)
-	return string(append(end, '\n'))
-}
-
-// text is the walk through a page: families in order and, in each, sources in order. Each source's samples are in the order of the
-// families, so a cursor in each is all that it takes.
-type text struct {
-	page    *Page
-	cursors []int
-	times   []string // by source: lineEnd of its time
-}
-
-func appendHead(b []byte, f *Family) []byte {
+func appendHead(b []byte, f *page.Family) []byte {
 	b = append(b, "# HELP "...)
 	b = append(b, f.Name...)
 	b = append(b, ' ')
@@ -61,71 +88,39 @@ func appendHead(b []byte, f *Family) []byte {
 	return append(b, '\n')
 }
 
-func appendOwn(b []byte, f *Family, end string) []byte {
-	if len(f.Own) == 0 {
-		return b
-	}
-	b = appendHead(b, f)
-	for i := range f.Own {
-		o := &f.Own[i]
-		b = append(b, f.Name...)
-		b = append(b, o.Labels...)
-		b = append(b, ' ')
-		b = appendFloat(b, o.Value)
-		b = append(b, end...)
-	}
-	return b
-}
-
-func (t *text) appendFamily(b []byte, f *Family) []byte {
-	empty := true
-	for i := range t.page.Sources {
-		src := &t.page.Sources[i]
-		metric := f.Metric[src.Kind]
-		if metric < 0 {
-			continue
-		}
-		at := t.cursors[i]
-		for at < len(src.Samples) && src.Samples[at].Metric < metric {
-			at++ // of a metric that the page leaves out
-		}
-		for ; at < len(src.Samples) && src.Samples[at].Metric == metric; at++ {
-			if empty {
-				b = appendHead(b, f)
-				empty = false
-			}
-			b = t.appendSample(b, f, i, src.Samples[at])
-		}
-		t.cursors[i] = at
-	}
-	return b
-}
-
-func (t *text) appendSample(b []byte, f *Family, source int, s verify.Sample) []byte {
-	src := &t.page.Sources[source]
+func (t *textSource) appendSample(b []byte, f *page.Family, m *schema.Metric, src *page.Source, s snapshot.Sample) []byte {
 	if f.Type == schema.Histogram {
-		return t.appendHistogram(b, f, source, s)
+		return t.appendHistogram(b, f.Name, m, src, s)
 	}
 	b = append(b, f.Name...)
-	b = src.appendLabels(b, s)
+	b = t.appendLabels(b, m, src, s)
 	b = append(b, ' ')
-	b = strconv.AppendInt(b, s.Value, 10)
-	return append(b, t.times[source]...)
-}
-
-// appendLabels renders the labels of a sample that needs none but the sandbox's and its fields.
-func (src *Source) appendLabels(b []byte, s verify.Sample) []byte {
-	if ins := src.Series.labels(s.Metric, s.Series); ins != nil {
-		return src.Labels.appendBlock(b, ins)
+	switch {
+	case f.Part != page.Whole:
+		b = appendNumber(b, f.Part.Of(src.Histogram(s)))
+	case m.Float:
+		b = appendFloat(b, s.Float())
+	default:
+		b = strconv.AppendInt(b, s.Value, 10)
 	}
-	return append(b, src.Labels.block...)
+	return append(b, t.end...)
 }
 
-// appendHistogram renders buckets, sum and count. Prometheus's buckets count all samples up to their bound.
-func (t *text) appendHistogram(b []byte, f *Family, source int, s verify.Sample) []byte {
-	src, end := &t.page.Sources[source], t.times[source]
-	m := src.Series.metric(s.Metric)
-	h := src.Baseline.Histogram(s)
+// appendLabels appends the labels of a sample: its source's, and its fields or its label set.
+func (t *textSource) appendLabels(b []byte, m *schema.Metric, src *page.Source, s snapshot.Sample) []byte {
+	switch {
+	case m.Open:
+		return t.labels.append(b, setText(src.Sets[s.Series]))
+	case len(m.Fields) > 0:
+		return t.labels.append(b, t.series.fields(s))
+	}
+	return append(b, t.labels.block...)
+}
+
+// appendHistogram appends buckets, sum and count. Prometheus's buckets count all samples up to their bound.
+func (t *textSource) appendHistogram(b []byte, name string, m *schema.Metric, src *page.Source, s snapshot.Sample) []byte {
+	h := src.Histogram(s)
+	fields := fieldLabels(m, s.Series)
 	var count uint64
 	for i, n := range h.Counts {
 		count += n
@@ -133,72 +128,41 @@ func (t *text) appendHistogram(b []byte, f *Family, source int, s verify.Sample)
 		if i < len(m.Bounds) {
 			le = strconv.FormatInt(m.Bounds[i], 10)
 		}
-		b = append(b, f.Name...)
+		b = append(b, name...)
 		b = append(b, "_bucket"...)
-		b = src.Labels.appendBlock(b, newInsertion(append(fieldLabels(m, s.Series), Label{"le", le})))
+		b = t.labels.append(b, newInsertion(withBound(fields, le)))
 		b = append(b, ' ')
 		b = strconv.AppendUint(b, count, 10)
-		b = append(b, end...)
+		b = append(b, t.end...)
 	}
-	b = append(b, f.Name...)
+	b = append(b, name...)
 	b = append(b, "_sum"...)
-	b = src.appendLabels(b, s)
+	b = t.appendLabels(b, m, src, s)
 	b = append(b, ' ')
 	b = appendNumber(b, h.Total)
-	b = append(b, end...)
-	b = append(b, f.Name...)
+	b = append(b, t.end...)
+	b = append(b, name...)
 	b = append(b, "_count"...)
-	b = src.appendLabels(b, s)
+	b = t.appendLabels(b, m, src, s)
 	b = append(b, ' ')
 	b = strconv.AppendUint(b, count, 10)
-	return append(b, end...)
+	return append(b, t.end...)
 }
 
-// appendPart renders a family that has one number of each histogram of another family.
-func (t *text) appendPart(b []byte, f *Family) []byte {
-	empty := true
-	for i := range t.page.Sources {
-		src := &t.page.Sources[i]
-		metric := f.Metric[src.Kind]
-		if metric < 0 {
-			continue
-		}
-		at, _ := slices.BinarySearchFunc(src.Samples, metric, func(s verify.Sample, metric int32) int { return int(s.Metric - metric) })
-		for ; at < len(src.Samples) && src.Samples[at].Metric == metric; at++ {
-			s := src.Samples[at]
-			if empty {
-				b = appendHead(b, f)
-				empty = false
-			}
-			b = append(b, f.Name...)
-			b = src.appendLabels(b, s)
-			b = append(b, ' ')
-			b = appendNumber(b, f.Part.of(src.Baseline.Histogram(s)))
-			b = append(b, t.times[i]...)
-		}
-	}
-	return b
+// withBound returns the fields and the bound of a bucket, sorted by name.
+func withBound(fields []snapshot.Label, le string) []snapshot.Label {
+	at, _ := slices.BinarySearchFunc(fields, "le", func(l snapshot.Label, name string) int { return strings.Compare(l.Name, name) })
+	return slices.Insert(slices.Clone(fields), at, snapshot.Label{Name: "le", Value: le})
 }
 
-func (p Part) of(h *verify.Histogram) verify.Number {
-	switch p {
-	case Min:
-		return h.Min
-	case Max:
-		return h.Max
-	default:
-		return verify.Number{Float: h.SSD, IsFloat: true}
-	}
-}
-
-func appendNumber(b []byte, n verify.Number) []byte {
+func appendNumber(b []byte, n snapshot.Number) []byte {
 	if n.IsFloat {
 		return appendFloat(b, n.Float)
 	}
 	return strconv.AppendInt(b, n.Int, 10)
 }
 
-// appendFloat renders the shortest text that reads back as f, without an exponent where people do without one.
+// appendFloat appends the shortest text that reads back as f, without an exponent where people do without one.
 func appendFloat(b []byte, f float64) []byte {
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		return strconv.AppendFloat(b, f, 'e', -1, 64)

@@ -1,7 +1,6 @@
 package expo
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -9,11 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
@@ -46,50 +48,16 @@ const (
 
 const pageTime = 1795338783582
 
-// kind is a schema and its text.
-type kind struct {
-	*schema.Schema
-	text  *SeriesText
-	index int
-}
+// kind is the schema of a registration.
+type kind struct{ *schema.Schema }
 
-func compileKinds(t *testing.T, registrations ...string) (kinds []kind) {
+func compileKind(t *testing.T, registration string) kind {
 	t.Helper()
-	for i, registration := range registrations {
-		s, err := schema.Compile([]byte(registration))
-		if err != nil {
-			t.Fatal(err)
-		}
-		kinds = append(kinds, kind{s, NewSeriesText(s), i})
+	s, err := schema.Compile([]byte(registration))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return kinds
-}
-
-// families returns those of the kinds: the first one's help and type count, and who has another type is left out.
-func families(kinds []kind) (list []Family) {
-	at := make(map[string]int)
-	add := func(k kind, metric int, m *schema.Metric, part Part, typ schema.Type) {
-		name := "runsc_" + m.Name + part.Suffix()
-		if _, there := at[name]; !there {
-			at[name] = len(list)
-			list = append(list, Family{Name: name, Help: m.Help, Type: typ, Part: part, Metric: slices.Repeat([]int32{-1}, len(kinds))})
-		}
-		if f := &list[at[name]]; f.Type == typ {
-			f.Metric[k.index] = int32(metric)
-		}
-	}
-	for _, k := range kinds {
-		for i := range k.Metrics {
-			m := &k.Metrics[i]
-			add(k, i, m, Whole, m.Type)
-			if m.Type == schema.Histogram {
-				add(k, i, m, Min, schema.Gauge)
-				add(k, i, m, Max, schema.Gauge)
-				add(k, i, m, SSD, schema.Gauge)
-			}
-		}
-	}
-	return list
+	return kind{s}
 }
 
 // point is a data point: its metric, and the members behind that, each with a comma before it.
@@ -97,57 +65,64 @@ func (k kind) point(name, members string) string {
 	return `{"metric":{"name":"` + name + string(k.Metrics[k.Find([]byte(name))].Definition) + members + `}`
 }
 
-// source returns what a sandbox has that sends the points, ms milliseconds later than the page's time.
-func (k kind) source(t *testing.T, labels *Labels, ms int64, points ...string) Source {
+// sandbox returns a sandbox that reports the points, ms milliseconds later than the page's time.
+func (k kind) sandbox(t *testing.T, labels *snapshot.Labels, ms int64, points ...string) snapshot.Sandbox {
 	t.Helper()
 	now := time.UnixMilli(pageTime)
-	answer := `{"success":true,"err":"","result":{"snapshot":{"when":"` + now.Format(time.RFC3339Nano) + `","data":[` + strings.Join(points, ",") + `]}}}`
+	reply := `{"success":true,"err":"","result":{"snapshot":{"when":"` + now.Format(time.RFC3339Nano) + `","data":[` + strings.Join(points, ",") + `]}}}`
 	var v verify.Verifier
-	b := new(verify.Baseline)
-	if err := v.Export(control.NewReply([]byte(answer)), k.Schema, nil, b, now); err != nil {
+	b, err := v.Export(control.NewReply([]byte(reply)), k.Schema, verify.Baseline{}, now)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return Source{Labels: labels, Kind: k.index, Series: k.text, Time: pageTime + ms, Samples: b.Samples(nil), Baseline: b}
+	return snapshot.Sandbox{
+		Reported: snapshot.Source{Labels: labels, Schema: k.Schema, Time: pageTime + ms, Samples: b.Samples, Histograms: b.Histograms},
+		Server:   serverSource(labels),
+	}
 }
+
+// serverSource returns what the server says of a sandbox with the labels, or, where they are empty, of itself.
+func serverSource(labels *snapshot.Labels, samples ...snapshot.Sample) snapshot.Source {
+	return snapshot.Source{Labels: labels, Schema: schema.Server, Time: pageTime, Samples: samples}
+}
+
+func labels(iteration, namespace, pod, sandbox string) *snapshot.Labels {
+	return &snapshot.Labels{Iteration: iteration, Namespace: namespace, Pod: pod, Sandbox: sandbox}
+}
+
+// build returns the page of a snapshot.
+func build(snap *snapshot.Snapshot) *page.Page {
+	return page.NewBuilder("runsc_").Build(snap, page.Selection{})
+}
+
+func render(p *page.Page) string { return string(Text{}.Append(nil, p)) }
 
 // histogram is the member of that name.
 func histogram(total, min, max, ssd string, buckets ...string) string {
 	return fmt.Sprintf(`,"histogram":{"total":{%s},"min":{%s},"max":{%s},"ssd":{%s},"buckets":[%s]}`, total, min, max, ssd, strings.Join(buckets, ","))
 }
 
-// goldenPage has something of everything.
-func goldenPage(t *testing.T) *Page {
-	kinds := compileKinds(t, registrationA, registrationB)
-	a, b := kinds[0], kinds[1]
-	plain := NewLabels("1af6dvkjq949g", "", "", "a-plain")
-	pod := NewLabels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", "b-pod")
-	nasty := NewLabels("39c9fawht4m8d", "n\\s \"x\"", "evil\"} 1 1\nforged_metric 1\t\xff\xfe\x1b[1m é", "c-nasty")
+// golden has something of everything.
+func golden(t *testing.T) *snapshot.Snapshot {
+	a, b := compileKind(t, registrationA), compileKind(t, registrationB)
+	plain := labels("1af6dvkjq949g", "", "", "a-plain")
+	pod := labels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", "b-pod")
+	nasty := labels("39c9fawht4m8d", "n\\s \"x\"", "evil\"} 1 1\nforged_metric 1\t\xff\xfe\x1b[1m é", "c-nasty")
 	calls := func(arg, kind, opcode, result, value string) string {
 		return a.point("calls", fmt.Sprintf(`,"labels":{"arg":"%s","kind":"%s","opcode":"%s","result":"%s","zone":"z"},"val":{%s}`, arg, kind, opcode, result, value))
 	}
-	p := &Page{
-		Time: pageTime,
-		Families: append(families(kinds),
-			Family{Name: "process_start_time_seconds", Help: "Start time of the process.", Own: []Own{{"", 1795338760.112779}}},
-			Family{Name: "runsc_meta_none", Help: "Without samples.", Own: []Own{}},
-			Family{Name: "runsc_meta_nil", Help: "Without samples."},
-			Family{Name: "runsc_meta_num_sandboxes_total", Help: "Sandboxes ever.", Type: schema.Counter, Own: []Own{{"", 3}}},
-			Family{Name: "runsc_meta_sandbox_metadata", Help: `Key\value pairs.`, Own: []Own{
-				{plain.Block(Label{"version", "1"}, Label{"coretags", "false"}), 1},
-				{nasty.Block(Label{"version", "\"\\\n"}), 1},
-			}},
-			Family{Name: "runsc_meta_values", Help: "", Own: []Own{
-				{`{n="0"}`, 0}, {`{n="1"}`, math.Copysign(0, -1)}, {`{n="2"}`, 0.1}, {`{n="3"}`, 1e-6}, {`{n="4"}`, 9.99e-7}, {`{n="5"}`, -1e20},
-				{`{n="6"}`, 1e21}, {`{n="7"}`, 1 << 53}, {`{n="8"}`, math.MaxFloat64}, {`{n="9"}`, 5e-324}, {`{n="A"}`, math.NaN()},
-				{`{n="B"}`, math.Inf(1)}, {`{n="C"}`, math.Inf(-1)},
-			}},
-		),
-		Sources: []Source{
-			a.source(t, plain, 0,
+	snap := &snapshot.Snapshot{
+		Server: serverSource(new(snapshot.Labels),
+			snapshot.Sample{Metric: schema.ServerPresence, Value: 1},
+			snapshot.Sample{Metric: schema.SandboxesTotal, Value: 3},
+			snapshot.Sample{Metric: schema.ProcessStart, Value: snapshot.FloatValue(1795338760.112779)},
+			snapshot.Sample{Metric: schema.OverBudget, Value: 2}),
+		Sandboxes: []snapshot.Sandbox{
+			a.sandbox(t, plain, 0,
 				a.point("fs_opens", `,"val":{"int":8}`),
 				a.point("net_open", `,"val":{}`),
 				a.point("boot", histogram(`"float":1.5`, `"float":1e-9`, `"float":1e300`, `"float":0.25`, `{"le":{"int":1},"n":0}`, `{"le":{},"n":2}`))),
-			a.source(t, pod, -3,
+			a.sandbox(t, pod, -3,
 				a.point("fs_opens", `,"val":{"int":9223372036854775807}`),
 				a.point("net_open", `,"val":{"int":-7}`),
 				calls("x", `C:\\write`, "2", `\"bad\"\n`, `"int":2`),
@@ -156,48 +131,60 @@ func goldenPage(t *testing.T) *Page {
 					`{"le":{"int":-5},"n":1}`, `{"le":{"int":10},"n":0}`, `{"le":{"int":2000},"n":2}`, `{"le":{},"n":3}`)),
 				a.point("gofer_latency", `,"labels":{"op":"get"}`+histogram(``, ``, ``, ``,
 					`{"le":{"int":-5},"n":0}`, `{"le":{"int":10},"n":0}`, `{"le":{"int":2000},"n":0}`, `{"le":{},"n":0}`))),
-			a.source(t, nasty, 1, calls("", "read", "1", "ok", ``)),
-			b.source(t, NewLabels("1", "", "", "d-other"), 0,
+			a.sandbox(t, nasty, 1, calls("", "read", "1", "ok", ``)),
+			b.sandbox(t, labels("1", "", "", "d-other"), 0,
 				b.point("a_new_one", `,"val":{"int":1}`),
 				b.point("fs_opens", `,"val":{"int":2}`),
 				b.point("net_open", `,"val":{"int":3}`),
 				b.point("zz", `,"val":{"int":4}`)),
-			b.source(t, NewLabels("1", "", "", "e-silent"), 0),
-			a.source(t, NewLabels("1", "", "", "f-last"), -pageTime, a.point("fs_opens", `,"val":{"int":0}`)),
+			b.sandbox(t, labels("1", "", "", "e-silent"), 0),
+			a.sandbox(t, labels("1", "", "", "f-last"), -pageTime, a.point("fs_opens", `,"val":{"int":0}`)),
 		},
 	}
-	slices.SortFunc(p.Families, func(a, b Family) int { return cmp.Compare(a.Name, b.Name) })
-	return p
+	snap.Server.Sets = []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "budget", Value: "page"})}
+	for i, set := range map[int]*snapshot.LabelSet{
+		0: snapshot.NewLabelSet(snapshot.Label{Name: "version", Value: "1"}, snapshot.Label{Name: "coretags", Value: "false"}),
+		2: snapshot.NewLabelSet(snapshot.Label{Name: "version", Value: "\"\\\n"}),
+	} {
+		server := &snap.Sandboxes[i].Server
+		server.Sets = []*snapshot.LabelSet{set}
+		server.Samples = []snapshot.Sample{
+			{Metric: schema.SandboxCreation, Value: snapshot.FloatValue(1e-7)},
+			{Metric: schema.SandboxMetadata, Value: 1},
+			{Metric: schema.SandboxWallSaved, Value: -76},
+		}
+	}
+	return snap
 }
 
 func TestGoldenPage(t *testing.T) {
-	const golden = "testdata/page.golden"
-	p := goldenPage(t)
-	page := string(AppendText(nil, p))
+	const file = "testdata/page.golden"
+	p := build(golden(t))
+	text := render(p)
 	if *update {
-		if err := os.WriteFile(golden, []byte(page), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page != string(want) {
-		t.Errorf("the page is not that of %s; go test -update writes it anew. It is\n%s", golden, page)
+	if text != string(want) {
+		t.Errorf("the page is not that of %s; go test -update writes it anew. It is\n%s", file, text)
 	}
-	if _, err := parsePage(page); err != nil {
+	if _, err := parsePage(text); err != nil {
 		t.Error(err)
 	}
-	if again := string(AppendText([]byte("before\n"), p)); again != "before\n"+page {
+	if again := string(Text{}.Append([]byte("before\n"), p)); again != "before\n"+text {
 		t.Errorf("a second time the page is another:\n%s", again)
 	}
 }
 
 // TestPageLeavesNothingOut compares the page with what it was made of.
 func TestPageLeavesNothingOut(t *testing.T) {
-	p := goldenPage(t)
-	read, err := parsePage(string(AppendText(nil, p)))
+	p := build(golden(t))
+	read, err := parsePage(render(p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,28 +192,24 @@ func TestPageLeavesNothingOut(t *testing.T) {
 	for _, f := range read {
 		byName[f.name] = f
 	}
-	for _, f := range p.Families {
-		samples := len(f.Own)
-		for _, src := range p.Sources {
-			if f.Metric == nil || f.Metric[src.Kind] < 0 {
-				continue
-			}
-			for _, s := range src.Samples {
-				if s.Metric != f.Metric[src.Kind] {
-					continue
-				}
-				samples++
+	walk := p.Walk()
+	for i := range p.Families {
+		f := &p.Families[i]
+		count := 0
+		for src, samples := range walk.Samples(f) {
+			for _, s := range samples {
+				count++
 				if f.Type == schema.Histogram {
-					samples += 1 + len(src.Series.metric(s.Metric).Bounds) + 1
+					count += 1 + len(src.Metric(s).Bounds) + 1
 				}
 			}
 		}
 		got := byName[f.Name]
 		delete(byName, f.Name)
-		if len(got.samples) != samples {
-			t.Errorf("%s has %d samples, want %d", f.Name, len(got.samples), samples)
+		if len(got.samples) != count {
+			t.Errorf("%s has %d samples, want %d", f.Name, len(got.samples), count)
 		}
-		if samples > 0 && (got.help != f.Help || got.kind != f.Type.String()) {
+		if count > 0 && (got.help != f.Help || got.kind != f.Type.String()) {
 			t.Errorf("%s is a %s, %q, want a %s, %q", f.Name, got.kind, got.help, f.Type, f.Help)
 		}
 	}
@@ -235,31 +218,30 @@ func TestPageLeavesNothingOut(t *testing.T) {
 	}
 }
 
-// TestPageWithoutFamilies: samples of metrics that the page has no family for, as when two sandboxes disagree, are passed over.
-func TestPageWithoutFamilies(t *testing.T) {
-	p := goldenPage(t)
-	want := ""
-	var lines []string
-	for _, line := range strings.SplitAfter(string(AppendText(nil, p)), "\n") {
-		if strings.Contains(line, "runsc_zz") || strings.Contains(line, "runsc_gofer_latency_max") {
-			lines = append(lines, line)
-		}
+func TestEmptyPage(t *testing.T) {
+	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
+	if text := render(build(snap)); text != "" {
+		t.Errorf("%q", text)
 	}
-	want = strings.Join(lines, "")
-	p.Families = slices.DeleteFunc(p.Families, func(f Family) bool { return f.Name != "runsc_zz" && f.Name != "runsc_gofer_latency_max" })
-	if got := string(AppendText(nil, p)); got != want || len(lines) != 7 {
-		t.Errorf("%s, want\n%s", got, want)
+	snap.Sandboxes = []snapshot.Sandbox{compileKind(t, registrationA).sandbox(t, labels("1", "", "", "a"), 0)}
+	if text := render(build(snap)); text != "" {
+		t.Errorf("%q", text)
 	}
 }
 
-func TestEmptyPage(t *testing.T) {
-	if page := AppendText(nil, &Page{}); len(page) != 0 {
-		t.Errorf("%q", page)
+// TestConcurrentRenderings: pages of one snapshot are rendered at the same time, and what is made of labels once is made by all of them.
+func TestConcurrentRenderings(t *testing.T) {
+	snap := golden(t)
+	want := render(build(golden(t)))
+	var renderings sync.WaitGroup
+	for range 4 {
+		renderings.Go(func() {
+			if got := render(build(snap)); got != want {
+				t.Errorf("got\n%s", got)
+			}
+		})
 	}
-	kinds := compileKinds(t, registrationA)
-	if page := AppendText(nil, &Page{Families: families(kinds)}); len(page) != 0 {
-		t.Errorf("%q", page)
-	}
+	renderings.Wait()
 }
 
 func TestAppendFloat(t *testing.T) {
@@ -292,21 +274,12 @@ func TestAppendFloat(t *testing.T) {
 	float(math.NaN(), "NaN")
 }
 
-func TestLineEnd(t *testing.T) {
-	for ms, want := range map[int64]string{0: " 0\n", pageTime: " 1795338783582\n", -1: " -1\n", math.MinInt64: " -9223372036854775808\n"} {
-		if got := lineEnd(ms); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
-
-// TestAllocations: a page costs a string a sandbox, and nothing a sample.
+// TestAllocations: a page costs no garbage per sandbox or sample.
 func TestAllocations(t *testing.T) {
-	const sandboxes = 50
-	p := benchmarkPage(t, sandboxes, 60)
-	page := AppendText(nil, p)
-	if n := testing.AllocsPerRun(10, func() { page = AppendText(page[:0], p) }); n > sandboxes+5 {
-		t.Errorf("%v allocations for %d sandboxes", n, sandboxes)
+	p := benchmarkPage(t, 50, 60)
+	text := Text{}.Append(nil, p)
+	if n := testing.AllocsPerRun(10, func() { text = Text{}.Append(text[:0], p) }); n > 10 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -317,17 +290,16 @@ func FuzzText(f *testing.F) {
 	f.Add("", "", "", "", math.NaN(), int64(0))
 	f.Fuzz(func(t *testing.T, namespace, pod, value, help string, number float64, ms int64) {
 		valid := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-		want := []Label{{"iteration", "1"}}
+		want := []snapshot.Label{{Name: "iteration", Value: "1"}}
 		if namespace != "" {
-			want = append(want, Label{"namespace_name", valid(namespace)})
+			want = append(want, snapshot.Label{Name: "namespace_name", Value: valid(namespace)})
 		}
 		if pod != "" {
-			want = append(want, Label{"pod_name", valid(pod)})
+			want = append(want, snapshot.Label{Name: "pod_name", Value: valid(pod)})
 		}
-		want = append(want, Label{"sandbox", "sb"}, Label{"x", valid(value)})
-		labels := NewLabels("1", namespace, pod, "sb")
-		page := AppendText(nil, &Page{Time: ms, Families: []Family{{Name: "f", Help: help, Own: []Own{{labels.Block(Label{"x", value}), number}}}}})
-		families, err := parsePage(string(page))
+		want = append(want, snapshot.Label{Name: "sandbox", Value: "sb"}, snapshot.Label{Name: "x", Value: valid(value)})
+		text := render(fuzzPage(help, labels("1", namespace, pod, "sb"), value, number, ms))
+		families, err := parsePage(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,5 +313,22 @@ func FuzzText(f *testing.F) {
 		if math.Float64bits(got.value) != math.Float64bits(number) && number == number {
 			t.Errorf("%g, want %g", got.value, number)
 		}
+	})
+}
+
+// fuzzPage returns a page of one sample, whose label x has the value.
+func fuzzPage(help string, labels *snapshot.Labels, value string, number float64, ms int64) *page.Page {
+	return build(&snapshot.Snapshot{
+		Server: serverSource(new(snapshot.Labels)),
+		Sandboxes: []snapshot.Sandbox{{
+			Server: serverSource(labels),
+			Reported: snapshot.Source{
+				Labels:  labels,
+				Schema:  &schema.Schema{Metrics: []schema.Metric{{Name: "f", Help: help, Open: true, Float: true}}},
+				Time:    ms,
+				Samples: []snapshot.Sample{{Value: snapshot.FloatValue(number)}},
+				Sets:    []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "x", Value: value})},
+			},
+		}},
 	})
 }

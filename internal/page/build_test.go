@@ -1,0 +1,231 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// register compiles a registration of metrics, each given as "name type" or "name type help", the type being c, g or h.
+func register(t *testing.T, metrics ...string) *schema.Schema {
+	t.Helper()
+	var list []string
+	for _, text := range metrics {
+		name, rest, _ := strings.Cut(text, " ")
+		typ, help, _ := strings.Cut(rest, " ")
+		more := map[string]string{"c": `"cumulative":true`, "g": `"cumulative":false`, "h": `"type":1,"distribution_bucket_lower_bounds":[10]`}[typ]
+		list = append(list, fmt.Sprintf(`{"name":"/%s","prometheus_name":"%s","description":"%s",%s}`, name, name, help, more))
+	}
+	s, err := schema.Compile([]byte(`{"metrics":[` + strings.Join(list, ",") + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// sandbox returns a sandbox that reports a sample of each metric of the schema, and has capabilities.
+func sandbox(id string, s *schema.Schema, capabilities ...string) snapshot.Sandbox {
+	labels := &snapshot.Labels{Iteration: "i", Sandbox: id}
+	box := snapshot.Sandbox{Server: snapshot.Source{Labels: labels, Schema: schema.Server}}
+	for i, name := range capabilities {
+		box.Server.Sets = append(box.Server.Sets, snapshot.NewLabelSet(snapshot.Label{Name: "capability", Value: name}))
+		box.Server.Samples = append(box.Server.Samples, snapshot.Sample{Metric: schema.SandboxCapabilities, Series: uint32(i), Value: 1})
+	}
+	box.Server.Samples = append(box.Server.Samples, snapshot.Sample{Metric: schema.SandboxRunning, Value: 1})
+	if s == nil {
+		return box
+	}
+	box.Reported = snapshot.Source{Labels: labels, Schema: s}
+	for i := range s.Metrics {
+		value := int64(1)
+		if s.Metrics[i].Type == schema.Histogram {
+			value = int64(len(box.Reported.Histograms))
+			box.Reported.Histograms = append(box.Reported.Histograms, snapshot.Histogram{Counts: []uint64{1, 0}})
+		}
+		box.Reported.Samples = append(box.Reported.Samples, snapshot.Sample{Metric: int32(i), Series: s.Metrics[i].First, Value: value})
+	}
+	return box
+}
+
+func snapshotOf(sandboxes ...snapshot.Sandbox) *snapshot.Snapshot {
+	return &snapshot.Snapshot{Sandboxes: sandboxes, Server: snapshot.Source{Labels: new(snapshot.Labels), Schema: schema.Server,
+		Samples: []snapshot.Sample{{Metric: schema.ServerPresence, Value: 1}, {Metric: schema.ProcessStart, Value: snapshot.FloatValue(1)}}}}
+}
+
+// show renders a page as a line per family that has samples: "name type: sandbox sandbox".
+func show(p *Page) string {
+	var lines []string
+	walk := p.Walk()
+	for i := range p.Families {
+		f := &p.Families[i]
+		var from []string
+		for src, samples := range walk.Samples(f) {
+			for _, s := range samples {
+				text := src.Labels.Sandbox
+				if src.Metric(s).Open {
+					text += "/" + src.Sets[s.Series].Pairs[0].Value
+				}
+				if strings.HasSuffix(f.Name, "meta_num_series_left_out") {
+					text += fmt.Sprint(s.Value)
+				}
+				from = append(from, text)
+			}
+		}
+		if len(from) > 0 {
+			lines = append(lines, fmt.Sprintf("%s %s: %s", f.Name, f.Type, strings.Join(from, " ")))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func expect(t *testing.T, what string, p *Page, want ...string) {
+	t.Helper()
+	if got := show(p); got != strings.Join(want, "\n") {
+		t.Errorf("%s: got\n%s\nwant\n%s", what, got, strings.Join(want, "\n"))
+	}
+}
+
+func TestBuild(t *testing.T) {
+	b := NewBuilder("runsc_")
+	one := register(t, "fs_opens c", "net_open g")
+	expect(t, "nothing", b.Build(snapshotOf(), Selection{}),
+		"process_start_time_seconds gauge: ",
+		"runsc_meta_metric_server_presence gauge: ")
+	expect(t, "sandboxes in their order in each family", b.Build(snapshotOf(sandbox("a", one), sandbox("b", nil), sandbox("c", one)), Selection{}),
+		"process_start_time_seconds gauge: ",
+		"runsc_fs_opens counter: a c",
+		"runsc_meta_metric_server_presence gauge: ",
+		"runsc_meta_sandbox_running gauge: a b c",
+		"runsc_net_open gauge: a c")
+	expect(t, "a histogram is four families", b.Build(snapshotOf(sandbox("a", register(t, "lat h"))), Selection{}),
+		"process_start_time_seconds gauge: ",
+		"runsc_lat histogram: a",
+		"runsc_lat_max gauge: a",
+		"runsc_lat_min gauge: a",
+		"runsc_lat_ssd gauge: a",
+		"runsc_meta_metric_server_presence gauge: ",
+		"runsc_meta_sandbox_running gauge: a")
+	box := sandbox("a", one)
+	expect(t, "only what a sandbox reports", b.BuildReported(&box),
+		"runsc_fs_opens counter: a",
+		"runsc_net_open gauge: a")
+}
+
+// TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the server's own families before all.
+func TestDisagreement(t *testing.T) {
+	newer, older := register(t, "x c newer", "y c first", "h_sum c"), register(t, "x g older", "y c second", "h h", "only g")
+	snap := snapshotOf(sandbox("a", newer), sandbox("b", older), sandbox("c", newer))
+	p := NewBuilder("runsc_").Build(snap, Selection{})
+	expect(t, "two releases", p,
+		"process_start_time_seconds gauge: ",
+		"runsc_h_sum counter: a c",
+		"runsc_meta_metric_server_presence gauge: ",
+		"runsc_meta_num_series_left_out gauge: 2", // x and h of b
+		"runsc_meta_sandbox_running gauge: a b c",
+		"runsc_only gauge: b",
+		"runsc_x counter: a c",
+		"runsc_y counter: a b c")
+	i := slices.IndexFunc(p.Families, func(f Family) bool { return f.Name == "runsc_y" })
+	if got := p.Families[i].Help; got != "first" {
+		t.Errorf("the HELP of y is %q", got)
+	}
+	collision := register(t, "sandmeter_over_budget c", "x c")
+	expect(t, "without a prefix", NewBuilder("").Build(snapshotOf(sandbox("a", collision)), Selection{}),
+		"meta_metric_server_presence gauge: ",
+		"meta_num_series_left_out gauge: 1",
+		"meta_sandbox_running gauge: a",
+		"process_start_time_seconds gauge: ",
+		"x counter: a")
+}
+
+func TestSelection(t *testing.T) {
+	b, filters := NewBuilder("runsc_"), NewFilters()
+	snap := snapshotOf(sandbox("a", register(t, "fs_opens c", "fs_reads c", "net_open g"), "KILL", "NET_RAW"), sandbox("b", nil, "NET_ADMIN"))
+	server := []string{"process_start_time_seconds gauge: ", "runsc_meta_metric_server_presence gauge: ", "runsc_meta_sandbox_running gauge: a b"}
+	check := func(metrics, capabilities string, want ...string) {
+		t.Helper()
+		m, err := filters.Compile(metrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := filters.Compile(capabilities)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, server...) // no filter hides them
+		slices.Sort(want)
+		expect(t, fmt.Sprintf("filters %q and %q", metrics, capabilities), b.Build(snap, Selection{m, c}), want...)
+	}
+	const opens, reads, open = "runsc_fs_opens counter: a", "runsc_fs_reads counter: a", "runsc_net_open gauge: a"
+	const caps = "runsc_meta_sandbox_capabilities gauge: "
+	const all = caps + "a/KILL a/NET_RAW b/NET_ADMIN"
+	check("", "", opens, reads, open, all)
+	check("fs_.*", "", opens, reads, all)
+	check("open", "", opens, open, all)
+	check("^net_open$", "", open, all)
+	check("runsc_fs", "", all) // the prefix is no part of the name
+	check("meta", "", all)
+	check("", "NET", opens, reads, open, caps+"a/NET_RAW b/NET_ADMIN")
+	check("", "^CAP_NET_A", opens, reads, open, caps+"b/NET_ADMIN")
+	check("", "^KILL$", opens, reads, open, caps+"a/KILL")
+	check("fs_opens", "none", opens)
+	check("", "", opens, reads, open, all) // and nothing of it is remembered
+}
+
+// TestWalkInAnyOrder: families may be asked for in any order, more than once, and not at all.
+func TestWalkInAnyOrder(t *testing.T) {
+	s := register(t, "a c", "b h", "c c", "d c")
+	p := NewBuilder("").BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0])
+	walk := p.Walk()
+	for _, i := range []int{3, 0, 0, 6, 2, 1, 5, 4, 6} {
+		f := &p.Families[i]
+		found := 0
+		for src, samples := range walk.Samples(f) {
+			for _, sample := range samples {
+				if found++; src.Metric(sample).Name+f.Part.suffix() != f.Name {
+					t.Errorf("family %s has a sample of %s", f.Name, src.Metric(sample).Name)
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("family %s has %d samples, want 1", f.Name, found)
+		}
+	}
+}
+
+// TestTextSize: the size of a page, filtered or not, is known about before it is rendered.
+func TestTextSize(t *testing.T) {
+	filters := NewFilters()
+	var metrics []string
+	for i := range 50 {
+		metrics = append(metrics, fmt.Sprintf("metric_%02d c", i))
+	}
+	s := register(t, metrics...)
+	var boxes []snapshot.Sandbox
+	for i := range 100 {
+		box := sandbox(fmt.Sprint(i), s)
+		box.Reported.TextSize = box.Reported.MeasureText()
+		boxes = append(boxes, box)
+	}
+	b, snap := NewBuilder("runsc_"), snapshotOf(boxes...)
+	whole := b.Build(snap, Selection{}).TextSize()
+	check := func(filter string, percent int) {
+		t.Helper()
+		f, err := filters.Compile(filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := b.Build(snap, Selection{Metrics: f}).TextSize(), whole*percent/100; got < want*98/100 || got > want*102/100 {
+			t.Errorf("with %s it is %d, want about %d of %d", filter, got, want, whole)
+		}
+	}
+	check("metric", 100)
+	check("_[0-4]0", 10)
+	check("_..$", 100)
+	check("_1", 20)
+	check("nothing", 0)
+}

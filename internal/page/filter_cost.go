@@ -1,0 +1,170 @@
+package page
+
+import (
+	"regexp/syntax"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of a filter. They hold for the expressions of HTTP clients, which may be hostile, and leave room for a list of every metric's
+// name.
+const (
+	maxText = 4 << 10 // bytes
+	maxCost = 10_000  // steps
+)
+
+// Steps of classes that stand for many characters, in a text that ignores case: about the characters that they are expanded to.
+const (
+	perlClassCost  = 64  // \w
+	posixClassCost = 128 // [:ascii:]
+	longClassCost  = 1000
+)
+
+// longClass is a length in bytes that no name of a Unicode class has. Longer ones have fillers, and are not looked up.
+const longClass = 64
+
+// classCost is what the character classes of a text cost to parse, in steps. A class stands for up to 700 ranges in 3 bytes, and a range
+// that ignores case is expanded character by character: 4 KB of them take seconds and 100 MB. So they are counted before the text is
+// parsed.
+//
+// It does not follow the syntax: everything that looks like a class counts as one, even after a backslash that is itself escaped. A
+// scanner that followed the syntax would miss classes wherever it differs from the parser; this one can only count too many.
+func classCost(text string) int {
+	fold := ignoresCase(text)
+	cost := 0
+	for i := 0; i < len(text) && cost <= maxCost; i++ {
+		rest := text[i:]
+		switch {
+		case strings.HasPrefix(rest, `\p`) || strings.HasPrefix(rest, `\P`):
+			cost += unicodeCost(rest, fold)
+		case !fold: // the ranges of other classes are no more than the bytes of the text
+		case rest[0] == '\\' && len(rest) > 1 && strings.IndexByte("dDsSwW", rest[1]) >= 0:
+			cost += perlClassCost
+		case strings.HasPrefix(rest, "[:"):
+			cost += posixClassCost
+		case rest[0] == '-':
+			cost += foldCost(rest[1:])
+		}
+	}
+	return cost
+}
+
+// ignoresCase reports whether any part of a text may: whether it has a group such as (?i) or (?s-mi:.
+func ignoresCase(text string) bool {
+	for {
+		_, rest, found := strings.Cut(text, "(?")
+		if !found {
+			return false
+		}
+		flags := rest
+		if end := strings.IndexAny(rest, ":)"); end >= 0 {
+			flags = rest[:end]
+		}
+		if strings.Contains(flags, "i") {
+			return true
+		}
+		text = rest
+	}
+}
+
+// unicodeCost is the number of ranges of the class that a text begins with, such as \pL or \p{Greek}.
+func unicodeCost(text string, fold bool) int {
+	class := text[:len(`\p`)]
+	if strings.HasPrefix(text[len(class):], "{") {
+		end := strings.IndexByte(text, '}')
+		if end > longClass {
+			return longClassCost
+		}
+		class = text[:end+1]
+	} else {
+		_, size := utf8.DecodeRuneInString(text[len(class):])
+		class = text[:len(class)+size]
+	}
+	cost := ranges(class)
+	if fold {
+		cost += ranges("(?i)" + class)
+	}
+	return cost
+}
+
+// ranges is the number of ranges of a class. One that does not exist has 1: it ends the parsing of the text that it is in.
+func ranges(class string) int {
+	tree, err := syntax.Parse(class, syntax.Perl)
+	if err != nil {
+		return 1
+	}
+	return 1 + len(tree.Rune)/2
+}
+
+// First and last of the characters that have another case.
+const (
+	minFold = 'A'
+	maxFold = 0x1e943 // see regexp/syntax
+)
+
+// foldCost is how many characters may have to be looked at to expand a range that ignores case. The text is what follows the range's
+// hyphen, and only the upper end counts, since the lower one is hard to find from there.
+func foldCost(text string) int {
+	high, _ := utf8.DecodeRuneInString(text)
+	if high == '\\' {
+		high = escaped(text)
+	}
+	return max(0, int(min(high, maxFold))-minFold)
+}
+
+// escaped is the greatest character that the escape sequence at the beginning of a text may stand for.
+func escaped(text string) rune {
+	const maxOctal = 0o777
+	digits, isLong := strings.CutPrefix(text, `\x{`)
+	if !isLong {
+		return maxOctal
+	}
+	digits, _, _ = strings.Cut(digits, "}")
+	r, err := strconv.ParseUint(digits, 16, 32)
+	if err != nil || r > unicode.MaxRune {
+		return 0 // not a valid escape sequence, which ends the parsing
+	}
+	return rune(r)
+}
+
+// treeCost is how many instructions a tree compiles to, plus the ranges of its character classes. Repetitions multiply instructions, in
+// each other too; the ranges exist once.
+func treeCost(re *syntax.Regexp) int {
+	instructions, ranges := count(re)
+	return instructions + ranges
+}
+
+func count(re *syntax.Regexp) (instructions, ranges int) {
+	for _, sub := range re.Sub {
+		i, r := count(sub)
+		instructions += i
+		ranges += r
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		instructions = len(re.Rune)
+	case syntax.OpCharClass:
+		ranges = len(re.Rune) / 2
+	case syntax.OpCapture:
+		instructions += 2
+	case syntax.OpAlternate:
+		instructions += len(re.Sub) - 1
+	case syntax.OpPlus, syntax.OpQuest:
+		instructions++
+	case syntax.OpStar:
+		instructions += 2
+	case syntax.OpRepeat:
+		instructions = repeated(instructions, re.Min, re.Max)
+	}
+	return max(1, instructions), ranges
+}
+
+// repeated is the number of instructions of {low,high}, for high < 0 of {low,}.
+func repeated(instructions, low, high int) int {
+	if high < 0 {
+		return max(1, low)*instructions + 2
+	}
+	return high*instructions + high - low
+}

@@ -1,0 +1,281 @@
+package page
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// never is an expression that matches no name and is over no limit.
+const never = `^x^`
+
+func mustCompile(t *testing.T, f *Filters, text string) *Filter {
+	t.Helper()
+	filter, err := f.Compile(text)
+	if err != nil {
+		t.Fatalf("Compile(%.60q): %v", text, err)
+	}
+	return filter
+}
+
+func TestMatch(t *testing.T) {
+	check := func(text, name string, want bool) {
+		t.Helper()
+		if got := mustCompile(t, NewFilters(), text).Match(name); got != want {
+			t.Errorf("%q matches %q: %v, want %v", text, name, got, want)
+		}
+	}
+	// Expressions match anywhere in the name.
+	check(`fs`, "fs_opens", true)
+	check(`opens`, "fs_opens", true)
+	check(`^fs_`, "fs_opens", true)
+	check(`^opens`, "fs_opens", false)
+	check(`opens$`, "fs_opens", true)
+	check(`^opens|fs`, "fs_opens", true)
+	check(`^(opens|reads)$`, "fs_opens", false)
+	check(`^fs_(opens|reads)$`, "fs_reads", true)
+	check(`x{3}`, "axxxa", true)
+	check(`x{3}`, "axxa", false)
+	check(never, "x", false)
+
+	// The syntax and the meaning are those of the regexp package.
+	check(`(?i)FS_`, "fs_opens", true)
+	check(`(?i:k)`, "\u212a", true) // the Kelvin sign
+	check(`\bnet\b`, "a net b", true)
+	check(`\bnet\b`, "a_net", false)
+	check(`\Bnet`, "a_net", true)
+	check(`^\pL+$`, "Straße", true)
+	check(`^\PL+$`, "Straße", false)
+	check(`^.$`, "\n", false)
+	check(`(?s)^.$`, "\n", true)
+	check(`(?m)^b$`, "a\nb", true)
+	check(`^.$`, "\xff", true)
+	check(`^(?P<a>x)(?P<b>y)$`, "xy", true)
+	check(`\Q.*\E`, "a.*", true)
+
+	// An expression that matches the empty text matches every name.
+	check(`x*`, "", true)
+	check(`x*`, "a", true)
+	check(`|x`, "a", true)
+	check(`^$`, "", true)
+	check(`^$`, "a", false)
+}
+
+func TestNoFilter(t *testing.T) {
+	filter, err := NewFilters().Compile("")
+	if filter != nil || err != nil {
+		t.Errorf("Compile(\"\") = %v, %v, want nil", filter, err)
+	}
+	if !filter.Match("fs_opens") || filter.String() != "" {
+		t.Error("nil does not match everything")
+	}
+}
+
+func TestString(t *testing.T) {
+	if got := mustCompile(t, NewFilters(), "^fs_").String(); got != "^fs_" {
+		t.Errorf("String() = %q", got)
+	}
+}
+
+const tooCostly = "costs more than 10000 steps: use fewer repetitions, alternatives and Unicode classes"
+
+func TestRefused(t *testing.T) {
+	check := func(text, want string) {
+		t.Helper()
+		filters := NewFilters()
+		if filter, err := filters.Compile(text); filter != nil || err == nil || err.Error() != want {
+			t.Errorf("Compile(%.60q) gives the error %v, want %q", text, err, want)
+		}
+		if len(filters.byText) != 0 {
+			t.Errorf("%.60q is refused and cached", text)
+		}
+	}
+	repeat := strings.Repeat
+
+	// What is no regular expression, in the words of the regexp package.
+	for _, text := range []string{"(", ")", "[", "*", "x**", "(?=x)", "\xff", "[b-a]", `\p{None}`, `\p{Greek`, `\p`, `\`, `(x{100}){100}`} {
+		_, err := regexp.Compile(text)
+		check(text, err.Error())
+	}
+	check("(", "error parsing regexp: missing closing ): `(`")
+
+	// What is too long.
+	check(repeat("x", 4097), "longer than 4096 bytes")
+	check(repeat("(", 4097), "longer than 4096 bytes")
+
+	// What has too many instructions. Repetitions multiply.
+	check(repeat("x{1000}", 11), tooCostly)
+	check(repeat(".{0,1000}", 6), tooCostly)
+	check(repeat("(x{10}){100}", 11), tooCostly)
+	check(repeat("((ab){9,}){100}", 6), tooCostly)
+	check("("+repeat("x?", 6)+"){1000}", tooCostly)
+
+	// What has too many ranges, of Unicode classes and others.
+	check(repeat(`\pL`, 16), tooCostly)
+	check(repeat(`\PL`, 16), tooCostly)
+	check(`[`+repeat(`\pL`, 16)+`]`, tooCostly)
+	check(`(?i)[`+repeat(`\pL`, 1000)+`]`, tooCostly)
+	check(repeat(`[^\p{^L}]`, 16), tooCostly)
+	check(repeat(`\p{Letter}`, 16), tooCostly)
+	check(repeat(`\p{ l e t t e r }`, 16), tooCostly)
+	check(repeat(`\p{`+repeat("_", 100)+`L}`, 16), tooCostly)
+
+	// What is expanded to too many characters where case is ignored.
+	check(`(?i)[A-\x{1e942}]`, tooCostly)
+	check(`(?i)[A-\x{0001E942}]`, tooCostly)
+	check("(?i)[A-\U0001e942]", tooCostly)
+	check(`[^a](?s-m:x)(?i:[--\x{1e942}])`, tooCostly)
+	check(`(?i)`+repeat(`[A-\377]`, 30), tooCostly)
+	check(`(?i)`+repeat(`\w`, 200), tooCostly)
+	check(`(?i)[`+repeat(`\S`, 200)+`]`, tooCostly)
+	check(`(?i)`+repeat(`[[:^alpha:]]`, 100), tooCostly)
+	check(`(?i)`+repeat(`[a-z]`, 200), tooCostly)
+}
+
+func TestNotRefused(t *testing.T) {
+	check := func(text string) {
+		t.Helper()
+		if _, err := NewFilters().Compile(text); err != nil {
+			t.Errorf("Compile(%.60q): %v", text, err)
+		}
+	}
+	repeat := strings.Repeat
+	check(repeat("x", 4096))
+	check("^(" + repeat("gofer_opens_host|", 200) + "fs_opens)$")
+	check(repeat("(x)|", 1000))
+	check(repeat("x{999}", 10))
+	check(repeat(`[a-z_]{0,9}`, 300))
+	check(repeat(`\w`, 2000))
+	check(repeat(`\pL`, 14))
+	check(`\p{Any}\p{Greek}\PL`)
+	check(`(?i)^(fs|net)_[a-z0-9_]+\d\w\S[[:alpha:]][à-ÿ][^\x00-\x7f]$`)
+	check(`[A-\x{1e942}]`)
+	check(strings.Repeat("(", 900) + strings.Repeat(")", 900))
+}
+
+// TestTextIsCompiledOnce: the same text gives the same filter while it is one of the 32 that were used last.
+func TestTextIsCompiledOnce(t *testing.T) {
+	filters := NewFilters()
+	text := func(i int) string { return fmt.Sprintf("^x{%d}$", i+1) }
+	first := mustCompile(t, filters, text(0))
+	for i := range maxFilters {
+		mustCompile(t, filters, text(i))
+	}
+	expect := func(want int) {
+		t.Helper()
+		if got := filters.gate.compiled; got != want {
+			t.Errorf("%d texts were compiled, want %d", got, want)
+		}
+		if len(filters.byText) != maxFilters || filters.recent.Len() != maxFilters {
+			t.Errorf("%d and %d filters are cached, want %d", len(filters.byText), filters.recent.Len(), maxFilters)
+		}
+	}
+	expect(maxFilters)
+	if mustCompile(t, filters, text(0)) != first {
+		t.Error("the same text gives another filter")
+	}
+	expect(maxFilters)
+	mustCompile(t, filters, text(maxFilters)) // drops text(1), which is now the least recently used one
+	expect(maxFilters + 1)
+	mustCompile(t, filters, text(0))
+	expect(maxFilters + 1)
+	mustCompile(t, filters, text(1))
+	expect(maxFilters + 2)
+
+	// A filter that is dropped stays valid.
+	for i := range maxFilters {
+		mustCompile(t, filters, fmt.Sprint(i))
+	}
+	if !first.Match("x") || first.Match("xx") {
+		t.Error("the dropped filter matches something else")
+	}
+	if mustCompile(t, filters, text(0)) == first {
+		t.Error("the filter was not dropped")
+	}
+}
+
+// TestNameIsMatchedOnce: a page of the same names does not run the filter again.
+func TestNameIsMatchedOnce(t *testing.T) {
+	filters := NewFilters()
+	filter := mustCompile(t, filters, "a$")
+	other := mustCompile(t, filters, "b$")
+	for range 3 {
+		for i := range 500 {
+			if !filter.Match(fmt.Sprint(i, "a")) || filter.Match(fmt.Sprint(i, "b")) || !other.Match(fmt.Sprint(i, "b")) {
+				t.Fatalf("wrong results for %d", i)
+			}
+		}
+	}
+	if got := filters.gate.run; got != 1500 {
+		t.Errorf("filters were run %d times, want 1500", got)
+	}
+}
+
+// TestResultsAreBounded, in number and in bytes, whatever names sandboxes register. Names in use stay.
+func TestResultsAreBounded(t *testing.T) {
+	filters := NewFilters()
+	filter := mustCompile(t, filters, never)
+	size := func() (bytes int) {
+		for _, generation := range []map[string]bool{filter.results.young, filter.results.old} {
+			for name := range generation {
+				bytes += len(name) + resultOverhead
+			}
+		}
+		return bytes
+	}
+	const longest = 4 << 10
+	for _, length := range []int{1, 30, longest} {
+		for i := range 10_000 {
+			filter.Match(fmt.Sprintf("%0*d", length, i))
+			filter.Match("in use")
+		}
+		if got, limit := size(), 2*(maxResultBytes+longest+resultOverhead); got > limit {
+			t.Errorf("names of %d bytes: results take %d bytes, more than %d", length, got, limit)
+		}
+	}
+	if got := filters.gate.run; got != 30_001 {
+		t.Errorf("the filter was run %d times, want 30001: once per name", got)
+	}
+}
+
+// TestCachedFilterDoesNotWait: neither the filter nor its results need the gate once they are cached. The test deadlocks if they do.
+func TestCachedFilterDoesNotWait(t *testing.T) {
+	filters := NewFilters()
+	mustCompile(t, filters, "^fs_").Match("fs_opens")
+	filters.gate.Lock() // as while another filter is compiled or run
+	defer filters.gate.Unlock()
+	if !mustCompile(t, filters, "^fs_").Match("fs_opens") {
+		t.Error("the result is another one")
+	}
+	if _, err := filters.Compile(strings.Repeat("x", maxText+1)); err == nil {
+		t.Error("a text that is too long is not refused")
+	}
+}
+
+// TestConcurrentRequests compile each text once and run it once per name.
+func TestConcurrentRequests(t *testing.T) {
+	filters := NewFilters()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 10 {
+				filter, err := filters.Compile(fmt.Sprintf("^a{%d}$", i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for n := range 20 {
+					if got := filter.Match(strings.Repeat("a", n)); got != (n == i) {
+						t.Errorf("%s matches %d: %v", filter, n, got)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if filters.gate.compiled != 10 || filters.gate.run != 200 {
+		t.Errorf("%d texts were compiled and %d names matched, want 10 and 200", filters.gate.compiled, filters.gate.run)
+	}
+}
