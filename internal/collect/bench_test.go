@@ -1,13 +1,13 @@
 package collect
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
@@ -24,20 +24,21 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer fleet.Remove()
-	c, err := New(Options{RootDir: root, Prefix: "runsc_", SandboxTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	c, err := New(Options{RootDir: root, SandboxTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	var page []byte
+	pages := page.NewBuilder("runsc_")
+	var text []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		err := c.Collect(context.Background(), func() Request { return Request{Deadline: time.Now().Add(9 * time.Second)} },
-			func(p *expo.Page) { page = expo.AppendText(page[:0], p) })
+		snap, err := c.Collect(Plan{Deadline: time.Now().Add(time.Minute)})
 		if err != nil {
 			b.Fatal(err)
 		}
+		text = expo.Text{}.Append(text[:0], pages.Build(snap, page.Selection{}))
 	}
-	b.SetBytes(int64(len(page)))
+	b.SetBytes(int64(len(text)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/sandboxes, "ns/sandbox")
 }

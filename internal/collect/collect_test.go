@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/control"
-	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -120,57 +119,6 @@ func TestWhoIsServed(t *testing.T) {
 	check("nobody", "localhost:2")
 }
 
-func TestFilters(t *testing.T) {
-	n := newNode(t, nil)
-	n.start(sandboxtest.Spec{ID: "a", Root: sandboxtest.Container{Capabilities: &sandboxtest.Capabilities{
-		Bounding: []string{"CAP_NET_RAW", "CAP_KILL"}, Ambient: []string{"CAP_NET_ADMIN", "CAP_KILL"}}}})
-	whole := n.page()
-	families := func(page string) []string {
-		var names []string
-		for _, line := range series(page, "# TYPE runsc_") {
-			if name := strings.Fields(line)[2]; !strings.HasPrefix(name, "runsc_meta_") {
-				names = append(names, strings.TrimPrefix(name, "runsc_"))
-			}
-		}
-		return names
-	}
-	check := func(filter string, want ...string) {
-		t.Helper()
-		page := n.scrape(request(filter, ""))
-		if got := families(page); !slices.Equal(got, want) {
-			t.Errorf("filter %q leaves %q, want %q", filter, got, want)
-		}
-		if got, want := len(series(page, "runsc_meta_")), len(series(whole, "runsc_meta_")); got != want {
-			t.Errorf("filter %q leaves %d of the %d samples of the server's own", filter, got, want)
-		}
-	}
-	check("fs_.*", "fs_opens", "fs_reads")
-	check("^fs_opens$", "fs_opens")
-	check("runsc_fs")
-	check("meta")
-	check("opens", "fs_opens", "gofer_opens_host")
-	check("", families(whole)...)
-
-	capabilities := func(filter string, want ...string) {
-		t.Helper()
-		var got []string
-		for _, line := range series(n.scrape(request("", filter)), "runsc_meta_sandbox_capabilities{") {
-			got = append(got, strings.Split(line, `"`)[1])
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("capability filter %q leaves %q, want %q", filter, got, want)
-		}
-	}
-	capabilities("", "KILL", "NET_ADMIN", "NET_RAW")
-	capabilities("NET", "NET_ADMIN", "NET_RAW")
-	capabilities("^CAP_NET", "NET_ADMIN", "NET_RAW")
-	capabilities("^NET_RAW$", "NET_RAW")
-	capabilities("^$")
-	if page := n.page(); page != whole {
-		t.Errorf("after the filters the page is\n%s\nand not as before\n%s", page, whole)
-	}
-}
-
 // TestWithoutMetrics is about sandboxes that are present, and whose metrics cannot be had.
 func TestWithoutMetrics(t *testing.T) {
 	broken := func(name string, spec sandboxtest.Spec, wantRunning, wantReason string) {
@@ -237,17 +185,30 @@ func TestStalled(t *testing.T) {
 	if second >= 300*time.Millisecond {
 		t.Errorf("the second scrape waited %v, as if it did not know", second)
 	}
-	if asked := n.collector.asks; asked[len(asked)-1].sandbox.facts.ID() != "a" {
-		t.Error("it was not asked last")
+	if order := n.order(); !slices.Equal(order, []string{"b", "a"}) {
+		t.Errorf("they are queried in the order %q", order)
 	}
 	s.Thaw()
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
 	for range 2 {
 		n.page()
 	}
-	if (n.collector.table.byID["a"].patience != patience{}) {
-		t.Error("it has answered, and still counts as one that stalls")
+	if b := n.budget("a"); b.timeout(time.Hour) != time.Hour {
+		t.Errorf("it has replied, and still counts as one that stalls: %+v", b)
 	}
+}
+
+// order returns the IDs of sandboxes in the order in which the next collection queries them.
+func (n *node) order() (ids []string) {
+	for _, q := range n.collector.table.prepare(nil) {
+		ids = append(ids, q.(*exportQuery).sandbox.facts.ID)
+	}
+	return ids
+}
+
+// budget returns the time budget of a sandbox's queries for metrics.
+func (n *node) budget(id string) *timeBudget {
+	return &n.collector.table.byID[id].kinds[0].(*exportQuery).budget
 }
 
 // TestSavingsStall: one that answers for its metrics, and not for its savings, is waited for once.
@@ -299,54 +260,143 @@ func measure(f func()) time.Duration {
 	return time.Since(began)
 }
 
-// TestScrapeDeadline: one who waits for half a second gets what there is by then.
-func TestScrapeDeadline(t *testing.T) {
-	n := newNode(t, nil)
+// TestDeadline: a collection ends at its deadline with what there is by then.
+func TestDeadline(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
 	n.start(sandboxtest.Spec{ID: "a"})
+	n.collect() // what is done once only is done
 	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Stall})
-	r := request("", "")
-	r.Deadline = time.Now().Add(200 * time.Millisecond)
-	var page string
-	if took := measure(func() { page = n.scrape(r) }); took > time.Second {
-		t.Errorf("it took %v", took)
+	snap := n.collectUntil(time.Now().Add(time.Second))
+	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="a"} 51`)
+	if f := snap.Sandboxes[1].Failure; f == nil || f.Reason != failure.OutOfTime {
+		t.Errorf("the failure is %v", f)
 	}
-	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
-	if b := n.collector.table.byID["b"]; !errors.Is(b.failure, control.ErrOutOfTime) || b.patience.rank() != 1 {
-		t.Errorf("the failure is %v, patience %+v", b.failure, b.patience)
+	if b := n.budget("b"); b.limit != 0 || b.used == 0 {
+		t.Errorf("its budget is %+v: it had used less than its time", b)
 	}
 }
 
-// TestHurriedScraper: sandboxes that are never waited for to their end do not starve those behind them.
-func TestHurriedScraper(t *testing.T) {
-	n := newNode(t, nil)
-	for i := range 300 { // more than are asked at once
+// TestNotReached: sandboxes that a collection does not reach go first in the next one, whatever stands in their way.
+func TestNotReached(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	for i := range 300 { // more than are queried at once
 		n.start(sandboxtest.Spec{ID: fmt.Sprintf("a%03d", i), Frozen: true})
 	}
 	n.start(sandboxtest.Spec{ID: "z"})
-	hurried := func() string {
-		r := request("", "")
-		r.Deadline = time.Now().Add(time.Second)
-		return n.scrape(r)
+	snap := n.collectUntil(time.Now().Add(100 * time.Millisecond))
+	if z := snap.Sandboxes[300]; z.Failure == nil || z.Failure.Reason != failure.OutOfTime {
+		t.Errorf("z was reached: %v", z.Failure)
 	}
-	hurried()
-	n.expect(hurried(), opens, `runsc_fs_opens{sandbox="z"} 51`)
-	n.expect(hurried(), opens, `runsc_fs_opens{sandbox="z"} 51`)
+	order := n.order()
+	if reached := slices.Index(order, "a000"); slices.Index(order, "z") > reached && reached >= 0 {
+		t.Errorf("z is not before those that were reached, but number %d", slices.Index(order, "z"))
+	}
+}
+
+// TestCuts: readers that cannot wait for the end get what has been verified by then, and the end is none the worse.
+func TestCuts(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n.start(sandboxtest.Spec{ID: "a", Growth: 1, Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 0}}})
+	n.collect()
+	release := make(chan struct{})
+	n.start(sandboxtest.Spec{ID: "b", Behavior: func(x *sandboxtest.Exchange) error {
+		<-release
+		return sandboxtest.Honest(x)
+	}})
+	var cuts []*snapshot.Snapshot
+	now := time.Now()
+	snap, err := n.collector.Collect(Plan{
+		Deadline: now.Add(time.Minute),
+		Cuts:     []time.Time{now.Add(time.Second), now.Add(time.Second + time.Millisecond), now.Add(time.Hour)},
+		OnCut: func(i int, cut *snapshot.Snapshot) {
+			if cuts = append(cuts, cut); len(cuts) != i+1 {
+				t.Errorf("cut %d is number %d", i, len(cuts))
+			}
+			if i == 1 {
+				close(release)
+			}
+		},
+	})
+	if err != nil || len(cuts) != 2 {
+		t.Fatalf("%v, %d cuts, want 2", err, len(cuts))
+	}
+	for _, cut := range cuts {
+		n.expect(text(cut), opens, `runsc_fs_opens{sandbox="a"} 2`)
+		n.expect(text(cut), "runsc_meta_sandbox_failure{", `runsc_meta_sandbox_failure{reason="out_of_time",sandbox="b"} 1`)
+		n.expect(text(cut), "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics 1")
+	}
+	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="a"} 2`, `runsc_fs_opens{sandbox="b"} 51`)
+	n.expect(text(snap), "runsc_meta_sandbox_failure{")
+	if log := n.log.lines(); len(log) != 1 || log[0] != "" {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+}
+
+// TestSnapshotsAreImmutable: later collections change nothing in a snapshot that somebody holds.
+func TestSnapshotsAreImmutable(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(sandboxtest.Spec{ID: "a", Growth: 1})
+	first := n.collect()
+	before := text(first)
+	n.start(sandboxtest.Spec{ID: "b"})
+	n.collect()
+	s.SetBehavior(sandboxtest.Say("nonsense"))
+	n.collect()
+	s.Remove()
+	n.collect()
+	if after := text(first); after != before {
+		t.Errorf("the snapshot was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// TestPageBudget: where all sandboxes together would make the page too long, the largest have no metrics, and the others have them whole.
+func TestPageBudget(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n.collector.pageBase = 1 << 20
+	all := sandboxtest.AllSeries(sandboxtest.RealRegistration())
+	const large = 6 // of about 0.3 MB each
+	for i := range large {
+		n.start(sandboxtest.Spec{ID: fmt.Sprintf("large%02d", i), Points: all, Order: uint64(1 + i)})
+	}
+	n.start(sandboxtest.Spec{ID: "small"})
+	snap := n.collect()
+	page := text(snap)
+	over := 0
+	for _, s := range snap.Sandboxes {
+		if s.Failure != nil && s.Failure.Reason == failure.PageBudget {
+			over++
+		}
+	}
+	if over == 0 || over == large {
+		t.Fatalf("%d of %d are over the budget", over, large)
+	}
+	if lines := series(page, opens); !slices.Contains(lines, `runsc_fs_opens{sandbox="small"} 51`) || len(lines) != large-over+1 {
+		t.Errorf("%d sandboxes are on the page, want %d: %q", len(lines), large-over+1, lines)
+	}
+	n.expect(page, "sandmeter_over_budget", fmt.Sprintf(`sandmeter_over_budget{budget="page"} %d`, over))
+	n.expect(page, "runsc_meta_num_sandboxes_broken_metrics", fmt.Sprintf("runsc_meta_num_sandboxes_broken_metrics %d", over))
+	if limit := n.collector.pageBase + pagePerSandbox*(large+1); len(page) > limit+limit/10 || len(page) < limit/2 {
+		t.Errorf("the page has %d bytes, and its budget is %d", len(page), limit)
+	}
 }
 
 // TestStop: a collection under way ends with what there is.
 func TestStop(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
 	n.start(sandboxtest.Spec{ID: "a"})
-	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Stall})
-	r := request("", "")
-	r.Deadline = time.Now().Add(time.Minute)
-	stop := time.AfterFunc(100*time.Millisecond, n.collector.Stop)
-	defer stop.Stop()
-	var page string
-	if took := measure(func() { page = n.scrape(r) }); took > 10*time.Second {
-		t.Errorf("it took %v", took)
+	n.collect()
+	reached := make(chan struct{})
+	n.start(sandboxtest.Spec{ID: "b", Behavior: func(x *sandboxtest.Exchange) error {
+		close(reached)
+		return x.Stall()
+	}})
+	go func() {
+		<-reached
+		n.collector.Stop()
+	}()
+	if f := n.collect().Sandboxes[1].Failure; f == nil || f.Reason != failure.OutOfTime {
+		t.Errorf("the failure is %v", f)
 	}
-	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 }
 
 // TestPod: capabilities and the spec's metadata are those of all containers, also of those that come and go.
@@ -372,20 +422,15 @@ func TestPod(t *testing.T) {
 }
 
 func TestOCIVersion(t *testing.T) {
-	with := func(versions ...string) state.Sandbox {
-		var s state.Sandbox
+	with := func(versions ...string) *state.Sandbox {
+		s := new(state.Sandbox)
 		for i, v := range versions {
-			c := &state.Container{ID: string(rune('a' + i)), SandboxID: "a", Spec: state.Spec{OCIVersion: v}}
-			if i == 0 {
-				s.Root = c
-			} else {
-				s.Others = append(s.Others, c)
-			}
+			s.Containers = append(s.Containers, &state.Container{ID: string(rune('a' + i)), SandboxID: "a", Spec: state.Spec{OCIVersion: v}})
 		}
 		return s
 	}
 	for _, c := range []struct {
-		facts state.Sandbox
+		facts *state.Sandbox
 		want  string
 	}{
 		{with("1.0.0"), "1.0.0"},
@@ -396,7 +441,7 @@ func TestOCIVersion(t *testing.T) {
 		{with("", ""), "UNKNOWN"},
 		{with("", "1.0.0"), "INCONSISTENT"},
 	} {
-		if got := unite(&c.facts).OCIVersion; got != c.want {
+		if got := unite(c.facts).OCIVersion; got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}
 	}
@@ -432,19 +477,19 @@ func TestLogOfOneThatChanges(t *testing.T) {
 		n.page()
 	}
 	lines := n.log.lines()
-	if len(lines) != maxMentions || !strings.Contains(lines[maxMentions-1], "silent_for=") {
-		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxMentions, strings.Join(lines, "\n"))
+	if len(lines) != maxLines || !strings.Contains(lines[maxLines-1], "silent_for=") {
+		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxLines, strings.Join(lines, "\n"))
 	}
 	// What lasts is told when the silence is over.
 	s.SetBehavior(sandboxtest.Say("nonsense"))
 	for range 5 {
 		n.page()
 	}
-	n.collector.table.byID["a"].mention.since = time.Now().Add(-mentionTime)
+	n.collector.table.byID["a"].logBudget.since = time.Now().Add(-linesTime)
 	for range 5 {
 		n.page()
 	}
-	if lines = n.log.lines(); len(lines) != maxMentions+1 || !strings.Contains(lines[maxMentions], "reason=answer_refused") {
+	if lines = n.log.lines(); len(lines) != maxLines+1 || !strings.Contains(lines[maxLines], "reason=answer_refused") {
 		t.Errorf("later it has %d lines, not one more:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
@@ -458,7 +503,7 @@ func TestDebugLog(t *testing.T) {
 	n.start(sandboxtest.Spec{ID: "a"})
 	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Say("no")})
 	n.page()
-	if want := "level=DEBUG msg=Scrape sandboxes=2 asked=2 without_metrics=1 took="; !strings.Contains(log.String(), want) {
+	if want := "level=DEBUG msg=Collection sandboxes=2 queries=2 without_metrics=1 took="; !strings.Contains(log.String(), want) {
 		t.Errorf("the log is\n%s\nwant %s", &log, want)
 	}
 }
@@ -529,7 +574,7 @@ func TestShareOfThePage(t *testing.T) {
 	if len(page) > maxShare {
 		t.Errorf("the page has %d bytes", len(page))
 	}
-	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 1572864") {
+	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 2097152") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
@@ -573,12 +618,12 @@ func TestDisagreement(t *testing.T) {
 	n.expect(page, "runsc_z_count", `runsc_z_count{sandbox="a"} 1`)
 	n.expect(page, "runsc_z_max{", `runsc_z_max{sandbox="a"} 5`)
 	n.expect(page, "runsc_meta_num_series_left_out", "runsc_meta_num_series_left_out 3") // x, h and z_count of b
-	n.expect(n.scrape(request("^y", "")), "runsc_meta_num_series_left_out")
 }
 
 func TestRoot(t *testing.T) {
 	collect := func(n *node) error {
-		return n.collector.Collect(context.Background(), func() Request { return request("", "") }, func(*expo.Page) {})
+		_, err := n.collector.Collect(Plan{Deadline: time.Now().Add(time.Minute)})
+		return err
 	}
 	n := newNode(t, nil)
 	n.start(sandboxtest.Spec{ID: "a"})
@@ -605,19 +650,6 @@ func TestRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
-}
-
-// TestTurn: who waits for his turn waits no longer than he wants.
-func TestTurn(t *testing.T) {
-	n := newNode(t, nil)
-	n.collector.turn <- struct{}{}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	err := n.collector.Collect(ctx, func() Request { t.Error("it begins out of turn"); return Request{} }, func(*expo.Page) {})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
-	<-n.collector.turn
 }
 
 // TestLog: one line a sandbox and reason, not one a scrape.

@@ -1,21 +1,24 @@
-// Package collect is the pipeline on one screen: it finds the sandboxes, asks each, has every answer verified, and merges what holds
-// into a page. What goes wrong with one sandbox is that sandbox's failure, and the page says so.
+// Package collect is the pipeline on one screen: it finds the sandboxes, queries each, has every reply verified, and puts what holds into a
+// snapshot. What goes wrong with one sandbox is that sandbox's failure, and the snapshot says so.
 package collect
 
 import (
-	"context"
 	"errors"
 	"log/slog"
-	"regexp"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/control"
-	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
+
+// MaxDuration is how long a collection lasts at most, whatever its readers allow. Sandboxes that it does not reach go first in the next one.
+const MaxDuration = 5 * time.Second
 
 // Options say what a Collector collects.
 type Options struct {
@@ -23,38 +26,34 @@ type Options struct {
 	// MatchAddress limits the sandboxes to those that were created with this --metric-server, %RUNTIME_ROOT% in it being replaced by
 	// RootDir. Empty: every sandbox that has a registration.
 	MatchAddress string
-	// OnlySandbox limits the sandboxes to the one with this ID, whatever it registered and named. Empty: no limit.
+	// OnlySandbox limits the sandboxes to the one with this ID, whatever it registered and whatever its address. Empty: no limit.
 	OnlySandbox string
-	Prefix      string // of all families, "runsc_" for example
 	// AllowUnknownRoot makes a runtime root that cannot be read one without sandboxes.
 	AllowUnknownRoot bool
-	SandboxTimeout   time.Duration // how long one sandbox may hold a scrape
+	SandboxTimeout   time.Duration // how long one sandbox may hold a collection
 	StartTime        time.Time     // of the process
+	ShowTime         bool          // snapshots say in a family of their own when they were taken: they may be served again
 	Logger           *slog.Logger
 }
 
-// A Request is what one scrape asks for.
-type Request struct {
-	Filter       *regexp.Regexp // of metrics, against their names without prefix; nil: all
-	Capabilities *regexp.Regexp // of capabilities, with or without CAP_; nil: all
-	Deadline     time.Time      // when the collection has to be over
-}
-
-// A Collector collects. Collections take turns, so that the answers of one sandbox are asked for, verified and committed one after
-// the other, and none looks out of order. It is safe for concurrent use; Close it when it is no longer needed.
+// A Collector collects. It is safe for concurrent use; Close it when it is no longer needed.
+//
+// Collections are made one after the other, so that each sandbox is queried, verified and committed once at a time, and none looks out of
+// order. The collection under way holds mu to its end. While its queries run, its goroutine waits, and the table belongs to the loop's
+// goroutine, which calls the queries' methods and makes the cuts; handing them over to Run and returning from it orders the two.
 type Collector struct {
 	options Options
-	turn    chan struct{} // holds a token while somebody collects; all below is his
+	loop    *control.Loop
+	watcher *host.Watcher
 
+	mu       sync.Mutex
 	root     *state.Root
+	rootErr  error // of the last listing
 	table    *table
-	loop     *control.Loop
 	verifier verify.Verifier
-	own      *own
-	families families
-	page     expo.Page
-	asks     []ask
-	queries  []control.Query
+	queries  []control.Query // memory for the next collection's
+	samples  []snapshot.Sample
+	pageBase int // as the constant of that name, or less in tests
 }
 
 // New returns a Collector.
@@ -63,26 +62,25 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{
-		options: o,
-		turn:    make(chan struct{}, 1),
-		root:    state.NewRoot(o.RootDir),
-		loop:    loop,
-		own:     newOwn(o.Prefix),
+	watcher, err := host.NewWatcher()
+	if err != nil {
+		loop.Close()
+		return nil, err
 	}
-	c.table = newTable(&c.options)
+	c := &Collector{options: o, loop: loop, watcher: watcher, root: state.NewRoot(o.RootDir), pageBase: pageBase}
+	c.table = newTable(c)
 	return c, nil
 }
 
-// Stop makes a collection that is under way, and any to come, go on with what sandboxes have answered by now.
+// Stop makes a collection that is under way, and any to come, end with what sandboxes have replied by now.
 func (c *Collector) Stop() { c.loop.Stop() }
 
-// Close waits for a collection that is under way, and releases all descriptors.
+// Close waits for a collection that is under way, and releases all file descriptors.
 func (c *Collector) Close() error {
-	c.turn <- struct{}{}
-	defer c.give()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.table.close()
-	return c.loop.Close()
+	return errors.Join(c.loop.Close(), c.watcher.Close())
 }
 
 // CheckRoot reports whether the runtime root can be read at this moment.
@@ -91,7 +89,7 @@ func (c *Collector) CheckRoot() error { return state.NewRoot(c.options.RootDir).
 // A RootError says that the runtime root could not be read.
 type RootError struct{ Err error }
 
-// Passing reports whether that is for lack of descriptors or memory, and says nothing about the root.
+// Passing reports whether that is for lack of file descriptors or memory, and says nothing about the root.
 func (e *RootError) Passing() bool { return lacksResources(e.Err) }
 
 func (e *RootError) Error() string { return e.Err.Error() }
@@ -99,52 +97,62 @@ func (e *RootError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *RootError) Unwrap() error { return e.Err }
 
-// Collect waits for its turn, asks begin what to collect, does so, and calls render with the page, which is valid until render
-// returns. The error is a *RootError, or that of ctx if it was done before the turn came; in neither case is render called.
-func (c *Collector) Collect(ctx context.Context, begin func() Request, render func(*expo.Page)) error {
-	if err := c.take(ctx); err != nil {
-		return err
-	}
-	defer c.give()
-	r, began := begin(), time.Now()
-	if err := c.list(); err != nil {
-		return err
-	}
-	c.table.poll()
-	c.ask(r)
-	c.table.excuseEnded()
-	c.table.logFailures()
-	c.merge(r, time.Now())
-	render(&c.page)
-	c.table.logScrape(began)
-	return nil
+// A Plan says how long a collection lasts.
+type Plan struct {
+	// Deadline is when it ends at the latest. It ends MaxDuration after its begin in any case.
+	Deadline time.Time
+	// Cuts are times at which OnCut is given what has been verified by then, in order; what is missing has failed for lack of time. It is not
+	// called for times after the end. It must not block, and is called by another goroutine than Collect's, but never after Collect has
+	// returned.
+	Cuts  []time.Time
+	OnCut func(i int, cut *snapshot.Snapshot)
 }
 
-// Look finds out which sandboxes there are, without asking any of them anything: their processes are held from then on. The error is as
-// that of Collect.
-func (c *Collector) Look(ctx context.Context) error {
-	if err := c.take(ctx); err != nil {
-		return err
+// Collect waits for a collection that is under way, then makes one. The error is a *RootError.
+func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := time.Now()
+	if err := c.list(); err != nil {
+		return nil, err
 	}
-	defer c.give()
+	c.watcher.Sync()
+	c.query(began, plan)
+	c.table.clearFailuresOfExited()
+	snap := c.snapshot(began, false)
+	c.table.logFailures()
+	c.logCollection(snap)
+	return snap, nil
+}
+
+// query queries all sandboxes that can be queried, in the order of the time that they used in the last collections.
+func (c *Collector) query(began time.Time, plan Plan) {
+	alarms := make([]control.Alarm, len(plan.Cuts))
+	for i, at := range plan.Cuts {
+		alarms[i] = control.Alarm{At: at, Do: func() { plan.OnCut(i, c.cut(began)) }}
+	}
+	deadline := began.Add(MaxDuration)
+	if plan.Deadline.Before(deadline) {
+		deadline = plan.Deadline
+	}
+	c.queries = c.table.prepare(c.queries[:0])
+	c.loop.Run(c.queries, deadline, alarms...)
+	clear(c.queries)
+}
+
+// cut returns a snapshot of what is known in the middle of a collection.
+func (c *Collector) cut(began time.Time) *snapshot.Snapshot {
+	c.watcher.Sync()
+	return c.snapshot(began, true)
+}
+
+// Look finds out which sandboxes there are, without querying any of them: their processes are watched from then on. The error is as that of
+// Collect.
+func (c *Collector) Look() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.list()
 }
-
-// take waits for the turn.
-func (c *Collector) take(ctx context.Context) error {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := ctx.Err(); err != nil { // both were ready
-		c.give()
-		return err
-	}
-	return nil
-}
-
-func (c *Collector) give() { <-c.turn }
 
 // list makes the table hold what the root holds now.
 func (c *Collector) list() error {
@@ -152,6 +160,7 @@ func (c *Collector) list() error {
 	if err != nil && (!c.options.AllowUnknownRoot || lacksResources(err)) {
 		return &RootError{err}
 	}
+	c.rootErr = err
 	c.table.update(listing)
 	return nil
 }

@@ -2,7 +2,6 @@ package collect
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/page"
 )
 
 // These tests hold what a scrape costs against bounds, where costs can be counted: allocations, system calls and bytes. Time is for
@@ -50,25 +50,21 @@ func costNode(t *testing.T, points int) (scrape func() int) {
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	var page []byte
+	var text []byte
+	pages := page.NewBuilder("runsc_")
 	scrape = func() int {
-		r := request("", "")
-		err := n.collector.Collect(context.Background(), func() Request { return r }, func(p *expo.Page) {
-			if p.Size() > cap(page) {
-				page = make([]byte, 0, p.Size())
-			}
-			page = expo.AppendText(page[:0], p)
-		})
-		if err != nil {
-			t.Fatal(err)
+		p := pages.Build(n.collect(), page.Selection{})
+		if p.TextSize() > cap(text) {
+			text = make([]byte, 0, p.TextSize())
 		}
-		return len(page)
+		text = expo.Text{}.Append(text[:0], p)
+		return len(text)
 	}
 	for range 3 {
 		scrape()
 		time.Sleep(30 * time.Millisecond) // state files are trusted to be unchanged once they are a little old
 	}
-	if got := strings.Count(string(page), "\nrunsc_fs_opens{"); got != costSandboxes {
+	if got := strings.Count(string(text), "\nrunsc_fs_opens{"); got != costSandboxes {
 		t.Fatalf("%d sandboxes on the page, not %d", got, costSandboxes)
 	}
 	return scrape

@@ -2,7 +2,6 @@ package collect
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"os"
 	"regexp"
@@ -13,7 +12,9 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // node is a runtime root of simulated sandboxes, and a collector of it.
@@ -53,7 +54,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
 	n := &node{T: t, root: root}
-	o := Options{RootDir: root, Prefix: "runsc_", SandboxTimeout: 2 * time.Second, StartTime: testStart}
+	o := Options{RootDir: root, SandboxTimeout: 2 * time.Second, StartTime: testStart}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)
@@ -88,34 +89,33 @@ func (n *node) update(s *sandboxtest.Sandbox, change func(*sandboxtest.Spec)) {
 	}
 }
 
-// request asks for what the regular expressions match, "" for all, within 9 seconds.
-func request(filter, capabilities string) Request {
-	compile := func(text string) *regexp.Regexp {
-		if text == "" {
-			return nil
-		}
-		return regexp.MustCompile(text)
-	}
-	return Request{Filter: compile(filter), Capabilities: compile(capabilities), Deadline: time.Now().Add(9 * time.Second)}
+// collect makes a collection that may last as long as it wants.
+func (n *node) collect() *snapshot.Snapshot {
+	n.Helper()
+	return n.collectUntil(time.Now().Add(time.Minute))
 }
 
-// scrape returns the page for a request, without times.
-func (n *node) scrape(r Request) string {
+func (n *node) collectUntil(deadline time.Time) *snapshot.Snapshot {
 	n.Helper()
-	var page []byte
-	err := n.collector.Collect(context.Background(), func() Request { return r }, func(p *expo.Page) { page = expo.AppendText(nil, p) })
+	snap, err := n.collector.Collect(Plan{Deadline: deadline})
 	if err != nil {
 		n.Fatal(err)
 	}
-	return sampleTime.ReplaceAllString(string(page), "")
+	return snap
+}
+
+// text is the whole page of a snapshot, without times.
+func text(snap *snapshot.Snapshot) string {
+	p := page.NewBuilder("runsc_").Build(snap, page.Selection{})
+	return sampleTime.ReplaceAllString(string(expo.Text{}.Append(nil, p)), "")
 }
 
 var sampleTime = regexp.MustCompile(`(?m) \d{13}$`)
 
-// page is the whole page, without times.
+// page is the whole page of a new collection, without times.
 func (n *node) page() string {
 	n.Helper()
-	return n.scrape(request("", ""))
+	return text(n.collect())
 }
 
 // series returns the samples whose lines begin with start, without the label iteration.

@@ -4,96 +4,101 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
-	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// errNotInstrumented is the failure of a sandbox that named our address and registered no metrics.
-var errNotInstrumented = errors.New("it registered no metrics")
-
-// sandbox is one life of a sandbox, from the first scrape that found its state file to the last.
+// sandbox is one life of a sandbox, from the first collection that found its state file to the last.
 type sandbox struct {
-	facts    state.Sandbox
-	labels   *expo.Labels
+	facts    *state.Sandbox
+	identity *snapshot.Identity
 	address  *control.Address
 	compiled *compiled // nil: nothing was registered
-	process  *state.Process
-	own      ownLabels
-	refused  error // why its state files' texts are no labels; nil: they are
+	process  *host.Process
+	refused  *failure.Failure // why its state files' texts are no labels; nil: they are
 
+	described    []*snapshot.LabelSet // of the families that describe it
+	capabilities int                  // how many of them are of capabilities
+	own          snapshot.Source      // of the last snapshot: what the server says of it
+
+	kinds    []kind // of queries
 	baseline verify.Baseline
-	savings  verify.Savings // as the sandbox told; zero: not yet
-	patience patience
-	failure  error // why it has no metrics in this scrape
-	before   error // why it had none in the last one
-	logged   error // the failure that the log has
-	mention  mention
+	textSize int            // about how many bytes of a page it takes
+	savings  verify.Savings // as the sandbox reported; zero: it has not
 
-	savingsPatience patience
+	pending   bool             // it is being queried for its metrics, and nothing has come of it yet
+	failure   *failure.Failure // why it has no metrics in this collection
+	before    *failure.Failure // why it had none in the last one
+	logged    failure.Reason   // of the failure that the log has
+	logBudget logBudget
 }
 
-// ownLabels are the label blocks of the server's own series of one sandbox.
-type ownLabels struct {
-	plain        string
-	metadata     string
-	spec         string
-	capabilities []capability
-}
-
-// capability is a capability by its name without CAP_.
-type capability struct{ name, labels string }
-
-func newSandbox(facts state.Sandbox) *sandbox {
-	r := facts.Root
-	return &sandbox{process: state.OpenProcess(r.Sandbox.PID, r.Sandbox.StartTime)}
+func newSandbox(c *Collector, facts *state.Sandbox) *sandbox {
+	s := &sandbox{process: c.watcher.Watch(facts.PID, facts.StartTime)}
+	s.forget(c)
+	return s
 }
 
 // is reports whether facts are about the same life of the same sandbox.
-func (s *sandbox) is(facts state.Sandbox) bool {
-	return s.facts.Root.CreatedAt.Equal(facts.Root.CreatedAt)
-}
+func (s *sandbox) is(facts *state.Sandbox) bool { return s.facts.CreatedAt.Equal(facts.CreatedAt) }
 
 // learn takes in what the state files say now.
-func (s *sandbox) learn(facts state.Sandbox, rootDir string, compiled *compiled) {
-	r := facts.Root
-	if s.process.PID != r.Sandbox.PID {
-		s.process.Close()
-		s.process = state.OpenProcess(r.Sandbox.PID, r.Sandbox.StartTime)
-		s.forget()
+func (s *sandbox) learn(c *Collector, facts *state.Sandbox, compiled *compiled) {
+	if s.process.PID() != facts.PID {
+		s.process.Release()
+		s.process = c.watcher.Watch(facts.PID, facts.StartTime)
+		s.forget(c)
 	}
 	if compiled != s.compiled {
-		s.forget()
+		s.forget(c)
 	}
-	s.facts = facts
-	s.compiled = compiled
-	s.refused = checkTexts(&facts)
-	namespace, pod := r.Sandbox.Namespace, r.Sandbox.PodName
-	if s.refused != nil {
-		namespace, pod = "", "" // what is left of it on the page has its ID
-	}
-	s.labels = expo.NewLabels(state.Iteration(r.ID, r.CreatedAt), namespace, pod, r.ID)
-	s.address = control.NewAddress(r.Sandbox.ControlSocket, filepath.Join(rootDir, "runsc-"+r.ID+".sock"))
-	s.own = ownLabels{plain: s.labels.Block()}
+	s.facts, s.compiled = facts, compiled
+	s.refused = checkTexts(facts)
+	s.identity = identify(facts, c.options.RootDir, s.refused == nil)
+	s.address = control.NewAddress(facts.ControlSocket, filepath.Join(c.options.RootDir, "runsc-"+facts.ID+".sock"))
+	s.described, s.capabilities = nil, 0
 	if s.refused == nil {
-		s.own = newOwnLabels(s.labels, &facts)
+		s.described, s.capabilities = c.table.describe(s)
 	}
 }
 
-// forget forgets what another process said, or one that had registered other metrics: nothing can be held against it.
-func (s *sandbox) forget() {
-	s.baseline, s.savings = verify.Baseline{}, verify.Savings{}
-	s.patience, s.savingsPatience = patience{}, patience{}
+// identify returns the sandbox's identity. One whose texts are refused has no labels but its ID and iteration.
+func identify(facts *state.Sandbox, root string, texts bool) *snapshot.Identity {
+	id := &snapshot.Identity{
+		Labels:    &snapshot.Labels{Iteration: state.Iteration(facts.ID, facts.CreatedAt), Sandbox: facts.ID},
+		Root:      root,
+		CreatedAt: facts.CreatedAt,
+		PID:       facts.PID,
+		Status:    facts.Status,
+	}
+	if texts {
+		id.Labels.Namespace, id.Labels.Pod = facts.Namespace, facts.PodName
+	}
+	for _, c := range facts.Containers {
+		id.Containers = append(id.Containers, snapshot.Container{ID: c.ID, Status: c.Status})
+	}
+	return id
 }
 
-func (s *sandbox) running() bool { return !s.process.Ended() }
+// forget forgets what another process reported, or one that had registered other metrics: the next reply is not measured against it.
+func (s *sandbox) forget(c *Collector) {
+	s.baseline, s.savings = verify.Baseline{}, verify.Savings{}
+	with := query{collector: c, sandbox: s}
+	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
+}
 
-// prepare readies the sandbox for being asked, and reports whether it can be.
+func (s *sandbox) running() bool { return s.process.End() == nil }
+
+var errNotInstrumented = errors.New("it registered no metrics")
+
+// prepare readies the sandbox for a collection, and reports whether it can be queried.
 func (s *sandbox) prepare() bool {
 	s.failure = nil
 	switch {
@@ -102,60 +107,37 @@ func (s *sandbox) prepare() bool {
 	case s.refused != nil:
 		s.failure = s.refused
 	case s.compiled == nil:
-		s.failure = errNotInstrumented
-	case s.compiled.err != nil:
-		s.failure = s.compiled.err
+		s.failure = failure.New(failure.NotInstrumented, errNotInstrumented)
+	case s.compiled.failure != nil:
+		s.failure = s.compiled.failure
 	}
-	return s.failure == nil
+	s.pending = s.failure == nil
+	return s.pending
 }
 
-// answered reports whether the sandbox has metrics in this scrape.
-func (s *sandbox) answered() bool { return s.running() && s.failure == nil }
+// maxShare bounds how much of the page one sandbox takes. All series that runsc registers, with the longest labels that Kubernetes allows,
+// fit into it.
+const maxShare = 2 << 20
 
-// maxReply is how long the sandbox's answer may be: its largest honest one and a quarter.
-func (s *sandbox) maxReply() int {
-	largest := s.compiled.schema.MaxReply
-	return min(largest+largest/4, maxReply)
-}
-
-// needsSavings reports whether the sandbox has to be asked what its restoring saved: until one of the two numbers is not zero.
-func (s *sandbox) needsSavings() bool {
-	f := &s.facts.Root.Sandbox
-	return f.Restored && f.CPUSaved == 0 && f.WallSaved == 0 && s.savings == verify.Savings{}
+// commit makes a verified reply the baseline, and returns the failure of a sandbox that takes more of the page than its share.
+func (s *sandbox) commit(next verify.Baseline) *failure.Failure {
+	s.baseline = next
+	source := s.reported()
+	if s.textSize = source.MeasureText(); s.textSize > maxShare {
+		return failure.Newf(failure.TooLong, "its metrics would take %d bytes of the page, more than %d", s.textSize, maxShare)
+	}
+	return nil
 }
 
 // saved returns what restoring saved.
 func (s *sandbox) saved() (cpu, wall time.Duration) {
-	f := &s.facts.Root.Sandbox
 	switch {
-	case !f.Restored:
+	case !s.facts.Restored:
 		return 0, 0
-	case f.CPUSaved != 0 || f.WallSaved != 0:
-		return f.CPUSaved, f.WallSaved
+	case s.facts.CPUSaved != 0 || s.facts.WallSaved != 0:
+		return s.facts.CPUSaved, s.facts.WallSaved
 	}
 	return s.savings.CPU, s.savings.Wall
-}
-
-func newOwnLabels(l *expo.Labels, facts *state.Sandbox) ownLabels {
-	own := ownLabels{plain: l.Block()}
-	var metadata []expo.Label
-	for _, p := range facts.Root.Sandbox.Metadata {
-		if expo.FreeLabelName(p.Name) {
-			metadata = append(metadata, expo.Label(p))
-		}
-	}
-	own.metadata = l.Block(metadata...)
-	spec := unite(facts)
-	own.spec = l.Block(
-		expo.Label{Name: "hasuid0", Value: strconv.FormatBool(spec.RunsAsUID0)},
-		expo.Label{Name: "ociversion", Value: spec.OCIVersion},
-		expo.Label{Name: "nvproxy", Value: strconv.FormatBool(spec.NVProxy)},
-		expo.Label{Name: "tpuproxy", Value: strconv.FormatBool(spec.TPUProxy)},
-	)
-	for _, name := range spec.Capabilities {
-		own.capabilities = append(own.capabilities, capability{name, l.Block(expo.Label{Name: "capability", Value: name})})
-	}
-	return own
 }
 
 // OCI versions of a sandbox whose containers have none, or not the same.
@@ -166,10 +148,8 @@ const (
 
 // unite returns what the specs of all the sandbox's containers say together. Capabilities lose their CAP_.
 func unite(facts *state.Sandbox) state.Spec {
-	united := facts.Root.Spec
-	united.OCIVersion = ""
-	united.Capabilities = nil
-	for _, c := range append([]*state.Container{facts.Root}, facts.Others...) {
+	var united state.Spec
+	for _, c := range facts.Containers {
 		spec := &c.Spec
 		united.RunsAsUID0 = united.RunsAsUID0 || spec.RunsAsUID0
 		united.NVProxy = united.NVProxy || spec.NVProxy

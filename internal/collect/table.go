@@ -1,65 +1,65 @@
 package collect
 
 import (
-	"errors"
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandmeter/sandmeter/config"
-	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// table is what is remembered from scrape to scrape: the known sandboxes. Only who has the collector's turn may touch it.
+// table is what is remembered from collection to collection: the known sandboxes. It belongs to the collection under way.
 type table struct {
-	options  *Options
-	byID     map[string]*sandbox
-	sorted   []*sandbox // by ID
-	able     []*sandbox // of those, the ones that can be asked
-	compiled map[*state.Registration]*compiled
-	total    int // sandboxes ever served
+	collector *Collector
+	options   *Options
+	byID      map[string]*sandbox
+	sorted    []*sandbox // by ID
+	compiled  map[*state.Registration]*compiled
+	total     int // sandboxes ever served
 
-	processes []*state.Process
-	pollFDs   []unix.PollFd
-	fileErrs  map[string]string // by state file: the error that the log has
+	capabilities map[string]*snapshot.LabelSet // by name
+	reasons      map[failure.Reason][]*snapshot.LabelSet
 
-	unreadable int // state files
+	unreadable int               // state files
+	fileErrs   map[string]string // by state file: the error that the log has
 
 	saidForeign         bool // the log has that processes cannot be seen
 	saidNotInstrumented bool // the log has that there are sandboxes without metrics
 }
 
-func newTable(o *Options) *table {
+func newTable(c *Collector) *table {
 	return &table{
-		options:  o,
-		byID:     make(map[string]*sandbox),
-		compiled: make(map[*state.Registration]*compiled),
-		fileErrs: make(map[string]string),
+		collector:    c,
+		options:      &c.options,
+		byID:         make(map[string]*sandbox),
+		compiled:     make(map[*state.Registration]*compiled),
+		capabilities: make(map[string]*snapshot.LabelSet),
+		reasons:      make(map[failure.Reason][]*snapshot.LabelSet),
+		fileErrs:     make(map[string]string),
 	}
 }
 
 func (t *table) close() {
 	for _, s := range t.sorted {
-		s.process.Close()
+		s.process.Release()
 	}
 	t.byID, t.sorted = nil, nil
 }
 
 // serves reports whether the sandbox is one of ours.
-func (t *table) serves(facts state.Sandbox) bool {
-	f := &facts.Root.Sandbox
+func (t *table) serves(facts *state.Sandbox) bool {
 	if t.options.OnlySandbox != "" {
-		return facts.ID() == t.options.OnlySandbox
+		return facts.ID == t.options.OnlySandbox
 	}
 	if t.options.MatchAddress == "" {
-		return f.Registration != nil
+		return facts.Registration != nil
 	}
-	return f.MetricServer != "" && config.ExpandAddress(f.MetricServer, t.options.RootDir) == t.options.MatchAddress
+	return facts.MetricServer != "" && config.ExpandAddress(facts.MetricServer, t.options.RootDir) == t.options.MatchAddress
 }
 
-// update makes the table hold the sandboxes of the listing that are ours, and no others.
+// update makes the table hold the sandboxes of the listing that are served, and no others.
 func (t *table) update(listing state.Listing) {
 	known := t.byID
 	t.byID = make(map[string]*sandbox, len(known))
@@ -68,25 +68,25 @@ func (t *table) update(listing state.Listing) {
 		if !t.serves(facts) {
 			continue
 		}
-		s := known[facts.ID()]
+		s := known[facts.ID]
 		isNew := s == nil || !s.is(facts)
 		if isNew {
-			s = newSandbox(facts)
+			s = newSandbox(t.collector, facts)
 			t.total++
 		} else {
-			delete(known, facts.ID())
+			delete(known, facts.ID)
 		}
-		if !s.knows(facts) {
-			s.learn(facts, t.options.RootDir, t.compile(facts.Root.Sandbox.Registration))
+		if s.facts != facts {
+			s.learn(t.collector, facts, t.compile(facts.Registration))
 		}
 		if isNew {
 			t.checkNamespace(s)
 		}
-		t.byID[facts.ID()] = s
+		t.byID[facts.ID] = s
 		t.sorted = append(t.sorted, s)
 	}
 	for _, gone := range known {
-		gone.process.Close()
+		gone.process.Release()
 	}
 	t.forgetUnused(len(known))
 	t.unreadable = len(listing.Errors)
@@ -94,20 +94,15 @@ func (t *table) update(listing state.Listing) {
 	t.logNotInstrumented(listing.Sandboxes)
 }
 
-// checkNamespace says so once if sandboxes have processes that cannot be seen from here. Then all seem to have ended, and that somebody
-// listens for them is the only sign that they have not.
+// checkNamespace says so once if sandboxes have processes that cannot be seen from here. Then all seem to have ended, and that their control
+// sockets accept connections is the only sign that they have not.
 func (t *table) checkNamespace(s *sandbox) {
-	if t.saidForeign || s.running() || s.process.PID <= 0 || !s.address.Listening() {
+	if t.saidForeign || s.running() || s.process.PID() <= 0 || !s.address.Listening() {
 		return
 	}
 	t.saidForeign = true
 	t.options.Logger.Error("A sandbox listens, and its process cannot be seen: run the server in the host's PID namespace (hostPID: true), "+
-		"else all sandboxes count as ended", "sandbox", s.facts.ID(), "pid", s.process.PID)
-}
-
-// knows reports whether the sandbox has learnt facts already: containers are immutable, so the same ones are the same facts.
-func (s *sandbox) knows(facts state.Sandbox) bool {
-	return s.facts.Root == facts.Root && slices.Equal(s.facts.Others, facts.Others)
+		"else all sandboxes count as ended", "sandbox", s.facts.ID, "pid", s.process.PID())
 }
 
 func (t *table) compile(r *state.Registration) *compiled {
@@ -129,7 +124,7 @@ func (t *table) forgetUnused(gone int) {
 	}
 	used := make(map[*state.Registration]bool)
 	for _, s := range t.sorted {
-		used[s.facts.Root.Sandbox.Registration] = true
+		used[s.facts.Registration] = true
 	}
 	for r := range t.compiled {
 		if !used[r] {
@@ -138,53 +133,38 @@ func (t *table) forgetUnused(gone int) {
 	}
 }
 
-// poll looks which sandboxes are still running.
-func (t *table) poll() {
-	t.processes = t.processes[:0]
-	for _, s := range t.sorted {
-		t.processes = append(t.processes, s.process)
-	}
-	t.pollFDs = state.Poll(t.processes, t.pollFDs)
-}
+// hangupGrace is how long a sandbox that has closed its socket gets to end: a process closes its file descriptors a moment before it has
+// ended.
+const hangupGrace = 20 * time.Millisecond
 
-// prepare returns the sandboxes that can be asked.
-func (t *table) prepare() []*sandbox {
-	t.able = t.able[:0]
-	for _, s := range t.sorted {
-		if s.prepare() {
-			t.able = append(t.able, s)
-		}
-	}
-	return t.able
-}
-
-// A process that ends closes its descriptors a moment before it has ended. Whoever has just hung up is given dyingTime for that, in looks
-// at a time.
-const (
-	dyingTime = 20 * time.Millisecond
-	looks     = 4
-)
-
-// excuseEnded forgets the failures of sandboxes that ended while they were asked: they have not failed.
-func (t *table) excuseEnded() {
-	failed := func(s *sandbox) bool { return s.failure != nil }
-	dying := func(s *sandbox) bool { return s.running() && s.before == nil && hungUp(s.failure) }
-	if !slices.ContainsFunc(t.able, failed) {
+// clearFailuresOfExited clears the failures of sandboxes that ended while they were queried: a sandbox that has ended is not broken. It
+// waits for those that have just closed their sockets, all of them together at most once the grace.
+func (t *table) clearFailuresOfExited() {
+	if !slices.ContainsFunc(t.sorted, func(s *sandbox) bool { return s.failure != nil }) {
 		return
 	}
-	t.poll()
-	for look := 0; look < looks && slices.ContainsFunc(t.able, dying); look++ {
-		time.Sleep(dyingTime / looks)
-		t.poll()
+	t.collector.watcher.Sync()
+	grace := time.NewTimer(hangupGrace)
+	defer grace.Stop()
+	for _, s := range t.sorted {
+		if !s.running() || s.before != nil || !hungUp(s.failure) {
+			continue
+		}
+		select {
+		case <-s.process.Done():
+		case <-grace.C:
+			grace.Reset(0) // for the next one
+		}
 	}
-	for _, s := range t.able {
+	t.collector.watcher.Sync() // for processes without a pidfd
+	for _, s := range t.sorted {
 		if !s.running() {
 			s.failure = nil
 		}
 	}
 }
 
-// hungUp reports whether a failure looks as if nobody were there any more.
-func hungUp(failure error) bool {
-	return errors.Is(failure, control.ErrClosed) || errors.Is(failure, control.ErrUnreachable)
+// hungUp reports whether a failure may mean that the process is ending.
+func hungUp(f *failure.Failure) bool {
+	return f != nil && (f.Reason == failure.Closed || f.Reason == failure.Unreachable)
 }

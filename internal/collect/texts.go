@@ -1,9 +1,7 @@
 package collect
 
 import (
-	"errors"
-	"fmt"
-
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -16,26 +14,23 @@ const (
 	maxCaps     = 256
 )
 
-// errTexts is the failure of a sandbox whose state files have more or longer texts than that: they would be on each of its lines.
-var errTexts = errors.New("texts of its state files are no labels")
-
-// checkTexts returns an error that wraps errTexts and names the limit that the sandbox's texts exceed, or nil.
-func checkTexts(facts *state.Sandbox) error {
-	r := &facts.Root.Sandbox
-	if n := len(r.Metadata); n > maxMetadata {
-		return fmt.Errorf("%w: %d pieces of metadata, more than %d", errTexts, n, maxMetadata)
+// checkTexts returns the failure of a sandbox whose state files have more or longer texts than that, which would be on each of its lines: it
+// names the limit.
+func checkTexts(facts *state.Sandbox) *failure.Failure {
+	if n := len(facts.Metadata); n > maxMetadata {
+		return tooMany("%d pieces of metadata, more than %d", n, maxMetadata)
 	}
 	spec := unite(facts)
 	if n := len(spec.Capabilities); n > maxCaps {
-		return fmt.Errorf("%w: %d capabilities, more than %d", errTexts, n, maxCaps)
+		return tooMany("%d capabilities, more than %d", n, maxCaps)
 	}
-	for _, t := range []state.Pair{{Name: "the pod's name", Value: r.PodName}, {Name: "the namespace", Value: r.Namespace}} {
+	for _, t := range []state.Pair{{Name: "the pod's name", Value: facts.PodName}, {Name: "the namespace", Value: facts.Namespace}} {
 		if len(t.Value) > maxName {
 			return tooLong(t, maxName)
 		}
 	}
 	texts := []state.Pair{{Name: "the OCI version", Value: spec.OCIVersion}}
-	for _, p := range r.Metadata {
+	for _, p := range facts.Metadata {
 		texts = append(texts, state.Pair{Name: "a name of metadata", Value: p.Name}, state.Pair{Name: "a piece of metadata", Value: p.Value})
 	}
 	for _, name := range spec.Capabilities {
@@ -49,6 +44,10 @@ func checkTexts(facts *state.Sandbox) error {
 	return nil
 }
 
-func tooLong(text state.Pair, limit int) error {
-	return fmt.Errorf("%w: %s has %d bytes, more than %d", errTexts, text.Name, len(text.Value), limit)
+func tooLong(text state.Pair, limit int) *failure.Failure {
+	return tooMany("%s has %d bytes, more than %d", text.Name, len(text.Value), limit)
+}
+
+func tooMany(format string, args ...any) *failure.Failure {
+	return failure.Newf(failure.TextsRefused, "texts of its state files are no labels: "+format, args...)
 }

@@ -1,19 +1,20 @@
 package collect
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 func TestCheckTexts(t *testing.T) {
-	with := func(change func(*state.Container)) *state.Sandbox {
+	with := func(change func(*state.Sandbox, *state.Spec)) *state.Sandbox {
 		c := &state.Container{ID: "a", SandboxID: "a", Spec: state.Spec{OCIVersion: "1.0.0", Capabilities: []string{"CAP_KILL"}}}
-		change(c)
-		return &state.Sandbox{Root: c}
+		s := &state.Sandbox{ID: "a", Containers: []*state.Container{c}}
+		change(s, &c.Spec)
+		return s
 	}
 	name, longName := strings.Repeat("x", 253), strings.Repeat("x", 254)
 	fits, long := strings.Repeat("x", 4096), strings.Repeat("x", 4097)
@@ -23,28 +24,28 @@ func TestCheckTexts(t *testing.T) {
 		}
 		return list
 	}
-	check := func(want string, change func(*state.Container)) {
+	check := func(want string, change func(*state.Sandbox, *state.Spec)) {
 		t.Helper()
 		err := checkTexts(with(change))
-		if want == "" && err != nil || want != "" && (!errors.Is(err, errTexts) || !strings.HasSuffix(err.Error(), ": "+want)) {
+		if want == "" && err != nil || want != "" && (err.Reason != failure.TextsRefused || !strings.HasSuffix(err.Error(), ": "+want)) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	check("", func(c *state.Container) {})
-	check("", func(c *state.Container) {
-		c.Sandbox.PodName, c.Sandbox.Namespace, c.Sandbox.Metadata, c.Spec.OCIVersion = name, name, pairs(64), fits
+	check("", func(s *state.Sandbox, c *state.Spec) {})
+	check("", func(s *state.Sandbox, c *state.Spec) {
+		s.PodName, s.Namespace, s.Metadata, c.OCIVersion = name, name, pairs(64), fits
 	})
-	check("the pod's name has 254 bytes, more than 253", func(c *state.Container) { c.Sandbox.PodName = longName })
-	check("the namespace has 254 bytes, more than 253", func(c *state.Container) { c.Sandbox.Namespace = longName })
-	check("the OCI version has 4097 bytes, more than 4096", func(c *state.Container) { c.Spec.OCIVersion = long })
-	check("65 pieces of metadata, more than 64", func(c *state.Container) { c.Sandbox.Metadata = pairs(65) })
-	check("a name of metadata has 4097 bytes, more than 4096", func(c *state.Container) { c.Sandbox.Metadata = []state.Pair{{Name: long}} })
-	check("a piece of metadata has 4097 bytes, more than 4096", func(c *state.Container) { c.Sandbox.Metadata = []state.Pair{{Name: "a", Value: long}} })
-	check("a capability has 4097 bytes, more than 4096", func(c *state.Container) { c.Spec.Capabilities = []string{long} })
-	check("257 capabilities, more than 256", func(c *state.Container) {
-		c.Spec.Capabilities = nil
+	check("the pod's name has 254 bytes, more than 253", func(s *state.Sandbox, c *state.Spec) { s.PodName = longName })
+	check("the namespace has 254 bytes, more than 253", func(s *state.Sandbox, c *state.Spec) { s.Namespace = longName })
+	check("the OCI version has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { c.OCIVersion = long })
+	check("65 pieces of metadata, more than 64", func(s *state.Sandbox, c *state.Spec) { s.Metadata = pairs(65) })
+	check("a name of metadata has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { s.Metadata = []state.Pair{{Name: long}} })
+	check("a piece of metadata has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { s.Metadata = []state.Pair{{Name: "a", Value: long}} })
+	check("a capability has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { c.Capabilities = []string{long} })
+	check("257 capabilities, more than 256", func(s *state.Sandbox, c *state.Spec) {
+		c.Capabilities = nil
 		for i := range 257 {
-			c.Spec.Capabilities = append(c.Spec.Capabilities, fmt.Sprint("CAP_", i))
+			c.Capabilities = append(c.Capabilities, fmt.Sprint("CAP_", i))
 		}
 	})
 }

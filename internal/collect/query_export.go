@@ -1,0 +1,50 @@
+package collect
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/verify"
+)
+
+// maxReply bounds a reply, whatever the sandbox registered.
+const maxReply = 16 << 20
+
+// exportQuery asks a sandbox for all its metrics.
+type exportQuery struct{ query }
+
+func (q *exportQuery) due() bool { return true }
+
+// Request implements control.Query.
+func (q *exportQuery) Request() []byte { return control.ExportRequest() }
+
+// Limit implements control.Query: the sandbox's largest honest reply and a quarter.
+func (q *exportQuery) Limit() int {
+	largest := q.sandbox.compiled.schema.MaxReply
+	return min(largest+largest/4, maxReply)
+}
+
+// Read implements control.Query.
+func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool) {
+	s := q.sandbox
+	next, err := q.collector.verifier.Export(reply, s.compiled.schema, s.baseline, time.Now())
+	if errors.Is(err, verify.ErrIncomplete) {
+		return false
+	}
+	q.budget.replied(took, q.whole())
+	s.pending = false
+	if err != nil {
+		s.failure = failure.New(failure.AnswerRefused, err)
+		return true
+	}
+	s.failure = s.commit(next)
+	return true
+}
+
+// Fail implements control.Query.
+func (q *exportQuery) Fail(f *failure.Failure, took time.Duration) {
+	q.budget.failed(f, took)
+	q.sandbox.pending, q.sandbox.failure = false, f
+}

@@ -1,0 +1,271 @@
+package collect
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// snapshot returns what is known now. A cut is made in the middle of a collection: sandboxes that have not replied yet have failed in it for
+// lack of time, which says nothing of them in the snapshot to come.
+func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
+	failures := c.failures(cut)
+	c.applyPageBudget(failures)
+	snap := &snapshot.Snapshot{
+		Began:     began,
+		Time:      time.Now(),
+		Roots:     []snapshot.Root{{Path: c.options.RootDir, Err: c.rootErr, Unreadable: c.table.unreadable}},
+		Sandboxes: make([]snapshot.Sandbox, len(c.table.sorted)),
+	}
+	for i, s := range c.table.sorted {
+		snap.Sandboxes[i] = c.sandboxOf(s, failures[i], snap.Time.UnixMilli())
+		if !cut {
+			s.failure = failures[i]
+		}
+	}
+	snap.Server = c.serverOf(snap)
+	return snap
+}
+
+var errCut = errors.New("no whole reply yet when the snapshot was needed")
+
+// failures returns why sandboxes have no metrics, by their place in the table; nil for those that have, and for those that have ended.
+func (c *Collector) failures(cut bool) []*failure.Failure {
+	failures := make([]*failure.Failure, len(c.table.sorted))
+	for i, s := range c.table.sorted {
+		switch {
+		case !s.running():
+		case cut && s.pending:
+			failures[i] = failure.New(failure.OutOfTime, errCut)
+		default:
+			failures[i] = s.failure
+		}
+	}
+	return failures
+}
+
+// The text of a page without filters may have pageBase bytes, and pagePerSandbox more for each sandbox that is served.
+const (
+	pageBase       = 8 << 20
+	pagePerSandbox = 64 << 10
+)
+
+// applyPageBudget makes the largest sandboxes fail where the metrics of all together would make the page too long. Which those are is decided
+// on the whole page, so that no filter and no format changes it.
+func (c *Collector) applyPageBudget(failures []*failure.Failure) {
+	table := c.table.sorted
+	left := c.pageBase + pagePerSandbox*len(table)
+	for i, s := range table {
+		if s.running() && failures[i] == nil {
+			left -= s.textSize
+		}
+	}
+	if left >= 0 {
+		return
+	}
+	var bySize []int
+	for i, s := range table {
+		if s.running() && failures[i] == nil {
+			bySize = append(bySize, i)
+		}
+	}
+	slices.SortStableFunc(bySize, func(a, b int) int { return cmp.Compare(table[b].textSize, table[a].textSize) })
+	for _, i := range bySize {
+		if left >= 0 {
+			break
+		}
+		size := table[i].textSize
+		failures[i] = failure.Newf(failure.PageBudget, "all sandboxes together exceed the page's budget, and its metrics (%d bytes) are among the largest", size)
+		left += size
+	}
+}
+
+// sandboxOf returns a sandbox as it is in a snapshot of that time.
+func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) snapshot.Sandbox {
+	cpu, wall := s.saved()
+	view := snapshot.Sandbox{
+		Identity:     s.identity,
+		Running:      s.running(),
+		Checkpointed: s.facts.Checkpointed,
+		Restored:     s.facts.Restored,
+		CPUSaved:     cpu,
+		WallSaved:    wall,
+		Failure:      failed,
+	}
+	if view.Running && failed == nil {
+		view.Replied = s.baseline.When
+		view.Reported = s.reported()
+	}
+	view.Server = snapshot.Source{Labels: s.identity.Labels, Schema: schema.Server, Time: now, Sets: s.described}
+	if failed != nil {
+		view.Server.Sets = c.table.reasonSets(failed.Reason)
+	}
+	c.samples = appendSandbox(c.samples[:0], &view, s.capabilities)
+	if !slices.Equal(c.samples, s.own.Samples) {
+		view.Server.Samples = slices.Clone(c.samples)
+		view.Server.TextSize = view.Server.MeasureText()
+		s.own = view.Server
+	}
+	view.Server.Samples, view.Server.TextSize = s.own.Samples, s.own.TextSize
+	return view
+}
+
+// reported returns what the sandbox reported last.
+func (s *sandbox) reported() snapshot.Source {
+	return snapshot.Source{
+		Labels:     s.identity.Labels,
+		Schema:     s.compiled.schema,
+		Time:       s.baseline.When.UnixMilli(),
+		Samples:    s.baseline.Samples,
+		Histograms: s.baseline.Histograms,
+		TextSize:   s.textSize,
+	}
+}
+
+// appendSandbox appends what the server says of a sandbox, in the order of the families. What describes a sandbox is there only with its
+// metrics; its label sets are the capabilities, then those of metadata and spec.
+func appendSandbox(samples []snapshot.Sample, s *snapshot.Sandbox, capabilities int) []snapshot.Sample {
+	add := func(metric int, series int, value int64) {
+		samples = append(samples, snapshot.Sample{Metric: int32(metric), Series: uint32(series), Value: value})
+	}
+	described := s.HasMetrics()
+	if described {
+		for i := range capabilities {
+			add(schema.SandboxCapabilities, i, 1)
+		}
+	}
+	add(schema.SandboxCheckpointed, 0, number(s.Checkpointed))
+	add(schema.SandboxCPUSaved, 0, s.CPUSaved.Milliseconds())
+	if described {
+		add(schema.SandboxCreation, 0, seconds(s.CreatedAt))
+	}
+	if s.Failure != nil {
+		add(schema.SandboxFailure, 0, 1)
+	}
+	if described {
+		add(schema.SandboxMetadata, capabilities, 1)
+	}
+	add(schema.SandboxPresence, 0, 1)
+	add(schema.SandboxRestored, 0, number(s.Restored))
+	add(schema.SandboxRunning, 0, number(s.Running))
+	add(schema.SandboxWallSaved, 0, s.WallSaved.Milliseconds())
+	if described {
+		add(schema.SpecMetadata, capabilities+1, 1)
+	}
+	return samples
+}
+
+// serverOf returns what the server says of itself.
+func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
+	var running, broken, checkpointed, restored int64
+	var over [len(budgets)]int64
+	for i := range snap.Sandboxes {
+		s := &snap.Sandboxes[i]
+		running += number(s.Running)
+		broken += number(s.Failure != nil)
+		checkpointed += number(s.Checkpointed)
+		restored += number(s.Restored)
+		for i, b := range budgets {
+			over[i] += number(s.Failure != nil && s.Failure.Reason == b)
+		}
+	}
+	source := snapshot.Source{Labels: &noLabels, Schema: schema.Server, Time: snap.Time.UnixMilli(), Sets: budgetSets}
+	add := func(metric int, value int64) {
+		source.Samples = append(source.Samples, snapshot.Sample{Metric: int32(metric), Value: value})
+	}
+	add(schema.ServerPresence, 1)
+	add(schema.SandboxesBroken, broken)
+	add(schema.SandboxesCheckpointed, checkpointed)
+	add(schema.SandboxesRestored, restored)
+	add(schema.SandboxesRunning, running)
+	add(schema.SandboxesTotal, int64(c.table.total))
+	if c.table.unreadable > 0 {
+		add(schema.StateFilesUnreadable, int64(c.table.unreadable))
+	}
+	add(schema.ProcessStart, seconds(c.options.StartTime))
+	for i, n := range over {
+		if n > 0 {
+			source.Samples = append(source.Samples, snapshot.Sample{Metric: schema.OverBudget, Series: uint32(i), Value: n})
+		}
+	}
+	if c.options.ShowTime {
+		add(schema.SnapshotTime, seconds(snap.Began))
+	}
+	source.TextSize = source.MeasureText()
+	return source
+}
+
+// Labels that are the same in all snapshots.
+var (
+	noLabels   snapshot.Labels
+	budgetSets = []*snapshot.LabelSet{budgetSet("page"), budgetSet("replies")}
+)
+
+// budgets are what all sandboxes share, and the reasons of those that are past it, in the order of budgetSets.
+var budgets = [...]failure.Reason{failure.PageBudget, failure.ReplyBudget}
+
+func budgetSet(name string) *snapshot.LabelSet {
+	return snapshot.NewLabelSet(snapshot.Label{Name: "budget", Value: name})
+}
+
+// reasonSets returns the label set of a failure.
+func (t *table) reasonSets(r failure.Reason) []*snapshot.LabelSet {
+	if t.reasons[r] == nil {
+		t.reasons[r] = []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "reason", Value: string(r)})}
+	}
+	return t.reasons[r]
+}
+
+// maxCapabilities is how many label sets of capabilities are remembered. Linux has 41 capabilities; what else a spec may call one is not worth
+// the memory.
+const maxCapabilities = 256
+
+// capabilitySet returns the label set of a capability, which nearly all sandboxes of a node share.
+func (t *table) capabilitySet(name string) *snapshot.LabelSet {
+	set := t.capabilities[name]
+	if set == nil {
+		set = snapshot.NewLabelSet(snapshot.Label{Name: "capability", Value: name})
+		if len(t.capabilities) < maxCapabilities {
+			t.capabilities[name] = set
+		}
+	}
+	return set
+}
+
+// describe returns the label sets that describe a sandbox: one for each capability, then metadata and spec.
+func (t *table) describe(s *sandbox) (sets []*snapshot.LabelSet, capabilities int) {
+	spec := unite(s.facts)
+	for _, name := range spec.Capabilities {
+		sets = append(sets, t.capabilitySet(name))
+	}
+	var metadata []snapshot.Label
+	for _, p := range s.facts.Metadata {
+		if snapshot.FreeLabelName(p.Name) {
+			metadata = append(metadata, snapshot.Label(p))
+		}
+	}
+	return append(sets, snapshot.NewLabelSet(metadata...), snapshot.NewLabelSet(
+		snapshot.Label{Name: "hasuid0", Value: strconv.FormatBool(spec.RunsAsUID0)},
+		snapshot.Label{Name: "nvproxy", Value: strconv.FormatBool(spec.NVProxy)},
+		snapshot.Label{Name: "ociversion", Value: spec.OCIVersion},
+		snapshot.Label{Name: "tpuproxy", Value: strconv.FormatBool(spec.TPUProxy)},
+	)), len(spec.Capabilities)
+}
+
+// seconds returns a time as Prometheus counts it, as bits of a float64, which holds it to a quarter of a microsecond.
+func seconds(t time.Time) int64 {
+	return snapshot.FloatValue(float64(t.Unix()) + float64(t.Nanosecond())/1e9)
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
