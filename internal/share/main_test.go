@@ -1,0 +1,9 @@
+package share
+
+import (
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }

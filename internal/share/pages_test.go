@@ -1,0 +1,252 @@
+package share
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// rendered is the Prepare of a page that needs no preparation.
+func rendered(render func() []byte) Prepare {
+	return func() func(Buffer) []byte { return func(Buffer) []byte { return render() } }
+}
+
+// page returns a lease of a page of so many bytes.
+func (w *world) page(snap *snapshot.Snapshot, rendering string, size int) *Lease {
+	w.Helper()
+	l, err := w.Page(background, snap, rendering, rendered(func() []byte { return make([]byte, size) }))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return l
+}
+
+func isCutOff(l *Lease) bool {
+	synctest.Wait()
+	return l.Context().Err() != nil
+}
+
+func TestReadersSharePages(t *testing.T) {
+	run(t, func(w *world) {
+		one, other := new(snapshot.Snapshot), new(snapshot.Snapshot)
+		a, b := w.page(one, "x", 10), w.page(one, "x", 10)
+		if &a.Body()[0] != &b.Body()[0] {
+			t.Error("the same rendering of the same snapshot has two pages")
+		}
+		c, d := w.page(one, "y", 10), w.page(other, "x", 10)
+		if &a.Body()[0] == &c.Body()[0] || &a.Body()[0] == &d.Body()[0] {
+			t.Error("different renderings or snapshots share a page")
+		}
+		if len(w.pages.byKey) != 3 || w.pages.bytes != 30 {
+			t.Errorf("%d pages of %d bytes", len(w.pages.byKey), w.pages.bytes)
+		}
+		a.Release()
+		if len(w.pages.byKey) != 3 {
+			t.Error("a page is freed while it is read")
+		}
+		for _, l := range []*Lease{b, c, d} {
+			l.Release()
+		}
+	})
+}
+
+// TestFourRenderingsAtOnce: and a page that nobody waits for any more is not rendered.
+func TestFourRenderingsAtOnce(t *testing.T) {
+	run(t, func(w *world) {
+		snap := new(snapshot.Snapshot)
+		var now, most, all atomic.Int64
+		ctx, cancel := context.WithCancel(background)
+		var readers sync.WaitGroup
+		for i := range 20 {
+			readers.Go(func() {
+				l, err := w.Page(ctx, snap, fmt.Sprint(i), rendered(func() []byte {
+					all.Add(1)
+					if n := now.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					time.Sleep(time.Second)
+					now.Add(-1)
+					return []byte("page")
+				}))
+				if err == nil {
+					l.Release()
+				}
+			})
+		}
+		time.Sleep(1500 * time.Millisecond)
+		cancel()
+		readers.Wait()
+		w.Close()
+		if most.Load() != maxRenderings || all.Load() != 2*maxRenderings {
+			t.Errorf("%d pages were rendered, %d at once, want %d and %d", all.Load(), most.Load(), 2*maxRenderings, maxRenderings)
+		}
+	})
+}
+
+// TestPreparing: pages that take long to prepare, because of a costly filter for example, do not keep others from being rendered.
+func TestPreparing(t *testing.T) {
+	run(t, func(w *world) {
+		snap := new(snapshot.Snapshot)
+		var slow sync.WaitGroup
+		for i := range 20 {
+			slow.Go(func() {
+				l, err := w.Page(background, snap, fmt.Sprint(i), func() func(Buffer) []byte {
+					time.Sleep(time.Minute)
+					return func(Buffer) []byte { return nil }
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l.Release()
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		w.page(snap, "quick", 1).Release()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+		slow.Wait()
+	})
+}
+
+// TestSpareBuffers: a page is rendered into the memory of an earlier one of about its size, for two minutes after that.
+func TestSpareBuffers(t *testing.T) {
+	run(t, func(w *world) {
+		page := func(size int) *byte {
+			l, err := w.Page(background, new(snapshot.Snapshot), "x", func() func(Buffer) []byte {
+				return func(buffer Buffer) []byte { return buffer(size)[:size] }
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Release()
+			return &l.Body()[0]
+		}
+		first := page(1 << 20)
+		if page(1<<20-1) != first {
+			t.Error("the buffer of the last page is not used again")
+		}
+		if page(1<<10) == first {
+			t.Error("a small page has the buffer of a large one")
+		}
+		time.Sleep(spareTime)
+		synctest.Wait()
+		if len(w.pages.spare) != 0 {
+			t.Errorf("%d buffers are spare after %v", len(w.pages.spare), spareTime)
+		}
+	})
+}
+
+// TestRenderingPanics: that is the failure of those who wanted the page.
+func TestRenderingPanics(t *testing.T) {
+	run(t, func(w *world) {
+		snap := new(snapshot.Snapshot)
+		if _, err := w.Page(background, snap, "x", rendered(func() []byte { panic("a defect") })); err == nil {
+			t.Error("no error")
+		}
+		w.page(snap, "x", 1).Release()
+	})
+}
+
+// TestReadersThatNeverRead are cut off after the grace.
+func TestReadersThatNeverRead(t *testing.T) {
+	run(t, func(w *world) {
+		var leases []*Lease
+		for range 6 {
+			leases = append(leases, w.page(new(snapshot.Snapshot), "x", 8<<20))
+		}
+		time.Sleep(readGrace)
+		for _, l := range leases {
+			if isCutOff(l) {
+				t.Fatal("cut off within the grace")
+			}
+		}
+		time.Sleep(reviewEvery)
+		for _, l := range leases {
+			if !isCutOff(l) {
+				t.Error("not cut off")
+			}
+			l.Release()
+		}
+	})
+}
+
+// TestReadRate: 256 KiB per second is enough, and a byte less per second is not.
+func TestReadRate(t *testing.T) {
+	run(t, func(w *world) {
+		snap := new(snapshot.Snapshot)
+		enough, slow := w.page(snap, "x", 8<<20), w.page(snap, "x", 8<<20)
+		for range 20 {
+			enough.Sent(minReadRate)
+			slow.Sent(minReadRate - 1)
+			time.Sleep(time.Second)
+		}
+		if isCutOff(enough) || !isCutOff(slow) {
+			t.Errorf("cut off: %v and %v", isCutOff(enough), isCutOff(slow))
+		}
+		late := w.page(snap, "x", 8<<20) // of the same page
+		time.Sleep(readGrace)
+		enough.Sent(10 * minReadRate)
+		if isCutOff(late) {
+			t.Error("a reader that came late is measured from the time of the first one")
+		}
+		for _, l := range []*Lease{enough, slow, late} {
+			l.Release()
+		}
+	})
+}
+
+// TestHeldPages: of more than four that are still being read after the grace, those with the least progress are cut off.
+func TestHeldPages(t *testing.T) {
+	run(t, func(w *world) {
+		var leases []*Lease
+		for range 7 {
+			leases = append(leases, w.page(new(snapshot.Snapshot), "x", 30<<20))
+		}
+		for range 10 {
+			for i, l := range leases {
+				if !isCutOff(l) {
+					l.Sent((i + 1) << 19)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		for i, l := range leases {
+			if got, want := isCutOff(l), i < 3; got != want {
+				t.Errorf("reader %d: cut off %v, want %v", i, got, want)
+			}
+			l.Release()
+		}
+	})
+}
+
+// TestBytesOfPages: where pages together are too large, those with the least progress go at once. The newest is not counted.
+func TestBytesOfPages(t *testing.T) {
+	run(t, func(w *world) {
+		w.pages.most = 25
+		a, b := w.page(new(snapshot.Snapshot), "x", 10), w.page(new(snapshot.Snapshot), "x", 10)
+		a.Sent(5)
+		time.Sleep(time.Millisecond) // of those that are equally slow the oldest goes
+		c := w.page(new(snapshot.Snapshot), "x", 1000)
+		if isCutOff(a) || isCutOff(b) || isCutOff(c) {
+			t.Error("cut off, and there is room")
+		}
+		c.Release()
+		c = w.page(new(snapshot.Snapshot), "x", 10)
+		d := w.page(new(snapshot.Snapshot), "x", 10)
+		if isCutOff(a) || !isCutOff(b) || isCutOff(c) || isCutOff(d) {
+			t.Errorf("cut off: %v %v %v %v, want only the second", isCutOff(a), isCutOff(b), isCutOff(c), isCutOff(d))
+		}
+		for _, l := range []*Lease{a, b, c, d} {
+			l.Release()
+		}
+	})
+}

@@ -1,0 +1,391 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// The tests run in bubbles with a clock of their own, so that what they say about time is exact on any machine.
+
+// world is a Share whose collections take as long as a test wants.
+type world struct {
+	*testing.T
+	*Share
+	takes time.Duration // each collection, unless its plan ends before
+
+	mu          sync.Mutex
+	collections int
+	plans       []collect.Plan
+	fail        func() error
+}
+
+// run runs a test with a Share in a bubble.
+func run(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, takes: time.Second}
+		w.Share = New(w.collect)
+		test(w)
+		w.Close()
+		if len(w.pages.byKey) != 0 || w.pages.bytes != 0 {
+			t.Errorf("%d pages of %d bytes are left", len(w.pages.byKey), w.pages.bytes)
+		}
+	})
+}
+
+// collect makes a collection whose snapshot has its number as the number of sandboxes, and whose cuts have none.
+func (w *world) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
+	w.mu.Lock()
+	w.collections++
+	n := w.collections
+	w.plans = append(w.plans, plan)
+	w.mu.Unlock()
+	began := time.Now()
+	end := began.Add(w.takes)
+	if plan.Deadline.Before(end) {
+		end = plan.Deadline
+	}
+	for i, at := range plan.Cuts {
+		if at.After(end) {
+			break
+		}
+		time.Sleep(time.Until(at))
+		plan.OnCut(i, &snapshot.Snapshot{Began: began})
+	}
+	time.Sleep(time.Until(end))
+	if w.fail != nil {
+		if err := w.fail(); err != nil {
+			return nil, err
+		}
+	}
+	return &snapshot.Snapshot{Began: began, Sandboxes: make([]snapshot.Sandbox, n)}, nil
+}
+
+// result is what a reader got, and when.
+type result struct {
+	snap *snapshot.Snapshot
+	err  error
+	at   time.Time
+}
+
+// read reads a snapshot in the background.
+func (w *world) read(ctx context.Context, timeout time.Duration) <-chan result {
+	done := make(chan result, 1)
+	deadline := time.Now().Add(timeout)
+	go func() {
+		snap, err := w.Snapshot(ctx, deadline, 0)
+		done <- result{snap, err, time.Now()}
+	}()
+	synctest.Wait() // it waits for its collection now
+	return done
+}
+
+// expect checks which collection a reader got, 0 being a cut, and how long after start.
+func (w *world) expect(got <-chan result, collection int, start time.Time, after time.Duration) {
+	w.Helper()
+	r := <-got
+	if r.err != nil {
+		w.Fatal(r.err)
+	}
+	if n := len(r.snap.Sandboxes); n != collection || r.at.Sub(start) != after {
+		w.Errorf("got collection %d after %v, want %d after %v", n, r.at.Sub(start), collection, after)
+	}
+}
+
+// expectError checks which error a reader got, and how long after start.
+func (w *world) expectError(got <-chan result, want error, start time.Time, after time.Duration) {
+	w.Helper()
+	r := <-got
+	if !errors.Is(r.err, want) || r.at.Sub(start) != after {
+		w.Errorf("got %v after %v, want %v after %v", r.err, r.at.Sub(start), want, after)
+	}
+}
+
+func (w *world) expectCollections(want int) {
+	w.Helper()
+	if w.collections != want {
+		w.Errorf("%d collections, want %d", w.collections, want)
+	}
+}
+
+const long = 9 * time.Second
+
+var background = context.Background()
+
+// TestReadersShareTheNextCollection, and never get the one that runs when they come.
+func TestReadersShareTheNextCollection(t *testing.T) {
+	run(t, func(w *world) {
+		start := time.Now()
+		first := w.read(background, long)
+		var others []<-chan result
+		for range 100 {
+			others = append(others, w.read(background, long))
+		}
+		time.Sleep(1500 * time.Millisecond)
+		late := w.read(background, long) // the second one runs
+		w.expect(first, 1, start, time.Second)
+		for _, r := range others {
+			w.expect(r, 2, start, 2*time.Second)
+		}
+		w.expect(late, 3, start, 3*time.Second)
+		w.expectCollections(3)
+	})
+}
+
+func TestReaderLeaves(t *testing.T) {
+	t.Run("others do not notice", func(t *testing.T) {
+		run(t, func(w *world) {
+			start := time.Now()
+			first := w.read(background, long)
+			ctx, cancel := context.WithCancel(background)
+			leaves, stays := w.read(ctx, long), w.read(background, long)
+			time.Sleep(500 * time.Millisecond)
+			cancel()
+			w.expectError(leaves, context.Canceled, start, 500*time.Millisecond)
+			w.expect(first, 1, start, time.Second)
+			w.expect(stays, 2, start, 2*time.Second)
+		})
+	})
+	t.Run("when its collection has begun it is too late", func(t *testing.T) {
+		run(t, func(w *world) {
+			start := time.Now()
+			ctx, cancel := context.WithCancel(background)
+			only := w.read(ctx, long)
+			cancel()
+			w.expect(only, 1, start, time.Second)
+		})
+	})
+	t.Run("what nobody waits for is not collected", func(t *testing.T) {
+		run(t, func(w *world) {
+			start := time.Now()
+			first := w.read(background, long)
+			ctx, cancel := context.WithCancel(background)
+			a, b := w.read(ctx, long), w.read(ctx, long)
+			cancel()
+			w.expectError(a, context.Canceled, start, 0)
+			w.expectError(b, context.Canceled, start, 0)
+			after := w.read(background, long)
+			w.expect(first, 1, start, time.Second)
+			w.expect(after, 2, start, 2*time.Second)
+			w.expectCollections(2)
+		})
+	})
+}
+
+// TestDeadlineBeforeTheBegin: a reader whose time is over before its turn comes is told so at that time.
+func TestDeadlineBeforeTheBegin(t *testing.T) {
+	run(t, func(w *world) {
+		start := time.Now()
+		first := w.read(background, long)
+		short, other := w.read(background, 300*time.Millisecond), w.read(background, long)
+		w.expectError(short, ErrNoTime, start, 300*time.Millisecond)
+		w.expect(first, 1, start, time.Second)
+		w.expect(other, 2, start, 2*time.Second)
+	})
+}
+
+// TestDeadlines: a reader with little time gets a cut at its deadline, and one with much waits for the end, which is after 5 s at the
+// latest. Neither changes what the other gets.
+func TestDeadlines(t *testing.T) {
+	run(t, func(w *world) {
+		w.takes = time.Hour
+		start := time.Now()
+		first := w.read(background, 100*time.Millisecond) // occupies
+		short := w.read(background, 600*time.Millisecond)
+		prometheus := w.read(background, 2*time.Second)
+		patient := w.read(background, time.Minute)
+		w.expect(first, 1, start, 100*time.Millisecond)
+		w.expect(short, 0, start, 600*time.Millisecond)
+		w.expect(prometheus, 0, start, 2*time.Second)
+		w.expect(patient, 2, start, 5100*time.Millisecond)
+		w.expectCollections(2)
+	})
+}
+
+// TestCompleteInTime: where a collection ends before all deadlines, all get the whole of it.
+func TestCompleteInTime(t *testing.T) {
+	run(t, func(w *world) {
+		w.takes = 40 * time.Millisecond
+		start := time.Now()
+		first := w.read(background, long)
+		short, patient := w.read(background, 300*time.Millisecond), w.read(background, time.Minute)
+		w.expect(first, 1, start, 40*time.Millisecond)
+		w.expect(short, 2, start, 80*time.Millisecond)
+		w.expect(patient, 2, start, 80*time.Millisecond)
+	})
+}
+
+// TestManyDeadlines: there are four cuts at most, and a reader gets the last one before its deadline.
+func TestManyDeadlines(t *testing.T) {
+	run(t, func(w *world) {
+		w.takes = time.Hour
+		start := time.Now()
+		first := w.read(background, 100*time.Millisecond)
+		var readers []<-chan result
+		for i := range 20 {
+			readers = append(readers, w.read(background, time.Duration(1000+i*100)*time.Millisecond))
+		}
+		patient := w.read(background, long)
+		w.expect(first, 1, start, 100*time.Millisecond)
+		for i, r := range readers {
+			w.expect(r, 0, start, time.Duration(1000+i/5*500)*time.Millisecond)
+		}
+		w.expect(patient, 2, start, 5100*time.Millisecond)
+		if n := len(w.plans[1].Cuts); n != maxCuts {
+			t.Errorf("%d cuts, want %d", n, maxCuts)
+		}
+	})
+}
+
+// TestMaxAge: a snapshot that is recent enough is served again, and nothing that is older.
+func TestMaxAge(t *testing.T) {
+	run(t, func(w *world) {
+		get := func(maxAge time.Duration, want int) {
+			t.Helper()
+			snap, err := w.Snapshot(background, time.Now().Add(long), maxAge)
+			if err != nil || len(snap.Sandboxes) != want {
+				t.Fatalf("got %v %v, want collection %d", snap, err, want)
+			}
+		}
+		get(10*time.Second, 1) // there is none yet
+		get(10*time.Second, 1)
+		get(time.Second, 1)
+		get(0, 2)
+		get(time.Second-1, 3) // the second one began a second ago
+		time.Sleep(4 * time.Second)
+		get(5*time.Second, 3)
+		time.Sleep(1)
+		get(5*time.Second, 4)
+	})
+}
+
+// TestCutsAreNotServedAgain: the latest snapshot is a complete one.
+func TestCutsAreNotServedAgain(t *testing.T) {
+	run(t, func(w *world) {
+		w.takes = 3 * time.Second
+		first := w.read(background, long)
+		short, patient := w.read(background, 4*time.Second), w.read(background, long)
+		<-first
+		if cut := <-short; len(cut.snap.Sandboxes) != 0 {
+			t.Error("the short one got no cut")
+		}
+		if snap, err := w.Snapshot(background, time.Now().Add(long), time.Hour); err != nil || len(snap.Sandboxes) != 1 {
+			t.Errorf("got %v %v, want the first collection", snap, err)
+		}
+		<-patient
+	})
+}
+
+// TestRateLimit: however fast a client asks again, collections begin 20 times per second at most, after a burst of 20.
+func TestRateLimit(t *testing.T) {
+	run(t, func(w *world) {
+		w.takes = 0
+		start := time.Now()
+		for range 60 {
+			if r := <-w.read(background, long); r.err != nil {
+				t.Fatal(r.err)
+			}
+		}
+		if took := time.Since(start); took < 1900*time.Millisecond || took > 2100*time.Millisecond {
+			t.Errorf("60 collections take %v, want 2 s", took)
+		}
+	})
+}
+
+func TestCollectionFails(t *testing.T) {
+	failed := errors.New("the root is gone")
+	run(t, func(w *world) {
+		w.fail = func() error { return failed }
+		start := time.Now()
+		first, second, third := w.read(background, long), w.read(background, long), w.read(background, long)
+		w.expectError(first, failed, start, time.Second)
+		w.expectError(second, failed, start, 2*time.Second)
+		w.expectError(third, failed, start, 2*time.Second)
+		w.fail = nil
+		w.expect(w.read(background, long), 3, start, 3*time.Second)
+	})
+	run(t, func(w *world) { // in our own code
+		w.fail = func() error { panic("a defect") }
+		if r := <-w.read(background, long); r.err == nil {
+			t.Error("no error")
+		}
+		w.fail = nil
+		if r := <-w.read(background, long); r.err != nil {
+			t.Error(r.err)
+		}
+	})
+}
+
+// TestOverdue: a collection that does not end, against its contract, does not keep its readers for ever.
+func TestOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		s := New(func(collect.Plan) (*snapshot.Snapshot, error) {
+			<-end
+			return nil, errors.New("at last")
+		})
+		start := time.Now()
+		_, err := s.Snapshot(background, start.Add(long), 0)
+		if took := time.Since(start); !errors.Is(err, errOverdue) || took != collect.MaxDuration+overdue {
+			t.Errorf("got %v after %v", err, took)
+		}
+		close(end)
+		s.Close()
+	})
+}
+
+// TestClose waits for the collection under way, and lets none begin.
+func TestClose(t *testing.T) {
+	run(t, func(w *world) {
+		start := time.Now()
+		first, next := w.read(background, long), w.read(background, 2*time.Second)
+		w.Close()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("Close took %v, want 1 s", took)
+		}
+		w.expect(first, 1, start, time.Second)
+		w.expectError(next, ErrNoTime, start, 2*time.Second)
+		w.expectCollections(1)
+	})
+}
+
+// TestManyFilters is what 16 scrapers with 16 filters cost: two collections and 16 pages.
+func TestManyFilters(t *testing.T) {
+	run(t, func(w *world) {
+		var seen sync.Map
+		first := w.read(background, long)
+		var scrapes sync.WaitGroup
+		for i := range 16 {
+			scrapes.Go(func() {
+				snap, err := w.Snapshot(background, time.Now().Add(long), 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				filter := fmt.Sprint("filter ", i)
+				l, err := w.Page(background, snap, filter, rendered(func() []byte {
+					if _, twice := seen.LoadOrStore(filter, true); twice {
+						t.Errorf("%s is rendered twice", filter)
+					}
+					return []byte(filter)
+				}))
+				if err != nil || string(l.Body()) != filter {
+					t.Errorf("got %v %v", l, err)
+					return
+				}
+				l.Release()
+			})
+		}
+		scrapes.Wait()
+		<-first
+		w.expectCollections(2)
+	})
+}
