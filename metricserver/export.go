@@ -9,11 +9,14 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/page"
 )
 
 // ErrNoSandbox means that the runtime root has no sandbox with the ID, or none whose state file can be read: Options.Logger is told which
 // files cannot.
 var ErrNoSandbox = errors.New("there is no sandbox")
+
+var errEnded = errors.New("the sandbox has ended")
 
 // Export asks one sandbox for its metrics, without a server, and writes them to w in Prometheus's text format. Nothing is written unless
 // all of what the sandbox said was verified. Of the options, RootDir, ExporterPrefix, SandboxTimeout and Logger count. The error is a
@@ -27,7 +30,6 @@ func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
 	collector, err := collect.New(collect.Options{
 		RootDir:        o.RootDir,
 		OnlySandbox:    sandbox,
-		Prefix:         o.ExporterPrefix,
 		SandboxTimeout: o.SandboxTimeout,
 		Logger:         o.Logger,
 	})
@@ -35,20 +37,26 @@ func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
 		return err
 	}
 	defer collector.Close()
-	var text []byte
-	begin := func() collect.Request {
-		return collect.Request{Deadline: time.Now().Add(o.SandboxTimeout + time.Second)}
-	}
-	var root *collect.RootError
-	err = collector.Export(ctx, begin, func(p *expo.Page) { text = expo.AppendText(nil, p) })
-	switch {
-	case errors.Is(err, collect.ErrUnknownSandbox):
-		return fmt.Errorf("%w %q in runtime root %s", ErrNoSandbox, sandbox, o.RootDir)
-	case errors.As(err, &root):
+	defer context.AfterFunc(ctx, collector.Stop)()
+	snap, err := collector.Collect(collect.Plan{Deadline: time.Now().Add(o.SandboxTimeout + time.Second)})
+	if root, ok := errors.AsType[*collect.RootError](err); ok {
 		return &RootError{root.Err}
+	}
+	switch {
 	case err != nil:
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case len(snap.Sandboxes) == 0:
+		return fmt.Errorf("%w %q in runtime root %s", ErrNoSandbox, sandbox, o.RootDir)
+	case !snap.Sandboxes[0].Running:
+		err = errEnded
+	case snap.Sandboxes[0].Failure != nil:
+		err = snap.Sandboxes[0].Failure
+	}
+	if err != nil {
 		return fmt.Errorf("sandbox %q: %w", sandbox, err)
 	}
-	_, err = w.Write(text)
+	p := page.NewBuilder(o.ExporterPrefix).BuildReported(&snap.Sandboxes[0])
+	_, err = w.Write(expo.Text{}.Append(nil, p))
 	return err
 }

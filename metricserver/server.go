@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -57,6 +58,9 @@ type Options struct {
 	AllowProfiling bool
 	// SandboxTimeout is how long a single sandbox can hold up a scrape. Default: DefaultSandboxTimeout.
 	SandboxTimeout time.Duration
+	// MaxAge lets a request be served from a snapshot that was taken at most so long before, with the snapshot's times on its samples. So
+	// two Prometheus servers cost the sandboxes one collection instead of two. Default: 0, every request gets a snapshot taken after it.
+	MaxAge time.Duration
 	// SocketMode is the mode of a Unix socket. Default: DefaultSocketMode.
 	SocketMode fs.FileMode
 	// SocketGroup is the name or ID of the group that a Unix socket belongs to. Default: that of the process.
@@ -95,6 +99,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.SandboxTimeout < 0 {
 		return o, fmt.Errorf("sandbox timeout %v: it has to be positive", o.SandboxTimeout)
+	}
+	if o.MaxAge < 0 {
+		return o, fmt.Errorf("maximum age %v: it must not be negative", o.MaxAge)
 	}
 	if o.SocketMode == 0 {
 		o.SocketMode = DefaultSocketMode
@@ -141,10 +148,10 @@ func (s *Server) Run(ctx context.Context) error {
 	collector, err := collect.New(collect.Options{
 		RootDir:          o.RootDir,
 		MatchAddress:     o.MatchAddress,
-		Prefix:           o.ExporterPrefix,
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		SandboxTimeout:   o.SandboxTimeout,
 		StartTime:        o.StartTime,
+		ShowTime:         o.MaxAge > 0,
 		Logger:           o.Logger,
 	})
 	if err != nil {
@@ -163,15 +170,23 @@ func (s *Server) Run(ctx context.Context) error {
 			lost(err)
 		}
 	}
-	handler := web.NewHandler(web.Options{Collector: collector, RootDir: o.RootDir, Logger: o.Logger, AllowProfiling: o.AllowProfiling, RootLost: rootLost})
+	handler := web.NewHandler(web.Options{
+		Collect:        collector.Collect,
+		Pages:          page.NewBuilder(o.ExporterPrefix),
+		MaxAge:         o.MaxAge,
+		RootDir:        o.RootDir,
+		Logger:         o.Logger,
+		AllowProfiling: o.AllowProfiling,
+		RootLost:       rootLost,
+	})
 	defer handler.Close()
-	defer collector.Stop() // whoever still waits has had his time
+	defer collector.Stop() // requests that still wait have had their time
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer lost(nil)
 	background.Go(func() {
 		err := watch(ctx, o.RootDir, func() {
-			if err := collector.Look(ctx); err != nil {
+			if err := collector.Look(); err != nil {
 				rootLost(err)
 			}
 		})
@@ -203,6 +218,7 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, handler *web.
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         web.NewConnections(web.MaxConnections(), s.options.Logger).Track,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)

@@ -1,8 +1,10 @@
 package architecture
 
 import (
+	"bytes"
 	"go/build"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,19 +22,24 @@ var mayImport = map[string][]string{
 	// What users import. The client is for any Unix and any program, so it drags in nothing.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/web", "github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/web", "github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
 
-	// The stages, in the order in which data passes them. Left of verify nothing is to be believed, and right of it nobody may see the
-	// bytes of a sandbox: that is why neither expo nor web knows control or state.
-	"internal/failure": {},
-	"internal/jscan":   {},
-	"internal/state":   {"internal/jscan", "golang.org/x/sys/unix"},
-	"internal/control": {"golang.org/x/sys/unix"},
-	"internal/schema":  {"internal/jscan"},
-	"internal/verify":  {"internal/control", "internal/jscan", "internal/schema"},
-	"internal/expo":    {"internal/schema", "internal/verify"},
-	"internal/collect": {"config", "internal/control", "internal/expo", "internal/schema", "internal/state", "internal/verify", "golang.org/x/sys/unix"},
-	"internal/web":     {"internal/collect", "internal/expo"},
+	// The stages, in the order in which data flows. Only control and verify see raw bytes of a sandbox. Only collect sees both sides of a
+	// snapshot. All that is below the snapshot starts from it, and knows none of verify, control, state and host.
+	"internal/failure":  {},
+	"internal/jscan":    {},
+	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
+	"internal/host":     {"golang.org/x/sys/unix"},
+	"internal/control":  {"internal/failure", "golang.org/x/sys/unix"},
+	"internal/schema":   {"internal/jscan"},
+	"internal/verify":   {"internal/control", "internal/jscan", "internal/schema", "internal/snapshot"},
+	"internal/snapshot": {"internal/failure", "internal/schema"},
+	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/schema", "internal/snapshot", "internal/state",
+		"internal/verify", "golang.org/x/sys/unix"},
+	"internal/page":  {"internal/schema", "internal/snapshot"},
+	"internal/expo":  {"internal/page", "internal/schema", "internal/snapshot"},
+	"internal/share": {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
+	"internal/web":   {"internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// What stands beside. The sandboxes that are played know nothing of the code that is tested with them, so that a mistake in the one
 	// is not repeated in the other.
@@ -42,8 +49,8 @@ var mayImport = map[string][]string{
 	"internal/leaktest":        {},
 	"internal/architecture":    {},
 
-	// The program sees the stages only through metricserver; to list a root and to label it takes no more than state.
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/runsc", "internal/sandboxtest", "internal/state",
+	// The program sees the stages only through metricserver; to list a root takes no more than state and host.
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/host", "internal/runsc", "internal/sandboxtest", "internal/state",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
@@ -75,6 +82,41 @@ func TestImports(t *testing.T) {
 			}
 			if rule, limited := onlyIn[path]; limited && !slices.Contains(rule.packages, dir) {
 				t.Errorf("package %s may not import %s: %s", dir, path, rule.why)
+			}
+		}
+	}
+}
+
+// TestThreeRules holds the rules that ARCHITECTURE.md begins with, whatever mayImport says.
+func TestThreeRules(t *testing.T) {
+	left := []string{"internal/state", "internal/host", "internal/control", "internal/verify"}
+	for _, dir := range packages(t) {
+		if dir == "cmd/sandmeter" {
+			continue // it lists roots without a snapshot
+		}
+		var seesLeft, seesRight bool
+		for _, path := range imports(t, dir) {
+			own := strings.TrimPrefix(path, module)
+			seesLeft = seesLeft || slices.Contains(left, own)
+			seesRight = seesRight || own == "internal/snapshot" || own == "internal/collect"
+		}
+		if seesLeft && seesRight && dir != "internal/collect" && dir != "internal/verify" {
+			t.Errorf("package %s sees both sides of the snapshot: only collect may, and verify makes its values", dir)
+		}
+		if dir == "internal/control" || dir == "internal/verify" {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(file, "_test.go") && bytes.Contains(text, []byte(".Untrusted()")) {
+				t.Errorf("%s looks into the raw bytes of a sandbox: only control and verify may", file)
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 )
 
@@ -64,21 +65,20 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	t.Cleanup(func() { os.RemoveAll(root) })
 	w := &world{T: t, root: root, lost: make(chan error, 100)}
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
-	c := collect.Options{RootDir: root, Prefix: "runsc_", SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
+	c := collect.Options{RootDir: root, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
 	o := Options{RootDir: servedRoot, Logger: logger, RootLost: func(err error) { w.lost <- err }}
 	if change != nil {
 		change(&c, &o)
 	}
-	if o.Collector, err = collect.New(c); err != nil {
+	collector, err := collect.New(c)
+	if err != nil {
 		t.Fatal(err)
 	}
+	o.Collect, o.Pages = collector.Collect, page.NewBuilder("runsc_")
 	w.handler = NewHandler(o)
 	t.Cleanup(func() {
 		w.handler.Close()
-		if s := w.handler.scrapes; len(s.waiting) != 0 || len(s.held) != 0 || s.bytes != 0 {
-			t.Errorf("%d scrapes are waiting, %d pages of %d bytes are held", len(s.waiting), len(s.held), s.bytes)
-		}
-		if err := o.Collector.Close(); err != nil {
+		if err := collector.Close(); err != nil {
 			t.Error(err)
 		}
 	})

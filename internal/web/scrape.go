@@ -5,13 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"regexp/syntax"
 	"strconv"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/share"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // Parameters of a scrape.
@@ -21,95 +23,114 @@ const (
 	headerTimeout     = "X-Prometheus-Scrape-Timeout-Seconds"
 )
 
-// What a filter may cost: its bytes, and the steps that it stands for. The seven of x{1000} stand for a thousand.
-const (
-	maxFilter = 4 << 10
-	maxSteps  = 10_000
-)
+// leavingGrace is how long a request waits for its collection to begin after the client has closed its side of the connection. The client may be
+// gone, or have sent all that it has to send and be waiting for the response: net/http takes the one for the other.
+const leavingGrace = 100 * time.Millisecond
 
 func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Values) error {
-	now := time.Now()
-	ask, err := parseRequest(query)
+	deadline := time.Now().Add(timeLimit(r.Header.Get(headerTimeout)))
+	want, err := h.parseSelection(query)
 	if err != nil {
 		return err
 	}
-	ask.Deadline = now.Add(budget(r.Header.Get(headerTimeout)))
-	sc, err := h.scrapes.get(r.Context(), ask)
-	var lost *collect.RootError
-	switch {
-	case errors.As(err, &lost):
-		h.options.RootLost(lost)
-		return err
-	case errors.Is(err, context.Canceled):
-		return refuse(http.StatusServiceUnavailable, "the connection was closed before other scrapes left this one room")
-	case errors.Is(err, context.DeadlineExceeded):
-		return refuse(http.StatusServiceUnavailable, "other scrapes left this one no time, try again")
-	case err != nil:
+	snap, err := h.snapshot(r.Context(), deadline)
+	if err != nil {
 		return err
 	}
-	defer h.scrapes.leave(sc, ask.Deadline)
-	// A client that is too slow for the page to be kept for it is cut off.
-	defer context.AfterFunc(sc.ctx, func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Now()) })()
-	w.Header().Set("Content-Type", expo.ContentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(sc.body)))
-	_, _ = w.Write(sc.body) // an error is the client's having gone away
+	format := expo.Text{}
+	lease, err := h.shared.Page(context.WithoutCancel(r.Context()), snap, rendering{format, want}, func() func(share.Buffer) []byte {
+		p := h.options.Pages.Build(snap, want) // which may wait for other costly filters
+		return func(buffer share.Buffer) []byte { return format.Append(buffer(p.TextSize()), p) }
+	})
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	w.Header().Set("Content-Type", format.ContentType())
+	h.send(w, lease)
 	return nil
 }
 
-func parseRequest(query url.Values) (collect.Request, error) {
-	var r collect.Request
-	var err error
-	if r.Filter, err = parseFilter(query.Get(paramFilter), "metric"); err != nil {
-		return r, err
-	}
-	r.Capabilities, err = parseFilter(query.Get(paramCapabilities), "capability")
-	return r, err
+// A rendering is what requests have to have in common to share a page. Selections of the same texts have the same filters.
+type rendering struct {
+	format expo.Format
+	want   page.Selection
 }
 
-func parseFilter(text, what string) (*regexp.Regexp, error) {
-	if text == "" {
-		return nil, nil
+// snapshot returns a snapshot for a request.
+func (h *Handler) snapshot(ctx context.Context, deadline time.Time) (*snapshot.Snapshot, error) {
+	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leavingGrace, cancel) })()
+	snap, err := h.shared.Snapshot(waiting, deadline, h.options.MaxAge)
+	if lost, ok := errors.AsType[*collect.RootError](err); ok {
+		h.options.RootLost(lost)
 	}
-	if len(text) > maxFilter {
-		return nil, refuse(http.StatusBadRequest, "provided %s filter is longer than %d bytes", what, maxFilter)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, refuse(http.StatusServiceUnavailable, "the connection was closed before other scrapes left this one room")
+	case errors.Is(err, share.ErrNoTime):
+		return nil, refuse(http.StatusServiceUnavailable, "other scrapes left this one no time, try again")
 	}
-	tree, err := syntax.Parse(text, syntax.Perl)
+	return snap, err
+}
+
+// sendPiece is how much of a page is written at a time: between two pieces it is seen how fast the client reads.
+const sendPiece = 256 << 10
+
+// send sends a page. A client that is too slow for the page to be kept is cut off.
+func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) {
+	body := lease.Body()
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	defer context.AfterFunc(lease.Context(), func() {
+		h.slowReaders.Do(func() {
+			h.options.Logger.Warn("A client reads its page too slowly and is cut off, like all that did so in the last minute")
+		})
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
+	})()
+	for len(body) > 0 {
+		piece := body[:min(len(body), sendPiece)]
+		n, err := w.Write(piece)
+		if err != nil {
+			return // the client has gone, or was cut off
+		}
+		lease.Sent(n)
+		body = body[n:]
+	}
+}
+
+// parseSelection returns what the query selects.
+func (h *Handler) parseSelection(query url.Values) (want page.Selection, err error) {
+	if want.Metrics, err = h.filter(query.Get(paramFilter), "metric"); err != nil {
+		return want, err
+	}
+	want.Capabilities, err = h.filter(query.Get(paramCapabilities), "capability")
+	return want, err
+}
+
+func (h *Handler) filter(text, what string) (*page.Filter, error) {
+	f, err := h.filters.Compile(text)
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+		return nil, refuse(http.StatusBadRequest, "provided %s filter is not a valid regular expression: %v", what, wrong)
+	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "provided %s filter is not a valid regular expression", what)
+		return nil, refuse(http.StatusBadRequest, "provided %s filter is refused: %v", what, err)
 	}
-	if steps(tree) > maxSteps {
-		return nil, refuse(http.StatusBadRequest, "provided %s filter repeats too much: it stands for more than %d steps", what, maxSteps)
-	}
-	return regexp.Compile(text)
-}
-
-// steps is about how many instructions an expression compiles to.
-func steps(re *syntax.Regexp) int {
-	n := 1
-	if re.Op == syntax.OpLiteral {
-		n = len(re.Rune)
-	}
-	for _, sub := range re.Sub {
-		n += steps(sub)
-	}
-	if re.Op == syntax.OpRepeat {
-		n *= max(re.Min, re.Max, 1)
-	}
-	return n
+	return f, nil
 }
 
 // Times that a scrape may take. A scraper that says how long it waits gets its page before that.
 const (
-	defaultBudget = 9 * time.Second
-	maxTimeout    = 60 // seconds; one who says more is not believed
-	margin        = 500 * time.Millisecond
+	defaultLimit = 9 * time.Second
+	maxTimeout   = 60 // seconds; a longer one counts as not given
+	margin       = 500 * time.Millisecond
 )
 
-// budget is how long a collection may take for a scraper that waits for as many seconds as the header says.
-func budget(header string) time.Duration {
+// timeLimit is how long a collection may take for a scraper that waits for as many seconds as the header says.
+func timeLimit(header string) time.Duration {
 	seconds, err := strconv.ParseFloat(header, 64)
 	if err != nil || !(seconds > 0 && seconds <= maxTimeout) {
-		return defaultBudget
+		return defaultLimit
 	}
 	timeout := time.Duration(seconds * float64(time.Second))
 	return timeout - min(margin, timeout/2)

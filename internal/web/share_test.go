@@ -5,433 +5,212 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A gated sandbox answers an Export only when it is let, so that a collection lasts as long as a test wants. Its fs_opens says how many
-// collections there have been.
-type gated struct {
-	*sandboxtest.Sandbox
-	asked  chan int      // the number of each Export, when it is asked
-	answer chan struct{} // something in it lets one answer go; closed: all
+// bubble is a handler in a bubble with a clock of its own. Its collections take a second each, and their number is on the page.
+type bubble struct {
+	*testing.T
+	handler     *Handler
+	log         lockedBuffer
+	collections int
 }
 
-func (w *world) startGated() *gated {
-	w.Helper()
-	g := &gated{asked: make(chan int, 1000), answer: make(chan struct{})}
-	g.Sandbox = w.start(sandboxtest.Spec{
-		ID: "gated", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 0}}, Growth: 1,
-		Behavior: func(x *sandboxtest.Exchange) error {
-			g.asked <- x.N
-			select {
-			case <-g.answer:
-			case <-time.After(ample):
-			}
-			return sandboxtest.Honest(x)
-		},
+func inBubble(t *testing.T, test func(b *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{T: t}
+		b.handler = NewHandler(Options{
+			Collect: b.collect,
+			Pages:   page.NewBuilder("runsc_"),
+			Logger:  slog.New(slog.NewTextHandler(&b.log, nil)),
+		})
+		test(b)
+		b.handler.Close()
 	})
-	return g
 }
 
-var fsOpens = regexp.MustCompile(`(?m)^runsc_fs_opens\{.*\} (\d+) \d+$`)
-
-// collection returns the number of the collection whose page it is; a page without has none.
-func collection(page string) string {
-	found := fsOpens.FindStringSubmatch(page)
-	if found == nil {
-		return "none"
-	}
-	return found[1]
+func (b *bubble) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
+	b.collections++
+	began := time.Now()
+	time.Sleep(min(time.Second, time.Until(plan.Deadline)))
+	return &snapshot.Snapshot{Began: began, Server: snapshot.Source{
+		Labels:  new(snapshot.Labels),
+		Schema:  schema.Server,
+		Samples: []snapshot.Sample{{Metric: schema.SandboxesTotal, Value: int64(b.collections)}},
+	}}, nil
 }
 
-// client is one scrape that somebody waits for.
+// client is one scrape that waits for its response.
 type client struct {
 	cancel context.CancelFunc
-	done   chan struct{} // closed when it has an answer
+	done   chan struct{} // closed when there is a response
 	status int
-	page   string
+	body   string
+	at     time.Time
 }
 
 // scrape scrapes in the background.
-func (w *world) scrape(path string, headers ...string) *client {
+func (b *bubble) scrape(path string, headers ...string) *client {
 	ctx, cancel := context.WithCancel(context.Background())
-	w.Cleanup(cancel)
+	b.Cleanup(cancel)
 	c := &client{cancel: cancel, done: make(chan struct{})}
-	r := httpRequest(w.T, http.MethodGet, path).WithContext(ctx)
-	r.RequestURI = path
+	r := httptest.NewRequest(http.MethodGet, path, nil).WithContext(ctx)
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Add(name, value)
 	}
 	go func() {
 		defer close(c.done)
-		response := w.do(r)
-		c.status, c.page = response.Code, response.Body.String()
+		response := httptest.NewRecorder()
+		b.handler.ServeHTTP(response, r)
+		c.status, c.body, c.at = response.Code, response.Body.String(), time.Now()
 	}()
+	synctest.Wait()
 	return c
 }
 
-// await waits for a client's answer.
-func (w *world) await(c *client) {
-	w.Helper()
-	select {
-	case <-c.done:
-	case <-time.After(ample):
-		w.Fatal("a client waits in vain")
+var total = regexp.MustCompile(`(?m)^runsc_meta_num_sandboxes_total (\d+) `)
+
+// expectPage checks of which collection a client's page is.
+func (b *bubble) expectPage(c *client, collection int) {
+	b.Helper()
+	<-c.done
+	found := total.FindStringSubmatch(c.body)
+	if c.status != http.StatusOK || found == nil || found[1] != fmt.Sprint(collection) {
+		b.Errorf("got %d %q, want collection %d", c.status, c.body, collection)
 	}
 }
 
-// awaitPages waits for pages, and checks of which collection they are.
-func (w *world) awaitPages(want int, clients ...*client) {
-	w.Helper()
-	for i, c := range clients {
-		w.await(c)
-		if got := collection(c.page); c.status != http.StatusOK || got != fmt.Sprint(want) {
-			w.Errorf("client %d of %d: %d, the page is of collection %q, want %d", i, len(clients), c.status, got, want)
+// expectRefused checks that a client is told, so long after start, that there is no page for it.
+func (b *bubble) expectRefused(c *client, body string, start time.Time, after time.Duration) {
+	b.Helper()
+	<-c.done
+	if c.status != http.StatusServiceUnavailable || c.body != body+"\n" || c.at.Sub(start) != after {
+		b.Errorf("got %d %q after %v, want %d %q after %v", c.status, c.body, c.at.Sub(start), http.StatusServiceUnavailable, body, after)
+	}
+}
+
+// TestFiltersShareCollections: whatever scrapers ask, those that come during a collection share the next one.
+func TestFiltersShareCollections(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		first := b.scrape("/metrics")
+		var others []*client
+		for i := range 16 {
+			others = append(others,
+				b.scrape(fmt.Sprint("/metrics?runsc-sandbox-metrics-filter=fs_", i)),
+				b.scrape(fmt.Sprint("/metrics%3Frunsc-capability-filter=", i)),
+				b.scrape("/metrics", fmt.Sprint("X-Prometheus-Scrape-Timeout-Seconds: ", 5+i)))
 		}
-	}
-}
-
-// waiting returns how many wait for scrapes that have not begun.
-func (w *world) waiting() int {
-	s := w.handler.scrapes
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, sc := range s.waiting {
-		n += len(sc.deadlines)
-	}
-	return n
-}
-
-func (w *world) waitingScrapes() int {
-	s := w.handler.scrapes
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.waiting)
-}
-
-// occupy begins a collection that lasts until the gate opens.
-func (w *world) occupy(g *gated) *client {
-	w.Helper()
-	first := w.scrape("/metrics")
-	<-g.asked
-	return first
-}
-
-// untilWaiting waits until so many wait for scrapes that have not begun.
-func (w *world) untilWaiting(n int) {
-	w.Helper()
-	w.until(fmt.Sprintf("%d are waiting", n), func() bool { return w.waiting() == n })
-}
-
-// TestShare: those who ask the same while a collection runs share the next one, and never get the running one.
-func TestShare(t *testing.T) {
-	w := newWorld(t, nil)
-	g := w.startGated()
-	first := w.occupy(g)
-	var others []*client
-	for range 20 {
-		others = append(others, w.scrape("/metrics"))
-	}
-	w.untilWaiting(20)
-	g.answer <- struct{}{}
-	w.awaitPages(1, first)
-	if n := <-g.asked; n != 2 {
-		t.Errorf("question number %d", n)
-	}
-	late := w.scrape("/metrics") // the second collection runs already
-	w.untilWaiting(1)
-	g.answer <- struct{}{}
-	w.awaitPages(2, others...)
-	g.answer <- struct{}{}
-	w.awaitPages(3, late)
-	for _, c := range others {
-		if c.page != others[0].page {
-			t.Error("those who share got different pages")
+		b.expectPage(first, 1)
+		for _, c := range others {
+			b.expectPage(c, 2)
 		}
-	}
-	if got := g.Stats().Queries; got != 3 {
-		t.Errorf("%d collections, want 3", got)
-	}
-}
-
-// TestDoNotShare: who asks something else gets his own.
-func TestDoNotShare(t *testing.T) {
-	w := newWorld(t, nil)
-	g := w.startGated()
-	first := w.occupy(g)
-	paths := []string{
-		"/metrics",
-		"/metrics?runsc-sandbox-metrics-filter=fs_opens",
-		"/metrics?runsc-sandbox-metrics-filter=fs_.*",
-		"/metrics?runsc-capability-filter=fs_.*",
-		"/metrics?runsc-capability-filter=KILL&runsc-sandbox-metrics-filter=fs_.*",
-	}
-	var all, same []*client
-	for _, path := range paths {
-		all = append(all, w.scrape(path))
-		same = append(same, w.scrape(strings.Replace(path, "?", "%3F", 1))) // the same in other words
-	}
-	w.untilWaiting(2 * len(paths))
-	hurried := w.scrape("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 1.4")
-	w.untilWaiting(2*len(paths) + 1)
-	if got, want := w.waitingScrapes(), len(paths)+1; got != want {
-		t.Errorf("%d scrapes are waiting, want %d", got, want)
-	}
-	hurried.cancel()
-	close(g.answer)
-	w.awaitPages(1, first)
-	var collections []string
-	for i := range all {
-		w.await(all[i])
-		w.await(same[i])
-		if all[i].page != same[i].page {
-			t.Errorf("%s in two forms makes two pages", paths[i])
-		}
-		collections = append(collections, collection(all[i].page))
-	}
-	if slices.Sort(collections); len(slices.Compact(collections)) != len(paths) {
-		t.Errorf("collections are shared: %q", collections)
-	}
-}
-
-// TestClientGoesAway: that cancels nothing for others.
-func TestClientGoesAway(t *testing.T) {
-	t.Run("while it waits", func(t *testing.T) {
-		w := newWorld(t, nil)
-		g := w.startGated()
-		first := w.occupy(g)
-		maker := w.scrape("/metrics")
-		w.untilWaiting(1)
-		joiner, other := w.scrape("/metrics"), w.scrape("/metrics")
-		w.untilWaiting(3)
-		maker.cancel()
-		other.cancel()
-		w.untilWaiting(1)
-		close(g.answer)
-		w.awaitPages(1, first)
-		w.awaitPages(2, joiner)
-	})
-	t.Run("while its scrape runs", func(t *testing.T) {
-		w := newWorld(t, nil)
-		g := w.startGated()
-		first := w.occupy(g)
-		goes, stays := w.scrape("/metrics"), w.scrape("/metrics")
-		w.untilWaiting(2)
-		first.cancel()
-		g.answer <- struct{}{}
-		w.awaitPages(1, first) // it may have closed only its own side
-		<-g.asked
-		goes.cancel()
-		close(g.answer)
-		w.awaitPages(2, goes, stays)
-	})
-	t.Run("and nobody is left while it runs", func(t *testing.T) {
-		w := newWorld(t, nil)
-		g := w.startGated()
-		first := w.occupy(g)
-		first.cancel()
-		next := w.scrape("/metrics")
-		w.untilWaiting(1)
-		close(g.answer)
-		w.awaitPages(1, first)
-		w.awaitPages(2, next)
-	})
-	t.Run("and nobody is left before it runs", func(t *testing.T) {
-		w := newWorld(t, nil)
-		g := w.startGated()
-		first := w.occupy(g)
-		alone, with := w.scrape("/metrics"), w.scrape("/metrics")
-		w.untilWaiting(2)
-		abandoned := w.theWaiting()
-		alone.cancel()
-		with.cancel()
-		<-abandoned.done
-		if w.waiting() != 0 {
-			t.Error("it is waiting still")
-		}
-		for _, c := range []*client{alone, with} {
-			w.await(c)
-			if want := "the connection was closed before other scrapes left this one room\n"; c.status != http.StatusServiceUnavailable || c.page != want {
-				t.Errorf("a client that has gone is answered %d %q", c.status, c.page)
-			}
-		}
-		close(g.answer)
-		w.awaitPages(1, first)
-		w.awaitPages(2, w.scrape("/metrics"))
-		if got := g.Stats().Queries; got != 2 {
-			t.Errorf("%d collections, want 2", got)
+		if b.collections != 2 {
+			t.Errorf("%d collections", b.collections)
 		}
 	})
 }
 
-// theWaiting returns the scrape that has not begun.
-func (w *world) theWaiting() *scrape {
-	s := w.handler.scrapes
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sc := range s.waiting {
-		return sc
-	}
-	w.Fatal("nothing is waiting")
-	return nil
-}
-
-// TestNoTimeLeft: one whose time is over before his turn comes is told so, then, and those who wait with him are none the worse.
+// TestNoTimeLeft: a scraper whose time is over before a collection begins is told so then.
 func TestNoTimeLeft(t *testing.T) {
-	w := newWorld(t, nil)
-	g := w.startGated()
-	first := w.occupy(g)
-	long := w.scrape("/metrics")
-	w.untilWaiting(1)
-	hurried := w.scrape("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 0.1")
-	short := w.scrape("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 1.51") // it waits with the long one
-	for _, c := range []*client{hurried, short} {
-		w.await(c)
-		if want := "other scrapes left this one no time, try again\n"; c.status != http.StatusServiceUnavailable || c.page != want {
-			t.Errorf("got %d %q, want %d %q", c.status, c.page, http.StatusServiceUnavailable, want)
-		}
-	}
-	close(g.answer)
-	w.awaitPages(1, first)
-	w.awaitPages(2, long)
+	inBubble(t, func(b *bubble) {
+		start := time.Now()
+		first := b.scrape("/metrics")
+		short := b.scrape("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 0.6")
+		long := b.scrape("/metrics")
+		b.expectRefused(short, "other scrapes left this one no time, try again", start, 300*time.Millisecond)
+		b.expectPage(first, 1)
+		b.expectPage(long, 2)
+	})
 }
 
-func TestCommonDeadline(t *testing.T) {
-	now := time.Now()
-	check := func(want time.Duration, left ...time.Duration) {
-		t.Helper()
-		for range left {
-			left = append(left[1:], left[0]) // the order of coming does not matter
-			var deadlines []time.Time
-			for _, d := range left {
-				deadlines = append(deadlines, now.Add(d))
-			}
-			if got := commonDeadline(deadlines, now).Sub(now); got != want {
-				t.Errorf("of those who have %v it is %v, want %v", left, got, want)
-			}
-		}
-	}
-	const ms, s = time.Millisecond, time.Second
-	check(9*s, 9*s)
-	check(5*s, 9*s, 5*s)
-	check(2*s, 9*s, 5*s, 2*s)
-	check(1*s, 9*s, 1*s)
-	check(300*ms, 300*ms)
-	check(400*ms, 500*ms, 400*ms)
-	check(-1*s, -1*s)
-
-	// One who came long ago does not make the others' page a poor one.
-	check(9*s, 9*s, 999*ms)
-	check(5*s, 9*s, 5*s, 10*ms)
-	check(900*ms, 900*ms, 10*ms)
-	check(500*ms, 900*ms, 10*ms, 500*ms)
-	check(9*s, 9*s, -1*s)
+// TestClientGoesAway: a client that closes its side may still be waiting, so it gets its page if the collection begins soon.
+func TestClientGoesAway(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		start := time.Now()
+		first := b.scrape("/metrics")
+		first.cancel()
+		goes, stays := b.scrape("/metrics"), b.scrape("/metrics")
+		goes.cancel()
+		time.Sleep(950 * time.Millisecond)
+		soon := b.scrape("/metrics")
+		soon.cancel()
+		b.expectRefused(goes, "the connection was closed before other scrapes left this one room", start, 100*time.Millisecond)
+		b.expectPage(first, 1)
+		b.expectPage(stays, 2)
+		b.expectPage(soon, 2)
+	})
 }
 
-// TestPagesAreNotReusedWhileRead: the bytes of a page stay as they are until the last of its readers has left it.
-func TestPagesAreNotReusedWhileRead(t *testing.T) {
-	w := newWorld(t, nil)
-	w.start(sandboxtest.Spec{ID: "a", Growth: 1})
-	s := w.handler.scrapes
-	request := func() collect.Request { return collect.Request{Deadline: time.Now().Add(ample)} }
-	type reader struct {
-		sc       *scrape
-		deadline time.Time
-	}
-	get := func() reader {
-		r := request()
-		sc, err := s.get(context.Background(), r)
-		w.must(err)
-		return reader{sc, r.Deadline}
-	}
-	for range 10 {
-		var mu sync.Mutex
-		var readers []reader
-		var gets sync.WaitGroup
-		for range 4 {
-			gets.Go(func() {
-				r := get()
-				mu.Lock()
-				defer mu.Unlock()
-				readers = append(readers, r)
-			})
-		}
-		gets.Wait()
-		for len(readers) > 0 {
-			last := readers[0]
-			before := string(last.sc.body)
-			for _, r := range readers[1:] {
-				if r.sc == last.sc {
-					s.leave(r.sc, r.deadline)
+// TestCloseWaits for requests and collections under way.
+func TestCloseWaits(t *testing.T) {
+	closeWaits := func(name string, want time.Duration, begin func(b *bubble) (check func())) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(b *bubble) {
+				start := time.Now()
+				check := begin(b)
+				b.handler.Close()
+				if took := time.Since(start); took != want {
+					t.Errorf("it closed after %v, want %v", took, want)
 				}
-			}
-			readers = slices.DeleteFunc(readers, func(r reader) bool { return r.sc == last.sc })
-			for range 2 {
-				other := get() // it is given what buffers are free
-				s.leave(other.sc, other.deadline)
-			}
-			if string(last.sc.body) != before {
-				t.Error("a page changed while it was read")
-			}
-			s.leave(last.sc, last.deadline)
+				check()
+				b.expectRefused(b.scrape("/"), "server is shutting down", start, want)
+			})
+		})
+	}
+	closeWaits("for a scrape", 2*time.Second, func(b *bubble) func() {
+		first, next := b.scrape("/metrics"), b.scrape("/metrics")
+		return func() {
+			b.expectPage(first, 1)
+			b.expectPage(next, 2)
 		}
-	}
-	if len(s.held) != 0 || s.bytes != 0 {
-		t.Errorf("%d pages of %d bytes are held", len(s.held), s.bytes)
-	}
+	})
+	closeWaits("for a collection whose client has gone", time.Second, func(b *bubble) func() {
+		first := b.scrape("/metrics")
+		first.cancel()
+		return func() { b.expectPage(first, 1) }
+	})
+	closeWaits("for any other request", 3*time.Second, func(b *bubble) func() {
+		b.handler.handle("/takes-long", func(http.ResponseWriter, *http.Request) error {
+			time.Sleep(3 * time.Second)
+			return nil
+		})
+		b.scrape("/takes-long")
+		return func() {}
+	})
 }
 
-// TestSlowReaders: one that keeps pages from being freed is cut off when there are too many of them, and nobody else is.
-func TestSlowReaders(t *testing.T) {
+// TestSlowReader: a client that does not read its page is cut off, and the log says so.
+func TestSlowReader(t *testing.T) {
 	w := newWorld(t, nil)
 	fleet, err := sandboxtest.StartFleet(w.root, 100, sandboxtest.FleetOptions{}) // a page that no socket's buffer holds
 	w.must(err)
 	t.Cleanup(func() { fleet.Remove() })
-	client, addr := w.serve()
-	s := w.handler.scrapes
-	held := func() int {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return len(s.held)
-	}
-	var slow []net.Conn
-	for i := range 2 {
-		c, err := net.Dial(addr.Network(), addr.String())
-		w.must(err)
-		t.Cleanup(func() { c.Close() })
-		_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-		w.must(err)
-		slow = append(slow, c)
-		w.until("its page is held", func() bool { return held() == i+1 })
-	}
-	if _, page := w.fetch(client, httpRequest(t, http.MethodGet, "/metrics")); len(families(page)) == 0 {
-		t.Errorf("the page is\n%s", page)
-	}
-	if held() != 2 {
-		t.Errorf("%d pages are held, want 2", held())
-	}
-	s.mu.Lock()
-	s.most = cap(s.held[1].body) * 5 / 2 // two such pages, not three
-	s.mu.Unlock()
-	w.fetch(client, httpRequest(t, http.MethodGet, "/metrics"))
-	w.until("the oldest page is freed", func() bool { return held() == 1 })
-	if n, err := readAll(slow[0]); err == nil {
-		t.Errorf("the oldest reader got a whole page of %d bytes", n)
-	}
-	if _, err := readAll(slow[1]); err != nil {
-		t.Errorf("the other slow reader: %v", err)
+	_, addr := w.serve()
+	slow, err := net.Dial(addr.Network(), addr.String())
+	w.must(err)
+	defer slow.Close()
+	_, err = slow.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"))
+	w.must(err)
+	w.until("it is cut off", func() bool { return strings.Contains(w.log.String(), "A client reads its page too slowly") })
+	if n, err := readAll(slow); err == nil {
+		t.Errorf("it got a whole page of %d bytes", n)
 	}
 }
 
@@ -446,61 +225,6 @@ func readAll(c net.Conn) (int, error) {
 	return int(n), err
 }
 
-// TestCloseWaits for the requests and the collections that are under way.
-func TestCloseWaits(t *testing.T) {
-	closeWaits := func(name string, begin func(w *world) (end func())) {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, nil)
-			end := begin(w)
-			closed := make(chan struct{})
-			go func() {
-				defer close(closed)
-				w.handler.Close()
-			}()
-			w.until("no more requests are let in", func() bool { return w.get("/").Code == http.StatusServiceUnavailable })
-			select {
-			case <-closed:
-				t.Error("it did not wait")
-			case <-time.After(10 * time.Millisecond):
-			}
-			end()
-			select {
-			case <-closed:
-			case <-time.After(ample):
-				t.Error("it does not close")
-			}
-		})
-	}
-	closeWaits("for a scrape", func(w *world) func() {
-		g := w.startGated()
-		first := w.occupy(g)
-		waits := w.scrape("/metrics")
-		w.untilWaiting(1)
-		return func() {
-			close(g.answer)
-			w.awaitPages(1, first)
-			w.awaitPages(2, waits)
-		}
-	})
-	closeWaits("for a collection whose client has gone", func(w *world) func() {
-		g := w.startGated()
-		first := w.occupy(g)
-		first.cancel()
-		return func() { close(g.answer) }
-	})
-	closeWaits("for any other request", func(w *world) func() {
-		serving, end := make(chan struct{}), make(chan struct{})
-		w.handler.handle("/takes-long", func(http.ResponseWriter, *http.Request) error {
-			close(serving)
-			<-end
-			return nil
-		})
-		w.scrape("/takes-long")
-		<-serving
-		return func() { close(end) }
-	})
-}
-
 // TestManyClients: whatever they ask and however they behave, nobody misses anything, nobody gets what is older than his request, and
 // nothing is left.
 func TestManyClients(t *testing.T) {
@@ -512,9 +236,9 @@ func TestManyClients(t *testing.T) {
 		clients.Go(func() {
 			for n := range 30 {
 				if (i+n)%5 == 0 {
-					c := w.scrape(paths[n%len(paths)])
-					c.cancel()
-					w.await(c)
+					ctx, cancel := context.WithCancel(context.Background())
+					cancel()
+					w.do(httptest.NewRequest(http.MethodGet, paths[n%len(paths)], nil).WithContext(ctx))
 					continue
 				}
 				if err := s.Add("fs_opens", nil, 1); err != nil {

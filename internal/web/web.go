@@ -1,4 +1,4 @@
-// Package web serves: HTTP in, pages out. It knows the sandboxes only as rendered bytes.
+// Package web serves HTTP: requests in, pages out.
 package web
 
 import (
@@ -14,8 +14,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/sandmeter/sandmeter/internal/collect"
+	"golang.org/x/time/rate"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/share"
 )
 
 // Paths that the handler serves, as the metric server of gVisor does.
@@ -39,9 +43,11 @@ const maxForm = 64 << 10
 
 // Options say what a Handler serves.
 type Options struct {
-	Collector *collect.Collector
-	RootDir   string // as health checks name it
-	Logger    *slog.Logger
+	Collect share.Collect
+	Pages   *page.Builder
+	MaxAge  time.Duration // of the snapshot that a scrape may be served from
+	RootDir string        // as health checks name it
+	Logger  *slog.Logger
 	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
 	AllowProfiling bool
 	// RootLost is called when a scrape finds that the runtime root can no longer be read.
@@ -52,8 +58,11 @@ type Options struct {
 type Handler struct {
 	options  Options
 	mux      *http.ServeMux
-	scrapes  *sharer
+	shared   *share.Share
+	filters  *page.Filters
 	profiler profiler
+
+	slowReaders rate.Sometimes // the log line of clients that are cut off
 
 	mu       sync.Mutex
 	stopped  bool
@@ -62,7 +71,8 @@ type Handler struct {
 
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
-	h := &Handler{options: o, mux: http.NewServeMux(), scrapes: newSharer(o.Collector)}
+	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect), filters: page.NewFilters()}
+	h.slowReaders.Interval = time.Minute
 	h.handle(pathMetrics, h.metrics)
 	h.handle(pathHealth, h.health, http.MethodPost)
 	h.handle(pathPID, h.pid)
@@ -116,7 +126,7 @@ func (h *Handler) Stop(ctx context.Context) {
 // they must not outlive the collector.
 func (h *Handler) Close() {
 	h.Stop(context.Background())
-	h.scrapes.close()
+	h.shared.Close()
 }
 
 // A httpError is an error whose text the client is told.

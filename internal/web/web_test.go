@@ -33,14 +33,22 @@ var differences = map[string]func(*answer){
 	"GET /runsc-metrics/pid": func(a *answer) {
 		a.body = fmt.Sprint(os.Getpid())
 	},
+	"GET /metrics?runsc-sandbox-metrics-filter=(":   saysWhy("missing closing ): `(`"),
+	"GET /metrics?runsc-capability-filter=[":        saysWhy("missing closing ]: `[`"),
+	"GET /metrics%3Frunsc-sandbox-metrics-filter=(": saysWhy("missing closing ): `(`"),
 	"DELETE /metrics":  notAllowed,
 	"POST /metrics":    notAllowed,
 	"PUT /metrics":     notAllowed,
 	"OPTIONS /metrics": notAllowed,
 	"HEAD /metrics": func(a *answer) {
-		a.headers.Set("Content-Type", expo.ContentType) // it names the format
-		a.headers.Del("Transfer-Encoding")              // a page is sent when it is whole
+		a.headers.Set("Content-Type", expo.Text{}.ContentType()) // it names the format
+		a.headers.Del("Transfer-Encoding")                       // a page is sent when it is whole
 	},
+}
+
+// saysWhy is for a refused filter.
+func saysWhy(why string) func(*answer) {
+	return func(a *answer) { a.body = strings.TrimSuffix(a.body, "\n") + ": error parsing regexp: " + why + "\n" }
 }
 
 func notAllowed(a *answer) {
