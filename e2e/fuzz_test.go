@@ -20,8 +20,10 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/expo"
+	pagepkg "github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
@@ -39,11 +41,11 @@ func FuzzAcceptedReplyReadsBack(f *testing.F) {
 		if err != nil || s.Series > 1<<12 {
 			return nil, nil
 		}
-		b := new(verify.Baseline)
-		if err := new(verify.Verifier).Export(control.NewReply(reply), s, nil, b, fuzzTime.Add(time.Second)); err != nil {
+		b, err := new(verify.Verifier).Export(control.NewReply(reply), s, verify.Baseline{}, fuzzTime.Add(time.Second))
+		if err != nil {
 			return nil, nil
 		}
-		return s, b
+		return s, &b
 	}
 	captured, err := filepath.Glob("../internal/sandboxtest/testdata/*.response.bin")
 	if err != nil || len(captured) == 0 {
@@ -53,7 +55,7 @@ func FuzzAcceptedReplyReadsBack(f *testing.F) {
 	add := func(reply []byte, pod, namespace string) {
 		reply = whenMember.ReplaceAllLiteral(reply, []byte(fuzzWhen))
 		if _, b := accepted(registration, reply); b != nil {
-			samples += len(b.Samples(nil))
+			samples += len(b.Samples)
 		}
 		f.Add(registration, reply, pod, namespace)
 	}
@@ -97,12 +99,12 @@ func FuzzHonestReplyReadsBack(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b verify.Baseline
 		reply := fuzzReply(help, value, other, n, total, ssd)
-		if err := new(verify.Verifier).Export(control.NewReply(reply), s, nil, &b, fuzzTime); err != nil {
+		b, err := new(verify.Verifier).Export(control.NewReply(reply), s, verify.Baseline{}, fuzzTime)
+		if err != nil {
 			t.Fatalf("an honest reply: %v\n%s", err, reply)
 		}
-		if got := len(b.Samples(nil)); got != 4 {
+		if got := len(b.Samples); got != 4 {
 			t.Fatalf("%d samples of a reply of 4", got)
 		}
 		checkReadsBack(t, s, &b, pod, namespace, key, metadata)
@@ -112,16 +114,19 @@ func FuzzHonestReplyReadsBack(f *testing.F) {
 // checkReadsBack renders a sandbox's answer, with a label of its metadata, and reads the page with Prometheus's parsers.
 func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, namespace, key, metadata string) {
 	t.Helper()
-	extra := []expo.Label{}
-	if expo.FreeLabelName(key) {
-		extra = append(extra, expo.Label{Name: key, Value: metadata})
+	extra := []snapshot.Label{}
+	if snapshot.FreeLabelName(key) {
+		extra = append(extra, snapshot.Label{Name: key, Value: metadata})
 	}
-	l := expo.NewLabels("33sp8vo18t24b", namespace, pod, "sb")
-	page := expo.AppendText(nil, &expo.Page{
-		Time:     fuzzTime.UnixMilli(),
-		Families: append(fuzzFamilies(s), expo.Family{Name: "runsc_zz_metadata", Help: "Own.", Own: []expo.Own{{Labels: l.Block(extra...), Value: 1}}}),
-		Sources:  []expo.Source{{Labels: l, Series: expo.NewSeriesText(s), Time: b.Time().UnixMilli(), Samples: b.Samples(nil), Baseline: b}},
-	})
+	l := &snapshot.Labels{Iteration: "33sp8vo18t24b", Namespace: namespace, Pod: pod, Sandbox: "sb"}
+	page := expo.Text{}.Append(nil, pagepkg.NewBuilder("runsc_").Build(&snapshot.Snapshot{
+		Server: snapshot.Source{Labels: new(snapshot.Labels), Schema: schema.Server},
+		Sandboxes: []snapshot.Sandbox{{
+			Reported: snapshot.Source{Labels: l, Schema: s, Time: b.When.UnixMilli(), Samples: b.Samples, Histograms: b.Histograms},
+			Server: snapshot.Source{Labels: l, Schema: schema.Server, Time: fuzzTime.UnixMilli(), Sets: []*snapshot.LabelSet{snapshot.NewLabelSet(extra...)},
+				Samples: []snapshot.Sample{{Metric: schema.SandboxMetadata, Value: 1}}},
+		}},
+	}, pagepkg.Selection{}))
 	want := wantReadBack(t, s, b, map[string]string{"iteration": "33sp8vo18t24b", "namespace_name": namespace, "pod_name": pod, "sandbox": "sb"}, extra)
 	for parser, read := range map[string]func([]byte) (readBack, error){"Prometheus": readAsPrometheus, "its library": readAsLibrary} {
 		got, err := read(page)
@@ -161,30 +166,13 @@ func (r readBack) compare(t *testing.T, want readBack, parser string, page []byt
 	}
 }
 
-// fuzzFamilies are the families of a schema.
-func fuzzFamilies(s *schema.Schema) []expo.Family {
-	var families []expo.Family
-	for i := range s.Metrics {
-		m := &s.Metrics[i]
-		add := func(part expo.Part, kind schema.Type) {
-			families = append(families, expo.Family{Name: "runsc_" + m.Name + part.Suffix(), Help: m.Help, Type: kind, Part: part, Metric: []int32{int32(i)}})
-		}
-		add(expo.Whole, m.Type)
-		if m.Type == schema.Histogram {
-			add(expo.Min, schema.Gauge)
-			add(expo.Max, schema.Gauge)
-			add(expo.SSD, schema.Gauge)
-		}
-	}
-	slices.SortFunc(families, func(a, b expo.Family) int { return strings.Compare(a.Name, b.Name) })
-	return families
-}
+const metadataFamily = "runsc_meta_sandbox_metadata"
 
 // wantReadBack is what a sandbox's answer should read back as.
-func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[string]string, extra []expo.Label) readBack {
+func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[string]string, extra []snapshot.Label) readBack {
 	t.Helper()
 	want := newReadBack()
-	labels := func(more ...expo.Label) map[string]string {
+	labels := func(more ...snapshot.Label) map[string]string {
 		all := map[string]string{}
 		for name, value := range own {
 			if value = strings.ToValidUTF8(value, "\uFFFD"); value != "" {
@@ -198,23 +186,23 @@ func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[st
 	}
 	family := func(name, help, kind string) { want.help[name], want.kind[name] = help, kind }
 	add := func(name string, labels map[string]string, value float64) {
-		if err := want.add(name, labels, value, b.Time().UnixMilli()); err != nil {
+		if err := want.add(name, labels, value, b.When.UnixMilli()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, sample := range b.Samples(nil) {
+	for _, sample := range b.Samples {
 		m := &s.Metrics[sample.Metric]
 		name := "runsc_" + m.Name
-		var fields []expo.Label
+		var fields []snapshot.Label
 		for i, value := range m.Labels(sample.Series) {
-			fields = append(fields, expo.Label{Name: m.Fields[i].Name, Value: value})
+			fields = append(fields, snapshot.Label{Name: m.Fields[i].Name, Value: value})
 		}
 		family(name, m.Help, m.Type.String())
 		if m.Type != schema.Histogram {
 			add(name, labels(fields...), float64(sample.Value))
 			continue
 		}
-		h := b.Histogram(sample)
+		h := b.Histograms[sample.Value]
 		var count uint64
 		for i, n := range h.Counts {
 			count += n
@@ -222,7 +210,7 @@ func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[st
 			if i < len(m.Bounds) {
 				le = strconv.FormatInt(m.Bounds[i], 10)
 			}
-			add(name+"_bucket", labels(append(slices.Clone(fields), expo.Label{Name: "le", Value: le})...), float64(count))
+			add(name+"_bucket", labels(append(slices.Clone(fields), snapshot.Label{Name: "le", Value: le})...), float64(count))
 		}
 		add(name+"_count", labels(fields...), float64(count))
 		add(name+"_sum", labels(fields...), h.Total.AsFloat())
@@ -231,8 +219,8 @@ func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[st
 			add(name+suffix, labels(fields...), value)
 		}
 	}
-	family("runsc_zz_metadata", "Own.", "gauge")
-	if err := want.add("runsc_zz_metadata", labels(extra...), 1, fuzzTime.UnixMilli()); err != nil {
+	family(metadataFamily, schema.Server.Metrics[schema.SandboxMetadata].Help, "gauge")
+	if err := want.add(metadataFamily, labels(extra...), 1, fuzzTime.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
 	return want
@@ -344,7 +332,7 @@ func overhear(s *sandboxtest.Sandbox) []byte {
 		return nil
 	}
 	defer conn.Close()
-	_, _ = conn.Write(control.ExportRequest(""))
+	_, _ = conn.Write(control.ExportRequest())
 	reply := make([]byte, 0, most)
 	for len(reply) < most {
 		_ = conn.SetReadDeadline(time.Now().Add(patience))

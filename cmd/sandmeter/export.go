@@ -53,7 +53,7 @@ func sandboxIDs(rootDir string) []string {
 	listing, _ := state.NewRoot(rootDir).List()
 	var ids []string
 	for _, s := range listing.Sandboxes {
-		ids = append(ids, s.ID())
+		ids = append(ids, s.ID)
 	}
 	return ids
 }
@@ -87,7 +87,7 @@ func explainExport(err error, rootDir, id string) error {
 		}
 		return fmt.Errorf("%w; sandmeter list shows which there are", err)
 	}
-	i := slices.IndexFunc(listing.Sandboxes, func(s state.Sandbox) bool { return s.ID() == id })
+	i := slices.IndexFunc(listing.Sandboxes, func(s *state.Sandbox) bool { return s.ID == id })
 	if i < 0 {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -96,22 +97,19 @@ func unreadError(rootDir string, errs []*state.FileError) error {
 	return fmt.Errorf("%s in %s could not be read: %s", files, rootDir, advice)
 }
 
-func describe(s state.Sandbox) listed {
-	facts := &s.Root.Sandbox
-	process := state.OpenProcess(facts.PID, facts.StartTime)
-	defer process.Close()
+func describe(s *state.Sandbox) listed {
 	l := listed{
-		ID:           s.ID(),
-		Iteration:    state.Iteration(s.ID(), s.Root.CreatedAt),
-		Pod:          facts.PodName,
-		Namespace:    facts.Namespace,
-		State:        s.Root.Status,
-		Running:      !process.Ended(),
-		PID:          facts.PID,
-		Containers:   1 + len(s.Others),
-		CreatedAt:    s.Root.CreatedAt,
-		MetricServer: facts.MetricServer,
-		Instrumented: facts.Registration != nil,
+		ID:           s.ID,
+		Iteration:    state.Iteration(s.ID, s.CreatedAt),
+		Pod:          s.PodName,
+		Namespace:    s.Namespace,
+		State:        s.Status,
+		Running:      host.Alive(s.PID, s.StartTime),
+		PID:          s.PID,
+		Containers:   len(s.Containers),
+		CreatedAt:    s.CreatedAt,
+		MetricServer: s.MetricServer,
+		Instrumented: s.Registration != nil,
 	}
 	if !l.Running {
 		// The file goes on saying "running" until the sandbox is deleted.

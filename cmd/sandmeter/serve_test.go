@@ -169,6 +169,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_ALLOW_PROFILING":    "true",
 	"SANDMETER_PID_FILE":           "/some/pid",
 	"SANDMETER_SANDBOX_TIMEOUT":    "3s",
+	"SANDMETER_MAX_AGE":            "4s",
 	"SANDMETER_LOG_LEVEL":          "warn",
 	"SANDMETER_LOG_FORMAT":         "json",
 }

@@ -43,6 +43,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "serve CPU and heap profiles of this process")
 	f.StringVar(&s.pidFile, "pid-file", "", "`file` for the process ID while the server listens")
 	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long a single sandbox can hold up a scrape")
+	f.DurationVar(&s.MaxAge, "max-age", 0, "how old the snapshot may be that a scrape is served from")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "`mode` of a Unix socket")
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "`group` of a Unix socket (default: that of this process)")
 }
@@ -119,6 +120,9 @@ func (s *settings) check() (metricserver.Options, error) {
 func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.SandboxTimeout <= 0 {
 		return o, usagef("--sandbox-timeout %v: it has to be positive", o.SandboxTimeout)
+	}
+	if o.MaxAge < 0 {
+		return o, usagef("--max-age %v: it must not be negative", o.MaxAge)
 	}
 	if o.ExporterPrefix == "" {
 		o.ExporterPrefix = metricserver.NoExporterPrefix

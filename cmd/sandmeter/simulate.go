@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,8 @@ type simulate struct {
 	count   int
 	fleet   sandboxtest.FleetOptions
 	second  bool
+	full    int
+	late    time.Duration
 	address string
 }
 
@@ -45,6 +48,8 @@ func newSimulateCommand(std stdio) *cobra.Command {
 	flags.BoolVar(&s.fleet.Static, "static", false, "let no value grow")
 	flags.BoolVar(&s.fleet.ShuffleKeys, "shuffle-keys", false, "answer with the members of JSON objects in other orders than runsc's")
 	flags.BoolVar(&s.second, "two-releases", false, "let every second sandbox be of another runsc release, with other metrics")
+	flags.IntVar(&s.full, "full", 0, "how many of the sandboxes report every series that they registered")
+	flags.DurationVar(&s.late, "late", 0, "how late the last sandbox replies")
 	flags.StringVar(&s.address, "metric-server", "", "the `address` that the sandboxes name as their metric server (default: some)")
 	return cmd
 }
@@ -52,6 +57,9 @@ func newSimulateCommand(std stdio) *cobra.Command {
 func (s simulate) run(ctx context.Context, std stdio) (err error) {
 	if s.count < 1 {
 		return usagef("--sandboxes %d: play at least 1", s.count)
+	}
+	if s.full < 0 || s.full > s.count || s.full > 0 && s.second {
+		return usagef("--full %d: choose at most as many as there are sandboxes, all of one release", s.full)
 	}
 	if points := s.fleet.Points; points < 8 || points > 170 {
 		return usagef("--points %d: choose 8 to 170", points)
@@ -69,7 +77,16 @@ func (s simulate) run(ctx context.Context, std stdio) (err error) {
 		s.fleet.Second = sandboxtest.OtherRegistration()
 	}
 	s.fleet.Prefix = simulatedPrefix
-	s.fleet.Spec = func(_ int, spec *sandboxtest.Spec) { spec.MetricServer = s.address }
+	all := sandboxtest.AllSeries(sandboxtest.RealRegistration())
+	s.fleet.Spec = func(i int, spec *sandboxtest.Spec) {
+		spec.MetricServer = s.address
+		if i < s.full {
+			spec.Points = all
+		}
+		if s.late > 0 && i == s.count-1 {
+			spec.Behavior = sandboxtest.Late(s.late)
+		}
+	}
 	fleet, err := sandboxtest.StartFleet(s.root, s.count, s.fleet)
 	if err != nil {
 		reason := strings.ReplaceAll(err.Error(), "sandboxtest: ", "") // a package says nothing to people
