@@ -35,6 +35,8 @@ func run(ctx context.Context, args []string) error {
 	rounds := flags.Int("rounds", 20, "rounds of each")
 	idle := flags.Duration("idle", 30*time.Second, "how long the idle server is watched; 0 leaves it out")
 	only := flags.String("only", "", "only fleets whose `name` contains this")
+	trial := flags.String("trial", "", "only trials whose `name` contains this")
+	hostile := flags.Bool("hostile", true, "measure many, slow and hostile clients and sandboxes too")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -50,7 +52,23 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	if *idle > 0 {
-		return b.idle(ctx, *idle)
+		if err := b.idle(ctx, *idle); err != nil {
+			return err
+		}
+	}
+	if !*hostile {
+		return nil
+	}
+	fmt.Println(trialHeader)
+	for _, t := range trials() {
+		if !strings.Contains(t.name, *trial) {
+			continue
+		}
+		row, err := b.try(ctx, t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		fmt.Println(row)
 	}
 	return nil
 }
@@ -86,7 +104,7 @@ func fleets() []fleet {
 			all = append(all, fleet{sandboxes: n, points: points, scrapers: 1})
 		}
 	}
-	all = append(all, fleet{sandboxes: 250, points: 60, scrapers: 1})
+	all = append(all, fleet{sandboxes: 250, points: 60, scrapers: 1}, fleet{sandboxes: 10_000, points: 60, scrapers: 1})
 	odd := func(note string, change func(*fleet)) {
 		f := fleet{sandboxes: 1000, points: 60, scrapers: 1, note: note}
 		change(&f)
@@ -102,8 +120,8 @@ func fleets() []fleet {
 	return all
 }
 
-const header = `| fleet | floor CPU ms | floor wall ms | server CPU ms | server wall ms | CPU ratio | wall ratio | first scrape ms | memory MB | page MB |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
+const header = `| fleet | floor CPU ms | floor wall ms | server CPU ms | server wall ms | CPU ratio | wall ratio | first scrape ms | reading the state files ms | memory MB | page MB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
 
 // cost is what one round took.
 type cost struct{ cpu, wall time.Duration }
@@ -115,12 +133,16 @@ func (b bench) measure(ctx context.Context, f fleet) (string, error) {
 		return "", err
 	}
 	defer sim.stop()
+	reading, err := readFiles(sim.root)
+	if err != nil {
+		return "", err
+	}
 	floor, err := startFloor(ctx, sim.root)
 	if err != nil {
 		return "", err
 	}
 	defer floor.stop()
-	server, err := startServer(ctx, b.program, sim.root)
+	server, err := startServer(ctx, b.program, sim.root, 0)
 	if err != nil {
 		return "", err
 	}
@@ -147,8 +169,8 @@ func (b bench) measure(ctx context.Context, f fleet) (string, error) {
 		return "", err
 	}
 	low, got := median(floors), median(ours)
-	return fmt.Sprintf("| %s | %.1f | %.1f | %.1f | %.1f | %.2f | %.2f | %.0f | %.0f | %.1f |", f.name(), ms(low.cpu), ms(low.wall), ms(got.cpu), ms(got.wall),
-		ms(got.cpu)/ms(low.cpu), ms(got.wall)/ms(low.wall), ms(first.wall), float64(memory)/(1<<20), float64(page)/1e6), nil
+	return fmt.Sprintf("| %s | %.1f | %.1f | %.1f | %.1f | %.2f | %.2f | %.0f | %.0f | %.0f | %.1f |", f.name(), ms(low.cpu), ms(low.wall), ms(got.cpu), ms(got.wall),
+		ms(got.cpu)/ms(low.cpu), ms(got.wall)/ms(low.wall), ms(first.wall), ms(reading), float64(memory)/(1<<20), float64(page)/1e6), nil
 }
 
 // idle prints what the server costs while nobody asks.
@@ -158,7 +180,7 @@ func (b bench) idle(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	defer sim.stop()
-	server, err := startServer(ctx, b.program, sim.root)
+	server, err := startServer(ctx, b.program, sim.root, 0)
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,15 @@ type server struct {
 	socket string
 }
 
-func startServer(ctx context.Context, program, root string) (*server, error) {
+// startServer starts the server, with a limit on its file descriptors unless that is 0.
+func startServer(ctx context.Context, program, root string, limit int) (*server, error) {
 	socket := filepath.Join(root, "m.sock")
-	p, err := start(ctx, program, "serve", "--log.level=error", "--root", root, "--web.listen-address", socket)
+	args := []string{"serve", "--log.level=error", "--root", root, "--web.listen-address", socket}
+	if limit > 0 {
+		args = append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), program}, args...)
+		program = "sh"
+	}
+	p, err := start(ctx, program, args...)
 	if err != nil {
 		return nil, err
 	}
