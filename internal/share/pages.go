@@ -21,6 +21,7 @@ const (
 	readGrace     = 5 * time.Second // after which a page that is still being read counts as held
 	minReadRate   = 256 << 10       // bytes per second, on average, that a reader has to take after the grace
 	reviewEvery   = 1 * time.Second // while there are pages
+	maxSpareBytes = 32 << 20        // of spare buffers, unless there is only one
 	spareTime     = 2 * time.Minute // after the last page, when the spare buffers are freed
 )
 
@@ -86,14 +87,19 @@ func (p *pages) buffer(size int) []byte {
 			return b
 		}
 	}
-	return make([]byte, 0, size)
+	return make([]byte, 0, size+size/16) // the next page of the same sandboxes may be a little longer
 }
 
-// keep keeps the buffer of a page that nobody reads any more, for as many pages as are rendered at once.
+// keep keeps the buffer of a page that nobody reads any more: at least one, and as many as are rendered at once if they are small.
 func (p *pages) keep(b []byte) {
 	p.spare = append(p.spare, b[:0])
-	if len(p.spare) > maxRenderings {
-		p.spare = slices.Delete(p.spare, 0, 1) // the oldest, whose size nobody has needed
+	bytes := 0
+	for i := len(p.spare) - 1; i >= 0; i-- { // the newest first
+		bytes += cap(p.spare[i])
+		if i < len(p.spare)-1 && (bytes > maxSpareBytes || len(p.spare)-i > maxRenderings) {
+			p.spare = slices.Delete(p.spare, 0, i+1)
+			break
+		}
 	}
 	if p.drop == nil {
 		p.drop = time.AfterFunc(spareTime, func() {
