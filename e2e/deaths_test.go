@@ -397,7 +397,7 @@ func TestServerRestartedAfterDeathsSaysTheSame(t *testing.T) {
 	w.start("paused", "idle")
 	w.must(w.node.Pause(w.ctx(), "paused"))
 	w.serve()
-	w.untilValue(0, "runsc_meta_sandbox_running", "sandbox", "exited")
+	w.untilEnded("exited")
 	w.scrape().wantLives(t, []string{"lives", "paused", "reaped", "zombie"}, []string{"exited"})
 	w.reaped(w.kill("reaped"))
 	w.kill("zombie")

@@ -10,10 +10,31 @@ import (
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
-// wantLives fails the test unless the page has exactly these sandboxes, each either with values or as one that has ended.
+// wantLives fails the test unless the page of a drop-in server has exactly the running sandboxes, with values. Those that have ended are not on
+// it, whether their state files are still there or not.
 func (p page) wantLives(t *testing.T, running, ended []string) {
 	t.Helper()
-	all := slices.Sorted(slices.Values(slices.Concat(running, ended)))
+	p.wantRunning(t, running, running)
+	for _, id := range ended {
+		p.wantNone(t, "runsc_meta_sandbox_presence", "sandbox", id)
+	}
+}
+
+// wantKept is wantLives for a server that keeps sandboxes that have ended.
+func (p page) wantKept(t *testing.T, running, ended []string) {
+	t.Helper()
+	p.wantRunning(t, running, slices.Sorted(slices.Values(slices.Concat(running, ended))))
+	for _, id := range ended {
+		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", id)
+		p.wantValue(t, 0, "runsc_meta_sandbox_running", "sandbox", id)
+		p.wantNone(t, alwaysThere, "sandbox", id)
+		p.wantNone(t, "runsc_meta_sandbox_failure", "sandbox", id)
+	}
+}
+
+// wantRunning fails the test unless the page has exactly the given sandboxes, of which some run and have values.
+func (p page) wantRunning(t *testing.T, running, all []string) {
+	t.Helper()
 	if got := p.sandboxes(); !slices.Equal(got, all) {
 		t.Errorf("sandboxes: %q, want %q", got, all)
 	}
@@ -21,12 +42,6 @@ func (p page) wantLives(t *testing.T, running, ended []string) {
 		p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", id)
 		p.wantValue(t, 1, alwaysThere, "sandbox", id)
 		p.wantValue(t, 1, "runsc_meta_sandbox_metadata", "sandbox", id)
-	}
-	for _, id := range ended {
-		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", id)
-		p.wantValue(t, 0, "runsc_meta_sandbox_running", "sandbox", id)
-		p.wantNone(t, alwaysThere, "sandbox", id)
-		p.wantNone(t, "runsc_meta_sandbox_failure", "sandbox", id)
 	}
 	p.wantValue(t, float64(len(running)), "runsc_meta_num_sandboxes_running")
 	p.wantValue(t, 0, "runsc_meta_num_sandboxes_broken_metrics")
@@ -193,26 +208,48 @@ func TestRestoredSandbox(t *testing.T) {
 // savings are what a restored sandbox saved. Either may be negative.
 var savings = []string{"runsc_meta_sandbox_cpu_time_saved_milliseconds", "runsc_meta_sandbox_wall_time_saved_milliseconds"}
 
-func TestSandboxThatEndedByItselfStaysUntilItIsDeleted(t *testing.T) {
-	w := newWorld(t)
-	w.start("stays", "idle")
-	w.start("exits", "exit")
-	w.start("told", "idle")
-	w.serve()
-	w.must(w.node.Kill(w.ctx(), "told", unix.SIGTERM))
-	for _, id := range []string{"exits", "told"} {
-		w.untilValue(0, "runsc_meta_sandbox_running", "sandbox", id)
+// untilEnded waits until a sandbox has ended, whose state file goes on saying that it is running.
+func (w *world) untilEnded(ids ...string) {
+	w.t.Helper()
+	for _, id := range ids {
+		w.until(func() error {
+			if state := processState(w.pid(id)); state != "" && state != "Z" {
+				return fmt.Errorf("the process of %s is in state %q", id, state)
+			}
+			return nil
+		})
 		if status, err := w.node.Status(id); err != nil || status != "running" {
-			t.Errorf("the state file of %s says %q, %v: it is the process that tells", id, status, err)
+			w.t.Errorf("the state file of %s says %q, %v: it is the process that tells", id, status, err)
 		}
 	}
-	for range 3 {
-		w.scrape().wantLives(t, []string{"stays"}, []string{"exits", "told"})
+}
+
+func TestSandboxThatEndedByItself(t *testing.T) {
+	check := func(name string, serve func(w *world), want func(p page, running, ended []string)) {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.start("stays", "idle")
+			w.start("exits", "exit")
+			w.start("told", "idle")
+			serve(w)
+			w.must(w.node.Kill(w.ctx(), "told", unix.SIGTERM))
+			w.untilEnded("exits", "told")
+			for range 3 {
+				want(w.scrape(), []string{"stays"}, []string{"exits", "told"})
+			}
+			w.remove("exits")
+			want(w.scrape(), []string{"stays"}, []string{"told"})
+			w.remove("told")
+			p := w.scrape()
+			want(p, []string{"stays"}, nil)
+			p.wantValue(t, 3, "runsc_meta_num_sandboxes_total")
+		})
 	}
-	w.remove("exits")
-	w.scrape().wantLives(t, []string{"stays"}, []string{"told"})
-	w.remove("told")
-	p := w.scrape()
-	p.wantLives(t, []string{"stays"}, nil)
-	p.wantValue(t, 3, "runsc_meta_num_sandboxes_total")
+	check("leaves the page of a drop-in", func(w *world) { w.serve() },
+		func(p page, running, ended []string) { p.wantLives(t, running, ended) })
+	check("stays on the page of serve until it is deleted",
+		func(w *world) {
+			w.startServer([]string{"serve", "--root", w.node.Root(), "--web.listen-address", w.addr})
+		},
+		func(p page, running, ended []string) { p.wantKept(t, running, ended) })
 }

@@ -19,16 +19,16 @@ var ErrNoSandbox = errors.New("there is no sandbox")
 var errEnded = errors.New("the sandbox has ended")
 
 // Export asks one sandbox for its metrics, without a server, and writes them to w in Prometheus's text format. Nothing is written unless
-// all of what the sandbox said was verified. Of the options, RootDir, ExporterPrefix, SandboxTimeout and Logger count. The error is a
+// all of what the sandbox said was verified. Of the options, the first of Roots, ExporterPrefix, SandboxTimeout and Logger count. The error is a
 // *RootError when the runtime root cannot be read, and has ErrNoSandbox in its chain when the sandbox is not there.
 func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
-	o.Address = "unused"
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
 	}
 	collector, err := collect.New(collect.Options{
-		RootDir:        o.RootDir,
+		Roots:          o.Roots[:1],
+		KeepEnded:      true,
 		OnlySandbox:    sandbox,
 		SandboxTimeout: o.SandboxTimeout,
 		Logger:         o.Logger,
@@ -47,7 +47,7 @@ func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case len(snap.Sandboxes) == 0:
-		return fmt.Errorf("%w %q in runtime root %s", ErrNoSandbox, sandbox, o.RootDir)
+		return fmt.Errorf("%w %q in runtime root %s", ErrNoSandbox, sandbox, o.Roots[0])
 	case !snap.Sandboxes[0].Running:
 		err = errEnded
 	case snap.Sandboxes[0].Failure != nil:

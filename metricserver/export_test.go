@@ -15,7 +15,7 @@ func TestExport(t *testing.T) {
 	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
 	export := func(root, id string) (string, error) {
 		var page strings.Builder
-		err := Export(t.Context(), Options{RootDir: root}, id, &page)
+		err := Export(t.Context(), Options{Roots: []string{root}}, id, &page)
 		return page.String(), err
 	}
 	if page, err := export(w.root, "a"); err != nil || !strings.Contains(page, "\nrunsc_fs_opens{") {

@@ -58,8 +58,8 @@ func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
 // server returns a server of the world's root.
 func (w *world) server(o Options) *Server {
 	w.Helper()
-	if o.RootDir == "" {
-		o.RootDir = w.root
+	if o.Roots == nil {
+		o.Roots = []string{w.root}
 	}
 	s, err := New(o)
 	w.must(err)

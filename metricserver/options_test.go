@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{RootDir: "/run/user/1000/runsc", Address: ":0", ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, SocketMode: 0o660}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, Address: ":0", ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, SocketMode: 0o660}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		RootDir: "/r", Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second,
+		Roots: []string{"/r"}, Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second,
 		SocketMode: 0o600, SocketGroup: "g", StartTime: start, Logger: slog.Default(),
 	}
 	s, err := New(given)
@@ -45,11 +45,11 @@ func TestOptionsAreKept(t *testing.T) {
 }
 
 func TestRuntimeRootInAddresses(t *testing.T) {
-	s, err := New(Options{RootDir: "/r", Address: "%RUNTIME_ROOT%/a", MatchAddress: "%RUNTIME_ROOT%/b"})
+	s, err := New(Options{Roots: []string{"/r"}, Address: "%RUNTIME_ROOT%/a", MatchAddress: "%RUNTIME_ROOT%/b"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.options.Address != "/r/a" || s.options.MatchAddress != "/r/b" {
+	if s.options.Address != "/r/a" || s.options.MatchAddress != "%RUNTIME_ROOT%/b" { // that is for each root to expand
 		t.Errorf("addresses are %q and %q", s.options.Address, s.options.MatchAddress)
 	}
 }
@@ -71,11 +71,19 @@ func TestPrefix(t *testing.T) {
 		}
 	}
 	takes("", "runsc_")
-	takes(" ", "")
 	takes("x", "x")
 	takes("_", "_")
 	takes("Gvisor_2", "Gvisor_2")
 	takes("a:b", "a:b")
+	if s, err := New(Options{DropIn: true}); err != nil || s.options.ExporterPrefix != "" {
+		t.Errorf("a drop-in without a prefix: %v, %v", s, err)
+	}
+	for _, prefix := range []string{"sandmeter_", "process_x_", "go_", "container_"} {
+		if _, err := New(Options{ExporterPrefix: prefix}); err == nil || !strings.Contains(err.Error(), "are reserved") {
+			t.Errorf("prefix %q: %v", prefix, err)
+		}
+	}
+	refuses(" ")
 	refuses("2x")
 	refuses("a-b")
 	refuses("a b")
@@ -94,10 +102,10 @@ func TestOptionErrors(t *testing.T) {
 		if err == nil || err.Error() != want || s != nil {
 			t.Errorf("%+v: %v, want %s", o, err, want)
 		}
-		if strings.Contains(want, "\n") {
-			t.Errorf("%q has several lines", want)
-		}
 	}
-	check(Options{}, "no address to listen on: give host:port, :port or the absolute path of a Unix socket")
+	check(Options{Roots: []string{""}}, "a runtime root is empty: name a directory")
+	check(Options{Roots: []string{"/a", "/b/["}}, `runtime root "/b/[" is not a valid glob: escape [, * and ? with a backslash if they are part of a name`)
+	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "exporter prefix \"go_\": names that begin with go_ are reserved\n"+
+		"sandbox timeout -1ns: it has to be positive\nmaximum age -1ns: it must not be negative")
 	check(Options{Address: ":0", SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

@@ -1,6 +1,7 @@
 package metricserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,13 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"regexp"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/sandmeter/sandmeter/config"
-	"github.com/sandmeter/sandmeter/internal/collect"
-	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -24,9 +24,6 @@ const (
 	DefaultSandboxTimeout             = 2 * time.Second
 	DefaultSocketMode     fs.FileMode = 0o660
 )
-
-// NoExporterPrefix stands for the empty prefix in Options, whose zero value has the default.
-const NoExporterPrefix = " "
 
 // Limits of what a client may cost.
 const (
@@ -39,20 +36,28 @@ const (
 	lingerTimeout  = 500 * time.Millisecond // of it, for connections that no request is under way on
 )
 
-// Options say what a Server serves and where.
+// Options say what a Server serves and where. The zero value of each is its default.
 type Options struct {
-	// RootDir is the runtime root whose sandboxes are served. Default: config.DefaultRootDir.
-	RootDir string
-	// Address is where to listen: host:port, :port, or the absolute path of a Unix socket. %RUNTIME_ROOT% in it stands for RootDir. It
-	// has no default.
+	// Roots are the runtime roots whose sandboxes are served: directories, and globs such as /run/containerd/runsc/*, which are evaluated again
+	// for each collection. At most 64 are served at a time, each directory once. If there is more than one, or a glob, the series of a
+	// sandbox have the label runtime_root. Default: config.DefaultRootDir.
+	Roots []string
+	// Address is where Run listens: host:port, :port, or the absolute path of a Unix socket. %RUNTIME_ROOT% in it stands for the first of
+	// Roots. It has no default; Serve and Handler do not need it.
 	Address string
-	// MatchAddress limits the sandboxes to those that were created with an equal --metric-server; %RUNTIME_ROOT% in either stands for
-	// RootDir. Default: every sandbox of the root that registered metrics.
+	// MatchAddress limits the sandboxes to those that were created with an equal --metric-server; %RUNTIME_ROOT% in either stands for the
+	// sandbox's root. Default: every sandbox that registered metrics.
 	MatchAddress string
-	// ExporterPrefix begins the names of all metrics but process_start_time_seconds. Default: DefaultExporterPrefix;
-	// NoExporterPrefix stands for none.
+	// ExporterPrefix begins the names of the metrics that sandboxes report, and of those that gVisor's own metric server has too. Default:
+	// DefaultExporterPrefix.
 	ExporterPrefix string
-	// AllowUnknownRoot makes a runtime root that is missing or cannot be read one without sandboxes, rather than an error.
+	// DropIn serves what gVisor's own metric server serves: an empty ExporterPrefix stands for none.
+	DropIn bool
+	// KeepEnded keeps a sandbox whose process has ended on the page, as not running, until runsc deletes its state file. Default: it leaves
+	// the page when its process ends.
+	KeepEnded bool
+	// AllowUnknownRoot makes a single root that is missing or cannot be read one without sandboxes, rather than an error. Several, or a glob,
+	// always are.
 	AllowUnknownRoot bool
 	// AllowProfiling serves CPU and heap profiles of the process to everybody who can reach the address.
 	AllowProfiling bool
@@ -75,44 +80,50 @@ type Options struct {
 
 var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 
-// withDefaults returns the options with what was left out, or says what is wrong with them.
+// reservedPrefixes begin the names of families that are not a sandbox's.
+var reservedPrefixes = []string{"sandmeter_", "process_", "go_", "container_"}
+
+// withDefaults returns the options with their defaults, or says all that is wrong with them.
 func (o Options) withDefaults() (Options, error) {
-	if o.RootDir == "" {
-		o.RootDir = config.DefaultRootDir()
+	if len(o.Roots) == 0 {
+		o.Roots = []string{config.DefaultRootDir()}
 	}
-	if o.Address == "" {
-		return o, errors.New("no address to listen on: give host:port, :port or the absolute path of a Unix socket")
-	}
-	o.Address = config.ExpandAddress(o.Address, o.RootDir)
-	o.MatchAddress = config.ExpandAddress(o.MatchAddress, o.RootDir)
-	switch o.ExporterPrefix {
-	case "":
+	if o.ExporterPrefix == "" && !o.DropIn {
 		o.ExporterPrefix = DefaultExporterPrefix
-	case NoExporterPrefix:
-		o.ExporterPrefix = ""
 	}
-	if o.ExporterPrefix != "" && !validPrefix.MatchString(o.ExporterPrefix) {
-		return o, fmt.Errorf("exporter prefix %q makes names that Prometheus refuses: use letters, digits and underscores, no digit first", o.ExporterPrefix)
-	}
-	if o.SandboxTimeout == 0 {
-		o.SandboxTimeout = DefaultSandboxTimeout
-	}
-	if o.SandboxTimeout < 0 {
-		return o, fmt.Errorf("sandbox timeout %v: it has to be positive", o.SandboxTimeout)
-	}
-	if o.MaxAge < 0 {
-		return o, fmt.Errorf("maximum age %v: it must not be negative", o.MaxAge)
-	}
-	if o.SocketMode == 0 {
-		o.SocketMode = DefaultSocketMode
-	}
+	o.SandboxTimeout = cmp.Or(o.SandboxTimeout, DefaultSandboxTimeout)
+	o.SocketMode = cmp.Or(o.SocketMode, DefaultSocketMode)
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return o, nil
+	o.Address = config.ExpandAddress(o.Address, o.Roots[0])
+	return o, o.check()
+}
+
+// check returns all that is wrong with the options.
+func (o *Options) check() error {
+	var errs []error
+	wrong := func(is bool, format string, args ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	for _, root := range o.Roots {
+		_, err := filepath.Match(root, "")
+		wrong(root == "", "a runtime root is empty: name a directory")
+		wrong(err != nil, "runtime root %q is not a valid glob: escape [, * and ? with a backslash if they are part of a name", root)
+	}
+	wrong(o.ExporterPrefix != "" && !validPrefix.MatchString(o.ExporterPrefix),
+		"exporter prefix %q makes names that Prometheus refuses: use letters, digits and underscores, no digit first", o.ExporterPrefix)
+	for _, reserved := range reservedPrefixes {
+		wrong(strings.HasPrefix(o.ExporterPrefix, reserved), "exporter prefix %q: names that begin with %s are reserved", o.ExporterPrefix, reserved)
+	}
+	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
+	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)
+	return errors.Join(errs...)
 }
 
 // A RootError says that the runtime root cannot be read, at the start or any more.
@@ -123,13 +134,14 @@ func (e *RootError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason, an *fs.PathError.
 func (e *RootError) Unwrap() error { return e.Err }
 
-// A Server serves the metrics of the sandboxes of one runtime root.
+// A Server serves the metrics of the sandboxes of runtime roots. Its methods are safe for concurrent use; each call of Run, Serve or Handler
+// has a server of its own, which knows nothing of the others.
 type Server struct {
 	options     Options
 	stopTimeout time.Duration
 }
 
-// New returns a Server, or says what is wrong with the options. Nothing is opened before Run.
+// New returns a Server, or an error that says all that is wrong with the options. Nothing is opened yet.
 func New(o Options) (*Server, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -138,73 +150,51 @@ func New(o Options) (*Server, error) {
 	return &Server{o, stopTimeout}, nil
 }
 
-// Run listens and serves until ctx is done, and returns nil then. It returns an error when it cannot listen, and, unless
-// Options.AllowUnknownRoot is set, a *RootError when the runtime root cannot be read, at the start or later. All that it
-// opened is closed when it returns. A Server can be run again, but not twice at the same time.
+// Run listens on Options.Address and serves until ctx is done, as Serve does.
 func (s *Server) Run(ctx context.Context) error {
 	o := &s.options
+	if o.Address == "" {
+		return errors.New("no address to listen on: give host:port, :port or the absolute path of a Unix socket")
+	}
+	return s.run(ctx, func() (net.Listener, error) { return listen(o.Address, o.SocketMode, o.SocketGroup) })
+}
+
+// Serve serves on a listener until ctx is done, and returns nil then. It returns an error when it cannot serve, and a *RootError when a single
+// runtime root cannot be read, at the start or later, unless Options.AllowUnknownRoot is set. The listener, and all that the server
+// opened, is closed when it returns; requests under way get some seconds to end.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	err := s.run(ctx, func() (net.Listener, error) { return l, nil })
+	l.Close() // it was not served if the root cannot be read
+	return err
+}
+
+// run opens, listens and serves.
+func (s *Server) run(ctx context.Context, listen func() (net.Listener, error)) error {
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
-	collector, err := collect.New(collect.Options{
-		RootDir:          o.RootDir,
-		MatchAddress:     o.MatchAddress,
-		AllowUnknownRoot: o.AllowUnknownRoot,
-		SandboxTimeout:   o.SandboxTimeout,
-		StartTime:        o.StartTime,
-		ShowTime:         o.MaxAge > 0,
-		Logger:           o.Logger,
-	})
+	h, err := s.open(lost)
 	if err != nil {
 		return err
 	}
-	defer collector.Close()
-	if err := collector.CheckRoot(); err != nil && !o.AllowUnknownRoot {
+	defer h.Close()
+	if err := h.collector.CheckRoot(); err != nil && !s.options.AllowUnknownRoot {
 		return &RootError{err}
 	}
-	listener, err := listen(o.Address, o.SocketMode, o.SocketGroup)
+	listener, err := listen()
 	if err != nil {
 		return err
 	}
-	rootLost := func(err error) {
-		if root, ok := errors.AsType[*collect.RootError](err); ok && !root.Passing() {
-			lost(err)
-		}
-	}
-	handler := web.NewHandler(web.Options{
-		Collect:        collector.Collect,
-		Pages:          page.NewBuilder(o.ExporterPrefix),
-		MaxAge:         o.MaxAge,
-		RootDir:        o.RootDir,
-		Logger:         o.Logger,
-		AllowProfiling: o.AllowProfiling,
-		RootLost:       rootLost,
-	})
-	defer handler.Close()
-	defer collector.Stop() // requests that still wait have had their time
-	var background sync.WaitGroup
-	defer background.Wait()
-	defer lost(nil)
-	background.Go(func() {
-		err := watch(ctx, o.RootDir, func() {
-			if err := collector.Look(); err != nil {
-				rootLost(err)
-			}
-		})
-		if err != nil {
-			o.Logger.Warn("Changes of the runtime root are noticed at scrapes only", "err", err)
-		}
-	})
-	if o.Listening != nil {
-		if err := o.Listening(listener.Addr()); err != nil {
+	if s.options.Listening != nil {
+		if err := s.options.Listening(listener.Addr()); err != nil {
 			listener.Close()
 			return err
 		}
 	}
-	if err := s.serve(ctx, listener, handler); err != nil {
+	if err := s.serve(ctx, listener, h.web); err != nil {
 		return err
 	}
-	if root, ok := errors.AsType[*collect.RootError](context.Cause(ctx)); ok {
-		return &RootError{root.Err}
+	if root, ok := errors.AsType[*RootError](context.Cause(ctx)); ok {
+		return root
 	}
 	return nil
 }

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sandmeter/sandmeter/metricserver"
 )
@@ -25,7 +27,7 @@ func ExampleServer() {
 
 	listening := make(chan net.Addr, 1)
 	server, err := metricserver.New(metricserver.Options{
-		RootDir:   root,
+		Roots:     []string{root},
 		Address:   "localhost:0",
 		Logger:    slog.Default(),
 		Listening: func(a net.Addr) error { listening <- a; return nil },
@@ -55,6 +57,60 @@ func ExampleServer() {
 	// stopped
 }
 
+// A program that has an HTTP server already mounts the metrics in it.
+func ExampleServer_Handler() {
+	root, err := os.MkdirTemp("", "root")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+
+	server, err := metricserver.New(metricserver.Options{Roots: []string{root}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := server.Handler()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer handler.Close()
+
+	mux := http.NewServeMux()
+	mux.Handle("/sandboxes/", http.StripPrefix("/sandboxes", handler))
+	ours := httptest.NewServer(mux)
+	defer ours.Close()
+	printMetric(ours.URL+"/sandboxes/metrics", "runsc_meta_num_sandboxes_running")
+	// Output:
+	// runsc_meta_num_sandboxes_running 0
+}
+
+// A program that listens by itself, for example on a socket that systemd handed to it, passes its listener.
+func ExampleServer_Serve() {
+	root, err := os.MkdirTemp("", "root")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+
+	server, err := metricserver.New(metricserver.Options{Roots: []string{root}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, listener) }()
+	printMetric("http://"+listener.Addr().String()+"/metrics", "runsc_meta_num_sandboxes_running")
+	stop()
+	fmt.Println(<-ended)
+	// Output:
+	// runsc_meta_num_sandboxes_running 0
+	// <nil>
+}
+
 // printMetric prints the samples of a metric without their times.
 func printMetric(url, name string) {
 	response, err := http.Get(url)
@@ -72,11 +128,9 @@ func printMetric(url, name string) {
 
 // Errors say what to do about them.
 func ExampleNew() {
-	_, err := metricserver.New(metricserver.Options{})
-	fmt.Println(err)
-	_, err = metricserver.New(metricserver.Options{Address: ":19640", ExporterPrefix: "gVisor-"})
+	_, err := metricserver.New(metricserver.Options{ExporterPrefix: "gVisor-", MaxAge: -time.Second})
 	fmt.Println(err)
 	// Output:
-	// no address to listen on: give host:port, :port or the absolute path of a Unix socket
 	// exporter prefix "gVisor-" makes names that Prometheus refuses: use letters, digits and underscores, no digit first
+	// maximum age -1s: it must not be negative
 }

@@ -64,8 +64,8 @@ func TestOptionsCount(t *testing.T) {
 	check(Options{MatchAddress: "%RUNTIME_ROOT%/two"}, `sandbox="two"`, true)
 	check(Options{MatchAddress: "localhost:2"}, `sandbox=`, false)
 	check(Options{ExporterPrefix: "gvisor_"}, "\ngvisor_fs_opens{", true)
-	check(Options{ExporterPrefix: " "}, "\nfs_opens{", true)
-	check(Options{ExporterPrefix: " "}, "runsc_", false)
+	check(Options{DropIn: true}, "\nfs_opens{", true)
+	check(Options{DropIn: true}, "runsc_", false)
 }
 
 // TestSandboxTimeout: no single sandbox holds a scrape for longer.
@@ -92,7 +92,7 @@ func TestRoot(t *testing.T) {
 	check := func(root, want string) {
 		t.Helper()
 		address := w.path("socket")
-		_, err := w.tryRun(w.server(Options{RootDir: root, Address: address}))
+		_, err := w.tryRun(w.server(Options{Roots: []string{root}, Address: address}))
 		reason := new(RootError)
 		path := new(fs.PathError)
 		if !errors.As(err, &reason) || !errors.As(err, &path) || path.Path != root || err.Error() != "read runtime root "+root+": "+want {
@@ -100,7 +100,7 @@ func TestRoot(t *testing.T) {
 		}
 		w.nothingAt(address)
 
-		r := w.run(w.server(Options{RootDir: root, Address: address, AllowUnknownRoot: true}))
+		r := w.run(w.server(Options{Roots: []string{root}, Address: address, AllowUnknownRoot: true}))
 		if page := r.page(); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
 			t.Errorf("root %s, allowed to be unknown: the page is\n%s", root, page)
 		}

@@ -2,6 +2,8 @@ package metricserver
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -17,9 +19,9 @@ const (
 	retry = time.Second
 )
 
-// watch calls look soon after something changed in the directory, and once in a while in any case, until ctx is done. It is a hint only:
-// what is served never depends on it.
-func watch(ctx context.Context, dir string, look func()) error {
+// watch calls look soon after something changed in one of the directories, and once in a while in any case, until ctx is done. It is a hint
+// only: what is served never depends on it. The directories are asked for again after each look, since that may find others.
+func watch(ctx context.Context, dirs func() []string, look func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -33,15 +35,23 @@ func watch(ctx context.Context, dir string, look func()) error {
 			settled = time.After(settle)
 		}
 	}
-	var missing <-chan time.Time // nil while the directory is there
+	missing := make(map[string]bool) // directories that do not exist
+	var retrying <-chan time.Time    // nil while there are none
 	for {
-		// One that was removed and made again is another directory, which is not watched yet.
-		switch err := watcher.Add(dir); {
-		case err != nil && missing == nil:
-			missing = time.After(retry)
-		case err == nil && missing != nil:
-			missing = nil
-			changed()
+		current := dirs()
+		for _, dir := range current {
+			// One that was removed and made again is another directory, which is not watched yet.
+			failed := watcher.Add(dir) != nil
+			if missing[dir] && !failed {
+				changed()
+			}
+			missing[dir] = failed
+		}
+		maps.DeleteFunc(missing, func(dir string, failed bool) bool { return !failed || !slices.Contains(current, dir) })
+		if len(missing) == 0 {
+			retrying = nil
+		} else if retrying == nil {
+			retrying = time.After(retry)
 		}
 		select {
 		case <-ctx.Done():
@@ -55,8 +65,8 @@ func watch(ctx context.Context, dir string, look func()) error {
 			look()
 		case <-again.C:
 			look()
-		case <-missing:
-			missing = time.After(retry)
+		case <-retrying:
+			retrying = nil
 		}
 	}
 }

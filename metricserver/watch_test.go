@@ -19,7 +19,7 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := watch(ctx, dir, func() { looks <- struct{}{} }); err != nil {
+		if err := watch(ctx, func() []string { return []string{dir} }, func() { looks <- struct{}{} }); err != nil {
 			t.Error(err)
 		}
 	})

@@ -208,7 +208,7 @@ func (n *node) order() (ids []string) {
 
 // budget returns the time budget of a sandbox's queries for metrics.
 func (n *node) budget(id string) *timeBudget {
-	return &n.collector.table.byID[id].kinds[0].(*exportQuery).budget
+	return &n.collector.table.inventories[0].byID[id].kinds[0].(*exportQuery).budget
 }
 
 // TestSavingsStall: one that answers for its metrics, and not for its savings, is waited for once.
@@ -485,7 +485,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	for range 5 {
 		n.page()
 	}
-	n.collector.table.byID["a"].logBudget.since = time.Now().Add(-linesTime)
+	n.collector.table.inventories[0].byID["a"].logBudget.since = time.Now().Add(-linesTime)
 	for range 5 {
 		n.page()
 	}
@@ -503,7 +503,7 @@ func TestDebugLog(t *testing.T) {
 	n.start(sandboxtest.Spec{ID: "a"})
 	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Say("no")})
 	n.page()
-	if want := "level=DEBUG msg=Collection sandboxes=2 queries=2 without_metrics=1 took="; !strings.Contains(log.String(), want) {
+	if want := "level=DEBUG msg=Collection roots=1 sandboxes=2 queries=2 without_metrics=1 took="; !strings.Contains(log.String(), want) {
 		t.Errorf("the log is\n%s\nwant %s", &log, want)
 	}
 }
@@ -633,7 +633,7 @@ func TestRoot(t *testing.T) {
 	if err := collect(n); err != nil {
 		t.Error(err)
 	}
-	n.collector.options.RootDir = filepath.Join(n.root, "missing")
+	n.collector.options.Roots = []string{filepath.Join(n.root, "missing")}
 	if err := n.collector.CheckRoot(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing root: got %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,18 +23,21 @@ const MaxDuration = 5 * time.Second
 
 // Options say what a Collector collects.
 type Options struct {
-	RootDir string // the runtime root
-	// MatchAddress limits the sandboxes to those that were created with this --metric-server, %RUNTIME_ROOT% in it being replaced by
-	// RootDir. Empty: every sandbox that has a registration.
+	// Roots are the runtime roots: directories, and globs that are evaluated again for each collection. At least one.
+	Roots []string
+	// MatchAddress limits the sandboxes to those that were created with this --metric-server, %RUNTIME_ROOT% in either being replaced by
+	// the sandbox's root. Empty: every sandbox that has a registration.
 	MatchAddress string
 	// OnlySandbox limits the sandboxes to the one with this ID, whatever it registered and whatever its address. Empty: no limit.
 	OnlySandbox string
-	// AllowUnknownRoot makes a runtime root that cannot be read one without sandboxes.
+	// AllowUnknownRoot makes a single runtime root that cannot be read one without sandboxes. Several, or a glob, always are.
 	AllowUnknownRoot bool
-	SandboxTimeout   time.Duration // how long one sandbox may hold a collection
-	StartTime        time.Time     // of the process
-	ShowTime         bool          // snapshots say in a family of their own when they were taken: they may be served again
-	Logger           *slog.Logger
+	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their state files.
+	KeepEnded      bool
+	SandboxTimeout time.Duration // how long one sandbox may hold a collection
+	StartTime      time.Time     // of the process
+	ShowTime       bool          // snapshots say in a family of their own when they were taken: they may be served again
+	Logger         *slog.Logger
 }
 
 // A Collector collects. It is safe for concurrent use; Close it when it is no longer needed.
@@ -46,9 +50,9 @@ type Collector struct {
 	loop    *control.Loop
 	watcher *host.Watcher
 
+	served atomic.Pointer[[]string] // what Roots returns
+
 	mu       sync.Mutex
-	root     *state.Root
-	rootErr  error // of the last listing
 	table    *table
 	verifier verify.Verifier
 	queries  []control.Query // memory for the next collection's
@@ -67,8 +71,10 @@ func New(o Options) (*Collector, error) {
 		loop.Close()
 		return nil, err
 	}
-	c := &Collector{options: o, loop: loop, watcher: watcher, root: state.NewRoot(o.RootDir), pageBase: pageBase}
+	c := &Collector{options: o, loop: loop, watcher: watcher, pageBase: pageBase}
 	c.table = newTable(c)
+	paths, _ := c.table.roots.expand()
+	c.served.Store(&paths)
 	return c, nil
 }
 
@@ -83,8 +89,16 @@ func (c *Collector) Close() error {
 	return errors.Join(c.loop.Close(), c.watcher.Close())
 }
 
-// CheckRoot reports whether the runtime root can be read at this moment.
-func (c *Collector) CheckRoot() error { return state.NewRoot(c.options.RootDir).Check() }
+// CheckRoot reports whether a single runtime root can be read at this moment. Of several, any may come and go.
+func (c *Collector) CheckRoot() error {
+	if r := roots(c.options.Roots); !r.single() {
+		return nil
+	}
+	return state.NewRoot(c.options.Roots[0]).Check()
+}
+
+// Roots returns the directories of the runtime roots that were served when the last collection, or Look, began.
+func (c *Collector) Roots() []string { return *c.served.Load() }
 
 // A RootError says that the runtime root could not be read.
 type RootError struct{ Err error }
@@ -113,7 +127,7 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := time.Now()
-	if err := c.list(); err != nil {
+	if err := c.table.list(); err != nil {
 		return nil, err
 	}
 	c.watcher.Sync()
@@ -146,23 +160,13 @@ func (c *Collector) cut(began time.Time) *snapshot.Snapshot {
 	return c.snapshot(began, true)
 }
 
-// Look finds out which sandboxes there are, without querying any of them: their processes are watched from then on. The error is as that of
+// Look finds out which sandboxes there are, without querying any of them: their processes are watched from then
+// on. The error is as that of
 // Collect.
 func (c *Collector) Look() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.list()
-}
-
-// list makes the table hold what the root holds now.
-func (c *Collector) list() error {
-	listing, err := c.root.List()
-	if err != nil && (!c.options.AllowUnknownRoot || lacksResources(err)) {
-		return &RootError{err}
-	}
-	c.rootErr = err
-	c.table.update(listing)
-	return nil
+	return c.table.list()
 }
 
 // lacksResources reports whether an error is about what the process lacks for the moment, and not about the runtime root.

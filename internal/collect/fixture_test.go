@@ -54,7 +54,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
 	n := &node{T: t, root: root}
-	o := Options{RootDir: root, SandboxTimeout: 2 * time.Second, StartTime: testStart}
+	o := Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: 2 * time.Second, StartTime: testStart}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)

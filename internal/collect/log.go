@@ -49,6 +49,9 @@ func (t *table) logChange(s *sandbox, now time.Time) {
 		return
 	}
 	attrs := []any{"sandbox", s.facts.ID}
+	if s.inventory.label != "" {
+		attrs = append(attrs, "root", s.inventory.path)
+	}
 	if s.failure != nil {
 		attrs = append(attrs, "reason", s.failure.Reason, "err", s.failure)
 	}
@@ -72,21 +75,8 @@ func (c *Collector) logCollection(snap *snapshot.Snapshot) {
 			failed++
 		}
 	}
-	c.options.Logger.Debug("Collection", "sandboxes", len(snap.Sandboxes), "queries", len(c.queries), "without_metrics", failed,
+	c.options.Logger.Debug("Collection", "roots", len(snap.Roots), "sandboxes", len(snap.Sandboxes), "queries", len(c.queries), "without_metrics", failed,
 		"took", time.Since(snap.Began))
-}
-
-// logFileErrors logs which state files cannot be read: once a file and reason.
-func (t *table) logFileErrors(errs []*state.FileError) {
-	known := t.fileErrs
-	t.fileErrs = make(map[string]string, len(errs))
-	for _, e := range errs {
-		text := e.Err.Error()
-		t.fileErrs[e.Name] = text
-		if known[e.Name] != text {
-			t.options.Logger.Warn("State file cannot be read", "root", t.options.RootDir, "file", e.Name, "err", text)
-		}
-	}
 }
 
 // logNotInstrumented says once if there are sandboxes that have nothing to be asked for. That is how the most likely mistake shows.

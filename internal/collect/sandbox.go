@@ -17,12 +17,13 @@ import (
 
 // sandbox is one life of a sandbox, from the first collection that found its state file to the last.
 type sandbox struct {
-	facts    *state.Sandbox
-	identity *snapshot.Identity
-	address  *control.Address
-	compiled *compiled // nil: nothing was registered
-	process  *host.Process
-	refused  *failure.Failure // why its state files' texts are no labels; nil: they are
+	inventory *inventory
+	facts     *state.Sandbox
+	identity  *snapshot.Identity
+	address   *control.Address
+	compiled  *compiled // nil: nothing was registered
+	process   *host.Process
+	refused   *failure.Failure // why its state files' texts are no labels; nil: they are
 
 	described    []*snapshot.LabelSet // of the families that describe it
 	capabilities int                  // how many of them are of capabilities
@@ -40,9 +41,9 @@ type sandbox struct {
 	logBudget logBudget
 }
 
-func newSandbox(c *Collector, facts *state.Sandbox) *sandbox {
-	s := &sandbox{process: c.watcher.Watch(facts.PID, facts.StartTime)}
-	s.forget(c)
+func newSandbox(inv *inventory, facts *state.Sandbox) *sandbox {
+	s := &sandbox{inventory: inv, process: inv.table.collector.watcher.Watch(facts.PID, facts.StartTime)}
+	s.forget()
 	return s
 }
 
@@ -50,30 +51,31 @@ func newSandbox(c *Collector, facts *state.Sandbox) *sandbox {
 func (s *sandbox) is(facts *state.Sandbox) bool { return s.facts.CreatedAt.Equal(facts.CreatedAt) }
 
 // learn takes in what the state files say now.
-func (s *sandbox) learn(c *Collector, facts *state.Sandbox, compiled *compiled) {
+func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
+	t := s.inventory.table
 	if s.process.PID() != facts.PID {
 		s.process.Release()
-		s.process = c.watcher.Watch(facts.PID, facts.StartTime)
-		s.forget(c)
+		s.process = t.collector.watcher.Watch(facts.PID, facts.StartTime)
+		s.forget()
 	}
 	if compiled != s.compiled {
-		s.forget(c)
+		s.forget()
 	}
 	s.facts, s.compiled = facts, compiled
 	s.refused = checkTexts(facts)
-	s.identity = identify(facts, c.options.RootDir, s.refused == nil)
-	s.address = control.NewAddress(facts.ControlSocket, filepath.Join(c.options.RootDir, "runsc-"+facts.ID+".sock"))
+	s.identity = identify(facts, s.inventory, s.refused == nil)
+	s.address = control.NewAddress(facts.ControlSocket, filepath.Join(s.inventory.path, "runsc-"+facts.ID+".sock"))
 	s.described, s.capabilities = nil, 0
 	if s.refused == nil {
-		s.described, s.capabilities = c.table.describe(s)
+		s.described, s.capabilities = t.describe(s)
 	}
 }
 
-// identify returns the sandbox's identity. One whose texts are refused has no labels but its ID and iteration.
-func identify(facts *state.Sandbox, root string, texts bool) *snapshot.Identity {
+// identify returns the sandbox's identity. One whose texts are refused has no labels but its ID, iteration and root.
+func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identity {
 	id := &snapshot.Identity{
-		Labels:    &snapshot.Labels{Iteration: state.Iteration(facts.ID, facts.CreatedAt), Sandbox: facts.ID},
-		Root:      root,
+		Labels:    &snapshot.Labels{Iteration: state.Iteration(facts.ID, facts.CreatedAt), RuntimeRoot: inv.label, Sandbox: facts.ID},
+		Root:      inv.path,
 		CreatedAt: facts.CreatedAt,
 		PID:       facts.PID,
 		Status:    facts.Status,
@@ -88,9 +90,9 @@ func identify(facts *state.Sandbox, root string, texts bool) *snapshot.Identity 
 }
 
 // forget forgets what another process reported, or one that had registered other metrics: the next reply is not measured against it.
-func (s *sandbox) forget(c *Collector) {
+func (s *sandbox) forget() {
 	s.baseline, s.savings = verify.Baseline{}, verify.Savings{}
-	with := query{collector: c, sandbox: s}
+	with := query{collector: s.inventory.table.collector, sandbox: s}
 	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
 }
 

@@ -20,11 +20,15 @@ func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
 	snap := &snapshot.Snapshot{
 		Began:     began,
 		Time:      time.Now(),
-		Roots:     []snapshot.Root{{Path: c.options.RootDir, Err: c.rootErr, Unreadable: c.table.unreadable}},
-		Sandboxes: make([]snapshot.Sandbox, len(c.table.sorted)),
+		Sandboxes: make([]snapshot.Sandbox, 0, len(c.table.sorted)),
+	}
+	for _, inv := range c.table.inventories {
+		snap.Roots = append(snap.Roots, inv.view())
 	}
 	for i, s := range c.table.sorted {
-		snap.Sandboxes[i] = c.sandboxOf(s, failures[i], snap.Time.UnixMilli())
+		if s.running() || c.options.KeepEnded {
+			snap.Sandboxes = append(snap.Sandboxes, c.sandboxOf(s, failures[i], snap.Time.UnixMilli()))
+		}
 		if !cut {
 			s.failure = failures[i]
 		}
@@ -175,7 +179,11 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 			over[i] += number(s.Failure != nil && s.Failure.Reason == b)
 		}
 	}
-	source := snapshot.Source{Labels: &noLabels, Schema: schema.Server, Time: snap.Time.UnixMilli(), Sets: budgetSets}
+	var unreadable int64
+	for i := range snap.Roots {
+		unreadable += int64(snap.Roots[i].Unreadable)
+	}
+	source := snapshot.Source{Labels: &noLabels, Schema: schema.Server, Time: snap.Time.UnixMilli(), Sets: slices.Clone(budgetSets)}
 	add := func(metric int, value int64) {
 		source.Samples = append(source.Samples, snapshot.Sample{Metric: int32(metric), Value: value})
 	}
@@ -185,8 +193,8 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	add(schema.SandboxesRestored, restored)
 	add(schema.SandboxesRunning, running)
 	add(schema.SandboxesTotal, int64(c.table.total))
-	if c.table.unreadable > 0 {
-		add(schema.StateFilesUnreadable, int64(c.table.unreadable))
+	if unreadable > 0 {
+		add(schema.StateFilesUnreadable, unreadable)
 	}
 	add(schema.ProcessStart, seconds(c.options.StartTime))
 	for i, n := range over {
@@ -194,11 +202,28 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 			source.Samples = append(source.Samples, snapshot.Sample{Metric: schema.OverBudget, Series: uint32(i), Value: n})
 		}
 	}
+	c.addRoots(&source, snap.Roots)
 	if c.options.ShowTime {
 		add(schema.SnapshotTime, seconds(snap.Began))
 	}
 	source.TextSize = source.MeasureText()
 	return source
+}
+
+// addRoots adds which runtime roots could be read. That of a single one is not worth a sample as long as it could.
+func (c *Collector) addRoots(source *snapshot.Source, roots []snapshot.Root) {
+	single := c.table.roots.single()
+	for _, root := range roots {
+		if single && root.Err == nil {
+			continue
+		}
+		var labels []snapshot.Label
+		if !single {
+			labels = append(labels, snapshot.Label{Name: "runtime_root", Value: root.Path})
+		}
+		source.Samples = append(source.Samples, snapshot.Sample{Metric: schema.RootReadable, Series: uint32(len(source.Sets)), Value: number(root.Err == nil)})
+		source.Sets = append(source.Sets, snapshot.NewLabelSet(labels...))
+	}
 }
 
 // Labels that are the same in all snapshots.

@@ -1,97 +1,105 @@
 package collect
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// table is what is remembered from collection to collection: the known sandboxes. It belongs to the collection under way.
+// table is what is remembered from collection to collection: the runtime roots, and the sandboxes of all of them. It belongs to the collection
+// under way.
 type table struct {
-	collector *Collector
-	options   *Options
-	byID      map[string]*sandbox
-	sorted    []*sandbox // by ID
-	compiled  map[*state.Registration]*compiled
-	total     int // sandboxes ever served
+	collector   *Collector
+	options     *Options
+	roots       roots
+	inventories []*inventory // of the roots that are served, in their order
+	sorted      []*sandbox   // of all roots, by ID and then by the order of roots
+	compiled    map[*state.Registration]*compiled
+	total       int // sandboxes ever served
+	gone        int // sandboxes that have gone since what was compiled for them was last looked through
 
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet
 
-	unreadable int               // state files
-	fileErrs   map[string]string // by state file: the error that the log has
-
 	saidForeign         bool // the log has that processes cannot be seen
 	saidNotInstrumented bool // the log has that there are sandboxes without metrics
+	saidTooManyRoots    bool
 }
 
 func newTable(c *Collector) *table {
 	return &table{
 		collector:    c,
 		options:      &c.options,
-		byID:         make(map[string]*sandbox),
+		roots:        c.options.Roots,
 		compiled:     make(map[*state.Registration]*compiled),
 		capabilities: make(map[string]*snapshot.LabelSet),
 		reasons:      make(map[failure.Reason][]*snapshot.LabelSet),
-		fileErrs:     make(map[string]string),
 	}
 }
 
 func (t *table) close() {
-	for _, s := range t.sorted {
-		s.process.Release()
+	for _, inv := range t.inventories {
+		inv.close()
 	}
-	t.byID, t.sorted = nil, nil
+	t.inventories, t.sorted = nil, nil
 }
 
-// serves reports whether the sandbox is one of ours.
-func (t *table) serves(facts *state.Sandbox) bool {
-	if t.options.OnlySandbox != "" {
-		return facts.ID == t.options.OnlySandbox
+// list makes the table hold what the roots hold now. The error is a *RootError: that of a single root that cannot be read and has to be, or of
+// any for lack of resources.
+func (t *table) list() error {
+	t.expand()
+	for _, inv := range t.inventories {
+		err := inv.list()
+		switch {
+		case err != nil && (lacksResources(err) || t.roots.single() && !t.options.AllowUnknownRoot):
+			return &RootError{err}
+		case !t.roots.single():
+			inv.logError()
+		}
 	}
-	if t.options.MatchAddress == "" {
-		return facts.Registration != nil
-	}
-	return facts.MetricServer != "" && config.ExpandAddress(facts.MetricServer, t.options.RootDir) == t.options.MatchAddress
+	t.merge()
+	t.forgetUnused()
+	return nil
 }
 
-// update makes the table hold the sandboxes of the listing that are served, and no others.
-func (t *table) update(listing state.Listing) {
-	known := t.byID
-	t.byID = make(map[string]*sandbox, len(known))
-	t.sorted = t.sorted[:0]
-	for _, facts := range listing.Sandboxes {
-		if !t.serves(facts) {
+// expand makes an inventory for each root that is served now, and closes those of others.
+func (t *table) expand() {
+	paths, leftOut := t.roots.expand()
+	known := t.inventories
+	t.inventories = make([]*inventory, 0, len(paths))
+	for _, path := range paths {
+		i := slices.IndexFunc(known, func(inv *inventory) bool { return inv.path == path })
+		if i < 0 {
+			t.inventories = append(t.inventories, newInventory(t, path))
 			continue
 		}
-		s := known[facts.ID]
-		isNew := s == nil || !s.is(facts)
-		if isNew {
-			s = newSandbox(t.collector, facts)
-			t.total++
-		} else {
-			delete(known, facts.ID)
-		}
-		if s.facts != facts {
-			s.learn(t.collector, facts, t.compile(facts.Registration))
-		}
-		if isNew {
-			t.checkNamespace(s)
-		}
-		t.byID[facts.ID] = s
-		t.sorted = append(t.sorted, s)
+		t.inventories = append(t.inventories, known[i])
+		known = slices.Delete(slices.Clone(known), i, i+1)
 	}
-	for _, gone := range known {
-		gone.process.Release()
+	for _, inv := range known {
+		inv.close()
 	}
-	t.forgetUnused(len(known))
-	t.unreadable = len(listing.Errors)
-	t.logFileErrors(listing.Errors)
-	t.logNotInstrumented(listing.Sandboxes)
+	if leftOut > 0 && !t.saidTooManyRoots {
+		t.options.Logger.Warn("There are too many runtime roots, and not all are served", "limit", maxRoots, "left_out", leftOut)
+	}
+	t.saidTooManyRoots = leftOut > 0
+	t.collector.served.Store(&paths)
+}
+
+// merge brings the sandboxes of all roots into one order.
+func (t *table) merge() {
+	t.sorted = t.sorted[:0]
+	for _, inv := range t.inventories {
+		t.sorted = append(t.sorted, inv.sorted...)
+	}
+	if len(t.inventories) > 1 {
+		slices.SortStableFunc(t.sorted, func(a, b *sandbox) int { return strings.Compare(a.facts.ID, b.facts.ID) })
+	}
 }
 
 // checkNamespace says so once if sandboxes have processes that cannot be seen from here. Then all seem to have ended, and that their control
@@ -105,23 +113,33 @@ func (t *table) checkNamespace(s *sandbox) {
 		"else all sandboxes count as ended", "sandbox", s.facts.ID, "pid", s.process.PID())
 }
 
+// compile returns what is made of a registration, nil for none. The same registration in two roots is two pointers with one Schema.
 func (t *table) compile(r *state.Registration) *compiled {
 	if r == nil {
 		return nil
 	}
 	c := t.compiled[r]
+	if c != nil {
+		return c
+	}
+	for other, known := range t.compiled {
+		if bytes.Equal(other.JSON, r.JSON) {
+			c = known
+		}
+	}
 	if c == nil {
 		c = compile(r)
-		t.compiled[r] = c
 	}
+	t.compiled[r] = c
 	return c
 }
 
 // forgetUnused drops what was compiled for sandboxes that are all gone.
-func (t *table) forgetUnused(gone int) {
-	if gone == 0 {
+func (t *table) forgetUnused() {
+	if t.gone == 0 {
 		return
 	}
+	t.gone = 0
 	used := make(map[*state.Registration]bool)
 	for _, s := range t.sorted {
 		used[s.facts.Registration] = true

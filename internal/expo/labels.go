@@ -58,17 +58,19 @@ func (t *labelText) append(b []byte, ins *insertion) []byte {
 // its commas, which is right as long as the sandbox has its first label and its last, and all have: the iteration and the ID.
 type insertion [len(snapshot.IdentityLabels) + 1]string
 
-// appendAlone appends the labels where there are no others.
+// appendAlone appends the labels where there are no others, and nothing for none.
 func (ins *insertion) appendAlone(b []byte) []byte {
-	b = append(b, '{')
-	separator := ""
+	separator := byte('{')
 	for _, text := range ins {
 		if text = strings.Trim(text, ","); text != "" {
-			b = append(append(b, separator...), text...)
-			separator = ","
+			b = append(append(b, separator), text...)
+			separator = ','
 		}
 	}
-	return append(b, '}')
+	if separator == ',' {
+		b = append(b, '}')
+	}
+	return b
 }
 
 // newInsertion returns the labels, which are sorted by name, as an insertion.

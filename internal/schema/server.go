@@ -29,6 +29,7 @@ const (
 	SpecMetadata
 	ProcessStart
 	OverBudget
+	RootReadable
 	SnapshotTime
 	serverFamilies
 )
@@ -56,6 +57,7 @@ var serverMetrics = [serverFamilies]Metric{
 	SpecMetadata:          {Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", Open: true},
 	ProcessStart:          {Name: "process_start_time_seconds", Help: "Start time of the process since unix epoch in seconds.", Float: true, Whole: true},
 	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes whose metrics are left out because all sandboxes together exceed a budget.", Whole: true, Open: true},
+	RootReadable:          {Name: "sandmeter_runtime_root_readable", Help: "Whether the runtime root could be read in the last collection, 0 or 1.", Whole: true, Open: true},
 	SnapshotTime:          {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of the served snapshot began, as a unix timestamp in seconds. Present if snapshots may be served again (--max-age).", Float: true, Whole: true},
 }
 

@@ -65,8 +65,8 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	t.Cleanup(func() { os.RemoveAll(root) })
 	w := &world{T: t, root: root, lost: make(chan error, 100)}
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
-	c := collect.Options{RootDir: root, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
-	o := Options{RootDir: servedRoot, Logger: logger, RootLost: func(err error) { w.lost <- err }}
+	c := collect.Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
+	o := Options{Roots: func() []string { return []string{servedRoot} }, Logger: logger, RootLost: func(err error) { w.lost <- err }}
 	if change != nil {
 		change(&c, &o)
 	}

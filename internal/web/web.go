@@ -45,8 +45,8 @@ const maxForm = 64 << 10
 type Options struct {
 	Collect share.Collect
 	Pages   *page.Builder
-	MaxAge  time.Duration // of the snapshot that a scrape may be served from
-	RootDir string        // as health checks name it
+	MaxAge  time.Duration   // of the snapshot that a scrape may be served from
+	Roots   func() []string // the runtime roots that are served now, as health checks name them
 	Logger  *slog.Logger
 	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
 	AllowProfiling bool
@@ -183,8 +183,8 @@ func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return refuse(http.StatusBadRequest, "%s", err)
 	}
-	if r.FormValue("root") != h.options.RootDir {
-		return refuse(http.StatusBadRequest, "this metric server is configured to serve root directory: %s", h.options.RootDir)
+	if roots := h.options.Roots(); !slices.Contains(roots, r.FormValue("root")) {
+		return refuse(http.StatusBadRequest, "this metric server is configured to serve root directory: %s", strings.Join(roots, ", "))
 	}
 	return writeText(w, healthy)
 }
@@ -203,7 +203,7 @@ func writeText(w http.ResponseWriter, text string) error {
 // arrives from scrapers that take no parameters.
 func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Path == pathIndex {
-		return writeIndex(w, h.options.RootDir)
+		return writeIndex(w, strings.Join(h.options.Roots(), ", "))
 	}
 	path, query, found := strings.Cut(r.URL.Path, "?")
 	if !found || path != pathMetrics {

@@ -325,7 +325,7 @@ func (b *endlessBody) Read(p []byte) (int, error) {
 // TestFrontPageEscapes: the root may have any name.
 func TestFrontPageEscapes(t *testing.T) {
 	w := newWorld(t, nil)
-	w.handler.options.RootDir = `/<script>&"`
+	w.handler.options.Roots = func() []string { return []string{`/<script>&"`} }
 	if got := w.page("/"); !strings.Contains(got, "<code>/&lt;script&gt;&amp;&#34;</code>") {
 		t.Errorf("the page is\n%s", got)
 	}

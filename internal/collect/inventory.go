@@ -1,0 +1,134 @@
+package collect
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// inventory is the sandboxes of one runtime root, from collection to collection.
+type inventory struct {
+	table *table
+	path  string
+	label string // the value of the label runtime_root; empty: there is none
+	root  *state.Root
+	err   error // why it could not be listed; nil: it could
+
+	byID       map[string]*sandbox
+	sorted     []*sandbox // by ID
+	unreadable int        // state files
+
+	loggedErr string            // the error of the root that the log has
+	fileErrs  map[string]string // by state file: the error that the log has
+}
+
+func newInventory(t *table, path string) *inventory {
+	inv := &inventory{table: t, path: path, root: state.NewRoot(path)}
+	if !t.roots.single() {
+		inv.label = path
+	}
+	return inv
+}
+
+// list makes the inventory hold what the root holds now. Of a root that cannot be read, nothing is known; but for lack of file descriptors
+// or memory, which says nothing about the root, it is as it was. The error is the root's.
+func (inv *inventory) list() error {
+	listing, err := inv.root.List()
+	inv.err = err
+	if err != nil && lacksResources(err) {
+		return err
+	}
+	inv.update(listing)
+	return err
+}
+
+// close forgets all sandboxes.
+func (inv *inventory) close() { inv.update(state.Listing{}) }
+
+// serves reports whether a sandbox is to be served.
+func (inv *inventory) serves(facts *state.Sandbox) bool {
+	o := inv.table.options
+	if o.OnlySandbox != "" {
+		return facts.ID == o.OnlySandbox
+	}
+	if o.MatchAddress == "" {
+		return facts.Registration != nil
+	}
+	return facts.MetricServer != "" && config.ExpandAddress(facts.MetricServer, inv.path) == config.ExpandAddress(o.MatchAddress, inv.path)
+}
+
+// update makes the inventory hold the sandboxes of the listing that are served, and no others.
+func (inv *inventory) update(listing state.Listing) {
+	t, known := inv.table, inv.byID
+	inv.byID = make(map[string]*sandbox, len(known))
+	inv.sorted = inv.sorted[:0]
+	for _, facts := range listing.Sandboxes {
+		if !inv.serves(facts) {
+			continue
+		}
+		s := known[facts.ID]
+		isNew := s == nil || !s.is(facts)
+		if isNew {
+			s = newSandbox(inv, facts)
+			t.total++
+		} else {
+			delete(known, facts.ID)
+		}
+		if s.facts != facts {
+			s.learn(facts, t.compile(facts.Registration))
+		}
+		if isNew {
+			t.checkNamespace(s)
+		}
+		inv.byID[facts.ID] = s
+		inv.sorted = append(inv.sorted, s)
+	}
+	for _, gone := range known {
+		gone.process.Release()
+		t.gone++
+	}
+	inv.unreadable = len(listing.Errors)
+	inv.logFileErrors(listing.Errors)
+	t.logNotInstrumented(listing.Sandboxes)
+}
+
+// view returns what a snapshot says of the root.
+func (inv *inventory) view() snapshot.Root {
+	return snapshot.Root{Path: inv.path, Err: inv.err, Unreadable: inv.unreadable}
+}
+
+// logError logs that the root cannot be read, or can be read again: once per reason.
+func (inv *inventory) logError() {
+	text := ""
+	if inv.err != nil {
+		text = inv.err.Error()
+	}
+	logger := inv.table.options.Logger
+	switch {
+	case text == inv.loggedErr:
+		return
+	case text == "":
+		logger.Info("Runtime root can be read now", "root", inv.path)
+	case errors.Is(inv.err, fs.ErrNotExist):
+		logger.Warn("Runtime root does not exist; the server looks for it again at each collection", "root", inv.path)
+	default:
+		logger.Warn("Runtime root cannot be read, its sandboxes are not served", "root", inv.path, "err", text)
+	}
+	inv.loggedErr = text
+}
+
+// logFileErrors logs which state files cannot be read: once per file and reason.
+func (inv *inventory) logFileErrors(errs []*state.FileError) {
+	known := inv.fileErrs
+	inv.fileErrs = make(map[string]string, len(errs))
+	for _, e := range errs {
+		text := e.Err.Error()
+		inv.fileErrs[e.Name] = text
+		if known[e.Name] != text {
+			inv.table.options.Logger.Warn("State file cannot be read", "root", inv.path, "file", e.Name, "err", text)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package collect
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+)
+
+func TestExpand(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		must(os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	must(os.Symlink("a", filepath.Join(dir, "link")))
+	must(os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
+	check := func(configured, want string) {
+		t.Helper()
+		var list roots
+		for _, name := range strings.Fields(configured) {
+			list = append(list, filepath.Join(dir, name))
+		}
+		paths, leftOut := list.expand()
+		var got []string
+		for _, path := range paths {
+			got = append(got, strings.TrimPrefix(path, dir+"/"))
+		}
+		if strings.Join(got, " ") != want || leftOut != 0 {
+			t.Errorf("%q stands for %q and leaves out %d, want %q", configured, got, leftOut, want)
+		}
+	}
+	// A single one is served as it is.
+	check("a", "a")
+	check("missing", "missing")
+
+	// Each directory is served once, under its first name; missing ones are waited for.
+	check("b a", "b a")
+	check("a a", "a")
+	check("a missing missing", "a missing")
+	check("link a", "link")
+	check("a link", "a")
+	check("a file", "a file") // and is an error when it is read
+
+	// Globs stand for the directories that there are.
+	check("*", "a b c")
+	check("l*", "link")
+	check("b *", "b a c")
+	check("[bc]", "b c")
+	check("c* * link", "c a b")
+	check("nothing*", "")
+
+	list := roots{filepath.Join(dir, "many*")}
+	for i := range maxRoots + 3 {
+		must(os.Mkdir(filepath.Join(dir, fmt.Sprintf("many%03d", i)), 0o755))
+	}
+	if paths, leftOut := list.expand(); len(paths) != maxRoots || leftOut != 3 {
+		t.Errorf("%d roots, %d left out", len(paths), leftOut)
+	}
+}
+
+// addRoot makes another root beside the node's, with a sandbox.
+func (n *node) addRoot(name, id string, opens int64) (path string, s *sandboxtest.Sandbox) {
+	n.Helper()
+	path = filepath.Join(n.root, name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		n.Fatal(err)
+	}
+	s, err := sandboxtest.Start(path, sandboxtest.Spec{ID: id, Points: []sandboxtest.Point{{Metric: "fs_opens", Int: opens}}})
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(func() { s.Remove() })
+	return path, s
+}
+
+// TestSeveralRoots: equal IDs in two roots stay apart, and roots come and go.
+func TestSeveralRoots(t *testing.T) {
+	n := newNode(t, nil)
+	one, _ := n.addRoot("one", "same", 1)
+	two, second := n.addRoot("two", "same", 2)
+	n.addRoot("two", "other", 3)
+	n.collector.table.roots = roots{one, two, filepath.Join(n.root, "later*"), filepath.Join(n.root, "missing")}
+	sample := func(value int, root, id string) string {
+		return fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="%s"} %d`, root, id, value)
+	}
+	readable := func(value int, root string) string {
+		return fmt.Sprintf(`sandmeter_runtime_root_readable{runtime_root="%s"} %d`, root, value)
+	}
+	const gauge = "sandmeter_runtime_root_readable{"
+	missing := filepath.Join(n.root, "missing")
+	for range 2 {
+		page := n.page()
+		n.expect(page, opens, sample(3, two, "other"), sample(1, one, "same"), sample(2, two, "same"))
+		n.expect(page, gauge, readable(1, one), readable(1, two), readable(0, missing))
+	}
+	later, _ := n.addRoot("later1", "new", 4)
+	second.Remove()
+	page := n.page()
+	n.expect(page, opens, sample(4, later, "new"), sample(3, two, "other"), sample(1, one, "same"))
+	n.expect(page, gauge, readable(1, one), readable(1, two), readable(1, later), readable(0, missing))
+	n.expect(page, total, "runsc_meta_num_sandboxes_total 4")
+	if got := n.collector.Roots(); !slices.Equal(got, []string{one, two, later, missing}) {
+		t.Errorf("served are %q", got)
+	}
+	if len(n.collector.table.compiled) == 0 || n.collector.table.sorted[0].compiled != n.collector.table.sorted[1].compiled {
+		t.Error("the same registration in two roots is compiled twice")
+	}
+	if err := os.RemoveAll(later); err != nil {
+		t.Fatal(err)
+	}
+	n.expect(n.page(), opens, sample(3, two, "other"), sample(1, one, "same"))
+	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root does not exist") || !strings.Contains(log[0], missing) {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+}
+
+// TestRootThatCannotBeRead: of several roots it costs only its own sandboxes.
+func TestRootThatCannotBeRead(t *testing.T) {
+	n := newNode(t, nil)
+	one, _ := n.addRoot("one", "a", 1)
+	file := filepath.Join(n.root, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.collector.table.roots = roots{file, one}
+	for range 2 {
+		n.expect(n.page(), opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))
+	}
+	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root cannot be read") {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+}
+
+// TestEndedSandboxLeaves: unless ended sandboxes are kept, one leaves the page when its process ends, state file or not.
+func TestEndedSandboxLeaves(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.KeepEnded = false })
+	n.start(sandboxtest.Spec{ID: "ended", PID: -1, Restored: true})
+	n.start(sandboxtest.Spec{ID: "running"})
+	page := n.page()
+	n.expect(page, "runsc_meta_sandbox_presence{", `runsc_meta_sandbox_presence{sandbox="running"} 1`)
+	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="running"} 1`)
+	n.expect(page, "runsc_meta_num_sandboxes_restored ", "runsc_meta_num_sandboxes_restored 0")
+	n.expect(page, total, "runsc_meta_num_sandboxes_total 2")
+}
