@@ -16,7 +16,8 @@ import (
 )
 
 func newExportCommand(std stdio) *cobra.Command {
-	o := metricserver.Options{RootDir: config.DefaultRootDir()}
+	var o metricserver.Options
+	root := config.DefaultRootDir()
 	cmd := &cobra.Command{
 		Use:   "export ID",
 		Short: "Write the metrics of one sandbox, straight from its control socket",
@@ -32,17 +33,18 @@ func newExportCommand(std stdio) *cobra.Command {
 		},
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Roots = []string{root}
 			return export(cmd.Context(), o, args[0], std)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 || fromEnv(cmd.Flags()) != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return sandboxIDs(o.RootDir), cobra.ShellCompDirectiveNoFileComp
+			return sandboxIDs(root), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	flags := cmd.Flags()
-	registerRoot(cmd, &o.RootDir, "the runtime root, `directory` of runsc's state files")
+	registerRoot(cmd, &root, "the runtime root, `directory` of runsc's state files")
 	flags.StringVar(&o.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
 	flags.DurationVar(&o.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long to wait for the sandbox")
 	return cmd
@@ -70,7 +72,7 @@ func export(ctx context.Context, o metricserver.Options, id string, std stdio) e
 	case errors.As(err, new(*metricserver.RootError)):
 		return explainRoot(err)
 	}
-	return explainExport(err, o.RootDir, id)
+	return explainExport(err, o.Roots[0], id)
 }
 
 // explainExport adds to why a sandbox has no metrics what its state file says of that.

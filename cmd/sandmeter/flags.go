@@ -35,6 +35,67 @@ func (r *rootFlag) Set(path string) error {
 	return err
 }
 
+// rootsFlag is the --root of a command that takes several. The first one given replaces the default.
+type rootsFlag struct {
+	roots *[]string
+	given bool
+}
+
+// registerRoots adds the flag, with what roots has as its default.
+func registerRoots(cmd *cobra.Command, roots *[]string, usage string) {
+	cmd.Flags().Var(&rootsFlag{roots: roots}, "root", usage)
+	_ = cmd.MarkFlagDirname("root") // fails for flags that are not there
+}
+
+func (r *rootsFlag) String() string { return strings.Join(*r.roots, ",") }
+
+func (*rootsFlag) Type() string { return "string" }
+
+// Set adds a root.
+func (r *rootsFlag) Set(path string) error {
+	var root rootFlag
+	if err := root.Set(path); err != nil {
+		return err
+	}
+	if !r.given {
+		*r.roots = nil
+	}
+	r.given = true
+	*r.roots = append(*r.roots, string(root))
+	return nil
+}
+
+// A listFlag may be given more than once; in the environment its values are separated by commas.
+type listFlag interface{ isList() }
+
+func (*rootsFlag) isList() {}
+
+// onceFlag is a flag that may be given once: of two values one would be ignored without a word.
+type onceFlag struct {
+	pflag.Value
+	given bool
+}
+
+func (f *onceFlag) Set(value string) error {
+	if f.given {
+		return errors.New("it is given twice")
+	}
+	f.given = true
+	return f.Value.Set(value)
+}
+
+// limitToOnce makes it an error to give a flag twice that is not a list, for a command and all below it.
+func limitToOnce(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if _, isList := f.Value.(listFlag); !isList {
+			f.Value = &onceFlag{Value: f.Value}
+		}
+	})
+	for _, c := range cmd.Commands() {
+		limitToOnce(c)
+	}
+}
+
 // registerServer adds the flag that says which running server a command talks to.
 func registerServer(flags *pflag.FlagSet, address *string) {
 	flags.StringVar(address, "address", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -40,10 +41,8 @@ func newMetricServerCommand() *cobra.Command {
 // runMetricServer is the command metric-server, given what stands before and after its name.
 func runMetricServer(ctx context.Context, conf *config.Config, args []string, std stdio) error {
 	var s settings
-	s.RootDir, s.Address, s.MatchAddress, s.addressFlag = conf.RootDir, conf.MetricServer, conf.MetricServer, "--metric-server"
-	if s.RootDir == "" {
-		s.RootDir = config.DefaultRootDir()
-	}
+	s.Roots = []string{cmp.Or(conf.RootDir, config.DefaultRootDir())}
+	s.Address, s.MatchAddress, s.addressFlag, s.DropIn = conf.MetricServer, conf.MetricServer, "--metric-server", true
 	flags := s.goFlags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

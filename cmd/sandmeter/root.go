@@ -28,6 +28,9 @@ func dispatch(ctx context.Context, args []string, std stdio) error {
 		return runMetricServer(ctx, conf, rest[1:], std)
 	}
 	root := newRootCommand(std)
+	if len(args) > 0 && !strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // which parses a command line twice
+		limitToOnce(root)
+	}
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)
 }
@@ -186,8 +189,15 @@ func fromEnv(flags *pflag.FlagSet) error {
 		if f.Changed || !set || failed != nil {
 			return
 		}
-		if err := flags.Set(f.Name, value); err != nil {
-			failed = usagef("environment variable %s: %w", envName(f.Name), err)
+		values := []string{value}
+		if _, isList := f.Value.(listFlag); isList {
+			values = strings.Split(value, ",")
+		}
+		for _, v := range values {
+			if err := flags.Set(f.Name, v); err != nil {
+				failed = usagef("environment variable %s: %w", envName(f.Name), err)
+				return
+			}
 		}
 	})
 	return failed

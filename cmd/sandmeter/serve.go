@@ -21,11 +21,13 @@ func newServeCommand(std stdio) *cobra.Command {
 	var s serve
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the metrics of every sandbox of a runtime root",
-		Long: "Serve the metrics of every sandbox of a runtime root that registered metrics, whatever --metric-server it was\n" +
-			"created with. Every flag can be given as an environment variable too: SANDMETER_WEB_LISTEN_ADDRESS for\n" +
-			"--web.listen-address.",
+		Short: "Serve the metrics of every sandbox of one or more runtime roots",
+		Long: "Serve the metrics of every sandbox that registered metrics, whatever --metric-server it was created with. With more\n" +
+			"than one runtime root, or a glob, the series of a sandbox have the label runtime_root. Every flag can be given as an\n" +
+			"environment variable too: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address, and SANDMETER_ROOT for --root, where\n" +
+			"commas separate roots.",
 		Example: "  sandmeter serve --root /run/containerd/runsc/k8s.io\n" +
+			"  sandmeter serve --root '/run/containerd/runsc/*' --root /var/run/docker/runtime-runc/moby\n" +
 			"  sandmeter serve --root /var/run/docker/runtime-runc/moby --web.listen-address :19640\n" +
 			"  sandmeter serve --web.listen-address /run/sandmeter.sock --web.socket-group prometheus",
 		Args:    noArgs,
@@ -34,8 +36,8 @@ func newServeCommand(std stdio) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	s.settings.register(flags)
-	s.RootDir, s.addressFlag = config.DefaultRootDir(), "--web.listen-address"
-	registerRoot(cmd, &s.RootDir, "the runtime root, `directory` of runsc's state files")
+	s.Roots, s.addressFlag, s.KeepEnded = []string{config.DefaultRootDir()}, "--web.listen-address", true
+	registerRoots(cmd, &s.Roots, "a runtime root, `directory` of runsc's state files, or a glob; may be given more than once")
 	flags.StringVar(&s.Address, "web.listen-address", defaultListenAddress,
 		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "serve only sandboxes created with this --metric-server `address`")

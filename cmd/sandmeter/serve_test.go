@@ -58,8 +58,11 @@ func TestServeFlags(t *testing.T) {
 	}
 	contains(t, page(""), "\nrunsc_fs_opens{")
 	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens{")
-	contains(t, page("--exporter-prefix="), "\nfs_opens{")
-	contains(t, page("--root {dir}/missing --allow-unknown-root"), "runsc_meta_num_sandboxes_running 0 ")
+	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0 `)
+	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51 `)
+	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket} --allow-unknown-root")
+	contains(t, unknown.page(), "runsc_meta_num_sandboxes_running 0 ")
+	unknown.stop()
 
 	mode := func(flags string, want fs.FileMode) {
 		t.Helper()

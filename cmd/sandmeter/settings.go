@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -124,8 +125,8 @@ func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.MaxAge < 0 {
 		return o, usagef("--max-age %v: it must not be negative", o.MaxAge)
 	}
-	if o.ExporterPrefix == "" {
-		o.ExporterPrefix = metricserver.NoExporterPrefix
+	if o.ExporterPrefix == "" && !o.DropIn {
+		return o, usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server does without one")
 	}
 	return o, nil
 }
@@ -149,7 +150,7 @@ func announce(logger *slog.Logger, o metricserver.Options, addr net.Addr) {
 	if o.MatchAddress != "" {
 		what = "sandboxes created with --metric-server=" + o.MatchAddress
 	}
-	facts := []any{"root", o.RootDir, "sandboxes", what, "address", addr.String(), "version", programVersion()}
+	facts := []any{"root", strings.Join(o.Roots, ","), "sandboxes", what, "address", addr.String(), "version", programVersion()}
 	tcp, isTCP := addr.(*net.TCPAddr)
 	if isTCP {
 		facts = append(facts, "url", "http://"+addr.String()+"/metrics")
