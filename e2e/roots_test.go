@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// TestSeveralRoots serves two runtime roots of real sandboxes with the same ID, beside a link to one of them, a glob that also matches that
+// one, roots that appear later, and one that is no directory.
+func TestSeveralRoots(t *testing.T) {
+	w := newWorld(t)
+	other := runsctest.NewNode(t, runsc.Config{Runsc: realRunsc(t), Program: sandmeter})
+	w.start("same", "idle")
+	w.must(other.Run(w.ctx(), w.container("same", "busy")))
+	dir := t.TempDir()
+	link, file, later := filepath.Join(dir, "link"), filepath.Join(dir, "file"), filepath.Join(dir, "later")
+	w.must(os.Symlink(w.node.Root(), link))
+	w.must(os.WriteFile(file, nil, 0o644))
+	s := w.startServer([]string{"serve", "--root", w.node.Root(), "--root", other.Root(), "--root", link, "--root", later,
+		"--root", filepath.Join(dir, "glob*"), "--root", file, "--web.listen-address", w.addr})
+
+	roots := func(p page) []string { return p.labels("runsc_meta_sandbox_presence", "runtime_root") }
+	sorted := func(list ...string) []string { return slices.Sorted(slices.Values(list)) }
+	p := w.scrape()
+	if got, want := roots(p), sorted(w.node.Root(), other.Root()); !slices.Equal(got, want) {
+		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
+	}
+	for _, root := range []string{w.node.Root(), other.Root()} {
+		p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "same", "runtime_root", root)
+		p.wantValue(t, 1, alwaysThere, "sandbox", "same", "runtime_root", root)
+		p.wantValue(t, 1, "sandmeter_runtime_root_readable", "runtime_root", root)
+		client := metricclient.NewMetricClient(w.addr, root)
+		defer client.Close()
+		w.must(client.HealthCheck(w.ctx()))
+	}
+	p.wantValue(t, 0, "sandmeter_runtime_root_readable", "runtime_root", later)
+	p.wantValue(t, 0, "sandmeter_runtime_root_readable", "runtime_root", file)
+	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", link)
+	p.wantValue(t, 2, "runsc_meta_num_sandboxes_total")
+
+	// Roots that appear are served from the next scrape on, and those that go are not.
+	glob := filepath.Join(dir, "glob1")
+	for _, root := range []string{later, glob} {
+		w.must(os.Mkdir(root, 0o755))
+		played, err := sandboxtest.Start(root, sandboxtest.Spec{ID: "same"})
+		w.must(err)
+		defer played.Remove()
+	}
+	if got, want := roots(w.scrape()), sorted(w.node.Root(), other.Root(), later, glob); !slices.Equal(got, want) {
+		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
+	}
+	w.must(os.RemoveAll(glob))
+	p = w.scrape()
+	if got, want := roots(p), sorted(w.node.Root(), other.Root(), later); !slices.Equal(got, want) {
+		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
+	}
+	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", glob)
+	for _, want := range []string{"Runtime root does not exist", "Runtime root cannot be read", "Runtime root can be read now"} {
+		if got := strings.Count(s.err.String(), want); got != 1 {
+			t.Errorf("the log has %q %d times, want once:\n%s", want, got, &s.err)
+		}
+	}
+}
