@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandmeter/sandmeter/config"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -31,10 +31,10 @@ import (
 func TestFault01OverlappingScrapesLoseNothing(t *testing.T) {
 	p := newPlayed(t)
 	var want []string
-	for i, s := range p.playFleet(20, sandboxtest.FleetOptions{Points: 8}).Sandboxes {
+	for i, s := range p.playFleet(20, simulate.FleetOptions{Points: 8}).Sandboxes {
 		want = append(want, s.ID())
 		if i == 0 {
-			s.SetBehavior(sandboxtest.Late(3 * time.Millisecond)) // time to come while the others have answered already
+			s.SetBehavior(simulate.Late(3 * time.Millisecond)) // time to come while the others have answered already
 		}
 	}
 	p.serve()
@@ -82,11 +82,11 @@ func TestFault01OverlappingScrapesLoseNothing(t *testing.T) {
 // Fault 2: one sandbox that stalls holds every scrape for 8 seconds or more, and leaks 2 descriptors a scrape.
 func TestFault02StalledSandboxHoldsNobodyAndLeaksNothing(t *testing.T) {
 	p := newPlayed(t)
-	p.play(sandboxtest.Spec{ID: "good"})
-	stalled := map[string]sandboxtest.Spec{
-		"silent": {Behavior: sandboxtest.Stall},
+	p.play(simulate.Spec{ID: "good"})
+	stalled := map[string]simulate.Spec{
+		"silent": {Behavior: simulate.Stall},
 		"frozen": {Frozen: true},
-		"drips":  {Behavior: sandboxtest.Drip(1, 200*time.Millisecond)},
+		"drips":  {Behavior: simulate.Drip(1, 200*time.Millisecond)},
 	}
 	for id, spec := range stalled {
 		spec.ID = id
@@ -117,13 +117,13 @@ func TestFault02StalledSandboxHoldsNobodyAndLeaksNothing(t *testing.T) {
 func TestFault03RepliesNeitherEndNorFloodTheServer(t *testing.T) {
 	t.Run("null", func(t *testing.T) {
 		p := newPlayed(t)
-		p.play(sandboxtest.Spec{ID: "good"})
-		liars := map[string]sandboxtest.Liar{} // by ID
-		for _, l := range sandboxtest.Liars() {
+		p.play(simulate.Spec{ID: "good"})
+		liars := map[string]simulate.Liar{} // by ID
+		for _, l := range simulate.Liars() {
 			if strings.Contains(l.Name, "null") && l.Want == "answer_refused" {
 				id := fmt.Sprint("liar-", len(liars))
 				liars[id] = l
-				p.liar(l, sandboxtest.Spec{ID: id})
+				p.liar(l, simulate.Spec{ID: id})
 			}
 		}
 		if len(liars) < 20 {
@@ -145,19 +145,19 @@ func TestFault03RepliesNeitherEndNorFloodTheServer(t *testing.T) {
 	})
 	t.Run("200 MB", func(t *testing.T) {
 		p := newPlayed(t)
-		good := p.play(sandboxtest.Spec{ID: "good"})
+		good := p.play(simulate.Spec{ID: "good"})
 		p.serve()
 		p.scrape()
 		idle := p.memory("VmRSS")
 		const size = 200 << 20
 		head := `{"success":true,"err":"","result":{"snapshot":{"when":"NOW"`
-		floods := map[string]sandboxtest.Behavior{
-			"blanks":  sandboxtest.Flood(head, " ", size, "}}}"),
-			"unknown": sandboxtest.Flood(head+`,"more":"`, "a", size, `"}}}`),
-			"points":  sandboxtest.Flood(head+`,"data":[{}`, ",{}", size, "]}}}"),
+		floods := map[string]simulate.Behavior{
+			"blanks":  simulate.Flood(head, " ", size, "}}}"),
+			"unknown": simulate.Flood(head+`,"more":"`, "a", size, `"}}}`),
+			"points":  simulate.Flood(head+`,"data":[{}`, ",{}", size, "]}}}"),
 		}
 		for id, flood := range floods {
-			p.play(sandboxtest.Spec{ID: id, Behavior: flood})
+			p.play(simulate.Spec{ID: id, Behavior: flood})
 		}
 		for range 3 {
 			got := p.scrape()
@@ -175,7 +175,7 @@ func TestFault03RepliesNeitherEndNorFloodTheServer(t *testing.T) {
 // Fault 4: quotes and newlines in a pod name break the page; a newline forges a metric line.
 func TestFault04PodNamesNeitherBreakNorForge(t *testing.T) {
 	p := newPlayed(t)
-	p.play(sandboxtest.Spec{ID: "good"})
+	p.play(simulate.Spec{ID: "good"})
 	names := []string{
 		`"`, `""`, `\`, `\\`, `a\`, `\n`, `\"`, "\n", "a\nb", "\r\n", "\t", "}", "{a=\"b\"} 1", " ", "\x00", "\x1b[31m", "# TYPE x gauge", "é\u2028\ufffe",
 		"web\"} 1\nrunsc_fs_opens{sandbox=\"forged\"} 7 1795338760112\nrunsc_fs_opens{sandbox=\"",
@@ -185,7 +185,7 @@ func TestFault04PodNamesNeitherBreakNorForge(t *testing.T) {
 	for i, name := range names {
 		id := fmt.Sprintf("pod-%02d", i)
 		want = append(want, id)
-		p.play(sandboxtest.Spec{ID: id, Pod: name, Namespace: "ns" + name})
+		p.play(simulate.Spec{ID: id, Pod: name, Namespace: "ns" + name})
 	}
 	p.serve()
 	got := p.scrape()
@@ -217,7 +217,7 @@ func TestFault05EverySandboxIsServedAsItIsNow(t *testing.T) {
 		p := newPlayed(t)
 		want := []string{"pre", "pre1", "pre1.a", "pre_"}
 		for _, id := range want {
-			p.play(sandboxtest.Spec{ID: id})
+			p.play(simulate.Spec{ID: id})
 		}
 		p.serve()
 		for _, family := range []string{alwaysThere, "runsc_meta_sandbox_presence", "runsc_meta_sandbox_metadata"} {
@@ -228,8 +228,8 @@ func TestFault05EverySandboxIsServedAsItIsNow(t *testing.T) {
 	})
 	t.Run("locked state file", func(t *testing.T) {
 		p := newPlayed(t)
-		s := p.play(sandboxtest.Spec{ID: "locked", More: []sandboxtest.Container{{ID: "app"}}})
-		p.play(sandboxtest.Spec{ID: "other"})
+		s := p.play(simulate.Spec{ID: "locked", More: []simulate.Container{{ID: "app"}}})
+		p.play(simulate.Spec{ID: "other"})
 		for _, container := range []string{"locked", "app"} {
 			unlock, err := s.Lock(container) // as runsc does, for seconds
 			p.must(err)
@@ -254,10 +254,10 @@ func TestFault05EverySandboxIsServedAsItIsNow(t *testing.T) {
 	})
 	t.Run("container that joins later", func(t *testing.T) {
 		p := newPlayed(t)
-		caps := func(names ...string) *sandboxtest.Capabilities { return &sandboxtest.Capabilities{Bounding: names} }
-		s := p.play(sandboxtest.Spec{
-			ID: "pod", Root: sandboxtest.Container{UID: 1000, OCIVersion: "1.0.0", Capabilities: caps("CAP_KILL")},
-			More: []sandboxtest.Container{{ID: "app", UID: 0, OCIVersion: "1.2.1", Capabilities: caps("CAP_CHOWN")}},
+		caps := func(names ...string) *simulate.Capabilities { return &simulate.Capabilities{Bounding: names} }
+		s := p.play(simulate.Spec{
+			ID: "pod", Root: simulate.Container{UID: 1000, OCIVersion: "1.0.0", Capabilities: caps("CAP_KILL")},
+			More: []simulate.Container{{ID: "app", UID: 0, OCIVersion: "1.2.1", Capabilities: caps("CAP_CHOWN")}},
 		})
 		// It joins, and nothing else changes.
 		app, err := os.ReadFile(s.StatePath("app"))
@@ -291,8 +291,8 @@ func TestFault06ZombiesDoNotRunAndALostRootIsNoticed(t *testing.T) {
 			_ = process.Wait()
 		})
 		t.Cleanup(end)
-		p.play(sandboxtest.Spec{ID: "killed", PID: process.Process.Pid})
-		p.play(sandboxtest.Spec{ID: "other"})
+		p.play(simulate.Spec{ID: "killed", PID: process.Process.Pid})
+		p.play(simulate.Spec{ID: "other"})
 		check := func(running float64) {
 			t.Helper()
 			got := p.scrape()
@@ -325,7 +325,7 @@ func TestFault06ZombiesDoNotRunAndALostRootIsNoticed(t *testing.T) {
 	})
 	t.Run("removed root", func(t *testing.T) {
 		p := newPlayed(t)
-		s := p.play(sandboxtest.Spec{ID: "sb"})
+		s := p.play(simulate.Spec{ID: "sb"})
 		p.serve()
 		p.scrape().wantFailure(t, "sb", "")
 		p.must(s.Remove())
@@ -340,7 +340,7 @@ func TestFault06ZombiesDoNotRunAndALostRootIsNoticed(t *testing.T) {
 // Fault 7: after kill -9 of the server its socket blocks the restart. The socket is open to everybody.
 func TestFault07SocketBlocksNoRestartAndIsNotForEverybody(t *testing.T) {
 	p := newPlayed(t)
-	p.play(sandboxtest.Spec{ID: "sb", MetricServer: p.addr})
+	p.play(simulate.Spec{ID: "sb", MetricServer: p.addr})
 	defer syscall.Umask(syscall.Umask(0)) // which would let everybody in
 	for name, serve := range map[string]func() *server{
 		"serve":         func() *server { return p.serve() },
@@ -427,7 +427,7 @@ func TestFault08ClientTellsTheTruthAndKeepsItsHandsOff(t *testing.T) {
 	})
 	t.Run("caller's maps", func(t *testing.T) {
 		p := newPlayed(t)
-		p.play(sandboxtest.Spec{ID: "sb", Pod: "web", Namespace: "shop"})
+		p.play(simulate.Spec{ID: "sb", Pod: "web", Namespace: "shop"})
 		p.serve()
 		params := map[string]string{"": "/metrics?runsc-capability-filter=KILL", "runsc-sandbox-metrics-filter": "entry_point"}
 		before := maps.Clone(params)
@@ -455,7 +455,7 @@ func TestFault08ClientTellsTheTruthAndKeepsItsHandsOff(t *testing.T) {
 func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 	t.Run("order of samples", func(t *testing.T) {
 		p := newPlayed(t)
-		p.playFleet(10, sandboxtest.FleetOptions{ShuffleKeys: true, Second: sandboxtest.OtherRegistration()})
+		p.playFleet(10, simulate.FleetOptions{ShuffleKeys: true, Second: simulate.OtherRegistration()})
 		p.serve()
 		first := p.scrape().withoutValues()
 		for range 5 {
@@ -477,9 +477,9 @@ func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 		p := newPlayed(t)
 		values := map[string]float64{"tiny": 2.5e-9, "tiniest": 5e-324, "huge": 1.7e308}
 		for id, ssd := range values {
-			registration, points := sandboxtest.WithDistribution()
+			registration, points := simulate.WithDistribution()
 			points[len(points)-1].Hist.SSD = ssd
-			p.play(sandboxtest.Spec{ID: id, Registration: registration, Points: points})
+			p.play(simulate.Spec{ID: id, Registration: registration, Points: points})
 		}
 		p.serve()
 		got := p.scrape()
@@ -490,11 +490,11 @@ func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 	// An error of rendering cannot be dropped where there is none: what has no place on a page is left out whole, and all else is there.
 	t.Run("what cannot be rendered", func(t *testing.T) {
 		p := newPlayed(t)
-		metadata := sandboxtest.DefaultMetadata()
+		metadata := simulate.DefaultMetadata()
 		for _, key := range []string{"sandbox", "iteration", "pod_name", "namespace_name", "a-b", "a=\"b", "\n", "9", "__name__", "", "é"} {
 			metadata[key] = "forged"
 		}
-		s := p.play(sandboxtest.Spec{ID: "sb", Pod: "web", Metadata: metadata})
+		s := p.play(simulate.Spec{ID: "sb", Pod: "web", Metadata: metadata})
 		p.serve()
 		response, body := p.get("/metrics")
 		if response.StatusCode != http.StatusOK || response.ContentLength != int64(len(body)) || !strings.HasSuffix(body, "\n") {
@@ -505,7 +505,7 @@ func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 		if len(found) != 1 {
 			t.Fatalf("metadata: %v", found)
 		}
-		want := sandboxtest.DefaultMetadata()
+		want := simulate.DefaultMetadata()
 		want["sandbox"], want["pod_name"] = s.ID(), "web"
 		delete(found[0].labels, "iteration")
 		if diff := cmp.Diff(want, found[0].labels); diff != "" {
@@ -518,13 +518,13 @@ func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 				samples += len(family.Metric)
 			}
 		}
-		if samples != len(sandboxtest.Idle())+2 { // and two gauges at zero
+		if samples != len(simulate.Idle())+2 { // and two gauges at zero
 			t.Errorf("%d samples of the sandbox are on the page", samples)
 		}
 	})
 	t.Run("gauges that were counters", func(t *testing.T) {
 		p := newPlayed(t)
-		s := p.play(sandboxtest.Spec{ID: "sb", Restored: true, Checkpointed: true})
+		s := p.play(simulate.Spec{ID: "sb", Restored: true, Checkpointed: true})
 		p.serve()
 		for want := 1.0; want >= 0; want-- {
 			got := p.scrape()
@@ -539,7 +539,7 @@ func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 	})
 	t.Run("comment lines", func(t *testing.T) {
 		p := newPlayed(t)
-		p.play(sandboxtest.Spec{ID: "sb", Pod: "forged\nforged", Namespace: "forged\"", Metadata: map[string]string{"platform": "forged\n#forged"}})
+		p.play(simulate.Spec{ID: "sb", Pod: "forged\nforged", Namespace: "forged\"", Metadata: map[string]string{"platform": "forged\n#forged"}})
 		p.serve()
 		got := p.scrape()
 		comment := regexp.MustCompile(`^# (HELP (runsc|process)_[a-z0-9_]+ [^{}]+|TYPE (runsc|process)_[a-z0-9_]+ (counter|gauge))\n$`)
@@ -562,7 +562,7 @@ func TestFault09PagesAreInOrderExactAndWhole(t *testing.T) {
 // Fault 10: a member external_labels in a reply is rendered unverified: a doubled label cuts the line in the middle, and the error is dropped.
 func TestFault10ExternalLabelsAreNotRendered(t *testing.T) {
 	p := newPlayed(t)
-	p.play(sandboxtest.Spec{ID: "good"})
+	p.play(simulate.Spec{ID: "good"})
 	const head = `{"metric":{"name":"fs_opens"`
 	lies := []string{
 		`{"sandbox":"forged","iteration":"1"}`,
@@ -574,7 +574,7 @@ func TestFault10ExternalLabelsAreNotRendered(t *testing.T) {
 	ids := []string{"good"}
 	for i, lie := range lies {
 		ids = append(ids, fmt.Sprint("liar-", i))
-		p.play(sandboxtest.Spec{ID: ids[1+i], Behavior: sandboxtest.Replace(head, `{"external_labels":`+lie+`,`+head[1:])})
+		p.play(simulate.Spec{ID: ids[1+i], Behavior: simulate.Replace(head, `{"external_labels":`+lie+`,`+head[1:])})
 	}
 	p.serve()
 	for range 2 {

@@ -21,8 +21,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	pagepkg "github.com/sandmeter/sandmeter/internal/page"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
@@ -47,7 +47,7 @@ func FuzzAcceptedReplyReadsBack(f *testing.F) {
 		}
 		return s, &b
 	}
-	captured, err := filepath.Glob("../internal/sandboxtest/testdata/*.response.bin")
+	captured, err := filepath.Glob("../internal/simulate/testdata/*.response.bin")
 	if err != nil || len(captured) == 0 {
 		f.Fatalf("captured replies: %q, %v", captured, err)
 	}
@@ -229,11 +229,11 @@ func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[st
 // fuzzRegistration has a counter, a gauge with a field, a counter with two, and a distribution.
 func fuzzRegistration(help, value, other string) []byte {
 	values := []string{value, other}
-	r := sandboxtest.Registration{Metrics: []sandboxtest.Metric{
+	r := simulate.Registration{Metrics: []simulate.Metric{
 		{Name: "/opens", PrometheusName: "opens", Description: help, Cumulative: true},
-		{Name: "/level", PrometheusName: "level", Description: help, Fields: []sandboxtest.Field{{Name: "at", Allowed: values}}},
-		{Name: "/calls", PrometheusName: "calls", Description: help, Cumulative: true, Fields: []sandboxtest.Field{{Name: "z", Allowed: values}, {Name: "a", Allowed: values}}},
-		{Name: "/wait", PrometheusName: "wait", Description: help, Type: sandboxtest.Distribution, Fields: []sandboxtest.Field{{Name: "m", Allowed: values}}, Buckets: []int64{-5, 0, 1000}},
+		{Name: "/level", PrometheusName: "level", Description: help, Fields: []simulate.Field{{Name: "at", Allowed: values}}},
+		{Name: "/calls", PrometheusName: "calls", Description: help, Cumulative: true, Fields: []simulate.Field{{Name: "z", Allowed: values}, {Name: "a", Allowed: values}}},
+		{Name: "/wait", PrometheusName: "wait", Description: help, Type: simulate.Distribution, Fields: []simulate.Field{{Name: "m", Allowed: values}}, Buckets: []int64{-5, 0, 1000}},
 	}}
 	return r.JSON()
 }
@@ -258,9 +258,9 @@ func fuzzReply(help, value, other string, n int64, total, ssd float64) []byte {
 }
 
 // idleRegistration is the real registration, with a distribution, without what an idle sandbox does not send: it would only slow the fuzzer.
-func idleRegistration() *sandboxtest.Registration {
-	all, points := sandboxtest.WithDistribution()
-	r := &sandboxtest.Registration{}
+func idleRegistration() *simulate.Registration {
+	all, points := simulate.WithDistribution()
+	r := &simulate.Registration{}
 	for _, m := range all.Metrics {
 		sent := !m.Cumulative // of which there are two
 		allowed := map[string]bool{}
@@ -298,7 +298,7 @@ func liarsReplies(f *testing.F) [][]byte {
 		f.Fatal(err)
 	}
 	defer os.RemoveAll(root)
-	liars := sandboxtest.Liars()
+	liars := simulate.Liars()
 	replies := make([][]byte, len(liars))
 	errs := make([]error, len(liars))
 	limit := make(chan struct{}, 64)
@@ -307,7 +307,7 @@ func liarsReplies(f *testing.F) [][]byte {
 		limit <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-limit }()
-			s, err := l.Start(root, sandboxtest.Spec{ID: fmt.Sprint("liar-", i)})
+			s, err := l.Start(root, simulate.Spec{ID: fmt.Sprint("liar-", i)})
 			if err != nil {
 				errs[i] = err
 				return
@@ -325,7 +325,7 @@ func liarsReplies(f *testing.F) [][]byte {
 }
 
 // overhear asks a sandbox for its metrics and returns what comes.
-func overhear(s *sandboxtest.Sandbox) []byte {
+func overhear(s *simulate.Sandbox) []byte {
 	const most, patience = 4 << 10, 50 * time.Millisecond
 	conn, err := net.Dial("unix", s.SocketPath())
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // long are the liars whose texts in the state file would be on every line of theirs: without limits one costs a page 20 MB, and the other its
@@ -16,10 +16,10 @@ func TestLongTextsOfOneSandboxCostTheOthersNothing(t *testing.T) {
 	for name := range long {
 		t.Run(name, func(t *testing.T) {
 			p := newPlayed(t)
-			p.play(sandboxtest.Spec{ID: "good"})
+			p.play(simulate.Spec{ID: "good"})
 			p.serve()
 			before, _ := p.within(10 * time.Second)
-			p.playLiars(func(l sandboxtest.Liar) bool { return l.Name == name })
+			p.playLiars(func(l simulate.Liar) bool { return l.Name == name })
 			data, _ := p.within(10 * time.Second)
 			if len(data) > len(before)+64<<10 {
 				t.Fatalf("with it the page has %d bytes, without it %d", len(data), len(before))

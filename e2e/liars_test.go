@@ -12,7 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -20,18 +20,18 @@ import (
 type crowd map[string]*liar
 
 type liar struct {
-	sandboxtest.Liar
-	sandbox *sandboxtest.Sandbox
+	simulate.Liar
+	sandbox *simulate.Sandbox
 }
 
 // playLiars starts every liar that a test wants.
-func (p *played) playLiars(wanted func(sandboxtest.Liar) bool) crowd {
+func (p *played) playLiars(wanted func(simulate.Liar) bool) crowd {
 	p.t.Helper()
 	c := crowd{}
-	for i, l := range sandboxtest.Liars() {
+	for i, l := range simulate.Liars() {
 		if wanted(l) {
 			id := fmt.Sprintf("liar-%03d", i)
-			c[id] = &liar{l, p.liar(l, sandboxtest.Spec{ID: id})}
+			c[id] = &liar{l, p.liar(l, simulate.Spec{ID: id})}
 		}
 	}
 	return c
@@ -131,8 +131,8 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	p.scrape()
 	idle, open := p.memory("VmRSS"), p.descriptors()
 	const points = 20
-	fleet := p.playFleet(80, sandboxtest.FleetOptions{Points: points})
-	liars := p.playLiars(func(sandboxtest.Liar) bool { return true })
+	fleet := p.playFleet(80, simulate.FleetOptions{Points: points})
+	liars := p.playLiars(func(simulate.Liar) bool { return true })
 
 	const scrapes, early = 100, 4
 	// While one page is read, the next one is made.
@@ -211,7 +211,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	}
 	w.untilBegun(len(real))
 	open := p.descriptors()
-	liars := p.playLiars(func(sandboxtest.Liar) bool { return true })
+	liars := p.playLiars(func(simulate.Liar) bool { return true })
 	opens := map[string]float64{}
 	for i := range 6 {
 		data, took := p.within(10 * time.Second)
@@ -241,8 +241,8 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 
 // TestMemoryWhileAHundredOfAThousandFlood: all of them have answers that are too long, each in one of the ways that there are.
 func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
-	var floods []sandboxtest.Liar
-	for _, l := range sandboxtest.Liars() {
+	var floods []simulate.Liar
+	for _, l := range simulate.Liars() {
 		if strings.Contains(l.Want, "too_long") {
 			floods = append(floods, l)
 		}
@@ -252,7 +252,7 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 	p.scrape()
 	idle := p.memory("VmRSS")
 	const all, flooding = 1000, 100
-	p.playFleet(all, sandboxtest.FleetOptions{Spec: func(i int, spec *sandboxtest.Spec) {
+	p.playFleet(all, simulate.FleetOptions{Spec: func(i int, spec *simulate.Spec) {
 		if i%(all/flooding) == 0 {
 			floods[i/(all/flooding)%len(floods)].Spec(spec)
 		}
@@ -278,7 +278,7 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 // TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst: what they add to each later scrape is 50 ms.
 func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 	p := newPlayed(t)
-	fleet := p.playFleet(1000, sandboxtest.FleetOptions{})
+	fleet := p.playFleet(1000, simulate.FleetOptions{})
 	p.serve()
 	p.within(10 * time.Second)
 	median := func() time.Duration {
@@ -296,7 +296,7 @@ func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 		s := fleet.Sandboxes[i]
 		stalled[s.ID()] = true
 		if i%100 == 0 {
-			s.SetBehavior(sandboxtest.Stall)
+			s.SetBehavior(simulate.Stall)
 		} else {
 			s.Freeze()
 		}

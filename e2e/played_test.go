@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -48,25 +48,25 @@ func (p *played) setAddr(addr string) {
 }
 
 // play starts a sandbox.
-func (p *played) play(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (p *played) play(spec simulate.Spec) *simulate.Sandbox {
 	p.t.Helper()
-	s, err := sandboxtest.Start(p.root, spec)
+	s, err := simulate.Start(p.root, spec)
 	p.must(err)
 	p.t.Cleanup(func() { _ = s.Remove() }) // the test may have done so
 	return s
 }
 
 // playFleet starts n sandboxes.
-func (p *played) playFleet(n int, opts sandboxtest.FleetOptions) *sandboxtest.Fleet {
+func (p *played) playFleet(n int, opts simulate.FleetOptions) *simulate.Fleet {
 	p.t.Helper()
-	f, err := sandboxtest.StartFleet(p.root, n, opts)
+	f, err := simulate.StartFleet(p.root, n, opts)
 	p.must(err)
 	p.t.Cleanup(func() { _ = f.Remove() })
 	return f
 }
 
 // liar starts a liar.
-func (p *played) liar(l sandboxtest.Liar, spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (p *played) liar(l simulate.Liar, spec simulate.Spec) *simulate.Sandbox {
 	p.t.Helper()
 	s, err := l.Start(p.root, spec)
 	p.must(err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -50,7 +50,7 @@ func TestSeveralRoots(t *testing.T) {
 	glob := filepath.Join(dir, "glob1")
 	for _, root := range []string{later, glob} {
 		w.must(os.Mkdir(root, 0o755))
-		played, err := sandboxtest.Start(root, sandboxtest.Spec{ID: "same"})
+		played, err := simulate.Start(root, simulate.Spec{ID: "same"})
 		w.must(err)
 		defer played.Remove()
 	}

@@ -5,19 +5,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger than one that stalls at each: to answer in between does not buy it its whole
 // time again.
 func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
 	p := newPlayed(t)
-	p.play(sandboxtest.Spec{ID: "good"})
-	p.play(sandboxtest.Spec{ID: "alternates", Behavior: func(x *sandboxtest.Exchange) error {
+	p.play(simulate.Spec{ID: "good"})
+	p.play(simulate.Spec{ID: "alternates", Behavior: func(x *simulate.Exchange) error {
 		if x.N%2 == 0 {
 			return x.Stall()
 		}
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}})
 	p.serve()
 	late := 0
@@ -35,12 +35,12 @@ func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
 func TestServerThatWasPausedBlamesNoSandbox(t *testing.T) {
 	p := newPlayed(t)
 	asked := make(chan struct{}, 100)
-	p.play(sandboxtest.Spec{ID: "sb", Behavior: func(x *sandboxtest.Exchange) error {
+	p.play(simulate.Spec{ID: "sb", Behavior: func(x *simulate.Exchange) error {
 		asked <- struct{}{}
 		if err := x.Wait(200 * time.Millisecond); err != nil {
 			return err
 		}
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}})
 	s := p.serve("--sandbox-timeout", "500ms")
 	t.Cleanup(func() { s.signal(syscall.SIGCONT) })

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func TestExport(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a"})
-	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
+	w.start(simulate.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
 	export := func(root, id string) (string, error) {
 		var page strings.Builder
 		err := Export(t.Context(), Options{Roots: []string{root}}, id, &page)

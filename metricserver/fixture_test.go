@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // ample is longer than anything takes that is not meant to wait.
@@ -47,9 +47,9 @@ func (w *world) must(err error) {
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
 // start starts a sandbox.
-func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := sandboxtest.Start(w.root, spec)
+	s, err := simulate.Start(w.root, spec)
 	w.must(err)
 	w.Cleanup(func() { s.Remove() })
 	return s

@@ -18,12 +18,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func TestServes(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a", Pod: "web", Namespace: "shop"})
+	w.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
 	s := w.server(Options{Address: w.path("socket"), StartTime: time.Unix(1795338760, 500e6)})
 	for range 3 { // again after it was stopped
 		r := w.run(s)
@@ -45,8 +45,8 @@ func TestServes(t *testing.T) {
 
 func TestOptionsCount(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "one", MetricServer: "localhost:1"})
-	w.start(sandboxtest.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
+	w.start(simulate.Spec{ID: "one", MetricServer: "localhost:1"})
+	w.start(simulate.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
 	check := func(o Options, line string, want bool) {
 		t.Helper()
 		o.Address = "127.0.0.1:0"
@@ -71,8 +71,8 @@ func TestOptionsCount(t *testing.T) {
 // TestSandboxTimeout: no single sandbox holds a scrape for longer.
 func TestSandboxTimeout(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "fine"})
-	w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
+	w.start(simulate.Spec{ID: "fine"})
+	w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
 	r := w.run(w.server(Options{Address: "127.0.0.1:0", SandboxTimeout: 200 * time.Millisecond}))
 	began := time.Now()
 	page := r.page()
@@ -149,7 +149,7 @@ func TestRootComesAndGoes(t *testing.T) {
 	for range 2 {
 		expect(0)
 		w.must(os.Mkdir(w.root, 0o755))
-		w.start(sandboxtest.Spec{ID: "a"})
+		w.start(simulate.Spec{ID: "a"})
 		expect(1)
 		w.must(os.RemoveAll(w.root))
 	}
@@ -176,7 +176,7 @@ func TestNoDescriptors(t *testing.T) {
 func TestLogger(t *testing.T) {
 	w := newWorld(t)
 	var log bytes.Buffer // collections are over when it is read
-	w.start(sandboxtest.Spec{ID: "broken", NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", NoSocket: true})
 	w.must(os.WriteFile(w.root+"/x_sandbox:x.state", []byte("\x1b[31m"), 0o644))
 	r := w.run(w.server(Options{Address: w.path("socket"), Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 	r.page()
@@ -225,13 +225,13 @@ func (w *world) stalling() (asked <-chan struct{}, answer chan struct{}) {
 	w.Helper()
 	first, answer := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	w.start(sandboxtest.Spec{ID: "stalls", Behavior: func(x *sandboxtest.Exchange) error {
+	w.start(simulate.Spec{ID: "stalls", Behavior: func(x *simulate.Exchange) error {
 		once.Do(func() { close(first) })
 		select {
 		case <-answer:
 		case <-time.After(ample):
 		}
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}})
 	return first, answer
 }
@@ -289,7 +289,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 // TestStopsWithAClientThatDoesNotRead: it is cut off.
 func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 	w := newWorld(t)
-	fleet, err := sandboxtest.StartFleet(w.root, 100, sandboxtest.FleetOptions{}) // a page that no socket's buffer holds
+	fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
 	w.must(err)
 	t.Cleanup(func() { fleet.Remove() })
 	s := w.server(Options{Address: w.path("socket")})
@@ -336,7 +336,7 @@ func TestStopsWithSilentConnections(t *testing.T) {
 // TestHalfClosedConnection: a client that has said all that it has to say gets its page.
 func TestHalfClosedConnection(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "sb"})
+	w.start(simulate.Spec{ID: "sb"})
 	w.run(w.server(Options{Address: w.path("socket")}))
 	for range 20 {
 		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: w.path("socket")})

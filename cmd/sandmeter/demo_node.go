@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // demoNode is a runtime root in a folder of its own, for the demo's sandboxes.
@@ -86,7 +86,7 @@ func (n realNode) Close() error {
 type simulatedNode struct {
 	dir       string
 	whyNot    []string
-	sandboxes []*sandboxtest.Sandbox
+	sandboxes []*simulate.Sandbox
 }
 
 // newSimulatedNode makes a node. Where it stands in for a real one, whyNot says why.
@@ -112,7 +112,7 @@ func (n *simulatedNode) label() string   { return "simulated" }
 func (n *simulatedNode) hints() []string { return n.whyNot }
 
 func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer string) error {
-	simulated, err := sandboxtest.Start(n.Root(), sandboxtest.Spec{
+	simulated, err := simulate.Start(n.Root(), simulate.Spec{
 		ID: s.id, Pod: s.pod.Name, Namespace: s.pod.Namespace, MetricServer: metricServer,
 		Behavior: busyBehavior(s.every),
 	})
@@ -124,11 +124,11 @@ func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer str
 }
 
 // busyBehavior makes a sandbox tell what it would if a workload were busy in it.
-func busyBehavior(every time.Duration) sandboxtest.Behavior {
+func busyBehavior(every time.Duration) simulate.Behavior {
 	var mu sync.Mutex
 	var opens int64 // so far
 	begun := time.Now()
-	return func(x *sandboxtest.Exchange) error {
+	return func(x *simulate.Exchange) error {
 		mu.Lock()
 		more := int64(time.Since(begun)/every) - opens
 		opens += more
@@ -137,7 +137,7 @@ func busyBehavior(every time.Duration) sandboxtest.Behavior {
 		if err != nil {
 			return err
 		}
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}
 }
 

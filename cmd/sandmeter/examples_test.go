@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // examples are all command lines that help shows.
@@ -32,7 +32,7 @@ func examples() []string {
 // demo take runsc: the end-to-end tests run them.
 func TestExamplesRun(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "5f0c2a1b"})
+	w.start(simulate.Spec{ID: "5f0c2a1b"})
 	w.serve("serve --root {root} --web.listen-address {socket}")
 	w.must(os.Symlink(w.root, w.path("runsc")))
 	w.must(os.Mkdir(w.path("simulated"), 0o755))

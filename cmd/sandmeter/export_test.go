@@ -5,15 +5,15 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one that has nothing to tell are three things.
 func TestExportSaysWhyNot(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "pod", More: []sandboxtest.Container{{ID: "app"}}})
-	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
-	w.start(sandboxtest.Spec{ID: "ended", PID: -1, Uninstrumented: true})
+	w.start(simulate.Spec{ID: "pod", More: []simulate.Container{{ID: "app"}}})
+	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
+	w.start(simulate.Spec{ID: "ended", PID: -1, Uninstrumented: true})
 	for _, name := range []string{"empty_sandbox:empty", "log_sandbox:pod"} {
 		w.must(os.WriteFile(filepath.Join(w.root, name+".state"), nil, 0o644))
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/leaktest"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -79,9 +79,9 @@ func (w *world) words(line string) []string {
 }
 
 // start starts a sandbox.
-func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := sandboxtest.Start(w.root, spec)
+	s, err := simulate.Start(w.root, spec)
 	w.must(err)
 	w.Cleanup(func() { s.Remove() })
 	return s

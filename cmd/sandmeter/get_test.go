@@ -10,14 +10,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 func TestGet(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 9007199254740993}, {Metric: "fs_reads", Int: 2}}})
-	w.start(sandboxtest.Spec{ID: "b", Pod: "\x1b[31mred\u202e", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 3}}})
+	w.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 9007199254740993}, {Metric: "fs_reads", Int: 2}}})
+	w.start(simulate.Spec{ID: "b", Pod: "\x1b[31mred\u202e", Points: []simulate.Point{{Metric: "fs_opens", Int: 3}}})
 	w.serve("serve --root {root} --web.listen-address {socket}")
 	names := func(line string, want ...string) {
 		t.Helper()

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -35,26 +35,26 @@ func golden(t *testing.T, name, got string) {
 
 // startListed starts sandboxes of every kind that a list can have. All that run are process 1, which is always there.
 func (w *world) startListed() {
-	at := func(second int) sandboxtest.Container {
-		return sandboxtest.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
+	at := func(second int) simulate.Container {
+		return simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
 	}
-	with := func(c sandboxtest.Container, status string) sandboxtest.Container {
+	with := func(c simulate.Container, status string) simulate.Container {
 		c.Status = status
 		return c
 	}
-	w.start(sandboxtest.Spec{ID: "plain", PID: 1, Root: at(1)})
-	w.start(sandboxtest.Spec{ID: "pod", PID: 1, Root: at(2), Pod: "web-7d8b49557c-abcde", Namespace: "shop",
-		More: []sandboxtest.Container{{ID: "pod-app"}, {ID: "pod-log"}}})
-	w.start(sandboxtest.Spec{ID: "created", PID: 1, Root: with(at(3), "created")})
-	w.start(sandboxtest.Spec{ID: "paused", PID: 1, Root: with(at(4), "paused")})
-	w.start(sandboxtest.Spec{ID: "deleted", PID: -1, Root: at(5)})
-	w.start(sandboxtest.Spec{ID: "silent", PID: 1, Root: at(6), Uninstrumented: true})
-	w.start(sandboxtest.Spec{ID: "elsewhere", PID: 1, Root: at(7), MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
-	w.start(sandboxtest.Spec{ID: "future", PID: 1, Root: with(at(8), "\x1b[2Jlater")})
+	w.start(simulate.Spec{ID: "plain", PID: 1, Root: at(1)})
+	w.start(simulate.Spec{ID: "pod", PID: 1, Root: at(2), Pod: "web-7d8b49557c-abcde", Namespace: "shop",
+		More: []simulate.Container{{ID: "pod-app"}, {ID: "pod-log"}}})
+	w.start(simulate.Spec{ID: "created", PID: 1, Root: with(at(3), "created")})
+	w.start(simulate.Spec{ID: "paused", PID: 1, Root: with(at(4), "paused")})
+	w.start(simulate.Spec{ID: "deleted", PID: -1, Root: at(5)})
+	w.start(simulate.Spec{ID: "silent", PID: 1, Root: at(6), Uninstrumented: true})
+	w.start(simulate.Spec{ID: "elsewhere", PID: 1, Root: at(7), MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
+	w.start(simulate.Spec{ID: "future", PID: 1, Root: with(at(8), "\x1b[2Jlater")})
 	for i, name := range []string{
 		"two\nlines\r", "\x1b[31mred", "tab\tbell\a", `"quoted" \`, "right\u202eleft", "csi\u009b31m", "nul\x00del\x7f", "bad\xff", "ünï・名", "-", "<&>", "no\u00a0break", "tag\U000E0001",
 	} {
-		w.start(sandboxtest.Spec{ID: "nasty-" + string(rune('a'+i)), PID: 1, Root: at(10 + i), Pod: name, Namespace: name})
+		w.start(simulate.Spec{ID: "nasty-" + string(rune('a'+i)), PID: 1, Root: at(10 + i), Pod: name, Namespace: name})
 	}
 }
 
@@ -113,7 +113,7 @@ func TestListOfNothing(t *testing.T) {
 // TestListBesideUnreadableFiles: they are named, and cost nobody else anything.
 func TestListBesideUnreadableFiles(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "fine"})
+	w.start(simulate.Spec{ID: "fine"})
 	for _, id := range []string{"empty", "garbage", "other"} {
 		text := map[string]string{"garbage": "\x1b[31m", "other": `{"id":"x\u001b","sandbox":{"id":"y\n"},"createdAt":"2026-11-22T09:12:52Z"}`}[id]
 		w.must(os.WriteFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"), []byte(text), 0o644))
@@ -144,7 +144,7 @@ func TestListBesideUnreadableFiles(t *testing.T) {
 // TestListFromTheEnvironment: flags can be given as variables, and go before them.
 func TestListFromTheEnvironment(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "fine"})
+	w.start(simulate.Spec{ID: "fine"})
 	t.Setenv("SANDMETER_ROOT", w.root)
 	if code, out, err := w.command("list"); code != exitOK || !strings.Contains(out, "\nfine ") {
 		t.Errorf("list exits with %d and says %s%s", code, out, err)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestWrongUsage: every way to call the program wrongly ends with exit code 2 and one line that says what to do.
@@ -194,7 +194,7 @@ func TestVersion(t *testing.T) {
 // TestFullDevice: what was asked for and could not be written is a failure.
 func TestFullDevice(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a"})
 	w.serve("serve --root {root} --web.listen-address {socket}")
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	w.must(err)
@@ -213,7 +213,7 @@ func TestFullDevice(t *testing.T) {
 // TestRootsOfPeople: however they write a directory, it is the same.
 func TestRootsOfPeople(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a"})
 	t.Chdir(w.dir)
 	w.serve("serve --root ./root/ --web.listen-address {socket}")
 	for _, root := range []string{"root", "root/", "{root}", "{root}//", "../" + filepath.Base(w.dir) + "/root"} {
@@ -238,8 +238,8 @@ func TestRootsOfPeople(t *testing.T) {
 // TestCompletion: what a shell is told to complete a word with.
 func TestCompletion(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a"})
-	w.start(sandboxtest.Spec{ID: "b"})
+	w.start(simulate.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "b"})
 	completes := func(line, want string) {
 		t.Helper()
 		code, out, _ := w.commandWords(append(append([]string{"__completeNoDesc"}, w.words(line)...), "")...)
@@ -263,7 +263,7 @@ func TestCompletion(t *testing.T) {
 // TestSimulateLeavesOthersAlone: sandboxes of a program that plays some already, or was killed, are not overwritten.
 func TestSimulateLeavesOthersAlone(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "sim-0000"})
+	w.start(simulate.Spec{ID: "sim-0000"})
 	w.fails("simulate --root {root}", exitFail, "{root} has simulated sandboxes: end the program that plays them, or remove {root}/*sim-*")
 	if code, out, err := w.command("list --root {root}"); code != exitOK || !strings.Contains(out, "sim-0000") {
 		t.Errorf("list exits with %d and says %s%s", code, out, err)

@@ -8,15 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestMetricServer: the form of runsc's own command line.
 func TestMetricServer(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "ours", MetricServer: w.socket})
-	w.start(sandboxtest.Spec{ID: "other", MetricServer: "localhost:1"})
-	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
+	w.start(simulate.Spec{ID: "ours", MetricServer: w.socket})
+	w.start(simulate.Spec{ID: "other", MetricServer: "localhost:1"})
+	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
 	serves := func(line string, wanted ...string) {
 		t.Helper()
 		s := w.serve(line)
@@ -61,9 +61,9 @@ func TestMetricServer(t *testing.T) {
 func TestMetricServerAddress(t *testing.T) {
 	w := newWorld(t)
 	w.socket = filepath.Join(w.root, "metrics.sock")
-	w.start(sandboxtest.Spec{ID: "named", MetricServer: w.socket})
-	w.start(sandboxtest.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
-	w.start(sandboxtest.Spec{ID: "longer", MetricServer: w.socket + "x"})
+	w.start(simulate.Spec{ID: "named", MetricServer: w.socket})
+	w.start(simulate.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
+	w.start(simulate.Spec{ID: "longer", MetricServer: w.socket + "x"})
 	for _, address := range []string{"{socket}", "%RUNTIME_ROOT%/metrics.sock"} {
 		s := w.serve("--root={root} --metric-server=" + address + " metric-server")
 		page := s.page()
@@ -80,7 +80,7 @@ func TestMetricServerDefaultRoot(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", w.dir)
 	w.root = w.path("runsc")
 	w.must(os.Mkdir(w.root, 0o755))
-	w.start(sandboxtest.Spec{ID: "a", MetricServer: w.socket})
+	w.start(simulate.Spec{ID: "a", MetricServer: w.socket})
 	contains(t, w.serve("--metric-server={socket} metric-server").page(), `sandbox="a"`)
 }
 
@@ -96,7 +96,7 @@ func TestMetricServerWithoutRoot(t *testing.T) {
 // TestMetricServerLogs: whoever names a folder for debug logs finds the server's log there.
 func TestMetricServerLogs(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "broken", MetricServer: w.socket, NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", MetricServer: w.socket, NoSocket: true})
 	s := w.serve("--debug --debug-log={dir}/logs/ --log={dir}/errors/log --log-format=json --root={root} --metric-server={socket} metric-server")
 	s.page()
 	if code := s.stop(); code != exitOK || s.err.String() != "" || s.out.String() != "" {
@@ -130,7 +130,7 @@ func TestMetricServerLogsWhyItEnds(t *testing.T) {
 // TestMetricServerVariables: what runsc's own parser would not let pass can be given as variables.
 func TestMetricServerVariables(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a", MetricServer: w.socket})
+	w.start(simulate.Spec{ID: "a", MetricServer: w.socket})
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	t.Setenv("SANDMETER_PID_FILE", pidFile)
 	t.Setenv("SANDMETER_WEB_SOCKET_MODE", "0600")

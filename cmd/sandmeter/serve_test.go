@@ -12,14 +12,14 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func TestServe(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "one", MetricServer: "localhost:1"})
-	w.start(sandboxtest.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
-	w.start(sandboxtest.Spec{ID: "silent", Uninstrumented: true})
+	w.start(simulate.Spec{ID: "one", MetricServer: "localhost:1"})
+	w.start(simulate.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
+	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
 	serves := func(flags, wantSandboxes, wantLog string) {
 		t.Helper()
 		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
@@ -49,7 +49,7 @@ func TestServe(t *testing.T) {
 
 func TestServeFlags(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a"})
 	page := func(flags string) string {
 		t.Helper()
 		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
@@ -208,7 +208,7 @@ func TestServeVariables(t *testing.T) {
 
 func TestServeFromTheEnvironment(t *testing.T) {
 	w := newWorld(t)
-	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a"})
 	t.Setenv("SANDMETER_ROOT", w.root)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", w.socket)
 	t.Setenv("SANDMETER_EXPORTER_PREFIX", "x_")

@@ -12,17 +12,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // simulatedPrefix begins the IDs of sandboxes that are played, and so the names of their files.
 const simulatedPrefix = "sim-"
 
-// simulate plays sandboxes.
-type simulate struct {
+// simulation is a simulated fleet.
+type simulation struct {
 	root    string
 	count   int
-	fleet   sandboxtest.FleetOptions
+	fleet   simulate.FleetOptions
 	second  bool
 	full    int
 	late    time.Duration
@@ -30,7 +30,7 @@ type simulate struct {
 }
 
 func newSimulateCommand(std stdio) *cobra.Command {
-	var s simulate
+	var s simulation
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Play sandboxes, for trying things without runsc",
@@ -54,7 +54,7 @@ func newSimulateCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-func (s simulate) run(ctx context.Context, std stdio) (err error) {
+func (s simulation) run(ctx context.Context, std stdio) (err error) {
 	if s.count < 1 {
 		return usagef("--sandboxes %d: play at least 1", s.count)
 	}
@@ -74,22 +74,22 @@ func (s simulate) run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	if s.second {
-		s.fleet.Second = sandboxtest.OtherRegistration()
+		s.fleet.Second = simulate.OtherRegistration()
 	}
 	s.fleet.Prefix = simulatedPrefix
-	all := sandboxtest.AllSeries(sandboxtest.RealRegistration())
-	s.fleet.Spec = func(i int, spec *sandboxtest.Spec) {
+	all := simulate.AllSeries(simulate.RealRegistration())
+	s.fleet.Spec = func(i int, spec *simulate.Spec) {
 		spec.MetricServer = s.address
 		if i < s.full {
 			spec.Points = all
 		}
 		if s.late > 0 && i == s.count-1 {
-			spec.Behavior = sandboxtest.Late(s.late)
+			spec.Behavior = simulate.Late(s.late)
 		}
 	}
-	fleet, err := sandboxtest.StartFleet(s.root, s.count, s.fleet)
+	fleet, err := simulate.StartFleet(s.root, s.count, s.fleet)
 	if err != nil {
-		reason := strings.ReplaceAll(err.Error(), "sandboxtest: ", "") // a package says nothing to people
+		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // a package says nothing to people
 		return fmt.Errorf("play sandboxes in %s: %s; %s", s.root, reason, cmp.Or(permissionAdvice(err), "play fewer with --sandboxes, or elsewhere with --root"))
 	}
 	defer func() { err = errors.Join(err, fleet.Remove()) }()

@@ -43,14 +43,14 @@ var mayImport = map[string][]string{
 
 	// What stands beside. The sandboxes that are played know nothing of the code that is tested with them, so that a mistake in the one
 	// is not repeated in the other.
-	"internal/sandboxtest":     {"golang.org/x/sys/unix"},
+	"internal/simulate":        {"golang.org/x/sys/unix"},
 	"internal/runsc":           {"golang.org/x/sys/unix"},
 	"internal/runsc/runsctest": {"internal/runsc"},
 	"internal/leaktest":        {},
 	"internal/architecture":    {},
 
 	// The program sees the stages only through metricserver; to list a root takes no more than state and host.
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/host", "internal/runsc", "internal/sandboxtest", "internal/state",
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/host", "internal/runsc", "internal/simulate", "internal/state",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // BenchmarkScrape takes whole pages of a fleet, which answers in the same process.
@@ -19,7 +19,7 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer os.RemoveAll(root)
-	fleet, err := sandboxtest.StartFleet(root, sandboxes, sandboxtest.FleetOptions{Points: points})
+	fleet, err := simulate.StartFleet(root, sandboxes, simulate.FleetOptions{Points: points})
 	if err != nil {
 		b.Fatal(err)
 	}

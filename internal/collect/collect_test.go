@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -52,10 +52,10 @@ func TestEmptyRoot(t *testing.T) {
 
 func TestSandboxesComeAndGo(t *testing.T) {
 	n := newNode(t, nil)
-	a := n.start(sandboxtest.Spec{ID: "a"})
-	b := n.start(sandboxtest.Spec{ID: "b"})
+	a := n.start(simulate.Spec{ID: "a"})
+	b := n.start(simulate.Spec{ID: "b"})
 	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
-	c := n.start(sandboxtest.Spec{ID: "ab"})
+	c := n.start(simulate.Spec{ID: "ab"})
 	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="ab"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
 	a.Remove()
 	c.Remove()
@@ -69,9 +69,9 @@ func TestSandboxesComeAndGo(t *testing.T) {
 // TestEveryScrapeIsNew: what the page says was asked after the scrape began.
 func TestEveryScrapeIsNew(t *testing.T) {
 	n := newNode(t, nil)
-	s := n.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 1}}})
+	s := n.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 1}}})
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 1`)
-	if err := s.Set(sandboxtest.Point{Metric: "fs_opens", Int: 9007199254740993}); err != nil {
+	if err := s.Set(simulate.Point{Metric: "fs_opens", Int: 9007199254740993}); err != nil {
 		t.Fatal(err)
 	}
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 9007199254740993`)
@@ -83,10 +83,10 @@ func TestTwoLivesOfAnID(t *testing.T) {
 		t.Helper()
 		return iterationLabel.FindString(page)
 	}
-	s := n.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 100}}})
+	s := n.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 100}}})
 	first := iteration(n.page())
 	s.Remove()
-	n.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 5}}})
+	n.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 5}}})
 	page := n.page()
 	if second := iteration(page); second == first || second == "" {
 		t.Errorf("both lives have %s", first)
@@ -100,10 +100,10 @@ func TestWhoIsServed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, nil)
 			n.collector.options.MatchAddress = strings.ReplaceAll(match, "ROOT", n.root)
-			n.start(sandboxtest.Spec{ID: "named", MetricServer: "localhost:1"})
-			n.start(sandboxtest.Spec{ID: "longer", MetricServer: "localhost:11"})
-			n.start(sandboxtest.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/m.sock"})
-			n.start(sandboxtest.Spec{ID: "not", Uninstrumented: true})
+			n.start(simulate.Spec{ID: "named", MetricServer: "localhost:1"})
+			n.start(simulate.Spec{ID: "longer", MetricServer: "localhost:11"})
+			n.start(simulate.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/m.sock"})
+			n.start(simulate.Spec{ID: "not", Uninstrumented: true})
 			var ids []string
 			for _, line := range series(n.page(), "runsc_meta_sandbox_presence{") {
 				ids = append(ids, strings.TrimSuffix(strings.TrimPrefix(line, `runsc_meta_sandbox_presence{sandbox="`), `"} 1`))
@@ -121,14 +121,14 @@ func TestWhoIsServed(t *testing.T) {
 
 // TestWithoutMetrics is about sandboxes that are present, and whose metrics cannot be had.
 func TestWithoutMetrics(t *testing.T) {
-	broken := func(name string, spec sandboxtest.Spec, wantRunning, wantReason string) {
+	broken := func(name string, spec simulate.Spec, wantRunning, wantReason string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, func(o *Options) {
 				o.SandboxTimeout = 100 * time.Millisecond
-				o.MatchAddress = sandboxtest.DefaultMetricServer
+				o.MatchAddress = simulate.DefaultMetricServer
 			})
-			n.start(sandboxtest.Spec{ID: "honest"})
+			n.start(simulate.Spec{ID: "honest"})
 			spec.ID = "x"
 			n.start(spec)
 			page := n.page()
@@ -153,17 +153,17 @@ func TestWithoutMetrics(t *testing.T) {
 			n.expect(page, opens, `runsc_fs_opens{sandbox="honest"} 51`)
 		})
 	}
-	broken("it has ended", sandboxtest.Spec{PID: -1}, "0", "")
-	broken("it never answers", sandboxtest.Spec{Behavior: sandboxtest.Stall}, "1", "stalled")
-	broken("it is stopped", sandboxtest.Spec{Frozen: true}, "1", "stalled")
-	broken("it has no socket", sandboxtest.Spec{NoSocket: true}, "1", "unreachable")
-	broken("it hangs up", sandboxtest.Spec{Behavior: sandboxtest.HangUp(0.5)}, "1", "closed")
-	broken("it floods", sandboxtest.Spec{Behavior: sandboxtest.Flood(`{"x":"`, "x", 100<<20, `"}`)}, "1", "too_long")
-	broken("it talks nonsense", sandboxtest.Spec{Behavior: sandboxtest.Say(`{"success":1}`)}, "1", "answer_refused")
-	broken("it lies", sandboxtest.Spec{Behavior: sandboxtest.Replace(`"fs_opens"`, `"fs_closes"`)}, "1", "answer_refused")
-	broken("its registration is refused", sandboxtest.Spec{Registration: &sandboxtest.Registration{Metrics: []sandboxtest.Metric{
+	broken("it has ended", simulate.Spec{PID: -1}, "0", "")
+	broken("it never answers", simulate.Spec{Behavior: simulate.Stall}, "1", "stalled")
+	broken("it is stopped", simulate.Spec{Frozen: true}, "1", "stalled")
+	broken("it has no socket", simulate.Spec{NoSocket: true}, "1", "unreachable")
+	broken("it hangs up", simulate.Spec{Behavior: simulate.HangUp(0.5)}, "1", "closed")
+	broken("it floods", simulate.Spec{Behavior: simulate.Flood(`{"x":"`, "x", 100<<20, `"}`)}, "1", "too_long")
+	broken("it talks nonsense", simulate.Spec{Behavior: simulate.Say(`{"success":1}`)}, "1", "answer_refused")
+	broken("it lies", simulate.Spec{Behavior: simulate.Replace(`"fs_opens"`, `"fs_closes"`)}, "1", "answer_refused")
+	broken("its registration is refused", simulate.Spec{Registration: &simulate.Registration{Metrics: []simulate.Metric{
 		{Name: "/x", PrometheusName: "meta_x", Cumulative: true}}}}, "1", "registration_refused")
-	broken("it registered nothing", sandboxtest.Spec{EditState: func(_ string, b []byte) []byte {
+	broken("it registered nothing", simulate.Spec{EditState: func(_ string, b []byte) []byte {
 		text := string(b)
 		from := strings.Index(text, `"registeredMetrics":`) + len(`"registeredMetrics":`)
 		to := strings.Index(text, `,"metricMetadata"`)
@@ -174,8 +174,8 @@ func TestWithoutMetrics(t *testing.T) {
 // TestStalled: a sandbox that used up its time gets less of it, and is asked last, until it answers.
 func TestStalled(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = 300 * time.Millisecond })
-	s := n.start(sandboxtest.Spec{ID: "a"})
-	n.start(sandboxtest.Spec{ID: "b"})
+	s := n.start(simulate.Spec{ID: "a"})
+	n.start(simulate.Spec{ID: "b"})
 	s.Freeze()
 	first := measure(func() { n.page() })
 	second := measure(func() { n.page() })
@@ -214,8 +214,8 @@ func (n *node) budget(id string) *timeBudget {
 // TestSavingsStall: one that answers for its metrics, and not for its savings, is waited for once.
 func TestSavingsStall(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = 300 * time.Millisecond })
-	s := n.start(sandboxtest.Spec{ID: "a", Restored: true, SavedAtRestore: sandboxtest.Savings{WallTimeSaved: time.Second},
-		Behavior: sandboxtest.On(sandboxtest.MethodSavings, sandboxtest.Stall)})
+	s := n.start(simulate.Spec{ID: "a", Restored: true, SavedAtRestore: simulate.Savings{WallTimeSaved: time.Second},
+		Behavior: simulate.On(simulate.MethodSavings, simulate.Stall)})
 	const wall = "runsc_meta_sandbox_wall_time_saved_milliseconds{"
 	n.expect(n.page(), wall, wall+`sandbox="a"} 0`)
 	var page string
@@ -232,9 +232,9 @@ func TestSavingsStall(t *testing.T) {
 func TestForeignPIDNamespace(t *testing.T) {
 	n := newNode(t, nil)
 	const never = 1<<22 + 1 // above any pid that Linux gives
-	n.start(sandboxtest.Spec{ID: "a", PID: never})
-	n.start(sandboxtest.Spec{ID: "b", PID: never})
-	n.start(sandboxtest.Spec{ID: "c", PID: never, NoSocket: true})
+	n.start(simulate.Spec{ID: "a", PID: never})
+	n.start(simulate.Spec{ID: "b", PID: never})
+	n.start(simulate.Spec{ID: "c", PID: never, NoSocket: true})
 	for range 2 {
 		n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 0`, `runsc_meta_sandbox_running{sandbox="b"} 0`, `runsc_meta_sandbox_running{sandbox="c"} 0`)
 	}
@@ -245,9 +245,9 @@ func TestForeignPIDNamespace(t *testing.T) {
 
 func TestNoForeignPIDNamespace(t *testing.T) {
 	n := newNode(t, nil)
-	n.start(sandboxtest.Spec{ID: "ended", PID: 1<<22 + 1, NoSocket: true})
-	n.start(sandboxtest.Spec{ID: "creating", PID: -1})
-	n.start(sandboxtest.Spec{ID: "running"})
+	n.start(simulate.Spec{ID: "ended", PID: 1<<22 + 1, NoSocket: true})
+	n.start(simulate.Spec{ID: "creating", PID: -1})
+	n.start(simulate.Spec{ID: "running"})
 	n.page()
 	if log := n.log.lines(); len(log) != 1 || log[0] != "" {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
@@ -263,9 +263,9 @@ func measure(f func()) time.Duration {
 // TestDeadline: a collection ends at its deadline with what there is by then.
 func TestDeadline(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
-	n.start(sandboxtest.Spec{ID: "a"})
+	n.start(simulate.Spec{ID: "a"})
 	n.collect() // what is done once only is done
-	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Stall})
+	n.start(simulate.Spec{ID: "b", Behavior: simulate.Stall})
 	snap := n.collectUntil(time.Now().Add(time.Second))
 	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="a"} 51`)
 	if f := snap.Sandboxes[1].Failure; f == nil || f.Reason != failure.OutOfTime {
@@ -280,9 +280,9 @@ func TestDeadline(t *testing.T) {
 func TestNotReached(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
 	for i := range 300 { // more than are queried at once
-		n.start(sandboxtest.Spec{ID: fmt.Sprintf("a%03d", i), Frozen: true})
+		n.start(simulate.Spec{ID: fmt.Sprintf("a%03d", i), Frozen: true})
 	}
-	n.start(sandboxtest.Spec{ID: "z"})
+	n.start(simulate.Spec{ID: "z"})
 	snap := n.collectUntil(time.Now().Add(100 * time.Millisecond))
 	if z := snap.Sandboxes[300]; z.Failure == nil || z.Failure.Reason != failure.OutOfTime {
 		t.Errorf("z was reached: %v", z.Failure)
@@ -297,12 +297,12 @@ func TestNotReached(t *testing.T) {
 // TestCuts: readers that cannot wait for the end get what has been verified by then, and the end is none the worse.
 func TestCuts(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
-	n.start(sandboxtest.Spec{ID: "a", Growth: 1, Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 0}}})
+	n.start(simulate.Spec{ID: "a", Growth: 1, Points: []simulate.Point{{Metric: "fs_opens", Int: 0}}})
 	n.collect()
 	release := make(chan struct{})
-	n.start(sandboxtest.Spec{ID: "b", Behavior: func(x *sandboxtest.Exchange) error {
+	n.start(simulate.Spec{ID: "b", Behavior: func(x *simulate.Exchange) error {
 		<-release
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}})
 	var cuts []*snapshot.Snapshot
 	now := time.Now()
@@ -336,12 +336,12 @@ func TestCuts(t *testing.T) {
 // TestSnapshotsAreImmutable: later collections change nothing in a snapshot that somebody holds.
 func TestSnapshotsAreImmutable(t *testing.T) {
 	n := newNode(t, nil)
-	s := n.start(sandboxtest.Spec{ID: "a", Growth: 1})
+	s := n.start(simulate.Spec{ID: "a", Growth: 1})
 	first := n.collect()
 	before := text(first)
-	n.start(sandboxtest.Spec{ID: "b"})
+	n.start(simulate.Spec{ID: "b"})
 	n.collect()
-	s.SetBehavior(sandboxtest.Say("nonsense"))
+	s.SetBehavior(simulate.Say("nonsense"))
 	n.collect()
 	s.Remove()
 	n.collect()
@@ -354,12 +354,12 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 func TestPageBudget(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
 	n.collector.pageBase = 1 << 20
-	all := sandboxtest.AllSeries(sandboxtest.RealRegistration())
+	all := simulate.AllSeries(simulate.RealRegistration())
 	const large = 6 // of about 0.3 MB each
 	for i := range large {
-		n.start(sandboxtest.Spec{ID: fmt.Sprintf("large%02d", i), Points: all, Order: uint64(1 + i)})
+		n.start(simulate.Spec{ID: fmt.Sprintf("large%02d", i), Points: all, Order: uint64(1 + i)})
 	}
-	n.start(sandboxtest.Spec{ID: "small"})
+	n.start(simulate.Spec{ID: "small"})
 	snap := n.collect()
 	page := text(snap)
 	over := 0
@@ -384,10 +384,10 @@ func TestPageBudget(t *testing.T) {
 // TestStop: a collection under way ends with what there is.
 func TestStop(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
-	n.start(sandboxtest.Spec{ID: "a"})
+	n.start(simulate.Spec{ID: "a"})
 	n.collect()
 	reached := make(chan struct{})
-	n.start(sandboxtest.Spec{ID: "b", Behavior: func(x *sandboxtest.Exchange) error {
+	n.start(simulate.Spec{ID: "b", Behavior: func(x *simulate.Exchange) error {
 		close(reached)
 		return x.Stall()
 	}})
@@ -403,22 +403,22 @@ func TestStop(t *testing.T) {
 // TestPod: capabilities and the spec's metadata are those of all containers, also of those that come and go.
 func TestPod(t *testing.T) {
 	n := newNode(t, nil)
-	s := n.start(sandboxtest.Spec{ID: "pod", Pod: "web", Namespace: "shop", Root: sandboxtest.Container{UID: 1000,
-		Capabilities: &sandboxtest.Capabilities{Effective: []string{"CAP_KILL"}}}})
+	s := n.start(simulate.Spec{ID: "pod", Pod: "web", Namespace: "shop", Root: simulate.Container{UID: 1000,
+		Capabilities: &simulate.Capabilities{Effective: []string{"CAP_KILL"}}}})
 	spec, capability := "runsc_meta_spec_metadata{", `runsc_meta_sandbox_capabilities{capability="`
 	labels := `namespace_name="shop",`
 	page := n.page()
 	n.expect(page, spec, `runsc_meta_spec_metadata{hasuid0="false",`+labels+`nvproxy="false",ociversion="1.0.0",pod_name="web",sandbox="pod",tpuproxy="false"} 1`)
 	n.expect(page, capability, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
-	n.update(s, func(s *sandboxtest.Spec) {
-		s.More = []sandboxtest.Container{{ID: "worker", UID: 0, OCIVersion: "1.1.0", Capabilities: &sandboxtest.Capabilities{Inheritable: []string{"CAP_CHOWN"}},
+	n.update(s, func(s *simulate.Spec) {
+		s.More = []simulate.Container{{ID: "worker", UID: 0, OCIVersion: "1.1.0", Capabilities: &simulate.Capabilities{Inheritable: []string{"CAP_CHOWN"}},
 			Annotations: map[string]string{"dev.gvisor.internal.nvproxy": "true"}}}
 	})
 	page = n.page()
 	n.expect(page, spec, `runsc_meta_spec_metadata{hasuid0="true",`+labels+`nvproxy="true",ociversion="INCONSISTENT",pod_name="web",sandbox="pod",tpuproxy="false"} 1`)
 	n.expect(page, capability, capability+`CHOWN",`+labels+`pod_name="web",sandbox="pod"} 1`, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
 	n.expect(page, running, `runsc_meta_sandbox_running{`+labels+`pod_name="web",sandbox="pod"} 1`)
-	n.update(s, func(s *sandboxtest.Spec) { s.More = nil })
+	n.update(s, func(s *simulate.Spec) { s.More = nil })
 	n.expect(n.page(), capability, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
 }
 
@@ -450,9 +450,9 @@ func TestOCIVersion(t *testing.T) {
 
 func TestRestored(t *testing.T) {
 	n := newNode(t, nil)
-	n.start(sandboxtest.Spec{ID: "asked", Restored: true, SavedAtRestore: sandboxtest.Savings{CPUTimeSaved: -17800 * time.Microsecond, WallTimeSaved: 2 * time.Second}})
-	n.start(sandboxtest.Spec{ID: "checkpointed", Checkpointed: true, CPUTimeSaved: time.Second})
-	told := n.start(sandboxtest.Spec{ID: "told", Restored: true, CPUTimeSaved: 3 * time.Second, SavedAtRestore: sandboxtest.Savings{CPUTimeSaved: 5 * time.Second}})
+	n.start(simulate.Spec{ID: "asked", Restored: true, SavedAtRestore: simulate.Savings{CPUTimeSaved: -17800 * time.Microsecond, WallTimeSaved: 2 * time.Second}})
+	n.start(simulate.Spec{ID: "checkpointed", Checkpointed: true, CPUTimeSaved: time.Second})
+	told := n.start(simulate.Spec{ID: "told", Restored: true, CPUTimeSaved: 3 * time.Second, SavedAtRestore: simulate.Savings{CPUTimeSaved: 5 * time.Second}})
 	page := n.page()
 	n.expect(page, "runsc_meta_num_sandboxes_restored ", "runsc_meta_num_sandboxes_restored 2")
 	n.expect(page, "runsc_meta_num_sandboxes_checkpointed ", "runsc_meta_num_sandboxes_checkpointed 1")
@@ -468,11 +468,11 @@ func TestRestored(t *testing.T) {
 // TestLogOfOneThatChanges: a sandbox with something new to tell at each scrape does not fill the log.
 func TestLogOfOneThatChanges(t *testing.T) {
 	n := newNode(t, nil)
-	s := n.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
+	s := n.start(simulate.Spec{ID: "a", Behavior: func(x *simulate.Exchange) error {
 		if x.N%2 == 0 {
 			return x.Send([]byte(`{"success":false,"err":"no"}`))
 		}
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}})
 	for range 50 {
 		n.page()
@@ -482,7 +482,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxLines, strings.Join(lines, "\n"))
 	}
 	// What lasts is told when the silence is over.
-	s.SetBehavior(sandboxtest.Say("nonsense"))
+	s.SetBehavior(simulate.Say("nonsense"))
 	for range 5 {
 		n.page()
 	}
@@ -501,8 +501,8 @@ func TestDebugLog(t *testing.T) {
 	n := newNode(t, func(o *Options) {
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
-	n.start(sandboxtest.Spec{ID: "a"})
-	n.start(sandboxtest.Spec{ID: "b", Behavior: sandboxtest.Say("no")})
+	n.start(simulate.Spec{ID: "a"})
+	n.start(simulate.Spec{ID: "b", Behavior: simulate.Say("no")})
 	n.page()
 	if want := "level=DEBUG msg=Collection roots=1 sandboxes=2 queries=2 without_metrics=1 took="; !strings.Contains(log.String(), want) {
 		t.Errorf("the log is\n%s\nwant %s", &log, want)
@@ -513,9 +513,9 @@ func TestNotInstrumented(t *testing.T) {
 	check := func(name string, change func(*Options), want string) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, change)
-			n.start(sandboxtest.Spec{ID: "a"})
-			n.start(sandboxtest.Spec{ID: "b", Uninstrumented: true})
-			n.start(sandboxtest.Spec{ID: "c", Uninstrumented: true})
+			n.start(simulate.Spec{ID: "a"})
+			n.start(simulate.Spec{ID: "b", Uninstrumented: true})
+			n.start(simulate.Spec{ID: "c", Uninstrumented: true})
 			for range 3 {
 				n.page()
 			}
@@ -531,7 +531,7 @@ func TestNotInstrumented(t *testing.T) {
 // TestUnreadableStateFiles are counted, since nobody knows what sandboxes they are of.
 func TestUnreadableStateFiles(t *testing.T) {
 	n := newNode(t, nil)
-	s := n.start(sandboxtest.Spec{ID: "a"})
+	s := n.start(simulate.Spec{ID: "a"})
 	const unreadable = "runsc_meta_num_state_files_unreadable"
 	n.expect(n.page(), unreadable)
 	if err := s.WriteState("a", []byte(`{"garbage`)); err != nil {
@@ -544,30 +544,30 @@ func TestUnreadableStateFiles(t *testing.T) {
 // against.
 func TestNothingIsHeldAgainstAnother(t *testing.T) {
 	created := time.Now().UTC()
-	check := func(name string, before, after sandboxtest.Spec) {
+	check := func(name string, before, after simulate.Spec) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, nil)
-			before.ID, before.StartTime, before.Points = "a", created, []sandboxtest.Point{{Metric: "fs_opens", Int: 100}}
+			before.ID, before.StartTime, before.Points = "a", created, []simulate.Point{{Metric: "fs_opens", Int: 100}}
 			s := n.start(before)
 			n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 100`)
 			s.Stop()
-			after.ID, after.StartTime, after.Points = "a", created, []sandboxtest.Point{{Metric: "fs_opens", Int: 3}}
+			after.ID, after.StartTime, after.Points = "a", created, []simulate.Point{{Metric: "fs_opens", Int: 3}}
 			n.start(after)
 			n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 3`)
 		})
 	}
-	small := &sandboxtest.Registration{Metrics: []sandboxtest.Metric{{Name: "/fs/opens", PrometheusName: "fs_opens", Cumulative: true}}}
-	check("registration", sandboxtest.Spec{}, sandboxtest.Spec{Registration: small})
-	check("process", sandboxtest.Spec{PID: os.Getppid()}, sandboxtest.Spec{})
+	small := &simulate.Registration{Metrics: []simulate.Metric{{Name: "/fs/opens", PrometheusName: "fs_opens", Cumulative: true}}}
+	check("registration", simulate.Spec{}, simulate.Spec{Registration: small})
+	check("process", simulate.Spec{PID: os.Getppid()}, simulate.Spec{})
 }
 
 // TestShareOfThePage: who has all series that there are, and the longest names that there are on each, takes no more of the page than its
 // share.
 func TestShareOfThePage(t *testing.T) {
 	n := newNode(t, nil)
-	all := sandboxtest.AllSeries(sandboxtest.RealRegistration())
-	n.start(sandboxtest.Spec{ID: "all", Pod: "web-0", Namespace: "shop", Points: all})
-	n.start(sandboxtest.Spec{ID: "long", Pod: strings.Repeat(`"`, maxName), Namespace: strings.Repeat(`"`, maxName), Points: all})
+	all := simulate.AllSeries(simulate.RealRegistration())
+	n.start(simulate.Spec{ID: "all", Pod: "web-0", Namespace: "shop", Points: all})
+	n.start(simulate.Spec{ID: "long", Pod: strings.Repeat(`"`, maxName), Namespace: strings.Repeat(`"`, maxName), Points: all})
 	page := n.page()
 	if failures := series(page, "runsc_meta_sandbox_failure{"); len(failures) != 1 || !strings.HasSuffix(failures[0], `reason="too_long",sandbox="long"} 1`) {
 		t.Errorf("failures are %q", failures)
@@ -583,25 +583,25 @@ func TestShareOfThePage(t *testing.T) {
 // TestDisagreement: one family has one TYPE and one HELP, also where sandboxes of two releases disagree.
 func TestDisagreement(t *testing.T) {
 	n := newNode(t, nil)
-	start := func(id string, metrics ...sandboxtest.Metric) {
-		var points []sandboxtest.Point
+	start := func(id string, metrics ...simulate.Metric) {
+		var points []simulate.Point
 		for _, m := range metrics {
-			p := sandboxtest.Point{Metric: m.PrometheusName, Int: 1}
-			if m.Type == sandboxtest.Distribution {
-				p = sandboxtest.Point{Metric: m.PrometheusName, Hist: &sandboxtest.Histogram{Total: 5, Min: 5, Max: 5, Counts: []uint64{1, 0}}}
+			p := simulate.Point{Metric: m.PrometheusName, Int: 1}
+			if m.Type == simulate.Distribution {
+				p = simulate.Point{Metric: m.PrometheusName, Hist: &simulate.Histogram{Total: 5, Min: 5, Max: 5, Counts: []uint64{1, 0}}}
 			}
 			points = append(points, p)
 		}
-		n.start(sandboxtest.Spec{ID: id, Registration: &sandboxtest.Registration{Metrics: metrics}, Points: points})
+		n.start(simulate.Spec{ID: id, Registration: &simulate.Registration{Metrics: metrics}, Points: points})
 	}
-	counter := func(name, help string) sandboxtest.Metric {
-		return sandboxtest.Metric{Name: "/" + name, PrometheusName: name, Description: help, Cumulative: true}
+	counter := func(name, help string) simulate.Metric {
+		return simulate.Metric{Name: "/" + name, PrometheusName: name, Description: help, Cumulative: true}
 	}
-	gauge := func(name, help string) sandboxtest.Metric {
-		return sandboxtest.Metric{Name: "/" + name, PrometheusName: name, Description: help}
+	gauge := func(name, help string) simulate.Metric {
+		return simulate.Metric{Name: "/" + name, PrometheusName: name, Description: help}
 	}
-	histogram := func(name, help string) sandboxtest.Metric {
-		return sandboxtest.Metric{Name: "/" + name, PrometheusName: name, Description: help, Type: sandboxtest.Distribution, Buckets: []int64{10}}
+	histogram := func(name, help string) simulate.Metric {
+		return simulate.Metric{Name: "/" + name, PrometheusName: name, Description: help, Type: simulate.Distribution, Buckets: []int64{10}}
 	}
 	start("b", gauge("x", "older"), counter("y", "same"), counter("only_b", ""), histogram("h", "a histogram"), gauge("z_count", "taken"))
 	start("a", counter("x", "newer"), counter("y", "first"), counter("h_sum", "a counter"), histogram("z", "a histogram"))
@@ -627,7 +627,7 @@ func TestRoot(t *testing.T) {
 		return err
 	}
 	n := newNode(t, nil)
-	n.start(sandboxtest.Spec{ID: "a"})
+	n.start(simulate.Spec{ID: "a"})
 	if err := n.collector.CheckRoot(); err != nil {
 		t.Error(err)
 	}
@@ -656,11 +656,11 @@ func TestRoot(t *testing.T) {
 // TestLog: one line a sandbox and reason, not one a scrape.
 func TestLog(t *testing.T) {
 	n := newNode(t, nil)
-	s := n.start(sandboxtest.Spec{ID: "a"})
+	s := n.start(simulate.Spec{ID: "a"})
 	for range 3 {
 		n.page()
 	}
-	s.SetBehavior(sandboxtest.Say(`{"success":false,"err":"\u001b[31mred"}`))
+	s.SetBehavior(simulate.Say(`{"success":false,"err":"\u001b[31mred"}`))
 	for range 3 {
 		n.page()
 	}
@@ -671,7 +671,7 @@ func TestLog(t *testing.T) {
 		n.page()
 	}
 	s.SetBehavior(nil)
-	n.update(s, func(*sandboxtest.Spec) {})
+	n.update(s, func(*simulate.Spec) {})
 	for range 3 {
 		n.page()
 	}

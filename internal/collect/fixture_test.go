@@ -13,7 +13,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -71,9 +71,9 @@ func newNode(t *testing.T, change func(*Options)) *node {
 }
 
 // start starts a sandbox of the node.
-func (n *node) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (n *node) start(spec simulate.Spec) *simulate.Sandbox {
 	n.Helper()
-	s, err := sandboxtest.Start(n.root, spec)
+	s, err := simulate.Start(n.root, spec)
 	if err != nil {
 		n.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (n *node) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
 }
 
 // update changes a sandbox.
-func (n *node) update(s *sandboxtest.Sandbox, change func(*sandboxtest.Spec)) {
+func (n *node) update(s *simulate.Sandbox, change func(*simulate.Spec)) {
 	n.Helper()
 	if err := s.Update(change); err != nil {
 		n.Fatal(err)

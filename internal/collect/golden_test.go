@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -21,11 +21,11 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestGoldenPage(t *testing.T) {
 	reference := readFile(t, "testdata/reference.txt")
 	n := newNode(t, nil)
-	for _, spec := range []sandboxtest.Spec{
-		{ID: "sb-plain", Root: sandboxtest.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
-		{ID: "sb-k8s", Root: sandboxtest.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.799344464Z")},
+	for _, spec := range []simulate.Spec{
+		{ID: "sb-plain", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
+		{ID: "sb-k8s", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.799344464Z")},
 			Pod: "nginx-7d8b49557c-abcde", Namespace: "prod-ns"},
-		{ID: "sb-busy", Root: sandboxtest.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.839699344Z")}},
+		{ID: "sb-busy", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.839699344Z")}},
 	} {
 		spec.Points = recordedPoints(t, reference, spec.ID)
 		n.start(spec)
@@ -91,9 +91,9 @@ func normalLines(t *testing.T, page string) []string {
 }
 
 // recordedPoints are the values that a sandbox has on the recorded page.
-func recordedPoints(t *testing.T, page, id string) []sandboxtest.Point {
+func recordedPoints(t *testing.T, page, id string) []simulate.Point {
 	sample := regexp.MustCompile(`(?m)^runsc_(\w+)\{(.*,)?sandbox="` + id + `"(.*)\} (\d+) \d+$`)
-	var points []sandboxtest.Point
+	var points []simulate.Point
 	for _, m := range sample.FindAllStringSubmatch(page, -1) {
 		if strings.HasPrefix(m[1], "meta_") {
 			continue
@@ -106,7 +106,7 @@ func recordedPoints(t *testing.T, page, id string) []sandboxtest.Point {
 		for _, label := range regexp.MustCompile(`(entry_point_type|sysno)="(\w+)"`).FindAllStringSubmatch(m[2]+m[3], -1) {
 			labels[label[1]] = label[2]
 		}
-		points = append(points, sandboxtest.Point{Metric: m[1], Labels: labels, Int: value})
+		points = append(points, simulate.Point{Metric: m[1], Labels: labels, Int: value})
 	}
 	if len(points) != 8 {
 		t.Fatalf("%d points of %s on the recorded page, not 8", len(points), id)

@@ -6,20 +6,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestLiars meets each liar alone, a few times, and asks for the reason that the page gives. One that is refused may have been served
 // before it lied.
 func TestLiars(t *testing.T) {
-	for _, liar := range sandboxtest.Liars() {
+	for _, liar := range simulate.Liars() {
 		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
 			patience := 5 * time.Second // for a busy machine: none of these takes time
 			if strings.Contains(liar.Want, "stalled") || liar.Topic == "stalling" || liar.Topic == "savings" {
 				patience = 500 * time.Millisecond
 			}
 			n := newNode(t, func(o *Options) { o.SandboxTimeout = patience })
-			s, err := liar.Start(n.root, sandboxtest.Spec{ID: "x"})
+			s, err := liar.Start(n.root, simulate.Spec{ID: "x"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/leaktest"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // envFleet makes the test binary a fleet: the runtime root, the number of sandboxes, and the points of each.
@@ -32,7 +32,7 @@ func playFleet(spec string) error {
 	if _, err := fmt.Sscan(spec, &root, &sandboxes, &points); err != nil {
 		return fmt.Errorf("%s=%s: %w", envFleet, strconv.Quote(spec), err)
 	}
-	fleet, err := sandboxtest.StartFleet(root, sandboxes, sandboxtest.FleetOptions{Points: points})
+	fleet, err := simulate.StartFleet(root, sandboxes, simulate.FleetOptions{Points: points})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func TestExpand(t *testing.T) {
@@ -69,13 +69,13 @@ func TestExpand(t *testing.T) {
 }
 
 // addRoot makes another root beside the node's, with a sandbox.
-func (n *node) addRoot(name, id string, opens int64) (path string, s *sandboxtest.Sandbox) {
+func (n *node) addRoot(name, id string, opens int64) (path string, s *simulate.Sandbox) {
 	n.Helper()
 	path = filepath.Join(n.root, name)
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		n.Fatal(err)
 	}
-	s, err := sandboxtest.Start(path, sandboxtest.Spec{ID: id, Points: []sandboxtest.Point{{Metric: "fs_opens", Int: opens}}})
+	s, err := simulate.Start(path, simulate.Spec{ID: id, Points: []simulate.Point{{Metric: "fs_opens", Int: opens}}})
 	if err != nil {
 		n.Fatal(err)
 	}
@@ -144,8 +144,8 @@ func TestRootThatCannotBeRead(t *testing.T) {
 // TestEndedSandboxLeaves: unless ended sandboxes are kept, one leaves the page when its process ends, state file or not.
 func TestEndedSandboxLeaves(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.KeepEnded = false })
-	n.start(sandboxtest.Spec{ID: "ended", PID: -1, Restored: true})
-	n.start(sandboxtest.Spec{ID: "running"})
+	n.start(simulate.Spec{ID: "ended", PID: -1, Restored: true})
+	n.start(simulate.Spec{ID: "running"})
 	page := n.page()
 	n.expect(page, "runsc_meta_sandbox_presence{", `runsc_meta_sandbox_presence{sandbox="running"} 1`)
 	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="running"} 1`)

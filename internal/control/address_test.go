@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestAddress is about what may be at the paths where a control socket should be.
 func TestAddress(t *testing.T) {
 	w := newWorld(t)
-	live := w.start(sandboxtest.Spec{ID: "live"}).SocketPath()
+	live := w.start(simulate.Spec{ID: "live"}).SocketPath()
 	missing := w.path("missing")
 	directory, file, refusing, datagrams := w.path("directory"), w.path("file"), w.path("refusing"), w.path("datagrams")
 	link, dangling := w.path("link"), w.path("dangling")
@@ -29,7 +29,7 @@ func TestAddress(t *testing.T) {
 	long := w.path(strings.Repeat("long/", 30))
 	w.must(os.MkdirAll(long, 0o755))
 	longLive, longFile := filepath.Join(long, "live"), filepath.Join(long, "file")
-	w.start(sandboxtest.Spec{ID: "long", ControlSocket: longLive})
+	w.start(simulate.Spec{ID: "long", ControlSocket: longLive})
 	w.must(os.WriteFile(longFile, nil, 0o644))
 
 	replies := func(path, fallback string) {
@@ -87,7 +87,7 @@ func TestPathLength(t *testing.T) {
 		dir := w.path(strings.Repeat("x", length-len(w.root)-len("//s")))
 		w.must(os.Mkdir(dir, 0o755))
 		path := filepath.Join(dir, "s")
-		s := w.start(sandboxtest.Spec{ID: "a", ControlSocket: path})
+		s := w.start(simulate.Spec{ID: "a", ControlSocket: path})
 		if q := w.ask(newProbe(path)); !q.honest() {
 			t.Errorf("%d bytes: %q, %v", length, q.reply, q.failure)
 		}
@@ -98,13 +98,13 @@ func TestPathLength(t *testing.T) {
 // TestSocketThatComesBack: the path is looked up for every query.
 func TestSocketThatComesBack(t *testing.T) {
 	w := newWorld(t)
-	s := w.start(sandboxtest.Spec{ID: "a"})
+	s := w.start(simulate.Spec{ID: "a"})
 	q := newProbe(s.SocketPath())
 	w.must(s.Remove())
 	if w.ask(q); !q.is(unix.ENOENT) {
 		t.Errorf("while it is gone: %q, %v", q.reply, q.failure)
 	}
-	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a"})
 	if w.ask(q); !q.honest() {
 		t.Errorf("when it is back: %q, %v", q.reply, q.failure)
 	}
@@ -113,7 +113,7 @@ func TestSocketThatComesBack(t *testing.T) {
 // TestListeningWithFullBacklog: a socket that takes no more connections is still listened on.
 func TestListeningWithFullBacklog(t *testing.T) {
 	w := newWorld(t)
-	s := w.start(sandboxtest.Spec{ID: "a", Frozen: true})
+	s := w.start(simulate.Spec{ID: "a", Frozen: true})
 	w.fillBacklog(s.SocketPath())
 	if !NewAddress(s.SocketPath(), "").Listening() {
 		t.Error("not listening")

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestAlarmWhileStalled: an alarm runs while no reply comes, not before its time.
 func TestAlarmWhileStalled(t *testing.T) {
 	w := newWorld(t)
 	behavior, _, release := stalling(1)
-	q := newProbe(w.start(sandboxtest.Spec{ID: "a", Behavior: behavior}).SocketPath())
+	q := newProbe(w.start(simulate.Spec{ID: "a", Behavior: behavior}).SocketPath())
 	at := time.Now().Add(30 * time.Millisecond)
 	w.runUntil(time.Now().Add(ample), []*probe{q}, Alarm{at, func() {
 		if time.Now().Before(at) {
@@ -34,7 +34,7 @@ func TestAlarmsInOrder(t *testing.T) {
 	alarm := func(after time.Duration, name string) Alarm {
 		return Alarm{past.Add(after), func() { order = append(order, name) }}
 	}
-	stalls := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	stalls := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
 	add := func(alarms ...Alarm) {
 		r := w.addRun(l, newProbe(stalls.SocketPath()))
 		r.alarms = alarms
@@ -56,7 +56,7 @@ func TestAlarmsInOrder(t *testing.T) {
 func TestAlarmBetweenReplies(t *testing.T) {
 	w := newWorld(t)
 	l := w.loopByHand()
-	a, b := w.start(sandboxtest.Spec{ID: "a"}), w.start(sandboxtest.Spec{ID: "b"})
+	a, b := w.start(simulate.Spec{ID: "a"}), w.start(simulate.Spec{ID: "b"})
 	var order []string
 	all := []*probe{newProbe(a.SocketPath()), newProbe(b.SocketPath())}
 	r := w.addRun(l, all...)
@@ -108,7 +108,7 @@ func TestNoAlarmAfterTheRun(t *testing.T) {
 		return r
 	}
 	add(w.path("missing"))
-	other := add(w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall}).SocketPath())
+	other := add(w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall}).SocketPath())
 	l.begin()
 	if len(l.alarms) != 1 || l.alarms[0].run != other {
 		t.Errorf("%d alarms are left", len(l.alarms))
@@ -118,7 +118,7 @@ func TestNoAlarmAfterTheRun(t *testing.T) {
 // TestAlarmsOfEndedRun: nothing is left of alarms whose time has not come.
 func TestAlarmsOfEndedRun(t *testing.T) {
 	w := newWorld(t)
-	q := newProbe(w.start(sandboxtest.Spec{ID: "a"}).SocketPath())
+	q := newProbe(w.start(simulate.Spec{ID: "a"}).SocketPath())
 	never := Alarm{time.Now().Add(time.Hour), func() { t.Error("the alarm runs") }}
 	w.runUntil(time.Now().Add(ample), []*probe{q}, never, never) // checks that none is left
 	w.loop.Run(nil, time.Now(), Alarm{time.Time{}, never.Do})
@@ -131,7 +131,7 @@ func TestAlarmsOfEndedRun(t *testing.T) {
 func TestAlarmPanics(t *testing.T) {
 	w := newWorld(t)
 	behavior, _, release := stalling(1)
-	q := newProbe(w.start(sandboxtest.Spec{ID: "a", Behavior: behavior}).SocketPath())
+	q := newProbe(w.start(simulate.Spec{ID: "a", Behavior: behavior}).SocketPath())
 	now := time.Now()
 	w.runUntil(now.Add(ample), []*probe{q}, Alarm{now, func() { panic("a defect") }}, Alarm{now.Add(1), func() { close(release) }})
 	if !q.honest() {

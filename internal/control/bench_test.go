@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // The fleet of the benchmarks. It replies in the same process, so its own work is in all times.
@@ -38,7 +38,7 @@ func BenchmarkRun(b *testing.B) {
 func BenchmarkRunLarge(b *testing.B) {
 	point := `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":51}}`
 	reply := []byte(`{"data":[` + strings.Repeat(point+",", 7000) + point + `]}}}`)
-	benchmarkRun(b, benchFleet(b, largeFleetSize, func(x *sandboxtest.Exchange) error { return x.Send(reply) }))
+	benchmarkRun(b, benchFleet(b, largeFleetSize, func(x *simulate.Exchange) error { return x.Send(reply) }))
 }
 
 // BenchmarkFloor measures what BenchmarkRun does by the means of package net: 16 goroutines, each
@@ -63,7 +63,7 @@ func BenchmarkFloor(b *testing.B) {
 	})
 }
 
-func benchmarkRun(b *testing.B, f *sandboxtest.Fleet) {
+func benchmarkRun(b *testing.B, f *simulate.Fleet) {
 	loop, err := NewLoop()
 	if err != nil {
 		b.Fatal(err)
@@ -135,11 +135,11 @@ func (c *counted) Read(r Reply, _ time.Duration) bool {
 func (c *counted) Fail(f *failure.Failure, _ time.Duration) { c.failure = f }
 
 // benchFleet starts n sandboxes; a nil behavior is the honest one.
-func benchFleet(b *testing.B, n int, behavior sandboxtest.Behavior) *sandboxtest.Fleet {
+func benchFleet(b *testing.B, n int, behavior simulate.Behavior) *simulate.Fleet {
 	b.Helper()
-	f, err := sandboxtest.StartFleet(tempDir(b), n, sandboxtest.FleetOptions{
+	f, err := simulate.StartFleet(tempDir(b), n, simulate.FleetOptions{
 		Points: fleetPoints,
-		Spec:   func(_ int, s *sandboxtest.Spec) { s.Behavior = behavior },
+		Spec:   func(_ int, s *simulate.Spec) { s.Behavior = behavior },
 	})
 	if err != nil {
 		b.Fatal(err)

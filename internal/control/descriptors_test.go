@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // linger is how long it takes to close what the sandboxes of these tests send along, unless a test
@@ -20,17 +20,17 @@ const linger = ample
 // TestDescriptorsThatTakeLongToClose hold up neither the loop nor other sandboxes, whether the
 // kernel refuses them or not.
 func TestDescriptorsThatTakeLongToClose(t *testing.T) {
-	cases := map[string]func(p *peers, x *sandboxtest.Exchange) error{
-		"with the reply": func(p *peers, x *sandboxtest.Exchange) error {
+	cases := map[string]func(p *peers, x *simulate.Exchange) error{
+		"with the reply": func(p *peers, x *simulate.Exchange) error {
 			return p.sendLingering(x, x.Reply())
 		},
-		"behind the reply": func(p *peers, x *sandboxtest.Exchange) error {
+		"behind the reply": func(p *peers, x *simulate.Exchange) error {
 			if err := x.Send(x.Reply()); err != nil {
 				return err
 			}
 			return p.sendLingering(x, []byte(" "))
 		},
-		"instead of a reply": func(p *peers, x *sandboxtest.Exchange) error {
+		"instead of a reply": func(p *peers, x *simulate.Exchange) error {
 			return errors.Join(p.sendLingering(x, []byte(" ")), x.Stall())
 		},
 	}
@@ -46,14 +46,14 @@ func TestDescriptorsThatTakeLongToClose(t *testing.T) {
 	}
 }
 
-func testLingering(t *testing.T, refuses bool, behavior func(p *peers, x *sandboxtest.Exchange) error) {
+func testLingering(t *testing.T, refuses bool, behavior func(p *peers, x *simulate.Exchange) error) {
 	w, p := newWorld(t), new(peers)
 	w.loop.refuses = refuses
-	hostile := newProbe(w.start(sandboxtest.Spec{ID: "hostile", Behavior: func(x *sandboxtest.Exchange) error {
+	hostile := newProbe(w.start(simulate.Spec{ID: "hostile", Behavior: func(x *simulate.Exchange) error {
 		return behavior(p, x)
 	}}).SocketPath())
 	hostile.timeout = 100 * time.Millisecond
-	good := newProbe(w.start(sandboxtest.Spec{ID: "good"}).SocketPath())
+	good := newProbe(w.start(simulate.Spec{ID: "good"}).SocketPath())
 	for range maxClosing + 1 {
 		began := time.Now()
 		if w.run(hostile, good); !good.honest() {
@@ -77,7 +77,7 @@ func testLingering(t *testing.T, refuses bool, behavior func(p *peers, x *sandbo
 // TestClosingAddress: while too much is being closed, the sandbox gets no query.
 func TestClosingAddress(t *testing.T) {
 	w := newWorld(t)
-	s := w.start(sandboxtest.Spec{ID: "a"})
+	s := w.start(simulate.Spec{ID: "a"})
 	q := newProbe(s.SocketPath())
 	q.address.closing.Store(maxClosing)
 	if w.ask(q); q.failure != stillClosing || q.took != 0 || s.Stats().Connections != 0 {
@@ -93,7 +93,7 @@ func TestClosingAddress(t *testing.T) {
 func TestDescriptorsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.loop.refuses = false
-	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Descriptors(1)})
+	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Descriptors(1)})
 	q := newProbe(s.SocketPath())
 	if w.ask(q); q.failure != descriptorsSent || q.failure.Reason != failure.AnswerRefused {
 		t.Errorf("%q, %v", q.reply, q.failure)
@@ -133,7 +133,7 @@ func (p *peers) close() {
 
 // sendLingering sends data with a TCP socket on it that is open nowhere else, and that takes linger
 // to close, or until the peers are closed.
-func (p *peers) sendLingering(x *sandboxtest.Exchange, data []byte) error {
+func (p *peers) sendLingering(x *simulate.Exchange, data []byte) error {
 	c, err := p.connect()
 	if err != nil {
 		return err

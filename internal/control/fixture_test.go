@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // ample is longer than anything takes that is not meant to be late.
@@ -53,9 +53,9 @@ func tempDir(tb testing.TB) string {
 }
 
 // start starts a sandbox.
-func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := sandboxtest.Start(w.root, spec)
+	s, err := simulate.Start(w.root, spec)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -64,9 +64,9 @@ func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
 }
 
 // fleet starts n sandboxes; spec may change what they are like.
-func (w *world) fleet(n int, spec func(i int, s *sandboxtest.Spec)) *sandboxtest.Fleet {
+func (w *world) fleet(n int, spec func(i int, s *simulate.Spec)) *simulate.Fleet {
 	w.Helper()
-	f, err := sandboxtest.StartFleet(w.root, n, sandboxtest.FleetOptions{Points: 8, Spec: spec})
+	f, err := simulate.StartFleet(w.root, n, simulate.FleetOptions{Points: 8, Spec: spec})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func (o outcome) honest() bool {
 }
 
 // probes returns a query of each sandbox.
-func probes(sandboxes []*sandboxtest.Sandbox) []*probe {
+func probes(sandboxes []*simulate.Sandbox) []*probe {
 	var all []*probe
 	for _, s := range sandboxes {
 		all = append(all, newProbe(s.SocketPath()))
@@ -164,7 +164,7 @@ func probes(sandboxes []*sandboxtest.Sandbox) []*probe {
 }
 
 // repeat returns n queries of one sandbox.
-func repeat(n int, s *sandboxtest.Sandbox) []*probe {
+func repeat(n int, s *simulate.Sandbox) []*probe {
 	a := NewAddress(s.SocketPath(), "")
 	all := make([]*probe, n)
 	for i := range all {
@@ -251,22 +251,22 @@ func await(happened <-chan struct{}) {
 
 // stalling returns a Behavior that does not reply before release is closed, and then honestly. The
 // n-th request closes arrived.
-func stalling(n int64) (b sandboxtest.Behavior, arrived, release chan struct{}) {
+func stalling(n int64) (b simulate.Behavior, arrived, release chan struct{}) {
 	arrived, release = make(chan struct{}), make(chan struct{})
 	var requests atomic.Int64
-	return func(x *sandboxtest.Exchange) error {
+	return func(x *simulate.Exchange) error {
 		if requests.Add(1) == n {
 			close(arrived)
 		}
 		await(release)
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}, arrived, release
 }
 
 // fragments replies with pieces none of which arrives together with another: each is sent when the
 // one before has been read.
-func fragments(pieces ...string) sandboxtest.Behavior {
-	return func(x *sandboxtest.Exchange) error {
+func fragments(pieces ...string) simulate.Behavior {
+	return func(x *simulate.Exchange) error {
 		for _, piece := range pieces {
 			if err := x.Send([]byte(piece)); err != nil {
 				return err
@@ -280,7 +280,7 @@ func fragments(pieces ...string) sandboxtest.Behavior {
 }
 
 // untilRead waits until everything that was sent has been read.
-func untilRead(x *sandboxtest.Exchange) error {
+func untilRead(x *simulate.Exchange) error {
 	for unread(x) {
 		if err := x.Wait(20 * time.Microsecond); err != nil {
 			return err
@@ -290,7 +290,7 @@ func untilRead(x *sandboxtest.Exchange) error {
 }
 
 // unread reports whether something that was sent has not been read.
-func unread(x *sandboxtest.Exchange) bool {
+func unread(x *simulate.Exchange) bool {
 	var n int
 	raw, err := x.Conn.SyscallConn()
 	if err == nil {

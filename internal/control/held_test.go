@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestBytesHeld: unfinished replies together are bounded, and the longest fails, not one that is
@@ -17,14 +17,14 @@ func TestBytesHeld(t *testing.T) {
 	const limit, long, most = 512 << 10, 400 << 10, 1 << 20
 	w.loop.pool.most = most
 	evicted, replied := make(chan struct{}), make(chan struct{})
-	sendsMuch := func(x *sandboxtest.Exchange) error {
+	sendsMuch := func(x *simulate.Exchange) error {
 		if err := x.Send([]byte("[" + strings.Repeat(" ", long))); err != nil {
 			return err
 		}
 		await(replied)
 		return io.EOF
 	}
-	slow := newProbe(w.start(sandboxtest.Spec{ID: "slow", Behavior: func(x *sandboxtest.Exchange) error {
+	slow := newProbe(w.start(simulate.Spec{ID: "slow", Behavior: func(x *simulate.Exchange) error {
 		reply := x.Reply()
 		if err := x.Send(reply[:100]); err != nil {
 			return err
@@ -36,7 +36,7 @@ func TestBytesHeld(t *testing.T) {
 	evictions := 0
 	all := []*probe{slow}
 	for _, id := range []string{"a", "b", "c", "d"} {
-		q := newProbe(w.start(sandboxtest.Spec{ID: id, Behavior: sendsMuch}).SocketPath())
+		q := newProbe(w.start(simulate.Spec{ID: id, Behavior: sendsMuch}).SocketPath())
 		q.limit = limit
 		q.onEnd = func(q *probe) {
 			if held := w.loop.pool.held; held > most {
@@ -69,7 +69,7 @@ func TestBytesHeldAreInUse(t *testing.T) {
 	const most = 2 << 20
 	w.loop.pool.most = most
 	replied := make(chan struct{})
-	waits := func(x *sandboxtest.Exchange) error {
+	waits := func(x *simulate.Exchange) error {
 		if err := x.Send([]byte("[" + strings.Repeat(" ", chunk))); err != nil {
 			return err
 		}
@@ -78,10 +78,10 @@ func TestBytesHeldAreInUse(t *testing.T) {
 	}
 	var all []*probe
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
-		all = append(all, newProbe(w.start(sandboxtest.Spec{ID: id, Behavior: waits}).SocketPath()))
+		all = append(all, newProbe(w.start(simulate.Spec{ID: id, Behavior: waits}).SocketPath()))
 	}
 	text := `["` + strings.Repeat("x", most/10) + `"]`
-	long := newProbe(w.start(sandboxtest.Spec{ID: "long", Behavior: fragments(text[:chunk], text[chunk:])}).SocketPath())
+	long := newProbe(w.start(simulate.Spec{ID: "long", Behavior: fragments(text[:chunk], text[chunk:])}).SocketPath())
 	long.onEnd = func(*probe) { close(replied) }
 	all = append(all, long)
 	w.run(all...)
@@ -104,7 +104,7 @@ func TestLargeSpareBuffers(t *testing.T) {
 	w := newWorld(t)
 	w.loop.pool = pool{most: 3 << 19, held: 900 << 10, spare: [][]byte{make([]byte, 0, 900<<10)}, used: true}
 	shortHeld, longReplied := make(chan struct{}), make(chan struct{})
-	short := newProbe(w.start(sandboxtest.Spec{ID: "short", Behavior: func(x *sandboxtest.Exchange) error {
+	short := newProbe(w.start(simulate.Spec{ID: "short", Behavior: func(x *simulate.Exchange) error {
 		if err := errors.Join(x.Send([]byte("[ ")), untilRead(x)); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func TestLargeSpareBuffers(t *testing.T) {
 		await(longReplied)
 		return x.Send([]byte("]"))
 	}}).SocketPath())
-	long := newProbe(w.start(sandboxtest.Spec{ID: "long", Behavior: func(x *sandboxtest.Exchange) error {
+	long := newProbe(w.start(simulate.Spec{ID: "long", Behavior: func(x *simulate.Exchange) error {
 		await(shortHeld)
 		return x.Send([]byte("[" + strings.Repeat(" ", 300<<10) + "]"))
 	}}).SocketPath())
@@ -126,9 +126,9 @@ func TestLargeSpareBuffers(t *testing.T) {
 // TestBuffersAreReused from one busy time to the next, until there is one that needs none.
 func TestBuffersAreReused(t *testing.T) {
 	w := newWorld(t)
-	long := w.start(sandboxtest.Spec{ID: "long", Behavior: sandboxtest.Flood(`["`, "a", 300<<10, `"]`)})
-	short := w.start(sandboxtest.Spec{ID: "short"})
-	ask := func(s *sandboxtest.Sandbox) {
+	long := w.start(simulate.Spec{ID: "long", Behavior: simulate.Flood(`["`, "a", 300<<10, `"]`)})
+	short := w.start(simulate.Spec{ID: "short"})
+	ask := func(s *simulate.Sandbox) {
 		t.Helper()
 		if q := w.ask(newProbe(s.SocketPath())); q.failure != nil {
 			t.Error(q.failure)

@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestFrozen: a sandbox that accepts no connection stalls.
 func TestFrozen(t *testing.T) {
 	w := newWorld(t)
-	q := newProbe(w.start(sandboxtest.Spec{ID: "a", Frozen: true}).SocketPath())
+	q := newProbe(w.start(simulate.Spec{ID: "a", Frozen: true}).SocketPath())
 	q.timeout = 50 * time.Millisecond
 	if w.ask(q); !q.failed(failure.Stalled) {
 		t.Errorf("got %q, %v", q.reply, q.failure)
@@ -26,8 +26,8 @@ func TestFrozen(t *testing.T) {
 }
 
 func TestBacklog(t *testing.T) {
-	full := func(w *world) *sandboxtest.Sandbox {
-		s := w.start(sandboxtest.Spec{ID: "full", Frozen: true})
+	full := func(w *world) *simulate.Sandbox {
+		s := w.start(simulate.Spec{ID: "full", Frozen: true})
 		w.fillBacklog(s.SocketPath())
 		return s
 	}
@@ -35,9 +35,9 @@ func TestBacklog(t *testing.T) {
 		w := newWorld(t)
 		s := full(w)
 		// Its query begins after that of the full one, which was not connected then.
-		thaws := w.start(sandboxtest.Spec{ID: "thaws", Behavior: func(x *sandboxtest.Exchange) error {
+		thaws := w.start(simulate.Spec{ID: "thaws", Behavior: func(x *simulate.Exchange) error {
 			s.Thaw()
-			return sandboxtest.Honest(x)
+			return simulate.Honest(x)
 		}})
 		all := []*probe{newProbe(s.SocketPath()), newProbe(thaws.SocketPath())}
 		w.run(all...)
@@ -66,9 +66,9 @@ func TestBacklog(t *testing.T) {
 	t.Run("full, and closed", func(t *testing.T) {
 		w := newWorld(t)
 		s := full(w)
-		dies := w.start(sandboxtest.Spec{ID: "dies", Behavior: func(x *sandboxtest.Exchange) error {
+		dies := w.start(simulate.Spec{ID: "dies", Behavior: func(x *simulate.Exchange) error {
 			s.Stop()
-			return sandboxtest.Honest(x)
+			return simulate.Honest(x)
 		}})
 		q, other := newProbe(s.SocketPath()), newProbe(dies.SocketPath())
 		w.run(q, other)
@@ -84,7 +84,7 @@ func TestDeadlines(t *testing.T) {
 	check := func(name string, timeout, all time.Duration, want failure.Reason, wantConnections int) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+			s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
 			qs := repeat(2, s)
 			qs[0].timeout, qs[1].timeout = timeout, timeout
 			w.runUntil(time.Now().Add(all), qs)
@@ -107,7 +107,7 @@ func TestDeadlines(t *testing.T) {
 // too.
 func TestBothTimesAreOver(t *testing.T) {
 	w := newWorld(t)
-	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
 	l := w.loopByHand()
 	q := newProbe(s.SocketPath())
 	r := w.addRun(l, q)
@@ -142,8 +142,8 @@ func (w *world) addRun(l *Loop, all ...*probe) *run {
 // TestOutOfTime: queries that have not begun when the run's time is over do not begin any more.
 func TestOutOfTime(t *testing.T) {
 	w := newWorld(t)
-	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
-	honest := w.start(sandboxtest.Spec{ID: "honest"})
+	stalls := w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
+	honest := w.start(simulate.Spec{ID: "honest"})
 	last := newProbe(honest.SocketPath())
 	all := append(repeat(width, stalls), last)
 	w.runUntil(time.Now().Add(100*time.Millisecond), all)
@@ -164,7 +164,7 @@ func TestOutOfTime(t *testing.T) {
 func TestOutOfTimeBehindAnotherRun(t *testing.T) {
 	w := newWorld(t)
 	l := w.loopByHand()
-	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall})
+	stalls := w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
 	w.addRun(l, newProbe(stalls.SocketPath()))
 	l.begin()
 	q := newProbe(stalls.SocketPath())
@@ -200,9 +200,9 @@ func TestMoreQueriesThanSlots(t *testing.T) {
 func TestStalledHoldUpNoOthers(t *testing.T) {
 	w := newWorld(t)
 	const stalled, honest = width - 1, 20
-	f := w.fleet(stalled+honest, func(i int, s *sandboxtest.Spec) {
+	f := w.fleet(stalled+honest, func(i int, s *simulate.Spec) {
 		if i < stalled {
-			s.Behavior = sandboxtest.Stall
+			s.Behavior = simulate.Stall
 		}
 	})
 	all := probes(f.Sandboxes)
@@ -266,7 +266,7 @@ func TestOrder(t *testing.T) {
 func TestRunsOverlap(t *testing.T) {
 	w := newWorld(t)
 	behavior, arrived, release := stalling(width)
-	f := w.fleet(width+reserve+100, func(_ int, s *sandboxtest.Spec) { s.Behavior = behavior })
+	f := w.fleet(width+reserve+100, func(_ int, s *simulate.Spec) { s.Behavior = behavior })
 	all := probes(f.Sandboxes)
 	bigEnded := make(chan struct{})
 	var big sync.WaitGroup
@@ -275,7 +275,7 @@ func TestRunsOverlap(t *testing.T) {
 		w.runBeside(time.Now().Add(2*ample), all)
 	})
 	await(arrived)
-	small := newProbe(w.start(sandboxtest.Spec{ID: "small"}).SocketPath())
+	small := newProbe(w.start(simulate.Spec{ID: "small"}).SocketPath())
 	w.runBeside(time.Now().Add(ample), []*probe{small})
 	if !small.honest() {
 		t.Errorf("the small run: %q, %v", small.reply, small.failure)
@@ -321,7 +321,7 @@ func TestManyRuns(t *testing.T) {
 func TestTurns(t *testing.T) {
 	w := newWorld(t)
 	l := w.loopByHand()
-	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
 	names := map[Query]string{}
 	add := func(name string, n int) {
 		all := repeat(n, s)
@@ -384,7 +384,7 @@ func TestTurnsWhenRunsEnd(t *testing.T) {
 // TestStop: a run under way ends, and so do those to come, without a connection.
 func TestStop(t *testing.T) {
 	w := newWorld(t)
-	stalls := w.start(sandboxtest.Spec{ID: "stalls", Behavior: func(x *sandboxtest.Exchange) error {
+	stalls := w.start(simulate.Spec{ID: "stalls", Behavior: func(x *simulate.Exchange) error {
 		w.loop.Stop()
 		return x.Stall()
 	}})
@@ -395,7 +395,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 		}
 	}
-	honest := w.start(sandboxtest.Spec{ID: "honest"})
+	honest := w.start(simulate.Spec{ID: "honest"})
 	q := newProbe(honest.SocketPath())
 	w.runUntil(time.Now().Add(time.Hour), []*probe{q})
 	if q.failure != neverSent || q.took != 0 || honest.Stats().Connections != 0 {
@@ -423,7 +423,7 @@ func TestClose(t *testing.T) {
 // TestNoDescriptors: if the process has no file descriptors left, that is a failure of its own.
 func TestNoDescriptors(t *testing.T) {
 	w := newWorld(t)
-	q := newProbe(w.start(sandboxtest.Spec{ID: "a"}).SocketPath())
+	q := newProbe(w.start(simulate.Spec{ID: "a"}).SocketPath())
 	w.useUpDescriptors()
 	if w.ask(q); !q.failed(failure.Internal) || !q.is(unix.EMFILE) {
 		t.Errorf("got %q, %v", q.reply, q.failure)
@@ -434,7 +434,7 @@ func TestNoDescriptors(t *testing.T) {
 func TestNoDescriptorsForNow(t *testing.T) {
 	w := newWorld(t)
 	l := w.loopByHand()
-	s := w.start(sandboxtest.Spec{ID: "a", Behavior: sandboxtest.Stall})
+	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
 	w.addRun(l, newProbe(s.SocketPath()))
 	l.begin()
 	q := newProbe(s.SocketPath())

@@ -5,15 +5,15 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestReadPanics: a panic in Read is the failure of that query.
 func TestReadPanics(t *testing.T) {
 	w := newWorld(t)
-	stalls := newProbe(w.start(sandboxtest.Spec{ID: "stalls", Behavior: sandboxtest.Stall}).SocketPath())
-	panics := newProbe(w.start(sandboxtest.Spec{ID: "panics"}).SocketPath())
-	fine := newProbe(w.start(sandboxtest.Spec{ID: "fine"}).SocketPath())
+	stalls := newProbe(w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall}).SocketPath())
+	panics := newProbe(w.start(simulate.Spec{ID: "panics"}).SocketPath())
+	fine := newProbe(w.start(simulate.Spec{ID: "fine"}).SocketPath())
 	panics.onRead = func() { panic("a defect") }
 	left := 2
 	stop := func(*probe) {
@@ -34,7 +34,7 @@ func TestReadPanics(t *testing.T) {
 // TestFailPanics: a panic in Fail ends the query, whether it began or not, and nothing else.
 func TestFailPanics(t *testing.T) {
 	w := newWorld(t)
-	fine := newProbe(w.start(sandboxtest.Spec{ID: "fine"}).SocketPath())
+	fine := newProbe(w.start(simulate.Spec{ID: "fine"}).SocketPath())
 	panics := newProbe(w.path("missing"))
 	both := newProbe(fine.address.primary.path)
 	both.onRead = func() { panic("a defect") }

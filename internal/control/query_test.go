@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestExportRequest compares with what gVisor's own client sends.
@@ -25,7 +25,7 @@ func TestExportRequest(t *testing.T) {
 
 func TestSavingsRequest(t *testing.T) {
 	w := newWorld(t)
-	s := w.start(sandboxtest.Spec{ID: "a", SavedAtRestore: sandboxtest.Savings{CPUTimeSaved: -1, WallTimeSaved: 2}})
+	s := w.start(simulate.Spec{ID: "a", SavedAtRestore: simulate.Savings{CPUTimeSaved: -1, WallTimeSaved: 2}})
 	q := newProbe(s.SocketPath())
 	q.request = SavingsRequest()
 	if w.ask(q); q.reply != `{"success":true,"err":"","result":{"CPUTimeSaved":-1,"WallTimeSaved":2}}` {
@@ -42,7 +42,7 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 // TestLongRequest sends the longest request that is promised to go out at once.
 func TestLongRequest(t *testing.T) {
 	w := newWorld(t)
-	q := newProbe(w.start(sandboxtest.Spec{ID: "a"}).SocketPath())
+	q := newProbe(w.start(simulate.Spec{ID: "a"}).SocketPath())
 	q.request = []byte(strings.TrimSuffix(string(ExportRequest()), "}") + strings.Repeat(" ", 24<<10-len(ExportRequest())) + "}")
 	if w.ask(q); !q.honest() {
 		t.Errorf("got %q, %v", q.reply, q.failure)

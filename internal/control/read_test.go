@@ -9,47 +9,47 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // TestReplies is about what sandboxes send, and when.
 func TestReplies(t *testing.T) {
 	const soon = 50 * time.Millisecond
-	check := func(name string, b sandboxtest.Behavior, timeout time.Duration, wanted func(*probe) bool) {
+	check := func(name string, b simulate.Behavior, timeout time.Duration, wanted func(*probe) bool) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			q := newProbe(w.start(sandboxtest.Spec{ID: "a", Behavior: b}).SocketPath())
+			q := newProbe(w.start(simulate.Spec{ID: "a", Behavior: b}).SocketPath())
 			q.timeout = timeout
 			if w.ask(q); !wanted(q) {
 				t.Errorf("got %.300q, %v after %v", q.reply, q.failure, q.took)
 			}
 		})
 	}
-	replies := func(name string, b sandboxtest.Behavior) {
+	replies := func(name string, b simulate.Behavior) {
 		check(name, b, ample, func(q *probe) bool { return q.honest() })
 	}
 	says := func(text string) {
-		check("says "+text, sandboxtest.Say(text), ample, func(q *probe) bool { return q.reply == text })
+		check("says "+text, simulate.Say(text), ample, func(q *probe) bool { return q.reply == text })
 	}
-	fails := func(name string, b sandboxtest.Behavior, want failure.Reason) {
+	fails := func(name string, b simulate.Behavior, want failure.Reason) {
 		check(name, b, ample, func(q *probe) bool { return q.failed(want) })
 	}
-	stalls := func(name string, b sandboxtest.Behavior) {
+	stalls := func(name string, b simulate.Behavior) {
 		check(name, b, soon, func(q *probe) bool { return q.failed(failure.Stalled) && q.took >= soon })
 	}
-	around := func(before, after string) sandboxtest.Behavior {
-		return sandboxtest.Edit(func(_ *sandboxtest.Exchange, reply string) string { return before + reply + after })
+	around := func(before, after string) simulate.Behavior {
+		return simulate.Edit(func(_ *simulate.Exchange, reply string) string { return before + reply + after })
 	}
 
-	replies("in one piece", sandboxtest.Honest)
-	replies("in pieces of 100 bytes", sandboxtest.Drip(100, time.Millisecond))
-	replies("in fragments of one byte", sandboxtest.Drip(1, 0))
+	replies("in one piece", simulate.Honest)
+	replies("in pieces of 100 bytes", simulate.Drip(100, time.Millisecond))
+	replies("in fragments of one byte", simulate.Drip(1, 0))
 	if name := "with 120 descriptors on each byte"; refusing() {
-		replies(name+", which the kernel refuses", sandboxtest.Descriptors(120))
+		replies(name+", which the kernel refuses", simulate.Descriptors(120))
 	} else {
-		fails(name, sandboxtest.Descriptors(120), failure.AnswerRefused)
+		fails(name, simulate.Descriptors(120), failure.AnswerRefused)
 	}
-	check("late, and in time", sandboxtest.Late(soon), ample, func(q *probe) bool { return q.honest() && q.took >= soon })
+	check("late, and in time", simulate.Late(soon), ample, func(q *probe) bool { return q.honest() && q.took >= soon })
 	replies("with white space around it", around(" \r\n\t", "\n"))
 	replies("with white space behind it", around("", "\n"))
 
@@ -60,29 +60,29 @@ func TestReplies(t *testing.T) {
 	says("{}")
 	says("[]")
 
-	stalls("never", sandboxtest.Stall)
-	stalls("not to the end", func(x *sandboxtest.Exchange) error {
+	stalls("never", simulate.Stall)
+	stalls("not to the end", func(x *simulate.Exchange) error {
 		if err := x.Send(x.Reply()[:100]); err != nil {
 			return err
 		}
 		return x.Stall()
 	})
-	stalls("too slowly", sandboxtest.Drip(1, soon/5))
+	stalls("too slowly", simulate.Drip(1, soon/5))
 	stalls("nothing but white space", fragments(" ", "\n"))
-	fails("by hanging up", sandboxtest.HangUp(0), failure.Closed)
-	fails("half, and hangs up", sandboxtest.HangUp(0.5), failure.Closed)
-	fails("with points without end", sandboxtest.Flood("[0", ",0", 0, ""), failure.TooLong)
-	fails("with a string without end", sandboxtest.Flood(`{"a":"`, "a", 0, ""), failure.TooLong)
-	fails("with brackets without end", sandboxtest.Flood("", "[", 0, ""), failure.TooLong)
-	fails("with white space without end", sandboxtest.Flood("", " ", 0, ""), failure.TooLong)
-	fails("with closing brackets inside without end", sandboxtest.Flood("[{}", ",{}", 0, ""), failure.TooLong)
+	fails("by hanging up", simulate.HangUp(0), failure.Closed)
+	fails("half, and hangs up", simulate.HangUp(0.5), failure.Closed)
+	fails("with points without end", simulate.Flood("[0", ",0", 0, ""), failure.TooLong)
+	fails("with a string without end", simulate.Flood(`{"a":"`, "a", 0, ""), failure.TooLong)
+	fails("with brackets without end", simulate.Flood("", "[", 0, ""), failure.TooLong)
+	fails("with white space without end", simulate.Flood("", " ", 0, ""), failure.TooLong)
+	fails("with closing brackets inside without end", simulate.Flood("[{}", ",{}", 0, ""), failure.TooLong)
 }
 
 func TestLimit(t *testing.T) {
 	w := newWorld(t)
 	const text = `{"one":"reply of 27 bytes"}`
-	check := func(name string, b sandboxtest.Behavior) {
-		s := w.start(sandboxtest.Spec{ID: strings.ReplaceAll(name, " ", "-"), Behavior: b})
+	check := func(name string, b simulate.Behavior) {
+		s := w.start(simulate.Spec{ID: strings.ReplaceAll(name, " ", "-"), Behavior: b})
 		q := newProbe(s.SocketPath())
 		q.limit = len(text)
 		if w.ask(q); q.reply != text {
@@ -94,7 +94,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%s, one over the limit: %q, %v", name, q.reply, q.failure)
 		}
 	}
-	check("in one piece", sandboxtest.Say(text))
+	check("in one piece", simulate.Say(text))
 	check("in two pieces", fragments(text[:20], text[20:]))
 	check("in fragments", fragments(bytesOf(text)...))
 }
@@ -104,7 +104,7 @@ func TestFragmentsCostNoMore(t *testing.T) {
 	w := newWorld(t)
 	check := func(name string, pieces ...string) {
 		t.Helper()
-		q := newProbe(w.start(sandboxtest.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
+		q := newProbe(w.start(simulate.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
 		if want := strings.Join(pieces, ""); w.ask(q).reply != want {
 			t.Errorf("%s: got %.100q and %v, want %.100q", name, q.reply, q.failure, want)
 		}
@@ -128,7 +128,7 @@ func TestThrottle(t *testing.T) {
 	w := newWorld(t)
 	check := func(name string, want bool, pieces ...string) {
 		t.Helper()
-		q := newProbe(w.start(sandboxtest.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
+		q := newProbe(w.start(simulate.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
 		throttled := false
 		q.onRead = func() {
 			for i := range w.loop.slots {
@@ -152,13 +152,13 @@ func TestThrottle(t *testing.T) {
 func TestFragmentsAreThrottled(t *testing.T) {
 	w := newWorld(t)
 	const writes = 50_000
-	s := w.start(sandboxtest.Spec{ID: "a", Behavior: func(x *sandboxtest.Exchange) error {
+	s := w.start(simulate.Spec{ID: "a", Behavior: func(x *simulate.Exchange) error {
 		for range writes {
 			if err := x.Send([]byte(" ")); err != nil {
 				return err
 			}
 		}
-		return sandboxtest.Honest(x)
+		return simulate.Honest(x)
 	}})
 	before := readCalls(t)
 	if q := w.ask(newProbe(s.SocketPath())); !strings.HasPrefix(q.reply, "  ") || !q.honest() {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/page"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // ample is longer than anything takes that is not meant to wait.
@@ -93,9 +93,9 @@ func (w *world) must(err error) {
 }
 
 // start starts a sandbox.
-func (w *world) start(spec sandboxtest.Spec) *sandboxtest.Sandbox {
+func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := sandboxtest.Start(w.root, spec)
+	s, err := simulate.Start(w.root, spec)
 	w.must(err)
 	w.Cleanup(func() { s.Remove() })
 	return s

@@ -15,7 +15,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func TestTimeLimit(t *testing.T) {
@@ -57,7 +57,7 @@ func TestTimeLimit(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	w := newWorld(t, nil)
-	w.start(sandboxtest.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a"})
 	response := w.get("/metrics")
 	if response.Code != http.StatusOK || response.Header().Get("Content-Type") != (expo.Text{}).ContentType() {
 		t.Errorf("%d %v", response.Code, response.Header())
@@ -72,7 +72,7 @@ func TestPage(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	w := newWorld(t, nil)
-	w.start(sandboxtest.Spec{ID: "a", Root: sandboxtest.Container{Capabilities: &sandboxtest.Capabilities{
+	w.start(simulate.Spec{ID: "a", Root: simulate.Container{Capabilities: &simulate.Capabilities{
 		Effective: []string{"CAP_NET_RAW", "CAP_KILL"}}}})
 	all := families(w.page("/metrics"))
 	both := []string{"KILL", "NET_RAW"}
@@ -181,9 +181,9 @@ func TestPanicInACollection(t *testing.T) {
 	w := newWorld(t, func(c *collect.Options, _ *Options) {
 		c.Logger = slog.New(panicHandler{slog.NewTextHandler(io.Discard, nil), &armed})
 	})
-	fine := w.start(sandboxtest.Spec{ID: "fine"})
+	fine := w.start(simulate.Spec{ID: "fine"})
 	w.page("/metrics")
-	w.start(sandboxtest.Spec{ID: "logged", NoSocket: true})
+	w.start(simulate.Spec{ID: "logged", NoSocket: true})
 	armed.Store(true)
 	for range 2 {
 		w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")

@@ -18,8 +18,8 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/page"
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -199,7 +199,7 @@ func TestCloseWaits(t *testing.T) {
 // TestSlowReader: a client that does not read its page is cut off, and the log says so.
 func TestSlowReader(t *testing.T) {
 	w := newWorld(t, nil)
-	fleet, err := sandboxtest.StartFleet(w.root, 100, sandboxtest.FleetOptions{}) // a page that no socket's buffer holds
+	fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
 	w.must(err)
 	t.Cleanup(func() { fleet.Remove() })
 	_, addr := w.serve()
@@ -229,7 +229,7 @@ func readAll(c net.Conn) (int, error) {
 // nothing is left.
 func TestManyClients(t *testing.T) {
 	w := newWorld(t, nil)
-	s := w.start(sandboxtest.Spec{ID: "a", Points: []sandboxtest.Point{{Metric: "fs_opens", Int: 1}}})
+	s := w.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 1}}})
 	paths := []string{"/metrics", "/metrics?runsc-sandbox-metrics-filter=fs_opens", "/metrics?runsc-capability-filter=NET"}
 	var clients sync.WaitGroup
 	for i := range 8 {

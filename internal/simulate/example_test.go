@@ -1,4 +1,4 @@
-package sandboxtest_test
+package simulate_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/sandmeter/sandmeter/internal/sandboxtest"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 func Example() {
@@ -17,7 +17,7 @@ func Example() {
 	}
 	defer os.RemoveAll(root)
 
-	sandbox, err := sandboxtest.Start(root, sandboxtest.Spec{ID: "web", Pod: "nginx", Namespace: "prod"})
+	sandbox, err := simulate.Start(root, simulate.Spec{ID: "web", Pod: "nginx", Namespace: "prod"})
 	if err != nil {
 		panic(err)
 	}
@@ -25,7 +25,7 @@ func Example() {
 	sandbox.Add("fs_opens", nil, 9)
 	fmt.Println(ask(sandbox.SocketPath()))
 
-	sandbox.SetBehavior(sandboxtest.Replace(`"int":60`, `"int":-1`))
+	sandbox.SetBehavior(simulate.Replace(`"int":60`, `"int":-1`))
 	fmt.Println(ask(sandbox.SocketPath()))
 	// Output:
 	// "name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":60}}]}}}

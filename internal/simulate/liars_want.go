@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 // Reasons for which a server refuses a sandbox its place on the page. They are those of the server's family meta_sandbox_failure, and
 // one for a sandbox of which the server does not even know.

@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 import (
 	"cmp"
@@ -43,7 +43,7 @@ func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 	opts.Points = cmp.Or(opts.Points, 60)
 	opts.Prefix = cmp.Or(opts.Prefix, "sim-")
 	if opts.Points < minPoints || opts.Points > maxPoints {
-		return nil, fmt.Errorf("sandboxtest: %d points a sandbox: want %d to %d", opts.Points, minPoints, maxPoints)
+		return nil, fmt.Errorf("simulate: %d points a sandbox: want %d to %d", opts.Points, minPoints, maxPoints)
 	}
 	schemas := []*schema{realSchema()}
 	if opts.Second != nil {
@@ -59,7 +59,7 @@ func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 		s, err := start(root, opts.spec(i, schema), schema, f)
 		if err != nil {
 			f.Remove()
-			return nil, fmt.Errorf("sandboxtest: sandbox %d of %d: %w", i, n, err)
+			return nil, fmt.Errorf("simulate: sandbox %d of %d: %w", i, n, err)
 		}
 		f.Sandboxes = append(f.Sandboxes, s)
 	}

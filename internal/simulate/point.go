@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 import (
 	"fmt"
@@ -163,24 +163,24 @@ func (h *Histogram) json(bounds []int64) []byte {
 func (s *schema) lookup(p Point) (m *metric, labels string, err error) {
 	m = s.byName[p.Metric]
 	if m == nil {
-		return nil, "", fmt.Errorf("sandboxtest: metric %q is not registered", p.Metric)
+		return nil, "", fmt.Errorf("simulate: metric %q is not registered", p.Metric)
 	}
 	if len(p.Labels) != len(m.Fields) {
-		return nil, "", fmt.Errorf("sandboxtest: metric %q has %d fields, not %d", p.Metric, len(m.Fields), len(p.Labels))
+		return nil, "", fmt.Errorf("simulate: metric %q has %d fields, not %d", p.Metric, len(m.Fields), len(p.Labels))
 	}
 	for _, f := range m.Fields {
 		if !slices.Contains(f.Allowed, p.Labels[f.Name]) {
-			return nil, "", fmt.Errorf("sandboxtest: metric %q: %s=%q is not allowed", p.Metric, f.Name, p.Labels[f.Name])
+			return nil, "", fmt.Errorf("simulate: metric %q: %s=%q is not allowed", p.Metric, f.Name, p.Labels[f.Name])
 		}
 	}
 	if (m.kind == 3) != (p.Hist != nil) {
-		return nil, "", fmt.Errorf("sandboxtest: metric %q: Hist is for distributions", p.Metric)
+		return nil, "", fmt.Errorf("simulate: metric %q: Hist is for distributions", p.Metric)
 	}
 	if p.Hist != nil && len(p.Hist.Counts) != len(m.Buckets)+1 {
-		return nil, "", fmt.Errorf("sandboxtest: metric %q has %d buckets, not %d", p.Metric, len(m.Buckets)+1, len(p.Hist.Counts))
+		return nil, "", fmt.Errorf("simulate: metric %q has %d buckets, not %d", p.Metric, len(m.Buckets)+1, len(p.Hist.Counts))
 	}
 	if math.IsNaN(p.Float) || math.IsInf(p.Float, 0) {
-		return nil, "", fmt.Errorf("sandboxtest: metric %q: %v has no JSON", p.Metric, p.Float)
+		return nil, "", fmt.Errorf("simulate: metric %q: %v has no JSON", p.Metric, p.Float)
 	}
 	return m, encodeLabels(p.Labels), nil
 }

@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 import (
 	_ "embed"
@@ -52,7 +52,7 @@ var realRegistration []byte
 func RealRegistration() *Registration {
 	r := new(Registration)
 	if err := json.Unmarshal(realRegistration, r); err != nil {
-		panic("sandboxtest: embedded registration: " + err.Error())
+		panic("simulate: embedded registration: " + err.Error())
 	}
 	return r
 }
@@ -167,7 +167,7 @@ func (s *schema) match(filter string) ([]bool, error) {
 func mustJSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic("sandboxtest: " + err.Error())
+		panic("simulate: " + err.Error())
 	}
 	return b
 }

@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 // A Liar is a sandbox that does what no honest one does: a real listener on a real socket with a real
 // state file, and one thing wrong.

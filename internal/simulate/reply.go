@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 import (
 	"math/rand/v2"
@@ -33,7 +33,7 @@ func (s *Sandbox) appendReply(b []byte, x *Exchange) []byte {
 
 // appendError adds the reply of a call that failed. The text names runsc's type, not ours.
 func appendError(b []byte, text string) []byte {
-	text = strings.Replace(text, "sandboxtest.metricsExportOpts", "control.MetricsExportOpts", 1)
+	text = strings.Replace(text, "simulate.metricsExportOpts", "control.MetricsExportOpts", 1)
 	b = append(b, `{"success":false,"err":`...)
 	return append(append(b, mustJSON(text)...), `,"result":null}`...)
 }

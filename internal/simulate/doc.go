@@ -1,4 +1,4 @@
-// Package sandboxtest plays gVisor sandboxes that are not there: honest ones by the thousand in one
+// Package simulate plays gVisor sandboxes that are not there: honest ones by the thousand in one
 // process, and every kind of liar.
 //
 // A [Sandbox] is what a metric server sees of a real one: state files in a runtime root, in the bytes
@@ -12,4 +12,4 @@
 // One habit of runsc is easily missed: a registration lists its metrics in the order of a Go map, so no
 // two sandboxes register the same bytes, though they register the same metrics. A [Fleet] does likewise
 // unless told otherwise; a single sandbox does when its Spec gives an Order.
-package sandboxtest
+package simulate

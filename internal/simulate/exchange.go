@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 import (
 	"bytes"
@@ -119,7 +119,7 @@ func (x *Exchange) Send(p []byte) error {
 }
 
 // errStopped ends a Behavior when its sandbox stops.
-var errStopped = errors.New("sandboxtest: the sandbox has stopped")
+var errStopped = errors.New("simulate: the sandbox has stopped")
 
 // Wait waits; it returns an error at once when the sandbox stops.
 func (x *Exchange) Wait(d time.Duration) error {

@@ -1,4 +1,4 @@
-package sandboxtest
+package simulate
 
 import (
 	"encoding/json"
