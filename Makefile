@@ -19,10 +19,10 @@ export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
-build: bin/sandmeter bin/runsc ## build bin/sandmeter, and bin/runsc from the version pinned in tools/go.mod
+build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, and bin/runsc from the version pinned in tools/go.mod
 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
-	@bin/sandmeter demo $(ARGS)
+	@bin/sandlab demo $(ARGS)
 
 test: build ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RUNSC=1 forbids to skip these
 	$(TEST)
@@ -31,7 +31,7 @@ test: build ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RU
 fuzz: ## make up inputs for every fuzz target, for FUZZTIME (10s) each
 	@GO=$(GO) .ci/fuzz
 
-bench: bin/sandmeter ## what a scrape costs against the floor, as a table; takes some minutes
+bench: bin/sandmeter bin/sandlab ## what a scrape costs against the floor, as a table; takes some minutes
 	@$(GO) run -buildvcs=false ./bench $(ARGS)
 
 lint: bin/staticcheck ## formatting, vet, staticcheck, tidy and unchanged modules
@@ -43,6 +43,9 @@ lint: bin/staticcheck ## formatting, vet, staticcheck, tidy and unchanged module
 # Go's own cache decides whether there is anything to do.
 bin/sandmeter: FORCE
 	@$(BUILD) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
+
+bin/sandlab: FORCE
+	@$(BUILD) -o $@ ./cmd/sandlab
 
 bin/runsc: tools/go.mod tools/go.sum
 	@echo "Building runsc from the version pinned in tools/go.mod; the first time this takes about a minute…"

@@ -52,7 +52,7 @@ const trialHeader = `
 
 // try runs a trial and returns its row of the table.
 func (b bench) try(ctx context.Context, t trial) (string, error) {
-	sim, err := startFleet(ctx, b.program, t.fleet)
+	sim, err := startFleet(ctx, b.lab, t.fleet)
 	if err != nil {
 		return "", err
 	}

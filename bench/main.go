@@ -32,6 +32,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	program := flags.String("sandmeter", "bin/sandmeter", "the `program` to measure")
+	lab := flags.String("sandlab", "bin/sandlab", "the `program` that simulates sandboxes")
 	rounds := flags.Int("rounds", 20, "rounds of each")
 	idle := flags.Duration("idle", 30*time.Second, "how long the idle server is watched; 0 leaves it out")
 	only := flags.String("only", "", "only fleets whose `name` contains this")
@@ -40,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := bench{program: *program, rounds: *rounds}
+	b := bench{program: *program, lab: *lab, rounds: *rounds}
 	fmt.Println(header)
 	for _, f := range fleets() {
 		if strings.Contains(f.name(), *only) {
@@ -75,14 +76,15 @@ func run(ctx context.Context, args []string) error {
 
 // bench is how to measure.
 type bench struct {
-	program string
+	program string // the server
+	lab     string // what simulates sandboxes
 	rounds  int
 }
 
 // fleet is what to measure on.
 type fleet struct {
 	sandboxes, points int
-	flags             []string // of sandmeter simulate
+	flags             []string // of sandlab simulate
 	query             string   // of the scrapes
 	scrapers          int      // at once
 	note              string
@@ -128,7 +130,7 @@ type cost struct{ cpu, wall time.Duration }
 
 // measure takes the rounds of a fleet and returns its row of the table.
 func (b bench) measure(ctx context.Context, f fleet) (string, error) {
-	sim, err := startFleet(ctx, b.program, f)
+	sim, err := startFleet(ctx, b.lab, f)
 	if err != nil {
 		return "", err
 	}
@@ -175,7 +177,7 @@ func (b bench) measure(ctx context.Context, f fleet) (string, error) {
 
 // idle prints what the server costs while nobody asks.
 func (b bench) idle(ctx context.Context, d time.Duration) error {
-	sim, err := startFleet(ctx, b.program, fleet{sandboxes: 1000, points: 60})
+	sim, err := startFleet(ctx, b.lab, fleet{sandboxes: 1000, points: 60})
 	if err != nil {
 		return err
 	}

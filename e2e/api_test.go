@@ -211,7 +211,7 @@ func TestRootWithLongPath(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorldWith(t, runsc.Config{Runsc: realRunsc(t), Program: sandmeter, TempDir: dir})
+	w := newWorldWith(t, runsc.Config{Runsc: realRunsc(t), Program: sandlab, TempDir: dir})
 	w.setAddr(freePort(t))
 	w.start("sb", "idle")
 	w.serve()

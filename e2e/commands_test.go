@@ -377,7 +377,7 @@ func TestListOfLives(t *testing.T) {
 
 // A program that is no runsc looks like a machine that can run no sandboxes: the demo tells of both.
 func TestDemoOfWhatIsNoRunsc(t *testing.T) {
-	demo := newProgram(t, "demo", "--real", "--runsc", "/bin/false")
+	demo := newRun(t, sandlab, "demo", "--real", "--runsc", "/bin/false")
 	demo.exit(t, 1)
 	if said := demo.err.String(); !strings.HasSuffix(said, "; if /bin/false is not runsc, name that with --runsc\n") {
 		t.Errorf("demo says\n%s", said)

@@ -192,14 +192,14 @@ func (d *docker) run(args ...string) string {
 	return out
 }
 
-// image makes an image that holds the program sandmeter, and nothing else.
+// image makes an image that holds the program sandlab, and nothing else.
 func (d *docker) image(name string) {
 	d.t.Helper()
-	program, err := os.ReadFile(sandmeter)
+	program, err := os.ReadFile(sandlab)
 	d.must(err)
 	var image bytes.Buffer
 	w := tar.NewWriter(&image)
-	d.must(w.WriteHeader(&tar.Header{Name: "sandmeter", Mode: 0o755, Size: int64(len(program))}))
+	d.must(w.WriteHeader(&tar.Header{Name: "sandlab", Mode: 0o755, Size: int64(len(program))}))
 	_, err = w.Write(program)
 	d.must(err)
 	d.must(w.Close())
@@ -232,7 +232,7 @@ func (d *docker) end() {
 func TestDocker(t *testing.T) {
 	d := newDocker(t)
 	d.image("local/app:1")
-	id := d.run("run", "--detach", "--runtime=runsc", "--name=app", "local/app:1", "/sandmeter", "workload", "touch", "10")
+	id := d.run("run", "--detach", "--runtime=runsc", "--name=app", "local/app:1", "/sandlab", "workload", "touch", "10")
 
 	var state struct {
 		Sandbox struct{ ControlSocketPath string }
@@ -272,7 +272,7 @@ func TestDocker(t *testing.T) {
 	exported := parsePage(t, metricclient.MetricData(w.command("export", "--root", d.root(), id)))
 	exported.wantValue(t, 1, alwaysThere, "sandbox", id)
 
-	d.run("exec", "app", "/sandmeter", "version")
+	d.run("exec", "app", "/sandlab", "--help")
 	p := w.scrape()
 	p.wantLives(t, []string{id}, nil)
 	if more, _ := p.value("runsc_fs_opens"); more <= opens {
@@ -290,7 +290,7 @@ func TestDocker(t *testing.T) {
 	newLife("docker start")
 	d.run("restart", "app")
 	newLife("docker restart")
-	other := d.run("run", "--detach", "--runtime=runsc", "--rm", "local/app:1", "/sandmeter", "workload", "idle")
+	other := d.run("run", "--detach", "--runtime=runsc", "--rm", "local/app:1", "/sandlab", "workload", "idle")
 	w.scrape().wantLives(t, slices.Sorted(slices.Values([]string{id, other})), nil)
 	d.run("kill", "app")
 	w.until(func() error {

@@ -11,7 +11,7 @@ require (
 	github.com/prometheus/prometheus v0.311.3
 	github.com/sandmeter/sandmeter v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.49.0
+	golang.org/x/sys v0.50.0
 )
 
 require (

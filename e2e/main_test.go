@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	// sandmeter is the path of the program under test, a static binary as users get it.
-	sandmeter string
+	// sandmeter is the path of the program under test, a static binary as users get it, and sandlab that of the tools beside it.
+	sandmeter, sandlab string
 	// reap reaps the sandboxes that ended and says how many; see runsc.AdoptOrphans.
 	reap func() int
 )
@@ -43,12 +43,12 @@ func run(m *testing.M) (code int, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 1, err
 	}
-	sandmeter = filepath.Join(dir, "sandmeter")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", sandmeter, "./cmd/sandmeter")
+	sandmeter, sandlab = filepath.Join(dir, "sandmeter"), filepath.Join(dir, "sandlab")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "./cmd/sandmeter", "./cmd/sandlab")
 	build.Dir = ".."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building sandmeter: %w\n%s", err, out)
+		return 1, fmt.Errorf("building the programs: %w\n%s", err, out)
 	}
 	if code = m.Run(); code != 0 {
 		return code, nil

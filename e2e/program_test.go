@@ -49,9 +49,15 @@ func (o *output) String() string {
 // newProgram returns a run that ends with the test at the latest.
 func newProgram(t *testing.T, args ...string) *program {
 	t.Helper()
+	return newRun(t, sandmeter, args...)
+}
+
+// newRun is newProgram for one of the programs.
+func newRun(t *testing.T, path string, args ...string) *program {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	p := &program{Cmd: exec.CommandContext(ctx, sandmeter, args...)}
+	p := &program{Cmd: exec.CommandContext(ctx, path, args...)}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	// A test that fails shall leave no sandboxes behind either.
 	p.Cancel = func() error { return p.Process.Signal(syscall.SIGTERM) }
@@ -253,7 +259,7 @@ func demo(t *testing.T, tmp string, flags ...string) *program {
 func demoWith(t *testing.T, tmp string, flags ...string) *program {
 	t.Helper()
 	reap() // what other tests left
-	p := newProgram(t, append([]string{"demo"}, flags...)...)
+	p := newRun(t, sandlab, append([]string{"demo"}, flags...)...)
 	p.Env = append(os.Environ(), "TMPDIR="+tmp)
 	return p
 }
@@ -319,7 +325,7 @@ func TestDemoWhoseTerminalIsClosed(t *testing.T) {
 	wantNothingLeft(t, tmp)
 }
 
-// As in `sandmeter demo | head`.
+// As in `sandlab demo | head`.
 func TestDemoWhoseReaderGoesAway(t *testing.T) {
 	realRunsc(t)
 	tmp := t.TempDir()
@@ -346,7 +352,7 @@ func TestDemoFailsHalfWay(t *testing.T) {
 	}
 	p := demoWith(t, tmp, "--runsc", broken)
 	p.exit(t, 1)
-	if said := p.err.String(); !strings.Contains(said, "sandmeter: runsc run demo-pod: exit status 9: the disk is full") {
+	if said := p.err.String(); !strings.Contains(said, "sandlab: runsc run demo-pod: exit status 9: the disk is full") {
 		t.Errorf("the demo says:\n%s", said)
 	}
 	wantNothingLeft(t, tmp)

@@ -17,7 +17,7 @@ import (
 // one, roots that appear later, and one that is no directory.
 func TestSeveralRoots(t *testing.T) {
 	w := newWorld(t)
-	other := runsctest.NewNode(t, runsc.Config{Runsc: realRunsc(t), Program: sandmeter})
+	other := runsctest.NewNode(t, runsc.Config{Runsc: realRunsc(t), Program: sandlab})
 	w.start("same", "idle")
 	w.must(other.Run(w.ctx(), w.container("same", "busy")))
 	dir := t.TempDir()

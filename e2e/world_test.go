@@ -28,7 +28,7 @@ type world struct {
 // newWorld returns a world without sandboxes and without a server. Everything in it ends with the test.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	conf := runsc.Config{Runsc: realRunsc(t), Program: sandmeter}
+	conf := runsc.Config{Runsc: realRunsc(t), Program: sandlab}
 	return newWorldWith(t, conf)
 }
 
@@ -42,7 +42,7 @@ func newWorldWith(t *testing.T, conf runsc.Config) *world {
 // realRunsc returns the path of a runsc that runs here, or skips the test.
 func realRunsc(t *testing.T) string {
 	t.Helper()
-	return runsctest.Program(t, sandmeter, "workload", "exit")
+	return runsctest.Program(t, sandlab, "workload", "exit")
 }
 
 // setAddr chooses another address for the sandboxes and servers to come.

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // examples are all command lines that help shows.
 func examples() []string {
-	root := newRootCommand(stdio{})
+	root := newRootCommand(cli.Stdio{})
 	text := root.Example
 	for _, c := range root.Commands() {
 		text += "\n" + c.Example
@@ -28,37 +29,35 @@ func examples() []string {
 	return lines
 }
 
-// TestExamplesRun runs every command line that help shows, with paths, addresses and a group of this test in place of its own. Those of
-// demo take runsc: the end-to-end tests run them.
+// TestExamplesRun runs every command line that help shows, with paths, addresses and a group of this test in place of its own.
 func TestExamplesRun(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "5f0c2a1b"})
 	w.serve("serve --root {root} --web.listen-address {socket}")
 	w.must(os.Symlink(w.root, w.path("runsc")))
-	w.must(os.Mkdir(w.path("simulated"), 0o755))
 	w.must(os.Mkdir(w.path("man1"), 0o755))
 	t.Setenv("XDG_RUNTIME_DIR", w.dir) // the default root is runsc in it
 	t.Setenv("SANDMETER_ADDRESS", w.socket)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
 	ours := strings.NewReplacer("/run/containerd/runsc/k8s.io", w.root, "/var/run/docker/runtime-runc/moby", w.root, "/var/run/runsc", w.root,
-		"/tmp/simulated", w.path("simulated"), "/usr/local/share/man/man1", w.path("man1"),
+		"/usr/local/share/man/man1", w.path("man1"),
 		"--address /run/sandmeter.sock", "--address "+w.socket, "/run/sandmeter.sock", w.path("own.sock"),
 		":19640", "127.0.0.1:0", "localhost:1337", "127.0.0.1:0", "--web.socket-group prometheus", "--web.socket-group 0", "1000", "20", "'", "")
 	for _, example := range examples() {
 		line, _, _ := strings.Cut(example, " | ") // what another program makes of it
 		words := strings.Fields(ours.Replace(line))
-		if words[0] != "sandmeter" || words[1] == "demo" {
+		if words[0] != "sandmeter" {
 			continue
 		}
 		t.Run(strings.Join(words[1:], " "), func(t *testing.T) {
 			patience := ample
-			if slices.ContainsFunc(words, func(w string) bool { return w == "serve" || w == "metric-server" || w == "simulate" }) {
+			if slices.ContainsFunc(words, func(w string) bool { return w == "serve" || w == "metric-server" }) {
 				patience = time.Second // these run until they are told to end
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			var out, errs lockedBuffer
-			if code := run(ctx, words[1:], stdio{&out, &errs}); code != exitOK {
+			if code := run(ctx, words[1:], cli.Stdio{Out: &out, Err: &errs}); code != cli.ExitOK {
 				t.Errorf("%s\nexits with %d and says\n%s", example, code, &errs)
 			}
 			if out.String() == "" && errs.String() == "" && !slices.Contains(words, "--dir") {
@@ -78,7 +77,7 @@ func TestSameCommandsEverywhere(t *testing.T) {
 	_, man, _ := w.command("man")
 	readme, err := os.ReadFile("../../README.md")
 	w.must(err)
-	names := commandNames(newRootCommand(stdio{}))
+	names := cli.CommandNames(newRootCommand(cli.Stdio{}))
 	for _, name := range names {
 		contains(t, help, "\n  "+name+" ")
 		contains(t, man, `sandmeter-`+name+`(1)`)

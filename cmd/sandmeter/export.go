@@ -11,11 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-func newExportCommand(std stdio) *cobra.Command {
+func newExportCommand(std cli.Stdio) *cobra.Command {
 	var o metricserver.Options
 	root := config.DefaultRootDir()
 	cmd := &cobra.Command{
@@ -27,24 +28,24 @@ func newExportCommand(std stdio) *cobra.Command {
 			"  sandmeter export 5f0c2a1b | promtool check metrics",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("export takes the ID of one sandbox; sandmeter list shows them")
+				return cli.Usagef("export takes the ID of one sandbox; sandmeter list shows them")
 			}
 			return nil
 		},
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Roots = []string{root}
 			return export(cmd.Context(), o, args[0], std)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 || fromEnv(cmd.Flags()) != nil {
+			if len(args) > 0 || cli.FromEnv(cmd.Flags()) != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			return sandboxIDs(root), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	flags := cmd.Flags()
-	registerRoot(cmd, &root, "the runtime root, `directory` of runsc's state files")
+	cli.RegisterRoot(cmd, &root, "the runtime root, `directory` of runsc's state files")
 	flags.StringVar(&o.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
 	flags.DurationVar(&o.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long to wait for the sandbox")
 	return cmd
@@ -60,12 +61,12 @@ func sandboxIDs(rootDir string) []string {
 	return ids
 }
 
-func export(ctx context.Context, o metricserver.Options, id string, std stdio) error {
+func export(ctx context.Context, o metricserver.Options, id string, std cli.Stdio) error {
 	o, err := fromFlags(o)
 	if err != nil {
 		return err
 	}
-	err = metricserver.Export(ctx, o, id, std.out)
+	err = metricserver.Export(ctx, o, id, std.Out)
 	switch {
 	case err == nil:
 		return nil
@@ -84,7 +85,7 @@ func explainExport(err error, rootDir, id string) error {
 	if errors.Is(err, metricserver.ErrNoSandbox) {
 		for _, e := range listing.Errors {
 			if strings.HasSuffix(e.Name, "_sandbox:"+id+".state") {
-				return fmt.Errorf("sandbox %q: %w; %s", id, e, cmp.Or(permissionAdvice(e), "sandmeter list shows those that can be read"))
+				return fmt.Errorf("sandbox %q: %w; %s", id, e, cmp.Or(cli.PermissionAdvice(e), "sandmeter list shows those that can be read"))
 			}
 		}
 		return fmt.Errorf("%w; sandmeter list shows which there are", err)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -19,7 +20,7 @@ func TestExportSaysWhyNot(t *testing.T) {
 	}
 	fails := func(id, want string) {
 		t.Helper()
-		w.fails("export --root {root} "+id, exitFail, want)
+		w.fails("export --root {root} "+id, cli.ExitFail, want)
 	}
 	const inRoot = " in runtime root {root}; sandmeter list shows which there are"
 	fails("po", `there is no sandbox "po"`+inRoot)
@@ -28,7 +29,7 @@ func TestExportSaysWhyNot(t *testing.T) {
 	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": the JSON document ends too early; sandmeter list shows those that can be read`)
 	fails("silent", `sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
-	if code, out, err := w.command("export --root {root} pod"); code != exitOK || out == "" || err != "" {
+	if code, out, err := w.command("export --root {root} pod"); code != cli.ExitOK || out == "" || err != "" {
 		t.Errorf("export of a pod with an unreadable file of another container exits with %d and says %s%s", code, out, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
@@ -97,7 +98,7 @@ func (w *world) commandWords(words ...string) (code int, out, err string) {
 	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
 	var outs, errs lockedBuffer
-	code = run(ctx, words, stdio{&outs, &errs})
+	code = run(ctx, words, cli.Stdio{Out: &outs, Err: &errs})
 	return code, outs.String(), errs.String()
 }
 
@@ -132,7 +133,7 @@ func (w *world) serve(line string) *service {
 	s.client = &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: ample}
 	go func() {
 		defer close(s.ended)
-		s.code = run(ctx, w.words(line), stdio{&s.out, &s.err})
+		s.code = run(ctx, w.words(line), cli.Stdio{Out: &s.out, Err: &s.err})
 	}()
 	w.Cleanup(func() { s.stop() })
 	w.until("it serves: "+line, func() bool {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/metricclient"
 	"github.com/sandmeter/sandmeter/metricserver"
 )
@@ -29,7 +30,7 @@ type get struct {
 	json    bool
 }
 
-func newGetCommand(std stdio) *cobra.Command {
+func newGetCommand(std cli.Stdio) *cobra.Command {
 	var g get
 	cmd := &cobra.Command{
 		Use:   "get",
@@ -41,11 +42,11 @@ func newGetCommand(std stdio) *cobra.Command {
 		Example: "  sandmeter get --filter '^fs_opens$'\n" +
 			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
 			"  sandmeter get --address /run/sandmeter.sock",
-		Args:    noArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		Args:    cli.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if g.sandbox == "" && cmd.Flags().Changed("sandbox") {
-				return usagef("--sandbox is empty: name a sandbox, or leave it out for all")
+				return cli.Usagef("--sandbox is empty: name a sandbox, or leave it out for all")
 			}
 			return g.run(cmd.Context(), std)
 		},
@@ -59,10 +60,10 @@ func newGetCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-func (g *get) run(ctx context.Context, std stdio) error {
+func (g *get) run(ctx context.Context, std cli.Stdio) error {
 	filter, err := regexp.Compile(g.filter)
 	if err != nil {
-		return usagef("--filter: %w", err)
+		return cli.Usagef("--filter: %w", err)
 	}
 	if err := checkAddress("--address", g.server); err != nil {
 		return err
@@ -78,11 +79,11 @@ func (g *get) run(ctx context.Context, std stdio) error {
 		return explainGet(ctx, client, err)
 	}
 	wanted := func(family string) bool { return filter.MatchString(strings.TrimPrefix(family, g.prefix)) }
-	out := bufio.NewWriter(std.out)
+	out := bufio.NewWriter(std.Out)
 	if g.json {
 		err = writeSamples(out, selectLines(page, wanted, g.sandbox))
 	} else {
-		onTerminal := findTerminal(std.out) != nil
+		onTerminal := cli.IsTerminal(std.Out)
 		for line := range selectLines(page, wanted, g.sandbox) {
 			if onTerminal {
 				line = printable(line)

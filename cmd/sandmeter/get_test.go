@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -22,7 +23,7 @@ func TestGet(t *testing.T) {
 	names := func(line string, want ...string) {
 		t.Helper()
 		code, out, err := w.command("get --address {socket} " + line)
-		if code != exitOK || err != "" {
+		if code != cli.ExitOK || err != "" {
 			t.Fatalf("get %s exits with %d and says %s", line, code, err)
 		}
 		var got []string
@@ -47,9 +48,9 @@ func TestGet(t *testing.T) {
 	nothing := func(flags, want string) {
 		t.Helper()
 		line := "get --address {socket} " + flags
-		w.fails(line, exitFail, want)
+		w.fails(line, cli.ExitFail, want)
 		code, out, err := w.command(line + " --json")
-		if want = "sandmeter: " + w.placeholders().Replace(want) + "\n"; code != exitFail || out != "[]\n" || err != want {
+		if want = "sandmeter: " + w.placeholders().Replace(want) + "\n"; code != cli.ExitFail || out != "[]\n" || err != want {
 			t.Errorf("%s --json exits with %d and says %s%s", line, code, out, err)
 		}
 	}
@@ -60,8 +61,8 @@ func TestGet(t *testing.T) {
 	nothing("--sandbox nobody", `sandbox "nobody"`+notThere)
 	nothing("--sandbox nobody --filter ^fs_", `sandbox "nobody"`+notThere)
 
-	w.fails("get --address {dir}/nobody", exitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --address")
-	w.fails("get --filter (", exitUsage, "--filter: error parsing regexp: missing closing ): `(`")
+	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --address")
+	w.fails("get --filter (", cli.ExitUsage, "--filter: error parsing regexp: missing closing ): `(`")
 }
 
 // TestWrongServer: get and health give the same advice.
@@ -90,7 +91,7 @@ func TestWrongServer(t *testing.T) {
 		t.Helper()
 		answers <- answer
 		for _, line := range []string{"get", "health"} {
-			if code, out, said := w.command(line + " --address {socket}"); code != exitFail || out != "" || !strings.HasSuffix(said, want+"\n") {
+			if code, out, said := w.command(line + " --address {socket}"); code != cli.ExitFail || out != "" || !strings.HasSuffix(said, want+"\n") {
 				t.Errorf("%s of %q exits with %d and says %s%s", line, answer, code, out, said)
 			}
 		}

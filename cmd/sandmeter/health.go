@@ -8,10 +8,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-func newHealthCommand(std stdio) *cobra.Command {
+func newHealthCommand(std cli.Stdio) *cobra.Command {
 	server, root := "", config.DefaultRootDir()
 	cmd := &cobra.Command{
 		Use:   "health",
@@ -20,8 +21,8 @@ func newHealthCommand(std stdio) *cobra.Command {
 			"so, else with 1 and the reason: nobody listens, someone else listens, it serves another root, or it is shutting down.",
 		Example: "  sandmeter health --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc",
-		Args:    noArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		Args:    cli.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkAddress("--address", server); err != nil {
 				return err
@@ -31,11 +32,11 @@ func newHealthCommand(std stdio) *cobra.Command {
 			if err := client.HealthCheck(cmd.Context()); err != nil {
 				return advised(err)
 			}
-			return std.printf("The server at %s serves %s.\n", server, root)
+			return std.Printf("The server at %s serves %s.\n", server, root)
 		},
 	}
 	registerServer(cmd.Flags(), &server)
-	registerRoot(cmd, &root, "the runtime root, `directory` that the server should serve")
+	cli.RegisterRoot(cmd, &root, "the runtime root, `directory` that the server should serve")
 	return cmd
 }
 

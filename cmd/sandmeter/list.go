@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -36,7 +37,7 @@ type listed struct {
 	Instrumented bool      `json:"instrumented"`
 }
 
-func newListCommand(std stdio) *cobra.Command {
+func newListCommand(std cli.Stdio) *cobra.Command {
 	rootDir, asJSON := config.DefaultRootDir(), false
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -45,25 +46,25 @@ func newListCommand(std stdio) *cobra.Command {
 			"could not be read, it lists all others and ends with 1.",
 		Example: "  sandmeter list --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter list --json",
-		Args:    noArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		Args:    cli.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(*cobra.Command, []string) error {
 			return list(rootDir, asJSON, std)
 		},
 	}
-	registerRoot(cmd, &rootDir, "the runtime root, `directory` of runsc's state files")
+	cli.RegisterRoot(cmd, &rootDir, "the runtime root, `directory` of runsc's state files")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write a JSON array instead of a table")
 	return cmd
 }
 
 // list writes what can be listed, and returns an error when that may not be all.
-func list(rootDir string, asJSON bool, std stdio) error {
+func list(rootDir string, asJSON bool, std cli.Stdio) error {
 	listing, err := state.NewRoot(rootDir).List()
 	if err != nil {
 		return explainRoot(err)
 	}
 	for _, e := range listing.Errors {
-		fmt.Fprintf(std.err, "sandmeter: %v\n", e)
+		fmt.Fprintf(std.Err, "sandmeter: %v\n", e)
 	}
 	sandboxes := make([]listed, 0, len(listing.Sandboxes))
 	for _, s := range listing.Sandboxes {
@@ -71,13 +72,13 @@ func list(rootDir string, asJSON bool, std stdio) error {
 	}
 	switch unread := unreadError(rootDir, listing.Errors); {
 	case asJSON:
-		return errors.Join(writeJSON(std.out, sandboxes), unread)
+		return errors.Join(writeJSON(std.Out, sandboxes), unread)
 	case len(sandboxes) > 0:
-		return errors.Join(writeList(std.out, sandboxes), unread)
+		return errors.Join(writeList(std.Out, sandboxes), unread)
 	case unread != nil:
 		return unread
 	}
-	fmt.Fprintf(std.err, "No sandboxes in %s.\n", rootDir)
+	fmt.Fprintf(std.Err, "No sandboxes in %s.\n", rootDir)
 	return nil
 }
 
@@ -92,7 +93,7 @@ func unreadError(rootDir string, errs []*state.FileError) error {
 	}
 	advice := "their sandboxes may be missing from the list"
 	for _, e := range errs {
-		advice = cmp.Or(permissionAdvice(e), advice)
+		advice = cmp.Or(cli.PermissionAdvice(e), advice)
 	}
 	return fmt.Errorf("%s in %s could not be read: %s", files, rootDir, advice)
 }
@@ -122,7 +123,7 @@ func writeList(out io.Writer, sandboxes []listed) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SANDBOX\tNAMESPACE\tPOD\tSTATE\tPID\tCONTAINERS\tCREATED (UTC)\tMETRIC SERVER")
 	for _, s := range sandboxes {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.ID, cell(s.Namespace), cell(s.Pod), cell(s.State), s.PID, s.Containers,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.ID, cli.Cell(s.Namespace), cli.Cell(s.Pod), cli.Cell(s.State), s.PID, s.Containers,
 			s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s))
 	}
 	return w.Flush()
@@ -130,7 +131,7 @@ func writeList(out io.Writer, sandboxes []listed) error {
 
 // metricServerCell marks the sandboxes that have no metrics, whatever address they named.
 func metricServerCell(s listed) string {
-	address := cell(s.MetricServer)
+	address := cli.Cell(s.MetricServer)
 	if s.Instrumented {
 		return address
 	}
@@ -138,17 +139,6 @@ func metricServerCell(s listed) string {
 		address = "none"
 	}
 	return address + " (not instrumented)"
-}
-
-// cell makes a foreign string one that a terminal shows as it is; nothing is a dash.
-func cell(s string) string {
-	if s == "" {
-		return "-"
-	}
-	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
-		return quoted
-	}
-	return s
 }
 
 // printable escapes what a terminal does not show as it is; a newline at the end stays.

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -62,14 +63,14 @@ func TestList(t *testing.T) {
 	w := newWorld(t)
 	w.startListed()
 	code, table, err := w.command("list --root {root}")
-	if code != exitOK || err != "" {
+	if code != cli.ExitOK || err != "" {
 		t.Errorf("list exits with %d and says %s", code, err)
 	}
 	golden(t, "list.golden", table)
 	wantPrintable(t, table)
 
 	code, array, err := w.command("list --root {root} --json")
-	if code != exitOK || err != "" {
+	if code != cli.ExitOK || err != "" {
 		t.Errorf("list --json exits with %d and says %s", code, err)
 	}
 	golden(t, "list.json.golden", array)
@@ -102,10 +103,10 @@ func wantPrintable(t *testing.T, text string) {
 
 func TestListOfNothing(t *testing.T) {
 	w := newWorld(t)
-	if code, out, err := w.command("list --root {root}"); code != exitOK || out != "" || err != "No sandboxes in "+w.root+".\n" {
+	if code, out, err := w.command("list --root {root}"); code != cli.ExitOK || out != "" || err != "No sandboxes in "+w.root+".\n" {
 		t.Errorf("list exits with %d and says %q, %q", code, out, err)
 	}
-	if code, out, err := w.command("list --root {root} --json"); code != exitOK || out != "[]\n" || err != "" {
+	if code, out, err := w.command("list --root {root} --json"); code != cli.ExitOK || out != "[]\n" || err != "" {
 		t.Errorf("list --json exits with %d and says %q, %q", code, out, err)
 	}
 }
@@ -119,19 +120,19 @@ func TestListBesideUnreadableFiles(t *testing.T) {
 		w.must(os.WriteFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"), []byte(text), 0o644))
 	}
 	code, out, err := w.command("list --root {root}")
-	if code != exitFail || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
+	if code != cli.ExitFail || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
 		t.Errorf("list exits with %d and says\n%s", code, out)
 	}
 	const unread = " could not be read: their sandboxes may be missing from the list\n"
 	if strings.Count(err, "\n") != 4 || !strings.HasSuffix(err, "sandmeter: 3 state files in "+w.root+unread) {
 		t.Errorf("list says\n%s", err)
 	}
-	if code, out, _ := w.command("list --json --root {root}"); code != exitFail || strings.Count(out, `"id"`) != 1 {
+	if code, out, _ := w.command("list --json --root {root}"); code != cli.ExitFail || strings.Count(out, `"id"`) != 1 {
 		t.Errorf("list --json exits with %d and says\n%s", code, out)
 	}
 	other := newWorld(t)
 	w.must(os.WriteFile(filepath.Join(other.root, "a_sandbox:a.state"), nil, 0o644))
-	if code, out, err := other.command("list --root {root}"); code != exitFail || out != "" || strings.Contains(err, "No sandboxes") ||
+	if code, out, err := other.command("list --root {root}"); code != cli.ExitFail || out != "" || strings.Contains(err, "No sandboxes") ||
 		!strings.HasSuffix(err, "sandmeter: 1 state file in "+other.root+unread) {
 		t.Errorf("list of what cannot be read exits with %d and says\n%s%s", code, out, err)
 	}
@@ -146,17 +147,17 @@ func TestListFromTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "fine"})
 	t.Setenv("SANDMETER_ROOT", w.root)
-	if code, out, err := w.command("list"); code != exitOK || !strings.Contains(out, "\nfine ") {
+	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.Contains(out, "\nfine ") {
 		t.Errorf("list exits with %d and says %s%s", code, out, err)
 	}
 	t.Setenv("SANDMETER_JSON", "true")
-	if code, out, err := w.command("list"); code != exitOK || !strings.HasPrefix(out, "[\n") {
+	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.HasPrefix(out, "[\n") {
 		t.Errorf("list exits with %d and says %s%s", code, out, err)
 	}
-	if code, out, err := w.command("list --json=false"); code != exitOK || !strings.HasPrefix(out, "SANDBOX") {
+	if code, out, err := w.command("list --json=false"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
 		t.Errorf("list --json=false exits with %d and says %s%s", code, out, err)
 	}
-	w.fails("list --root {dir}/missing", exitFail, "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
+	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
 	t.Setenv("SANDMETER_JSON", "maybe")
-	w.fails("list", exitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax`)
+	w.fails("list", cli.ExitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax`)
 }

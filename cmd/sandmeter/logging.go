@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 // logFlags are the flags for logs, named as Prometheus and its exporters name them.
@@ -30,10 +31,10 @@ func (f *logFlags) register(cmd *cobra.Command) {
 func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, usagef("--log.level %q: choose debug, info, warn or error", f.level)
+		return nil, cli.Usagef("--log.level %q: choose debug, info, warn or error", f.level)
 	}
 	if f.format != formatText && f.format != formatJSON {
-		return nil, usagef("--log.format %q: choose text or json", f.format)
+		return nil, cli.Usagef("--log.format %q: choose text or json", f.format)
 	}
 	return newServerLog(newLogHandler(stderr, f.format, level)), nil
 }
@@ -67,7 +68,7 @@ func (l *serverLog) end(err error) error {
 	}
 	l.fatal.Error("Metric server ends", "err", err)
 	if l.json {
-		return loggedError{err}
+		return cli.Logged(err)
 	}
 	return err
 }

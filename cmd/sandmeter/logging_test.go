@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 func TestDebugLogPath(t *testing.T) {
@@ -98,7 +99,7 @@ func TestRunscLogOfTheEnd(t *testing.T) {
 		w.must(err)
 		end := log.end(errors.New("why"))
 		closeLog()
-		if logged := errors.As(end, new(loggedError)); logged != (stderr.Len() > 0) || end.Error() != "why" {
+		if logged := errors.As(end, new(cli.LoggedError)); logged != (stderr.Len() > 0) || end.Error() != "why" {
 			t.Errorf("%+v: the end is %#v", conf, end)
 		}
 		var file []byte

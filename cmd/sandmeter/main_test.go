@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -17,12 +18,12 @@ func TestWrongUsage(t *testing.T) {
 	w := newWorld(t)
 	wrong := func(line, want string) {
 		t.Helper()
-		w.fails(line, exitUsage, want)
+		w.fails(line, cli.ExitUsage, want)
 	}
 	const runscFlags = "; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help"
 	const forms = ": give host:port, :port or the absolute path of a Unix socket"
 	const absolute = " is a relative path: that of a Unix socket has to be absolute"
-	commands := strings.Join(commandNames(newRootCommand(stdio{})), ", ")
+	commands := strings.Join(cli.CommandNames(newRootCommand(cli.Stdio{})), ", ")
 	wrong("", "a command is missing, one of "+commands+"; try: sandmeter --help")
 	wrong("nonsense", `there is no command "nonsense"; try: sandmeter --help`)
 	wrong("serv", `there is no command "serv"; did you mean serve?`)
@@ -112,7 +113,7 @@ func TestFailures(t *testing.T) {
 	defer inUse.Close()
 	fails := func(line, want string) {
 		t.Helper()
-		w.fails(line, exitFail, want)
+		w.fails(line, cli.ExitFail, want)
 	}
 	const rootFlag = "; --root names the runtime root"
 	const rootFlags = rootFlag + ", --allow-unknown-root allows it to be missing"
@@ -138,8 +139,6 @@ func TestFailures(t *testing.T) {
 	fails("--metric-server={socket} --root={root} --log={root} metric-server", "open the log: open {root}: is a directory")
 
 	fails("export --root {dir}/missing a", "read runtime root {dir}/missing: no such file or directory"+rootFlag)
-	fails("simulate --root {dir}/missing", "open {dir}/missing: no such file or directory; --root names an existing directory")
-	fails("simulate --root {dir}/file", "open {dir}/file: not a directory; --root names an existing directory")
 	if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {
 		t.Errorf("one of them left a socket: %v", err)
 	}
@@ -148,19 +147,19 @@ func TestFailures(t *testing.T) {
 // TestHelp: each command explains itself, with an example, and its help can be had in every way.
 func TestHelp(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range newRootCommand(stdio{}).Commands() {
+	for _, c := range newRootCommand(cli.Stdio{}).Commands() {
 		if c.Hidden {
 			continue
 		}
 		code, help, err := w.command("help " + c.Name())
-		if code != exitOK || err != "" {
+		if code != cli.ExitOK || err != "" {
 			t.Errorf("help %s exits with %d and says %s", c.Name(), code, err)
 		}
 		if c.Example == "" || !strings.Contains(help, "Examples:\n"+c.Example) || !strings.HasPrefix(help, c.Long) || c.Short == "" {
 			t.Errorf("help %s is\n%s", c.Name(), help)
 		}
 		for _, flag := range []string{"--help", "-h"} {
-			if code, other, err := w.command(c.Name() + " " + flag); code != exitOK || err != "" || other != help {
+			if code, other, err := w.command(c.Name() + " " + flag); code != cli.ExitOK || err != "" || other != help {
 				t.Errorf("%s %s exits with %d, says %q, and differs from help %s:\n%s", c.Name(), flag, code, err, c.Name(), other)
 			}
 		}
@@ -169,7 +168,7 @@ func TestHelp(t *testing.T) {
 	}
 	for _, line := range []string{"help", "-h"} {
 		code, help, err := w.command(line)
-		if _, want, _ := w.command("--help"); code != exitOK || err != "" || help != want {
+		if _, want, _ := w.command("--help"); code != cli.ExitOK || err != "" || help != want {
 			t.Errorf("%s exits with %d, says %q, and differs from --help:\n%s", line, code, err, help)
 		}
 	}
@@ -179,13 +178,13 @@ func TestVersion(t *testing.T) {
 	w := newWorld(t)
 	code, out, err := w.command("version")
 	words := strings.Fields(out)
-	if code != exitOK || err != "" || len(words) != 4 || words[0] != "sandmeter" || words[2] != "("+runtime.Version()+"," || words[3] != runtime.GOOS+"/"+runtime.GOARCH+")" {
+	if code != cli.ExitOK || err != "" || len(words) != 4 || words[0] != "sandmeter" || words[2] != "("+runtime.Version()+"," || words[3] != runtime.GOOS+"/"+runtime.GOARCH+")" {
 		t.Errorf("exits with %d and says %q, %q", code, out, err)
 	}
 	defer func(v string) { version = v }(version)
 	version = "1.2.3"
 	for _, line := range []string{"version", "--version"} {
-		if code, out, err := w.command(line); code != exitOK || err != "" || !strings.HasPrefix(out, "sandmeter 1.2.3 (") {
+		if code, out, err := w.command(line); code != cli.ExitOK || err != "" || !strings.HasPrefix(out, "sandmeter 1.2.3 (") {
 			t.Errorf("%s of a release exits with %d and says %q, %q", line, code, out, err)
 		}
 	}
@@ -201,10 +200,9 @@ func TestFullDevice(t *testing.T) {
 	defer full.Close()
 	for _, line := range []string{
 		"version", "--version", "health --address {socket} --root {root}", "get --address {socket}", "list --root {root}", "export --root {root} a", "man",
-		"simulate --root {dir}",
 	} {
 		var errs lockedBuffer
-		if code := run(t.Context(), w.words(line), stdio{full, &errs}); code != exitFail || !strings.HasSuffix(errs.String(), "write /dev/full: no space left on device\n") {
+		if code := run(t.Context(), w.words(line), cli.Stdio{Out: full, Err: &errs}); code != cli.ExitFail || !strings.HasSuffix(errs.String(), "write /dev/full: no space left on device\n") {
 			t.Errorf("%s exits with %d and says %s", line, code, &errs)
 		}
 	}
@@ -218,7 +216,7 @@ func TestRootsOfPeople(t *testing.T) {
 	w.serve("serve --root ./root/ --web.listen-address {socket}")
 	for _, root := range []string{"root", "root/", "{root}", "{root}//", "../" + filepath.Base(w.dir) + "/root"} {
 		for _, line := range []string{"health --address {socket} --root ", "list --root ", "export a --root "} {
-			if code, out, err := w.command(line + root); code != exitOK || out == "" || err != "" {
+			if code, out, err := w.command(line + root); code != cli.ExitOK || out == "" || err != "" {
 				t.Errorf("%s%s exits with %d and says %q, %q", line, root, code, out, err)
 			}
 		}
@@ -230,7 +228,7 @@ func TestRootsOfPeople(t *testing.T) {
 	w.socket = w.path("other")
 	s := w.serve("--root={root}/ --metric-server={socket} metric-server")
 	contains(t, s.err.String(), " root="+w.root+"/ ")
-	if code, _, err := w.command("health --address {socket} --root root"); code != exitOK {
+	if code, _, err := w.command("health --address {socket} --root root"); code != cli.ExitOK {
 		t.Error(err)
 	}
 }
@@ -243,7 +241,7 @@ func TestCompletion(t *testing.T) {
 	completes := func(line, want string) {
 		t.Helper()
 		code, out, _ := w.commandWords(append(append([]string{"__completeNoDesc"}, w.words(line)...), "")...)
-		if got := strings.Join(strings.Fields(out), " "); code != exitOK || got != want {
+		if got := strings.Join(strings.Fields(out), " "); code != cli.ExitOK || got != want {
 			t.Errorf("%s is completed with %s, want %s", line, got, want)
 		}
 	}
@@ -255,25 +253,15 @@ func TestCompletion(t *testing.T) {
 	completes("export --root {root}", "a b "+noFiles)
 	completes("export --root {root} a", noFiles)
 	completes("export --root {dir}/missing", noFiles)
-	completes("help", strings.Join(commandNames(newRootCommand(stdio{})), " ")+" "+noFiles)
+	completes("help", strings.Join(cli.CommandNames(newRootCommand(cli.Stdio{})), " ")+" "+noFiles)
 	t.Setenv("SANDMETER_ROOT", w.root)
 	completes("export", "a b "+noFiles)
-}
-
-// TestSimulateLeavesOthersAlone: sandboxes of a program that plays some already, or was killed, are not overwritten.
-func TestSimulateLeavesOthersAlone(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "sim-0000"})
-	w.fails("simulate --root {root}", exitFail, "{root} has simulated sandboxes: end the program that plays them, or remove {root}/*sim-*")
-	if code, out, err := w.command("list --root {root}"); code != exitOK || !strings.Contains(out, "sim-0000") {
-		t.Errorf("list exits with %d and says %s%s", code, out, err)
-	}
 }
 
 func TestOneLine(t *testing.T) {
 	check := func(text, want string) {
 		t.Helper()
-		if got := oneLine(text); got != want {
+		if got := cli.OneLine(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}

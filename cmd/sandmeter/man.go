@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 // manPages are what cobra makes of the commands. man_test.go writes them: a program that made them itself would hold a renderer of Markdown
@@ -15,7 +17,7 @@ import (
 //go:embed man/*.1
 var manPages embed.FS
 
-func newManCommand(std stdio) *cobra.Command {
+func newManCommand(std cli.Stdio) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "man",
@@ -23,7 +25,7 @@ func newManCommand(std stdio) *cobra.Command {
 		Long:  "Write the man page of sandmeter, or with --dir those of all commands as files.",
 		Example: "  sandmeter man | man -l -\n" +
 			"  sandmeter man --dir /usr/local/share/man/man1",
-		Args: noArgs,
+		Args: cli.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return writeManPages(dir, std) },
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write a file for each command into this existing `directory`")
@@ -32,13 +34,13 @@ func newManCommand(std stdio) *cobra.Command {
 }
 
 // writeManPages writes the page of the program itself, or all into a directory.
-func writeManPages(dir string, std stdio) error {
+func writeManPages(dir string, std cli.Stdio) error {
 	if dir == "" {
 		page, err := manPages.ReadFile("man/sandmeter.1")
 		if err != nil {
 			return err
 		}
-		_, err = std.out.Write(page)
+		_, err = std.Out.Write(page)
 		return err
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {

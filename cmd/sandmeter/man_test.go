@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra/doc"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 // TestManPagesAreThoseOfTheCommands: what `man` writes is what cobra makes of the commands and flags of today.
@@ -27,7 +29,7 @@ func TestManPagesAreThoseOfTheCommands(t *testing.T) {
 	made, written := w.path("made"), w.path("written")
 	w.must(errors.Join(os.Mkdir(made, 0o755), os.Mkdir(written, 0o755)))
 	makeManPages(t, made)
-	if code, _, errs := w.command("man --dir " + written); code != exitOK {
+	if code, _, errs := w.command("man --dir " + written); code != cli.ExitOK {
 		t.Fatal(errs)
 	}
 	want, got := readFiles(t, made), readFiles(t, written)
@@ -51,7 +53,7 @@ var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 // makeManPages writes the pages as cobra makes them, but for the date.
 func makeManPages(t *testing.T, dir string) {
 	t.Helper()
-	root := newRootCommand(stdio{})
+	root := newRootCommand(cli.Stdio{})
 	root.DisableAutoGenTag = true // it has a date
 	root.Long += "\n\n# COMMANDS\n"
 	for _, c := range root.Commands() {

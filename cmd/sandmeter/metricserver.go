@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 const metricServerLong = "Serve as the metric server of runsc does, with the same command line: runsc's flags come before the name of the command,\n" +
@@ -39,26 +40,26 @@ func newMetricServerCommand() *cobra.Command {
 }
 
 // runMetricServer is the command metric-server, given what stands before and after its name.
-func runMetricServer(ctx context.Context, conf *config.Config, args []string, std stdio) error {
+func runMetricServer(ctx context.Context, conf *config.Config, args []string, std cli.Stdio) error {
 	var s settings
 	s.Roots = []string{cmp.Or(conf.RootDir, config.DefaultRootDir())}
 	s.Address, s.MatchAddress, s.addressFlag, s.DropIn = conf.MetricServer, conf.MetricServer, "--metric-server", true
 	flags := s.goFlags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		writeMetricServerHelp(std.out)
+		writeMetricServerHelp(std.Out)
 		return nil
 	case err != nil:
-		return usagef("%w; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help", err)
+		return cli.Usagef("%w; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
-		return usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
+		return cli.Usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
 	case s.Address == "":
-		return usagef("no address to serve on: give --metric-server=ADDRESS before the word metric-server")
+		return cli.Usagef("no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 	}
-	if err := goFlagsFromEnv(flags); err != nil {
+	if err := cli.GoFlagsFromEnv(flags); err != nil {
 		return err
 	}
-	log, closeLog, err := openRunscLog(conf, std.err)
+	log, closeLog, err := openRunscLog(conf, std.Err)
 	if err != nil {
 		return err
 	}

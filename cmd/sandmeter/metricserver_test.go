@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -27,7 +28,7 @@ func TestMetricServer(t *testing.T) {
 				t.Errorf("%s: %s is served", line, id)
 			}
 		}
-		if code := s.stop(); code != exitOK || s.out.String() != "" {
+		if code := s.stop(); code != cli.ExitOK || s.out.String() != "" {
 			t.Errorf("%s: exits with %d and says %q", line, code, s.out.String())
 		}
 		contains(t, s.err.String(), "msg=Serving root="+w.root+` sandboxes="sandboxes created with --metric-server=`+w.socket+`"`,
@@ -99,7 +100,7 @@ func TestMetricServerLogs(t *testing.T) {
 	w.start(simulate.Spec{ID: "broken", MetricServer: w.socket, NoSocket: true})
 	s := w.serve("--debug --debug-log={dir}/logs/ --log={dir}/errors/log --log-format=json --root={root} --metric-server={socket} metric-server")
 	s.page()
-	if code := s.stop(); code != exitOK || s.err.String() != "" || s.out.String() != "" {
+	if code := s.stop(); code != cli.ExitOK || s.err.String() != "" || s.out.String() != "" {
 		t.Errorf("it exits with %d and says %q, %q", code, s.out.String(), s.err.String())
 	}
 	var messages []string
@@ -121,7 +122,7 @@ func TestMetricServerLogs(t *testing.T) {
 func TestMetricServerLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
 	const why = "read runtime root {dir}/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
-	w.fails("--debug-log={dir}/debug/ --log={dir}/errors/log --root={dir}/missing --metric-server={socket} metric-server", exitFail, why)
+	w.fails("--debug-log={dir}/debug/ --log={dir}/errors/log --root={dir}/missing --metric-server={socket} metric-server", cli.ExitFail, why)
 	for _, dir := range []string{"debug", "errors"} {
 		contains(t, w.theFile(w.path(dir)), `level=ERROR msg="Metric server ends" err="`+strings.ReplaceAll(why, "{dir}", w.dir)+`"`)
 	}
@@ -148,5 +149,5 @@ func TestMetricServerVariables(t *testing.T) {
 		t.Errorf("the PID file is left behind: %v", err)
 	}
 	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
-	w.fails("--root={root} --metric-server={socket} metric-server", exitUsage, `environment variable SANDMETER_SANDBOX_TIMEOUT: time: invalid duration "soon"`)
+	w.fails("--root={root} --metric-server={socket} metric-server", cli.ExitUsage, `environment variable SANDMETER_SANDBOX_TIMEOUT: time: invalid duration "soon"`)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 // defaultListenAddress is of this machine only. Its port is outside of the range that Prometheus's list of exporters has given away.
@@ -17,7 +18,7 @@ type serve struct {
 	log logFlags
 }
 
-func newServeCommand(std stdio) *cobra.Command {
+func newServeCommand(std cli.Stdio) *cobra.Command {
 	var s serve
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -30,14 +31,14 @@ func newServeCommand(std stdio) *cobra.Command {
 			"  sandmeter serve --root '/run/containerd/runsc/*' --root /var/run/docker/runtime-runc/moby\n" +
 			"  sandmeter serve --root /var/run/docker/runtime-runc/moby --web.listen-address :19640\n" +
 			"  sandmeter serve --web.listen-address /run/sandmeter.sock --web.socket-group prometheus",
-		Args:    noArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
+		Args:    cli.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
 	s.settings.register(flags)
 	s.Roots, s.addressFlag, s.KeepEnded = []string{config.DefaultRootDir()}, "--web.listen-address", true
-	registerRoots(cmd, &s.Roots, "a runtime root, `directory` of runsc's state files, or a glob; may be given more than once")
+	cli.RegisterRoots(cmd, &s.Roots, "a runtime root, `directory` of runsc's state files, or a glob; may be given more than once")
 	flags.StringVar(&s.Address, "web.listen-address", defaultListenAddress,
 		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "serve only sandboxes created with this --metric-server `address`")
@@ -45,8 +46,8 @@ func newServeCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-func (s *serve) run(ctx context.Context, std stdio) error {
-	log, err := s.log.open(std.err)
+func (s *serve) run(ctx context.Context, std cli.Stdio) error {
+	log, err := s.log.open(std.Err)
 	if err != nil {
 		return err
 	}

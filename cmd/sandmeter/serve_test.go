@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -29,7 +30,7 @@ func TestServe(t *testing.T) {
 				t.Errorf("serve %s: that %s is served is %v", flags, id, got)
 			}
 		}
-		if code := s.stop(); code != exitOK || s.out.String() != "" {
+		if code := s.stop(); code != cli.ExitOK || s.out.String() != "" {
 			t.Errorf("serve %s: exits with %d and says %q", flags, code, s.out.String())
 		}
 		said := s.err.String()
@@ -98,7 +99,7 @@ func TestServeLog(t *testing.T) {
 func TestServeLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
 	const why = "read runtime root {dir}/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
-	w.fails("serve --root {dir}/missing --web.listen-address {socket}", exitFail, why)
+	w.fails("serve --root {dir}/missing --web.listen-address {socket}", cli.ExitFail, why)
 
 	logs := func(line string, wantCode int, want string) {
 		t.Helper()
@@ -110,9 +111,9 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 			t.Errorf("%s exits with %d and says %s%s", line, code, out, said)
 		}
 	}
-	logs("serve --log.format json --root {dir}/missing --web.listen-address {socket}", exitFail, why)
-	logs("serve --log.format json --root {root} --sandbox-timeout 0", exitUsage, "--sandbox-timeout 0s: it has to be positive")
-	logs("--log-format=json --root={dir}/missing --metric-server={socket} metric-server", exitFail, why)
+	logs("serve --log.format json --root {dir}/missing --web.listen-address {socket}", cli.ExitFail, why)
+	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "--sandbox-timeout 0s: it has to be positive")
+	logs("--log-format=json --root={dir}/missing --metric-server={socket} metric-server", cli.ExitFail, why)
 }
 
 // TestServeOnTCP says where, also when the port was for the system to choose.
@@ -122,7 +123,7 @@ func TestServeOnTCP(t *testing.T) {
 	var out, errs lockedBuffer
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, w.words("serve --root {root} --web.listen-address 127.0.0.1:0"), stdio{&out, &errs})
+		code <- run(ctx, w.words("serve --root {root} --web.listen-address 127.0.0.1:0"), cli.Stdio{Out: &out, Err: &errs})
 	}()
 	var url string
 	w.until("it says where it serves", func() bool {
@@ -139,7 +140,7 @@ func TestServeOnTCP(t *testing.T) {
 	cancel()
 	address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics")
 	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
-	if got := <-code; got != exitOK {
+	if got := <-code; got != cli.ExitOK {
 		t.Errorf("it exits with %d and says %s", got, errs.String())
 	}
 }
@@ -155,7 +156,7 @@ func TestServeEndsWithItsRoot(t *testing.T) {
 	<-s.ended
 	lines := strings.Split(strings.TrimSpace(s.err.String()), "\n")
 	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
-	if s.code != exitFail || lines[len(lines)-1] != want {
+	if s.code != cli.ExitFail || lines[len(lines)-1] != want {
 		t.Errorf("it exits with %d and says\n%s\nwant\n%s", s.code, s.err.String(), want)
 	}
 }
@@ -179,18 +180,18 @@ var serveVariables = map[string]string{
 
 // TestServeVariables: each flag can be given as a variable, the flag itself goes before it, and a wrong one is named.
 func TestServeVariables(t *testing.T) {
-	cmd := newServeCommand(stdio{})
+	cmd := newServeCommand(cli.Stdio{})
 	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range serveVariables {
 		t.Setenv(name, value)
 	}
-	if err := fromEnv(cmd.Flags()); err != nil {
+	if err := cli.FromEnv(cmd.Flags()); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		want, known := serveVariables[envName(f.Name)]
+		want, known := serveVariables[cli.EnvName(f.Name)]
 		switch f.Name {
 		case "help":
 			return
@@ -198,11 +199,11 @@ func TestServeVariables(t *testing.T) {
 			want = "error"
 		}
 		if !known || f.Value.String() != want {
-			t.Errorf("--%s is %q, want %q of %s", f.Name, f.Value, want, envName(f.Name))
+			t.Errorf("--%s is %q, want %q of %s", f.Name, f.Value, want, cli.EnvName(f.Name))
 		}
 	})
 	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
-	newWorld(t).fails("serve", exitUsage,
+	newWorld(t).fails("serve", cli.ExitUsage,
 		`environment variable SANDMETER_SANDBOX_TIMEOUT: invalid argument "soon" for "--sandbox-timeout" flag: time: invalid duration "soon"`)
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
@@ -88,7 +89,7 @@ func (s *settings) serveUntil(ctx context.Context, logger *slog.Logger) error {
 	}
 	server, err := metricserver.New(o)
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	err = errors.Join(server.Run(ctx), removePIDFile(s.pidFile))
 	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
@@ -109,9 +110,9 @@ func (s *settings) check() (metricserver.Options, error) {
 	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
 	switch {
 	case err != nil || mode == 0:
-		return o, usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
+		return o, cli.Usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
 	case !isSocket(o.Address) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
-		return o, usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
+		return o, cli.Usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
 	}
 	o.SocketMode = fs.FileMode(mode)
 	return fromFlags(o)
@@ -120,28 +121,20 @@ func (s *settings) check() (metricserver.Options, error) {
 // fromFlags returns the options that flags stand for: where an option is zero it stands for its default, and a flag for what it says.
 func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.SandboxTimeout <= 0 {
-		return o, usagef("--sandbox-timeout %v: it has to be positive", o.SandboxTimeout)
+		return o, cli.Usagef("--sandbox-timeout %v: it has to be positive", o.SandboxTimeout)
 	}
 	if o.MaxAge < 0 {
-		return o, usagef("--max-age %v: it must not be negative", o.MaxAge)
+		return o, cli.Usagef("--max-age %v: it must not be negative", o.MaxAge)
 	}
 	if o.ExporterPrefix == "" && !o.DropIn {
-		return o, usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server does without one")
+		return o, cli.Usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server does without one")
 	}
 	return o, nil
 }
 
 // explainRoot adds to why a runtime root could not be read what to do about it.
 func explainRoot(err error) error {
-	return fmt.Errorf("%w; %s", err, cmp.Or(permissionAdvice(err), "--root names the runtime root"))
-}
-
-// permissionAdvice is what to do about an error that is a lack of permission, "" about any other.
-func permissionAdvice(err error) string {
-	if errors.Is(err, fs.ErrPermission) {
-		return "run this as root, or as a user who may"
-	}
-	return ""
+	return fmt.Errorf("%w; %s", err, cmp.Or(cli.PermissionAdvice(err), "--root names the runtime root"))
 }
 
 // announce says what is served and where, and warns where that is everywhere.

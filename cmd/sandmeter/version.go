@@ -5,23 +5,25 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 // version is set by the linker: the tag of a release, else the commit.
 var version = ""
 
-func newVersionCommand(std stdio) *cobra.Command {
+func newVersionCommand(std cli.Stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Say which version this is",
 		Example: "  sandmeter version",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return writeVersion(std) },
 	}
 }
 
-func writeVersion(std stdio) error {
-	return std.printf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func writeVersion(std cli.Stdio) error {
+	return std.Printf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // programVersion is what the linker has set, else the version of the module, as the build has it.

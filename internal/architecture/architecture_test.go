@@ -50,8 +50,10 @@ var mayImport = map[string][]string{
 	"internal/architecture":    {},
 
 	// The program sees the stages only through metricserver; to list a root takes no more than state and host.
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/host", "internal/runsc", "internal/simulate", "internal/state",
-		"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+	"internal/cli":  {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/host", "internal/state", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix",
+		"golang.org/x/term"},
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},
@@ -62,8 +64,8 @@ var onlyIn = map[string]struct {
 	packages []string
 	why      string
 }{
-	"os/signal":     {[]string{"cmd/sandmeter", "bench"}, "signals are the program's: who embeds the server has his own"},
-	"flag":          {[]string{"cmd/sandmeter", "bench", "config", "internal/leaktest"}, "flags are the program's"},
+	"os/signal":     {[]string{"cmd/sandmeter", "cmd/sandlab", "bench"}, "signals are the program's: who embeds the server has his own"},
+	"flag":          {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest"}, "flags are the program's"},
 	"unsafe":        {nil, "nothing here is worth it"},
 	"html/template": {nil, "it keeps every exported method in the program: 2 MB of each server's memory"},
 	"net/http":      {[]string{"bench", "metricclient", "metricserver", "internal/web"}, "HTTP ends in web"},
@@ -118,6 +120,29 @@ func TestThreeRules(t *testing.T) {
 			if !strings.HasSuffix(file, "_test.go") && bytes.Contains(text, []byte(".Untrusted()")) {
 				t.Errorf("%s looks into the raw bytes of a sandbox: only control and verify may", file)
 			}
+		}
+	}
+}
+
+// TestServerHasNoTools: the server links neither simulated sandboxes nor a runner of runsc.
+func TestServerHasNoTools(t *testing.T) {
+	seen := map[string]bool{}
+	var walk func(dir string)
+	walk = func(dir string) {
+		if seen[dir] {
+			return
+		}
+		seen[dir] = true
+		for _, path := range imports(t, dir) {
+			if own, isOwn := strings.CutPrefix(path, module); isOwn {
+				walk(own)
+			}
+		}
+	}
+	walk("cmd/sandmeter")
+	for _, tool := range []string{"internal/simulate", "internal/runsc", "cmd/sandlab"} {
+		if seen[tool] {
+			t.Errorf("cmd/sandmeter has %s in it", tool)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // ProgramPath is where a container finds Config.Program; it is the first word of the container's command line.
-const ProgramPath = "/sandmeter"
+const ProgramPath = "/sandlab"
 
 // DefaultOCIVersion is the ociVersion of a container that names none.
 const DefaultOCIVersion = "1.0.0"

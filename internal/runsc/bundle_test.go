@@ -21,7 +21,7 @@ func TestBundle(t *testing.T) {
 	}
 	const caps = `["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"]`
 	want := `{"ociVersion":"1.0.0",` +
-		`"process":{"terminal":false,"user":{"uid":7,"gid":7},"args":["/sandmeter","workload","idle"],"env":["PATH=/"],"cwd":"/",` +
+		`"process":{"terminal":false,"user":{"uid":7,"gid":7},"args":["/sandlab","workload","idle"],"env":["PATH=/"],"cwd":"/",` +
 		`"capabilities":{"bounding":` + caps + `,"effective":` + caps + `,"inheritable":` + caps + `,"permitted":` + caps + `}},` +
 		`"root":{"path":"/rootfs","readonly":true},"hostname":"sandmeter","annotations":{"a":"b\n"}}`
 	if compact := compactJSON(t, got); compact != want {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 func TestParseWorkload(t *testing.T) {
@@ -23,7 +25,7 @@ func TestParseWorkload(t *testing.T) {
 
 	w := newWorld(t)
 	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast"} {
-		if code, _, err := w.command("workload -- " + words); code != exitUsage || strings.Count(err, "\n") != 1 {
+		if code, _, err := w.command("workload -- " + words); code != cli.ExitUsage || strings.Count(err, "\n") != 1 {
 			t.Errorf("workload %s: exits with %d and says %s", words, code, err)
 		}
 	}

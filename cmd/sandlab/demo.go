@@ -4,18 +4,18 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -32,7 +32,7 @@ type demo struct {
 	interval  time.Duration
 }
 
-func newDemoCommand(std stdio) *cobra.Command {
+func newDemoCommand(std cli.Stdio) *cobra.Command {
 	var d demo
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -40,11 +40,11 @@ func newDemoCommand(std stdio) *cobra.Command {
 		Long: "Start three real sandboxes under a runtime root of their own, and a server, and watch the metrics until Ctrl-C. Nothing\n" +
 			"is left behind. It needs root, and runsc: the program of --runsc, else of $" + runsc.EnvRunsc + ", else runsc beside this\n" +
 			"program, else on PATH. Where real sandboxes cannot run, it says why and shows simulated ones, labelled as such on every\n" +
-			"line. On a terminal the metrics stay in place; NO_COLOR in the environment turns colours off.",
-		Example: "  sandmeter demo --for 20s\n" +
-			"  sandmeter demo --real --runsc /usr/local/bin/runsc --interval 500ms\n" +
-			"  sandmeter demo --simulated",
-		Args: noArgs,
+			"line. On a terminal the metrics stay in place; NO_COLOR in the environment turns colors off.",
+		Example: "  sandlab demo --for 20s\n" +
+			"  sandlab demo --real --runsc /usr/local/bin/runsc --interval 500ms\n" +
+			"  sandlab demo --simulated",
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
@@ -86,12 +86,12 @@ func (s demoSandbox) describe(label string) string {
 }
 
 // run shows the demo. The end of the context, be it Ctrl-C during the start, is the usual end and no error.
-func (d demo) run(ctx context.Context, std stdio) error {
+func (d demo) run(ctx context.Context, std cli.Stdio) error {
 	if d.interval <= 0 || d.duration < 0 {
-		return usagef("--interval has to be more than 0, and --for not less than 0")
+		return cli.Usagef("--interval has to be more than 0, and --for not less than 0")
 	}
 	if d.real && d.simulated {
-		return usagef("--real and --simulated exclude each other: give one of them")
+		return cli.Usagef("--real and --simulated exclude each other: give one of them")
 	}
 	// A terminal that is closed, or a reader of the output who has had enough, must not end us before we have cleaned up.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
@@ -108,20 +108,20 @@ func (d demo) run(ctx context.Context, std stdio) error {
 }
 
 // play runs the demo between the making and the removing of its node.
-func (d demo) play(ctx context.Context, std stdio) (err error) {
+func (d demo) play(ctx context.Context, std cli.Stdio) (err error) {
 	node, err := d.newNode(ctx, std)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		fmt.Fprintln(std.err, "Ending the sandboxes and removing what they left…")
+		fmt.Fprintln(std.Err, "Ending the sandboxes and removing what they left…")
 		err = andThen(err, node.Close())
 	}()
 	return d.serve(ctx, std, node)
 }
 
 // newNode makes the node of real sandboxes or, where they cannot run or are not wanted, that of simulated ones.
-func (d demo) newNode(ctx context.Context, std stdio) (demoNode, error) {
+func (d demo) newNode(ctx context.Context, std cli.Stdio) (demoNode, error) {
 	if d.simulated {
 		return newSimulatedNode()
 	}
@@ -129,8 +129,8 @@ func (d demo) newNode(ctx context.Context, std stdio) (demoNode, error) {
 	if err == nil || d.real || ctx.Err() != nil || errors.Is(err, runsc.ErrLeftBehind) {
 		return node, err
 	}
-	whyNot := "No real sandboxes: " + oneLine(err.Error())
-	fmt.Fprintf(std.err, "%s. Showing simulated ones.\n", whyNot)
+	whyNot := "No real sandboxes: " + cli.OneLine(err.Error())
+	fmt.Fprintf(std.Err, "%s. Showing simulated ones.\n", whyNot)
 	return newSimulatedNode(whyNot)
 }
 
@@ -138,51 +138,54 @@ func (d demo) newNode(ctx context.Context, std stdio) (demoNode, error) {
 func demoSocket(node demoNode) string { return filepath.Join(node.Dir(), "metrics.sock") }
 
 // serve runs the demo between the start and the end of its server.
-func (d demo) serve(ctx context.Context, std stdio, node demoNode) (err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
+func (d demo) serve(ctx context.Context, std cli.Stdio, node demoNode) (err error) {
 	sandboxes := demoSandboxes()
 	for _, s := range sandboxes {
-		fmt.Fprintf(std.err, "Starting sandbox %s…\n", s.describe(node.label()))
+		fmt.Fprintf(std.Err, "Starting sandbox %s…\n", s.describe(node.label()))
 		if err := node.start(ctx, s, demoSocket(node)); err != nil {
 			return err
 		}
 	}
 	client := metricclient.NewMetricClient(demoSocket(node), node.Root())
 	defer client.Close()
-	fmt.Fprintln(std.err, "Starting the server…")
+	fmt.Fprintln(std.Err, "Starting the server…")
 	unsetServerVariables()
-	if err := client.SpawnServer(ctx, &config.Config{ServerPath: self}); err != nil {
+	if err := client.SpawnServer(ctx, nil); err != nil { // the sandmeter beside this program, or on PATH
 		return err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), demoShutdown)
 		defer cancel()
-		fmt.Fprintln(std.err, "\nStopping the server…") // below the ^C of a terminal
+		fmt.Fprintln(std.Err, "\nStopping the server…") // below the ^C of a terminal
 		if stopErr := client.ShutdownServer(ctx); stopErr != nil {
 			err = andThen(err, fmt.Errorf("%w: %w", runsc.ErrLeftBehind, stopErr))
 		}
 	}()
-	return d.show(ctx, std.out, client, node, sandboxes)
+	return d.show(ctx, std.Out, client, node, sandboxes)
 }
 
-// unsetServerVariables makes the server that is started, which has our environment, one with the settings that the demo shows: whoever has
-// others in it has them for a server of his own.
+// envServer names the program that metricclient starts as a server.
+const envServer = "SANDMETER_SERVER"
+
+// unsetServerVariables makes the server that is started, which has our environment, one with the settings that the demo shows: others in the
+// environment are for another server. Which programs to run is for the demo too.
 func unsetServerVariables() {
-	new(settings).goFlags().VisitAll(func(f *flag.Flag) { os.Unsetenv(envName(f.Name)) })
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, cli.EnvPrefix) && name != runsc.EnvRunsc && name != envServer {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 // show shows a table every interval.
-func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.MetricClient, node demoNode, sandboxes []demoSandbox) (err error) {
-	label := func(lines []line) []line { return labelled(node.label(), lines) }
-	notes := texts("The raw page:  curl --unix-socket "+demoSocket(node)+" http://sandmeter/metrics", d.howItEnds())
-	view, err := newDisplay(out, label(texts(node.hints()...)), label(notes))
-	if err != nil {
+func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.MetricClient, node demoNode, sandboxes []demoSandbox) error {
+	label := func(lines ...string) []string { return labeled(node.label(), lines...) }
+	notes := append(node.hints(), "The raw page:  curl --unix-socket "+demoSocket(node)+" http://sandmeter/metrics", d.howItEnds())
+	view := newDisplay(out)
+	if _, err := fmt.Fprintf(out, "%s\n\n", strings.Join(label(notes...), "\n")); err != nil {
 		return err
 	}
-	defer func() { err = andThen(err, view.close()) }()
 	var end <-chan time.Time // never
 	if d.duration > 0 {
 		end = time.After(d.duration)
@@ -199,7 +202,7 @@ func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.Metr
 		if err != nil {
 			return err
 		}
-		if err := view.show(label(demoTable(before, now))); err != nil {
+		if err := view.show(label(demoTable(before, now)...)); err != nil {
 			return err
 		}
 		before = now

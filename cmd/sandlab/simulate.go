@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -29,20 +30,20 @@ type simulation struct {
 	address string
 }
 
-func newSimulateCommand(std stdio) *cobra.Command {
+func newSimulateCommand(std cli.Stdio) *cobra.Command {
 	var s simulation
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Play sandboxes, for trying things without runsc",
 		Long: "Play honest sandboxes under a runtime root of their own, until Ctrl-C: state files and control sockets as runsc makes them,\n" +
 			"and metrics that grow. Removes them at the end.",
-		Example: "  sandmeter simulate --sandboxes 100\n" +
-			"  sandmeter simulate --root /tmp/simulated --sandboxes 1000 --points 170",
-		Args: noArgs,
+		Example: "  sandlab simulate --sandboxes 100\n" +
+			"  sandlab simulate --root /tmp/simulated --sandboxes 1000 --points 170",
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
-	registerRoot(cmd, &s.root, "runtime root, an existing `directory` (default: one of its own)")
+	cli.RegisterRoot(cmd, &s.root, "runtime root, an existing `directory` (default: one of its own)")
 	flags.IntVarP(&s.count, "sandboxes", "n", 10, "how many sandboxes")
 	flags.IntVar(&s.fleet.Points, "points", 60, "metrics of each that are not zero, 8 to 170")
 	flags.BoolVar(&s.fleet.Static, "static", false, "let no value grow")
@@ -54,15 +55,15 @@ func newSimulateCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-func (s simulation) run(ctx context.Context, std stdio) (err error) {
+func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	if s.count < 1 {
-		return usagef("--sandboxes %d: play at least 1", s.count)
+		return cli.Usagef("--sandboxes %d: play at least 1", s.count)
 	}
 	if s.full < 0 || s.full > s.count || s.full > 0 && s.second {
-		return usagef("--full %d: choose at most as many as there are sandboxes, all of one release", s.full)
+		return cli.Usagef("--full %d: choose at most as many as there are sandboxes, all of one release", s.full)
 	}
 	if points := s.fleet.Points; points < 8 || points > 170 {
-		return usagef("--points %d: choose 8 to 170", points)
+		return cli.Usagef("--points %d: choose 8 to 170", points)
 	}
 	if s.root == "" {
 		if s.root, err = os.MkdirTemp("", "sandmeter-"); err != nil {
@@ -90,10 +91,10 @@ func (s simulation) run(ctx context.Context, std stdio) (err error) {
 	fleet, err := simulate.StartFleet(s.root, s.count, s.fleet)
 	if err != nil {
 		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // a package says nothing to people
-		return fmt.Errorf("play sandboxes in %s: %s; %s", s.root, reason, cmp.Or(permissionAdvice(err), "play fewer with --sandboxes, or elsewhere with --root"))
+		return fmt.Errorf("play sandboxes in %s: %s; %s", s.root, reason, cmp.Or(cli.PermissionAdvice(err), "play fewer with --sandboxes, or elsewhere with --root"))
 	}
 	defer func() { err = errors.Join(err, fleet.Remove()) }()
-	if err := std.printf("Playing %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.count, s.root, s.root); err != nil {
+	if err := std.Printf("Playing %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.count, s.root, s.root); err != nil {
 		return err
 	}
 	<-ctx.Done()

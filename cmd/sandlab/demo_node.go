@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
@@ -35,7 +36,7 @@ type realNode struct {
 }
 
 // newRealNode makes a node, where real sandboxes can run. The error says why they cannot.
-func newRealNode(ctx context.Context, std stdio, givenRunsc string) (_ demoNode, err error) {
+func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ demoNode, err error) {
 	conf := runsc.Config{}
 	if conf.Program, err = os.Executable(); err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func newRealNode(ctx context.Context, std stdio, givenRunsc string) (_ demoNode,
 			reap()
 		}
 	}()
-	fmt.Fprintf(std.err, "Trying whether %s can run a sandbox here…\n", conf.Runsc)
+	fmt.Fprintf(std.Err, "Trying whether %s can run a sandbox here…\n", conf.Runsc)
 	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
 		if named := cmp.Or(givenRunsc, os.Getenv(runsc.EnvRunsc)); named != "" {
 			err = fmt.Errorf("%w; if %s is not runsc, name that with --runsc", err, named)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
 // The kinds of workload.
@@ -36,16 +38,16 @@ type workload struct {
 	opens int           // of touch
 }
 
-func newWorkloadCommand(stdio) *cobra.Command {
+func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:    "workload idle|busy [EVERY]|touch N|exit",
 		Short:  "Be what runs in a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
-		Args:   usageArgs(cobra.RangeArgs(1, 2)),
+		Args:   cli.UsageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := parseWorkload(args)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			return w.run(cmd.Context())
 		},

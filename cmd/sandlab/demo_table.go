@@ -2,10 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -41,7 +44,7 @@ func readDemo(page metricclient.MetricData, sandboxes []demoSandbox) ([]demoFact
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, demoFacts{cell(s.id), demoPod(page, s), demoState(running), opens, reads})
+		all = append(all, demoFacts{cli.Cell(s.id), demoPod(page, s), demoState(running), opens, reads})
 	}
 	return all, nil
 }
@@ -60,7 +63,7 @@ func demoPod(page metricclient.MetricData, s demoSandbox) string {
 	if _, err := page.GetSandboxMetadataMetric(want); err != nil || s.pod.Name == "" {
 		return noValue
 	}
-	return cell(s.pod.Namespace + "/" + s.pod.Name)
+	return cli.Cell(s.pod.Namespace + "/" + s.pod.Name)
 }
 
 const (
@@ -89,26 +92,22 @@ func (r reading) since(before reading) (perSecond float64, known bool) {
 }
 
 // demoTable shows facts, with rates if there are facts from before about the same sandboxes.
-func demoTable(before, now []demoFacts) []line {
-	var table [][]span
-	for _, title := range []string{"SANDBOX", "POD", "STATE", "OPENS", "OPENS/S", "READS", "READS/S"} {
-		table = append(table, []span{{title, bold}})
+func demoTable(before, now []demoFacts) []string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	row := func(id, pod, state, opens, opensRate, reads, readsRate string) {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%7s\t%8s\t%7s\t%8s\n", id, pod, state, opens, opensRate, reads, readsRate) // Flush has the error
 	}
+	row("SANDBOX", "POD", "STATE", "OPENS", "OPENS/S", "READS", "READS/S")
 	for i, f := range now {
 		var old demoFacts
 		if i < len(before) {
 			old = before[i]
 		}
-		stateStyle := map[string]string{demoRunning: green, demoEnded: red}[f.state]
-		for column, s := range []span{
-			{f.id, ""}, {f.pod, ""}, {f.state, stateStyle},
-			{f.opens.text(), ""}, {rateText(f.opens.since(old.opens)), ""},
-			{f.reads.text(), ""}, {rateText(f.reads.since(old.reads)), ""},
-		} {
-			table[column] = append(table[column], s)
-		}
+		row(f.id, f.pod, f.state, f.opens.text(), rateText(f.opens.since(old.opens)), f.reads.text(), rateText(f.reads.since(old.reads)))
 	}
-	return sideBySide(table, 3)
+	_ = w.Flush() // a strings.Builder takes everything
+	return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 }
 
 func (r reading) text() string {
@@ -123,27 +122,4 @@ func rateText(perSecond float64, known bool) string {
 		return noValue
 	}
 	return strconv.FormatFloat(perSecond, 'f', 1, 64)
-}
-
-// sideBySide makes lines of columns of one length. The first column of numbers, which are flush right, has the index numbers.
-func sideBySide(columns [][]span, numbers int) []line {
-	lines := make([]line, len(columns[0]))
-	for i, column := range columns {
-		width := 0
-		for _, s := range column {
-			width = max(width, line{s}.columns())
-		}
-		for j, s := range column {
-			pad := span{text: strings.Repeat(" ", width-line{s}.columns())}
-			if i < numbers {
-				lines[j] = append(lines[j], s, pad)
-			} else {
-				lines[j] = append(lines[j], pad, s)
-			}
-			if i < len(columns)-1 {
-				lines[j] = append(lines[j], span{text: "  "})
-			}
-		}
-	}
-	return lines
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+// ample is longer than anything takes here.
+const ample = time.Minute
+
+// TestMain builds the server that demos start.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "sandlab")
+	if err == nil {
+		server := filepath.Join(dir, "sandmeter")
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", server, "../sandmeter")
+		build.Stdout, build.Stderr = os.Stdout, os.Stderr
+		err = build.Run()
+		os.Setenv(envServer, server)
+	}
+	code := 1
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "building the server:", err)
+	} else {
+		code = leaktest.Run(m)
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// world is a directory, and a program to run.
+type world struct {
+	*testing.T
+	dir string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return &world{t, dir}
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// path is a path in the directory.
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// command runs a command line, in which {dir} stands for the world's directory, to its end.
+func (w *world) command(line string) (code int, out, err string) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	var outs, errs strings.Builder
+	code = run(ctx, strings.Fields(strings.ReplaceAll(line, "{dir}", w.dir)), cli.Stdio{Out: &outs, Err: &errs})
+	return code, outs.String(), errs.String()
+}
+
+// fails fails the test unless a command line ends with an exit code, and one line that says why.
+func (w *world) fails(line string, wantCode int, want string) {
+	w.Helper()
+	code, out, err := w.command(line)
+	want = "sandlab: " + strings.ReplaceAll(want, "{dir}", w.dir) + "\n"
+	if code != wantCode || out != "" || err != want {
+		w.Errorf("sandlab %s\nexits with %d and says\n\t%s\t%s\nwant %d and\n\t%s", line, code, out, err, wantCode, want)
+	}
+}
+
+// contains fails the test unless a text has all the parts.
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in\n%s", part, text)
+		}
+	}
+}

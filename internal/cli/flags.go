@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// rootFlag is the --root of a command for people: however they write a directory, its path is absolute and clean, so that a server and
+// its clients name the same one.
+type rootFlag string
+
+// RegisterRoot adds the flag --root, with what path has as its default.
+func RegisterRoot(cmd *cobra.Command, path *string, usage string) {
+	cmd.Flags().Var((*rootFlag)(path), "root", usage)
+	_ = cmd.MarkFlagDirname("root") // fails for flags that are not there
+}
+
+func (r *rootFlag) String() string { return string(*r) }
+
+func (*rootFlag) Type() string { return "string" }
+
+func (r *rootFlag) Set(path string) error {
+	if path == "" {
+		return errors.New("name a directory")
+	}
+	path, err := filepath.Abs(path)
+	*r = rootFlag(path)
+	return err
+}
+
+// rootsFlag is the --root of a command that takes several. The first one given replaces the default.
+type rootsFlag struct {
+	roots *[]string
+	given bool
+}
+
+// RegisterRoots adds a flag --root that may be repeated, with what roots has as its default.
+func RegisterRoots(cmd *cobra.Command, roots *[]string, usage string) {
+	cmd.Flags().Var(&rootsFlag{roots: roots}, "root", usage)
+	_ = cmd.MarkFlagDirname("root") // fails for flags that are not there
+}
+
+func (r *rootsFlag) String() string { return strings.Join(*r.roots, ",") }
+
+func (*rootsFlag) Type() string { return "string" }
+
+// Set adds a root.
+func (r *rootsFlag) Set(path string) error {
+	var root rootFlag
+	if err := root.Set(path); err != nil {
+		return err
+	}
+	if !r.given {
+		*r.roots = nil
+	}
+	r.given = true
+	*r.roots = append(*r.roots, string(root))
+	return nil
+}
+
+func (*rootsFlag) isList() {}
+
+// A listFlag may be given more than once; in the environment its values are separated by commas.
+type listFlag interface{ isList() }
+
+// onceFlag is a flag that may be given once: of two values one would be ignored without a word.
+type onceFlag struct {
+	pflag.Value
+	given bool
+}
+
+func (f *onceFlag) Set(value string) error {
+	if f.given {
+		return errors.New("it is given twice")
+	}
+	f.given = true
+	return f.Value.Set(value)
+}
+
+// LimitToOnce makes it an error to give a flag twice that is not a list, for a command and all below it.
+func LimitToOnce(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if _, isList := f.Value.(listFlag); !isList {
+			f.Value = &onceFlag{Value: f.Value}
+		}
+	})
+	for _, c := range cmd.Commands() {
+		LimitToOnce(c)
+	}
+}
+
+// EnvPrefix begins the names of the environment variables that stand for flags.
+const EnvPrefix = "SANDMETER_"
+
+// EnvName is the environment variable of a flag: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address.
+func EnvName(flag string) string {
+	return EnvPrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
+}
+
+// FromEnv sets the flags that were not given from their environment variables.
+func FromEnv(flags *pflag.FlagSet) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, set := os.LookupEnv(EnvName(f.Name))
+		if f.Changed || !set || failed != nil {
+			return
+		}
+		values := []string{value}
+		if _, isList := f.Value.(listFlag); isList {
+			values = strings.Split(value, ",")
+		}
+		for _, v := range values {
+			if err := flags.Set(f.Name, v); err != nil {
+				failed = Usagef("environment variable %s: %w", EnvName(f.Name), err)
+				return
+			}
+		}
+	})
+	return failed
+}
+
+// GoFlagsFromEnv is FromEnv for flags of Go's.
+func GoFlagsFromEnv(flags *flag.FlagSet) error {
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var failed error
+	flags.VisitAll(func(f *flag.Flag) {
+		value, set := os.LookupEnv(EnvName(f.Name))
+		if given[f.Name] || !set || failed != nil {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			failed = Usagef("environment variable %s: %w", EnvName(f.Name), err)
+		}
+	})
+	return failed
+}
