@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // examples are all command lines that help shows.
@@ -56,7 +57,7 @@ func TestExamplesRun(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			var out, errs lockedBuffer
+			var out, errs testkit.Buffer
 			if code := run(ctx, words[1:], cli.Stdio{Out: &out, Err: &errs}); code != cli.ExitOK {
 				t.Errorf("%s\nexits with %d and says\n%s", example, code, &errs)
 			}

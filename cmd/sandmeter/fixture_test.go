@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -9,37 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // ample is longer than anything takes here.
 const ample = 20 * time.Second
-
-// lockedBuffer is an output that is read while it is written.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
 
 // world is a folder with a runtime root in it, and with a program to run.
 type world struct {
@@ -97,7 +78,7 @@ func (w *world) commandWords(words ...string) (code int, out, err string) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
-	var outs, errs lockedBuffer
+	var outs, errs testkit.Buffer
 	code = run(ctx, words, cli.Stdio{Out: &outs, Err: &errs})
 	return code, outs.String(), errs.String()
 }
@@ -115,7 +96,7 @@ func (w *world) fails(line string, wantCode int, want string) {
 // service is a command line that serves on the world's socket.
 type service struct {
 	*world
-	out, err lockedBuffer
+	out, err testkit.Buffer
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	code     int

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestWrongUsage: every way to call the program wrongly ends with exit code 2 and one line that says what to do.
@@ -201,7 +202,7 @@ func TestFullDevice(t *testing.T) {
 	for _, line := range []string{
 		"version", "--version", "health --address {socket} --root {root}", "get --address {socket}", "list --root {root}", "export --root {root} a", "man",
 	} {
-		var errs lockedBuffer
+		var errs testkit.Buffer
 		if code := run(t.Context(), w.words(line), cli.Stdio{Out: full, Err: &errs}); code != cli.ExitFail || !strings.HasSuffix(errs.String(), "write /dev/full: no space left on device\n") {
 			t.Errorf("%s exits with %d and says %s", line, code, &errs)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestServe(t *testing.T) {
@@ -120,7 +121,7 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 func TestServeOnTCP(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	var out, errs lockedBuffer
+	var out, errs testkit.Buffer
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, w.words("serve --root {root} --web.listen-address 127.0.0.1:0"), cli.Stdio{Out: &out, Err: &errs})

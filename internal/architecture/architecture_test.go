@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"internal/runsc":           {"golang.org/x/sys/unix"},
 	"internal/runsc/runsctest": {"internal/runsc"},
 	"internal/leaktest":        {},
+	"internal/testkit":         {"internal/simulate"},
 	"internal/architecture":    {},
 
 	// The program sees the stages only through metricserver; to list a root takes no more than state and host.

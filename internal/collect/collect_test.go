@@ -238,7 +238,7 @@ func TestForeignPIDNamespace(t *testing.T) {
 	for range 2 {
 		n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 0`, `runsc_meta_sandbox_running{sandbox="b"} 0`, `runsc_meta_sandbox_running{sandbox="c"} 0`)
 	}
-	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "host's PID namespace") || !strings.Contains(log[0], "sandbox=a") {
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "host's PID namespace") || !strings.Contains(log[0], "sandbox=a") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
@@ -249,7 +249,7 @@ func TestNoForeignPIDNamespace(t *testing.T) {
 	n.start(simulate.Spec{ID: "creating", PID: -1})
 	n.start(simulate.Spec{ID: "running"})
 	n.page()
-	if log := n.log.lines(); len(log) != 1 || log[0] != "" {
+	if log := n.logLines(); len(log) != 1 || log[0] != "" {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
@@ -328,7 +328,7 @@ func TestCuts(t *testing.T) {
 	}
 	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="a"} 2`, `runsc_fs_opens{sandbox="b"} 51`)
 	n.expect(text(snap), "runsc_meta_sandbox_failure{")
-	if log := n.log.lines(); len(log) != 1 || log[0] != "" {
+	if log := n.logLines(); len(log) != 1 || log[0] != "" {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
@@ -477,7 +477,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	for range 50 {
 		n.page()
 	}
-	lines := n.log.lines()
+	lines := n.logLines()
 	if len(lines) != maxLines || !strings.Contains(lines[maxLines-1], "silent_for=") {
 		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxLines, strings.Join(lines, "\n"))
 	}
@@ -490,7 +490,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	for range 5 {
 		n.page()
 	}
-	if lines = n.log.lines(); len(lines) != maxLines+1 || !strings.Contains(lines[maxLines], "reason=answer_refused") {
+	if lines = n.logLines(); len(lines) != maxLines+1 || !strings.Contains(lines[maxLines], "reason=answer_refused") {
 		t.Errorf("later it has %d lines, not one more:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
@@ -519,7 +519,7 @@ func TestNotInstrumented(t *testing.T) {
 			for range 3 {
 				n.page()
 			}
-			if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], want) || want == "" && log[0] != "" {
+			if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], want) || want == "" && log[0] != "" {
 				t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 			}
 		})
@@ -575,7 +575,7 @@ func TestShareOfThePage(t *testing.T) {
 	if len(page) > maxShare {
 		t.Errorf("the page has %d bytes", len(page))
 	}
-	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 2097152") {
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 2097152") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
@@ -676,7 +676,7 @@ func TestLog(t *testing.T) {
 		n.page()
 	}
 	var got []string
-	for _, line := range n.log.lines() {
+	for _, line := range n.logLines() {
 		_, line, _ = strings.Cut(line, " ")
 		got = append(got, line)
 	}

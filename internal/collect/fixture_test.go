@@ -1,13 +1,11 @@
 package collect
 
 import (
-	"bytes"
 	"log/slog"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // node is a runtime root of simulated sandboxes, and a collector of it.
@@ -22,25 +21,7 @@ type node struct {
 	*testing.T
 	root      string
 	collector *Collector
-	log       lockedBuffer
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) lines() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(b.buf.String(), "\n"), "\n")
+	log       testkit.Buffer
 }
 
 var testStart = time.Unix(1795338760, 112779000)
@@ -137,4 +118,9 @@ func (n *node) expect(page, start string, want ...string) {
 	if got := series(page, start); !slices.Equal(got, want) {
 		n.Errorf("samples of %s\ngot  %s\nwant %s", start, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
 	}
+}
+
+// logLines returns the lines of the log; one empty line if there are none.
+func (n *node) logLines() []string {
+	return strings.Split(strings.TrimSuffix(n.log.String(), "\n"), "\n")
 }

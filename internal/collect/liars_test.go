@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestLiars meets each liar alone, a few times, and asks for the reason that the page gives. One that is refused may have been served
@@ -14,8 +15,9 @@ import (
 func TestLiars(t *testing.T) {
 	for _, liar := range simulate.Liars() {
 		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
+			wants := testkit.Reasons(liar)
 			patience := 5 * time.Second // for a busy machine: none of these takes time
-			if strings.Contains(liar.Want, "stalled") || liar.Topic == "stalling" || liar.Topic == "savings" {
+			if slices.Contains(wants, "stalled") || liar.Topic == "stalling" || liar.Topic == "savings" {
 				patience = 500 * time.Millisecond
 			}
 			n := newNode(t, func(o *Options) { o.SandboxTimeout = patience })
@@ -24,13 +26,12 @@ func TestLiars(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { s.Remove() })
-			wants := strings.Split(liar.Want, "|")
 			met := false
 			for range 4 {
 				got := failureOf(n.page())
 				met = met || slices.Contains(wants, got)
 				if got != "" && !slices.Contains(wants, got) {
-					t.Errorf("refused for %q, want %q; the log says\n%s", got, wants, strings.Join(n.log.lines(), "\n"))
+					t.Errorf("refused for %q, want %q; the log says\n%s", got, wants, strings.Join(n.logLines(), "\n"))
 				}
 			}
 			if !met {

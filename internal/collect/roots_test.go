@@ -119,7 +119,7 @@ func TestSeveralRoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.expect(n.page(), opens, sample(3, two, "other"), sample(1, one, "same"))
-	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root does not exist") || !strings.Contains(log[0], missing) {
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root does not exist") || !strings.Contains(log[0], missing) {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
@@ -136,7 +136,7 @@ func TestRootThatCannotBeRead(t *testing.T) {
 	for range 2 {
 		n.expect(n.page(), opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))
 	}
-	if log := n.log.lines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root cannot be read") {
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root cannot be read") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }

@@ -6,7 +6,6 @@ type Liar struct {
 	Name     string // "counter-goes-back"; no other liar has it
 	Topic    string // "history": what else is near
 	Describe string // "has a counter that falls by one"
-	Want     string // the reasons for which a server should refuse it, with a | between; empty where it need not
 
 	// Spec makes the sandbox a liar: by its behavior, or by what its files say.
 	Spec func(*Spec)
@@ -49,7 +48,7 @@ func Liars() []Liar {
 		{"registration", registrationLiars()},
 	} {
 		for _, l := range topic.liars {
-			l.Topic, l.Want = topic.name, want(topic.name, l.Name)
+			l.Topic = topic.name
 			all = append(all, l)
 		}
 	}

@@ -47,10 +47,6 @@ func pointLiars() []Liar {
 		swap("histogram-for-val", "has a histogram where a counter belongs", opens,
 			openMetric+`,"histogram":{"total":{},"min":{},"max":{},"ssd":{},"buckets":[{"le":{},"n":1}]}}`),
 
-		does("filter-ignored", "sends everything whatever the filter", On(MethodExport, func(x *Exchange) error {
-			x.Filter = ""
-			return Honest(x)
-		})),
 		swap("success-with-error", "succeeds with an error", `"err":""`, `"err":"out of order"`),
 		swap("error-with-result", "fails with a result", `"success":true,"err":""`, `"success":false,"err":"out of order"`),
 		swap("error-without-text", "fails with a result and no error", `"success":true`, `"success":false`),

@@ -26,11 +26,6 @@ func TestLiarsAreTold(t *testing.T) {
 			t.Errorf("%s: no description or no topic", l.Name)
 		}
 	}
-	for name := range wants {
-		if !seen[name] {
-			t.Errorf("wants has %s, which is no liar", name)
-		}
-	}
 }
 
 // TestEachLiarLies catches a lie that says the same as the truth, such as a Replace of what is not there.

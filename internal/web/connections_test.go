@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestConnectionsOf(t *testing.T) {
@@ -43,7 +45,7 @@ func TestConnectionsOf(t *testing.T) {
 type pool struct {
 	*testing.T
 	*Connections
-	log    lockedBuffer
+	log    testkit.Buffer
 	byName map[string]*namedConn
 	closed []string // names, in the order in which they were closed
 }

@@ -21,13 +21,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // bubble is a handler in a bubble with a clock of its own. Its collections take a second each, and their number is on the page.
 type bubble struct {
 	*testing.T
 	handler     *Handler
-	log         lockedBuffer
+	log         testkit.Buffer
 	collections int
 }
 

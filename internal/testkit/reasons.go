@@ -1,7 +1,14 @@
-package simulate
+// Package testkit has what the tests of several packages share.
+package testkit
 
-// Reasons for which a server refuses a sandbox its place on the page. They are those of the server's family meta_sandbox_failure, and
-// one for a sandbox of which the server does not even know.
+import (
+	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// Reasons for which a server refuses a sandbox. They are those of the family meta_sandbox_failure, and one for a sandbox that the server does
+// not even list.
 const (
 	wantStalled      = "stalled"
 	wantClosed       = "closed"
@@ -70,8 +77,6 @@ var wants = map[string]string{
 	"int-capitals":    wantServed,
 	"int=-0":          wantServed,
 	"external-labels": wantServed,
-	// It is found out when a filter is given.
-	"filter-ignored": wantServed,
 	// What was known before goes on being served; at first sight there may be nothing whole to know.
 	"state-changing":        wantAbsent + "|" + wantServed,
 	"state-flapping":        wantAbsent + "|" + wantServed,
@@ -81,10 +86,11 @@ var wants = map[string]string{
 	"registration-value-hostile": wantServed,
 }
 
-// want returns the reason for which a liar is refused.
-func want(topic, name string) string {
-	if reason, other := wants[name]; other {
-		return reason
+// Reasons returns the reasons for one of which a server should refuse a liar; "" is among them if the server may serve it.
+func Reasons(l simulate.Liar) []string {
+	reason, other := wants[l.Name]
+	if !other {
+		reason = wantsOfTopic[l.Topic]
 	}
-	return wantsOfTopic[topic]
+	return strings.Split(reason, "|")
 }
