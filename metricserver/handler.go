@@ -51,6 +51,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	h := &Handler{collector: collector, web: web.NewHandler(web.Options{
 		Collect:        collector.Collect,
 		Pages:          page.NewBuilder(o.ExporterPrefix),
+		MaxPerSecond:   o.MaxCollectionsPerSecond,
 		MaxAge:         o.MaxAge,
 		Roots:          collector.Roots,
 		Logger:         o.Logger,

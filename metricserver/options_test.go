@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, Address: ":0", ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, SocketMode: 0o660}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, Address: ":0", ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		Roots: []string{"/r"}, Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second,
+		Roots: []string{"/r"}, Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		SocketMode: 0o600, SocketGroup: "g", StartTime: start, Logger: slog.Default(),
 	}
 	s, err := New(given)

@@ -23,6 +23,8 @@ const (
 	DefaultExporterPrefix             = "runsc_"
 	DefaultSandboxTimeout             = 2 * time.Second
 	DefaultSocketMode     fs.FileMode = 0o660
+
+	DefaultMaxCollectionsPerSecond = 20
 )
 
 // Limits of what a client may cost.
@@ -66,6 +68,9 @@ type Options struct {
 	// MaxAge lets a request be served from a snapshot that was taken at most so long before, with the snapshot's times on its samples. So
 	// two Prometheus servers cost the sandboxes one collection instead of two. Default: 0, every request gets a snapshot taken after it.
 	MaxAge time.Duration
+	// MaxCollectionsPerSecond limits how many collections begin per second, so that a client that asks in a loop cannot keep every sandbox
+	// awake; requests that have to wait for one share it. Default: DefaultMaxCollectionsPerSecond.
+	MaxCollectionsPerSecond int
 	// SocketMode is the mode of a Unix socket. Default: DefaultSocketMode.
 	SocketMode fs.FileMode
 	// SocketGroup is the name or ID of the group that a Unix socket belongs to. Default: that of the process.
@@ -92,6 +97,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.ExporterPrefix = DefaultExporterPrefix
 	}
 	o.SandboxTimeout = cmp.Or(o.SandboxTimeout, DefaultSandboxTimeout)
+	o.MaxCollectionsPerSecond = cmp.Or(o.MaxCollectionsPerSecond, DefaultMaxCollectionsPerSecond)
 	o.SocketMode = cmp.Or(o.SocketMode, DefaultSocketMode)
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
@@ -122,6 +128,7 @@ func (o *Options) check() error {
 		wrong(strings.HasPrefix(o.ExporterPrefix, reserved), "exporter prefix %q: names that begin with %s are reserved", o.ExporterPrefix, reserved)
 	}
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
+	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)
 	return errors.Join(errs...)
 }

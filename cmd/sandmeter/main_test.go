@@ -67,6 +67,8 @@ func TestWrongUsage(t *testing.T) {
 	wrong("list --json --json", `invalid argument "true" for "--json" flag: it is given twice; try: sandmeter list --help`)
 	wrong("serve --exporter-prefix=9", `exporter prefix "9" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
 	wrong("serve --sandbox-timeout=-1s", "--sandbox-timeout -1s: it has to be positive")
+	wrong("serve --max-collections-per-second=0", "--max-collections-per-second 0: it has to be positive")
+	wrong("serve --max-age=-1s", "--max-age -1s: it must not be negative")
 	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: it has to be positive")
 	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: time: missing unit in duration "5"; try: sandmeter serve --help`)
 	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`)

@@ -164,19 +164,20 @@ func TestServeEndsWithItsRoot(t *testing.T) {
 
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
-	"SANDMETER_ROOT":               "/some/root",
-	"SANDMETER_WEB_LISTEN_ADDRESS": "/some/socket",
-	"SANDMETER_WEB_SOCKET_MODE":    "0600",
-	"SANDMETER_WEB_SOCKET_GROUP":   "some",
-	"SANDMETER_MATCH_ADDRESS":      ":1",
-	"SANDMETER_EXPORTER_PREFIX":    "x_",
-	"SANDMETER_ALLOW_UNKNOWN_ROOT": "true",
-	"SANDMETER_ALLOW_PROFILING":    "true",
-	"SANDMETER_PID_FILE":           "/some/pid",
-	"SANDMETER_SANDBOX_TIMEOUT":    "3s",
-	"SANDMETER_MAX_AGE":            "4s",
-	"SANDMETER_LOG_LEVEL":          "warn",
-	"SANDMETER_LOG_FORMAT":         "json",
+	"SANDMETER_ROOT":                       "/some/root",
+	"SANDMETER_WEB_LISTEN_ADDRESS":         "/some/socket",
+	"SANDMETER_WEB_SOCKET_MODE":            "0600",
+	"SANDMETER_WEB_SOCKET_GROUP":           "some",
+	"SANDMETER_MATCH_ADDRESS":              ":1",
+	"SANDMETER_EXPORTER_PREFIX":            "x_",
+	"SANDMETER_ALLOW_UNKNOWN_ROOT":         "true",
+	"SANDMETER_ALLOW_PROFILING":            "true",
+	"SANDMETER_PID_FILE":                   "/some/pid",
+	"SANDMETER_SANDBOX_TIMEOUT":            "3s",
+	"SANDMETER_MAX_AGE":                    "4s",
+	"SANDMETER_MAX_COLLECTIONS_PER_SECOND": "7",
+	"SANDMETER_LOG_LEVEL":                  "warn",
+	"SANDMETER_LOG_FORMAT":                 "json",
 }
 
 // TestServeVariables: each flag can be given as a variable, the flag itself goes before it, and a wrong one is named.

@@ -46,6 +46,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.pidFile, "pid-file", "", "`file` for the process ID while the server listens")
 	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long a single sandbox can hold up a scrape")
 	f.DurationVar(&s.MaxAge, "max-age", 0, "how old the snapshot may be that a scrape is served from")
+	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
+		"how many collections begin per second at most, however often clients ask")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "`mode` of a Unix socket")
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "`group` of a Unix socket (default: that of this process)")
 }
@@ -113,6 +115,9 @@ func (s *settings) check() (metricserver.Options, error) {
 		return o, cli.Usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
 	case !isSocket(o.Address) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
 		return o, cli.Usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
+	}
+	if o.MaxCollectionsPerSecond <= 0 {
+		return o, cli.Usagef("--max-collections-per-second %d: it has to be positive", o.MaxCollectionsPerSecond)
 	}
 	o.SocketMode = fs.FileMode(mode)
 	return fromFlags(o)

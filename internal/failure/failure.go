@@ -1,5 +1,5 @@
 // Package failure has the one type that says why a sandbox has no metrics. The reason is attached where the failure arises, by the code
-// that knows it, and travels unchanged to the page, the log and whoever else reads a snapshot.
+// that knows it, and travels unchanged to the page, the log and all other readers of a snapshot.
 package failure
 
 import "fmt"

@@ -15,12 +15,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// Starts of collections are limited, so that a client that asks in a loop cannot keep every sandbox awake.
-const (
-	collectionsPerSecond = 20
-	collectionBurst      = 20
-)
-
 // overdue is how much later than its deadline a collection may end before its readers are told that there is something wrong with the server.
 const overdue = 5 * time.Second
 
@@ -49,11 +43,12 @@ type Share struct {
 	latest *snapshot.Snapshot // the last complete one
 }
 
-// New returns a Share of the collections that collect makes.
-func New(collect Collect) *Share {
+// New returns a Share of the collections that collect makes. perSecond of them begin per second at most, after a burst of as many, so that a
+// client that asks in a loop cannot keep every sandbox awake.
+func New(collect Collect, perSecond int) *Share {
 	s := &Share{
 		collect: collect,
-		limit:   rate.NewLimiter(collectionsPerSecond, collectionBurst),
+		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		turn:    make(chan struct{}, 1),
 	}
 	s.pages.init()

@@ -32,7 +32,7 @@ func run(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, takes: time.Second}
-		w.Share = New(w.collect)
+		w.Share = New(w.collect, 20)
 		test(w)
 		w.Close()
 		if len(w.pages.byKey) != 0 || w.pages.bytes != 0 {
@@ -331,7 +331,7 @@ func TestOverdue(t *testing.T) {
 		s := New(func(collect.Plan) (*snapshot.Snapshot, error) {
 			<-end
 			return nil, errors.New("at last")
-		})
+		}, 20)
 		start := time.Now()
 		_, err := s.Snapshot(background, start.Add(long), 0)
 		if took := time.Since(start); !errors.Is(err, errOverdue) || took != collect.MaxDuration+overdue {

@@ -37,9 +37,9 @@ func inBubble(t *testing.T, test func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{T: t}
 		b.handler = NewHandler(Options{
-			Collect: b.collect,
-			Pages:   page.NewBuilder("runsc_"),
-			Logger:  slog.New(slog.NewTextHandler(&b.log, nil)),
+			Collect: b.collect, MaxPerSecond: 20,
+			Pages:  page.NewBuilder("runsc_"),
+			Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
 		})
 		test(b)
 		b.handler.Close()

@@ -45,9 +45,11 @@ const maxForm = 64 << 10
 type Options struct {
 	Collect share.Collect
 	Pages   *page.Builder
-	MaxAge  time.Duration   // of the snapshot that a scrape may be served from
-	Roots   func() []string // the runtime roots that are served now, as health checks name them
-	Logger  *slog.Logger
+	// MaxPerSecond is how many collections begin per second at most.
+	MaxPerSecond int
+	MaxAge       time.Duration   // of the snapshot that a scrape may be served from
+	Roots        func() []string // the runtime roots that are served now, as health checks name them
+	Logger       *slog.Logger
 	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
 	AllowProfiling bool
 	// RootLost is called when a scrape finds that the runtime root can no longer be read.
@@ -71,7 +73,7 @@ type Handler struct {
 
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
-	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect), filters: page.NewFilters()}
+	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond), filters: page.NewFilters()}
 	h.slowReaders.Interval = time.Minute
 	h.handle(pathMetrics, h.metrics)
 	h.handle(pathHealth, h.health, http.MethodPost)
