@@ -26,6 +26,8 @@ type simulation struct {
 	fleet   simulate.FleetOptions
 	second  bool
 	full    int
+	own     bool
+	cgroups string
 	late    time.Duration
 	address string
 }
@@ -51,6 +53,8 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 	flags.BoolVar(&s.second, "two-releases", false, "let every second sandbox be of another runsc release, with other metrics")
 	flags.IntVar(&s.full, "full", 0, "how many of the sandboxes report every series that they registered")
 	flags.DurationVar(&s.late, "late", 0, "how late the last sandbox replies")
+	flags.BoolVar(&s.own, "processes", false, "give each sandbox a process of its own, which sleeps")
+	flags.StringVar(&s.cgroups, "cgroups", "", "`directory` of a cgroup in which each of these processes gets one of its own")
 	flags.StringVar(&s.address, "metric-server", "", "the `address` that the sandboxes name as their metric server (default: some)")
 	return cmd
 }
@@ -81,6 +85,10 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	all := simulate.AllSeries(simulate.RealRegistration())
 	s.fleet.Spec = func(i int, spec *simulate.Spec) {
 		spec.MetricServer = s.address
+		spec.OwnProcess = s.own || s.cgroups != ""
+		if s.cgroups != "" {
+			spec.Cgroup = filepath.Join(s.cgroups, spec.ID)
+		}
 		if i < s.full {
 			spec.Points = all
 		}

@@ -92,6 +92,9 @@ func (p *pages) buffer(size int) []byte {
 
 // keep keeps the buffer of a page that nobody reads any more: at least one, and as many as are rendered at once if they are small.
 func (p *pages) keep(b []byte) {
+	if cap(b) == 0 {
+		return // it could not be rendered
+	}
 	p.spare = append(p.spare, b[:0])
 	bytes := 0
 	for i := len(p.spare) - 1; i >= 0; i-- { // the newest first

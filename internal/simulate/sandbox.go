@@ -30,6 +30,8 @@ type Sandbox struct {
 	exports  atomic.Int64
 	fleet    *Fleet // that it belongs to, or nil
 
+	child    *child            // its own process, or nil
+	childErr error             // of the end of that
 	listener *net.UnixListener // nil if the fleet's poller listens, or nobody
 	stopped  chan struct{}     // closed by Stop
 	running  sync.WaitGroup    // all goroutines
@@ -71,8 +73,16 @@ func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, erro
 	if err := s.setInitial(spec.Points); err != nil {
 		return nil, err
 	}
+	if spec.OwnProcess {
+		p, err := startChild(spec.Cgroup)
+		if err != nil {
+			return nil, err
+		}
+		s.child, s.spec.PID = p, p.pid()
+	}
 	if !spec.NoSocket {
 		if err := s.listen(); err != nil {
+			s.Stop()
 			return nil, err
 		}
 	}
@@ -100,6 +110,13 @@ func (s *Sandbox) setInitial(points []Point) error {
 
 // ID returns the sandbox's ID.
 func (s *Sandbox) ID() string { return s.id }
+
+// PID returns the process that the state file names.
+func (s *Sandbox) PID() int {
+	s.files.Lock()
+	defer s.files.Unlock()
+	return s.spec.withDefaults(s.root).PID
+}
 
 // SocketPath returns the path on which the sandbox listens.
 func (s *Sandbox) SocketPath() string { return s.socket }
@@ -216,6 +233,9 @@ func (s *Sandbox) Stop() {
 		for c := range conns {
 			c.Close()
 		}
+		if s.child != nil {
+			s.childErr = s.child.end()
+		}
 	}
 	s.running.Wait()
 }
@@ -225,7 +245,7 @@ func (s *Sandbox) Remove() error {
 	s.Stop()
 	s.files.Lock()
 	defer s.files.Unlock()
-	var errs []error
+	errs := []error{s.childErr}
 	if !s.spec.NoSocket {
 		if err := os.Remove(s.socket); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)

@@ -23,7 +23,12 @@ type Spec struct {
 	Uninstrumented bool
 
 	StartTime time.Time // now, if zero
-	PID       int       // of the sandbox process: this process if 0, and "gone" (0 in the file) if negative
+	// OwnProcess gives the sandbox a process of its own, which sleeps and ends with it, instead of PID; Cgroup, if it is not empty, is the
+	// directory of a cgroup that is made for that process.
+	OwnProcess bool
+	Cgroup     string
+
+	PID int // of the sandbox process: this process if 0, and "gone" (0 in the file) if negative
 
 	Restored, Checkpointed      bool
 	CPUTimeSaved, WallTimeSaved time.Duration // as the state file has them

@@ -1,0 +1,80 @@
+package simulate
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestOwnProcess: each sandbox has a process of its own, which its state file names, and which ends with it.
+func TestOwnProcess(t *testing.T) {
+	root := t.TempDir()
+	fleet, err := StartFleet(root, 3, FleetOptions{Spec: func(_ int, s *Spec) { s.OwnProcess = true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := map[int]bool{os.Getpid(): true}
+	for _, s := range fleet.Sandboxes {
+		pid := s.PID()
+		if pids[pid] {
+			t.Errorf("two sandboxes have process %d", pid)
+		}
+		pids[pid] = true
+		state, err := os.ReadFile(filepath.Join(root, s.ID()+"_sandbox:"+s.ID()+".state"))
+		if err != nil || !strings.Contains(string(state), `"pid":`+strconv.Itoa(pid)+`,`) {
+			t.Errorf("the state file of %s does not name process %d: %v", s.ID(), pid, err)
+		}
+		if err := syscall.Kill(pid, 0); err != nil {
+			t.Errorf("process %d: %v", pid, err)
+		}
+	}
+	if err := fleet.Remove(); err != nil {
+		t.Error(err)
+	}
+	delete(pids, os.Getpid())
+	for pid := range pids {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d is left: %v", pid, err)
+		}
+	}
+}
+
+// cgroupParents are directories of this process's own cgroups, of version 1 or 2, below which it may be able to make others.
+func cgroupParents() []string {
+	matches, _ := filepath.Glob("/sys/fs/cgroup/*/cgroup.procs")
+	var parents []string
+	for _, m := range append(matches, "/sys/fs/cgroup/cgroup.procs") {
+		parents = append(parents, filepath.Dir(m))
+	}
+	return parents
+}
+
+// TestOwnCgroup: the process is in a cgroup of its own, which goes with it.
+func TestOwnCgroup(t *testing.T) {
+	for _, parent := range cgroupParents() {
+		dir := filepath.Join(parent, "sandmeter-test-"+strconv.Itoa(os.Getpid()))
+		s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroup: dir})
+		if err != nil {
+			if _, left := os.Stat(dir); left == nil {
+				t.Errorf("after %v the cgroup %s is left", err, dir)
+			}
+			continue // read-only, or of a controller that wants more than a process
+		}
+		procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if got := strings.TrimSpace(string(procs)); err != nil || got != strconv.Itoa(s.PID()) {
+			t.Errorf("the cgroup has the processes %q, %v, want %d", got, err, s.PID())
+		}
+		if err := s.Remove(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the cgroup is left: %v", err)
+		}
+		return
+	}
+	t.Log("no cgroup can be made here")
+}
