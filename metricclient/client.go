@@ -102,7 +102,7 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	reason := dialReason(network, addr, err)
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		err = opErr.Err // the address is named by whoever reports the error
+		err = opErr.Err // the caller that reports the error names the address
 	}
 	if reason != nil {
 		err = fmt.Errorf("%w: %w", reason, err)

@@ -128,7 +128,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
-	// Not for ever: somebody else may lock directories for reasons of his own. Then the kernel's own check has to do.
+	// Not for ever: another program may lock the directory for reasons of its own. Then the kernel's check has to do.
 	for start := time.Now(); time.Since(start) < lockTimeout; time.Sleep(lockPause) {
 		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK && err != unix.EINTR {
 			break

@@ -39,9 +39,9 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sandmeter COMMAND",
 		Short: "The metric server for gVisor sandboxes",
-		Long: "Sandmeter is the metric server for gVisor sandboxes: it finds every sandbox of a runtime root, asks each for its\n" +
-			"metrics, believes none of them, and serves what holds to Prometheus.\n\n" +
-			"It exits with 0, with 1 where a command failed, and with 2 where the command line is wrong.",
+		Long: "Sandmeter is the metric server for gVisor sandboxes: it finds every sandbox of the runtime, queries each for its metrics,\n" +
+			"trusts none of them, and serves what it has verified to Prometheus.\n\n" +
+			"It exits with 0, with 1 if a command fails, and with 2 if the command line is wrong.",
 		Example: "  sandmeter serve --root /run/containerd/runsc/k8s.io\n  sandmeter list",
 		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

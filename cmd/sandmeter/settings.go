@@ -74,7 +74,7 @@ func (s *settings) serve(ctx context.Context, log *serverLog) error {
 }
 
 func (s *settings) serveUntil(ctx context.Context, logger *slog.Logger) error {
-	// Whoever started the server may be gone, and the pipe of its standard error with him: that is no reason to die at the next line.
+	// The program that started the server may be gone, and with it the reader of our standard error: that is no reason to die at the next line.
 	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

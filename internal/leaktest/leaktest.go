@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// patience is how long what is ending may take to end.
-var patience = 5 * time.Second
+// endTime is how long what is ending may take to end.
+var endTime = 5 * time.Second
 
 // Main runs the tests and exits. Once they pass it waits for what they started to end, and fails with a list of what does not.
 func Main(m *testing.M) { os.Exit(Run(m)) }
@@ -70,7 +70,7 @@ func look() things {
 
 // left returns what is there and was not before, after waiting for it to go.
 func (t things) left() []string {
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(endTime); ; time.Sleep(5 * time.Millisecond) {
 		now := look()
 		maps.DeleteFunc(now, func(key, _ string) bool { return t[key] != "" })
 		if len(now) == 0 || time.Now().After(deadline) {

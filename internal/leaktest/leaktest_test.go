@@ -26,9 +26,9 @@ func (r *recorder) Errorf(format string, args ...any) {
 
 // impatient keeps a test from waiting for what it knows to stay.
 func impatient(t *testing.T) {
-	before := patience
-	patience = 50 * time.Millisecond
-	t.Cleanup(func() { patience = before })
+	before := endTime
+	endTime = 50 * time.Millisecond
+	t.Cleanup(func() { endTime = before })
 }
 
 // check returns what Check says of a test that does as body does.
