@@ -105,39 +105,50 @@ func EnvName(flag string) string {
 
 // FromEnv sets the flags that were not given from their environment variables.
 func FromEnv(flags *pflag.FlagSet) error {
-	var failed error
+	var missing []envFlag
 	flags.VisitAll(func(f *pflag.Flag) {
-		value, set := os.LookupEnv(EnvName(f.Name))
-		if f.Changed || !set || failed != nil {
-			return
-		}
-		values := []string{value}
-		if _, isList := f.Value.(listFlag); isList {
-			values = strings.Split(value, ",")
-		}
-		for _, v := range values {
-			if err := flags.Set(f.Name, v); err != nil {
-				failed = Usagef("environment variable %s: %w", EnvName(f.Name), err)
-				return
-			}
+		if _, isList := f.Value.(listFlag); !f.Changed {
+			missing = append(missing, envFlag{f.Name, isList})
 		}
 	})
-	return failed
+	return setFromEnv(missing, flags.Set)
 }
 
 // GoFlagsFromEnv is FromEnv for flags of Go's.
 func GoFlagsFromEnv(flags *flag.FlagSet) error {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	var failed error
+	var missing []envFlag
 	flags.VisitAll(func(f *flag.Flag) {
-		value, set := os.LookupEnv(EnvName(f.Name))
-		if given[f.Name] || !set || failed != nil {
-			return
-		}
-		if err := flags.Set(f.Name, value); err != nil {
-			failed = Usagef("environment variable %s: %w", EnvName(f.Name), err)
+		if !given[f.Name] {
+			missing = append(missing, envFlag{f.Name, false})
 		}
 	})
-	return failed
+	return setFromEnv(missing, flags.Set)
+}
+
+// envFlag is a flag to be set from its environment variable.
+type envFlag struct {
+	name   string
+	isList bool
+}
+
+// setFromEnv sets the flags whose variables are there.
+func setFromEnv(flags []envFlag, set func(name, value string) error) error {
+	for _, f := range flags {
+		value, there := os.LookupEnv(EnvName(f.name))
+		if !there {
+			continue
+		}
+		values := []string{value}
+		if f.isList {
+			values = strings.Split(value, ",")
+		}
+		for _, v := range values {
+			if err := set(f.name, v); err != nil {
+				return Usagef("environment variable %s: %w", EnvName(f.name), err)
+			}
+		}
+	}
+	return nil
 }
