@@ -21,6 +21,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -119,22 +120,22 @@ func TestFault03RepliesNeitherEndNorFloodTheServer(t *testing.T) {
 	t.Run("null", func(t *testing.T) {
 		p := newPlayed(t)
 		p.play(simulate.Spec{ID: "good"})
-		liars := map[string]simulate.Liar{} // by ID
-		for _, l := range simulate.Liars() {
+		lying := map[string]liars.Liar{} // by ID
+		for _, l := range liars.All() {
 			if strings.Contains(l.Name, "null") && slices.Equal(testkit.Reasons(l), []string{"answer_refused"}) {
-				id := fmt.Sprint("liar-", len(liars))
-				liars[id] = l
+				id := fmt.Sprint("liar-", len(lying))
+				lying[id] = l
 				p.liar(l, simulate.Spec{ID: id})
 			}
 		}
-		if len(liars) < 20 {
-			t.Fatalf("only %d sandboxes have a null", len(liars))
+		if len(lying) < 20 {
+			t.Fatalf("only %d sandboxes have a null", len(lying))
 		}
 		p.serve()
 		for range 3 {
 			got := p.scrape()
 			got.wantFailure(t, "good", "")
-			for id, l := range liars {
+			for id, l := range lying {
 				if got.wantFailure(t, id, "answer_refused"); t.Failed() {
 					t.Fatalf("%s is sandbox %s", l.Name, id)
 				}

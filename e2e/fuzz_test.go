@@ -23,6 +23,7 @@ import (
 	pagepkg "github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
@@ -298,12 +299,12 @@ func liarsReplies(f *testing.F) [][]byte {
 		f.Fatal(err)
 	}
 	defer os.RemoveAll(root)
-	liars := simulate.Liars()
-	replies := make([][]byte, len(liars))
-	errs := make([]error, len(liars))
+	all := liars.All()
+	replies := make([][]byte, len(all))
+	errs := make([]error, len(all))
 	limit := make(chan struct{}, 64)
 	var asking sync.WaitGroup
-	for i, l := range liars {
+	for i, l := range all {
 		limit <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-limit }()

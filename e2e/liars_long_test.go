@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 )
 
 // long are the liars whose texts in the state file would be on every line of theirs: without limits one costs a page 20 MB, and the other its
@@ -19,7 +20,7 @@ func TestLongTextsOfOneSandboxCostTheOthersNothing(t *testing.T) {
 			p.play(simulate.Spec{ID: "good"})
 			p.serve()
 			before, _ := p.within(10 * time.Second)
-			p.playLiars(func(l simulate.Liar) bool { return l.Name == name })
+			p.playLiars(func(l liars.Liar) bool { return l.Name == name })
 			data, _ := p.within(10 * time.Second)
 			if len(data) > len(before)+64<<10 {
 				t.Fatalf("with it the page has %d bytes, without it %d", len(data), len(before))

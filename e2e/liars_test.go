@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -21,15 +22,15 @@ import (
 type crowd map[string]*liar
 
 type liar struct {
-	simulate.Liar
+	liars.Liar
 	sandbox *simulate.Sandbox
 }
 
 // playLiars starts every liar that a test wants.
-func (p *played) playLiars(wanted func(simulate.Liar) bool) crowd {
+func (p *played) playLiars(wanted func(liars.Liar) bool) crowd {
 	p.t.Helper()
 	c := crowd{}
-	for i, l := range simulate.Liars() {
+	for i, l := range liars.All() {
 		if wanted(l) {
 			id := fmt.Sprintf("liar-%03d", i)
 			c[id] = &liar{l, p.liar(l, simulate.Spec{ID: id})}
@@ -133,7 +134,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	idle, open := p.memory("VmRSS"), p.descriptors()
 	const points = 20
 	fleet := p.playFleet(80, simulate.FleetOptions{Points: points})
-	liars := p.playLiars(func(simulate.Liar) bool { return true })
+	lying := p.playLiars(func(liars.Liar) bool { return true })
 
 	const scrapes, early = 100, 4
 	// While one page is read, the next one is made.
@@ -170,7 +171,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 			}
 		}
 		got := parseTwice(t, page.data)
-		liars.check(t, got)
+		lying.check(t, got)
 		now := observe(got)
 		for k, s := range fleet.Sandboxes {
 			id := s.ID()
@@ -189,11 +190,11 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 		t.Errorf("%d of %d scrapes took as long as the first, which took %v, the slowest %v", slow, scrapes-early, first, slowest)
 	}
 	most := p.memory("VmHWM")
-	t.Logf("%d liars: the first scrape took %v, the slowest of the later ones %v; memory %d MB, and %d MB before", len(liars), first, slowest, most>>20, idle>>20)
+	t.Logf("%d liars: the first scrape took %v, the slowest of the later ones %v; memory %d MB, and %d MB before", len(lying), first, slowest, most>>20, idle>>20)
 	if most > idle+64<<20 {
 		t.Errorf("the server took %d MB, and %d MB before", most>>20, idle>>20)
 	}
-	liars.remove(t)
+	lying.remove(t)
 	p.must(fleet.Remove())
 	if left := p.scrape().sandboxes(); len(left) > 0 {
 		t.Errorf("sandboxes that are gone: %q", left)
@@ -212,7 +213,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	}
 	w.untilBegun(len(real))
 	open := p.descriptors()
-	liars := p.playLiars(func(simulate.Liar) bool { return true })
+	lying := p.playLiars(func(liars.Liar) bool { return true })
 	opens := map[string]float64{}
 	for i := range 6 {
 		data, took := p.within(10 * time.Second)
@@ -220,7 +221,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 			t.Errorf("scrape %d took %v", i, took)
 		}
 		got := parseTwice(t, data)
-		liars.check(t, got)
+		lying.check(t, got)
 		for _, id := range real {
 			got.wantFailure(t, id, "")
 			n, _ := got.value("runsc_fs_opens", "sandbox", id)
@@ -233,7 +234,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 			t.Fatalf("the log says\n%.10000q", s.err.String())
 		}
 	}
-	liars.remove(t)
+	lying.remove(t)
 	if got := w.scrape().sandboxes(); !slices.Equal(got, real) {
 		t.Errorf("sandboxes are %q, want %q", got, real)
 	}
@@ -242,8 +243,8 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 
 // TestMemoryWhileAHundredOfAThousandFlood: all of them have answers that are too long, each in one of the ways that there are.
 func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
-	var floods []simulate.Liar
-	for _, l := range simulate.Liars() {
+	var floods []liars.Liar
+	for _, l := range liars.All() {
 		if slices.Contains(testkit.Reasons(l), "too_long") {
 			floods = append(floods, l)
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -66,7 +67,7 @@ func (p *played) playFleet(n int, opts simulate.FleetOptions) *simulate.Fleet {
 }
 
 // liar starts a liar.
-func (p *played) liar(l simulate.Liar, spec simulate.Spec) *simulate.Sandbox {
+func (p *played) liar(l liars.Liar, spec simulate.Spec) *simulate.Sandbox {
 	p.t.Helper()
 	s, err := l.Start(p.root, spec)
 	p.must(err)

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestLiars meets each liar alone, a few times, and asks for the reason that the page gives. One that is refused may have been served
 // before it lied.
 func TestLiars(t *testing.T) {
-	for _, liar := range simulate.Liars() {
+	for _, liar := range liars.All() {
 		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
 			wants := testkit.Reasons(liar)
 			patience := 5 * time.Second // for a busy machine: none of these takes time

@@ -101,7 +101,7 @@ type fleetProcess struct {
 
 func startProcess(b *testing.B, root string, n, points int) *fleetProcess {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "SANDBOXTEST_FLEET="+root, fmt.Sprintf("SANDBOXTEST_SIZE=%d %d", n, points))
+	cmd.Env = append(os.Environ(), "SIMULATE_FLEET="+root, fmt.Sprintf("SIMULATE_SIZE=%d %d", n, points))
 	cmd.Stderr = os.Stderr
 	in, _ := cmd.StdinPipe()
 	out, _ := cmd.StdoutPipe()

@@ -1,10 +1,10 @@
-// Package simulate plays gVisor sandboxes that are not there: honest ones by the thousand in one
-// process, and every kind of liar.
+// Package simulate simulates gVisor sandboxes: honest ones by the thousand in one process. The package
+// liars below it has every kind that is not honest.
 //
 // A [Sandbox] is what a metric server sees of a real one: state files in a runtime root, in the bytes
-// and with the habits of runsc, and a control socket that answers in the bytes of runsc. [Start] makes
+// and with the habits of runsc, and a control socket that replies in the bytes of runsc. [Start] makes
 // one from a [Spec] whose zero value is a plain running sandbox; [StartFleet] makes many, cheaply; a
-// [Behavior] makes one lie, and [Liars] lists the lies worth defending against.
+// [Behavior] changes what one replies. With Spec.OwnProcess each has a process of its own.
 //
 // The package knows nothing of the server: it has its own encoding of everything, so that a mistake in
 // the one is not repeated in the other. It needs no testing.TB either, so that programs can use it.

@@ -73,6 +73,20 @@ func OtherRegistration() *Registration {
 	return r
 }
 
+// WithDistribution returns the real registration and one metric more, a distribution as no real sandbox
+// has one yet, and with it the values of an idle sandbox and of that metric.
+func WithDistribution() (*Registration, []Point) {
+	r := RealRegistration()
+	r.Metrics = append(r.Metrics, Metric{
+		Name: "/fs/latency", PrometheusName: "fs_latency", Description: "Time that file operations take, in nanoseconds.",
+		Cumulative: true, Type: Distribution, Units: 1, Buckets: []int64{1, 10, 100},
+	})
+	return r, append(Idle(), Point{
+		Metric: "fs_latency",
+		Hist:   &Histogram{Total: 111, Min: 1, Max: 100, SSD: 2.5, Counts: []uint64{1, 2, 3, 4}},
+	})
+}
+
 // JSON returns the registration as runsc writes it into a state file.
 func (r *Registration) JSON() []byte {
 	return mustJSON(r)

@@ -257,6 +257,11 @@ func (s *Sandbox) Remove() error {
 	return errors.Join(errs...)
 }
 
+// Go runs f beside the sandbox in a goroutine that Stop waits for. It has to return once stopped is closed.
+func (s *Sandbox) Go(f func(stopped <-chan struct{})) {
+	s.running.Go(func() { f(s.stopped) })
+}
+
 // listen makes the sandbox listen, over what a former life of it may have left there.
 func (s *Sandbox) listen() error {
 	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {

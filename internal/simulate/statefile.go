@@ -249,6 +249,13 @@ func (s *Sandbox) writeStates() error {
 	return nil
 }
 
+// RemoveState removes the state and lock files of a container; "" is the root container. The next Update writes them again.
+func (s *Sandbox) RemoveState(containerID string) error {
+	s.files.Lock()
+	defer s.files.Unlock()
+	return s.removeState(containerID)
+}
+
 func (s *Sandbox) removeState(containerID string) error {
 	for _, path := range []string{s.StatePath(containerID), s.LockPath(containerID)} {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {

@@ -4,7 +4,7 @@ package testkit
 import (
 	"strings"
 
-	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 )
 
 // Reasons for which a server refuses a sandbox. They are those of the family meta_sandbox_failure, and one for a sandbox that the server does
@@ -87,7 +87,7 @@ var wants = map[string]string{
 }
 
 // Reasons returns the reasons for one of which a server should refuse a liar; "" is among them if the server may serve it.
-func Reasons(l simulate.Liar) []string {
+func Reasons(l liars.Liar) []string {
 	reason, other := wants[l.Name]
 	if !other {
 		reason = wantsOfTopic[l.Topic]

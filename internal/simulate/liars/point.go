@@ -1,17 +1,19 @@
-package simulate
+package liars
 
 import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // pointLiars send well-formed points that were never registered so, and replies that contradict
 // themselves.
 func pointLiars() []Liar {
-	swap := func(name, describe, old, new string) Liar { return does(name, describe, Replace(old, new)) }
+	swap := func(name, describe, old, new string) Liar { return does(name, describe, simulate.Replace(old, new)) }
 	add := func(name, describe string, point string) Liar {
-		return does(name, describe, Replace(`"data":[`, `"data":[`+point+","))
+		return does(name, describe, simulate.Replace(`"data":[`, `"data":[`+point+","))
 	}
 	named := func(name string) string { return strings.Replace(opens, "fs_opens", name, 1) }
 	const openMetric = `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."}`
@@ -41,7 +43,7 @@ func pointLiars() []Liar {
 
 		add("twice-same", "has a series twice, with one value", opens),
 		add("twice-other", "has a series twice, with two values", strings.Replace(opens, "51", "52", 1)),
-		does("many-points", "has 10 MB of one series", Flood(frame+opens, ","+opens, 10<<20, "]}}}")),
+		does("many-points", "has 10 MB of one series", simulate.Flood(frame+opens, ","+opens, 10<<20, "]}}}")),
 		swap("val-and-histogram", "has a counter with a histogram too", opens,
 			openMetric+`,"val":{"int":51},"histogram":{"total":{},"min":{},"max":{},"ssd":{},"buckets":[{"le":{},"n":1}]}}`),
 		swap("histogram-for-val", "has a histogram where a counter belongs", opens,
@@ -50,26 +52,26 @@ func pointLiars() []Liar {
 		swap("success-with-error", "succeeds with an error", `"err":""`, `"err":"out of order"`),
 		swap("error-with-result", "fails with a result", `"success":true,"err":""`, `"success":false,"err":"out of order"`),
 		swap("error-without-text", "fails with a result and no error", `"success":true`, `"success":false`),
-		does("error-long", "fails with a reason of 1 MB", Say(`{"success":false,"err":"`+strings.Repeat("oh ", 1<<20/3)+`","result":null}`)),
+		does("error-long", "fails with a reason of 1 MB", simulate.Say(`{"success":false,"err":"`+strings.Repeat("oh ", 1<<20/3)+`","result":null}`)),
 	}
 }
 
 // timeLiars took their snapshot when they cannot have.
 func timeLiars() []Liar {
-	when := func(name, describe string, value func(x *Exchange) string) Liar {
-		return does(name, describe, Edit(func(x *Exchange, reply string) string {
+	when := func(name, describe string, value func(x *simulate.Exchange) string) Liar {
+		return does(name, describe, simulate.Edit(func(x *simulate.Exchange, reply string) string {
 			return editMember(reply, "", `"when":`, func(key, _ string) string { return key + value(x) })
 		}))
 	}
-	after := func(d time.Duration) func(*Exchange) string {
-		return func(*Exchange) string { return string(mustJSON(time.Now().UTC().Add(d))) }
+	after := func(d time.Duration) func(*simulate.Exchange) string {
+		return func(*simulate.Exchange) string { return quote(time.Now().UTC().Add(d).Format(time.RFC3339Nano)) }
 	}
 	liars := []Liar{
 		when("when-future", "is an hour ahead", after(time.Hour)),
 		when("when-near-future", "is 2 s ahead", after(2*time.Second)),
 		when("when-past", "is an hour behind", after(-time.Hour)),
 		when("when-stale", "is 11 s behind", after(-11*time.Second)),
-		when("when-goes-back", "is 5 s behind at every second snapshot", func(x *Exchange) string {
+		when("when-goes-back", "is 5 s behind at every second snapshot", func(x *simulate.Exchange) string {
 			return after(time.Duration(-5*(1-x.N%2)) * time.Second)(x)
 		}),
 	}
@@ -78,15 +80,15 @@ func timeLiars() []Liar {
 		"2026-11-22T23:59:60Z", "2026-11-22 09:14:59Z", "2026-11-22T09:14:59", "1795338926",
 	} {
 		liars = append(liars, when("when="+text, fmt.Sprintf("took its snapshot at %q", text),
-			func(*Exchange) string { return string(mustJSON(text)) }))
+			func(*simulate.Exchange) string { return quote(text) }))
 	}
 	return liars
 }
 
 // historyLiars contradict what they said before: the first snapshot is honest.
 func historyLiars() []Liar {
-	later := func(old, new string) Behavior {
-		return Edit(func(x *Exchange, reply string) string {
+	later := func(old, new string) simulate.Behavior {
+		return simulate.Edit(func(x *simulate.Exchange, reply string) string {
 			if x.N > 1 {
 				reply = strings.Replace(reply, old, new, 1)
 			}
@@ -98,14 +100,14 @@ func historyLiars() []Liar {
 		does("counter-goes-away", "leaves a counter out that it had", later(opens+",", "")),
 		does("labelled-counter-goes-back", "has a counter with a label that falls", later(`{"sysno":"334"},"val":{"int":6}`, `{"sysno":"334"},"val":{"int":5}`)),
 		does("counter-goes-to-zero", "has a counter that falls to zero", later(`"val":{"int":51}`, `"val":{}`)),
-		does("counter-swings", "has a counter that falls at every second snapshot", Edit(func(x *Exchange, reply string) string {
+		does("counter-swings", "has a counter that falls at every second snapshot", simulate.Edit(func(x *simulate.Exchange, reply string) string {
 			return strings.Replace(reply, `"int":51`, fmt.Sprintf(`"int":%d`, 51+x.N%2), 1)
 		})),
-		does("honest-once", "answers once, and then nothing", func(x *Exchange) error {
+		does("honest-once", "answers once, and then nothing", func(x *simulate.Exchange) error {
 			if x.N > 1 {
 				return x.Stall()
 			}
-			return Honest(x)
+			return simulate.Honest(x)
 		}),
 	}
 }
@@ -115,9 +117,9 @@ func histogramLiars() []Liar {
 	const honest = `{"total":{"int":111},"min":{"int":1},"max":{"int":100},"ssd":{"float":2.5},` +
 		`"buckets":[{"le":{"int":1},"n":1},{"le":{"int":10},"n":2},{"le":{"int":100},"n":3},{"le":{},"n":4}]}`
 	lie := func(name, describe, old, new string, from int) Liar {
-		return is("histogram-"+name, describe, func(s *Spec) {
-			s.Registration, s.Points = WithDistribution()
-			s.Behavior = Edit(func(x *Exchange, reply string) string {
+		return is("histogram-"+name, describe, func(s *simulate.Spec) {
+			s.Registration, s.Points = simulate.WithDistribution()
+			s.Behavior = simulate.Edit(func(x *simulate.Exchange, reply string) string {
 				if x.N >= from {
 					reply = strings.Replace(reply, old, new, 1)
 				}
@@ -145,18 +147,4 @@ func histogramLiars() []Liar {
 		lie("max-falls", "has a greatest sample that falls", `"max":{"int":100}`, `"max":{"int":99}`, 2),
 		lie("goes-away", "leaves a histogram out that it had", `"n":1},{"le":{"int":10},"n":2},{"le":{"int":100},"n":3},{"le":{},"n":4}`, `},{"le":{"int":10}},{"le":{"int":100}},{"le":{}}`, 2),
 	}
-}
-
-// WithDistribution returns the real registration and one metric more, a distribution as no real sandbox
-// has one yet, and with it the values of an idle sandbox and of that metric.
-func WithDistribution() (*Registration, []Point) {
-	r := RealRegistration()
-	r.Metrics = append(r.Metrics, Metric{
-		Name: "/fs/latency", PrometheusName: "fs_latency", Description: "Time that file operations take, in nanoseconds.",
-		Cumulative: true, Type: Distribution, Units: 1, Buckets: []int64{1, 10, 100},
-	})
-	return r, append(Idle(), Point{
-		Metric: "fs_latency",
-		Hist:   &Histogram{Total: 111, Min: 1, Max: 100, SSD: 2.5, Counts: []uint64{1, 2, 3, 4}},
-	})
 }

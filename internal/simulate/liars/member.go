@@ -1,9 +1,11 @@
-package simulate
+package liars
 
 import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // members are all members of a reply: each is the first with its key behind its anchor.
@@ -48,7 +50,7 @@ func memberLiars() []Liar {
 		name := strings.Trim(m.key, `":`)
 		for _, how := range mutations {
 			liars = append(liars, does(name+"-"+how.name, fmt.Sprintf(how.describe, name),
-				Edit(func(_ *Exchange, reply string) string { return editMember(reply, m.anchor, m.key, how.mutate) })))
+				simulate.Edit(func(_ *simulate.Exchange, reply string) string { return editMember(reply, m.anchor, m.key, how.mutate) })))
 		}
 	}
 	return liars

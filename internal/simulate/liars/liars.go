@@ -1,4 +1,8 @@
-package simulate
+// Package liars has every kind of sandbox that does what no honest one does, for tests of a metric server. A [Liar] makes a
+// simulated sandbox of internal/simulate lie; for which reason a server should refuse it, the package does not know.
+package liars
+
+import "github.com/sandmeter/sandmeter/internal/simulate"
 
 // A Liar is a sandbox that does what no honest one does: a real listener on a real socket with a real
 // state file, and one thing wrong.
@@ -8,27 +12,27 @@ type Liar struct {
 	Describe string // "has a counter that falls by one"
 
 	// Spec makes the sandbox a liar: by its behavior, or by what its files say.
-	Spec func(*Spec)
+	Spec func(*simulate.Spec)
 	// Meddle, if set, runs beside the sandbox, and ends when stopped is closed.
-	Meddle func(s *Sandbox, stopped <-chan struct{})
+	Meddle func(s *simulate.Sandbox, stopped <-chan struct{})
 }
 
 // Start starts the liar under the runtime root. The spec says what the lie leaves open; its points are to
 // be those of Idle, and its behavior Honest, since those are what most lies change.
-func (l Liar) Start(root string, spec Spec) (*Sandbox, error) {
+func (l Liar) Start(root string, spec simulate.Spec) (*simulate.Sandbox, error) {
 	if l.Spec != nil {
 		l.Spec(&spec)
 	}
-	s, err := Start(root, spec)
+	s, err := simulate.Start(root, spec)
 	if err == nil && l.Meddle != nil {
-		s.running.Go(func() { l.Meddle(s, s.stopped) })
+		s.Go(func(stopped <-chan struct{}) { l.Meddle(s, stopped) })
 	}
 	return s, err
 }
 
-// Liars returns all liars, by topic: first those that waste time and space, then those that talk nonsense,
+// All returns all liars, by topic: first those that waste time and space, then those that talk nonsense,
 // then those that lie well.
-func Liars() []Liar {
+func All() []Liar {
 	var all []Liar
 	for _, topic := range []struct {
 		name  string
@@ -56,11 +60,11 @@ func Liars() []Liar {
 }
 
 // does returns a Liar that lies on its control socket.
-func does(name, describe string, b Behavior) Liar {
-	return Liar{Name: name, Describe: describe, Spec: func(s *Spec) { s.Behavior = b }}
+func does(name, describe string, b simulate.Behavior) Liar {
+	return Liar{Name: name, Describe: describe, Spec: func(s *simulate.Spec) { s.Behavior = b }}
 }
 
 // is returns a Liar that lies in its state file.
-func is(name, describe string, spec func(*Spec)) Liar {
+func is(name, describe string, spec func(*simulate.Spec)) Liar {
 	return Liar{Name: name, Describe: describe, Spec: spec}
 }
