@@ -100,15 +100,15 @@ func (d demo) run(ctx context.Context, std cli.Stdio) error {
 	signal.Notify(ignored, syscall.SIGPIPE)
 	defer signal.Stop(ignored)
 
-	err := d.play(ctx, std)
+	err := d.runNode(ctx, std)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, runsc.ErrLeftBehind) {
 		return nil
 	}
 	return err
 }
 
-// play runs the demo between the making and the removing of its node.
-func (d demo) play(ctx context.Context, std cli.Stdio) (err error) {
+// runNode runs the demo between the making and the removing of its node.
+func (d demo) runNode(ctx context.Context, std cli.Stdio) (err error) {
 	node, err := d.newNode(ctx, std)
 	if err != nil {
 		return err

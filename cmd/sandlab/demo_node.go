@@ -83,7 +83,7 @@ func (n realNode) Close() error {
 	return n.Node.Close()
 }
 
-// simulatedNode has sandboxes that are played.
+// simulatedNode has simulated sandboxes.
 type simulatedNode struct {
 	dir       string
 	whyNot    []string

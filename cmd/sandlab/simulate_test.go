@@ -1,10 +1,19 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestWrongUsage(t *testing.T) {
@@ -15,9 +24,125 @@ func TestWrongUsage(t *testing.T) {
 	w.fails("simulat", cli.ExitUsage, `there is no command "simulat"; did you mean simulate?`)
 	w.fails("simulate --root {dir}/missing", cli.ExitFail, "open {dir}/missing: no such file or directory; --root names an existing directory")
 	w.fails("simulate --root {dir}/file", cli.ExitFail, "open {dir}/file: not a directory; --root names an existing directory")
-	w.fails("simulate --root {dir}", cli.ExitFail, "{dir} has simulated sandboxes: end the program that plays them, or remove {dir}/*sim-*")
-	w.fails("simulate -n 0", cli.ExitUsage, "--sandboxes 0: play at least 1")
+	w.fails("simulate --root {dir}", cli.ExitFail, "{dir} has simulated sandboxes: end the program that simulates them, or remove {dir}/*sim-*")
+	w.fails("simulate -n 0", cli.ExitUsage, "--sandboxes 0: simulate at least 1")
 	w.fails("simulate --points 7", cli.ExitUsage, "--points 7: choose 8 to 170")
+	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; --cgroups takes the directory of a cgroup, such as one in /sys/fs/cgroup")
 	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: choose at most as many as there are sandboxes, all of one release")
 	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: it is given twice; try: sandlab simulate --help`)
+}
+
+// simulates runs a command line until the end of the test, and returns when its sandboxes are there. What it returns ends the command line
+// and checks its exit code.
+func (w *world) simulates(line string) (end func()) {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var outs, errs testkit.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, strings.Fields(strings.ReplaceAll(line, "{dir}", w.dir)), cli.Stdio{Out: &outs, Err: &errs})
+	}()
+	w.Cleanup(cancel)
+	for deadline := time.Now().Add(ample); !strings.HasPrefix(outs.String(), "Simulating "); time.Sleep(time.Millisecond) {
+		if len(ended) > 0 || time.Now().After(deadline) {
+			w.Fatalf("%s simulates nothing, and says %s", line, errs.String())
+		}
+	}
+	return func() {
+		w.Helper()
+		cancel()
+		if code := <-ended; code != cli.ExitOK {
+			w.Errorf("%s exits with %d and says %s", line, code, errs.String())
+		}
+	}
+}
+
+var statePID = regexp.MustCompile(`"pid":(\d+),`)
+
+// processes returns the process that each state file below the directory names, by the ID of the sandbox.
+func (w *world) processes(dir string) map[string]int {
+	w.Helper()
+	all := make(map[string]int)
+	files, _ := filepath.Glob(filepath.Join(w.path(dir), "*.state"))
+	for _, file := range files {
+		state, err := os.ReadFile(file)
+		w.must(err)
+		found := statePID.FindSubmatch(state)
+		if found == nil {
+			w.Fatalf("%s names no process", file)
+		}
+		id, _, _ := strings.Cut(filepath.Base(file), "_")
+		all[id], _ = strconv.Atoi(string(found[1]))
+	}
+	return all
+}
+
+// TestSimulateProcesses: each sandbox has a process of its own, if asked for in a cgroup of its own, and nothing is left at the end.
+func TestSimulateProcesses(t *testing.T) {
+	check := func(line, cgroups string) {
+		t.Helper()
+		w := newWorld(t)
+		w.must(os.Mkdir(w.path("root"), 0o755))
+		w.must(os.Mkdir(w.path("cgroups"), 0o755))
+		w.must(os.WriteFile(w.path("cgroups/cgroup.procs"), nil, 0o644)) // as in every cgroup
+		end := w.simulates(line)
+		pids := w.processes("root")
+		distinct := map[int]bool{os.Getpid(): true}
+		for id, pid := range pids {
+			distinct[pid] = true
+			if err := syscall.Kill(pid, 0); err != nil {
+				t.Errorf("%s: process %d of %s: %v", line, pid, id, err)
+			}
+			if cgroups == "" {
+				continue
+			}
+			if procs, err := os.ReadFile(w.path(cgroups + "/" + id + "/cgroup.procs")); err != nil || string(procs) != strconv.Itoa(pid) {
+				t.Errorf("%s: the cgroup of %s has processes %q, %v, want %d", line, id, procs, err, pid)
+			}
+		}
+		if len(pids) != 3 || len(distinct) != 4 {
+			t.Errorf("%s: 3 sandboxes have the processes %v; this one is %d", line, pids, os.Getpid())
+		}
+		end()
+		for id, pid := range pids {
+			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+				t.Errorf("%s: process %d of %s is left: %v", line, pid, id, err)
+			}
+		}
+		wantEmpty(t, w.path("root"))
+		w.must(os.Remove(w.path("cgroups/cgroup.procs")))
+		wantEmpty(t, w.path("cgroups"))
+	}
+	check("simulate -n 3 --root {dir}/root --processes", "")
+	check("simulate -n 3 --root {dir}/root --cgroups {dir}/cgroups", "cgroups")
+}
+
+// TestSimulateInOneProcess: without --processes all sandboxes are in this one.
+func TestSimulateInOneProcess(t *testing.T) {
+	w := newWorld(t)
+	end := w.simulates("simulate -n 3 --root {dir}")
+	for id, pid := range w.processes("") {
+		if pid != os.Getpid() {
+			t.Errorf("%s has process %d, want %d", id, pid, os.Getpid())
+		}
+	}
+	end()
+	wantEmpty(t, w.dir)
+}
+
+// TestSimulateWhereCgroupsAre: those of another program are neither taken nor removed.
+func TestSimulateWhereCgroupsAre(t *testing.T) {
+	w := newWorld(t)
+	w.must(os.Mkdir(w.path("root"), 0o755))
+	w.must(os.WriteFile(w.path("cgroup.procs"), nil, 0o644))
+	w.must(os.Mkdir(w.path("sim-0001"), 0o755))
+	w.fails("simulate --root {dir}/root --cgroups {dir}", cli.ExitFail, "simulate sandboxes in {dir}/root: sandbox 1 of 10: mkdir {dir}/sim-0001: file exists; "+
+		"remove the cgroups {dir}/sim-* unless another program uses them")
+	wantEmpty(t, w.path("root"))
+	if _, err := os.Stat(w.path("sim-0001")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(w.path("sim-0000")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the first cgroup is left: %v", err)
+	}
 }

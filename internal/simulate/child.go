@@ -16,7 +16,8 @@ type child struct {
 	cgroup string // directory of its cgroup; empty: that of this process
 }
 
-// startChild starts a process, in a cgroup that is made for it unless cgroup is empty. It ends with this program at the latest.
+// startChild starts a process, in a cgroup that is made for it unless cgroup is empty. The process ends with this program at the
+// latest: the kernel kills it when the thread that started it ends, and Go keeps its threads.
 func startChild(cgroup string) (*child, error) {
 	p := &child{exec.Command("sleep", "infinity"), cgroup}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -43,16 +44,17 @@ func (p *child) pid() int { return p.cmd.Process.Pid }
 
 // end kills the process, waits for its end, and removes its cgroup.
 func (p *child) end() error {
-	if err := p.cmd.Process.Kill(); err != nil {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	_ = p.cmd.Wait() // it was killed
 	return p.removeCgroup()
 }
 
+// removeCgroup removes the cgroup. The kernel takes its files with it; those of a directory that is no cgroup are removed one by one.
 func (p *child) removeCgroup() error {
 	if p.cgroup == "" {
 		return nil
 	}
-	return os.Remove(p.cgroup)
+	return os.RemoveAll(p.cgroup)
 }

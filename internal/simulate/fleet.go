@@ -37,8 +37,8 @@ type Fleet struct {
 	counters  counters
 }
 
-// StartFleet starts n sandboxes under the runtime root, an existing directory. Each takes one descriptor,
-// and one more for each client. The caller ends the fleet with Stop or Remove.
+// StartFleet starts n sandboxes under the runtime root, an existing directory. Each takes one descriptor, one
+// more if it has a process of its own, and one more for each client. The caller ends the fleet with Stop or Remove.
 func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 	opts.Points = cmp.Or(opts.Points, 60)
 	opts.Prefix = cmp.Or(opts.Prefix, "sim-")

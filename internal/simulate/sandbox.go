@@ -33,8 +33,9 @@ type Sandbox struct {
 	child    *child            // its own process, or nil
 	childErr error             // of the end of that
 	listener *net.UnixListener // nil if the fleet's poller listens, or nobody
-	stopped  chan struct{}     // closed by Stop
-	running  sync.WaitGroup    // all goroutines
+	stopOnce sync.Once
+	stopped  chan struct{}  // closed by Stop
+	running  sync.WaitGroup // all goroutines
 
 	mu     sync.Mutex
 	series []*series
@@ -218,26 +219,29 @@ func (s *Sandbox) pass() bool {
 // Stop ends the sandbox as a crash does: nothing answers any more, and all files stay. It returns when
 // all goroutines of the sandbox have ended; it may be called more than once.
 func (s *Sandbox) Stop() {
+	s.stopOnce.Do(s.end)
+	s.running.Wait()
+}
+
+// end ends all that the sandbox has but its goroutines, which it tells to end.
+func (s *Sandbox) end() {
 	s.mu.Lock()
 	conns := s.conns
 	s.conns = nil
 	s.mu.Unlock()
-	if conns != nil {
-		close(s.stopped)
-		if s.listener != nil {
-			s.listener.Close()
-		}
-		if s.fleet != nil {
-			s.fleet.poller.drop(s)
-		}
-		for c := range conns {
-			c.Close()
-		}
-		if s.child != nil {
-			s.childErr = s.child.end()
-		}
+	close(s.stopped)
+	if s.listener != nil {
+		s.listener.Close()
 	}
-	s.running.Wait()
+	if s.fleet != nil {
+		s.fleet.poller.drop(s)
+	}
+	for c := range conns {
+		c.Close()
+	}
+	if s.child != nil {
+		s.childErr = s.child.end()
+	}
 }
 
 // Remove ends the sandbox as `runsc delete` does: it stops, and its socket and its files go.

@@ -23,12 +23,13 @@ type Spec struct {
 	Uninstrumented bool
 
 	StartTime time.Time // now, if zero
-	// OwnProcess gives the sandbox a process of its own, which sleeps and ends with it, instead of PID; Cgroup, if it is not empty, is the
-	// directory of a cgroup that is made for that process.
-	OwnProcess bool
-	Cgroup     string
 
 	PID int // of the sandbox process: this process if 0, and "gone" (0 in the file) if negative
+	// OwnProcess gives the sandbox a process of its own instead of PID: a child of this one that sleeps, and that Stop kills.
+	OwnProcess bool
+	// Cgroup, if not empty, is a directory that does not exist in a cgroup file system of version 1 or 2. It is made for the process of
+	// OwnProcess, and removed with it.
+	Cgroup string
 
 	Restored, Checkpointed      bool
 	CPUTimeSaved, WallTimeSaved time.Duration // as the state file has them

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+)
+
+// TestHelpHasExamples: the help of each command has examples, all of them command lines that this program takes.
+func TestHelpHasExamples(t *testing.T) {
+	w := newWorld(t)
+	for _, line := range []string{"--help", "demo --help", "simulate --help", "help simulate"} {
+		code, out, errs := w.command(line)
+		_, examples, found := strings.Cut(out, "\nExamples:\n")
+		examples, _, _ = strings.Cut(examples, "\n\n")
+		if code != cli.ExitOK || errs != "" || !found {
+			t.Errorf("%s: exits with %d, says %q, and shows\n%s", line, code, errs, out)
+		}
+		for example := range strings.Lines(examples) {
+			words := strings.Fields(example)
+			root := newRootCommand(cli.Stdio{})
+			cmd, flags, err := root.Find(words[1:])
+			if err != nil || words[0] != "sandlab" || cmd == root {
+				t.Errorf("%s: the example %q is of command %q: %v", line, example, cmd.Name(), err)
+			} else if err := cmd.ParseFlags(flags); err != nil {
+				t.Errorf("%s: the example %q: %v", line, example, err)
+			}
+		}
+	}
+}
+
+// TestWorkloadIsHidden: what runs in sandboxes is no command for people.
+func TestWorkloadIsHidden(t *testing.T) {
+	w := newWorld(t)
+	if _, out, _ := w.command("--help"); strings.Contains(out, "workload") {
+		t.Errorf("help shows it:\n%s", out)
+	}
+}
