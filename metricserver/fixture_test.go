@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // ample is longer than anything takes that is not meant to wait.
@@ -26,11 +27,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := testkit.TempDir(t)
 	w := &world{t, dir, filepath.Join(dir, "root")}
 	w.must(os.Mkdir(w.root, 0o755))
 	return w
@@ -49,10 +46,7 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 // start starts a sandbox.
 func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := simulate.Start(w.root, spec)
-	w.must(err)
-	w.Cleanup(func() { s.Remove() })
-	return s
+	return testkit.Start(w, w.root, spec)
 }
 
 // server returns a server of the world's root.
@@ -168,11 +162,7 @@ func (r *run) healthy() {
 // until waits for what should be so soon.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
-	for end := time.Now().Add(ample); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			w.Fatalf("in vain: %s", what)
-		}
-	}
+	testkit.Until(w, what, so)
 }
 
 // nothingAt fails the test if something is at a path.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/metricclient"
@@ -73,6 +75,23 @@ gone     -         -              -         -        -         -
 simulated  SANDBOX  POD  STATE      OPENS   OPENS/S    READS   READS/S
 simulated  idle     -    running        8         -        -         -
 `)
+}
+
+// TestDemoTableIsPrintable: control characters of labels do not reach the terminal.
+func TestDemoTableIsPrintable(t *testing.T) {
+	sandboxes := []demoSandbox{{id: "a\x1b[31m"}, {id: "b", pod: runsc.Pod{Name: "web\x07\r", Namespace: "\u202e"}}}
+	facts, err := readDemo("runsc_meta_sandbox_metadata{namespace_name=\"\u202e\",pod_name=\"web\x07\r\",sandbox=\"b\"} 1 1795338783582\n"+
+		"runsc_meta_sandbox_running{sandbox=\"a\x1b[31m\"} 1 1795338783582\n", sandboxes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := strings.Join(demoTable(nil, facts), "\n")
+	contains(t, table, `"a\x1b[31m"`, `"\u202e/web\a\r"`, demoRunning)
+	for _, r := range table {
+		if r != '\n' && !unicode.IsPrint(r) {
+			t.Errorf("the table has %q:\n%s", r, table)
+		}
+	}
 }
 
 func TestReadDemoRefusesNonsense(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/leaktest"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // ample is longer than anything takes here.
@@ -45,11 +46,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := testkit.TempDir(t)
 	return &world{t, dir}
 }
 

@@ -40,8 +40,7 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 		Short: "Simulate sandboxes, to try a metric server without runsc",
 		Long: "Simulate honest sandboxes under a runtime root of their own, until Ctrl-C: state files and control sockets as runsc makes\n" +
 			"them, and metrics that grow. Everything is removed at the end.\n\n" +
-			"All sandboxes are in this process, unless --processes gives each a process of its own, and --cgroups a cgroup too. Both\n" +
-			"end with this program.",
+			"All sandboxes are in this process, unless --processes gives each a process of its own, and --cgroups a cgroup too.",
 		Example: "  sandlab simulate --sandboxes 100\n" +
 			"  sandlab simulate --root /tmp/simulated --sandboxes 1000 --points 170\n" +
 			"  sandlab simulate --processes --cgroups /sys/fs/cgroup",

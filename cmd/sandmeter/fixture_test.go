@@ -30,11 +30,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := testkit.TempDir(t)
 	w := &world{t, dir, filepath.Join(dir, "root"), filepath.Join(dir, "socket")}
 	w.must(os.Mkdir(w.root, 0o755))
 	return w
@@ -63,10 +59,7 @@ func (w *world) words(line string) []string {
 // start starts a sandbox.
 func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := simulate.Start(w.root, spec)
-	w.must(err)
-	w.Cleanup(func() { s.Remove() })
-	return s
+	return testkit.Start(w, w.root, spec)
 }
 
 // command runs a command line to its end.
@@ -162,11 +155,7 @@ func (s *service) stop() int {
 // until waits for what should be so soon.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
-	for end := time.Now().Add(ample); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			w.Fatalf("in vain: %s", what)
-		}
-	}
+	testkit.Until(w, what, so)
 }
 
 // contains fails the test unless a text contains others.

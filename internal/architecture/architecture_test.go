@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"internal/runsc":           {"golang.org/x/sys/unix"},
 	"internal/runsc/runsctest": {"internal/runsc"},
 	"internal/leaktest":        {},
-	"internal/testkit":         {"internal/simulate/liars"},
+	"internal/testkit":         {"internal/simulate", "internal/simulate/liars"},
 	"internal/architecture":    {},
 
 	// The program sees the stages only through metricserver; to list a root takes no more than state and host.

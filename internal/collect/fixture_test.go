@@ -2,7 +2,6 @@ package collect
 
 import (
 	"log/slog"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,17 +28,14 @@ var testStart = time.Unix(1795338760, 112779000)
 // newNode returns a node whose collector has the usual options, changed by change.
 func newNode(t *testing.T, change func(*Options)) *node {
 	t.Helper()
-	root, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(root) })
+	root := testkit.TempDir(t)
 	n := &node{T: t, root: root}
 	o := Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: 2 * time.Second, StartTime: testStart}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)
 	}
+	var err error
 	if n.collector, err = New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -54,12 +50,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 // start starts a sandbox of the node.
 func (n *node) start(spec simulate.Spec) *simulate.Sandbox {
 	n.Helper()
-	s, err := simulate.Start(n.root, spec)
-	if err != nil {
-		n.Fatal(err)
-	}
-	n.Cleanup(func() { s.Remove() })
-	return s
+	return testkit.Start(n, n.root, spec)
 }
 
 // update changes a sandbox.

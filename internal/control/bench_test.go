@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // The fleet of the benchmarks. It replies in the same process, so its own work is in all times.
@@ -137,7 +138,7 @@ func (c *counted) Fail(f *failure.Failure, _ time.Duration) { c.failure = f }
 // benchFleet starts n sandboxes; a nil behavior is the honest one.
 func benchFleet(b *testing.B, n int, behavior simulate.Behavior) *simulate.Fleet {
 	b.Helper()
-	f, err := simulate.StartFleet(tempDir(b), n, simulate.FleetOptions{
+	f, err := simulate.StartFleet(testkit.TempDir(b), n, simulate.FleetOptions{
 		Points: fleetPoints,
 		Spec:   func(_ int, s *simulate.Spec) { s.Behavior = behavior },
 	})

@@ -3,7 +3,6 @@ package control
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // ample is longer than anything takes that is not meant to be late.
@@ -32,7 +32,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t, tempDir(t), loop}
+	w := &world{t, testkit.TempDir(t), loop}
 	t.Cleanup(func() {
 		if err := loop.Close(); err != nil {
 			t.Error(err)
@@ -41,26 +41,10 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// tempDir returns a directory with a short path: the paths of sockets are limited.
-func tempDir(tb testing.TB) string {
-	tb.Helper()
-	root, err := os.MkdirTemp("", "sm")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { os.RemoveAll(root) })
-	return root
-}
-
 // start starts a sandbox.
 func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := simulate.Start(w.root, spec)
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { s.Remove() })
-	return s
+	return testkit.Start(w, w.root, spec)
 }
 
 // fleet starts n sandboxes; spec may change what they are like.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,11 +38,7 @@ type world struct {
 // newWorld returns a world whose collector and handler have the usual options, changed by change.
 func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	t.Helper()
-	root, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(root) })
+	root := testkit.TempDir(t)
 	w := &world{T: t, root: root, lost: make(chan error, 100)}
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
 	c := collect.Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
@@ -76,10 +71,7 @@ func (w *world) must(err error) {
 // start starts a sandbox.
 func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	w.Helper()
-	s, err := simulate.Start(w.root, spec)
-	w.must(err)
-	w.Cleanup(func() { s.Remove() })
-	return s
+	return testkit.Start(w, w.root, spec)
 }
 
 // do serves one request without a connection.
@@ -148,11 +140,7 @@ func (w *world) fetch(client *http.Client, r *http.Request) (*http.Response, str
 // until waits for what should be so soon.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
-	for end := time.Now().Add(ample); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			w.Fatalf("in vain: %s", what)
-		}
-	}
+	testkit.Until(w, what, so)
 }
 
 // families returns the names of the families on a page that sandboxes registered.

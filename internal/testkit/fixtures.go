@@ -1,0 +1,45 @@
+package testkit
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// ample is longer than anything takes that is not meant to wait, also on a busy machine.
+const ample = 20 * time.Second
+
+// TempDir returns a directory that is removed at the end of the test. Unlike that of testing.TB, its path is short: the paths of sockets
+// are limited.
+func TempDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "sm")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// Start starts a simulated sandbox that is removed at the end of the test, unless the test has done so.
+func Start(tb testing.TB, root string, spec simulate.Spec) *simulate.Sandbox {
+	tb.Helper()
+	s, err := simulate.Start(root, spec)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Remove() })
+	return s
+}
+
+// Until waits until a condition holds, and ends the test if it does not soon.
+func Until(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(ample); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Fatalf("after %v still not so: %s", ample, what)
+		}
+	}
+}
