@@ -73,7 +73,7 @@ func demoSandboxes() []demoSandbox {
 	}
 }
 
-// describe tells a person what the sandbox is.
+// describe returns what the sandbox is, for the user.
 func (s demoSandbox) describe(label string) string {
 	details := fmt.Sprintf("opens a file every %v", s.every)
 	if s.pod.Name != "" {
@@ -93,7 +93,7 @@ func (d demo) run(ctx context.Context, std cli.Stdio) error {
 	if d.real && d.simulated {
 		return cli.Usagef("--real and --simulated exclude each other: give one of them")
 	}
-	// A terminal that is closed, or a reader of the output who has had enough, must not end us before we have cleaned up.
+	// A terminal that is closed, or a pipe that nothing reads any more, must not end the demo before it has cleaned up.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
 	ignored := make(chan os.Signal, 1)
@@ -223,7 +223,7 @@ func (d demo) howItEnds() string {
 	return "Ends with Ctrl-C."
 }
 
-// andThen is what to tell after err when the clean-up failed too, or did not.
+// andThen returns err, or the error of the clean-up, or both.
 func andThen(err, cleanUp error) error {
 	if err == nil || cleanUp == nil {
 		return cmp.Or(err, cleanUp)

@@ -21,7 +21,7 @@ type demoNode interface {
 	Root() string
 	// label stands before every line that is shown of sandboxes that are not real. It is empty for those that are.
 	label() string
-	// hints tell why they are not, unless that is what was asked for.
+	// hints say why they are not real, unless that is by --simulated.
 	hints() []string
 	// start starts a sandbox.
 	start(ctx context.Context, s demoSandbox, metricServer string) error
@@ -124,7 +124,7 @@ func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer str
 	return nil
 }
 
-// busyBehavior makes a sandbox tell what it would if a workload were busy in it.
+// busyBehavior makes a sandbox report what it would if a workload were busy in it.
 func busyBehavior(every time.Duration) simulate.Behavior {
 	var mu sync.Mutex
 	var opens int64 // so far

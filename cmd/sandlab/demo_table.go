@@ -57,7 +57,7 @@ func readCounter(page metricclient.MetricData, s demoSandbox, metric string) (re
 	return reading{true, value, at}, err
 }
 
-// demoPod returns the name of the sandbox's pod, if the server knows it.
+// demoPod returns the name of the sandbox's pod, if it is on the page.
 func demoPod(page metricclient.MetricData, s demoSandbox) string {
 	want := metricclient.WantMetric{Metric: "runsc_meta_sandbox_metadata", Sandbox: s.id, Pod: s.pod.Name, Namespace: s.pod.Namespace}
 	if _, err := page.GetSandboxMetadataMetric(want); err != nil || s.pod.Name == "" {

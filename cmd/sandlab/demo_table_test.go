@@ -127,7 +127,7 @@ func TestRates(t *testing.T) {
 	check(reading{}, at(2, 0), noValue)                        // it was not there
 	check(at(1, 0), reading{}, noValue)                        // it is gone
 	check(reading{}, reading{}, noValue)                       // it never was
-	check(reading{known: true, value: 1}, at(2, 0), noValue)   // nobody said when it was
+	check(reading{known: true, value: 1}, at(2, 0), noValue)   // it has no time
 	check(at(1, 0), reading{known: true, value: 2}, noValue)   // or is
 	check(reading{known: true}, reading{known: true}, noValue) // or both
 }

@@ -42,7 +42,7 @@ func TestDemoWrongUsage(t *testing.T) {
 // demoRow is a line of a table of three simulated sandboxes, with values and rates.
 var demoRow = regexp.MustCompile(`(?m)^simulated  demo-(idle|busy|pod) +(-|shop/web-0) +running +(\d+) +([\d.]+|-) +(\d+) +([\d.]+|-)$`)
 
-// TestDemoShowsSimulated: where no real sandboxes can run, the demo says so once, and shows others that nobody takes for real ones.
+// TestDemoShowsSimulated: where no real sandboxes can run, the demo says so once, and shows others, labeled on every line.
 func TestDemoShowsSimulated(t *testing.T) {
 	w, tmp := demoWorld(t)
 	check := func(line, whyNot string) {
@@ -95,7 +95,7 @@ func wantGrowth(t *testing.T, rows [][]string) {
 	}
 }
 
-// TestDemoReal: who wants real sandboxes gets these or an error.
+// TestDemoReal: with --real there are real sandboxes or an error.
 func TestDemoReal(t *testing.T) {
 	w, tmp := demoWorld(t)
 	w.fails("demo --real --runsc {dir}/missing", cli.ExitFail, `runsc not found at the given path: exec: "{dir}/missing": stat {dir}/missing: no such file or directory`)

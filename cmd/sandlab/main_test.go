@@ -30,7 +30,7 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 }
 
-// TestWorkloadIsHidden: what runs in sandboxes is no command for people.
+// TestWorkloadIsHidden: the help does not show what runs in sandboxes.
 func TestWorkloadIsHidden(t *testing.T) {
 	w := newWorld(t)
 	if _, out, _ := w.command("--help"); strings.Contains(out, "workload") {

@@ -78,7 +78,7 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	}
 	fleet, err := simulate.StartFleet(s.root, s.count, s.options())
 	if err != nil {
-		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // users do not know packages
+		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // a package name means nothing to users
 		return fmt.Errorf("simulate sandboxes in %s: %s; %s", s.root, reason, s.advice(err))
 	}
 	defer func() { err = errors.Join(err, fleet.Remove()) }()

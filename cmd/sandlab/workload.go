@@ -137,7 +137,7 @@ func openFile(path string, opens, reads int) error {
 }
 
 // startLikeLibc makes the system call that every program linked with glibc begins with. gVisor does not implement it, so usual sandboxes
-// have a family runsc_unimplemented_syscalls, and ours shall look like them.
+// have a family runsc_unimplemented_syscalls, and ours should look like them.
 func startLikeLibc() {
 	// With these arguments the call fails everywhere and changes nothing.
 	_, _, _ = unix.RawSyscall(unix.SYS_RSEQ, 0, 0, 0)

@@ -1,4 +1,4 @@
-// Package cli is what the programs of this module have in common as command lines: exit codes, errors that tell what to do, flags that can
+// Package cli is what the programs of this module have in common as command lines: exit codes, errors that advise, flags that can
 // also be given as environment variables, and text that is fit for a terminal.
 package cli
 
@@ -22,12 +22,12 @@ const (
 	ExitUsage = 2 // the command line is wrong
 )
 
-// Stdio is where a command writes: what a person or script asked for on Out, everything else on Err.
+// Stdio is where a command writes: the result of the command on Out, everything else on Err.
 type Stdio struct {
 	Out, Err io.Writer
 }
 
-// Printf writes what was asked for.
+// Printf writes a part of the result.
 func (s Stdio) Printf(format string, args ...any) error {
 	_, err := fmt.Fprintf(s.Out, format, args...)
 	return err
@@ -90,7 +90,7 @@ func Cell(s string) string {
 	return s
 }
 
-// IsTerminal reports whether what is written to out is for a person's eyes.
+// IsTerminal reports whether what is written to out goes to a terminal.
 func IsTerminal(out io.Writer) bool {
 	file, isFile := out.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// rootFlag is the --root of a command for people: however they write a directory, its path is absolute and clean, so that a server and
+// rootFlag is the --root of a command for users: however they write a directory, its path is absolute and clean, so that a server and
 // its clients name the same one.
 type rootFlag string
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// On answers the calls of one method with b, and the others honestly.
+// On replies to the calls of one method with b, and the others honestly.
 func On(method string, b Behavior) Behavior {
 	return func(x *Exchange) error {
 		if x.Method == method {
@@ -19,29 +19,29 @@ func On(method string, b Behavior) Behavior {
 	}
 }
 
-// Edit answers an Export with what f makes of the honest reply.
+// Edit replies to an Export with what f makes of the honest reply.
 func Edit(f func(x *Exchange, reply string) string) Behavior {
 	return On(MethodExport, func(x *Exchange) error {
 		return x.Send([]byte(f(x, string(x.Reply()))))
 	})
 }
 
-// Replace answers an Export with the honest reply in which one text stands for another, once.
+// Replace replies to an Export with the honest reply in which one text stands for another, once.
 func Replace(old, new string) Behavior {
 	return Edit(func(_ *Exchange, reply string) string { return strings.Replace(reply, old, new, 1) })
 }
 
-// Say answers an Export with a text.
+// Say replies to an Export with a text.
 func Say(text string) Behavior {
 	return Edit(func(*Exchange, string) string { return text })
 }
 
-// Stall never answers.
+// Stall never replies.
 func Stall(x *Exchange) error {
 	return x.Stall()
 }
 
-// Late answers honestly, but later.
+// Late replies honestly, but later.
 func Late(d time.Duration) Behavior {
 	return func(x *Exchange) error {
 		if err := x.Wait(d); err != nil {
@@ -68,7 +68,7 @@ func Drip(n int, pause time.Duration) Behavior {
 	}
 }
 
-// Flood answers an Export with head, in which NOW stands for the time, then fill again and again until at
+// Flood replies to an Export with head, in which NOW stands for the time, then fill again and again until at
 // least so many bytes are sent (0: without end), then tail.
 func Flood(head, fill string, size int64, tail string) Behavior {
 	return On(MethodExport, func(x *Exchange) error {

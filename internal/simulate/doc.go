@@ -6,7 +6,7 @@
 // one from a [Spec] whose zero value is a plain running sandbox; [StartFleet] makes many, cheaply; a
 // [Behavior] changes what one replies. With Spec.OwnProcess each has a process of its own.
 //
-// The package knows nothing of the server: it has its own encoding of everything, so that a mistake in
+// The package uses nothing of the server: it has its own encoding of everything, so that a mistake in
 // the one is not repeated in the other. It needs no testing.TB either, so that programs can use it.
 //
 // One habit of runsc is easily missed: a registration lists its metrics in the order of a Go map, so no

@@ -32,7 +32,7 @@ func Example() {
 	// "name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":-1}}]}}}
 }
 
-// ask returns the end of the answer to an Export of one metric.
+// ask returns the end of the reply to an Export of one metric.
 func ask(socket string) string {
 	c, err := net.Dial("unix", socket)
 	if err != nil {

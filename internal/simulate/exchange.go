@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Behavior answers one request. When it returns nil the connection waits for the next request; an error
+// A Behavior replies to one request. When it returns nil the connection waits for the next request; an error
 // closes it. It is called from many goroutines, one for each connection, and must return soon after the
 // sandbox has stopped: the methods of Exchange see to that.
 type Behavior func(x *Exchange) error
@@ -25,23 +25,23 @@ func Honest(x *Exchange) error {
 
 var replies = sync.Pool{New: func() any { return new([]byte) }}
 
-// Exchange is one request and what it takes to answer it. It is the Behavior's until that returns.
+// Exchange is one request and what it takes to reply to it. It is the Behavior's until that returns.
 type Exchange struct {
 	Sandbox *Sandbox
 	Conn    *net.UnixConn
 	Request []byte // the JSON value
 	Method  string // "Metrics.Export", ...
 	Filter  string // only_metrics of an Export
-	N       int    // of all Exports that the sandbox was asked for, this is number 1, 2, ...; else 0
+	N       int    // of all Exports that the sandbox got, this is number 1, 2, ...; else 0
 
 	argError error // of a request whose argument has a wrong type
 	buf      [512]byte
 }
 
-// exportAll is the request that is asked most; it is recognized without parsing.
+// exportAll is the most frequent request; it is recognized without parsing.
 const exportAll = `{"method":"Metrics.Export","arg":{"only_metrics":""}}`
 
-// next reads the next request and answers it. What comes in the same read behind a request is lost, as
+// next reads the next request and replies to it. What comes in the same read behind a request is lost, as
 // with runsc.
 func (x *Exchange) next() error {
 	n, err := x.Conn.Read(x.buf[:])
@@ -51,7 +51,7 @@ func (x *Exchange) next() error {
 	return x.proceed(x.buf[:n])
 }
 
-// proceed answers the request that begins with what has been read.
+// proceed replies to the request that begins with what has been read.
 func (x *Exchange) proceed(read []byte) error {
 	if err := x.take(read); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (x *Exchange) Wait(d time.Duration) error {
 	}
 }
 
-// Stall reads and answers nothing until the client has gone or the sandbox stops. It returns an error.
+// Stall reads and sends nothing until the client has gone or the sandbox stops. It returns an error.
 func (x *Exchange) Stall() error {
 	if _, err := io.Copy(io.Discard, x.Conn); err != nil {
 		return err

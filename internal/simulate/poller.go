@@ -14,7 +14,7 @@ import (
 // per query) and 0.8 of the memory, and a fleet shares its processors with the server that it is there to
 // measure.
 //
-// It knows the one case that matters: a plain request that comes whole, and a reply that fits into the
+// It handles the one case that matters: a plain request that comes whole, and a reply that fits into the
 // socket's buffer. Whatever else happens on a connection is left to a goroutine of the sandbox.
 type poller struct {
 	epoll, wake int // wake is readable once the poller is to end
@@ -56,10 +56,10 @@ func newPoller() (*poller, error) {
 // listen takes a listening socket over.
 func (p *poller) listen(fd int, s *Sandbox) error {
 	p.mu.Lock()
-	who := peer{s, true}
-	err := p.add(fd, who)
+	owner := peer{s, true}
+	err := p.add(fd, owner)
 	if err != nil {
-		p.close(fd, who)
+		p.close(fd, owner)
 	}
 	p.mu.Unlock()
 	if s.gate.Load() != nil {
@@ -76,8 +76,8 @@ func (p *poller) refresh(s *Sandbox) {
 	if s.gate.Load() != nil {
 		events = 0
 	}
-	for fd, who := range p.peers {
-		if who.sandbox == s && who.listening {
+	for fd, owner := range p.peers {
+		if owner.sandbox == s && owner.listening {
 			p.control(unix.EPOLL_CTL_MOD, fd, events)
 		}
 	}
@@ -87,9 +87,9 @@ func (p *poller) refresh(s *Sandbox) {
 func (p *poller) drop(s *Sandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for fd, who := range p.peers {
-		if who.sandbox == s {
-			p.close(fd, who)
+	for fd, owner := range p.peers {
+		if owner.sandbox == s {
+			p.close(fd, owner)
 		}
 	}
 }
@@ -101,8 +101,8 @@ func (p *poller) stop() {
 		p.running.Wait()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for fd, who := range p.peers {
-			p.close(fd, who)
+		for fd, owner := range p.peers {
+			p.close(fd, owner)
 		}
 		p.peers = nil
 		unix.Close(p.wake)
@@ -136,17 +136,17 @@ type handler struct {
 func (h *handler) handle(fd int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	who, ok := h.peers[fd]
+	owner, ok := h.peers[fd]
 	switch {
 	case !ok: // closed since the event was reported
-	case who.listening:
-		h.accept(fd, who.sandbox)
+	case owner.listening:
+		h.accept(fd, owner.sandbox)
 	default:
-		h.answer(fd, who)
+		h.serve(fd, owner)
 	}
 }
 
-// accept accepts one connection, and answers its request if that is there already. Further connections
+// accept accepts one connection, and replies to its request if that is there already. Further connections
 // make the next event.
 func (h *handler) accept(listener int, s *Sandbox) {
 	fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
@@ -157,27 +157,27 @@ func (h *handler) accept(listener int, s *Sandbox) {
 		return
 	}
 	s.count((*counters).enter)
-	who := peer{s, false}
-	if err := h.add(fd, who); err != nil {
-		h.close(fd, who)
+	owner := peer{s, false}
+	if err := h.add(fd, owner); err != nil {
+		h.close(fd, owner)
 		return
 	}
-	h.answer(fd, who)
+	h.serve(fd, owner)
 }
 
-// answer answers the request that has come on a connection, if one has.
-func (h *handler) answer(fd int, who peer) {
-	s, x := who.sandbox, &h.request
+// serve replies to the request that has come on a connection, if one has.
+func (h *handler) serve(fd int, owner peer) {
+	s, x := owner.sandbox, &h.request
 	n, err := unix.Read(fd, x.buf[:])
 	switch {
 	case err == unix.EAGAIN:
 		return
 	case n <= 0:
-		h.close(fd, who)
+		h.close(fd, owner)
 		return
 	case string(x.buf[:n]) != exportAll || !s.plain():
 		request := append([]byte(nil), x.buf[:n]...)
-		h.handOver(fd, who, func(x *Exchange) error { return x.proceed(request) })
+		h.handOver(fd, owner, func(x *Exchange) error { return x.proceed(request) })
 		return
 	}
 	x.Sandbox = s
@@ -185,39 +185,39 @@ func (h *handler) answer(fd int, who peer) {
 	h.reply = s.appendReply(h.reply[:0], x)
 	if n, _ = unix.Write(fd, h.reply); n < len(h.reply) {
 		rest := append([]byte(nil), h.reply[max(n, 0):]...)
-		h.handOver(fd, who, func(x *Exchange) error { return x.Send(rest) })
+		h.handOver(fd, owner, func(x *Exchange) error { return x.Send(rest) })
 	}
 }
 
 // handOver leaves a connection to a goroutine of the sandbox, which begins with first.
-func (p *poller) handOver(fd int, who peer, first func(*Exchange) error) {
+func (p *poller) handOver(fd int, owner peer, first func(*Exchange) error) {
 	p.control(unix.EPOLL_CTL_DEL, fd, 0)
 	delete(p.peers, fd)
 	f := os.NewFile(uintptr(fd), "connection")
 	defer f.Close()
 	c, err := net.FileConn(f)
 	if err != nil {
-		who.sandbox.count((*counters).leave)
+		owner.sandbox.count((*counters).leave)
 		return
 	}
-	who.sandbox.adopt(c.(*net.UnixConn), first)
+	owner.sandbox.adopt(c.(*net.UnixConn), first)
 }
 
 // The caller of the methods below holds p.mu.
 
-func (p *poller) add(fd int, who peer) error {
+func (p *poller) add(fd int, owner peer) error {
 	if p.peers == nil {
 		return net.ErrClosed
 	}
-	p.peers[fd] = who
+	p.peers[fd] = owner
 	return p.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
 }
 
-func (p *poller) close(fd int, who peer) {
+func (p *poller) close(fd int, owner peer) {
 	delete(p.peers, fd)
 	unix.Close(fd)
-	if !who.listening {
-		who.sandbox.count((*counters).leave)
+	if !owner.listening {
+		owner.sandbox.count((*counters).leave)
 	}
 }
 

@@ -92,7 +92,7 @@ func (r *Registration) JSON() []byte {
 	return mustJSON(r)
 }
 
-// schema is a Registration made ready for answering. It is immutable but for its cache of filters, and
+// schema is a Registration made ready for replies. It is immutable but for its cache of filters, and
 // shared by all sandboxes of a fleet that registered the same.
 type schema struct {
 	metrics []*metric

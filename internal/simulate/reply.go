@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// The methods that a sandbox knows.
+// The methods that a sandbox has.
 const (
 	MethodExport     = "Metrics.Export"
 	MethodRegistered = "Metrics.GetRegisteredMetrics"
 	MethodSavings    = "containerManager.GetSavings"
 )
 
-// appendReply adds the honest answer to the request of x to b.
+// appendReply adds the honest reply to the request of x to b.
 func (s *Sandbox) appendReply(b []byte, x *Exchange) []byte {
 	switch x.Method {
 	case MethodExport:

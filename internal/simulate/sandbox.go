@@ -11,7 +11,7 @@ import (
 )
 
 // Sandbox is one simulated sandbox: its state files, and what listens on its control socket. Its methods
-// may be called from any goroutine, while it answers.
+// may be called from any goroutine, while it replies.
 type Sandbox struct {
 	root, id, socket string
 	schema           *schema
@@ -32,7 +32,7 @@ type Sandbox struct {
 
 	child    *child            // its own process, or nil
 	childErr error             // of the end of that
-	listener *net.UnixListener // nil if the fleet's poller listens, or nobody
+	listener *net.UnixListener // nil if the fleet's poller listens, or nothing does
 	stopOnce sync.Once
 	stopped  chan struct{}  // closed by Stop
 	running  sync.WaitGroup // all goroutines
@@ -216,14 +216,14 @@ func (s *Sandbox) pass() bool {
 	}
 }
 
-// Stop ends the sandbox as a crash does: nothing answers any more, and all files stay. It returns when
+// Stop ends the sandbox as a crash does: nothing replies any more, and all files stay. It returns when
 // all goroutines of the sandbox have ended; it may be called more than once.
 func (s *Sandbox) Stop() {
 	s.stopOnce.Do(s.end)
 	s.running.Wait()
 }
 
-// end ends all that the sandbox has but its goroutines, which it tells to end.
+// end ends all that the sandbox has but its goroutines, which it makes end.
 func (s *Sandbox) end() {
 	s.mu.Lock()
 	conns := s.conns

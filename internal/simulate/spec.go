@@ -19,7 +19,7 @@ type Spec struct {
 
 	// MetricServer is the --metric-server that the sandbox was created with; DefaultMetricServer if empty.
 	MetricServer string
-	// Uninstrumented is a sandbox that asked for no metric server: it has no address and no registration.
+	// Uninstrumented is a sandbox without a metric server: it has no address and no registration.
 	Uninstrumented bool
 
 	StartTime time.Time // now, if zero
@@ -33,7 +33,7 @@ type Spec struct {
 
 	Restored, Checkpointed      bool
 	CPUTimeSaved, WallTimeSaved time.Duration // as the state file has them
-	// SavedAtRestore is what containerManager.GetSavings answers.
+	// SavedAtRestore is what containerManager.GetSavings returns.
 	SavedAtRestore Savings
 
 	Metadata map[string]string // DefaultMetadata() if nil
@@ -85,7 +85,7 @@ type Capabilities struct {
 	Ambient     []string `json:"ambient,omitempty"`
 }
 
-// Savings is the answer to containerManager.GetSavings.
+// Savings is the reply to containerManager.GetSavings.
 type Savings struct {
 	CPUTimeSaved  time.Duration
 	WallTimeSaved time.Duration

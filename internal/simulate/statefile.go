@@ -205,7 +205,7 @@ func (s *Sandbox) Lock(containerID string) (unlock func(), err error) {
 }
 
 // Update changes the spec and rewrites the state files by it; those of containers that are gone are
-// removed. The sandbox still listens where it did, and answers as it did: only files change.
+// removed. The sandbox still listens where it did, and replies as it did: only files change.
 func (s *Sandbox) Update(change func(*Spec)) error {
 	s.files.Lock()
 	defer s.files.Unlock()

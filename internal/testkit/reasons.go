@@ -63,7 +63,7 @@ var wants = map[string]string{
 	"state-registration-list": wantRegistration,
 	"state-registration-text": wantRegistration,
 
-	// Members that are as good as absent where runsc itself leaves them out, and such as nobody looks at.
+	// Members that are as good as absent where runsc itself leaves them out, and such as are ignored.
 	"descriptors":     wantServed + "|" + wantRefused, // a kernel before 6.16 lets them through
 	"err-missing":     wantServed,
 	"err-renamed":     wantServed,

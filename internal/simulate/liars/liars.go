@@ -1,5 +1,5 @@
 // Package liars has every kind of sandbox that does what no honest one does, for tests of a metric server. A [Liar] makes a
-// simulated sandbox of internal/simulate lie; for which reason a server should refuse it, the package does not know.
+// simulated sandbox of internal/simulate lie; the reason for which a server refuses it is not part of the package.
 package liars
 
 import "github.com/sandmeter/sandmeter/internal/simulate"

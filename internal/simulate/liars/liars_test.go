@@ -75,8 +75,8 @@ func TestEachLiarLies(t *testing.T) {
 	}
 }
 
-// observe asks a sandbox a few times and returns all that it said but for what differs between honest
-// ones, each different answer once. Silence for as long as patience ends an answer.
+// observe queries a sandbox a few times and returns all that it said but for what differs between honest
+// ones, each different reply once. Silence for as long as patience ends a reply.
 func observe(s *simulate.Sandbox, patience time.Duration) []string {
 	var said []string
 	for range 2 {
@@ -147,7 +147,7 @@ func honestTime(reply string) string {
 	})
 }
 
-// overhear asks and returns all that comes until there is silence, with a note of how it ended, and of
+// overhear sends a request and returns all that comes until there is silence, with a note of how it ended, and of
 // descriptors.
 func overhear(s *simulate.Sandbox, request string, patience time.Duration) string {
 	c, err := net.Dial("unix", s.SocketPath())

@@ -103,7 +103,7 @@ func historyLiars() []Liar {
 		does("counter-swings", "has a counter that falls at every second snapshot", simulate.Edit(func(x *simulate.Exchange, reply string) string {
 			return strings.Replace(reply, `"int":51`, fmt.Sprintf(`"int":%d`, 51+x.N%2), 1)
 		})),
-		does("honest-once", "answers once, and then nothing", func(x *simulate.Exchange) error {
+		does("honest-once", "replies once, and then never", func(x *simulate.Exchange) error {
 			if x.N > 1 {
 				return x.Stall()
 			}

@@ -27,7 +27,7 @@ func quote(text string) string {
 	return string(b)
 }
 
-// foreignTextLiars have strings that nobody should print as they are.
+// foreignTextLiars have strings that are not to be printed as they are.
 func foreignTextLiars() []Liar {
 	raw := func(s *simulate.Spec, member string) {
 		s.EditState = func(_ string, state []byte) []byte {
@@ -88,8 +88,8 @@ func savingsLiars() []Liar {
 	return []Liar{
 		lie("stalls", "does not say what its restore saved", simulate.Stall),
 		lie("drips", "says it one byte every 200 ms", simulate.Drip(1, 200*time.Millisecond)),
-		lie("hangs-up", "closes the connection when asked for it", simulate.HangUp(0)),
-		lie("fails", "fails when asked for it", func(x *simulate.Exchange) error {
+		lie("hangs-up", "closes the connection when queried for it", simulate.HangUp(0)),
+		lie("fails", "fails when queried for it", func(x *simulate.Exchange) error {
 			return x.Send([]byte(`{"success":false,"err":"unknown method","result":null}`))
 		}),
 		lie("null", "says null", say("null")),

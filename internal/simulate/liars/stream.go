@@ -22,7 +22,7 @@ func stallingLiars() []Liar {
 	return []Liar{
 		does("never-answers", "takes the request and says nothing", simulate.Stall),
 		is("frozen", "accepts no connection, as after SIGSTOP", func(s *simulate.Spec) { s.Frozen = true }),
-		does("late", "answers honestly, after 5 s", simulate.Late(5*time.Second)),
+		does("late", "replies honestly, after 5 s", simulate.Late(5*time.Second)),
 		does("drips", "sends one byte every 200 ms", simulate.Drip(1, 200*time.Millisecond)),
 		does("stalls-half-way", "sends half a reply and no more", func(x *simulate.Exchange) error {
 			reply := x.Reply()
@@ -31,7 +31,7 @@ func stallingLiars() []Liar {
 			}
 			return x.Stall()
 		}),
-		does("stalls-at-times", "answers every second request only", func(x *simulate.Exchange) error {
+		does("stalls-at-times", "replies to every second request only", func(x *simulate.Exchange) error {
 			if x.N%2 == 0 {
 				return x.Stall()
 			}
@@ -45,7 +45,7 @@ func stallingLiars() []Liar {
 		does("string-without-end", "sends a string without end", simulate.Flood(frame+`{"metric":{"name":"`, "a", 0, "")),
 		does("floods-points", "sends 256 MB of points, well formed", simulate.Flood(frame+opens, ","+opens, big, "]}}}")),
 		does("floods-blanks", "sends 256 MB of spaces in an honest reply", simulate.Flood(frame+opens, " ", big, "]}}}")),
-		does("floods-unknown", "sends 256 MB in a member that nobody knows", simulate.Flood(frame+opens+`],"more":"`, "a", big, `"}}}`)),
+		does("floods-unknown", "sends 256 MB in an unknown field", simulate.Flood(frame+opens+`],"more":"`, "a", big, `"}}}`)),
 		does("floods-error", "fails with 256 MB of reason", simulate.Flood(`{"success":false,"err":"`, "a", big, `","result":null}`)),
 		does("descriptors", "sends 120 open files with every byte", simulate.Descriptors(120)),
 		does("answers-twice", "sends its reply twice", simulate.Edit(func(_ *simulate.Exchange, reply string) string { return reply + reply })),
@@ -58,15 +58,15 @@ func nonsenseLiars() []Liar {
 	const deep = 1_000_000
 	liars := []Liar{
 		does("no-json", "sends a sentence", simulate.Say("I am a sandbox, and I am fine.\n")),
-		does("http", "answers as a web server", simulate.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")),
+		does("http", "replies like a web server", simulate.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")),
 		does("binary", "sends bytes of every kind", simulate.Say(everyByte())),
 		does("deep-lists", "nests lists without end", simulate.Flood("", "[", 0, "")),
 		does("deep-objects", "nests objects without end", simulate.Flood("", `{"result":`, 0, "")),
-		does("deep-unknown", "nests a million deep in a member that nobody knows",
+		does("deep-unknown", "nests a million deep in an unknown field",
 			simulate.Edit(func(_ *simulate.Exchange, reply string) string {
 				return `{"more":` + strings.Repeat("[", deep) + strings.Repeat("]", deep) + "," + reply[1:]
 			})),
-		does("deep-point", "nests 10,000 deep in a member of a point that nobody knows",
+		does("deep-point", "nests 10,000 deep in an unknown field of a point",
 			simulate.Replace(opensHead, `{"more":`+strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000)+","+opensHead[1:])),
 		does("bom", "begins with a byte order mark", simulate.Edit(func(_ *simulate.Exchange, reply string) string { return "\ufeff" + reply })),
 		does("trailing-comma", "ends its list of points with a comma", simulate.Replace("]}}}", ",]}}}")),
