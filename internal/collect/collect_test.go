@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,13 +125,14 @@ func TestWithoutMetrics(t *testing.T) {
 	broken := func(name string, spec simulate.Spec, wantRunning, wantReason string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			n := newNode(t, func(o *Options) {
-				o.SandboxTimeout = 100 * time.Millisecond
-				o.MatchAddress = simulate.DefaultMetricServer
-			})
+			n := newNode(t, func(o *Options) { o.MatchAddress = simulate.DefaultMetricServer })
 			n.start(simulate.Spec{ID: "honest"})
 			spec.ID = "x"
 			n.start(spec)
+			if wantReason == "stalled" {
+				n.look()
+				n.budget("x").limit = stalledTimeout // it never replies, so this is long enough; the honest one has its whole time
+			}
 			page := n.page()
 			var families []string
 			for line := range strings.Lines(page) {
@@ -173,28 +175,42 @@ func TestWithoutMetrics(t *testing.T) {
 
 // TestStalled: a sandbox that used up its time gets less of it, and is asked last, until it answers.
 func TestStalled(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = 300 * time.Millisecond })
-	s := n.start(simulate.Spec{ID: "a"})
+	const short = 300 * time.Millisecond
+	n := newNode(t, func(o *Options) { o.SandboxTimeout = short })
+	s := n.start(simulate.Spec{ID: "a", Frozen: true})
+	if took := measure(func() { n.page() }); took < short {
+		t.Errorf("the first scrape waited %v, less than the sandbox may take", took)
+	}
+	// From here on, a collection that gave it its whole time would end before that, and call the failure another one.
+	n.collector.options.SandboxTimeout = time.Minute
 	n.start(simulate.Spec{ID: "b"})
-	s.Freeze()
-	first := measure(func() { n.page() })
-	second := measure(func() { n.page() })
-	if first < 300*time.Millisecond {
-		t.Errorf("the first scrape waited %v, less than the sandbox may take", first)
+	n.expectTimeout("a", stalledTimeout)
+	snap := n.collect()
+	if f := snap.Sandboxes[0].Failure; f == nil || f.Reason != failure.Stalled {
+		t.Errorf("in the second scrape its failure is %v, as if the server did not know it", f)
 	}
-	if second >= 300*time.Millisecond {
-		t.Errorf("the second scrape waited %v, as if it did not know", second)
-	}
+	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="b"} 51`)
+	n.expectTimeout("a", stalledTimeout)
+	n.budget("b").used = time.Millisecond // whatever a reply takes on this machine
 	if order := n.order(); !slices.Equal(order, []string{"b", "a"}) {
 		t.Errorf("they are queried in the order %q", order)
 	}
 	s.Thaw()
-	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
-	for range 2 {
-		n.page()
+	n.budget("a").limit = 20 * time.Second // no machine is too slow for that
+	for _, want := range []time.Duration{40 * time.Second, time.Minute} {
+		n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
+		n.expectTimeout("a", want)
 	}
 	if b := n.budget("a"); b.timeout(time.Hour) != time.Hour {
 		t.Errorf("it has replied, and still counts as one that stalls: %+v", b)
+	}
+}
+
+// expectTimeout checks how much time the next query for a sandbox's metrics gets.
+func (n *node) expectTimeout(id string, want time.Duration) {
+	n.Helper()
+	if got := n.budget(id).timeout(n.collector.options.SandboxTimeout); got != want {
+		n.Errorf("the next query of %s gets %v, want %v", id, got, want)
 	}
 }
 
@@ -211,19 +227,38 @@ func (n *node) budget(id string) *timeBudget {
 	return &n.collector.table.inventories[0].byID[id].kinds[0].(*exportQuery).budget
 }
 
+// savingsBudget returns the time budget of a sandbox's queries for its savings.
+func (n *node) savingsBudget(id string) *timeBudget {
+	return &n.collector.table.inventories[0].byID[id].kinds[1].(*savingsQuery).budget
+}
+
+// look makes the sandboxes known, so that a test can change their budgets before the first collection.
+func (n *node) look() {
+	n.Helper()
+	if err := n.collector.Look(); err != nil {
+		n.Fatal(err)
+	}
+}
+
 // TestSavingsStall: one that answers for its metrics, and not for its savings, is waited for once.
 func TestSavingsStall(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = 300 * time.Millisecond })
+	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", Restored: true, SavedAtRestore: simulate.Savings{WallTimeSaved: time.Second},
 		Behavior: simulate.On(simulate.MethodSavings, simulate.Stall)})
 	const wall = "runsc_meta_sandbox_wall_time_saved_milliseconds{"
-	n.expect(n.page(), wall, wall+`sandbox="a"} 0`)
-	var page string
-	if took := measure(func() { page = n.page() }); took >= 300*time.Millisecond {
-		t.Errorf("the second scrape waited %v, as if it did not know", took)
+	n.look()
+	n.savingsBudget("a").limit = 300 * time.Millisecond // as if that were the whole time
+	for range 2 {
+		page := n.page()
+		n.expect(page, wall, wall+`sandbox="a"} 0`)
+		n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
+		if got := n.savingsBudget("a").timeout(time.Minute); got != stalledTimeout {
+			t.Errorf("the next query for its savings gets %v, want %v", got, stalledTimeout)
+		}
+		n.expectTimeout("a", time.Minute)
 	}
-	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 	s.SetBehavior(nil)
+	n.savingsBudget("a").limit = 20 * time.Second // no machine is too slow for that
 	n.expect(n.page(), wall, wall+`sandbox="a"} 1000`)
 	n.expect(n.page(), wall, wall+`sandbox="a"} 1000`)
 }
@@ -262,41 +297,65 @@ func measure(f func()) time.Duration {
 
 // TestDeadline: a collection ends at its deadline with what there is by then.
 func TestDeadline(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a"})
 	n.collect() // what is done once only is done
 	n.start(simulate.Spec{ID: "b", Behavior: simulate.Stall})
-	snap := n.collectUntil(time.Now().Add(time.Second))
-	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="a"} 51`)
-	if f := snap.Sandboxes[1].Failure; f == nil || f.Reason != failure.OutOfTime {
-		t.Errorf("the failure is %v", f)
-	}
-	if b := n.budget("b"); b.limit != 0 || b.used == 0 {
-		t.Errorf("its budget is %+v: it had used less than its time", b)
+	inTime(t, func(wait time.Duration) bool {
+		snap := n.collectUntil(time.Now().Add(wait))
+		if snap.Sandboxes[0].Failure != nil || n.budget("b").used == 0 {
+			return false
+		}
+		n.expect(text(snap), opens, `runsc_fs_opens{sandbox="a"} 51`)
+		if f := snap.Sandboxes[1].Failure; f == nil || f.Reason != failure.OutOfTime {
+			t.Errorf("the failure is %v", f)
+		}
+		if b := n.budget("b"); b.limit != 0 {
+			t.Errorf("its budget is %+v: it had used less than its time", b)
+		}
+		return true
+	})
+}
+
+// inTime tries with more and more time until try reports that the machine was fast enough for what is to happen within that time.
+func inTime(t *testing.T, try func(wait time.Duration) bool) {
+	t.Helper()
+	for wait := 100 * time.Millisecond; !try(wait); wait *= 2 {
+		if wait > MaxDuration {
+			t.Fatal("even the longest collection is too short here")
+		}
 	}
 }
 
 // TestNotReached: sandboxes that a collection does not reach go first in the next one, whatever stands in their way.
 func TestNotReached(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n := newNode(t, nil)
 	for i := range 300 { // more than are queried at once
 		n.start(simulate.Spec{ID: fmt.Sprintf("a%03d", i), Frozen: true})
 	}
 	n.start(simulate.Spec{ID: "z"})
-	snap := n.collectUntil(time.Now().Add(100 * time.Millisecond))
-	if z := snap.Sandboxes[300]; z.Failure == nil || z.Failure.Reason != failure.OutOfTime {
-		t.Errorf("z was reached: %v", z.Failure)
-	}
-	order := n.order()
-	reached := slices.IndexFunc(order, func(id string) bool { return !n.budget(id).missed })
-	if z := slices.Index(order, "z"); reached >= 0 && reached < z {
-		t.Errorf("%s was reached, and is queried before z, which was not", order[reached])
-	}
+	inTime(t, func(wait time.Duration) bool {
+		snap := n.collectUntil(time.Now().Add(wait))
+		if z := snap.Sandboxes[300]; z.Failure == nil || z.Failure.Reason != failure.OutOfTime {
+			t.Errorf("z was reached: %v", z.Failure)
+		}
+		order := n.order()
+		reached := slices.IndexFunc(order, func(id string) bool { return !n.budget(id).missed })
+		if z := slices.Index(order, "z"); reached >= 0 && reached < z {
+			t.Errorf("%s was reached, and is queried before z, which was not", order[reached])
+		}
+		return reached >= 0
+	})
 }
 
 // TestCuts: readers that cannot wait for the end get what has been verified by then, and the end is none the worse.
 func TestCuts(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	inTime(t, func(wait time.Duration) bool { return cutsAfter(t, wait) })
+}
+
+// cutsAfter is TestCuts with the first cut after a time, and reports whether that was enough for a reply.
+func cutsAfter(t *testing.T, wait time.Duration) bool {
+	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a", Growth: 1, Points: []simulate.Point{{Metric: "fs_opens", Int: 0}}})
 	n.collect()
 	release := make(chan struct{})
@@ -304,22 +363,30 @@ func TestCuts(t *testing.T) {
 		<-release
 		return simulate.Honest(x)
 	}})
+	unblock := sync.OnceFunc(func() { close(release) })
+	defer unblock()
 	var cuts []*snapshot.Snapshot
 	now := time.Now()
 	snap, err := n.collector.Collect(Plan{
 		Deadline: now.Add(time.Minute),
-		Cuts:     []time.Time{now.Add(time.Second), now.Add(time.Second + time.Millisecond), now.Add(time.Hour)},
+		Cuts:     []time.Time{now.Add(wait), now.Add(wait + time.Millisecond), now.Add(time.Hour)},
 		OnCut: func(i int, cut *snapshot.Snapshot) {
 			if cuts = append(cuts, cut); len(cuts) != i+1 {
 				t.Errorf("cut %d is number %d", i, len(cuts))
 			}
 			if i == 1 {
-				close(release)
+				unblock()
 			}
 		},
 	})
-	if err != nil || len(cuts) != 2 {
-		t.Fatalf("%v, %d cuts, want 2", err, len(cuts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cuts) == 0 || cuts[0].Sandboxes[0].Failure != nil || snap.Sandboxes[1].Failure != nil {
+		return false // one of the two took longer than the time before the cuts, or after them
+	}
+	if len(cuts) != 2 {
+		t.Fatalf("%d cuts, want 2", len(cuts))
 	}
 	for _, cut := range cuts {
 		n.expect(text(cut), opens, `runsc_fs_opens{sandbox="a"} 2`)
@@ -331,6 +398,7 @@ func TestCuts(t *testing.T) {
 	if log := n.logLines(); len(log) != 1 || log[0] != "" {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
+	return true
 }
 
 // TestSnapshotsAreImmutable: later collections change nothing in a snapshot that somebody holds.
@@ -352,7 +420,7 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 
 // TestPageBudget: where all sandboxes together would make the page too long, the largest have no metrics, and the others have them whole.
 func TestPageBudget(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n := newNode(t, nil)
 	n.collector.pageBase = 1 << 20
 	all := simulate.AllSeries(simulate.RealRegistration())
 	const large = 6 // of about 0.3 MB each
@@ -383,7 +451,7 @@ func TestPageBudget(t *testing.T) {
 
 // TestStop: a collection under way ends with what there is.
 func TestStop(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.SandboxTimeout = time.Minute })
+	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a"})
 	n.collect()
 	reached := make(chan struct{})

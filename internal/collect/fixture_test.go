@@ -30,7 +30,8 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	t.Helper()
 	root := testkit.TempDir(t)
 	n := &node{T: t, root: root}
-	o := Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: 2 * time.Second, StartTime: testStart}
+	// A sandbox has as long as the collection lasts, so that none that replies is late on a slow machine.
+	o := Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: time.Minute, StartTime: testStart}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)
