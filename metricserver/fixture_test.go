@@ -55,6 +55,9 @@ func (w *world) server(o Options) *Server {
 	if o.Roots == nil {
 		o.Roots = []string{w.root}
 	}
+	if o.SandboxTimeout == 0 {
+		o.SandboxTimeout = ample // so that no sandbox that replies is late on a slow machine
+	}
 	s, err := New(o)
 	w.must(err)
 	return s
@@ -130,8 +133,18 @@ func (r *run) wait() error {
 }
 
 // get returns the status and body of a path.
-func (r *run) get(path string) (int, string, error) {
-	response, err := r.client.Get("http://x" + path)
+func (r *run) get(path string) (int, string, error) { return r.getWith(path, nil) }
+
+// getWith is get with headers.
+func (r *run) getWith(path string, header http.Header) (int, string, error) {
+	request, err := http.NewRequest(http.MethodGet, "http://x"+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	if header != nil {
+		request.Header = header
+	}
+	response, err := r.client.Do(request)
 	if err != nil {
 		return 0, "", err
 	}

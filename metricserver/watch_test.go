@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,10 +17,17 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	looks := make(chan struct{}, 100)
+	var missing atomic.Int32 // rounds that began when the directory did not exist
+	dirs := func() []string {
+		if _, err := os.Lstat(dir); err != nil {
+			missing.Add(1)
+		}
+		return []string{dir}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := watch(ctx, func() []string { return []string{dir} }, func() { looks <- struct{}{} }); err != nil {
+		if err := watch(ctx, dirs, func() { looks <- struct{}{} }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -32,7 +40,7 @@ func TestWatch(t *testing.T) {
 		}
 		select {
 		case <-looks:
-		case <-time.After(10 * time.Second):
+		case <-time.After(rescan / 2): // long for a slow machine, and still no rescan
 			t.Fatalf("%s is not noticed", what)
 		}
 		for quiet := false; !quiet; { // what else belongs to it
@@ -47,6 +55,12 @@ func TestWatch(t *testing.T) {
 	looksAfter("the start", func() error { return nil })
 	looksAfter("a new file", write)
 	looksAfter("the end of the directory", func() error { return os.RemoveAll(dir) })
+	// That it returns is news once it was known to be gone: the second round comes after the first one could not watch it.
+	for end := time.Now().Add(ample); missing.Load() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("that it is gone is not noticed")
+		}
+	}
 	looksAfter("its return", func() error { return os.Mkdir(dir, 0o755) })
 	looksAfter("a new file in the new one", write)
 }
