@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // leftovers waits a little for what is about to end, and returns what is still there.
 func leftovers(channels int) (err error) {
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if err = errors.Join(goroutinesLeft(), childrenLeft(), channelsLeft(channels)); err == nil {
 			return nil
 		}

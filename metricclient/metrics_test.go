@@ -74,19 +74,24 @@ func TestGetMetricsSendsTheTimeThatIsLeft(t *testing.T) {
 	c := serving(t, func(_ http.ResponseWriter, r *http.Request) {
 		sent = r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds")
 	})
-	f := func(ctx context.Context, low, high float64) {
+	f := func(ctx context.Context, began time.Time, limit time.Duration) {
 		t.Helper()
 		if _, err := c.GetMetrics(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := strconv.ParseFloat(sent, 64); err != nil || got <= low || got > high {
-			t.Errorf("sent %q, want more than %v and at most %v", sent, low, high)
+		low := time.Until(began.Add(limit)).Seconds()
+		const rounding = 0.001
+		if got, err := strconv.ParseFloat(sent, 64); err != nil || got < low-rounding || got > limit.Seconds() {
+			t.Errorf("sent %q, want %.3f to %v", sent, low, limit)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	// The client's own limit begins with the call, later than this.
+	f(t.Context(), time.Now(), metricsTimeout)
+	const limit = 5 * time.Second
+	began := time.Now()
+	ctx, cancel := context.WithDeadline(t.Context(), began.Add(limit))
 	defer cancel()
-	f(t.Context(), 5, 10)
-	f(ctx, 0, 5)
+	f(ctx, began, limit)
 }
 
 func TestGetMetricsErrors(t *testing.T) {

@@ -244,8 +244,14 @@ func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
 	}
 	t.Run("deadline", func(t *testing.T) {
 		c := newClient(t)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
+		ctx := newExpiring(t)
+		checks := 0
+		onExchange(c, func() {
+			// The first is about the address, the second about the server; with the third the result of that is known.
+			if checks++; checks >= 3 && len(c.currentServer().stderr.lastLines(1)) > 0 {
+				ctx.expire()
+			}
+		}, func() {})
 		err := c.SpawnServer(ctx, self(t), "-play="+playMute)
 		check(t, c, err, context.DeadlineExceeded, "the last health check: nobody listens", "its standard error ends: thinking")
 	})
@@ -258,6 +264,58 @@ func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
 		cancel()
 		check(t, c, <-spawned, context.Canceled)
 	})
+}
+
+// expiring is a context whose deadline comes when a test says so, and not when a slow machine has had no time for what comes before.
+type expiring struct {
+	context.Context
+	done   chan struct{}
+	expire func()
+}
+
+func newExpiring(t testing.TB) *expiring {
+	done := make(chan struct{})
+	return &expiring{t.Context(), done, sync.OnceFunc(func() { close(done) })}
+}
+
+func (e *expiring) Done() <-chan struct{} { return e.done }
+
+func (e *expiring) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// onExchange makes a client call begin before each request, and end when it has read the answer.
+func onExchange(c *MetricClient, begin, end func()) {
+	c.http.Transport = &exchanges{c.http.Transport.(*http.Transport), begin, end}
+}
+
+type exchanges struct {
+	*http.Transport
+	begin, end func()
+}
+
+func (e *exchanges) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.begin()
+	response, err := e.Transport.RoundTrip(r)
+	if err == nil {
+		response.Body = body{response.Body, e.end}
+	}
+	return response, err
+}
+
+type body struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b body) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
 }
 
 func TestSpawnServerRefusesATakenAddress(t *testing.T) {
@@ -526,15 +584,20 @@ func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 	}
 	c := newClient(t)
 	server := ending(c)
-	time.AfterFunc(200*time.Millisecond, func() { server.Close() })
+	answers := 0
+	onExchange(c, func() {}, func() {
+		if answers++; answers == 2 { // it is asked again
+			server.Close()
+		}
+	})
 	if err := c.SpawnServer(t.Context(), self(t)); err != nil {
 		t.Error(err)
 	}
 
 	c = newClient(t)
 	ending(c)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
+	ctx := newExpiring(t)
+	onExchange(c, func() {}, ctx.expire)
 	err := c.SpawnServer(ctx, self(t))
 	wantError(t, err, context.DeadlineExceeded)
 	wantError(t, err, ErrShuttingDown, "the address is not free")
