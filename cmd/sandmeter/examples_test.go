@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
@@ -51,15 +50,18 @@ func TestExamplesRun(t *testing.T) {
 			continue
 		}
 		t.Run(strings.Join(words[1:], " "), func(t *testing.T) {
-			patience := ample
-			if slices.ContainsFunc(words, func(w string) bool { return w == "serve" || w == "metric-server" }) {
-				patience = time.Second // these run until they are told to end
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), ample)
 			defer cancel()
 			var out, errs testkit.Buffer
-			if code := run(ctx, words[1:], cli.Stdio{Out: &out, Err: &errs}); code != cli.ExitOK {
-				t.Errorf("%s\nexits with %d and says\n%s", example, code, &errs)
+			code := make(chan int, 1)
+			go func() { code <- run(ctx, words[1:], cli.Stdio{Out: &out, Err: &errs}) }()
+			if slices.ContainsFunc(words, func(w string) bool { return w == "serve" || w == "metric-server" }) {
+				// These run until they are told to end. One that never serves fails by then.
+				(&world{T: t}).until("it serves or ends", func() bool { return strings.Contains(errs.String(), "msg=Serving") || len(code) > 0 })
+				cancel()
+			}
+			if got := <-code; got != cli.ExitOK {
+				t.Errorf("%s\nexits with %d and says\n%s", example, got, &errs)
 			}
 			if out.String() == "" && errs.String() == "" && !slices.Contains(words, "--dir") {
 				t.Errorf("%s\nsays nothing", example)

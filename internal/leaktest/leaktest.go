@@ -17,7 +17,7 @@ import (
 )
 
 // endTime is how long what is ending may take to end.
-var endTime = 5 * time.Second
+var endTime = 30 * time.Second
 
 // Main runs the tests and exits. Once they pass it waits for what they started to end, and fails with a list of what does not.
 func Main(m *testing.M) { os.Exit(Run(m)) }
