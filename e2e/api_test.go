@@ -178,10 +178,10 @@ func TestClientGivesServerItsSettings(t *testing.T) {
 func TestClientHearsOfAServerThatCannotStart(t *testing.T) {
 	w := newWorld(t)
 	w.setAddr("/nonexistent/metrics.sock")
-	begin := time.Now()
 	err := w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: sandmeter})
-	if err == nil || !strings.Contains(err.Error(), "/nonexistent/metrics.sock") || time.Since(begin) > 5*time.Second {
-		t.Errorf("SpawnServer at an impossible address, after %v: %v", time.Since(begin), err)
+	// If it waited for all of its time, the error would be that of a deadline.
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent/metrics.sock") || !strings.Contains(err.Error(), "ended: exit status 1") {
+		t.Errorf("SpawnServer at an impossible address: %v", err)
 	}
 }
 

@@ -303,6 +303,7 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	relayed := make(chan error, 1)
 	go func() { relayed <- relayTo(relay, before) }()
 	w.must(w.client.HealthCheck(w.ctx())) // by now the server has taken the connection
+	told := time.Now()
 	s.signal(syscall.SIGTERM)
 	w.until(func() error {
 		if err := w.client.HealthCheck(w.ctx()); err == nil {
@@ -310,7 +311,8 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 		}
 		return nil
 	})
-	if s.hasEnded() {
+	// It waits for half a second. A slow machine may come here later; then nobody listens any more.
+	if s.hasEnded() && time.Since(told) < 400*time.Millisecond {
 		t.Fatalf("the server did not wait for the client that was connected; it said:\n%s", &s.err)
 	}
 	health := newProgram(t, "health", "--address", relay.Addr().String(), "--root", w.node.Root())
@@ -319,7 +321,7 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 		t.Errorf("health says\n%s", said)
 	}
 	w.must(<-relayed)
-	s.wantEnd(time.Second, 0)
+	s.wantEnd(patience, 0)
 }
 
 // relayTo accepts one connection, the last one, and copies between it and another one until both have nothing more to say.

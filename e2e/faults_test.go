@@ -94,23 +94,23 @@ func TestFault02StalledSandboxHoldsNobodyAndLeaksNothing(t *testing.T) {
 		spec.ID = id
 		p.play(spec)
 	}
-	p.serve()
-	check := func(limit time.Duration) {
+	p.serve("--sandbox-timeout", wholeTime.String())
+	check := func() (took time.Duration) {
 		t.Helper()
 		data, took := p.within(10 * time.Second)
-		if took > limit {
-			t.Errorf("a scrape took %v", took)
-		}
 		got := parsePage(t, data)
 		got.wantFailure(t, "good", "")
 		for id := range stalled {
-			got.wantFailure(t, id, "stalled")
+			got.wantFailure(t, id, "stalled") // not "out_of_time": each has its own time, and the scrape goes on after it
 		}
+		return took
 	}
-	check(4 * time.Second) // of which sandboxes have 2 s
+	check()
 	open := p.descriptors()
 	for range 10 {
-		check(time.Second) // and 50 ms, once they have stalled
+		if took := check(); took >= wholeTime { // 50 ms, once they have stalled
+			t.Errorf("a scrape took %v", took)
+		}
 	}
 	p.wantDescriptors(open)
 }
@@ -378,13 +378,10 @@ func TestFault08ClientTellsTheTruthAndKeepsItsHandsOff(t *testing.T) {
 		} {
 			p := newPlayed(t)
 			p.must(os.Remove(p.root))
-			begin := time.Now()
 			err := p.client.SpawnServer(p.ctx(), conf, args...)
+			// After all of its time, the error would be that of a deadline.
 			if err == nil || !strings.Contains(err.Error(), "exit status") || !strings.Contains(err.Error(), "standard error ends") {
 				t.Errorf("%s: %v", name, err)
-			}
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("%s: it took %v", name, took)
 			}
 			if err := p.client.ShutdownServer(p.ctx()); !errors.Is(err, metricclient.ErrNotRunning) {
 				t.Errorf("%s: shutting down what did not start: %v", name, err)
@@ -421,7 +418,7 @@ func TestFault08ClientTellsTheTruthAndKeepsItsHandsOff(t *testing.T) {
 			}
 			goOn()
 			p.must(p.client.ShutdownServer(p.ctx()))
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Error("ShutdownServer waits longer than its context")
 			goOn()
 			p.must(<-ended)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -144,13 +145,9 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	scraping.Go(func() {
-		for i := range scrapes {
-			limit := 10 * time.Second
-			if i >= early {
-				limit /= 2
-			}
+		for range scrapes {
 			select {
-			case pages <- p.tryWithin(ctx, limit):
+			case pages <- p.tryWithin(ctx, 10*time.Second):
 			case <-ctx.Done():
 				return
 			}
@@ -166,7 +163,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 		case i == 0:
 			first = page.took
 		case i >= early:
-			if slowest = max(slowest, page.took); page.took >= first {
+			if slowest = max(slowest, page.took); page.took >= sandboxTimeout {
 				slow++ // a busy machine can make a liar late that is not late by itself
 			}
 		}
@@ -186,8 +183,9 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 			t.Fatalf("the log says\n%.10000q", s.err.String())
 		}
 	}
-	if slow > 2 {
-		t.Errorf("%d of %d scrapes took as long as the first, which took %v, the slowest %v", slow, scrapes-early, first, slowest)
+	// If one that stalls had its whole time at each scrape, or at every other one, at least half of them would be slow.
+	if slow > (scrapes-early)/4 {
+		t.Errorf("%d of %d scrapes took the whole time of a sandbox; the first took %v, the slowest %v", slow, scrapes-early, first, slowest)
 	}
 	most := p.memory("VmHWM")
 	t.Logf("%d liars: the first scrape took %v, the slowest of the later ones %v; memory %d MB, and %d MB before", len(lying), first, slowest, most>>20, idle>>20)
@@ -216,12 +214,9 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	lying := p.playLiars(func(liars.Liar) bool { return true })
 	opens := map[string]float64{}
 	for i := range 6 {
-		data, took := p.within(10 * time.Second)
-		if took > 5*time.Second { // of which sandboxes have 2 s, now and then
-			t.Errorf("scrape %d took %v", i, took)
-		}
+		data, _ := p.within(10 * time.Second)
 		got := parseTwice(t, data)
-		lying.check(t, got)
+		lying.check(t, got) // none is out of time: sandboxes have 2 s, now and then, and a collection 5 s
 		for _, id := range real {
 			got.wantFailure(t, id, "")
 			n, _ := got.value("runsc_fs_opens", "sandbox", id)
@@ -254,21 +249,32 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 	p.scrape()
 	idle := p.memory("VmRSS")
 	const all, flooding = 1000, 100
-	p.playFleet(all, simulate.FleetOptions{Spec: func(i int, spec *simulate.Spec) {
+	fleet := p.playFleet(all, simulate.FleetOptions{Spec: func(i int, spec *simulate.Spec) {
 		if i%(all/flooding) == 0 {
 			floods[i/(all/flooding)%len(floods)].Spec(spec)
 		}
 	}})
-	for i := range 10 {
+	served := map[string]bool{}
+	for range 10 {
 		data, _ := p.within(10 * time.Second)
-		if i > 0 {
+		if len(served) == all-flooding {
 			continue
 		}
+		// On a slow machine a collection may not reach all of them. Then the next one begins with the others.
 		got := parsePage(t, data)
-		got.wantValue(t, flooding, "runsc_meta_num_sandboxes_broken_metrics")
-		if n := len(got.find(alwaysThere)); n != all-flooding {
-			t.Errorf("%d of %d honest sandboxes have metrics", n, all-flooding)
+		found := got.find(alwaysThere)
+		for _, s := range found {
+			served[s.labels["sandbox"]] = true
 		}
+		got.wantValue(t, float64(all-len(found)), "runsc_meta_num_sandboxes_broken_metrics")
+		for i := range flooding {
+			if id := fleet.Sandboxes[i*(all/flooding)].ID(); served[id] {
+				t.Errorf("%s, which floods, has metrics", id)
+			}
+		}
+	}
+	if len(served) != all-flooding {
+		t.Errorf("%d of %d honest sandboxes have metrics", len(served), all-flooding)
 	}
 	most := p.memory("VmHWM")
 	t.Logf("%d ways to flood: memory %d MB, and %d MB before", len(floods), most>>20, idle>>20)
@@ -283,38 +289,62 @@ func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 	fleet := p.playFleet(1000, simulate.FleetOptions{})
 	p.serve()
 	p.within(10 * time.Second)
-	median := func() time.Duration {
-		var took []time.Duration
-		for range 5 {
-			_, d := p.within(10 * time.Second)
-			took = append(took, d)
-		}
-		slices.Sort(took)
-		return took[len(took)/2]
+	const silent, later = 10, 5
+	waits := make(chan time.Duration, 1000) // from when a sandbox that says nothing has read the request until the server hangs up
+	stall := func(x *simulate.Exchange) error {
+		begin := time.Now()
+		err := x.Stall() // until it hangs up
+		waits <- time.Since(begin)
+		return err
 	}
-	without := median()
 	stalled := map[string]bool{}
 	for i := 0; i < 1000; i += 50 {
 		s := fleet.Sandboxes[i]
 		stalled[s.ID()] = true
 		if i%100 == 0 {
-			s.SetBehavior(simulate.Stall)
+			s.SetBehavior(stall)
 		} else {
 			s.Freeze()
 		}
 	}
-	data, first := p.within(10 * time.Second)
-	with := median()
-	t.Logf("a scrape takes %v without and %v with stalled sandboxes, and %v when they are first met", without, with, first)
-	if first > without+4*time.Second || with > without+time.Second {
-		t.Error("that is too long")
+	var first time.Duration
+	// A slow machine may take more than one collection to reach the others.
+	p.until(func() error {
+		data, took := p.within(10 * time.Second)
+		first = cmp.Or(first, took)
+		got := parsePage(t, data)
+		refused := map[string]bool{}
+		for _, failure := range got.find("runsc_meta_sandbox_failure", "reason", "stalled") {
+			refused[failure.labels["sandbox"]] = true
+		}
+		if !maps.Equal(refused, stalled) || len(got.find(alwaysThere)) != 1000-len(stalled) {
+			return fmt.Errorf("%d sandboxes have metrics; stalled are %q, want %q", len(got.find(alwaysThere)), slices.Sorted(maps.Keys(refused)), slices.Sorted(maps.Keys(stalled)))
+		}
+		return nil
+	})
+	if first < sandboxTimeout {
+		t.Errorf("the first scrape took %v, less than a sandbox has", first)
 	}
-	got := parsePage(t, data)
-	refused := map[string]bool{}
-	for _, failure := range got.find("runsc_meta_sandbox_failure", "reason", "stalled") {
-		refused[failure.labels["sandbox"]] = true
+	for len(waits) > 0 {
+		<-waits
 	}
-	if !maps.Equal(refused, stalled) || len(got.find(alwaysThere)) != 1000-len(stalled) {
-		t.Errorf("%d sandboxes have metrics; stalled are %q, want %q", len(got.find(alwaysThere)), slices.Sorted(maps.Keys(refused)), slices.Sorted(maps.Keys(stalled)))
+	for range later {
+		p.within(10 * time.Second)
+	}
+	p.until(func() error {
+		if n := len(waits); n < later*silent/2 {
+			return fmt.Errorf("the server asked and hung up %d times", n)
+		}
+		return nil
+	})
+	var waited []time.Duration
+	for len(waits) > 0 {
+		waited = append(waited, <-waits)
+	}
+	slices.Sort(waited)
+	median := waited[len(waited)/2]
+	t.Logf("the first scrape takes %v; once they have stalled, the server hangs up %v after they have read the request", first, median)
+	if median >= sandboxTimeout/2 {
+		t.Errorf("once they have stalled, the server hangs up %v after they have read the request", median)
 	}
 }

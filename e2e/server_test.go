@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// soon is how long a server may take to notice what happens to its runtime root while nobody scrapes, and to end.
-const soon = time.Second
+// soon is how long a server may take to notice what happens to its runtime root while nobody scrapes, and to end. It takes less than a
+// second, but for a slow machine; without inotify it would take up to a minute.
+const soon = 20 * time.Second
 
 // bothServers runs a test with each of the two commands that serve.
 func bothServers(t *testing.T, test func(w *world, args func(flags ...string) []string)) {

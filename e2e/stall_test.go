@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,36 +21,46 @@ func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
 		}
 		return simulate.Honest(x)
 	}})
-	p.serve()
+	p.serve("--sandbox-timeout", wholeTime.String())
 	late := 0
 	for range 10 {
-		if _, took := p.within(10 * time.Second); took > time.Second {
+		if _, took := p.within(10 * time.Second); took >= wholeTime {
 			late++
 		}
 	}
 	if late > 1 {
-		t.Errorf("%d of 10 scrapes took the sandbox's whole time of 2 s", late)
+		t.Errorf("%d of 10 scrapes took the sandbox's whole time of %v", late, wholeTime)
 	}
 }
 
 // TestServerThatWasPausedBlamesNoSandbox: what has arrived when it goes on is an answer, however long it did not look.
 func TestServerThatWasPausedBlamesNoSandbox(t *testing.T) {
 	p := newPlayed(t)
-	asked := make(chan struct{}, 100)
+	asked, reply, replied := make(chan struct{}, 100), make(chan struct{}), make(chan error, 100)
 	p.play(simulate.Spec{ID: "sb", Behavior: func(x *simulate.Exchange) error {
 		asked <- struct{}{}
-		if err := x.Wait(200 * time.Millisecond); err != nil {
-			return err
-		}
-		return simulate.Honest(x)
+		<-reply
+		err := simulate.Honest(x)
+		replied <- err
+		return err
 	}})
-	s := p.serve("--sandbox-timeout", "500ms")
+	release := sync.OnceFunc(func() { close(reply) })
+	t.Cleanup(release)
+	s := p.serve() // 2 s for a sandbox: time to pause the server
 	t.Cleanup(func() { s.signal(syscall.SIGCONT) })
 	pages := make(chan timedPage, 1)
 	go func() { pages <- p.tryWithin(t.Context(), 10*time.Second) }()
 	<-asked
 	s.signal(syscall.SIGSTOP)
-	time.Sleep(time.Second)
+	p.until(func() error {
+		if state := processState(s.Process.Pid); state != "T" {
+			return fmt.Errorf("the server, stopped, is in state %q", state)
+		}
+		return nil
+	})
+	release()
+	p.must(<-replied)
+	time.Sleep(sandboxTimeout) // until the sandbox has had all of its time, and more
 	s.signal(syscall.SIGCONT)
 	page := <-pages
 	p.must(page.err)
