@@ -325,8 +325,9 @@ func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 func TestStopsWithSilentConnections(t *testing.T) {
 	w := newWorld(t)
 	s := w.server(Options{Address: w.path("socket")})
-	s.stopTimeout = time.Hour // if they held it, it would not end
+	s.stopTimeout = time.Hour
 	r := w.run(s)
+	began := time.Now()
 	for _, said := range []string{"", "GET /metrics HTT"} {
 		c, err := net.Dial(r.addr.Network(), r.addr.String())
 		w.must(err)
@@ -336,6 +337,11 @@ func TestStopsWithSilentConnections(t *testing.T) {
 	}
 	r.page() // by now the server has taken them
 	w.must(r.stop())
+	// The server gives them half a second. Otherwise they would hold it until they are 5 s old, when both net/http and the limit for headers
+	// give them up. Ten times the time that it takes is enough on any machine.
+	if took := time.Since(began); took >= headerTimeout {
+		t.Errorf("it took %v", took)
+	}
 }
 
 // TestHalfClosedConnection: a client that has said all that it has to say gets its page.
