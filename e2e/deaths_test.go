@@ -23,9 +23,9 @@ const (
 	stalledTimeout = 50 * time.Millisecond
 )
 
-// wholeTime is the --sandbox-timeout of tests that tell scrapes which wait for all of it from scrapes that do not, by the time that they
-// take: others take a tenth of a second at most, and less than this on the slowest machine. It is less than the 5 s that a collection
-// lasts at most, so that a sandbox that has had it all has stalled, and is not one that the collection had no time for.
+// wholeTime is the --sandbox-timeout of tests that tell a scrape which waits for all of it from one that does not by the time that the scrape
+// takes. Without waiting it takes a tenth of a second, so that a busy machine makes no difference. A collection lasts 5 s at most: with more
+// than that, a sandbox that stalls would be out of time, not stalled.
 const wholeTime = 3 * time.Second
 
 // useWholeTime makes that the timeout of servers to come, of both kinds.
@@ -154,8 +154,8 @@ func (w *world) scrapeDuringWhichDies(id string) (page, time.Duration) {
 	return p, took
 }
 
-// untilLives scrapes until all sandboxes have values again, and returns how many scrapes that took. One that stood still has little time for
-// its first replies, too little perhaps on a slow machine.
+// untilLives scrapes until all sandboxes have values again, and returns how many scrapes that took. A sandbox that stood still has 50 ms for
+// its first reply, which can be too little on a slow machine.
 func (w *world) untilLives(running ...string) (scrapes int) {
 	w.t.Helper()
 	w.until(func() error {
@@ -194,7 +194,7 @@ func TestStoppedSandboxes(t *testing.T) {
 			p.wantValue(t, 1, "runsc_meta_sandbox_failure", "sandbox", id, "reason", "stalled")
 		}
 	}
-	atLeast, answers := wholeTime, 0
+	atLeast, replies := wholeTime, 0
 	for _, scrapes := range []int{20, 1} {
 		var goOn []func()
 		for _, id := range stopped {
@@ -202,9 +202,9 @@ func TestStoppedSandboxes(t *testing.T) {
 		}
 		p, took := w.timed()
 		without(p)
-		// After some answers, which a slow machine may take, they have their whole time again.
-		if took < atLeast || 0 < answers && answers <= 3 && took >= wholeTime {
-			t.Errorf("the first scrape took %v, after %d answers", took, answers)
+		// Each reply doubles their time. On a slow machine it may take so many that they have their whole time again.
+		if took < atLeast || 0 < replies && replies <= 3 && took >= wholeTime {
+			t.Errorf("the first scrape took %v, after at most %d replies", took, replies)
 		}
 		// More often than a stopped sandbox has room for questions: it queues 16.
 		for range scrapes {
@@ -217,7 +217,7 @@ func TestStoppedSandboxes(t *testing.T) {
 		for _, f := range goOn {
 			f()
 		}
-		atLeast, answers = 2*stalledTimeout, w.untilLives(all...)
+		atLeast, replies = 2*stalledTimeout, w.untilLives(all...)
 	}
 	w.until(func() error {
 		if now := w.serverDescriptors(); now > open {

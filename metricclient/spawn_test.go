@@ -266,7 +266,7 @@ func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
 	})
 }
 
-// expiring is a context whose deadline comes when a test says so, and not when a slow machine has had no time for what comes before.
+// expiring is a context whose deadline comes when the test calls expire, so that it never comes before what the test waits for.
 type expiring struct {
 	context.Context
 	done   chan struct{}
@@ -289,7 +289,7 @@ func (e *expiring) Err() error {
 	}
 }
 
-// onExchange makes a client call begin before each request, and end when it has read the answer.
+// onExchange makes a client call begin before each request, and end after it has read the response.
 func onExchange(c *MetricClient, begin, end func()) {
 	c.http.Transport = &exchanges{c.http.Transport.(*http.Transport), begin, end}
 }
@@ -584,9 +584,9 @@ func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 	}
 	c := newClient(t)
 	server := ending(c)
-	answers := 0
+	responses := 0
 	onExchange(c, func() {}, func() {
-		if answers++; answers == 2 { // it is asked again
+		if responses++; responses == 2 { // the client has tried again
 			server.Close()
 		}
 	})

@@ -74,8 +74,8 @@ func TestSandboxTimeout(t *testing.T) {
 	w.start(simulate.Spec{ID: "fine"})
 	w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
 	r := w.run(w.server(Options{Address: "127.0.0.1:0", SandboxTimeout: 500 * time.Millisecond}))
-	// The scraper waits less than the default timeout of a sandbox. So the reason tells which of the two ended the query, however fast the
-	// machine is; on a slow one the first scrapes may be too short.
+	// The scraper waits less than the default timeout of a sandbox, so the reason tells which of the two ended the query. On a slow machine
+	// the first scrapes may be too short.
 	header := http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"2"}} // of which the server uses 1.5 s
 	var page string
 	w.until("a page without one that stalls", func() bool {
@@ -282,7 +282,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		asked, answer := w.stalling()
 		defer close(answer)
 		s := w.server(Options{Address: w.path("socket")})
-		s.stopTimeout = time.Millisecond // the sandbox replies after the server has ended
+		s.stopTimeout = time.Millisecond // the sandbox replies when the server has ended
 		r := w.run(s)
 		results := scrape(r)
 		<-asked
@@ -337,8 +337,8 @@ func TestStopsWithSilentConnections(t *testing.T) {
 	}
 	r.page() // by now the server has taken them
 	w.must(r.stop())
-	// The server gives them half a second. Otherwise they would hold it until they are 5 s old, when both net/http and the limit for headers
-	// give them up. Ten times the time that it takes is enough on any machine.
+	// The server closes them after half a second. Otherwise net/http and the header timeout would close them when they are 5 s old, and the
+	// server would not end before. The bound is ten times what the test takes, so a slow machine does not reach it.
 	if took := time.Since(began); took >= headerTimeout {
 		t.Errorf("it took %v", took)
 	}

@@ -55,7 +55,7 @@ func TestWatch(t *testing.T) {
 	looksAfter("the start", func() error { return nil })
 	looksAfter("a new file", write)
 	looksAfter("the end of the directory", func() error { return os.RemoveAll(dir) })
-	// That it returns is news once it was known to be gone: the second round comes after the first one could not watch it.
+	// Its return is a change only if a round has failed to watch it before. When the second round begins without it, the first has.
 	for end := time.Now().Add(ample); missing.Load() < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("that it is gone is not noticed")

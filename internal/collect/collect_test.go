@@ -181,13 +181,13 @@ func TestStalled(t *testing.T) {
 	if took := measure(func() { n.page() }); took < short {
 		t.Errorf("the first scrape waited %v, less than the sandbox may take", took)
 	}
-	// From here on, a collection that gave it its whole time would end before that, and call the failure another one.
+	// From here on the whole time is longer than a collection: with all of it, the sandbox would be out of time and not stalled.
 	n.collector.options.SandboxTimeout = time.Minute
 	n.start(simulate.Spec{ID: "b"})
 	n.expectTimeout("a", stalledTimeout)
 	snap := n.collect()
 	if f := snap.Sandboxes[0].Failure; f == nil || f.Reason != failure.Stalled {
-		t.Errorf("in the second scrape its failure is %v, as if the server did not know it", f)
+		t.Errorf("in the second scrape its failure is %v, want that it stalled", f)
 	}
 	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="b"} 51`)
 	n.expectTimeout("a", stalledTimeout)
@@ -317,7 +317,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// inTime tries with more and more time until try reports that the machine was fast enough for what is to happen within that time.
+// inTime calls try with longer and longer times until it reports that the time was long enough for this machine.
 func inTime(t *testing.T, try func(wait time.Duration) bool) {
 	t.Helper()
 	for wait := 100 * time.Millisecond; !try(wait); wait *= 2 {
