@@ -27,15 +27,16 @@ const (
 // gone, or have sent all that it has to send and be waiting for the response: net/http takes the one for the other.
 const leavingGrace = 100 * time.Millisecond
 
-func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Values) error {
+// scrape serves a page, and returns how many bytes of it were sent.
+func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Values) (sent int, err error) {
 	deadline := time.Now().Add(timeLimit(r.Header.Get(headerTimeout)))
 	want, err := h.parseSelection(query)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	snap, err := h.snapshot(r.Context(), deadline)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	format := expo.Text{}
 	lease, err := h.shared.Page(context.WithoutCancel(r.Context()), snap, rendering{format, want}, func() func(share.Buffer) []byte {
@@ -43,12 +44,21 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 		return func(buffer share.Buffer) []byte { return format.Append(buffer(p.TextSize()), p) }
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer lease.Release()
 	w.Header().Set("Content-Type", format.ContentType())
-	h.send(w, lease)
-	return nil
+	return h.send(w, lease), nil
+}
+
+// logScrape logs a scrape that ended with err, for debugging.
+func (h *Handler) logScrape(r *http.Request, query url.Values, sent int, err error, took time.Duration) {
+	attrs := []any{"client", clientOf(r), "filter", shorten(query.Get(paramFilter))}
+	if text := query.Get(paramCapabilities); text != "" {
+		attrs = append(attrs, "capability_filter", shorten(text))
+	}
+	status, _ := statusOf(err)
+	h.options.Logger.Debug("Scrape", append(attrs, "status", status, "bytes", sent, "took", took.Round(time.Microsecond).String())...)
 }
 
 // A rendering is what requests have to have in common to share a page. Selections of the same texts have the same filters.
@@ -78,8 +88,8 @@ func (h *Handler) snapshot(ctx context.Context, deadline time.Time) (*snapshot.S
 // sendPiece is how much of a page is written at a time: between two pieces it is seen how fast the client reads.
 const sendPiece = 256 << 10
 
-// send sends a page. A client that is too slow for the page to be kept is cut off.
-func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) {
+// send sends a page, and returns how many bytes the client or the kernel took. A client that is too slow for the page to be kept is cut off.
+func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 	body := lease.Body()
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	defer context.AfterFunc(lease.Context(), func() {
@@ -91,12 +101,14 @@ func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) {
 	for len(body) > 0 {
 		piece := body[:min(len(body), sendPiece)]
 		n, err := w.Write(piece)
+		sent += n
 		if err != nil {
-			return // the client has gone, or was cut off
+			break // the client has gone, or was cut off
 		}
 		lease.Sent(n)
 		body = body[n:]
 	}
+	return sent
 }
 
 // parseSelection returns what the query selects.

@@ -5,7 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestTimeLimit(t *testing.T) {
@@ -131,6 +134,40 @@ func TestRefusedQueries(t *testing.T) {
 	w.expect(w.get("/metrics%3F%25zz"), http.StatusBadRequest, "the query in the path cannot be read: invalid URL escape \"%zz\"\n")
 	w.expect(w.get("/metric%3Fa=b"), http.StatusNotFound, "path not found\n")
 	w.expect(w.get("/metrics/%3Fa=b"), http.StatusNotFound, "path not found\n")
+}
+
+// TestScrapesAreLogged for debugging: whose they are, what they ask for, and what becomes of them.
+func TestScrapesAreLogged(t *testing.T) {
+	var log testkit.Buffer
+	w := newWorld(t, func(_ *collect.Options, o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	w.start(simulate.Spec{ID: "a"})
+	logged := 0
+	check := func(path, client, want string) {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.RemoteAddr = client
+		response := w.do(r)
+		want = strings.ReplaceAll(want, "LENGTH", strconv.Itoa(response.Body.Len()))
+		line := log.String()[logged:]
+		logged += len(line)
+		_, record, _ := strings.Cut(line, " ")
+		if got := regexp.MustCompile(`took=[0-9.]+(µs|ms|s)\n`).ReplaceAllString(record, "took=T"); got != want {
+			t.Errorf("GET %s is logged as\n%s\nwant\n%s", path, got, want)
+		}
+	}
+	const tcp, unix = "127.0.0.1:1234", "@"
+	check("/metrics", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" status=200 bytes=LENGTH took=T`)
+	check("/metrics", unix, `level=DEBUG msg=Scrape client="Unix socket" filter="" status=200 bytes=LENGTH took=T`)
+	check("/metrics?runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", tcp,
+		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=^fs_ capability_filter=KILL status=200 bytes=LENGTH took=T`)
+	check("/metrics%3Frunsc-sandbox-metrics-filter=a%0Ab", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="a\nb" status=200 bytes=LENGTH took=T`)
+	check("/metrics?runsc-sandbox-metrics-filter=(", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=( status=400 bytes=0 took=T`)
+	check("/metrics?runsc-sandbox-metrics-filter="+strings.Repeat("x", 5000), tcp,
+		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=`+strings.Repeat("x", maxLoggedText)+` status=400 bytes=0 took=T`)
+	check("/metrics?%zz", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" status=400 bytes=0 took=T`)
+	check("/runsc-metrics/pid", tcp, "")
 }
 
 func TestRootIsLost(t *testing.T) {

@@ -155,16 +155,26 @@ func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Requ
 			return
 		}
 		err := try(serve, w, r)
-		var known *httpError
-		switch {
-		case err == nil:
-		case errors.As(err, &known):
-			http.Error(w, known.text, known.status)
-		default:
-			h.options.Logger.Error("Request failed", "path", path, "err", err)
-			http.Error(w, "the request failed, the server's log says why", http.StatusInternalServerError)
+		if err == nil {
+			return
 		}
+		status, text := statusOf(err)
+		if status == http.StatusInternalServerError {
+			h.options.Logger.Error("Request failed", "path", path, "err", err)
+		}
+		http.Error(w, text, status)
 	})
+}
+
+// statusOf returns the status of a request that ended with err, and what the client is told if it failed.
+func statusOf(err error) (status int, text string) {
+	if err == nil {
+		return http.StatusOK, ""
+	}
+	if known, ok := errors.AsType[*httpError](err); ok {
+		return known.status, known.text
+	}
+	return http.StatusInternalServerError, "the request failed, the server's log says why"
 }
 
 // try serves a request. A panic is that request's failure: net/http would not answer it, and would not say so where people look.
@@ -218,14 +228,26 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error { return
 
 // scrapeFor scrapes with the parameters of the request and those that pathQuery adds.
 func (h *Handler) scrapeFor(w http.ResponseWriter, r *http.Request, pathQuery string) error {
+	began := time.Now()
+	sent := 0
+	query, err := queryOf(r, pathQuery)
+	if err == nil {
+		sent, err = h.scrape(w, r, query)
+	}
+	h.logScrape(r, query, sent, err, time.Since(began))
+	return err
+}
+
+// queryOf returns the parameters of a request and those that pathQuery adds.
+func queryOf(r *http.Request, pathQuery string) (url.Values, error) {
 	values, err := url.ParseQuery(pathQuery)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "the query in the path cannot be read: %s", err)
+		return nil, refuse(http.StatusBadRequest, "the query in the path cannot be read: %s", err)
 	}
 	own, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "the query cannot be read: %s", err)
+		return nil, refuse(http.StatusBadRequest, "the query cannot be read: %s", err)
 	}
 	maps.Copy(values, own)
-	return h.scrape(w, r, values)
+	return values, nil
 }
