@@ -105,7 +105,7 @@ func (w *world) tryRun(s *Server) (*run, error) {
 	return r, nil
 }
 
-// newClient returns a client for the server at an address, as http://x/.
+// newClient returns a client for the server at an address, as http://localhost/.
 func newClient(addr net.Addr) *http.Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
@@ -137,7 +137,7 @@ func (r *run) get(path string) (int, string, error) { return r.getWith(path, nil
 
 // getWith is get with headers.
 func (r *run) getWith(path string, header http.Header) (int, string, error) {
-	request, err := http.NewRequest(http.MethodGet, "http://x"+path, nil)
+	request, err := http.NewRequest(http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return 0, "", err
 	}

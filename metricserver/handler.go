@@ -39,6 +39,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		StartTime:        o.StartTime,
 		ShowTime:         o.MaxAge > 0,
 		Logger:           o.Logger,
+		LogLinesDropped:  o.LogLinesDropped,
 	})
 	if err != nil {
 		return nil, err

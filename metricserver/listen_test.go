@@ -1,10 +1,12 @@
 package metricserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/user"
 	"strings"
@@ -50,6 +52,57 @@ func TestAddresses(t *testing.T) {
 	listens("%RUNTIME_ROOT%/socket", "unix", w.root+"/socket")
 	w.nothingAt(w.path("socket"))
 	w.nothingAt(w.root + "/socket")
+}
+
+// TestHosts: on a loopback address a browser that was made to ask for another host gets nothing; elsewhere any host is served.
+func TestHosts(t *testing.T) {
+	w := newWorld(t)
+	check := func(o Options, host string, want int) {
+		t.Helper()
+		r := w.run(w.server(o))
+		defer r.stop()
+		request, err := http.NewRequest(http.MethodGet, "http://x/runsc-metrics/healthcheck?root="+w.root, nil)
+		w.must(err)
+		request.Host = host
+		response, err := r.client.Do(request)
+		w.must(err)
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s, allowed hosts %q: %d for host %s, want %d", o.Address, o.AllowedHosts, response.StatusCode, host, want)
+		}
+	}
+	const served, refused = http.StatusOK, http.StatusForbidden
+	check(Options{Address: "127.0.0.1:0"}, "evil.example", refused)
+	check(Options{Address: "localhost:0"}, "evil.example:80", refused)
+	check(Options{Address: "localhost:0"}, "localhost:80", served)
+	check(Options{Address: "127.0.0.1:0", AllowedHosts: []string{"node7.example", "proxy"}}, "proxy:80", served)
+	check(Options{Address: "127.0.0.1:0", AllowedHosts: []string{"node7.example"}}, "evil.example", refused)
+	check(Options{Address: w.path("socket")}, "evil.example", served)
+	check(Options{Address: ":0"}, "evil.example", served)
+	check(Options{Address: "0.0.0.0:0"}, "evil.example", served)
+}
+
+// TestHostOfTheAddress: the name in the configured address is one of this machine, whatever it is.
+func TestHostOfTheAddress(t *testing.T) {
+	w := newWorld(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	s := w.server(Options{Address: "node7.example:19640"})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	client := newClient(l.Addr())
+	for host, want := range map[string]int{"node7.example:19640": http.StatusOK, "evil.example:19640": http.StatusForbidden} {
+		response, err := client.Get("http://" + host + "/runsc-metrics/pid")
+		w.must(err)
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%d for host %s, want %d", response.StatusCode, host, want)
+		}
+	}
+	client.CloseIdleConnections()
+	cancel()
+	w.must(<-ended)
 }
 
 func TestAddressErrors(t *testing.T) {

@@ -33,7 +33,7 @@ func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
 		Roots: []string{"/r"}, Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
-		SocketMode: 0o600, SocketGroup: "g", StartTime: start, Logger: slog.Default(),
+		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start, Logger: slog.Default(),
 	}
 	s, err := New(given)
 	if err != nil {
@@ -107,5 +107,8 @@ func TestOptionErrors(t *testing.T) {
 	check(Options{Roots: []string{"/a", "/b/["}}, `runtime root "/b/[" is not a valid glob: escape [, * and ? with a backslash if they are part of a name`)
 	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "exporter prefix \"go_\": names that begin with go_ are reserved\n"+
 		"sandbox timeout -1ns: it has to be positive\nmaximum age -1ns: it must not be negative")
+	for _, host := range []string{"", "a:80", "[::1]", "http://a", "a b", "*"} {
+		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
+	}
 	check(Options{Address: ":0", SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,15 +76,24 @@ type Options struct {
 	SocketMode fs.FileMode
 	// SocketGroup is the name or ID of the group that a Unix socket belongs to. Default: that of the process.
 	SocketGroup string
+	// AllowedHosts are more host names that the Host header of a request may have if Run or Serve listens on a loopback address. There, they
+	// refuse with status 403 what has neither an IP address in it, nor localhost or a name below it, nor the host of Address: this
+	// protects the metrics from web pages in a browser on this machine (DNS rebinding). Names have no port.
+	AllowedHosts []string
 	// StartTime is when the process started, for process_start_time_seconds. Default: when New was called.
 	StartTime time.Time
-	// Logger is told what goes wrong, with which sandbox, once. Default: nobody.
+	// Logger is told what goes wrong, with which sandbox, once. Its handler must not block, since scrapes would wait for it. Default: nobody.
 	Logger *slog.Logger
+	// LogLinesDropped returns how many lines the log lacks, for the counter sandmeter_log_lines_dropped_total. It must be safe for concurrent
+	// use and not block. Default: there is no such family.
+	LogLinesDropped func() int64
 	// Listening is called once the server listens, with the address. An error ends Run. Default: nothing is called.
 	Listening func(net.Addr) error
 }
 
 var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
+
+var validHost = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
 
 // reservedPrefixes begin the names of families that are not a sandbox's.
 var reservedPrefixes = []string{"sandmeter_", "process_", "go_", "container_"}
@@ -126,6 +136,9 @@ func (o *Options) check() error {
 		"exporter prefix %q makes names that Prometheus refuses: use letters, digits and underscores, no digit first", o.ExporterPrefix)
 	for _, reserved := range reservedPrefixes {
 		wrong(strings.HasPrefix(o.ExporterPrefix, reserved), "exporter prefix %q: names that begin with %s are reserved", o.ExporterPrefix, reserved)
+	}
+	for _, name := range o.AllowedHosts {
+		wrong(!validHost.MatchString(name), "allowed host %q: give a host name without port; IP addresses are always allowed", name)
 	}
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
@@ -206,10 +219,23 @@ func (s *Server) run(ctx context.Context, listen func() (net.Listener, error)) e
 	return nil
 }
 
+// limitHosts returns the handler for requests that arrive at an address: that of the server or, on a loopback address, one that refuses those
+// for other hosts.
+func (s *Server) limitHosts(h *web.Handler, addr net.Addr) http.Handler {
+	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return h
+	}
+	allowed := s.options.AllowedHosts
+	if host, _, err := net.SplitHostPort(s.options.Address); err == nil {
+		allowed = append(slices.Clip(allowed), host)
+	}
+	return web.LimitHosts(h, allowed, s.options.Logger)
+}
+
 // serve serves HTTP until ctx is done, and for as long after that as requests take, up to stopTimeout.
 func (s *Server) serve(ctx context.Context, listener net.Listener, handler *web.Handler) error {
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           s.limitHosts(handler, listener.Addr()),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,

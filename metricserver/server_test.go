@@ -192,6 +192,20 @@ func TestLogger(t *testing.T) {
 	}
 }
 
+// TestLogLinesDropped are a counter, if somebody counts them.
+func TestLogLinesDropped(t *testing.T) {
+	w := newWorld(t)
+	const family = "sandmeter_log_lines_dropped_total"
+	r := w.run(w.server(Options{Address: w.path("socket"), LogLinesDropped: func() int64 { return 7 }}))
+	if page := r.page(); !strings.Contains(page, "\n# TYPE "+family+" counter\n"+family+" 7 ") {
+		t.Errorf("the page is\n%s", page)
+	}
+	w.must(r.stop())
+	if page := w.run(w.server(Options{Address: w.path("socket")})).page(); strings.Contains(page, family) {
+		t.Errorf("nobody counts, and the page is\n%s", page)
+	}
+}
+
 // TestLongHeader: requests are bounded.
 func TestLongHeader(t *testing.T) {
 	w := newWorld(t)

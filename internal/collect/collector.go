@@ -38,6 +38,8 @@ type Options struct {
 	StartTime      time.Time     // of the process
 	ShowTime       bool          // snapshots say in a family of their own when they were taken: they may be served again
 	Logger         *slog.Logger
+	// LogLinesDropped returns how many log lines were dropped, for a family of its own. It must not block. Nil: there is no such family.
+	LogLinesDropped func() int64
 }
 
 // A Collector collects. It is safe for concurrent use; Close it when it is no longer needed.

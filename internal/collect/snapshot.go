@@ -197,6 +197,9 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 		add(schema.StateFilesUnreadable, unreadable)
 	}
 	add(schema.ProcessStart, seconds(c.options.StartTime))
+	if c.options.LogLinesDropped != nil {
+		add(schema.LogLinesDropped, c.options.LogLinesDropped())
+	}
 	for i, n := range over {
 		if n > 0 {
 			source.Samples = append(source.Samples, snapshot.Sample{Metric: schema.OverBudget, Series: uint32(i), Value: n})

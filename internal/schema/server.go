@@ -28,6 +28,7 @@ const (
 	SandboxWallSaved
 	SpecMetadata
 	ProcessStart
+	LogLinesDropped
 	OverBudget
 	RootReadable
 	SnapshotTime
@@ -56,6 +57,7 @@ var serverMetrics = [serverFamilies]Metric{
 	SandboxWallSaved:      {Name: "meta_sandbox_wall_time_saved_milliseconds", Help: "Wall time saved for each restored sandbox (in milliseconds)."},
 	SpecMetadata:          {Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", Open: true},
 	ProcessStart:          {Name: "process_start_time_seconds", Help: "Start time of the process since unix epoch in seconds.", Float: true, Whole: true},
+	LogLinesDropped:       {Name: "sandmeter_log_lines_dropped_total", Help: "Counter of log lines that the log lacks because it was not read in time, or could not be written.", Type: Counter, Whole: true},
 	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes whose metrics are left out because all sandboxes together exceed a budget.", Whole: true, Open: true},
 	RootReadable:          {Name: "sandmeter_runtime_root_readable", Help: "Whether the runtime root could be read in the last collection, 0 or 1.", Whole: true, Open: true},
 	SnapshotTime:          {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of the served snapshot began, as a unix timestamp in seconds. Present if snapshots may be served again (--max-age).", Float: true, Whole: true},
