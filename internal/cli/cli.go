@@ -45,7 +45,7 @@ func Usage(err error) error { return UsageError{err} }
 // Usagef returns an error of the command line.
 func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
-// LoggedError is an error that standard error already has, as a record of a log.
+// LoggedError is an error that standard error already has: a server has written it with its log.
 type LoggedError struct{ error }
 
 // Logged makes an error one that is not to be written again.
@@ -60,12 +60,17 @@ func Exit(program string, err error, std Stdio) int {
 		return ExitOK
 	}
 	if !errors.As(err, new(LoggedError)) {
-		fmt.Fprintf(std.Err, "%s: %s\n", program, OneLine(err.Error()))
+		fmt.Fprint(std.Err, ErrorLine(program, err))
 	}
 	if errors.As(err, new(UsageError)) {
 		return ExitUsage
 	}
 	return ExitFail
+}
+
+// ErrorLine returns the line that a program ends with because of an error.
+func ErrorLine(program string, err error) string {
+	return fmt.Sprintf("%s: %s\n", program, OneLine(err.Error()))
 }
 
 // OneLine makes a text one that a terminal shows as one line, whatever was joined into it.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func TestExit(t *testing.T) {
@@ -70,6 +71,22 @@ func TestFlags(t *testing.T) {
 	check("--one /x --one /x", `invalid argument "/x" for "--one" flag: it is given twice; try: prog --help`)
 	check("--on.off --on.off=false", `invalid argument "false" for "--on.off" flag: it is given twice; try: prog --help`)
 	check("--root=", `invalid argument "" for "--root" flag: name a directory; try: prog --help`)
+}
+
+func TestNames(t *testing.T) {
+	check := func(words, want string) {
+		t.Helper()
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		var names []string
+		Names(flags, &names, "names", "")
+		if err := flags.Parse(strings.Fields(words)); err != nil || flags.Lookup("names").Value.String() != want || strings.Join(names, ",") != want {
+			t.Errorf("%s: %q, %v", words, names, err)
+		}
+	}
+	check("", "")
+	check("--names a", "a")
+	check("--names a,b --names=c", "a,b,c")
+	check("--names=", "")
 }
 
 func TestFromEnv(t *testing.T) {

@@ -66,6 +66,31 @@ func (r *rootsFlag) Set(path string) error {
 
 func (*rootsFlag) isList() {}
 
+// namesFlag is a list of names, separated by commas.
+type namesFlag struct{ names *[]string }
+
+// Names adds a flag for names that are separated by commas. It may be repeated, and then all of them count.
+func Names(flags *pflag.FlagSet, names *[]string, name, usage string) {
+	flags.Var(namesFlag{names}, name, usage)
+}
+
+func (n namesFlag) String() string {
+	if n.names == nil { // package flag asks a zero value
+		return ""
+	}
+	return strings.Join(*n.names, ",")
+}
+
+func (namesFlag) Type() string { return "strings" }
+
+// Set adds names.
+func (n namesFlag) Set(value string) error {
+	*n.names = append(*n.names, strings.Split(value, ",")...)
+	return nil
+}
+
+func (namesFlag) isList() {}
+
 // A listFlag may be given more than once; in the environment its values are separated by commas.
 type listFlag interface{ isList() }
 
