@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,41 +39,89 @@ func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
 	if f.format != formatText && f.format != formatJSON {
 		return nil, cli.Usagef("--log.format %q: choose text or json", f.format)
 	}
-	return newServerLog(newLogHandler(stderr, f.format, level)), nil
+	log := newServerLog(stderr, f.format)
+	log.toStderr(level)
+	return log, nil
 }
 
-// serverLog is the log of a server. Standard error has the error that ends the server once: as a record where the log there is JSON, for
-// those who collect that, and else as the line that any command ends with.
+// A serverLog is the log of a server. It owns standard error until it is closed, and no reader of it or of a file can block the server.
+//
+// Standard error has the error that ends the server once: as a record if the log there is JSON, for log collectors, and else as the line
+// that any command ends with.
 type serverLog struct {
 	*slog.Logger
-	fatal *slog.Logger // all of it but text on standard error
-	json  bool         // on standard error
+	format       string
+	stderr       *logQueue
+	files        []logFile
+	handlers     []slog.Handler // of files
+	jsonOnStderr bool
+	dropped      atomic.Int64 // lines that the outputs lack, all together
 }
 
-// newServerLog returns the log that goes to files and, unless that is nil, to standard error.
-func newServerLog(stderr slog.Handler, files ...slog.Handler) *serverLog {
-	all, fatal := files, files
-	if stderr != nil {
-		all = slices.Concat(files, []slog.Handler{stderr})
-	}
-	_, isJSON := stderr.(*slog.JSONHandler)
-	if isJSON {
-		fatal = all
-	}
-	return &serverLog{slog.New(slog.NewMultiHandler(all...)), slog.New(slog.NewMultiHandler(fatal...)), isJSON}
+// A logFile is a file of the log.
+type logFile struct {
+	*logQueue
+	file *os.File
 }
 
-// end logs how the server ended, and returns the error as main is to take it.
-func (l *serverLog) end(err error) error {
+// newServerLog returns a log without outputs: toFile and toStderr add them. The caller closes it.
+func newServerLog(stderr io.Writer, format string) *serverLog {
+	l := &serverLog{Logger: slog.New(slog.DiscardHandler), format: format}
+	l.stderr = l.queue(stderr)
+	return l
+}
+
+// queue returns a queue in front of an output.
+func (l *serverLog) queue(out io.Writer) *logQueue {
+	report := func(out io.Writer) slog.Handler { return newLogHandler(out, l.format, slog.LevelWarn) }
+	return newLogQueue(out, report, &l.dropped)
+}
+
+// toFile logs to a file too.
+func (l *serverLog) toFile(name string, level slog.Level) error {
+	file, err := openLog(name)
+	if err != nil {
+		return err
+	}
+	queue := l.queue(file)
+	l.files = append(l.files, logFile{queue, file})
+	l.handlers = append(l.handlers, newLogHandler(queue, l.format, level))
+	l.Logger = slog.New(slog.NewMultiHandler(l.handlers...))
+	return nil
+}
+
+// toStderr logs to standard error too. Files come before it.
+func (l *serverLog) toStderr(level slog.Level) {
+	all := append(slices.Clip(l.handlers), newLogHandler(l.stderr, l.format, level))
+	l.Logger = slog.New(slog.NewMultiHandler(all...))
+	l.jsonOnStderr = l.format != formatText
+}
+
+// close writes what is left of the log, if its outputs take it within logFlushTime.
+func (l *serverLog) close() {
+	limit, cancel := context.WithTimeout(context.Background(), logFlushTime)
+	defer cancel()
+	for _, f := range l.files {
+		if f.close(limit) {
+			f.file.Close()
+		}
+	}
+	l.stderr.close(limit)
+}
+
+// end logs how the server ended, with the signal if ctx was canceled by one. It returns the error as main is to take it.
+func (l *serverLog) end(ctx context.Context, err error) error {
 	if err == nil {
-		l.Info("Metric server ends, as it was told")
+		l.Info("Metric server stopped", signalAttr(ctx)...)
 		return nil
 	}
-	l.fatal.Error("Metric server ends", "err", err)
-	if l.json {
-		return cli.Logged(err)
+	if l.jsonOnStderr {
+		l.Error("Metric server ends", "err", err)
+	} else {
+		slog.New(slog.NewMultiHandler(l.handlers...)).Error("Metric server ends", "err", err)
+		_, _ = io.WriteString(l.stderr, cli.ErrorLine(programName, err))
 	}
-	return err
+	return cli.Logged(err)
 }
 
 // Formats of logs. The last is one that log collectors of Kubernetes take apart.
@@ -104,44 +155,28 @@ const (
 )
 
 // openRunscLog returns the log that runsc's flags describe: errors to --log, and everything to --debug-log, else to standard error. The
-// caller calls closeLog.
-func openRunscLog(conf *config.Config, stderr io.Writer) (log *serverLog, closeLog func(), err error) {
+// caller closes it.
+func openRunscLog(conf *config.Config, stderr io.Writer) (*serverLog, error) {
 	level := slog.LevelInfo
 	if conf.Debug {
 		level = slog.LevelDebug
 	}
-	var handlers []slog.Handler // of files
-	var onStderr slog.Handler
-	var files []*os.File
-	closeAll := func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}
-	add := func(name string, level slog.Level) error {
-		f, err := openLog(name)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-		handlers = append(handlers, newLogHandler(f, conf.LogFormat, level))
-		return nil
-	}
+	log := newServerLog(stderr, cmp.Or(conf.LogFormat, formatText))
+	var err error
 	if conf.LogFilename != "" {
-		err = add(conf.LogFilename, slog.LevelError)
+		err = log.toFile(conf.LogFilename, slog.LevelError)
 	}
-	switch {
-	case err != nil:
-	case conf.DebugLog != "":
-		err = add(debugLogPath(conf.DebugLog, time.Now()), level)
-	default:
-		onStderr = newLogHandler(stderr, conf.LogFormat, level)
+	if err == nil && conf.DebugLog != "" {
+		err = log.toFile(debugLogPath(conf.DebugLog, time.Now()), level)
 	}
 	if err != nil {
-		closeAll()
-		return nil, nil, err
+		log.close()
+		return nil, err
 	}
-	return newServerLog(onStderr, handlers...), closeAll, nil
+	if conf.DebugLog == "" {
+		log.toStderr(level)
+	}
+	return log, nil
 }
 
 func openLog(name string) (*os.File, error) {

@@ -43,12 +43,12 @@ func TestRunscLog(t *testing.T) {
 			}
 		}
 		var stderr bytes.Buffer
-		logger, closeLog, err := openRunscLog(&conf, &stderr)
+		logger, err := openRunscLog(&conf, &stderr)
 		w.must(err)
 		logger.Debug("d")
 		logger.Info("i")
 		logger.Error("e", "err", "two\nlines\x1b")
-		closeLog()
+		logger.close()
 		wrote := func(what, got, want string) {
 			got = regexp.MustCompile(`("?time"?[:=])[^ ,]+`).ReplaceAllString(got, "${1}T")
 			if got != want {
@@ -89,17 +89,17 @@ func TestRunscLog(t *testing.T) {
 		`{"time":T,"level":"DEBUG","log":"d"}`+"\n"+ki+ke)
 }
 
-// TestRunscLogOfTheEnd: standard error has the error that ends a server from the log, or else from main; files have it in any case.
+// TestRunscLogOfTheEnd: standard error has the error that ends a server once, as a record if the log there is JSON; files have it in any case.
 func TestRunscLogOfTheEnd(t *testing.T) {
 	w := newWorld(t)
 	check := func(conf config.Config, wantStderr, wantFile string) {
 		t.Helper()
 		var stderr bytes.Buffer
-		log, closeLog, err := openRunscLog(&conf, &stderr)
+		log, err := openRunscLog(&conf, &stderr)
 		w.must(err)
-		end := log.end(errors.New("why"))
-		closeLog()
-		if logged := errors.As(end, new(cli.LoggedError)); logged != (stderr.Len() > 0) || end.Error() != "why" {
+		end := log.end(t.Context(), errors.New("why"))
+		log.close()
+		if !errors.As(end, new(cli.LoggedError)) || end.Error() != "why" {
 			t.Errorf("%+v: the end is %#v", conf, end)
 		}
 		var file []byte
@@ -118,13 +118,14 @@ func TestRunscLogOfTheEnd(t *testing.T) {
 		json = `{"level":"ERROR","msg":"Metric server ends","err":"why"}` + "\n"
 		k8s  = `{"level":"ERROR","log":"Metric server ends","err":"why"}` + "\n"
 	)
-	check(config.Config{}, "", "")
+	const line = "sandmeter: why\n"
+	check(config.Config{}, line, "")
 	check(config.Config{LogFormat: "json"}, json, "")
 	check(config.Config{LogFormat: "json-k8s"}, k8s, "")
-	check(config.Config{LogFilename: w.path("log")}, "", text)
+	check(config.Config{LogFilename: w.path("log")}, line, text)
 	check(config.Config{LogFilename: w.path("log"), LogFormat: "json"}, json, json)
-	check(config.Config{DebugLog: w.path("log")}, "", text)
-	check(config.Config{DebugLog: w.path("log"), LogFormat: "json"}, "", json)
+	check(config.Config{DebugLog: w.path("log")}, line, text)
+	check(config.Config{DebugLog: w.path("log"), LogFormat: "json"}, line, json)
 }
 
 // TestLogIsAppendedTo: a server that starts again does not wipe out why it ended.
@@ -132,10 +133,10 @@ func TestLogIsAppendedTo(t *testing.T) {
 	w := newWorld(t)
 	conf := config.Config{DebugLog: w.path("log")}
 	for range 2 {
-		logger, closeLog, err := openRunscLog(&conf, nil)
+		logger, err := openRunscLog(&conf, nil)
 		w.must(err)
 		logger.Info("here")
-		closeLog()
+		logger.close()
 	}
 	text, err := os.ReadFile(conf.DebugLog)
 	w.must(err)
@@ -151,6 +152,7 @@ func TestLogFlags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer logger.close()
 		return logger.Enabled(t.Context(), level)
 	}
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
@@ -167,6 +169,7 @@ func TestLogFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger.Info("here")
+	logger.close()
 	if !json.Valid(out.Bytes()) {
 		t.Errorf("--log.format=json writes %s", out.String())
 	}

@@ -6,14 +6,16 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
+// programName begins the line that says why the program failed.
+const programName = "sandmeter"
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	ctx, stop := stopOnSignals(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
 	code := run(ctx, os.Args[1:], cli.Stdio{Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
@@ -21,5 +23,5 @@ func main() {
 
 // run is the program without its process: it returns the exit code.
 func run(ctx context.Context, args []string, std cli.Stdio) int {
-	return cli.Exit("sandmeter", dispatch(ctx, args, std), std)
+	return cli.Exit(programName, dispatch(ctx, args, std), std)
 }

@@ -59,6 +59,8 @@ func TestWrongUsage(t *testing.T) {
 	wrong("serve --web.socket-mode=0600", forSockets+"--web.listen-address")
 	wrong("serve --web.socket-group=0", forSockets+"--web.listen-address")
 	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets+"--metric-server")
+	wrong("serve --web.allowed-hosts=a,b:80", `allowed host "b:80": give a host name without port; IP addresses are always allowed`)
+	wrong("serve --web.allowed-hosts=", `allowed host "": give a host name without port; IP addresses are always allowed`)
 	wrong("serve --exporter-prefix=", "--exporter-prefix is empty: give a prefix such as runsc_; only metric-server does without one")
 	wrong("serve --exporter-prefix=sandmeter_", `exporter prefix "sandmeter_": names that begin with sandmeter_ are reserved`)
 	wrong("serve --root {root} --root {dir}/[", "runtime root \"{dir}/[\" is not a valid glob: escape [, * and ? with a backslash if they are part of a name")

@@ -59,11 +59,13 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	if err := cli.GoFlagsFromEnv(flags); err != nil {
 		return err
 	}
-	log, closeLog, err := openRunscLog(conf, std.Err)
+	log, err := openRunscLog(conf, std.Err)
 	if err != nil {
 		return err
 	}
-	defer closeLog()
+	defer log.close()
+	ctx, stop := stopOnHangup(ctx)
+	defer stop()
 	return s.serve(ctx, log)
 }
 

@@ -32,7 +32,7 @@ func TestMetricServer(t *testing.T) {
 			t.Errorf("%s: exits with %d and says %q", line, code, s.out.String())
 		}
 		contains(t, s.err.String(), "msg=Serving root="+w.root+` sandboxes="sandboxes created with --metric-server=`+w.socket+`"`,
-			`msg="Metric server ends, as it was told"`)
+			`msg="Metric server stopped"`)
 	}
 	const usual, prefixed = "\nrunsc_fs_opens{", "\nx_fs_opens{"
 
@@ -110,7 +110,7 @@ func TestMetricServerLogs(t *testing.T) {
 		w.must(json.Unmarshal([]byte(line), &record))
 		messages = append(messages, record.Msg)
 	}
-	if got, want := strings.Join(messages, ", "), "Serving, Sandbox has no metrics, Collection, Metric server ends, as it was told"; got != want {
+	if got, want := strings.Join(messages, ", "), "Serving, Sandbox has no metrics, Collection, Scrape, Metric server stopped"; got != want {
 		t.Errorf("the log says %s, want %s", got, want)
 	}
 	if errors := w.theFile(w.path("errors")); errors != "" {

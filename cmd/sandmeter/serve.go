@@ -51,5 +51,7 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 	if err != nil {
 		return err
 	}
+	defer log.close()
+	defer ignoreHangup(log.Logger)()
 	return s.serve(ctx, log)
 }

@@ -36,7 +36,7 @@ func TestServe(t *testing.T) {
 		}
 		said := s.err.String()
 		contains(t, said, "level=INFO msg=Serving root="+w.root+" ", wantLog, " address="+w.socket+" version=")
-		if !strings.HasSuffix(said, `level=INFO msg="Metric server ends, as it was told"`+"\n") {
+		if !strings.HasSuffix(said, `level=INFO msg="Metric server stopped"`+"\n") {
 			t.Errorf("serve %s does not say that it ends:\n%s", flags, said)
 		}
 		if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {
@@ -84,6 +84,7 @@ func TestServeFlags(t *testing.T) {
 func TestServeLog(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("serve --root {root} --web.listen-address {socket} --log.format json")
+	w.until("it says that it serves", func() bool { return strings.HasSuffix(s.err.String(), "\n") })
 	var line struct{ Level, Msg, Root, Address string }
 	w.must(json.Unmarshal([]byte(s.err.String()), &line))
 	if line.Level != "INFO" || line.Msg != "Serving" || line.Root != w.root || line.Address != w.socket {
@@ -91,7 +92,9 @@ func TestServeLog(t *testing.T) {
 	}
 	s.stop()
 
-	if quiet := w.serve("serve --root {root} --web.listen-address {socket} --log.level error"); quiet.err.String() != "" {
+	quiet := w.serve("serve --root {root} --web.listen-address {socket} --log.level error")
+	quiet.stop()
+	if quiet.err.String() != "" {
 		t.Errorf("with --log.level error it says %s", quiet.err.String())
 	}
 }
@@ -139,11 +142,11 @@ func TestServeOnTCP(t *testing.T) {
 		t.Errorf("there is %s", response.Status)
 	}
 	cancel()
-	address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics")
-	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
 	if got := <-code; got != cli.ExitOK {
 		t.Errorf("it exits with %d and says %s", got, errs.String())
 	}
+	address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics")
+	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
 }
 
 // TestServeEndsWithItsRoot when that is not allowed to be missing.
@@ -167,6 +170,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_ROOT":                       "/some/root",
 	"SANDMETER_WEB_LISTEN_ADDRESS":         "/some/socket",
 	"SANDMETER_WEB_SOCKET_MODE":            "0600",
+	"SANDMETER_WEB_ALLOWED_HOSTS":          "a.example,b.example",
 	"SANDMETER_WEB_SOCKET_GROUP":           "some",
 	"SANDMETER_MATCH_ADDRESS":              ":1",
 	"SANDMETER_EXPORTER_PREFIX":            "x_",

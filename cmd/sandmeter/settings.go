@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -48,6 +47,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.MaxAge, "max-age", 0, "how old the snapshot may be that a scrape is served from")
 	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
 		"how many collections begin per second at most, however often clients ask")
+	cli.Names(f, &s.AllowedHosts, "web.allowed-hosts",
+		"on a loopback address accept requests for these host `names` too, separated by commas")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "`mode` of a Unix socket")
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "`group` of a Unix socket (default: that of this process)")
 }
@@ -67,13 +68,13 @@ func (s *settings) goFlags() *flag.FlagSet {
 // the same CPU.
 const gcPercent = 25
 
-// serve runs a server with the settings until it is told to end, and logs how it ended. What is wrong with them is an error of the command
-// line.
+// serve runs a server with the settings until ctx is done, and logs how it ended. What is wrong with them is an error of the command line.
 func (s *settings) serve(ctx context.Context, log *serverLog) error {
-	return log.end(s.serveUntil(ctx, log.Logger))
+	s.Logger, s.LogLinesDropped = log.Logger, log.dropped.Load
+	return log.end(ctx, s.serveUntil(ctx))
 }
 
-func (s *settings) serveUntil(ctx context.Context, logger *slog.Logger) error {
+func (s *settings) serveUntil(ctx context.Context) error {
 	// The program that started the server may be gone, and with it the reader of our standard error: that is no reason to die at the next line.
 	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
@@ -84,9 +85,8 @@ func (s *settings) serveUntil(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	o.StartTime = startTime
-	o.Logger = logger
 	o.Listening = func(addr net.Addr) error {
-		announce(logger, o, addr)
+		announce(o, addr)
 		return writePIDFile(s.pidFile)
 	}
 	server, err := metricserver.New(o)
@@ -143,7 +143,7 @@ func explainRoot(err error) error {
 }
 
 // announce says what is served and where, and warns where that is everywhere.
-func announce(logger *slog.Logger, o metricserver.Options, addr net.Addr) {
+func announce(o metricserver.Options, addr net.Addr) {
 	what := "every sandbox with a registration"
 	if o.MatchAddress != "" {
 		what = "sandboxes created with --metric-server=" + o.MatchAddress
@@ -153,12 +153,12 @@ func announce(logger *slog.Logger, o metricserver.Options, addr net.Addr) {
 	if isTCP {
 		facts = append(facts, "url", "http://"+addr.String()+"/metrics")
 	}
-	logger.Info("Serving", facts...)
+	o.Logger.Info("Serving", facts...)
 	if isTCP && tcp.IP.IsUnspecified() {
-		logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost unless that is wanted", "address", addr.String())
+		o.Logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost unless that is wanted", "address", addr.String())
 	}
 	if o.AllowProfiling {
-		logger.Warn("Everybody who can reach the address can profile this process")
+		o.Logger.Warn("Everybody who can reach the address can profile this process")
 	}
 }
 

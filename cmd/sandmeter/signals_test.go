@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+)
+
+// hangUp sends SIGHUP to the process of the test, which is that of a server that serves.
+func (s *service) hangUp() {
+	s.Helper()
+	s.must(syscall.Kill(os.Getpid(), syscall.SIGHUP))
+}
+
+// TestServeIgnoresHangup, and says so.
+func TestServeIgnoresHangup(t *testing.T) {
+	w := newWorld(t)
+	s := w.serve("serve --root {root} --web.listen-address {socket}")
+	s.hangUp()
+	const line = `level=INFO msg="Signal ignored: the server has no configuration to reload" signal=hangup`
+	s.until("it says that it takes no notice", func() bool { return strings.Contains(s.err.String(), line) })
+	s.page()
+	if code := s.stop(); code != cli.ExitOK {
+		t.Errorf("it exits with %d", code)
+	}
+}
+
+// TestMetricServerEndsAtHangup, in good order.
+func TestMetricServerEndsAtHangup(t *testing.T) {
+	w := newWorld(t)
+	s := w.serve("--root={root} --metric-server={socket} metric-server --pid-file={dir}/pid")
+	s.hangUp()
+	<-s.ended
+	if s.code != cli.ExitOK {
+		t.Errorf("it exits with %d", s.code)
+	}
+	contains(t, s.err.String(), `level=INFO msg="Metric server stopped" signal=hangup`)
+	for _, path := range []string{w.socket, w.path("pid")} {
+		if _, err := os.Lstat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is left behind: %v", path, err)
+		}
+	}
+}
