@@ -85,15 +85,25 @@ func (s *settings) serveUntil(ctx context.Context) error {
 		return err
 	}
 	o.StartTime = startTime
+	var wrotePID bool
 	o.Listening = func(addr net.Addr) error {
+		if s.pidFile != "" {
+			if err := writePIDFile(s.pidFile); err != nil {
+				return err
+			}
+			wrotePID = true
+		}
 		announce(o, addr)
-		return writePIDFile(s.pidFile)
+		return nil
 	}
 	server, err := metricserver.New(o)
 	if err != nil {
 		return cli.Usage(err)
 	}
-	err = errors.Join(server.Run(ctx), removePIDFile(s.pidFile))
+	err = server.Run(ctx)
+	if wrotePID {
+		err = errors.Join(err, removePIDFile(s.pidFile))
+	}
 	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
 		err = explainRoot(err)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -160,24 +170,4 @@ func announce(o metricserver.Options, addr net.Addr) {
 	if o.AllowProfiling {
 		o.Logger.Warn("Everybody who can reach the address can profile this process")
 	}
-}
-
-func writePIDFile(path string) error {
-	if path == "" {
-		return nil
-	}
-	// Without a newline, as gVisor's own server writes it: there are readers that take every byte for a digit.
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
-		return fmt.Errorf("write the PID file: %w", err)
-	}
-	return nil
-}
-
-// removePIDFile removes the file if it is ours: of two servers with the same one, the second may have ended before it listened.
-func removePIDFile(path string) error {
-	content, err := os.ReadFile(path)
-	if path == "" || err != nil || string(content) != strconv.Itoa(os.Getpid()) {
-		return nil
-	}
-	return os.Remove(path)
 }
