@@ -75,10 +75,15 @@ func (p *played) liar(l liars.Liar, spec simulate.Spec) *simulate.Sandbox {
 	return s
 }
 
+// serveArgs is the command line of a server for people.
+func (p *played) serveArgs(flags ...string) []string {
+	return append([]string{"serve", "--root", p.root, "--web.listen-address", p.addr}, flags...)
+}
+
 // serve starts a server that ends with the test.
 func (p *played) serve(flags ...string) *server {
 	p.t.Helper()
-	return p.start(append([]string{"serve", "--root", p.root, "--web.listen-address", p.addr}, flags...))
+	return p.start(p.serveArgs(flags...))
 }
 
 // serveInPlace is serve with the command line of gVisor's own server.
@@ -90,7 +95,21 @@ func (p *played) serveInPlace() *server {
 // start starts a server and returns when it is healthy. On a busy machine it may live for longer than other programs.
 func (p *played) start(args []string) *server {
 	p.t.Helper()
-	s := &server{newProgram(p.t, args...), p.t, make(chan struct{})}
+	return p.startProgram(newProgram(p.t, args...))
+}
+
+// startLogging is start for a server with a standard error of the test's.
+func (p *played) startLogging(args []string, stderr *os.File) *server {
+	p.t.Helper()
+	run := newProgram(p.t, args...)
+	run.Stderr = stderr
+	return p.startProgram(run)
+}
+
+// startProgram is start for a run that was prepared.
+func (p *played) startProgram(run *program) *server {
+	p.t.Helper()
+	s := &server{run, p.t, make(chan struct{})}
 	s.Cancel = func() error { return nil }
 	s.WaitDelay = 4 * time.Minute
 	p.must(s.Start())
