@@ -285,6 +285,8 @@ func TestSameIDAtOnceAgain(t *testing.T) {
 		t.Errorf("a page has a refused answer:\n%s", p)
 	}
 	w.scrape().wantLives(t, []string{"other"}, nil)
+	s.signal(syscall.SIGTERM)
+	s.wantEnd(patience, 0) // by then the log is complete
 	if log := s.err.String(); strings.Contains(log, "sandbox=other") {
 		t.Errorf("the log says:\n%s", log)
 	}
@@ -361,9 +363,12 @@ func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	first.wantEnd(patience, 0)
 	second := w.startServer(w.metricServerArgs())
 	w.scrape().wantLives(t, []string{"good"}, nil)
-	if log := second.err.String(); !strings.Contains(log, "crashed_sandbox:crashed.state") {
-		t.Errorf("the log does not name the file:\n%s", log)
-	}
+	w.until(func() error {
+		if log := second.err.String(); !strings.Contains(log, "crashed_sandbox:crashed.state") {
+			return fmt.Errorf("the log does not name the file:\n%s", log)
+		}
+		return nil
+	})
 	f(len(whole))
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
@@ -63,6 +64,8 @@ func TestSeveralRoots(t *testing.T) {
 		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
 	}
 	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", glob)
+	s.signal(syscall.SIGTERM)
+	s.wantEnd(patience, 0) // by then the log is complete
 	for _, want := range []string{"Runtime root does not exist", "Runtime root cannot be read", "Runtime root can be read now"} {
 		if got := strings.Count(s.err.String(), want); got != 1 {
 			t.Errorf("the log has %q %d times, want once:\n%s", want, got, &s.err)
