@@ -95,10 +95,16 @@ type server struct {
 	ended chan struct{} // closed when its process has been waited for
 }
 
-// startServer starts the program. It ends with the test at the latest.
+// startServer starts the program as a server. It ends with the test at the latest.
 func startServer(t *testing.T, args []string) *server {
 	t.Helper()
-	s := &server{newProgram(t, args...), t, make(chan struct{})}
+	return startProgram(t, newProgram(t, args...))
+}
+
+// startProgram starts a server. It ends with the test at the latest.
+func startProgram(t *testing.T, p *program) *server {
+	t.Helper()
+	s := &server{p, t, make(chan struct{})}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}

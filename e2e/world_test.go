@@ -120,7 +120,13 @@ func (w *world) metricServerArgs(flags ...string) []string {
 // startServer starts the program with the command line of a server, and returns when it is healthy. It ends with the test at the latest.
 func (w *world) startServer(args []string) *server {
 	w.t.Helper()
-	s := startServer(w.t, args)
+	return w.startProgram(newProgram(w.t, args...))
+}
+
+// startProgram is startServer for a program that is ready to start.
+func (w *world) startProgram(p *program) *server {
+	w.t.Helper()
+	s := startProgram(w.t, p)
 	w.until(func() error {
 		if s.hasEnded() {
 			w.t.Fatalf("%q has ended and said:\n%s", s.Args, &s.err)

@@ -94,7 +94,7 @@ func explainExport(err error, rootDir, id string) error {
 	if i < 0 {
 		return err
 	}
-	if s := describe(listing.Sandboxes[i]); s.Running && !s.Instrumented {
+	if s := describe(listing.Sandboxes[i], rootDir); s.Running && !s.Instrumented {
 		return fmt.Errorf("%w: create it anew, with runsc's flag --metric-server", err)
 	}
 	return err

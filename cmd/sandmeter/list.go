@@ -18,7 +18,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
-	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -68,7 +68,7 @@ func list(rootDir string, asJSON bool, std cli.Stdio) error {
 	}
 	sandboxes := make([]listed, 0, len(listing.Sandboxes))
 	for _, s := range listing.Sandboxes {
-		sandboxes = append(sandboxes, describe(s))
+		sandboxes = append(sandboxes, describe(s, rootDir))
 	}
 	switch unread := unreadError(rootDir, listing.Errors); {
 	case asJSON:
@@ -98,14 +98,14 @@ func unreadError(rootDir string, errs []*state.FileError) error {
 	return fmt.Errorf("%s in %s could not be read: %s", files, rootDir, advice)
 }
 
-func describe(s *state.Sandbox) listed {
+func describe(s *state.Sandbox, rootDir string) listed {
 	l := listed{
 		ID:           s.ID,
 		Iteration:    state.Iteration(s.ID, s.CreatedAt),
 		Pod:          s.PodName,
 		Namespace:    s.Namespace,
 		State:        s.Status,
-		Running:      host.Alive(s.PID, s.StartTime),
+		Running:      collect.Running(s, rootDir),
 		PID:          s.PID,
 		Containers:   len(s.Containers),
 		CreatedAt:    s.CreatedAt,

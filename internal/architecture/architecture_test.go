@@ -51,9 +51,9 @@ var mayImport = map[string][]string{
 	"internal/testkit":         {"internal/simulate", "internal/simulate/liars"},
 	"internal/architecture":    {},
 
-	// The program sees the stages only through metricserver; to list a root takes no more than state and host.
+	// The program sees the stages only through metricserver; to list a root it asks state and collect.
 	"internal/cli":  {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/host", "internal/state", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/collect", "internal/state", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix",
 		"golang.org/x/term"},
 

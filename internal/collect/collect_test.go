@@ -263,32 +263,6 @@ func TestSavingsStall(t *testing.T) {
 	n.expect(n.page(), wall, wall+`sandbox="a"} 1000`)
 }
 
-// TestForeignPIDNamespace: in a container with a PID namespace of its own the server sees none of the processes, and says so once.
-func TestForeignPIDNamespace(t *testing.T) {
-	n := newNode(t, nil)
-	const never = 1<<22 + 1 // above any pid that Linux gives
-	n.start(simulate.Spec{ID: "a", PID: never})
-	n.start(simulate.Spec{ID: "b", PID: never})
-	n.start(simulate.Spec{ID: "c", PID: never, NoSocket: true})
-	for range 2 {
-		n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 0`, `runsc_meta_sandbox_running{sandbox="b"} 0`, `runsc_meta_sandbox_running{sandbox="c"} 0`)
-	}
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "host's PID namespace") || !strings.Contains(log[0], "sandbox=a") {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
-}
-
-func TestNoForeignPIDNamespace(t *testing.T) {
-	n := newNode(t, nil)
-	n.start(simulate.Spec{ID: "ended", PID: 1<<22 + 1, NoSocket: true})
-	n.start(simulate.Spec{ID: "creating", PID: -1})
-	n.start(simulate.Spec{ID: "running"})
-	n.page()
-	if log := n.logLines(); len(log) != 1 || log[0] != "" {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
-}
-
 func measure(f func()) time.Duration {
 	began := time.Now()
 	f()
@@ -626,7 +600,7 @@ func TestNothingIsHeldAgainstAnother(t *testing.T) {
 	}
 	small := &simulate.Registration{Metrics: []simulate.Metric{{Name: "/fs/opens", PrometheusName: "fs_opens", Cumulative: true}}}
 	check("registration", simulate.Spec{}, simulate.Spec{Registration: small})
-	check("process", simulate.Spec{PID: os.Getppid()}, simulate.Spec{})
+	check("process", simulate.Spec{OwnProcess: true}, simulate.Spec{})
 }
 
 // TestShareOfThePage: who has all series that there are, and the longest names that there are on each, takes no more of the page than its

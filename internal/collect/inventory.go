@@ -72,16 +72,13 @@ func (inv *inventory) update(listing state.Listing) {
 		s := known[facts.ID]
 		isNew := s == nil || !s.is(facts)
 		if isNew {
-			s = newSandbox(inv, facts)
+			s = newSandbox(inv)
 			t.total++
 		} else {
 			delete(known, facts.ID)
 		}
 		if s.facts != facts {
 			s.learn(facts, t.compile(facts.Registration))
-		}
-		if isNew {
-			t.checkNamespace(s)
 		}
 		inv.byID[facts.ID] = s
 		inv.sorted = append(inv.sorted, s)

@@ -2,7 +2,6 @@ package collect
 
 import (
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +22,7 @@ type sandbox struct {
 	address   *control.Address
 	compiled  *compiled // nil: nothing was registered
 	process   *host.Process
+	presence  presence
 	refused   *failure.Failure // why its state files' texts are no labels; nil: they are
 
 	described    []*snapshot.LabelSet // of the families that describe it
@@ -41,8 +41,9 @@ type sandbox struct {
 	logBudget logBudget
 }
 
-func newSandbox(inv *inventory, facts *state.Sandbox) *sandbox {
-	s := &sandbox{inventory: inv, process: inv.table.collector.watcher.Watch(facts.PID, facts.StartTime)}
+// newSandbox returns a sandbox that has to learn its facts.
+func newSandbox(inv *inventory) *sandbox {
+	s := &sandbox{inventory: inv}
 	s.forget()
 	return s
 }
@@ -53,9 +54,9 @@ func (s *sandbox) is(facts *state.Sandbox) bool { return s.facts.CreatedAt.Equal
 // learn takes in what the state files say now.
 func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
 	t := s.inventory.table
-	if s.process.PID() != facts.PID {
+	otherProcess := s.process == nil || s.process.PID() != facts.PID
+	if s.process != nil && otherProcess {
 		s.process.Release()
-		s.process = t.collector.watcher.Watch(facts.PID, facts.StartTime)
 		s.forget()
 	}
 	if compiled != s.compiled {
@@ -64,7 +65,10 @@ func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
 	s.facts, s.compiled = facts, compiled
 	s.refused = checkTexts(facts)
 	s.identity = identify(facts, s.inventory, s.refused == nil)
-	s.address = control.NewAddress(facts.ControlSocket, filepath.Join(s.inventory.path, "runsc-"+facts.ID+".sock"))
+	s.address = addressOf(facts, s.inventory.path)
+	if otherProcess {
+		s.observe()
+	}
 	s.described, s.capabilities = nil, 0
 	if s.refused == nil {
 		s.described, s.capabilities = t.describe(s)
@@ -95,8 +99,6 @@ func (s *sandbox) forget() {
 	with := query{collector: s.inventory.table.collector, sandbox: s}
 	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
 }
-
-func (s *sandbox) running() bool { return s.process.End() == nil }
 
 var errNotInstrumented = errors.New("it registered no metrics")
 

@@ -26,7 +26,7 @@ type table struct {
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet
 
-	saidForeign         bool // the log has that processes cannot be seen
+	foreign             bool // some sandboxes run in another PID namespace
 	saidNotInstrumented bool // the log has that there are sandboxes without metrics
 	saidTooManyRoots    bool
 }
@@ -102,17 +102,6 @@ func (t *table) merge() {
 	}
 }
 
-// checkNamespace says so once if sandboxes have processes that cannot be seen from here. Then all seem to have ended, and that their control
-// sockets accept connections is the only sign that they have not.
-func (t *table) checkNamespace(s *sandbox) {
-	if t.saidForeign || s.running() || s.process.PID() <= 0 || !s.address.Listening() {
-		return
-	}
-	t.saidForeign = true
-	t.options.Logger.Error("A sandbox listens, and its process cannot be seen: run the server in the host's PID namespace (hostPID: true), "+
-		"else all sandboxes count as ended", "sandbox", s.facts.ID, "pid", s.process.PID())
-}
-
 // compile returns what is made of a registration, nil for none. The same registration in two roots is two pointers with one Schema.
 func (t *table) compile(r *state.Registration) *compiled {
 	if r == nil {
@@ -161,6 +150,7 @@ func (t *table) clearFailuresOfExited() {
 	if !slices.ContainsFunc(t.sorted, func(s *sandbox) bool { return s.failure != nil }) {
 		return
 	}
+	t.endUnreachable()
 	t.collector.watcher.Sync()
 	grace := time.NewTimer(hangupGrace)
 	defer grace.Stop()

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"errors"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 
@@ -24,15 +26,29 @@ func NewAddress(path, fallback string) *Address {
 	return a
 }
 
-// Listening reports whether a process listens at the address. If the backlog is full, one does.
-func (a *Address) Listening() bool {
+// Peer returns the ID of the process that listens at the address, as peerOf does. An error means
+// that a connection failed: nothing listens, this process may not connect, or the backlog is full.
+func (a *Address) Peer() (pid int, err error) {
 	fd, err := newSocket(refusing())
 	if err != nil {
-		return false
+		return 0, err
 	}
 	defer hangUp(fd, a, refusing())
-	err = a.connect(fd)
-	return err == nil || err == unix.EAGAIN
+	if err := a.connect(fd); err != nil {
+		return 0, err
+	}
+	return peerOf(fd)
+}
+
+// peerOf returns the ID of the process that listens at the other end of a connection, which is 0
+// for a process in another PID namespace. The kernel noted it when that process began to listen, so
+// it is proof of who listens: a sandbox cannot change it.
+func peerOf(fd int) (pid int, err error) {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(peer.Pid), nil
 }
 
 // connect connects fd to the address.
@@ -43,6 +59,11 @@ func (a *Address) connect(fd int) error {
 	}
 	return err
 }
+
+// errRelative is for a path that is not absolute. Such a path would depend on the directory in which
+// the server was started; one that begins with @ or a NUL is an abstract socket, which any process in
+// the server's network namespace can take.
+var errRelative = errors.New("the path is not absolute")
 
 // socketPath is a path and, when it is short enough for connect(2), its address in the kernel's
 // form, made once.
@@ -56,7 +77,7 @@ const maxSocketPath = 107
 
 func newSocketPath(path string) socketPath {
 	p := socketPath{path: path}
-	if path != "" && len(path) <= maxSocketPath {
+	if filepath.IsAbs(path) && len(path) <= maxSocketPath {
 		p.addr = &unix.SockaddrUnix{Name: path}
 	}
 	return p
@@ -65,6 +86,9 @@ func newSocketPath(path string) socketPath {
 func (p *socketPath) connect(fd int) error {
 	if p.path == "" {
 		return unix.ENOENT
+	}
+	if !filepath.IsAbs(p.path) {
+		return errRelative
 	}
 	if p.addr != nil {
 		return unix.Connect(fd, p.addr)

@@ -1,9 +1,11 @@
 package control
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,8 +40,8 @@ func TestAddress(t *testing.T) {
 		if q := w.ask(probeAt(a)); !q.honest() {
 			t.Errorf("at %q or %q: %q, %v", path, fallback, q.reply, q.failure)
 		}
-		if !a.Listening() {
-			t.Errorf("at %q or %q: not listening", path, fallback)
+		if pid, err := a.Peer(); err != nil || pid != os.Getpid() {
+			t.Errorf("at %q or %q: process %d, %v", path, fallback, pid, err)
 		}
 	}
 	unreachable := func(path, fallback string, want error) {
@@ -48,8 +50,8 @@ func TestAddress(t *testing.T) {
 		if q := w.ask(probeAt(a)); !q.failed(failure.Unreachable) || !q.is(want) {
 			t.Errorf("at %q or %q: %q, %v, want %v", path, fallback, q.reply, q.failure, want)
 		}
-		if a.Listening() {
-			t.Errorf("at %q or %q: listening", path, fallback)
+		if pid, err := a.Peer(); !errors.Is(err, want) {
+			t.Errorf("at %q or %q: process %d, %v, want %v", path, fallback, pid, err, want)
 		}
 	}
 
@@ -67,6 +69,13 @@ func TestAddress(t *testing.T) {
 	unreachable(filepath.Join(long, "missing"), "", unix.ENOENT)
 	unreachable(longFile, "", unix.ECONNREFUSED)
 	unreachable("/"+strings.Repeat("x", 5000), "", unix.ENAMETOOLONG)
+
+	// A path that is not absolute is refused, whatever is there and at the second path.
+	w.Chdir(w.root)
+	for _, path := range []string{filepath.Base(live), "./" + filepath.Base(live), "@live", "\x00live"} {
+		unreachable(path, "", errRelative)
+		unreachable(path, live, errRelative)
+	}
 
 	// The second path counts where nothing is at the first, and only there.
 	replies(missing, live)
@@ -110,14 +119,50 @@ func TestSocketThatComesBack(t *testing.T) {
 	}
 }
 
-// TestListeningWithFullBacklog: a socket that takes no more connections is still listened on.
-func TestListeningWithFullBacklog(t *testing.T) {
+// TestPeerWithFullBacklog: where something listens that takes no more connections, it is not known which process.
+func TestPeerWithFullBacklog(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a", Frozen: true})
 	w.fillBacklog(s.SocketPath())
-	if !NewAddress(s.SocketPath(), "").Listening() {
-		t.Error("not listening")
+	if pid, err := NewAddress(s.SocketPath(), "").Peer(); err != unix.EAGAIN {
+		t.Errorf("process %d, %v", pid, err)
 	}
+}
+
+// TestPermission: that this process may not connect is told apart from a socket on which nothing listens.
+func TestPermission(t *testing.T) {
+	w := newWorld(t)
+	a := NewAddress(w.start(simulate.Spec{ID: "a"}).SocketPath(), "")
+	for _, err := range []error{unix.EACCES, unix.EPERM} {
+		if f := notConnected(a, err); f.Reason != failure.PermissionDenied || !errors.Is(f, err) {
+			t.Errorf("%v is the failure %s: %v", err, f.Reason, f)
+		}
+	}
+}
+
+// TestPeer: each query is told once which process listens, and may refuse it, before anything is sent to it.
+func TestPeer(t *testing.T) {
+	w := newWorld(t)
+	here, child := w.start(simulate.Spec{ID: "here"}), w.start(simulate.Spec{ID: "child", OwnProcess: true})
+	accept := func(s *simulate.Sandbox) {
+		t.Helper()
+		if q := w.ask(newProbe(s.SocketPath())); !q.honest() || !slices.Equal(q.peers, []int{s.PID()}) {
+			t.Errorf("%s: %v, %v, want process %d", s.ID(), q.peers, q.failure, s.PID())
+		}
+	}
+	accept(here)
+	accept(child)
+
+	refuse := func(what string, refuse func(int) *failure.Failure, want failure.Reason) {
+		t.Helper()
+		q := newProbe(here.SocketPath())
+		q.refuse = refuse
+		if w.ask(q); !q.failed(want) || q.reads > 0 || q.ends != 1 || here.Stats().Queries != 1 {
+			t.Errorf("%s: %v, %d reads, %d ends, %d requests in all", what, q.failure, q.reads, q.ends, here.Stats().Queries)
+		}
+	}
+	refuse("another process", func(int) *failure.Failure { return failure.Newf(failure.WrongPeer, "not you") }, failure.WrongPeer)
+	refuse("a panic", func(int) *failure.Failure { panic("a defect") }, failure.Internal)
 }
 
 // refusing makes a socket on which no process listens any more.

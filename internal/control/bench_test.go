@@ -125,6 +125,8 @@ func (c *counted) Request() []byte        { return ExportRequest() }
 func (c *counted) Limit() int             { return 1 << 20 }
 func (c *counted) Timeout() time.Duration { return ample }
 
+func (c *counted) Connected(int) *failure.Failure { return nil }
+
 func (c *counted) Read(r Reply, _ time.Duration) bool {
 	if !whole(r.Untrusted()) {
 		return false

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"io/fs"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 )
@@ -24,8 +25,19 @@ func tooLong(limit int) *failure.Failure {
 	return failure.Newf(failure.TooLong, "the reply is too long: more than %d bytes", limit)
 }
 
-func unreachable(err error) *failure.Failure {
-	return failure.Newf(failure.Unreachable, "cannot connect to the control socket: %w", err)
+// notConnected is for a control socket to which no connection can be made. That this process lacks
+// a permission is not the sandbox's fault.
+func notConnected(a *Address, err error) *failure.Failure {
+	if errors.Is(err, fs.ErrPermission) {
+		return failure.Newf(failure.PermissionDenied,
+			"cannot connect to the control socket %q: %w (run the server as root, or give it CAP_DAC_OVERRIDE)", a.primary.path, err)
+	}
+	if a.primary.path == "" {
+		return failure.Newf(failure.Unreachable,
+			"the state file names no control socket, which means that this runsc is from 2023 or older, too old for metrics; tried %q: %w",
+			a.fallback.path, err)
+	}
+	return failure.Newf(failure.Unreachable, "cannot connect to the control socket %q: %w", a.primary.path, err)
 }
 
 // internal is for a lack of our own, of file descriptors for example.

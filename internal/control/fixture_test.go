@@ -75,12 +75,14 @@ type probe struct {
 	request []byte
 	limit   int
 	timeout time.Duration
-	onRead  func()         // before each Read; may be nil
-	onEnd   func(p *probe) // may be nil
+	refuse  func(peer int) *failure.Failure // what Connected returns; may be nil
+	onRead  func()                          // before each Read; may be nil
+	onEnd   func(p *probe)                  // may be nil
 
 	outcome
 	took  time.Duration
-	reads int // calls of Read
+	peers []int // given to Connected
+	reads int   // calls of Read
 	ends  int
 }
 
@@ -101,6 +103,14 @@ func (p *probe) Address() *Address      { return p.address }
 func (p *probe) Request() []byte        { return p.request }
 func (p *probe) Limit() int             { return p.limit }
 func (p *probe) Timeout() time.Duration { return p.timeout }
+
+func (p *probe) Connected(peer int) *failure.Failure {
+	p.peers = append(p.peers, peer)
+	if p.refuse != nil {
+		return p.refuse(peer)
+	}
+	return nil
+}
 
 func (p *probe) Read(r Reply, took time.Duration) bool {
 	if p.onRead != nil {

@@ -14,9 +14,9 @@ import (
 // the goroutine that it runs on.
 //
 // First the loop reads Address, Request, Limit and Timeout, possibly more than once: each must
-// return the same every time. Then come any number of calls of Read. Exactly one Read that returns
-// true, or one Fail, ends the query; no method is called after that. A query whose time is over
-// before it begins gets Fail only.
+// return the same every time. Then comes one call of Connected, and any number of calls of Read.
+// Exactly one Read that returns true, or one Fail, ends the query; no method is called after that.
+// A query whose time is over before it begins gets Fail only.
 //
 // A panic in any method but Fail is the failure of that query: Fail is called with it. A panic in
 // Fail is dropped and the query has ended. Other queries are not affected in either case.
@@ -30,6 +30,9 @@ type Query interface {
 	Limit() int
 	// Timeout returns how much time the sandbox has from connecting to the end of the reply.
 	Timeout() time.Duration
+	// Connected is given the ID of the process that listens on the socket, which is 0 for a process
+	// in another PID namespace. It returns why that process must not be asked, or nil.
+	Connected(peer int) *failure.Failure
 	// Read is given what has arrived when that may be a whole reply, and reports whether it is. If
 	// not, it is called again with more. The reply is valid until Read returns. took is the time
 	// from connecting until the loop learned of what has arrived; it is above 0.
@@ -81,6 +84,16 @@ func targetOf(q Query) (t target, f *failure.Failure) {
 		f = stillClosing
 	}
 	return t, f
+}
+
+// callConnected calls q.Connected. A panic there is a failure of q.
+func callConnected(q Query, peer int) (f *failure.Failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			f = failure.Panicked(p)
+		}
+	}()
+	return q.Connected(peer)
 }
 
 // callRead calls q.Read. A panic there is a failure of q, so that a reply that runs into a defect

@@ -61,7 +61,11 @@ func TestFailuresAreOneLine(t *testing.T) {
 	check(outOfTime, failure.OutOfTime, "no time was left to wait for a reply")
 	check(neverSent, failure.OutOfTime, "no time was left to send the request")
 	check(closed, failure.Closed, "the connection was closed before the end of the reply")
-	check(unreachable(unix.ECONNREFUSED), failure.Unreachable, "cannot connect to the control socket: connection refused")
+	check(notConnected(NewAddress("/a\n", "/b"), unix.ECONNREFUSED), failure.Unreachable, `cannot connect to the control socket "/a\n": connection refused`)
+	check(notConnected(NewAddress("", "/b\n"), unix.ENOENT), failure.Unreachable,
+		`the state file names no control socket, which means that this runsc is from 2023 or older, too old for metrics; tried "/b\n": no such file or directory`)
+	check(notConnected(NewAddress("/a", ""), unix.EACCES), failure.PermissionDenied,
+		`cannot connect to the control socket "/a": permission denied (run the server as root, or give it CAP_DAC_OVERRIDE)`)
 	check(internal(errShortWrite), failure.Internal, "cannot send the request: the control socket did not take it at once")
 	check(tooLong(5), failure.TooLong, "the reply is too long: more than 5 bytes")
 	check(overBudget, failure.ReplyBudget, "the reply is the largest of unfinished ones that together exceed 18874368 bytes")

@@ -82,12 +82,25 @@ func (l *Loop) connect(i int32) {
 		l.fail(i, internal(err), time.Now())
 		return
 	case err != nil:
-		l.fail(i, unreachable(err), time.Now())
+		l.fail(i, notConnected(s.address, err), time.Now())
 		return
 	}
-	if f := l.send(i); f != nil {
+	f := s.checkPeer()
+	if f == nil {
+		f = l.send(i)
+	}
+	if f != nil {
 		l.fail(i, f, time.Now())
 	}
+}
+
+// checkPeer has the query judge which process listens.
+func (s *slot) checkPeer() *failure.Failure {
+	peer, err := peerOf(s.fd)
+	if err != nil {
+		return internal(err)
+	}
+	return callConnected(s.query, peer)
 }
 
 // send sends the request, which an empty socket takes at once, and adds the slot to the epoll set.

@@ -11,7 +11,9 @@ type Reason string
 const (
 	Stalled             Reason = "stalled"              // no whole reply within the sandbox's time
 	OutOfTime           Reason = "out_of_time"          // the collection ended before the sandbox's time did
-	Unreachable         Reason = "unreachable"          // no control socket, or nobody listens on it
+	Unreachable         Reason = "unreachable"          // no control socket, or nothing listens on it
+	PermissionDenied    Reason = "permission_denied"    // the server may not connect to the control socket
+	WrongPeer           Reason = "wrong_peer"           // a process that is not the sandbox's listens on the control socket
 	Closed              Reason = "closed"               // the sandbox closed the connection in the middle of its reply
 	TooLong             Reason = "too_long"             // the reply is longer than an honest one can be
 	ReplyBudget         Reason = "reply_budget"         // the unfinished replies of all sandboxes exceed a budget; the largest are dropped

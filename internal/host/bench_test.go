@@ -3,14 +3,13 @@ package host
 import (
 	"os"
 	"testing"
-	"time"
 )
 
 // BenchmarkSync is what each scrape does for 1,000 processes that run.
 func BenchmarkSync(b *testing.B) {
 	w := newWatcher(b)
 	for range 1000 {
-		w.Watch(os.Getpid(), time.Now())
+		w.Watch(os.Getpid())
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -23,15 +22,15 @@ func BenchmarkWatch(b *testing.B) {
 	w := newWatcher(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.Watch(os.Getpid(), time.Now()).Release()
+		w.Watch(os.Getpid()).Release()
 	}
 }
 
-// BenchmarkAlive is what a command that lists sandboxes does for each.
-func BenchmarkAlive(b *testing.B) {
+// BenchmarkLook is what a command that lists sandboxes does for each.
+func BenchmarkLook(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if !Alive(os.Getpid(), time.Now()) {
+		if _, alive := Look(os.Getpid()); !alive {
 			b.Fatal("this process has ended")
 		}
 	}

@@ -15,7 +15,6 @@ import (
 type Process struct {
 	watcher *Watcher
 	pid     int
-	started time.Time // when the sandbox was started; zero: not known
 	end     atomic.Pointer[End]
 	done    chan struct{} // closed after end is set
 
@@ -39,6 +38,14 @@ func (p *Process) End() *End { return p.end.Load() }
 // Done returns a channel that is closed when the end has been observed; End returns the record from
 // then on. For a process that is released first, it is never closed.
 func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Began returns when the process began, by what the wall clock shows today: a step of the clock moves
+// it. It is zero if it is not known, as for a process that had ended when Watch was called.
+func (p *Process) Began() time.Time {
+	p.watcher.mu.Lock()
+	defer p.watcher.mu.Unlock()
+	return timeOf(p.start)
+}
 
 // Release lets go of the process: if its end has not been observed yet, it never is. Releasing a
 // process again, or one that has ended, does nothing.
@@ -75,7 +82,7 @@ func (p *Process) letGo() {
 
 // look records the end of a process without a pidfd if /proc shows it. The caller holds mu.
 func (p *Process) look() {
-	start, alive := look(p.pid, p.started, p.start, false)
+	start, alive := look(p.pid, p.start, false)
 	if !alive {
 		p.finish(time.Now())
 		return
@@ -83,20 +90,19 @@ func (p *Process) look() {
 	p.start = start
 }
 
-// Alive reports whether the process pid of a sandbox that was started at the given time is running
-// now. It follows the rules of Watcher.Watch.
-func Alive(pid int, started time.Time) bool {
-	fd, _, alive := hold(pid, started)
+// Look reports whether the process pid is running now, and when it began, as [Process.Began] does.
+func Look(pid int) (began time.Time, alive bool) {
+	fd, start, alive := hold(pid)
 	if fd >= 0 {
 		unix.Close(fd)
 	}
-	return alive
+	return timeOf(start), alive
 }
 
 // hold returns a pidfd of the process, or -1 if none is available, the time at which the process
 // began, in ticks after boot, or 0 if it is not known, and whether the process is alive. If it is
 // not, no pidfd is returned.
-func hold(pid int, started time.Time) (fd int, start int64, alive bool) {
+func hold(pid int) (fd int, start int64, alive bool) {
 	if pid <= 0 {
 		return -1, 0, false
 	}
@@ -114,7 +120,7 @@ func hold(pid int, started time.Time) (fd int, start int64, alive bool) {
 	}
 	// Read after the pidfd is held: what is read is about the process that is held, or that process
 	// has ended, and then its pidfd is readable.
-	start, alive = look(pid, started, 0, fd >= 0)
+	start, alive = look(pid, 0, fd >= 0)
 	if !alive && fd >= 0 {
 		unix.Close(fd)
 		fd = -1
@@ -136,14 +142,14 @@ func spareDescriptors() int {
 // after boot. start is that time if it is known already, else 0. If /proc cannot be read, for lack
 // of descriptors for example, nothing has changed. held means that there is a pidfd: then a process
 // that /proc does not show counts as running, because its end makes the pidfd readable.
-func look(pid int, started time.Time, start int64, held bool) (newStart int64, alive bool) {
+func look(pid int, start int64, held bool) (newStart int64, alive bool) {
 	stat, err := readProcStat(pid)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
 		return start, held
 	case err != nil:
 		return start, true
-	case stat.ended, start == 0 && startedLater(stat, started), start != 0 && start != stat.start:
+	case stat.ended, start != 0 && start != stat.start:
 		return start, false
 	}
 	return stat.start, true

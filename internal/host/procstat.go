@@ -10,10 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process that began this long after its sandbox did is another one, which was given the same
-// pid.
-const pidReuseMargin = 2 * time.Minute
-
 // clockTicks is the unit of times in /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go
 // runs on.
 const clockTicks = 100
@@ -56,16 +52,12 @@ func parseProcStat(data []byte) (procStat, error) {
 	return procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start}, nil
 }
 
-// startedLater reports whether the process began minutes after the sandbox did.
-func startedLater(stat procStat, sandbox time.Time) bool {
-	if sandbox.IsZero() {
-		return false
-	}
+// timeOf returns the time of a number of ticks after boot, by what the wall clock shows today. It is
+// zero for 0.
+func timeOf(ticks int64) time.Time {
 	var boot, real unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_REALTIME, &real) != nil {
-		return false
+	if ticks == 0 || unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_REALTIME, &real) != nil {
+		return time.Time{}
 	}
-	sinceBoot := time.Duration(stat.start) * (time.Second / clockTicks)
-	began := time.Unix(0, real.Nano()-boot.Nano()).Add(sinceBoot)
-	return began.Sub(sandbox) > pidReuseMargin
+	return time.Unix(0, real.Nano()-boot.Nano()).Add(time.Duration(ticks) * (time.Second / clockTicks))
 }

@@ -91,18 +91,16 @@ func (w *Watcher) run(conn syscall.RawConn) {
 	})
 }
 
-// Watch holds the process pid of a sandbox that was started at the given time; zero means that the
-// time is not known. From then on, another process that is given the same pid is never taken for
-// it. A process that does not exist, that is a zombie, or that began minutes after the sandbox did,
-// and so has a reused pid, has ended from the start.
+// Watch holds the process pid. From then on, another process that is given the same pid is never
+// taken for it. A process that does not exist, or that is a zombie, has ended from the start.
 //
 // If no pidfd is available, or half of all file descriptors are in use, the process is held without
 // one. It is then identified by its start time, and only Sync observes its end.
 //
 // After Close, Watch looks at the process once and holds nothing.
-func (w *Watcher) Watch(pid int, started time.Time) *Process {
-	fd, start, alive := hold(pid, started)
-	p := &Process{watcher: w, pid: pid, started: started, done: make(chan struct{}), fd: fd, start: start}
+func (w *Watcher) Watch(pid int) *Process {
+	fd, start, alive := hold(pid)
+	p := &Process{watcher: w, pid: pid, done: make(chan struct{}), fd: fd, start: start}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {

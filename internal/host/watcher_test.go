@@ -14,14 +14,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
-// TestFirstSight: what Watch and Alive find, which Sync does not change.
+// TestFirstSight: what Watch and Look find, which Sync does not change.
 func TestFirstSight(t *testing.T) {
 	leaktest.Check(t)
 	w := newWatcher(t)
-	now := time.Now()
-	first := func(what string, pid int, started time.Time, ended bool) {
+	first := func(what string, pid int, ended bool) {
 		t.Helper()
-		p := w.Watch(pid, started)
+		p := w.Watch(pid)
 		defer p.Release()
 		if p.PID() != pid {
 			t.Errorf("%s: the pid is %d, want %d", what, p.PID(), pid)
@@ -29,25 +28,48 @@ func TestFirstSight(t *testing.T) {
 		check(t, what, p, ended)
 		w.Sync()
 		check(t, what+", synchronized", p, ended)
-		if alive := Alive(pid, started); alive == ended {
+		if _, alive := Look(pid); alive == ended {
 			t.Errorf("%s: alive is %v", what, alive)
 		}
 	}
 	alive := startChild(t).pid
-	first("alive", alive, now, false)
-	first("of a sandbox that is a minute older", alive, now.Add(-time.Minute), false)
-	first("of a sandbox that is hours older", alive, now.Add(-3*time.Hour), true)
-	first("of a sandbox from the future", alive, now.Add(time.Hour), false)
-	first("of a sandbox without a start time", alive, time.Time{}, false)
-	first("none", 0, now, true)
-	first("a group", -alive, now, true)
-	first("not there", 1<<22, now, true) // the largest pid is one less
+	first("alive", alive, false)
+	first("none", 0, true)
+	first("a group", -alive, true)
+	first("not there", 1<<22, true) // the largest pid is one less
 	zombie := startChild(t)
 	zombie.kill()
-	first("a zombie", zombie.pid, now, true)
+	first("a zombie", zombie.pid, true)
 	zombie.reap()
-	first("reaped", zombie.pid, now, true)
-	atThread(t, func(tid int) { first("a thread", tid, time.Time{}, true) })
+	first("reaped", zombie.pid, true)
+	atThread(t, func(tid int) { first("a thread", tid, true) })
+}
+
+// TestBegan: what is returned is when the process began, by the wall clock.
+func TestBegan(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	const tick = time.Second / clockTicks
+	before := time.Now().Add(-2 * tick)
+	c := startChild(t)
+	after := time.Now().Add(2 * tick)
+	check := func(what string, began time.Time) {
+		t.Helper()
+		if began.Before(before) || began.After(after) {
+			t.Errorf("%s: it began at %v, want a time from %v to %v", what, began, before, after)
+		}
+	}
+	p := w.Watch(c.pid)
+	check("a process", p.Began())
+	check("without a pidfd", withoutPidfd(w.Watch(c.pid)).Began())
+	began, _ := Look(c.pid)
+	check("looked at", began)
+	c.reap()
+	w.Sync()
+	check("ended", p.Began())
+	if began := w.Watch(c.pid).Began(); !began.IsZero() {
+		t.Errorf("of a process that was never there, it is %v", began)
+	}
 }
 
 // atThread calls f with the ID of a thread that is not the process.
@@ -75,7 +97,7 @@ func TestSync(t *testing.T) {
 	end := func(what string, hold func(*Process) *Process, end func(*child)) {
 		t.Helper()
 		c := startChild(t)
-		p := hold(w.Watch(c.pid, time.Now()))
+		p := hold(w.Watch(c.pid))
 		w.Sync()
 		check(t, what+", alive", p, false)
 		before := time.Now()
@@ -115,7 +137,7 @@ func TestSyncMany(t *testing.T) {
 	var want, got []bool
 	for i := range 3 * batch {
 		c := i % len(children)
-		p := w.Watch(children[c].pid, time.Now())
+		p := w.Watch(children[c].pid)
 		if i%5 == 0 {
 			withoutPidfd(p)
 		}
@@ -150,7 +172,7 @@ func TestReleased(t *testing.T) {
 	leaktest.Check(t)
 	w := newQuietWatcher(t)
 	first, second := startChild(t), startChild(t)
-	released := w.Watch(first.pid, time.Now())
+	released := w.Watch(first.pid)
 	number := released.pidfd()
 	inherited, err := unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 0) // as a child has it that was just forked
 	if err != nil {
@@ -158,9 +180,9 @@ func TestReleased(t *testing.T) {
 	}
 	defer unix.Close(inherited)
 	released.Release()
-	p := w.Watch(second.pid, time.Now())
+	p := w.Watch(second.pid)
 	for p.pidfd() < number { // lower numbers may have become free
-		p = w.Watch(second.pid, time.Now())
+		p = w.Watch(second.pid)
 	}
 	if p.pidfd() != number {
 		t.Fatalf("the pidfd is %d, want %d again", p.pidfd(), number)
@@ -175,7 +197,7 @@ func TestReleased(t *testing.T) {
 	check(t, "released", released, false)
 	check(t, "with its number, killed", p, true)
 
-	blind := withoutPidfd(w.Watch(startChild(t).pid, time.Now()))
+	blind := withoutPidfd(w.Watch(startChild(t).pid))
 	blind.Release()
 	if len(w.noFD) != 0 {
 		t.Error("a released process without pidfd is kept")
@@ -185,7 +207,7 @@ func TestReleased(t *testing.T) {
 // TestAnother: without a pidfd, a process is told from a later one with its pid by when it started.
 func TestAnother(t *testing.T) {
 	w := newWatcher(t)
-	p := withoutPidfd(w.Watch(startChild(t).pid, time.Now()))
+	p := withoutPidfd(w.Watch(startChild(t).pid))
 	w.mu.Lock()
 	p.start--
 	w.mu.Unlock()
@@ -199,7 +221,7 @@ func TestObserved(t *testing.T) {
 	w := newWatcher(t)
 	for range 200 {
 		c := startChild(t)
-		p := w.Watch(c.pid, time.Now())
+		p := w.Watch(c.pid)
 		c.signal()
 		await(t, p)
 		c.reap()
@@ -214,7 +236,7 @@ func TestObservedAtOnce(t *testing.T) {
 		var processes []*Process
 		children := startChildren(t, 40)
 		for _, c := range children {
-			processes = append(processes, w.Watch(c.pid, time.Now()))
+			processes = append(processes, w.Watch(c.pid))
 		}
 		for _, c := range children {
 			c.signal()
@@ -236,7 +258,7 @@ func TestObservedBatches(t *testing.T) {
 	c := startChild(t)
 	var processes []*Process
 	for range 3*batch + 1 {
-		processes = append(processes, w.Watch(c.pid, time.Now()))
+		processes = append(processes, w.Watch(c.pid))
 	}
 	w.mu.Lock()
 	c.kill()
@@ -268,12 +290,12 @@ func TestObservedBesideSync(t *testing.T) {
 	}
 	alive := startChild(t)
 	repeat(w.Sync)
-	repeat(func() { w.Watch(alive.pid, time.Now()).Release() })
+	repeat(func() { w.Watch(alive.pid).Release() })
 	for range 5 {
 		var processes []*Process
 		children := startChildren(t, 20)
 		for i, c := range children {
-			p := w.Watch(c.pid, time.Now())
+			p := w.Watch(c.pid)
 			if i%4 == 0 {
 				withoutPidfd(p) // Sync observes these
 			}
@@ -301,7 +323,7 @@ func TestEndedBeforeWatched(t *testing.T) {
 	for range 100 {
 		c := startChild(t)
 		go c.signal()
-		await(t, w.Watch(c.pid, time.Now()))
+		await(t, w.Watch(c.pid))
 		c.reap()
 	}
 }
@@ -314,8 +336,8 @@ func TestClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startChild(t)
-	p := w.Watch(c.pid, time.Now())
-	blind := withoutPidfd(w.Watch(c.pid, time.Now()))
+	p := w.Watch(c.pid)
+	blind := withoutPidfd(w.Watch(c.pid))
 	var closers sync.WaitGroup
 	for range 3 {
 		closers.Go(func() {
@@ -328,7 +350,7 @@ func TestClose(t *testing.T) {
 	if p.pidfd() >= 0 {
 		t.Error("a descriptor is held")
 	}
-	late := w.Watch(c.pid, time.Now())
+	late := w.Watch(c.pid)
 	if late.pidfd() >= 0 {
 		t.Error("a descriptor is held for a process watched later")
 	}
@@ -337,7 +359,7 @@ func TestClose(t *testing.T) {
 	check(t, "open at the end", p, false)
 	check(t, "without pidfd", blind, false)
 	check(t, "watched later", late, false)
-	check(t, "watched as a zombie", w.Watch(c.pid, time.Now()), true)
+	check(t, "watched as a zombie", w.Watch(c.pid), true)
 	p.Release()
 	blind.Release()
 	late.Release()
@@ -353,7 +375,7 @@ func TestCloseWhileEnding(t *testing.T) {
 		}
 		children := startChildren(t, 4)
 		for _, c := range children {
-			w.Watch(c.pid, time.Now())
+			w.Watch(c.pid)
 		}
 		go func() {
 			for _, c := range children {
@@ -399,7 +421,7 @@ func TestNoDescriptors(t *testing.T) {
 	if _, err := NewWatcher(); !errors.Is(err, unix.EMFILE) {
 		t.Errorf("a new Watcher: %v", err)
 	}
-	p, other := w.Watch(alive.pid, time.Now()), w.Watch(killed.pid, time.Now())
+	p, other := w.Watch(alive.pid), w.Watch(killed.pid)
 	for range 2 {
 		w.Sync()
 		check(t, "alive", p, false)
@@ -425,7 +447,7 @@ func TestManyDescriptors(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	restore := setDescriptors(t, uint64(2*fd)) // fd is the half, and the next one is above it
-	p := w.Watch(os.Getpid(), time.Now())
+	p := w.Watch(os.Getpid())
 	restore()
 	if p.pidfd() >= 0 || p.start == 0 {
 		t.Errorf("the pidfd is %d, the start %d", p.pidfd(), p.start)

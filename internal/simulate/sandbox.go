@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sandbox is one simulated sandbox: its state files, and what listens on its control socket. Its methods
@@ -74,18 +76,9 @@ func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, erro
 	if err := s.setInitial(spec.Points); err != nil {
 		return nil, err
 	}
-	if spec.OwnProcess {
-		p, err := startChild(spec.Cgroup)
-		if err != nil {
-			return nil, err
-		}
-		s.child, s.spec.PID = p, p.pid()
-	}
-	if !spec.NoSocket {
-		if err := s.listen(); err != nil {
-			s.Stop()
-			return nil, err
-		}
+	if err := s.begin(); err != nil {
+		s.Stop()
+		return nil, err
 	}
 	if err := s.writeStates(); err != nil {
 		s.Remove()
@@ -266,15 +259,43 @@ func (s *Sandbox) Go(f func(stopped <-chan struct{})) {
 	s.running.Go(func() { f(s.stopped) })
 }
 
-// listen makes the sandbox listen, over what a former life of it may have left there.
-func (s *Sandbox) listen() error {
+// begin gives the sandbox its process and its socket, over what a former life of it may have left there.
+func (s *Sandbox) begin() error {
+	if s.spec.NoSocket {
+		return s.beginProcess(noSocket)
+	}
 	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	fd, err := listenUnix(s.socket)
+	fd, err := bindUnix(s.socket)
 	if err != nil {
 		return err
 	}
+	if err := s.beginProcess(fd); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	return s.serve(fd)
+}
+
+// beginProcess starts the sandbox's own process, if it is to have one, and begins to listen on the socket, if there is one. The kernel
+// tells clients which process began to listen: it has to be the one that the state file names.
+func (s *Sandbox) beginProcess(fd int) error {
+	if s.spec.OwnProcess {
+		p, err := startChild(s.spec.Cgroup, fd)
+		if err != nil {
+			return err
+		}
+		s.child, s.spec.PID = p, p.pid()
+		return nil
+	}
+	if fd == noSocket {
+		return nil
+	}
+	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+}
+
+// serve replies on a listening socket, which it takes over.
+func (s *Sandbox) serve(fd int) error {
 	if s.fleet != nil {
 		return s.fleet.poller.listen(fd, s)
 	}

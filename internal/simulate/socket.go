@@ -11,11 +11,12 @@ import (
 const (
 	backlog       = 16  // of a real control socket
 	maxSocketPath = 107 // bytes that bind takes
+	noSocket      = -1  // instead of a descriptor
 )
 
-// listenUnix returns the descriptor of a listening socket, which does not block. A path too long for bind
-// is reached through its folder.
-func listenUnix(path string) (int, error) {
+// bindUnix returns the descriptor of a socket that is bound to the path, and that does not block. A path too
+// long for bind is reached through its folder.
+func bindUnix(path string) (int, error) {
 	if len(path) > maxSocketPath {
 		dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err != nil {
@@ -31,10 +32,6 @@ func listenUnix(path string) (int, error) {
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		unix.Close(fd)
 		return -1, &os.PathError{Op: "bind", Path: path, Err: err}
-	}
-	if err := unix.Listen(fd, backlog); err != nil {
-		unix.Close(fd)
-		return -1, os.NewSyscallError("listen", err)
 	}
 	return fd, nil
 }

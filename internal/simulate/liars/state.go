@@ -143,6 +143,7 @@ func stateLiars() []Liar {
 		member("registration-text", "has a text for a registration", `"registeredMetrics":`, `"all"`),
 		member("metadata-list", "has a list for its metadata", `"metricMetadata":`, "[]"),
 		member("socket-relative", "names a control socket in no folder", `"controlSocketPath":`, `"../../x.sock"`),
+		member("socket-abstract", "names an abstract control socket", `"controlSocketPath":`, `"@x"`),
 		member("socket-long", "names a control socket with a path of 1 MB", `"controlSocketPath":`, `"/`+strings.Repeat("x", 1<<20)+`"`),
 		member("socket-device", "names a device for a control socket", `"controlSocketPath":`, `"/dev/zero"`),
 	}

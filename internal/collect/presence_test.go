@@ -1,0 +1,81 @@
+package collect
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// TestPresence: what listens on the control socket decides whether a sandbox runs, and the clock does only where nothing listens.
+func TestPresence(t *testing.T) {
+	const step = 10 * time.Minute
+	type outcome struct {
+		running string
+		reason  string // of its failure
+		log     string // a part of the only line; empty: there is none
+	}
+	served := outcome{running: "1"}
+	check := func(name string, spec simulate.Spec, clock time.Duration, want outcome) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, nil)
+			spec.ID, spec.StartTime = "a", time.Now().Add(clock).UTC()
+			s := n.start(spec)
+			for range 2 {
+				page := n.page()
+				n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} `+want.running)
+				if reason := failureReason(page); reason != want.reason {
+					t.Errorf("the reason of its failure is %q, want %q", reason, want.reason)
+				}
+				if queries := s.Stats().Queries > 0; queries != (want == served) {
+					t.Errorf("it was sent a query: %t", queries)
+				}
+			}
+			if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], want.log) || (log[0] == "") != (want.log == "") {
+				t.Errorf("the log is\n%s\nwant a line with %q", strings.Join(log, "\n"), want.log)
+			}
+		})
+	}
+	unreachable := outcome{"1", "unreachable", "no such file"}
+	endedByClock := outcome{running: "0", log: "The PID was reused, or the wall clock was set back"}
+	const never = 1<<22 + 1 // above any PID that Linux gives
+
+	check("it listens", simulate.Spec{}, 0, served)
+	check("it listens, and seems older than its process", simulate.Spec{}, -step, served)
+	check("it listens, and seems younger than its process", simulate.Spec{}, step, served)
+	check("it listens, in a process of its own", simulate.Spec{OwnProcess: true}, -step, served)
+	check("nothing listens", simulate.Spec{NoSocket: true}, 0, unreachable)
+	check("nothing listens, and it seems older than its process", simulate.Spec{NoSocket: true}, -step, endedByClock)
+	check("nothing listens, and it seems younger than its process", simulate.Spec{NoSocket: true}, step, unreachable)
+	check("another process listens", simulate.Spec{PID: os.Getppid()}, step, outcome{"1", "wrong_peer", "the sandbox is process"})
+	check("another process listens, and its own seems to be another's", simulate.Spec{PID: os.Getppid()}, -365*24*time.Hour, endedByClock)
+	check("its process is gone", simulate.Spec{PID: never, NoSocket: true}, 0, outcome{running: "0"})
+	check("its process is gone, and another listens", simulate.Spec{PID: never}, 0, outcome{running: "0"})
+}
+
+// failureReason returns the reason on the page, which has at most one; empty: there is none.
+func failureReason(page string) string {
+	for _, line := range series(page, "runsc_meta_sandbox_failure{") {
+		_, rest, _ := strings.Cut(line, `reason="`)
+		reason, _, _ := strings.Cut(rest, `"`)
+		return reason
+	}
+	return ""
+}
+
+// TestOtherProcess: a sandbox is not broken for good because another process had its socket.
+func TestOtherProcess(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
+	own := s.PID()
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
+	n.update(s, func(spec *simulate.Spec) { spec.PID = os.Getpid() })
+	if reason := failureReason(n.page()); reason != "wrong_peer" {
+		t.Errorf("the reason is %q", reason)
+	}
+	n.update(s, func(spec *simulate.Spec) { spec.PID = own })
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
+}
