@@ -34,6 +34,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
 		AllowUnknownRoot: o.AllowUnknownRoot,
+		DropIn:           o.DropIn,
 		KeepEnded:        o.KeepEnded,
 		SandboxTimeout:   o.SandboxTimeout,
 		StartTime:        o.StartTime,

@@ -59,8 +59,8 @@ type Options struct {
 	// KeepEnded keeps a sandbox whose process has ended on the page, as not running, until runsc deletes its state file. Default: it leaves
 	// the page when its process ends.
 	KeepEnded bool
-	// AllowUnknownRoot makes a single root that is missing or cannot be read one without sandboxes, rather than an error. Several, or a glob,
-	// always are.
+	// AllowUnknownRoot makes a single root that does not exist one without sandboxes, rather than an error. That it cannot be read for
+	// another reason is an error all the same. Of several, or a glob, each may be missing or unreadable.
 	AllowUnknownRoot bool
 	// AllowProfiling serves CPU and heap profiles of the process to everybody who can reach the address.
 	AllowProfiling bool
@@ -180,7 +180,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // Serve serves on a listener until ctx is done, and returns nil then. It returns an error when it cannot serve, and a *RootError when a single
-// runtime root cannot be read, at the start or later, unless Options.AllowUnknownRoot is set. The listener, and all that the server
+// runtime root cannot be read, at the start or later, unless Options.AllowUnknownRoot says that it may be missing. The listener, and all that the server
 // opened, is closed when it returns; requests under way get some seconds to end.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	err := s.run(ctx, func() (net.Listener, error) { return l, nil })
@@ -197,7 +197,7 @@ func (s *Server) run(ctx context.Context, listen func() (net.Listener, error)) e
 		return err
 	}
 	defer h.Close()
-	if err := h.collector.CheckRoot(); err != nil && !s.options.AllowUnknownRoot {
+	if err := h.collector.CheckRoot(); err != nil {
 		return &RootError{err}
 	}
 	listener, err := listen()

@@ -106,7 +106,14 @@ func TestRoot(t *testing.T) {
 		}
 		w.nothingAt(address)
 
-		r := w.run(w.server(Options{Roots: []string{root}, Address: address, AllowUnknownRoot: true}))
+		o := Options{Roots: []string{root}, Address: address, AllowUnknownRoot: true}
+		if root != missing {
+			if _, err := w.tryRun(w.server(o)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("root %s, which may be missing: %v, want %s", root, err, want)
+			}
+			return
+		}
+		r := w.run(w.server(o))
 		if page := r.page(); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
 			t.Errorf("root %s, allowed to be unknown: the page is\n%s", root, page)
 		}

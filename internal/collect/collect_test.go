@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -25,7 +27,7 @@ const (
 )
 
 func TestEmptyRoot(t *testing.T) {
-	n := newNode(t, nil)
+	n := newNode(t, func(o *Options) { o.DropIn = true })
 	n.expect(n.page(), "",
 		"# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.",
 		"# TYPE process_start_time_seconds gauge",
@@ -687,12 +689,45 @@ func TestRoot(t *testing.T) {
 	if err := collect(n); !errors.As(err, new(*RootError)) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a root that is gone: got %v", err)
 	}
-	n.collector.options.AllowUnknownRoot = true
-	n.expect(n.page(), running)
-	if err := os.Rename(n.root+"x", n.root); err != nil {
+}
+
+// TestMissingRoot: a single root that may be missing is empty as long as it is. The log says once that the server waits for it, and nothing
+// but its absence counts as empty.
+func TestMissingRoot(t *testing.T) {
+	n := newNode(t, func(o *Options) { o.AllowUnknownRoot = true })
+	const readable = "sandmeter_runtime_root_readable "
+	away := n.root + "x"
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.start(simulate.Spec{ID: "a"})
+	n.expect(n.page(), readable, readable+"1")
+	move(n.root, away)
+	for range 2 {
+		page := n.page()
+		n.expect(page, running)
+		n.expect(page, readable, readable+"0")
+	}
+	if err := os.WriteFile(n.root, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+	if _, err := n.collector.Collect(Plan{Deadline: time.Now().Add(time.Minute)}); !errors.As(err, new(*RootError)) || !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("a file in place of the root: got %v", err)
+	}
+	if err := os.Remove(n.root); err != nil {
+		t.Fatal(err)
+	}
+	move(away, n.root)
+	page := n.page()
+	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+	n.expect(page, readable, readable+"1")
+	log := n.logLines()
+	if len(log) != 2 || !strings.Contains(log[0], "does not exist; waiting for it") || !strings.Contains(log[1], "Runtime root is readable") {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
 }
 
 // TestLog: one line a sandbox and reason, not one a scrape.

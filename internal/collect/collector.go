@@ -4,6 +4,7 @@ package collect
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -30,8 +31,11 @@ type Options struct {
 	MatchAddress string
 	// OnlySandbox limits the sandboxes to the one with this ID, whatever it registered and whatever its address. Empty: no limit.
 	OnlySandbox string
-	// AllowUnknownRoot makes a single runtime root that cannot be read one without sandboxes. Several, or a glob, always are.
+	// AllowUnknownRoot makes a single runtime root that does not exist one without sandboxes, rather than an error. That it cannot be read
+	// for another reason is an error all the same. Of several, or a glob, each may be missing or unreadable.
 	AllowUnknownRoot bool
+	// DropIn leaves out what gVisor's own metric server does not say of itself, as long as nothing is wrong.
+	DropIn bool
 	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their state files.
 	KeepEnded      bool
 	SandboxTimeout time.Duration // how long one sandbox may hold a collection
@@ -91,12 +95,21 @@ func (c *Collector) Close() error {
 	return errors.Join(c.loop.Close(), c.watcher.Close())
 }
 
-// CheckRoot reports whether a single runtime root can be read at this moment. Of several, any may come and go.
+// CheckRoot reports whether a collection would fail at this moment because the runtime root cannot be read.
 func (c *Collector) CheckRoot() error {
 	if r := roots(c.options.Roots); !r.single() {
 		return nil
 	}
-	return state.NewRoot(c.options.Roots[0]).Check()
+	err := state.NewRoot(c.options.Roots[0]).Check()
+	if c.options.excuses(err) {
+		return nil
+	}
+	return err
+}
+
+// excuses reports whether the error of a single runtime root is none.
+func (o *Options) excuses(err error) bool {
+	return o.AllowUnknownRoot && errors.Is(err, fs.ErrNotExist)
 }
 
 // Roots returns the directories of the runtime roots that were served when the last collection, or Look, began.

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // a golden file and against the recording.
 func TestGoldenPage(t *testing.T) {
 	reference := readFile(t, "testdata/reference.txt")
-	n := newNode(t, nil)
+	n := newNode(t, func(o *Options) { o.DropIn = true })
 	for _, spec := range []simulate.Spec{
 		{ID: "sb-plain", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
 		{ID: "sb-k8s", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.799344464Z")},

@@ -108,11 +108,11 @@ func (inv *inventory) logError() {
 	case text == inv.loggedErr:
 		return
 	case text == "":
-		logger.Info("Runtime root can be read now", "root", inv.path)
+		logger.Info("Runtime root is readable", "root", inv.path)
 	case errors.Is(inv.err, fs.ErrNotExist):
-		logger.Warn("Runtime root does not exist; the server looks for it again at each collection", "root", inv.path)
+		logger.Warn("Runtime root does not exist; waiting for it to appear", "root", inv.path)
 	default:
-		logger.Warn("Runtime root cannot be read, its sandboxes are not served", "root", inv.path, "err", text)
+		logger.Warn("Runtime root is not readable; its sandboxes are not served", "root", inv.path, "err", text)
 	}
 	inv.loggedErr = text
 }

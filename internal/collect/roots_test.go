@@ -136,7 +136,7 @@ func TestRootThatCannotBeRead(t *testing.T) {
 	for range 2 {
 		n.expect(n.page(), opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))
 	}
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root cannot be read") {
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root is not readable") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }

@@ -213,11 +213,11 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	return source
 }
 
-// addRoots adds which runtime roots could be read. That of a single one is not worth a sample as long as it could.
+// addRoots adds which runtime roots could be read.
 func (c *Collector) addRoots(source *snapshot.Source, roots []snapshot.Root) {
 	single := c.table.roots.single()
 	for _, root := range roots {
-		if single && root.Err == nil {
+		if c.options.DropIn && root.Err == nil {
 			continue
 		}
 		var labels []snapshot.Label

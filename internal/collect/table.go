@@ -55,12 +55,10 @@ func (t *table) list() error {
 	t.expand()
 	for _, inv := range t.inventories {
 		err := inv.list()
-		switch {
-		case err != nil && (lacksResources(err) || t.roots.single() && !t.options.AllowUnknownRoot):
+		if err != nil && (lacksResources(err) || t.roots.single() && !t.options.excuses(err)) {
 			return &RootError{err}
-		case !t.roots.single():
-			inv.logError()
 		}
+		inv.logError()
 	}
 	t.merge()
 	t.forgetUnused()
