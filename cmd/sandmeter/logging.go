@@ -133,19 +133,19 @@ const (
 
 func newLogHandler(out io.Writer, format string, level slog.Level) slog.Handler {
 	o := &slog.HandlerOptions{Level: level}
-	switch format {
-	case formatJSON:
-		return slog.NewJSONHandler(out, o)
-	case formatJSONK8s:
-		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.MessageKey {
-				a.Key = "log"
-			}
-			return a
-		}
-		return slog.NewJSONHandler(out, o)
+	if format == formatText {
+		return slog.NewTextHandler(out, o)
 	}
-	return slog.NewTextHandler(out, o)
+	o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+		switch {
+		case a.Value.Kind() == slog.KindDuration:
+			a.Value = slog.StringValue(a.Value.Duration().String()) // with its unit, as in text
+		case len(groups) == 0 && a.Key == slog.MessageKey && format == formatJSONK8s:
+			a.Key = "log"
+		}
+		return a
+	}
+	return slog.NewJSONHandler(out, o)
 }
 
 // Names of runsc's log files.

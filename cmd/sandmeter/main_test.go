@@ -232,7 +232,7 @@ func TestRootsOfPeople(t *testing.T) {
 	// runsc's is taken as it is: who asks for it may write it as runsc's user did.
 	w.socket = w.path("other")
 	s := w.serve("--root={root}/ --metric-server={socket} metric-server")
-	contains(t, s.err.String(), " root="+w.root+"/ ")
+	w.until("it says which root it serves", func() bool { return strings.Contains(s.err.String(), " root="+w.root+"/ ") })
 	if code, _, err := w.command("health --address {socket} --root root"); code != cli.ExitOK {
 		t.Error(err)
 	}

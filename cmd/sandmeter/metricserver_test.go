@@ -110,7 +110,7 @@ func TestMetricServerLogs(t *testing.T) {
 		w.must(json.Unmarshal([]byte(line), &record))
 		messages = append(messages, record.Msg)
 	}
-	if got, want := strings.Join(messages, ", "), "Serving, Sandbox has no metrics, Collection, Scrape, Metric server stopped"; got != want {
+	if got, want := strings.Join(messages, ", "), "Serving, Sandbox appeared, Sandbox has no metrics, Collection, Scrape, Metric server stopped"; got != want {
 		t.Errorf("the log says %s, want %s", got, want)
 	}
 	if errors := w.theFile(w.path("errors")); errors != "" {

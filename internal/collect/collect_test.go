@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 const (
@@ -581,7 +584,97 @@ func TestUnreadableStateFiles(t *testing.T) {
 	if err := s.WriteState("a", []byte(`{"garbage`)); err != nil {
 		t.Fatal(err)
 	}
+	n.expect(n.page(), unreadable) // it may be half written
+	n.pass(fileGrace)
 	n.expect(n.page(), unreadable, unreadable+" 1")
+	n.update(s, func(*simulate.Spec) {})
+	n.expect(n.page(), unreadable)
+}
+
+// TestLogOfManySandboxes: what many sandboxes have in common is not a line for each.
+func TestLogOfManySandboxes(t *testing.T) {
+	n := newNode(t, nil)
+	const many = maxLinesPerCollection + 5
+	var all []*simulate.Sandbox
+	for i := range many {
+		all = append(all, n.start(simulate.Spec{ID: fmt.Sprintf("s%02d", i), Pod: "web", Namespace: "shop"}))
+	}
+	n.page()
+	seen := 0
+	expect := func(what string, want map[string]int) {
+		t.Helper()
+		got := map[string]int{}
+		log := n.log.String()
+		for line := range strings.Lines(log[seen:]) {
+			_, line, _ = strings.Cut(strings.TrimSuffix(line, "\n"), "msg=")
+			got[sandboxAttr.ReplaceAllString(line, "")]++
+		}
+		seen = len(log)
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: the log has\n%v\nwant\n%v", what, got, want)
+		}
+	}
+	expect("all is well", map[string]int{})
+
+	n.collectUntil(time.Now().Add(-time.Second))
+	n.collectUntil(time.Now().Add(-time.Second))
+	const outOfTime = `"Sandboxes have no metrics" reason=out_of_time count=25 sandboxes=25`
+	expect("two collections without time", map[string]int{outOfTime: 2})
+	n.page()
+	expect("with time again", map[string]int{})
+
+	for _, s := range all {
+		s.SetBehavior(simulate.Say(`1`))
+	}
+	n.page()
+	n.page()
+	expect("all fail", map[string]int{
+		`"Sandbox has no metrics" pod=web namespace=shop reason=answer_refused err="answer refused: it is not the JSON of an answer"`: maxLinesPerCollection,
+		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                                                   1,
+	})
+
+	for i := range many {
+		if err := os.WriteFile(filepath.Join(n.root, fmt.Sprintf("f%02d_sandbox:f%02d.state", i, i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.page()
+	expect("files may be half written", map[string]int{})
+	n.pass(fileGrace)
+	n.page()
+	n.page()
+	expect("files stay unreadable", map[string]int{
+		`"State file is not readable" root=` + n.root + ` err="the JSON document ends too early"`: maxLinesPerCollection,
+		`"More state files are not readable" root=` + n.root + ` count=5`:                         1,
+	})
+}
+
+var sandboxAttr = regexp.MustCompile(` (sandbox|file)=\S+`)
+
+// TestLogOfAppearance: at level debug the log has which sandboxes come and go.
+func TestLogOfAppearance(t *testing.T) {
+	var log testkit.Buffer
+	n := newNode(t, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	s := n.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
+	n.page()
+	n.page()
+	if err := s.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	n.page()
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		_, line, _ = strings.Cut(strings.TrimSuffix(line, "\n"), "msg=")
+		if strings.Contains(line, "appeared") {
+			got = append(got, line)
+		}
+	}
+	want := []string{fmt.Sprintf(`"Sandbox appeared" sandbox=a pod=web namespace=shop pid=%d`, os.Getpid()), `"Sandbox disappeared" sandbox=a pod=web namespace=shop`}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log has %q, want %q", got, want)
+	}
 }
 
 // TestNothingIsHeldAgainstAnother: what another process said, or one that had registered other metrics, is not what an answer is measured
@@ -746,6 +839,7 @@ func TestLog(t *testing.T) {
 	}
 	for range 3 {
 		n.page()
+		n.pass(fileGrace)
 	}
 	s.SetBehavior(nil)
 	n.update(s, func(*simulate.Spec) {})
@@ -759,7 +853,7 @@ func TestLog(t *testing.T) {
 	}
 	want := []string{
 		`level=WARN msg="Sandbox has no metrics" sandbox=a reason=answer_refused err="answer refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
-		`level=WARN msg="State file cannot be read" root=` + n.root + ` file=a_sandbox:a.state err="the JSON document ends too early"`,
+		`level=WARN msg="State file is not readable" root=` + n.root + ` file=a_sandbox:a.state err="the JSON document ends too early"`,
 		`level=INFO msg="Sandbox has metrics again" sandbox=a`,
 	}
 	if !slices.Equal(got, want) {

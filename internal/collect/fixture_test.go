@@ -48,6 +48,12 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	return n
 }
 
+// pass makes time pass for the log.
+func (n *node) pass(d time.Duration) {
+	now := n.collector.table.now
+	n.collector.table.now = func() time.Time { return now().Add(d) }
+}
+
 // start starts a sandbox of the node.
 func (n *node) start(spec simulate.Spec) *simulate.Sandbox {
 	n.Helper()

@@ -21,12 +21,12 @@ type inventory struct {
 	sorted     []*sandbox // by ID
 	unreadable int        // state files
 
-	loggedErr string            // the error of the root that the log has
-	fileErrs  map[string]string // by state file: the error that the log has
+	loggedErr  string // the error of the root that the log has
+	fileErrors fileErrors
 }
 
 func newInventory(t *table, path string) *inventory {
-	inv := &inventory{table: t, path: path, root: state.NewRoot(path)}
+	inv := &inventory{table: t, path: path, root: state.NewRoot(path), fileErrors: make(fileErrors)}
 	if !t.roots.single() {
 		inv.label = path
 	}
@@ -45,8 +45,13 @@ func (inv *inventory) list() error {
 	return err
 }
 
-// close forgets all sandboxes.
-func (inv *inventory) close() { inv.update(state.Listing{}) }
+// close lets go of all processes. The inventory is of no use after that.
+func (inv *inventory) close() {
+	for _, s := range inv.sorted {
+		s.process.Release()
+	}
+	inv.table.gone += len(inv.sorted)
+}
 
 // serves reports whether a sandbox is to be served.
 func (inv *inventory) serves(facts *state.Sandbox) bool {
@@ -80,15 +85,21 @@ func (inv *inventory) update(listing state.Listing) {
 		if s.facts != facts {
 			s.learn(facts, t.compile(facts.Registration))
 		}
+		if isNew {
+			s.logAppeared()
+		}
 		inv.byID[facts.ID] = s
 		inv.sorted = append(inv.sorted, s)
 	}
 	for _, gone := range known {
+		gone.logDisappeared()
 		gone.process.Release()
 		t.gone++
 	}
-	inv.unreadable = len(listing.Errors)
-	inv.logFileErrors(listing.Errors)
+	now := t.now()
+	persistent := inv.fileErrors.update(listing.Errors, now)
+	inv.unreadable = len(persistent)
+	inv.logFileErrors(persistent, now)
 	t.logNotInstrumented(listing.Sandboxes)
 }
 
@@ -115,17 +126,4 @@ func (inv *inventory) logError() {
 		logger.Warn("Runtime root is not readable; its sandboxes are not served", "root", inv.path, "err", text)
 	}
 	inv.loggedErr = text
-}
-
-// logFileErrors logs which state files cannot be read: once per file and reason.
-func (inv *inventory) logFileErrors(errs []*state.FileError) {
-	known := inv.fileErrs
-	inv.fileErrs = make(map[string]string, len(errs))
-	for _, e := range errs {
-		text := e.Err.Error()
-		inv.fileErrs[e.Name] = text
-		if known[e.Name] != text {
-			inv.table.options.Logger.Warn("State file cannot be read", "root", inv.path, "file", e.Name, "err", text)
-		}
-	}
 }

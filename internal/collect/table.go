@@ -23,6 +23,9 @@ type table struct {
 	total       int // sandboxes ever served
 	gone        int // sandboxes that have gone since what was compiled for them was last looked through
 
+	now           func() time.Time // the clock of the log
+	sharedBudgets map[failure.Reason]*logBudget
+
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet
 
@@ -33,12 +36,14 @@ type table struct {
 
 func newTable(c *Collector) *table {
 	return &table{
-		collector:    c,
-		options:      &c.options,
-		roots:        c.options.Roots,
-		compiled:     make(map[*state.Registration]*compiled),
-		capabilities: make(map[string]*snapshot.LabelSet),
-		reasons:      make(map[failure.Reason][]*snapshot.LabelSet),
+		collector:     c,
+		options:       &c.options,
+		now:           time.Now,
+		sharedBudgets: make(map[failure.Reason]*logBudget),
+		roots:         c.options.Roots,
+		compiled:      make(map[*state.Registration]*compiled),
+		capabilities:  make(map[string]*snapshot.LabelSet),
+		reasons:       make(map[failure.Reason][]*snapshot.LabelSet),
 	}
 }
 
