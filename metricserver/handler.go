@@ -62,16 +62,13 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	})}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
-	h.background.Go(func() {
-		err := watch(ctx, func() []string { return watched(o.Roots, collector.Roots()) }, func() {
-			if err := collector.Look(); err != nil {
-				rootLost(err)
-			}
-		})
-		if err != nil {
-			o.Logger.Warn("Changes of runtime roots are noticed at scrapes only", "err", err)
+	dirs := func() []string { return watched(o.Roots, collector.Roots()) }
+	look := func() {
+		if err := collector.Look(); err != nil {
+			rootLost(err)
 		}
-	})
+	}
+	h.background.Go(func() { newWatch(dirs, look, o.Logger).run(ctx) })
 	return h, nil
 }
 

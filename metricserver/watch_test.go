@@ -2,12 +2,19 @@ package metricserver
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestWatch: what happens in a directory is noticed soon, also when it is removed, and when it is made again.
@@ -26,11 +33,7 @@ func TestWatch(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() {
-		if err := watch(ctx, dirs, func() { looks <- struct{}{} }); err != nil {
-			t.Error(err)
-		}
-	})
+	running.Go(func() { newWatch(dirs, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler)).run(ctx) })
 	defer running.Wait()
 	defer cancel()
 	looksAfter := func(what string, do func() error) {
@@ -63,4 +66,38 @@ func TestWatch(t *testing.T) {
 	}
 	looksAfter("its return", func() error { return os.Mkdir(dir, 0o755) })
 	looksAfter("a new file in the new one", write)
+}
+
+// TestExhaustedInotify: without inotify, and without watches for a directory, the roots are looked at once per minute, the log says once what to do,
+// and what was exhausted is tried again at that pace.
+func TestExhaustedInotify(t *testing.T) {
+	check := func(name string, openErr, addErr error, wantOpens, wantAdds int, wantLog string) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log testkit.Buffer
+				opens, adds, looks := 0, 0, 0
+				w := newWatch(func() []string { return []string{"/root"} }, func() { looks++ }, slog.New(slog.NewTextHandler(&log, nil)))
+				w.open = func() (*notifier, error) {
+					opens++
+					add := func(string) error {
+						adds++
+						return addErr
+					}
+					return &notifier{add: add, close: func() error { return nil }}, openErr
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*rescan+time.Second)
+				defer cancel()
+				w.run(ctx)
+				if looks != 4 || opens != wantOpens || adds != wantAdds {
+					t.Errorf("%d looks, inotify was opened %d times and asked for %d watches; want 4, %d and %d", looks, opens, adds, wantOpens, wantAdds)
+				}
+				if got := log.String(); strings.Count(got, "\n") != min(1, len(wantLog)) || !strings.Contains(got, wantLog) {
+					t.Errorf("the log is\n%s", got)
+				}
+			})
+		})
+	}
+	check("instances", unix.EMFILE, nil, 4, 0, "max_user_instances")
+	check("watches", nil, unix.ENOSPC, 1, 4, "max_user_watches")
+	check("permission", nil, unix.EACCES, 1, 4, "")
 }

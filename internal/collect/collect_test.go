@@ -485,8 +485,8 @@ func TestOCIVersion(t *testing.T) {
 		{with("1.0.0", "1.0.0"), "1.0.0"},
 		{with("1.0.0", "1.1.0"), "INCONSISTENT"},
 		{with("1.0.0", "1.1.0", "1.0.0"), "INCONSISTENT"},
-		{with(""), "UNKNOWN"},
-		{with("", ""), "UNKNOWN"},
+		{with(""), ""},
+		{with("", ""), ""},
 		{with("", "1.0.0"), "INCONSISTENT"},
 	} {
 		if got := unite(c.facts).OCIVersion; got != c.want {
@@ -630,7 +630,7 @@ func TestLogOfManySandboxes(t *testing.T) {
 	n.page()
 	expect("all fail", map[string]int{
 		`"Sandbox has no metrics" pod=web namespace=shop reason=answer_refused err="answer refused: it is not the JSON of an answer"`: maxLinesPerCollection,
-		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                                                   1,
+		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                                  1,
 	})
 
 	for i := range many {

@@ -1,7 +1,9 @@
 package collect
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,20 @@ func TestPresence(t *testing.T) {
 	check("another process listens, and its own seems to be another's", simulate.Spec{PID: os.Getppid()}, -365*24*time.Hour, endedByClock)
 	check("its process is gone", simulate.Spec{PID: never, NoSocket: true}, 0, outcome{running: "0"})
 	check("its process is gone, and another listens", simulate.Spec{PID: never}, 0, outcome{running: "0"})
+}
+
+// TestOldStateFile: the state files of runsc releases of 2023 name the control socket by another key. The log says what is wrong.
+func TestOldStateFile(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(simulate.Spec{ID: "a", ControlSocket: filepath.Join(n.root, "elsewhere.sock"), EditState: func(_ string, b []byte) []byte {
+		return bytes.Replace(b, []byte(`"controlSocketPath":`), []byte(`"control_address":`), 1)
+	}})
+	if reason := failureReason(n.page()); reason != "unreachable" {
+		t.Errorf("the reason is %q", reason)
+	}
+	if log := n.log.String(); !strings.Contains(log, "too old for metrics") || !strings.Contains(log, filepath.Join(n.root, "runsc-a.sock")) {
+		t.Errorf("the log is\n%s", log)
+	}
 }
 
 // failureReason returns the reason on the page, which has at most one; empty: there is none.

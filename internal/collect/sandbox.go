@@ -144,16 +144,13 @@ func (s *sandbox) saved() (cpu, wall time.Duration) {
 	return s.savings.CPU, s.savings.Wall
 }
 
-// OCI versions of a sandbox whose containers have none, or not the same.
-const (
-	versionUnknown      = "UNKNOWN"
-	versionInconsistent = "INCONSISTENT"
-)
+// versionInconsistent is the OCI version of a sandbox whose containers have not the same.
+const versionInconsistent = "INCONSISTENT"
 
 // unite returns what the specs of all the sandbox's containers say together. Capabilities lose their CAP_.
 func unite(facts *state.Sandbox) state.Spec {
 	var united state.Spec
-	for _, c := range facts.Containers {
+	for i, c := range facts.Containers {
 		spec := &c.Spec
 		united.RunsAsUID0 = united.RunsAsUID0 || spec.RunsAsUID0
 		united.NVProxy = united.NVProxy || spec.NVProxy
@@ -161,13 +158,10 @@ func unite(facts *state.Sandbox) state.Spec {
 		for _, name := range spec.Capabilities {
 			united.Capabilities = append(united.Capabilities, strings.TrimPrefix(name, "CAP_"))
 		}
-		version := spec.OCIVersion
-		if version == "" {
-			version = versionUnknown
-		}
-		if united.OCIVersion == "" {
-			united.OCIVersion = version
-		} else if united.OCIVersion != version {
+		switch {
+		case i == 0:
+			united.OCIVersion = spec.OCIVersion // which may be empty
+		case united.OCIVersion != spec.OCIVersion:
 			united.OCIVersion = versionInconsistent
 		}
 	}
