@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestServiceUnit: the unit of the package is as confined as it can be.
+func TestServiceUnit(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=25", "../packaging/sandmeter.service").CombinedOutput()
+	if err != nil {
+		t.Errorf("the exposure of the unit is 2.5 or more: %v\n%s", err, out)
+	}
+}
+
+// underRestrictions returns a program that runs with the flags of setpriv, in a file system that is read-only except for one directory.
+func (w *world) underRestrictions(writable, setpriv string, args []string) *program {
+	const script = `mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / &&
+		mount --bind "$2" "$2" && mount -o remount,bind,ro "$2" && shift 2 && exec "$@"`
+	command := []string{"-m", "sh", "-c", script, "sh", writable, w.node.Root(), "setpriv"}
+	command = append(command, strings.Fields(setpriv)...)
+	command = append(command, sandmeter)
+	return newRun(w.t, "unshare", append(command, args...)...)
+}
+
+// TestPrivileges: which privileges are enough, and what a sandbox looks like without them.
+func TestPrivileges(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give privileges up")
+	}
+	const nobody = "--reuid=65534 --regid=65534 --clear-groups "
+	only := func(caps string) string {
+		return fmt.Sprintf("--no-new-privs --inh-caps=-all,%s --ambient-caps=-all,%s --bounding-set=-all,%s ", caps, caps, caps)
+	}
+	check := func(name, setpriv, wantReason string) {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			dir := t.TempDir()
+			w.must(os.Chmod(dir, 0o777))
+			w.setAddr(filepath.Join(dir, "metrics.sock"))
+			w.start("sb", "idle")
+			s := w.startProgram(w.underRestrictions(dir, setpriv, w.serveArgs()))
+			if wantReason == "" {
+				w.untilBegun(1)
+				w.scrape().wantRunning(t, []string{"sb"}, []string{"sb"})
+				return
+			}
+			p := w.scrape()
+			p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
+			p.wantFailure(t, "sb", wantReason)
+			w.until(func() error {
+				if !strings.Contains(s.err.String(), "CAP_DAC_OVERRIDE") {
+					return errNot("the log names the privilege")
+				}
+				return nil
+			})
+		})
+	}
+	check("root without capabilities", "--no-new-privs --inh-caps=-all --bounding-set=-all ", "")
+	check("a user with CAP_DAC_OVERRIDE", nobody+only("+dac_override"), "")
+	check("a user with CAP_DAC_READ_SEARCH", nobody+only("+dac_read_search"), "permission_denied")
+}
