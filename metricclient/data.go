@@ -1,8 +1,10 @@
 package metricclient
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,9 +12,20 @@ import (
 	"time"
 )
 
-// ErrNoSample means that the page has no sample of the metric with these labels. That is no fault of the page: a sandbox does not send
-// counters that are still zero.
-var ErrNoSample = errors.New("no such sample")
+// Why a value is not on the page.
+var (
+	// ErrNoSample means that the page has no sample of the metric with these labels. That is no fault of the page: a sandbox does not
+	// send counters that are still zero.
+	ErrNoSample = errors.New("no such sample")
+
+	// ErrNoMetric is the [ErrNoSample] of a metric of which the page has nothing at all: no sample of any sandbox, and no type.
+	//
+	// An ErrNoSample that is no ErrNoMetric is how a page shows a counter of a sandbox that is still zero while another sandbox's is not,
+	// but also a sandbox that the page has no metrics of. [MetricData.Family] says whether the metric is a counter, and the server's own
+	// metrics whether the sandbox is there: runsc_meta_sandbox_running is 1, and runsc_meta_sandbox_failure has no sample for it. Of a
+	// metric that is zero in all sandboxes a page has nothing, so it cannot be told from one that does not exist.
+	ErrNoMetric = fmt.Errorf("%w: the page has none of this metric", ErrNoSample)
+)
 
 // Labels that the server adds to what a sandbox tells.
 const (
@@ -85,10 +98,7 @@ func (m MetricData) GetPrometheusInteger(metricName string, wantLabels map[strin
 	if value, err = s.integer(); err != nil {
 		return 0, time.Time{}, err
 	}
-	if at, err = s.time(); err != nil {
-		return 0, time.Time{}, err
-	}
-	return value, at, nil
+	return value, s.at, nil
 }
 
 // GetSandboxMetadataMetric returns the labels of the sandbox's metadata, such as platform, version and iteration: all labels of the
@@ -127,16 +137,14 @@ func (m MetricData) GetSandboxMetadataMetric(want WantMetric) (metadata map[stri
 // only returns the one sample of a metric that has the wanted labels.
 func (m MetricData) only(name string, want map[string]string) (sample, error) {
 	var found sample
-	samples, matches := 0, 0
-	for line := range strings.SplitSeq(string(m), "\n") {
-		line = strings.TrimLeft(line, blanks)
-		if strings.HasPrefix(line, "#") {
-			if family, kind := familyType(line); family == name && (kind == "histogram" || kind == "summary") {
-				return sample{}, fmt.Errorf("it is a %s, which has no value of its own: ask for %s_count or %s_sum", kind, name, name)
+	samples, matches, described := 0, 0, false
+	for line := range m.linesOf(name) {
+		if line[0] == '#' {
+			kind, err := typeOf(line, name)
+			if err != nil {
+				return sample{}, err
 			}
-			continue
-		}
-		if !isSampleOf(line, name) {
+			described = described || kind != ""
 			continue
 		}
 		s, err := parseSample(line)
@@ -154,29 +162,53 @@ func (m MetricData) only(name string, want map[string]string) (sample, error) {
 		return found, nil
 	case matches > 1:
 		return sample{}, fmt.Errorf("%d samples match: ask for more labels", matches)
-	case samples > 0:
+	case samples > 0 || described:
 		return sample{}, fmt.Errorf("%w: none of the metric's %d has these labels", ErrNoSample, samples)
 	}
-	return sample{}, fmt.Errorf("%w: the page has none of this metric", ErrNoSample)
+	return sample{}, ErrNoMetric
+}
+
+// linesOf returns the comments of the page and the lines of a metric.
+func (m MetricData) linesOf(metric string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !isMetricName(metric) {
+			return
+		}
+		for line := range m.lines() {
+			if (strings.HasPrefix(line, "#") || isLineOf(line, metric)) && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// typeOf returns the type that a comment gives to the family of a metric, or nothing. Histograms and summaries have no value of their own:
+// to ask for one is an error.
+func typeOf(line, metric string) (string, error) {
+	c, err := parseComment(line)
+	switch {
+	case c.keyword != "TYPE" || !c.describes(metric):
+		return "", nil
+	case err == nil && c.family == metric && (c.text == "histogram" || c.text == "summary"):
+		err = fmt.Errorf("it is a %s, which has no value of its own: ask for %s_count or %s_sum", c.text, metric, metric)
+	}
+	return c.text, err
 }
 
 // metadataFamily returns the name of the server's family of metadata. No metric of a sandbox can pass for it: its name would have more
 // between prefix and suffix, so the shortest name is the server's.
 func (m MetricData) metadataFamily() string {
 	name := ""
-	for line := range strings.SplitSeq(string(m), "\n") {
+	for line := range m.lines() {
 		if !strings.HasPrefix(line, "#") {
 			continue
 		}
-		family, _ := familyType(line)
-		if strings.HasSuffix(family, metadataSuffix) && (name == "" || len(family) < len(name)) {
-			name = family
+		c, err := parseComment(line)
+		if err == nil && c.keyword == "TYPE" && strings.HasSuffix(c.family, metadataSuffix) && (name == "" || len(c.family) < len(name)) {
+			name = c.family
 		}
 	}
-	if name == "" {
-		name = defaultPrefix + metadataSuffix
-	}
-	return name
+	return cmp.Or(name, defaultPrefix+metadataSuffix)
 }
 
 // selector returns the name of a metric with labels, as a query would have it.

@@ -2,7 +2,6 @@ package metricclient
 
 import (
 	"iter"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -20,16 +19,19 @@ type Sample struct {
 	Time time.Time
 }
 
-// Samples returns the samples of the page in its order. A line that is none, and no comment, yields an error that quotes it; the lines
-// behind it are read all the same.
+// Samples returns the samples of the page in its order. A line that the format does not allow, be it a sample or a HELP or TYPE comment,
+// yields an error that quotes its beginning; the lines after it are read all the same. Lines are judged one by one: it is no error that
+// a series or a comment is there twice.
 func (m MetricData) Samples() iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
-		for line := range strings.SplitSeq(string(m), "\n") {
-			line = strings.Trim(line, blanks+"\r")
-			if line == "" || line[0] == '#' {
-				continue
-			}
-			if !yield(readSample(line)) {
+		for line := range m.lines() {
+			switch {
+			case line == "":
+			case line[0] == '#':
+				if _, err := parseComment(line); err != nil && !yield(Sample{}, err) {
+					return
+				}
+			case !yield(readSample(line)):
 				return
 			}
 		}
@@ -42,13 +44,7 @@ func readSample(line string) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	public := Sample{Name: s.name, Text: s.value}
-	if public.Time, err = s.time(); err != nil {
-		return Sample{}, err
-	}
-	if public.Value, err = strconv.ParseFloat(s.value, 64); err != nil {
-		return Sample{}, err
-	}
+	public := Sample{Name: s.name, Value: s.number, Text: s.value, Time: s.at}
 	for _, l := range s.labels {
 		if public.Labels == nil {
 			public.Labels = make(map[string]string, len(s.labels))
