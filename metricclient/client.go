@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ type MetricClient struct {
 	addr    string // expanded
 	rootDir string // clean
 	http    *http.Client
+	maxPage atomic.Int64 // as in SetMaxPageSize
 
 	mu       sync.Mutex
 	spawning bool     // a SpawnServer is under way
@@ -134,8 +136,9 @@ func isNoSocket(path string) bool {
 
 // answer is what a server sent: its status and its body.
 type answer struct {
-	status int
-	body   string
+	status   int
+	body     string
+	unmarked bool // nothing but the end of the connection says where the body ends
 }
 
 // statusError returns the error that an answer with a status other than 200 is.
@@ -166,27 +169,18 @@ func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		// That the rest cannot be read is nothing to the status.
-		body, _ := readBody(io.LimitReader(resp.Body, maxErrorBytes), 0, maxErrorBytes)
-		return answer{resp.StatusCode, body}, nil
+		// That the rest cannot be read does not change the status.
+		body, _ := readBody(io.LimitReader(resp.Body, maxErrorBytes), maxErrorBytes)
+		return answer{status: resp.StatusCode, body: body}, nil
 	}
-	body, err := readBody(resp.Body, resp.ContentLength, limit)
+	if err := checkHead(resp, limit); err != nil {
+		return answer{}, foreignError{err}
+	}
+	body, err := readBody(resp.Body, limit)
 	if err != nil {
 		return answer{}, exchangeError(req.Context(), err)
 	}
-	return answer{resp.StatusCode, body}, nil
-}
-
-// readBody reads a body that says it is size bytes long (-1: unknown).
-func readBody(r io.Reader, size, limit int64) (string, error) {
-	const trust = 16 << 20 // how much memory is set aside on the mere word of the server
-	var body strings.Builder
-	body.Grow(int(max(0, min(size, limit, trust))))
-	n, err := io.Copy(&body, io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = fmt.Errorf("the answer is longer than %d bytes", limit)
-	}
-	return body.String(), err
+	return answer{resp.StatusCode, body, endsUnmarked(resp)}, nil
 }
 
 // exchangeError returns the error of an exchange without what net/http puts around it.

@@ -41,7 +41,7 @@ func TestGetMetricsTakesParameters(t *testing.T) {
 			t.Errorf("the caller's map changed from %q to %q", before, params)
 		}
 	}
-	const filter, caps = "runsc-sandbox-metrics-filter", "runsc-capability-filter"
+	const filter, caps = MetricsFilterParam, CapabilityFilterParam
 	f("/metrics", nil)
 	f("/metrics", map[string]string{})
 	f("/metrics?"+filter+"=%5Efs_%28a%7Cb%29%2B%24", map[string]string{filter: "^fs_(a|b)+$"})
@@ -137,24 +137,6 @@ func stalling(t testing.TB, head string) *MetricClient {
 	})
 	t.Cleanup(func() { close(release) })
 	return c
-}
-
-func TestReadBody(t *testing.T) {
-	f := func(body string, size, limit int64, want string) {
-		t.Helper()
-		got, err := readBody(strings.NewReader(body), size, limit)
-		if err != nil || got != want {
-			t.Errorf("size %d, limit %d: got %q and error %v, want %q", size, limit, got, err, want)
-		}
-	}
-	f("", 0, 0, "")
-	f("abc", -1, 3, "abc")
-	f("abc", 3, 10, "abc")
-	f("abc", 1<<62, 1<<62, "abc") // a server may say anything
-	f("abc", -1<<62, 3, "abc")
-
-	_, err := readBody(strings.NewReader("abcd"), 4, 3)
-	wantError(t, err, nil, "longer than 3 bytes")
 }
 
 func TestExcerpt(t *testing.T) {

@@ -1,0 +1,65 @@
+package metricclient
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Sizes of the pieces in which a body is read. Memory follows what has come, whatever the server says will come.
+const (
+	firstChunk   = 4 << 10
+	largestChunk = 1 << 20
+)
+
+// checkHead returns an error if the head of a response says that its body is too long, or encoded.
+func checkHead(resp *http.Response, limit int64) error {
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fmt.Errorf("the reply has Content-Encoding %s, which was not asked for", encoding)
+	}
+	if resp.ContentLength > limit {
+		return fmt.Errorf("the reply has %d bytes, the limit is %d", resp.ContentLength, limit)
+	}
+	return nil
+}
+
+// readBody reads a body of at most limit bytes. With an error of r it returns what came before.
+func readBody(r io.Reader, limit int64) (string, error) {
+	var full [][]byte
+	var size int64
+	chunk := make([]byte, 0, firstChunk)
+	for {
+		if len(chunk) == cap(chunk) {
+			full = append(full, chunk)
+			chunk = make([]byte, 0, min(largestChunk, size))
+		}
+		n, err := r.Read(chunk[len(chunk):cap(chunk)])
+		chunk = chunk[:len(chunk)+n]
+		size += int64(n)
+		switch {
+		case size > limit:
+			return "", fmt.Errorf("the reply is longer than %d bytes", limit)
+		case err == io.EOF:
+			return join(append(full, chunk), size), nil
+		case err != nil:
+			return join(append(full, chunk), size), err
+		}
+	}
+}
+
+// join returns the bytes of all chunks, and lets go of each chunk when it is copied.
+func join(chunks [][]byte, size int64) string {
+	var body strings.Builder
+	body.Grow(int(size))
+	for i, chunk := range chunks {
+		body.Write(chunk)
+		chunks[i] = nil
+	}
+	return body.String()
+}
+
+// endsUnmarked reports whether a body ends where the connection does, so that one that was cut off looks like a whole one.
+func endsUnmarked(resp *http.Response) bool {
+	return resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
+}
