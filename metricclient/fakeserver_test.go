@@ -16,21 +16,21 @@ import (
 	"github.com/sandmeter/sandmeter/config"
 )
 
-// fakeServerEnv is set in the processes that the tests start: it makes them play a server.
+// fakeServerEnv is set in the processes that the tests start: it makes them fake servers.
 const fakeServerEnv = "METRICCLIENT_TEST_FAKE_SERVER"
 
-// The parts that a fake server plays, given as -play=PART after metric-server. Without one it is a good server.
+// Modes of the fake server, given as -mode=MODE after metric-server. By default it works as a metric server should.
 const (
-	playDies      = "dies"       // ends at start, with its reason on standard error
-	playMute      = "mute"       // never listens
-	playStubborn  = "stubborn"   // ignores SIGTERM
-	playOtherRoot = "other-root" // serves a root that nobody asked for
-	playOtherPID  = "other-pid"  // answers from another process than the one that was started
-	playWrapper   = "wrapper"    // starts a good server and waits for it, like a shell script without exec
+	modeExits       = "exits"        // exits at start, and writes why to standard error
+	modeSilent      = "silent"       // never listens
+	modeIgnoresTERM = "ignores-term" // ignores SIGTERM
+	modeOtherRoot   = "other-root"   // serves another root than the one in the command line
+	modeOtherPID    = "other-pid"    // answers from another process than the one that was started
+	modeWrapper     = "wrapper"      // starts a server and waits for it, as a shell script without exec does
 )
 
-// selfPortrait is what a fake server tells about itself at selfPath.
-type selfPortrait struct {
+// processInfo is what a fake server serves at selfPath: facts about its process.
+type processInfo struct {
 	Args  []string
 	Dir   string
 	Files map[string]string // what its open descriptors are
@@ -38,8 +38,8 @@ type selfPortrait struct {
 
 const selfPath = "/self"
 
-// playServer is a process that the tests started.
-func playServer() {
+// runFakeServer is the main function of a process that the tests started.
+func runFakeServer() {
 	conf, rest, err := config.FromFlags(os.Args[1:])
 	if err != nil {
 		die(err)
@@ -48,23 +48,23 @@ func playServer() {
 		die("no metric-server in the command line:", os.Args)
 	}
 	flags := flag.NewFlagSet("fake", flag.ExitOnError)
-	part := flags.String("play", "", "")
+	mode := flags.String("mode", "", "")
 	_ = flags.Parse(rest[1:])
-	// No test depends on this: it only ends processes that a test in trouble leaves behind.
+	// No test depends on this: it ends processes that a failed test leaves behind.
 	time.AfterFunc(time.Minute, func() { die("too old") })
 
-	switch *part {
-	case playDies:
-		fmt.Fprint(os.Stderr, strings.Repeat("once upon a time\n", 1000), "\n  cannot \x1b[31mlisten  \n\nthe address is in use\n")
+	switch *mode {
+	case modeExits:
+		fmt.Fprint(os.Stderr, strings.Repeat("a line\n", 1000), "\n  cannot \x1b[31mlisten  \n\nthe address is in use\n")
 		os.Exit(3)
-	case playMute:
-		fmt.Fprintln(os.Stderr, "thinking")
+	case modeSilent:
+		fmt.Fprintln(os.Stderr, "starting")
 		select {}
-	case playStubborn:
+	case modeIgnoresTERM:
 		signal.Ignore(syscall.SIGTERM)
-	case playOtherRoot:
+	case modeOtherRoot:
 		conf.RootDir = "/somewhere/else"
-	case playWrapper:
+	case modeWrapper:
 		args := append(conf.ToFlags(), config.MetricServerCommand)
 		child, err := os.StartProcess(os.Args[0], append([]string{os.Args[0]}, args...), &os.ProcAttr{Files: []*os.File{nil, nil, os.Stderr}})
 		if err != nil {
@@ -73,11 +73,11 @@ func playServer() {
 		_, _ = child.Wait()
 		return
 	}
-	serve(conf, *part)
+	serve(conf, *mode)
 }
 
 // serve is a metric server that serves until SIGTERM, with one line in its log.
-func serve(conf *config.Config, part string) {
+func serve(conf *config.Config, mode string) {
 	network := "tcp"
 	if strings.HasPrefix(conf.MetricServer, "/") {
 		network = "unix"
@@ -92,11 +92,11 @@ func serve(conf *config.Config, part string) {
 		}
 	}
 	pid := os.Getpid()
-	if part == playOtherPID {
+	if mode == modeOtherPID {
 		pid++
 	}
 	term := make(chan os.Signal, 1)
-	if part != playStubborn {
+	if mode != modeIgnoresTERM {
 		signal.Notify(term, syscall.SIGTERM)
 	}
 	go func() { die(http.Serve(listener, fakeHandler(conf.RootDir, pid))) }()
@@ -104,7 +104,7 @@ func serve(conf *config.Config, part string) {
 	_ = os.Remove(conf.MetricServer)
 }
 
-// fakeHandler answers like the metric server of a root.
+// fakeHandler replies as the metric server of a root does.
 func fakeHandler(root string, pid int) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(healthPath, func(w http.ResponseWriter, r *http.Request) {
@@ -118,12 +118,12 @@ func fakeHandler(root string, pid int) http.Handler {
 	mux.HandleFunc(metricsPath, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, `runsc_fs_opens{sandbox="sb"} 42 1795338783582`)
 	})
-	mux.HandleFunc(selfPath, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(portrait()) })
+	mux.HandleFunc(selfPath, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(ownInfo()) })
 	return mux
 }
 
-func portrait() selfPortrait {
-	p := selfPortrait{Args: os.Args[1:], Files: map[string]string{}}
+func ownInfo() processInfo {
+	p := processInfo{Args: os.Args[1:], Files: map[string]string{}}
 	p.Dir, _ = os.Getwd()
 	links, _ := filepath.Glob("/proc/self/fd/*")
 	for _, link := range links {
@@ -134,7 +134,7 @@ func portrait() selfPortrait {
 	return p
 }
 
-// die ends a fake server in trouble.
+// die ends the process with an error.
 func die(reason ...any) {
 	fmt.Fprintln(os.Stderr, reason...)
 	os.Exit(1)

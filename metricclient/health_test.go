@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 const testRoot = "/run/runsc"
@@ -29,7 +31,7 @@ func serving(t testing.TB, handler http.HandlerFunc) *MetricClient {
 // listening returns a client for testRoot of a listener on a Unix socket that does this with each connection and then closes it.
 func listening(t testing.TB, serve func(net.Conn)) *MetricClient {
 	t.Helper()
-	addr := filepath.Join(shortDir(t), "s")
+	addr := filepath.Join(testkit.TempDir(t), "s")
 	listener, err := net.Listen("unix", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +81,7 @@ func TestHealthCheckOfAHealthyServer(t *testing.T) {
 	f("with a newline", "runsc-metrics:OK\n")
 }
 
-func TestHealthCheckTellsTheReason(t *testing.T) {
+func TestHealthCheckErrors(t *testing.T) {
 	reasons := []error{ErrNotListening, ErrNotMetricServer, ErrShuttingDown}
 	f := func(name string, c *MetricClient, want error, texts ...string) {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestHealthCheckTellsTheReason(t *testing.T) {
 		})
 	}
 	file := func(name string) string {
-		path := filepath.Join(shortDir(t), name)
+		path := filepath.Join(testkit.TempDir(t), name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -110,13 +112,13 @@ func TestHealthCheckTellsTheReason(t *testing.T) {
 		})
 	}
 
-	f("socket missing", client(shortDir(t)+"/s"), ErrNotListening)
-	f("directory missing", client(shortDir(t)+"/d/s"), ErrNotListening)
+	f("socket missing", client(testkit.TempDir(t)+"/s"), ErrNotListening)
+	f("directory missing", client(testkit.TempDir(t)+"/d/s"), ErrNotListening)
 	f("socket stale", client(staleSocket(t)), ErrNotListening)
 	f("port free", client(freePort(t)), ErrNotListening)
 
 	f("a file", client(file("f")), ErrNotMetricServer, "no socket")
-	f("a directory", client(shortDir(t)), ErrNotMetricServer)
+	f("a directory", client(testkit.TempDir(t)), ErrNotMetricServer)
 	f("a datagram socket", client(datagramSocket(t)), ErrNotMetricServer)
 	f("closes at once", listening(t, func(net.Conn) {}), ErrNotMetricServer)
 	f("closes when asked", listening(t, saying("")), ErrNotMetricServer)
@@ -189,7 +191,7 @@ func TestHealthCheckKnowsTheRootHoweverItIsWritten(t *testing.T) {
 
 // TestFullBacklogIsWaitedFor: on a Unix socket it is an error at once, on TCP a wait.
 func TestFullBacklogIsWaitedFor(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.TempDir(t), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -241,9 +243,9 @@ func TestHealthCheckGivesUp(t *testing.T) {
 	})
 }
 
-// TestHealthCheckAsksWhoIsThereNow has one server replace another one at an address while a connection to the first could be kept.
-func TestHealthCheckAsksWhoIsThereNow(t *testing.T) {
-	addr := filepath.Join(shortDir(t), "s")
+// TestHealthCheckOpensANewConnection has one server replace another one at an address while a connection to the first could be kept.
+func TestHealthCheckOpensANewConnection(t *testing.T) {
+	addr := filepath.Join(testkit.TempDir(t), "s")
 	c := NewMetricClient(addr, testRoot)
 	for i := range 2 {
 		listener, err := net.Listen("unix", addr)
@@ -267,7 +269,7 @@ func TestHealthCheckAsksWhoIsThereNow(t *testing.T) {
 // staleSocket returns a Unix socket that nobody listens on any more.
 func staleSocket(t testing.TB) string {
 	t.Helper()
-	addr := filepath.Join(shortDir(t), "s")
+	addr := filepath.Join(testkit.TempDir(t), "s")
 	listener, err := net.Listen("unix", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +281,7 @@ func staleSocket(t testing.TB) string {
 
 func datagramSocket(t testing.TB) string {
 	t.Helper()
-	addr := filepath.Join(shortDir(t), "s")
+	addr := filepath.Join(testkit.TempDir(t), "s")
 	conn, err := net.ListenPacket("unixgram", addr)
 	if errors.Is(err, syscall.EPROTONOSUPPORT) {
 		t.Skip("no datagram sockets here")

@@ -20,18 +20,8 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
-
-// shortDir returns a directory for sockets: t.TempDir of a test with a long name can exceed what fits in a socket's address.
-func shortDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
 
 // self returns settings with this program as the server.
 func self(t testing.TB) *config.Config {
@@ -46,7 +36,7 @@ func self(t testing.TB) *config.Config {
 // newClient returns a client for a Unix socket and a root in a directory of its own. What it started ends with the test.
 func newClient(t testing.TB) *MetricClient {
 	t.Helper()
-	c := NewMetricClient(config.RuntimeRoot+"/s", shortDir(t))
+	c := NewMetricClient(config.RuntimeRoot+"/s", testkit.TempDir(t))
 	cleanUp(t, c)
 	return c
 }
@@ -62,7 +52,7 @@ func cleanUp(t testing.TB, c *MetricClient) {
 	})
 }
 
-// spawn starts a server that plays a part and must come up.
+// spawn starts a server in the mode that args say, and ends the test if it does not become healthy.
 func spawn(t testing.TB, c *MetricClient, args ...string) {
 	t.Helper()
 	if err := c.SpawnServer(t.Context(), self(t), args...); err != nil {
@@ -77,8 +67,8 @@ func shutdown(t testing.TB, c *MetricClient) {
 	}
 }
 
-// portraitOf returns what the fake server says of itself.
-func portraitOf(t testing.TB, c *MetricClient) (p selfPortrait) {
+// infoOf asks the fake server for facts about its process.
+func infoOf(t testing.TB, c *MetricClient) (p processInfo) {
 	t.Helper()
 	page, err := c.GetMetrics(t.Context(), map[string]string{"": selfPath})
 	if err == nil {
@@ -117,7 +107,7 @@ func TestSpawnServerUntilShutdown(t *testing.T) {
 			t.Fatal(err)
 		}
 		listener.Close() // the port stays free for the moment
-		c := NewMetricClient(listener.Addr().String(), shortDir(t))
+		c := NewMetricClient(listener.Addr().String(), testkit.TempDir(t))
 		cleanUp(t, c)
 		testLife(t, c)
 	})
@@ -151,14 +141,14 @@ func TestSpawnServerPassesTheCommandLine(t *testing.T) {
 	conf := self(t)
 	conf.RootDir, conf.MetricServer, conf.Debug, conf.LogFormat = "/not/this", ":1", true, "json"
 	before := *conf
-	if err := c.SpawnServer(t.Context(), conf, "-play=good", "a b", ""); err != nil {
+	if err := c.SpawnServer(t.Context(), conf, "-mode=good", "a b", ""); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"--debug=true", "--log-format=json", "--metric-server=" + c.rootDir + "/s", "--root=" + c.rootDir,
-		"metric-server", "-play=good", "a b", "",
+		"metric-server", "-mode=good", "a b", "",
 	}
-	if got := portraitOf(t, c).Args; !slices.Equal(got, want) {
+	if got := infoOf(t, c).Args; !slices.Equal(got, want) {
 		t.Errorf("the server was started with %q, want %q", got, want)
 	}
 	if *conf != before {
@@ -167,7 +157,7 @@ func TestSpawnServerPassesTheCommandLine(t *testing.T) {
 	shutdown(t, c)
 }
 
-func TestSpawnServerGivesTheProcessNothingButItsOwn(t *testing.T) {
+func TestSpawnServerPassesNoDescriptors(t *testing.T) {
 	c := newClient(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -182,7 +172,7 @@ func TestSpawnServerGivesTheProcessNothingButItsOwn(t *testing.T) {
 		}
 	}
 	spawn(t, c)
-	p := portraitOf(t, c)
+	p := infoOf(t, c)
 	if dir, _ := os.Getwd(); p.Dir != dir {
 		t.Errorf("it runs in %q, want %q", p.Dir, dir)
 	}
@@ -220,8 +210,8 @@ func TestSpawnServerReportsAServerThatEnds(t *testing.T) {
 	c := newClient(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := c.SpawnServer(ctx, self(t), "-play="+playDies)
-	wantError(t, err, nil, "ended: exit status 3", `once upon a time / cannot \x1b[31mlisten / the address is in use`)
+	err := c.SpawnServer(ctx, self(t), "-mode="+modeExits)
+	wantError(t, err, nil, "ended: exit status 3", `a line / cannot \x1b[31mlisten / the address is in use`)
 	if exitErr := new(exec.ExitError); !errors.As(err, &exitErr) {
 		t.Errorf("no exec.ExitError in the chain: %v", err)
 	}
@@ -233,7 +223,7 @@ func TestSpawnServerReportsAServerThatEnds(t *testing.T) {
 	shutdown(t, c)
 }
 
-func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
+func TestSpawnServerKillsAServerThatIsNotHealthyInTime(t *testing.T) {
 	check := func(t *testing.T, c *MetricClient, err, is error, texts ...string) {
 		t.Helper()
 		wantError(t, err, is, append(texts, "is not healthy")...)
@@ -252,15 +242,15 @@ func TestSpawnServerEndsAServerThatIsNotHealthyInTime(t *testing.T) {
 				ctx.expire()
 			}
 		}, func() {})
-		err := c.SpawnServer(ctx, self(t), "-play="+playMute)
-		check(t, c, err, context.DeadlineExceeded, "the last health check: nobody listens", "its standard error ends: thinking")
+		err := c.SpawnServer(ctx, self(t), "-mode="+modeSilent)
+		check(t, c, err, context.DeadlineExceeded, "the last health check: nobody listens", "its standard error ends: starting")
 	})
 	t.Run("canceled", func(t *testing.T) {
 		c := newClient(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		spawned := make(chan error, 1)
-		go func() { spawned <- c.SpawnServer(ctx, self(t), "-play="+playMute) }()
-		poll(t, func() bool { return c.currentServer() != nil })
+		go func() { spawned <- c.SpawnServer(ctx, self(t), "-mode="+modeSilent) }()
+		testkit.Until(t, "the server process is started", func() bool { return c.currentServer() != nil })
 		cancel()
 		check(t, c, <-spawned, context.Canceled)
 	})
@@ -349,23 +339,23 @@ func TestSpawnServerRefusesATakenAddress(t *testing.T) {
 	})
 }
 
-func TestSpawnServerIsNotTakenInByOthers(t *testing.T) {
+func TestSpawnServerDetectsOtherServers(t *testing.T) {
 	t.Run("other root", func(t *testing.T) {
 		c := newClient(t)
-		err := c.SpawnServer(t.Context(), self(t), "-play="+playOtherRoot)
+		err := c.SpawnServer(t.Context(), self(t), "-mode="+modeOtherRoot)
 		wantError(t, err, nil, "/somewhere/else", c.rootDir)
 		if !errors.As(err, new(*WrongRootError)) {
 			t.Errorf("no WrongRootError: %v", err)
 		}
 	})
 	t.Run("other process", func(t *testing.T) {
-		wantError(t, newClient(t).SpawnServer(t.Context(), self(t), "-play="+playOtherPID), ErrAlreadyRunning, "process")
+		wantError(t, newClient(t).SpawnServer(t.Context(), self(t), "-mode="+modeOtherPID), ErrAlreadyRunning, "process")
 	})
 	t.Run("wrapper", func(t *testing.T) {
 		c := newClient(t)
-		wantError(t, c.SpawnServer(t.Context(), self(t), "-play="+playWrapper), ErrAlreadyRunning, "exec")
+		wantError(t, c.SpawnServer(t.Context(), self(t), "-mode="+modeWrapper), ErrAlreadyRunning, "exec")
 		// What the wrapper started is gone too, or about to be.
-		poll(t, func() bool { return errors.Is(c.HealthCheck(t.Context()), ErrNotListening) })
+		testkit.Until(t, "the wrapper's server has ended", func() bool { return errors.Is(c.HealthCheck(t.Context()), ErrNotListening) })
 	})
 }
 
@@ -388,17 +378,7 @@ func TestCheckServesNeedsAPID(t *testing.T) {
 	}
 	f(404, "path not found", "404 Not Found: path not found")
 	f(200, "", "200 OK: (nothing)")
-	f(200, "12 monkeys", "12 monkeys")
-}
-
-// poll waits until a condition holds.
-func poll(t testing.TB, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not happen")
-		}
-	}
+	f(200, "12 more", "12 more")
 }
 
 func TestSpawnServerFindsTheProgram(t *testing.T) {
@@ -460,7 +440,7 @@ func TestSpawnServerReportsAProgramThatCannotRun(t *testing.T) {
 
 func TestShutdownServerCanBeContinued(t *testing.T) {
 	c := newClient(t)
-	spawn(t, c, "-play="+playStubborn)
+	spawn(t, c, "-mode="+modeIgnoresTERM)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	wantError(t, c.ShutdownServer(ctx), context.DeadlineExceeded, "has not ended")
@@ -477,7 +457,7 @@ func TestShutdownServerCanBeContinued(t *testing.T) {
 	wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
 }
 
-func TestShutdownServerTakesAnyEndForAnEnd(t *testing.T) {
+func TestShutdownServerOfAServerThatHasEnded(t *testing.T) {
 	t.Run("the server crashed", func(t *testing.T) {
 		c := newClient(t)
 		spawn(t, c)
@@ -485,7 +465,7 @@ func TestShutdownServerTakesAnyEndForAnEnd(t *testing.T) {
 		if err := server.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		poll(t, func() bool { return !server.running() })
+		testkit.Until(t, "the server process has ended", func() bool { return !server.running() })
 		shutdown(t, c)
 		wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
 	})
@@ -494,7 +474,7 @@ func TestShutdownServerTakesAnyEndForAnEnd(t *testing.T) {
 		spawn(t, c)
 		server := c.currentServer()
 		_ = server.cmd.Process.Kill()
-		poll(t, func() bool { return !server.running() })
+		testkit.Until(t, "the server process has ended", func() bool { return !server.running() })
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := c.ShutdownServer(ctx); err != nil {
@@ -514,7 +494,7 @@ func TestShutdownServerTakesAnyEndForAnEnd(t *testing.T) {
 		if cause := context.Cause(server.ended); !strings.Contains(cause.Error(), "somebody else") {
 			t.Errorf("nobody else did: %v", cause)
 		}
-		err := c.SpawnServer(t.Context(), self(t), "-play="+playDies)
+		err := c.SpawnServer(t.Context(), self(t), "-mode="+modeExits)
 		wantError(t, err, nil, "somebody else reaped it", "the address is in use")
 	})
 }
@@ -524,7 +504,7 @@ func TestSpawnServerAfterACrash(t *testing.T) {
 	spawn(t, c)
 	server := c.currentServer()
 	_ = server.cmd.Process.Kill()
-	poll(t, func() bool { return !server.running() })
+	testkit.Until(t, "the server process has ended", func() bool { return !server.running() })
 	// The fake server does not remove the stale socket of its predecessor.
 	if err := os.Remove(c.addr); err != nil {
 		t.Fatal(err)
@@ -536,8 +516,8 @@ func TestSpawnServerAfterACrash(t *testing.T) {
 func TestShutdownServerWhileSpawning(t *testing.T) {
 	c := newClient(t)
 	spawned := make(chan error, 1)
-	go func() { spawned <- c.SpawnServer(t.Context(), self(t), "-play="+playMute) }()
-	poll(t, func() bool { return c.currentServer() != nil })
+	go func() { spawned <- c.SpawnServer(t.Context(), self(t), "-mode="+modeSilent) }()
+	testkit.Until(t, "the server process is started", func() bool { return c.currentServer() != nil })
 	wantError(t, c.SpawnServer(t.Context(), self(t)), ErrAlreadyRunning)
 	shutdown(t, c)
 	wantError(t, <-spawned, nil, "ended: signal: terminated")
@@ -603,7 +583,7 @@ func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 	wantError(t, err, ErrShuttingDown, "the address is not free")
 }
 
-func TestOfSpawnsAtOnceOneWins(t *testing.T) {
+func TestConcurrentSpawns(t *testing.T) {
 	first := newClient(t)
 	clients := []*MetricClient{first}
 	for range 3 {

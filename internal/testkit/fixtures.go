@@ -4,8 +4,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
-	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
 // ample is longer than anything takes that is not meant to wait, also on a busy machine.
@@ -21,17 +19,6 @@ func TempDir(tb testing.TB) string {
 	}
 	tb.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
-}
-
-// Start starts a simulated sandbox that is removed at the end of the test, unless the test has done so.
-func Start(tb testing.TB, root string, spec simulate.Spec) *simulate.Sandbox {
-	tb.Helper()
-	s, err := simulate.Start(root, spec)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = s.Remove() })
-	return s
 }
 
 // Until waits until a condition holds, and ends the test if it does not soon.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package testkit has what the tests of several packages share.
 package testkit
 
