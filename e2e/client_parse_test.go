@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io"
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -37,6 +38,24 @@ func TestClientReadsAsPrometheusDoes(t *testing.T) {
 	t.Logf("of %d lines, %d are accepted", len(lines), accepted)
 	if accepted < 100 || len(lines) < 3*accepted/2 {
 		t.Errorf("of %d lines, %d are accepted: these are not the test suites", len(lines), accepted)
+	}
+}
+
+// TestClientReadsOurPages: the strictness does not concern what servers send, neither ours nor gVisor's own.
+func TestClientReadsOurPages(t *testing.T) {
+	for _, name := range []string{
+		"../internal/collect/testdata/page.golden", "../internal/collect/testdata/reference.txt", "../internal/expo/testdata/page.golden",
+		"../metricclient/testdata/metrics.txt",
+	} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Error(err)
+		}
+		for line := range strings.SplitSeq(string(page), "\n") {
+			if !checkClientLine(t, line) {
+				t.Errorf("%s: %q is refused", name, line)
+			}
+		}
 	}
 }
 
@@ -141,16 +160,15 @@ func libraryLine(line string) (text string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for name, family := range families {
-		for _, m := range family.Metric {
-			set := map[string]string{}
-			for _, l := range m.Label {
-				set[l.GetName()] = l.GetValue()
-			}
-			return lineText(name, set, m.GetUntyped().GetValue(), m.GetTimestampMs(), m.TimestampMs != nil), nil
+	for name, family := range families { // one, of one metric
+		m := family.Metric[0]
+		set := map[string]string{}
+		for _, l := range m.Label {
+			set[l.GetName()] = l.GetValue()
 		}
+		text = lineText(name, set, m.GetUntyped().GetValue(), m.GetTimestampMs(), m.TimestampMs != nil)
 	}
-	return "", nil
+	return text, nil
 }
 
 // prometheusLine reads a line with the parser that Prometheus scrapes with.

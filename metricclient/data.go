@@ -20,10 +20,10 @@ var (
 
 	// ErrNoMetric is the [ErrNoSample] of a metric of which the page has nothing at all: no sample of any sandbox, and no type.
 	//
-	// An ErrNoSample that is no ErrNoMetric is how a page shows a counter of a sandbox that is still zero while another sandbox's is not,
-	// but also a sandbox that the page has no metrics of. [MetricData.Family] says whether the metric is a counter, and the server's own
-	// metrics whether the sandbox is there: runsc_meta_sandbox_running is 1, and runsc_meta_sandbox_failure has no sample for it. Of a
-	// metric that is zero in all sandboxes a page has nothing, so it cannot be told from one that does not exist.
+	// An ErrNoSample that is not an ErrNoMetric means that the value is a zero that the sandbox did not send, if the metric is a counter
+	// ([MetricData.Family]), the sandbox is on the page with metrics of its own (runsc_meta_sandbox_running is 1, and
+	// runsc_meta_sandbox_failure has no sample of it), and its version of runsc has the metric. A counter that is zero in all sandboxes
+	// is an ErrNoMetric: the page does not tell it from a metric that does not exist.
 	ErrNoMetric = fmt.Errorf("%w: the page has none of this metric", ErrNoSample)
 )
 

@@ -38,7 +38,8 @@ const (
 // To stop the server, call [MetricClient.ShutdownServer].
 //
 // The server serves only sandboxes that were created with a --metric-server equal to the client's address, [config.RuntimeRoot] in either
-// standing for the runtime root. A page without the sandboxes of a root is mostly one of a server at another address than they name.
+// standing for the runtime root. A page without the sandboxes of a root is mostly one of a server at another address than they name. The
+// documentation of the package says how to serve all sandboxes of a root.
 //
 // The program is baseConf.ServerPath; where that is empty, what the environment variable SANDMETER_SERVER names; else sandmeter in the
 // directory of the running program, else sandmeter on PATH. A program that was named but is not there is an error. The command line is
