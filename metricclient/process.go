@@ -85,7 +85,7 @@ func (p *process) kill() {
 
 // exitError returns the error of a server that ended before it was healthy.
 func (p *process) exitError() error {
-	return fmt.Errorf("%s ended: %w%s", p.cmd.Path, context.Cause(p.ended), p.lastWords())
+	return fmt.Errorf("%s ended: %w%s", p.cmd.Path, context.Cause(p.ended), p.stderrEnd())
 }
 
 // unhealthyError returns the error of a server that was not healthy when time was up.
@@ -93,11 +93,11 @@ func (p *process) unhealthyError(timeout, last error) error {
 	if last == nil {
 		last = errors.New("none was answered")
 	}
-	return fmt.Errorf("%s is not healthy: %w; the last health check: %v%s", p.cmd.Path, timeout, last, p.lastWords())
+	return fmt.Errorf("%s is not healthy: %w; the last health check: %v%s", p.cmd.Path, timeout, last, p.stderrEnd())
 }
 
-// lastWords returns the last lines of standard error as the end of an error text.
-func (p *process) lastWords() string {
+// stderrEnd returns the last lines of standard error as the end of an error text.
+func (p *process) stderrEnd() string {
 	lines := p.stderr.lastLines(tailLines)
 	if len(lines) == 0 {
 		return "; it wrote nothing to standard error"
