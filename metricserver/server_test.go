@@ -189,12 +189,11 @@ func TestNoDescriptors(t *testing.T) {
 func TestLogger(t *testing.T) {
 	w := newWorld(t)
 	var log bytes.Buffer // collections are over when it is read
-	w.start(simulate.Spec{ID: "broken", NoSocket: true})
-	w.must(os.WriteFile(w.root+"/x_sandbox:x.state", []byte("\x1b[31m"), 0o644))
+	w.start(simulate.Spec{ID: "broken", Pod: "\x1b[31m", NoSocket: true})
 	r := w.run(w.server(Options{Address: w.path("socket"), Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 	r.page()
 	w.must(r.stop())
-	if text := log.String(); !strings.Contains(text, "sandbox=broken") || !strings.Contains(text, "x_sandbox:x.state") || strings.Contains(text, "\x1b") {
+	if text := log.String(); !strings.Contains(text, "sandbox=broken") || !strings.Contains(text, `pod="\x1b[31m"`) || strings.Contains(text, "\x1b") {
 		t.Errorf("the log says\n%s", text)
 	}
 }

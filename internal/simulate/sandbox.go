@@ -272,7 +272,7 @@ func (s *Sandbox) begin() error {
 		return err
 	}
 	if err := s.beginProcess(fd); err != nil {
-		return errors.Join(err, unix.Close(fd))
+		return errors.Join(err, unix.Close(fd), os.Remove(s.socket))
 	}
 	return s.serve(fd)
 }
