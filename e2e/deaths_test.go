@@ -364,6 +364,7 @@ func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	second := w.startServer(w.metricServerArgs())
 	w.scrape().wantLives(t, []string{"good"}, nil)
 	w.until(func() error {
+		w.scrape() // it is news if it lasts
 		if log := second.err.String(); !strings.Contains(log, "crashed_sandbox:crashed.state") {
 			return fmt.Errorf("the log does not name the file:\n%s", log)
 		}

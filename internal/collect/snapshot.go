@@ -197,8 +197,8 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 		add(schema.StateFilesUnreadable, unreadable)
 	}
 	add(schema.ProcessStart, seconds(c.options.StartTime))
-	if c.options.LogLinesDropped != nil {
-		add(schema.LogLinesDropped, c.options.LogLinesDropped())
+	if dropped := c.options.LogLinesDropped; dropped != nil && (!c.options.DropIn || dropped() > 0) {
+		add(schema.LogLinesDropped, dropped())
 	}
 	for i, n := range over {
 		if n > 0 {
