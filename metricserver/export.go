@@ -12,19 +12,27 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 )
 
+// ErrNoMatch means that the sandbox reports no metric that the filter matches.
+var ErrNoMatch = errors.New("no metric matches")
+
 // ErrNoSandbox means that the runtime root has no sandbox with the ID, or none whose state file can be read: Options.Logger is told which
 // files cannot.
 var ErrNoSandbox = errors.New("there is no sandbox")
 
 var errEnded = errors.New("the sandbox has ended")
 
-// Export asks one sandbox for its metrics, without a server, and writes them to w in Prometheus's text format. Nothing is written unless
-// all of what the sandbox said was verified. Of the options, the first of Roots, ExporterPrefix, SandboxTimeout and Logger count. The error is a
-// *RootError when the runtime root cannot be read, and has ErrNoSandbox in its chain when the sandbox is not there.
-func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
+// Export asks one sandbox for its metrics, without a server, and writes them to w in Prometheus's text format: those whose names without
+// prefix match a regular expression, or all if that is empty. Nothing is written unless all of what the sandbox said was verified. Of the
+// options, the first of Roots, ExporterPrefix, SandboxTimeout and Logger count. The error is a *RootError when the runtime root cannot be
+// read, and has ErrNoSandbox in its chain when the sandbox is not there, and ErrNoMatch when no metric matches.
+func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer) error {
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
+	}
+	want, err := page.NewFilters().Compile(filter)
+	if err != nil {
+		return fmt.Errorf("filter: %w", err)
 	}
 	collector, err := collect.New(collect.Options{
 		Roots:          o.Roots[:1],
@@ -56,7 +64,10 @@ func Export(ctx context.Context, o Options, sandbox string, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("sandbox %q: %w", sandbox, err)
 	}
-	p := page.NewBuilder(o.ExporterPrefix).BuildReported(&snap.Sandboxes[0])
-	_, err = w.Write(expo.Text{}.Append(nil, p))
+	text := expo.Text{}.Append(nil, page.NewBuilder(o.ExporterPrefix).BuildReported(&snap.Sandboxes[0], want))
+	if want != nil && len(text) == 0 {
+		return fmt.Errorf("sandbox %q: %w %q", sandbox, ErrNoMatch, filter)
+	}
+	_, err = w.Write(text)
 	return err
 }

@@ -13,13 +13,23 @@ func TestExport(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
 	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
-	export := func(root, id string) (string, error) {
+	filtered := func(root, id, filter string) (string, error) {
 		var page strings.Builder
-		err := Export(t.Context(), Options{Roots: []string{root}}, id, &page)
+		err := Export(t.Context(), Options{Roots: []string{root}}, id, filter, &page)
 		return page.String(), err
 	}
+	export := func(root, id string) (string, error) { return filtered(root, id, "") }
 	if page, err := export(w.root, "a"); err != nil || !strings.Contains(page, "\nrunsc_fs_opens{") {
 		t.Errorf("%v, and the page is\n%s", err, page)
+	}
+	if page, err := filtered(w.root, "a", "^fs_r"); err != nil || strings.Count(page, "{") != 1 || !strings.Contains(page, "\nrunsc_fs_reads{") {
+		t.Errorf("%v, and the page of a filter is\n%s", err, page)
+	}
+	if page, err := filtered(w.root, "a", "^runsc_"); !errors.Is(err, ErrNoMatch) || err.Error() != `sandbox "a": no metric matches "^runsc_"` || page != "" {
+		t.Errorf("%v, and the page of a filter that matches nothing is\n%s", err, page)
+	}
+	if page, err := filtered(w.root, "a", "("); err == nil || !strings.HasPrefix(err.Error(), "filter: ") || page != "" {
+		t.Errorf("%v, and the page of a wrong filter is\n%s", err, page)
 	}
 	fails := func(root, id, want string) (err error) {
 		t.Helper()

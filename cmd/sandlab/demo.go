@@ -44,7 +44,7 @@ func newDemoCommand(std cli.Stdio) *cobra.Command {
 		Example: "  sandlab demo --for 20s\n" +
 			"  sandlab demo --real --runsc /usr/local/bin/runsc --interval 500ms\n" +
 			"  sandlab demo --simulated",
-		Args: cli.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
@@ -180,10 +180,12 @@ func unsetServerVariables() {
 
 // show shows a table every interval.
 func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.MetricClient, node demoNode, sandboxes []demoSandbox) error {
-	label := func(lines ...string) []string { return labeled(node.label(), lines...) }
 	notes := append(node.hints(), "The raw page:  curl --unix-socket "+demoSocket(node)+" http://sandmeter/metrics", d.howItEnds())
+	for i, note := range notes {
+		notes[i] = strings.Join(labeled(node.label(), note), "  ") + "\n"
+	}
 	view := newDisplay(out)
-	if _, err := fmt.Fprintf(out, "%s\n\n", strings.Join(label(notes...), "\n")); err != nil {
+	if _, err := io.WriteString(out, strings.Join(notes, "")+"\n"); err != nil {
 		return err
 	}
 	var end <-chan time.Time // never
@@ -202,7 +204,12 @@ func (d demo) show(ctx context.Context, out io.Writer, client *metricclient.Metr
 		if err != nil {
 			return err
 		}
-		if err := view.show(label(demoTable(before, now)...)); err != nil {
+		if before == nil {
+			if err := checkStarted(now); err != nil {
+				return err
+			}
+		}
+		if err := view.show(demoTable(node.label(), before, now)); err != nil {
 			return err
 		}
 		before = now

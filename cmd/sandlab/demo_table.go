@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
@@ -91,23 +89,43 @@ func (r reading) since(before reading) (perSecond float64, known bool) {
 	return float64(grown) / passed.Seconds(), true
 }
 
-// demoTable shows facts, with rates if there are facts from before about the same sandboxes.
-func demoTable(before, now []demoFacts) []string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	row := func(id, pod, state, opens, opensRate, reads, readsRate string) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%7s\t%8s\t%7s\t%8s\n", id, pod, state, opens, opensRate, reads, readsRate) // Flush has the error
+// demoColumns are in the order of the cells of demoTable.
+var demoColumns = []cli.Column{
+	{Title: "SANDBOX"},
+	{Title: "POD", Optional: 2},
+	{Title: "STATE", Optional: 1},
+	{Title: "  OPENS", Optional: 3},
+	{Title: " OPENS/S", Optional: 4},
+	{Title: "  READS", Optional: 5},
+	{Title: " READS/S", Optional: 6},
+}
+
+// demoTable shows facts, with rates if there are facts from before about the same sandboxes. A label stands before each line, if there is one.
+func demoTable(label string, before, now []demoFacts) cli.Table {
+	table := cli.Table{Columns: demoColumns}
+	if label != "" {
+		table.Columns = append([]cli.Column{{Title: label}}, demoColumns...)
 	}
-	row("SANDBOX", "POD", "STATE", "OPENS", "OPENS/S", "READS", "READS/S")
 	for i, f := range now {
 		var old demoFacts
 		if i < len(before) {
 			old = before[i]
 		}
-		row(f.id, f.pod, f.state, f.opens.text(), rateText(f.opens.since(old.opens)), f.reads.text(), rateText(f.reads.since(old.reads)))
+		row := []string{f.id, f.pod, f.state, fmt.Sprintf("%7s", f.opens.text()), fmt.Sprintf("%8s", rateText(f.opens.since(old.opens))),
+			fmt.Sprintf("%7s", f.reads.text()), fmt.Sprintf("%8s", rateText(f.reads.since(old.reads)))}
+		table.Rows = append(table.Rows, labeled(label, row...))
 	}
-	_ = w.Flush() // a strings.Builder takes everything
-	return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	return table
+}
+
+// checkStarted returns nil when all sandboxes run.
+func checkStarted(sandboxes []demoFacts) error {
+	for _, s := range sandboxes {
+		if s.state != demoRunning {
+			return fmt.Errorf("sandbox %s was started, and is not running: name the runsc program with --runsc", s.id)
+		}
+	}
+	return nil
 }
 
 func (r reading) text() string {

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -49,32 +50,48 @@ func mustReadDemo(t *testing.T, page metricclient.MetricData) []demoFacts {
 
 func TestDemoTable(t *testing.T) {
 	before, after := mustReadDemo(t, pageBefore), mustReadDemo(t, pageAfter)
-	check := func(table []string, want string) {
+	check := func(table cli.Table, want string) {
 		t.Helper()
-		got := "\n"
-		for _, l := range table {
-			got += l + "\n"
-		}
+		got := "\n" + strings.Join(table.Lines(0), "\n") + "\n"
 		if got != want {
 			t.Errorf("table:%s\nwant:%s", got, want)
 		}
 	}
-	check(demoTable(nil, before), `
+	check(demoTable("", nil, before), `
 SANDBOX  POD       STATE      OPENS   OPENS/S    READS   READS/S
 idle     -         running        8         -        -         -
 pod      shop/web  running    12345         -        7         -
 gone     -         -              -         -        -         -
 `)
-	check(demoTable(before, after), `
+	check(demoTable("", before, after), `
 SANDBOX  POD       STATE      OPENS   OPENS/S    READS   READS/S
 idle     -         ended          -         -        3         -
 pod      shop/web  running    12846     250.5        8       0.7
 gone     -         -              -         -        -         -
 `)
-	check(labeled("simulated", demoTable(nil, before[:1])...), `
+	check(demoTable("simulated", nil, before[:1]), `
 simulated  SANDBOX  POD  STATE      OPENS   OPENS/S    READS   READS/S
 simulated  idle     -    running        8         -        -         -
 `)
+}
+
+// TestDemoTableOnANarrowTerminal: there are fewer columns, and each is whole.
+func TestDemoTableOnANarrowTerminal(t *testing.T) {
+	table := demoTable("simulated", nil, mustReadDemo(t, pageBefore)[1:2])
+	check := func(columns int, want string) {
+		t.Helper()
+		if got := table.Lines(columns); len(got) != 2 || got[1] != want {
+			t.Errorf("%d columns: %q, want %q", columns, got, want)
+		}
+	}
+	check(80, "simulated  pod      shop/web  running    12345         -        7         -")
+	check(70, "simulated  pod      shop/web  running    12345         -        7")
+	check(60, "simulated  pod      shop/web  running    12345         -")
+	check(50, "simulated  pod      shop/web  running    12345")
+	check(40, "simulated  pod      shop/web  running")
+	check(30, "simulated  pod      running")
+	check(20, "simulated  pod")
+	check(5, "simulated  pod")
 }
 
 // TestDemoTableIsPrintable: control characters of labels do not reach the terminal.
@@ -85,7 +102,7 @@ func TestDemoTableIsPrintable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := strings.Join(demoTable(nil, facts), "\n")
+	table := strings.Join(demoTable("", nil, facts).Lines(0), "\n")
 	contains(t, table, `"a\x1b[31m"`, `"\u202e/web\a\r"`, demoRunning)
 	for _, r := range table {
 		if r != '\n' && !unicode.IsPrint(r) {

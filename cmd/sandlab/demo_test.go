@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
@@ -33,7 +35,7 @@ func TestDemoWrongUsage(t *testing.T) {
 		t.Helper()
 		w.fails(line, cli.ExitUsage, want)
 	}
-	wrong("demo nonsense", `sandlab demo takes no argument, and "nonsense" is one; try: sandlab demo --help`)
+	wrong("demo nonsense", `unknown command "nonsense" for "sandlab demo"; try: sandlab demo --help`)
 	wrong("demo --interval 0s", "--interval has to be more than 0, and --for not less than 0")
 	wrong("demo --for -1s", "--interval has to be more than 0, and --for not less than 0")
 	wrong("demo --real --simulated", "--real and --simulated exclude each other: give one of them")
@@ -99,5 +101,24 @@ func wantGrowth(t *testing.T, rows [][]string) {
 func TestDemoReal(t *testing.T) {
 	w, tmp := demoWorld(t)
 	w.fails("demo --real --runsc {dir}/missing", cli.ExitFail, `runsc not found at the given path: exec: "{dir}/missing": stat {dir}/missing: no such file or directory`)
+	wantEmpty(t, tmp)
+}
+
+// emptyNode is a node on which sandboxes start and are never seen, as with a runsc program that is another one.
+type emptyNode struct{ demoNode }
+
+func (emptyNode) start(context.Context, demoSandbox, string) error { return nil }
+
+// TestDemoWithoutSandboxes: a demo whose sandboxes do not run fails, also where nothing said so when they were started.
+func TestDemoWithoutSandboxes(t *testing.T) {
+	w, tmp := demoWorld(t)
+	node, err := newSimulatedNode()
+	w.must(err)
+	var out, errs strings.Builder
+	err = demo{interval: time.Second}.serve(t.Context(), cli.Stdio{Out: &out, Err: &errs}, emptyNode{node})
+	if err == nil || err.Error() != "sandbox demo-idle was started, and is not running: name the runsc program with --runsc" || strings.Contains(out.String(), "SANDBOX") {
+		t.Errorf("it ends with %v and says\n%s%s", err, &out, &errs)
+	}
+	w.must(node.Close())
 	wantEmpty(t, tmp)
 }

@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
-
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
@@ -19,6 +17,8 @@ const (
 	red        = "\x1b[31m"
 	green      = "\x1b[32m"
 	plain      = "\x1b[0m"
+	noWrap     = "\x1b[?7l" // lines end at the edge
+	wrap       = "\x1b[?7h"
 )
 
 // A display shows tables, one after the other. On a terminal a table takes the place of the one before; elsewhere it stands below it.
@@ -34,45 +34,30 @@ func newDisplay(out io.Writer) *display {
 	if kind := os.Getenv("TERM"); !cli.IsTerminal(out) || kind == "" || kind == "dumb" {
 		return d
 	}
-	fd := int(out.(*os.File).Fd())
 	d.colors = os.Getenv("NO_COLOR") == ""
-	d.width = func() int {
-		const usual = 80
-		if columns, _, err := term.GetSize(fd); err == nil && columns > 0 {
-			return columns
-		}
-		return usual
-	}
+	d.width = func() int { return cli.TerminalWidth(out) }
 	return d
 }
 
-// show shows a table, whose first line is its head. On a terminal lines are cut off where they would wrap: then the next table would not
-// take their place.
-func (d *display) show(table []string) error {
+// show shows a table. On a terminal columns are left out where lines would wrap: then the next table would not take their place.
+func (d *display) show(table cli.Table) error {
 	if d.width == nil {
-		_, err := io.WriteString(d.out, "\n"+strings.Join(table, "\n")+"\n")
+		_, err := io.WriteString(d.out, "\n"+strings.Join(table.Lines(0), "\n")+"\n")
 		return err
 	}
 	var text strings.Builder
 	if d.drawn > 0 {
 		fmt.Fprintf(&text, up, d.drawn)
 	}
-	text.WriteString(eraseBelow)
-	width := d.width()
-	for i, line := range table {
-		text.WriteString(d.color(clip(line, width-1), i == 0) + "\n")
+	text.WriteString(noWrap + eraseBelow)
+	lines := table.Lines(d.width() - 1)
+	for i, line := range lines {
+		text.WriteString(d.color(line, i == 0) + "\n")
 	}
-	d.drawn = len(table)
+	text.WriteString(wrap)
+	d.drawn = len(lines)
 	_, err := io.WriteString(d.out, text.String())
 	return err
-}
-
-// clip returns as much of a line as fits into columns. Each of its characters takes one.
-func clip(line string, columns int) string {
-	if text := []rune(line); len(text) > columns {
-		return string(text[:max(0, columns)])
-	}
-	return line
 }
 
 // color makes the head of a table bold, and states green and red.
@@ -83,17 +68,19 @@ func (d *display) color(line string, head bool) string {
 	if head {
 		return bold + line + plain
 	}
-	return strings.NewReplacer(" "+demoRunning+" ", " "+green+demoRunning+plain+" ", " "+demoEnded+" ", " "+red+demoEnded+plain+" ").Replace(line)
+	state := func(text, color string) { // it may be the last column
+		line = strings.Replace(line+" ", " "+text+" ", " "+color+text+plain+" ", 1)
+		line = strings.TrimSuffix(line, " ")
+	}
+	state(demoRunning, green)
+	state(demoEnded, red)
+	return line
 }
 
-// labeled puts a label before each line, if there is one.
-func labeled(label string, lines ...string) []string {
+// labeled returns the cells of a line with a label before them, if there is one.
+func labeled(label string, cells ...string) []string {
 	if label == "" {
-		return lines
+		return cells
 	}
-	var all []string
-	for _, line := range lines {
-		all = append(all, label+"  "+line)
-	}
-	return all
+	return append([]string{label}, cells...)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,25 +24,20 @@ func main() {
 func run(ctx context.Context, args []string, std cli.Stdio) int {
 	root := newRootCommand(std)
 	cli.LimitToOnce(root)
-	root.SetArgs(args)
-	return cli.Exit("sandlab", root.ExecuteContext(ctx), std)
+	return cli.Exit("sandlab", cli.Execute(ctx, root, args), std)
 }
 
 func newRootCommand(std cli.Stdio) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "sandlab COMMAND",
+		Use:   "sandlab",
 		Short: "Tools for trying and testing a metric server for gVisor sandboxes",
 		Long: "Sandlab starts sandboxes for a metric server to serve: three real ones with a server and a table of their metrics, or any\n" +
 			"number of simulated ones.\n\n" +
 			"It exits with 0, with 1 if a command fails, and with 2 if the command line is wrong.",
 		Example: "  sandlab demo --for 20s\n  sandlab simulate --sandboxes 100",
-		Args:    cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cli.Usagef("a command is missing, one of %s; try: sandlab --help", strings.Join(cli.CommandNames(cmd), ", "))
-		},
 	}
-	cli.SetUp(root, std, "  sandlab help demo")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newDemoCommand(std), newSimulateCommand(std), newWorkloadCommand(std))
+	cli.SetUp(root, std)
 	return root
 }

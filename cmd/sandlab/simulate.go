@@ -44,7 +44,7 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 		Example: "  sandlab simulate --sandboxes 100\n" +
 			"  sandlab simulate --root /tmp/simulated --sandboxes 1000 --points 170\n" +
 			"  sandlab simulate --processes --cgroups /sys/fs/cgroup",
-		Args: cli.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()

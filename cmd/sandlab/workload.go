@@ -43,7 +43,7 @@ func newWorkloadCommand(cli.Stdio) *cobra.Command {
 		Use:    "workload idle|busy [EVERY]|touch N|exit",
 		Short:  "Be what runs in a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
-		Args:   cli.UsageArgs(cobra.RangeArgs(1, 2)),
+		Args:   cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := parseWorkload(args)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,81 +17,90 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
+// export writes the metrics of one sandbox.
+type export struct {
+	metricserver.Options
+	root   string
+	filter string
+}
+
 func newExportCommand(std cli.Stdio) *cobra.Command {
-	var o metricserver.Options
-	root := config.DefaultRootDir()
+	e := export{root: config.DefaultRootDir()}
 	cmd := &cobra.Command{
 		Use:   "export ID",
 		Short: "Write the metrics of one sandbox, straight from its control socket",
 		Long: "Ask one sandbox for its metrics over its control socket, verify them, and write them in Prometheus's text format. No\n" +
-			"server is needed. Nothing is written when there is an error.",
+			"server is needed. The ID is that of any container of the sandbox, or so much of its beginning that no other begins\n" +
+			"with it. Nothing is written when there is an error; that --filter matches no metric is one.",
 		Example: "  sandmeter export --root /run/containerd/runsc/k8s.io 5f0c2a1b\n" +
+			"  sandmeter export --filter ^fs_ 5f0c2a1b\n" +
 			"  sandmeter export 5f0c2a1b | promtool check metrics",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return cli.Usagef("export takes the ID of one sandbox; sandmeter list shows them")
+			if len(args) != 1 || args[0] == "" {
+				return errors.New("export takes one ID; sandmeter list shows those of sandboxes")
 			}
 			return nil
 		},
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Roots = []string{root}
-			return export(cmd.Context(), o, args[0], std)
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd.Context(), args[0], std) },
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 || cli.FromEnv(cmd.Flags()) != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return sandboxIDs(root), cobra.ShellCompDirectiveNoFileComp
+			listing, _ := state.NewRoot(e.root).List() // what there is of it
+			return slices.Sorted(maps.Keys(sandboxesByContainer(listing))), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	flags := cmd.Flags()
-	cli.RegisterRoot(cmd, &root, "the runtime root, `directory` of runsc's state files")
-	flags.StringVar(&o.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
-	flags.DurationVar(&o.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long to wait for the sandbox")
+	cli.RegisterRoot(cmd, &e.root, "the runtime root, `directory` of runsc's state files")
+	flags.StringVar(&e.filter, "filter", "", "only metrics whose names, without their prefix, match this regular `expression`")
+	flags.StringVar(&e.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
+	flags.DurationVar(&e.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long to wait for the sandbox")
 	return cmd
 }
 
-// sandboxIDs are those of a runtime root, as far as it can be read.
-func sandboxIDs(rootDir string) []string {
-	listing, _ := state.NewRoot(rootDir).List()
-	var ids []string
-	for _, s := range listing.Sandboxes {
-		ids = append(ids, s.ID)
-	}
-	return ids
-}
-
-func export(ctx context.Context, o metricserver.Options, id string, std cli.Stdio) error {
-	o, err := fromFlags(o)
+func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
+	o, err := fromFlags(e.Options)
 	if err != nil {
 		return err
 	}
-	err = metricserver.Export(ctx, o, id, std.Out)
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, new(*metricserver.RootError)):
-		return explainRoot(err)
+	if _, err := compileFilter(e.filter); err != nil {
+		return err
 	}
-	return explainExport(err, o.Roots[0], id)
+	listing, err := state.NewRoot(e.root).List()
+	if err != nil {
+		return explainRoot(err, "")
+	}
+	sandbox, err := findSandbox(listing, id)
+	switch {
+	case err != nil:
+		return err
+	case sandbox == "":
+		return fmt.Errorf("%w %q in runtime root %s; sandmeter list shows which there are", metricserver.ErrNoSandbox, id, e.root)
+	}
+	o.Roots = []string{e.root}
+	err = metricserver.Export(ctx, o, sandbox, e.filter, std.Out)
+	return explainExport(err, listing, sandbox)
 }
 
 // explainExport adds to why a sandbox has no metrics what its state file says of that.
-func explainExport(err error, rootDir, id string) error {
-	listing, listErr := state.NewRoot(rootDir).List()
-	if listErr != nil {
-		return err
-	}
-	if errors.Is(err, metricserver.ErrNoSandbox) {
+func explainExport(err error, listing state.Listing, sandbox string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*metricserver.RootError)): // it is gone since it was listed
+		return explainRoot(err, "")
+	case errors.Is(err, metricserver.ErrNoSandbox):
 		for _, e := range listing.Errors {
-			if strings.HasSuffix(e.Name, "_sandbox:"+id+".state") {
-				return fmt.Errorf("sandbox %q: %w; %s", id, e, cmp.Or(cli.PermissionAdvice(e), "sandmeter list shows those that can be read"))
+			if strings.HasSuffix(e.Name, "_sandbox:"+sandbox+".state") {
+				return fmt.Errorf("sandbox %q: %w; %s", sandbox, e, cmp.Or(cli.PermissionAdvice(e), "sandmeter list shows those that can be read"))
 			}
 		}
 		return fmt.Errorf("%w; sandmeter list shows which there are", err)
+	case errors.Is(err, metricserver.ErrNoMatch):
+		return fmt.Errorf("%w; it is matched against names without their prefix, and counters that are zero are left out", err)
 	}
-	i := slices.IndexFunc(listing.Sandboxes, func(s *state.Sandbox) bool { return s.ID == id })
+	i := slices.IndexFunc(listing.Sandboxes, func(s *state.Sandbox) bool { return s.ID == sandbox })
 	if i < 0 {
 		return err
 	}

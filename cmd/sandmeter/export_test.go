@@ -3,33 +3,93 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one that has nothing to tell are three things.
-func TestExportSaysWhyNot(t *testing.T) {
+// newExportWorld has a pod, state files that say nothing, and sandboxes with similar IDs.
+func newExportWorld(t *testing.T) *world {
 	w := newWorld(t)
-	w.start(simulate.Spec{ID: "pod", More: []simulate.Container{{ID: "app"}}})
+	w.start(simulate.Spec{ID: "pod", More: []simulate.Container{{ID: "app"}, {ID: "pod-side"}}})
 	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
 	w.start(simulate.Spec{ID: "ended", PID: -1, Uninstrumented: true})
-	for _, name := range []string{"empty_sandbox:empty", "log_sandbox:pod"} {
+	for _, id := range []string{"5f0c", "5f0c2a1b", "5f0c2a1c", "9e1", "9e2", "9e2x"} {
+		w.start(simulate.Spec{ID: id, More: []simulate.Container{{ID: id + "-twin"}, {ID: "shared"}}})
+	}
+	for _, name := range []string{"empty_sandbox:empty", "log_sandbox:pod", "9e3_sandbox:9e3"} {
 		w.must(os.WriteFile(filepath.Join(w.root, name+".state"), nil, 0o644))
 	}
+	return w
+}
+
+// TestExportIDs: the ID of any container will do, and so much of its beginning that it can be of one sandbox only.
+func TestExportIDs(t *testing.T) {
+	w := newExportWorld(t)
+	exports := func(id, wantSandbox string) {
+		t.Helper()
+		code, out, err := w.command("export --root {root} " + id)
+		if code != cli.ExitOK || err != "" || !strings.Contains(out, `sandbox="`+wantSandbox+`"}`) {
+			t.Errorf("export %s exits with %d and says %s%s", id, code, out, err)
+		}
+	}
+	exports("pod", "pod")
+	exports("po", "pod") // two containers of it begin so
+	exports("app", "pod")
+	exports("ap", "pod")
+	exports("log", "pod") // its state file says nothing, but the file's name does
+	exports("5f0c", "5f0c")
+	exports("5f0c2a1b", "5f0c2a1b")
+	exports("5f0c2a1b-", "5f0c2a1b")
+	exports("9e1", "9e1")
+
+	fails := func(id, want string) {
+		t.Helper()
+		w.fails("export --root {root} "+id, cli.ExitFail, want+"; give more of it")
+	}
+	fails("5f0c2", `ID "5f0c2" is ambiguous: it can be 5f0c2a1b, 5f0c2a1b-twin, 5f0c2a1c, 5f0c2a1c-twin`)
+	fails("9e", `ID "9e" is ambiguous: it can be 9e1, 9e1-twin, 9e2, 9e2-twin, 9e2x, 9e2x-twin, 9e3`)
+	fails("shared", `ID "shared" is ambiguous: it can be 5f0c, 5f0c2a1b, 5f0c2a1c, 9e1, 9e2, 9e2x`)
+	for i := range 12 {
+		w.must(os.WriteFile(filepath.Join(w.root, "many"+string(rune('a'+i))+"_sandbox:x"+string(rune('a'+i))+".state"), nil, 0o644))
+	}
+	fails("many", `ID "many" is ambiguous: it can be manya, manyb, manyc, manyd, manye, manyf, manyg, manyh, manyi, manyj and 2 more`)
+}
+
+// TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one that has nothing to tell are three things.
+func TestExportSaysWhyNot(t *testing.T) {
+	w := newExportWorld(t)
 	fails := func(id, want string) {
 		t.Helper()
 		w.fails("export --root {root} "+id, cli.ExitFail, want)
 	}
-	const inRoot = " in runtime root {root}; sandmeter list shows which there are"
-	fails("po", `there is no sandbox "po"`+inRoot)
-	fails("app", `there is no sandbox "app"`+inRoot)
-	fails("log", `there is no sandbox "log"`+inRoot)
+	fails("none", `there is no sandbox "none" in runtime root {root}; sandmeter list shows which there are`)
 	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": the JSON document ends too early; sandmeter list shows those that can be read`)
+	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": the JSON document ends too early; sandmeter list shows those that can be read`)
 	fails("silent", `sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
-	if code, out, err := w.command("export --root {root} pod"); code != cli.ExitOK || out == "" || err != "" {
-		t.Errorf("export of a pod with an unreadable file of another container exits with %d and says %s%s", code, out, err)
+}
+
+func TestExportFilter(t *testing.T) {
+	w := newWorld(t)
+	w.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 1}, {Metric: "fs_reads", Int: 2}, {Metric: "gofer_opens_host", Int: 3}}})
+	exports := func(flags string, wantSamples ...string) {
+		t.Helper()
+		code, out, err := w.command("export --root {root} a " + flags)
+		if code != cli.ExitOK || err != "" || strings.Count(out, `sandbox="a"`) != len(wantSamples) {
+			t.Errorf("export %s exits with %d and says %s%s", flags, code, out, err)
+		}
+		for _, name := range wantSamples {
+			contains(t, out, "\n"+name+"{")
+		}
 	}
+	exports("--filter ^fs_", "runsc_fs_opens", "runsc_fs_reads")
+	exports("--filter opens", "runsc_fs_opens", "runsc_gofer_opens_host")
+	exports("--filter ^fs_opens$ --exporter-prefix x_", "x_fs_opens")
+	const why = "; it is matched against names without their prefix, and counters that are zero are left out"
+	w.fails("export --root {root} a --filter ^runsc_", cli.ExitFail, `sandbox "a": no metric matches "^runsc_"`+why)
+	t.Setenv("SANDMETER_FILTER", "fs_reads")
+	exports("", "runsc_fs_reads")
 }

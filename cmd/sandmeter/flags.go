@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -15,6 +17,15 @@ import (
 // registerServer adds the flag that says which running server a command talks to.
 func registerServer(flags *pflag.FlagSet, address *string) {
 	flags.StringVar(address, "address", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
+}
+
+// compileFilter compiles the regular expression of --filter.
+func compileFilter(text string) (*regexp.Regexp, error) {
+	filter, err := regexp.Compile(text)
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+		return nil, cli.Usagef("--filter %q: %s in %q", text, wrong.Code, wrong.Expr)
+	}
+	return filter, err
 }
 
 // isSocket reports whether an address is that of a Unix socket.
@@ -29,6 +40,9 @@ func checkAddress(flag, address string) error {
 		return nil
 	case address == "":
 		return cli.Usagef("%s is empty: %s", flag, forms)
+	case strings.HasPrefix(address, "unix:"):
+		path := "/" + strings.TrimLeft(strings.TrimPrefix(address, "unix:"), "/")
+		return cli.Usagef("%s %q is a URL: give the path, %s", flag, address, path)
 	case strings.Contains(address, "://"):
 		return cli.Usagef("%s %q is a URL: give its host:port", flag, address)
 	case strings.Contains(address, "/") || strings.HasSuffix(address, ".sock"):

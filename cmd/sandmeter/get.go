@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +42,7 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 		Example: "  sandmeter get --filter '^fs_opens$'\n" +
 			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
 			"  sandmeter get --address /run/sandmeter.sock",
-		Args:    cli.NoArgs,
+		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if g.sandbox == "" && cmd.Flags().Changed("sandbox") {
@@ -54,16 +54,17 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 	flags := cmd.Flags()
 	registerServer(flags, &g.server)
 	flags.StringVar(&g.filter, "filter", "", "only metrics whose names match this regular `expression`")
-	flags.StringVar(&g.sandbox, "sandbox", "", "only metrics of the sandbox with this `ID`")
+	flags.StringVar(&g.sandbox, "sandbox", "", "only metrics of the sandbox with this `ID`, or the only one whose ID begins so")
 	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "the server's `prefix` of metric names")
 	flags.BoolVar(&g.json, "json", false, "write a JSON array of samples instead of Prometheus's text format")
+	_ = cmd.RegisterFlagCompletionFunc("sandbox", g.completeSandbox) // fails for flags that are not there
 	return cmd
 }
 
 func (g *get) run(ctx context.Context, std cli.Stdio) error {
-	filter, err := regexp.Compile(g.filter)
+	filter, err := compileFilter(g.filter)
 	if err != nil {
-		return cli.Usagef("--filter: %w", err)
+		return err
 	}
 	if err := checkAddress("--address", g.server); err != nil {
 		return err
@@ -77,6 +78,9 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 	page, err := client.GetMetrics(ctx, params)
 	if err != nil {
 		return explainGet(ctx, client, err)
+	}
+	if g.sandbox, err = matchSandbox(g.sandbox, page); err != nil {
+		return err
 	}
 	wanted := func(family string) bool { return filter.MatchString(strings.TrimPrefix(family, g.prefix)) }
 	out := bufio.NewWriter(std.Out)
@@ -98,6 +102,23 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 		return g.nothing(page)
 	}
 	return nil
+}
+
+// completionTimeout bounds how long a shell waits for a server.
+const completionTimeout = 2 * time.Second
+
+// completeSandbox returns the IDs of the sandboxes that the server serves.
+func (g *get) completeSandbox(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if cli.FromEnv(cmd.Flags()) != nil || checkAddress("--address", g.server) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	client := metricclient.NewMetricClient(g.server, "")
+	defer client.Close()
+	page, _ := client.GetMetrics(ctx, map[string]string{filterParam: "^$"}) // the server's own families are enough
+	ids := slices.DeleteFunc(sandboxesOn(page), func(id string) bool { return cli.Cell(id) != id })
+	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
 // nothing is the error of a page on which nothing was selected.

@@ -62,7 +62,29 @@ func TestGet(t *testing.T) {
 	nothing("--sandbox nobody --filter ^fs_", `sandbox "nobody"`+notThere)
 
 	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --address")
-	w.fails("get --filter (", cli.ExitUsage, "--filter: error parsing regexp: missing closing ): `(`")
+}
+
+// TestGetSandbox: an ID can be abbreviated, unless that leaves a choice.
+func TestGetSandbox(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"ab", "abc1", "abc2", "b"} {
+		w.start(simulate.Spec{ID: id, Pod: `{sandbox="never",sandbox="never"`})
+	}
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	shows := func(arg, want string) {
+		t.Helper()
+		code, out, err := w.command("get --address {socket} --filter ^fs_opens$ --sandbox " + arg)
+		if code != cli.ExitOK || err != "" || strings.Count(out, "\nrunsc_fs_opens{") != 1 || !strings.Contains(out, `,sandbox="`+want+`"} `) {
+			t.Errorf("get --sandbox %s exits with %d and says %s%s", arg, code, out, err)
+		}
+	}
+	shows("ab", "ab")
+	shows("abc1", "abc1")
+	shows("b", "b")
+	w.fails("get --address {socket} --sandbox a", cli.ExitFail, `ID "a" is ambiguous: it can be ab, abc1, abc2; give more of it`)
+	w.fails("get --address {socket} --sandbox abc --json", cli.ExitFail, `ID "abc" is ambiguous: it can be abc1, abc2; give more of it`)
+	w.fails("get --address {socket} --sandbox n", cli.ExitFail,
+		`sandbox "n" is not on the page of the server at {socket}; sandmeter list shows which there are, and which have metrics`)
 }
 
 // TestWrongServer: get and health give the same advice.

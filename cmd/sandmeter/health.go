@@ -21,7 +21,7 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 			"so, else with 1 and the reason: nobody listens, someone else listens, it serves another root, or it is shutting down.",
 		Example: "  sandmeter health --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc",
-		Args:    cli.NoArgs,
+		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkAddress("--address", server); err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf16"
@@ -38,30 +37,38 @@ type listed struct {
 }
 
 func newListCommand(std cli.Stdio) *cobra.Command {
-	rootDir, asJSON := config.DefaultRootDir(), false
+	rootDir, asJSON, whole := config.DefaultRootDir(), false, false
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the sandboxes of a runtime root",
 		Long: "List the sandboxes of a runtime root, those without metrics too. Nothing is asked of the sandboxes themselves. Where state files\n" +
-			"could not be read, it lists all others and ends with 1.",
+			"could not be read, it lists all others and ends with 1.\n\n" +
+			"On a terminal that is too narrow for the table, IDs are as short as other commands take them, other texts are cut, and\n" +
+			"columns are left out.",
 		Example: "  sandmeter list --root /run/containerd/runsc/k8s.io\n" +
+			"  sandmeter list --no-trunc\n" +
 			"  sandmeter list --json",
-		Args:    cli.NoArgs,
+		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(*cobra.Command, []string) error {
-			return list(rootDir, asJSON, std)
+			width := cli.TerminalWidth(std.Out)
+			if whole {
+				width = 0
+			}
+			return list(rootDir, asJSON, width, std)
 		},
 	}
 	cli.RegisterRoot(cmd, &rootDir, "the runtime root, `directory` of runsc's state files")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write a JSON array instead of a table")
+	cmd.Flags().BoolVar(&whole, "no-trunc", false, "write the whole table, also where a terminal is too narrow for it")
 	return cmd
 }
 
-// list writes what can be listed, and returns an error when that may not be all.
-func list(rootDir string, asJSON bool, std cli.Stdio) error {
+// list writes what can be listed, and returns an error when that may not be all. A table fits a terminal of width columns, if that is not 0.
+func list(rootDir string, asJSON bool, width int, std cli.Stdio) error {
 	listing, err := state.NewRoot(rootDir).List()
 	if err != nil {
-		return explainRoot(err)
+		return explainRoot(err, "")
 	}
 	for _, e := range listing.Errors {
 		fmt.Fprintf(std.Err, "sandmeter: %v\n", e)
@@ -74,7 +81,7 @@ func list(rootDir string, asJSON bool, std cli.Stdio) error {
 	case asJSON:
 		return errors.Join(writeJSON(std.Out, sandboxes), unread)
 	case len(sandboxes) > 0:
-		return errors.Join(writeList(std.Out, sandboxes), unread)
+		return errors.Join(writeList(std.Out, sandboxes, width), unread)
 	case unread != nil:
 		return unread
 	}
@@ -119,14 +126,56 @@ func describe(s *state.Sandbox, rootDir string) listed {
 	return l
 }
 
-func writeList(out io.Writer, sandboxes []listed) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SANDBOX\tNAMESPACE\tPOD\tSTATE\tPID\tCONTAINERS\tCREATED (UTC)\tMETRIC SERVER")
+// minListWidth is how narrow texts of users are cut before columns are left out.
+const minListWidth = 16
+
+// listColumns are in the order of the cells that listCells returns.
+var listColumns = []cli.Column{
+	{Title: "SANDBOX"},
+	{Title: "NAMESPACE", MinWidth: minListWidth, Optional: 3},
+	{Title: "POD", MinWidth: minListWidth, Optional: 2},
+	{Title: "STATE", MinWidth: minListWidth, Optional: 1},
+	{Title: "PID", Optional: 5},
+	{Title: "CONTAINERS", Optional: 7},
+	{Title: "CREATED (UTC)", Optional: 6},
+	{Title: "METRIC SERVER", MinWidth: minListWidth, Optional: 4},
+}
+
+func listCells(s listed) []string {
+	return []string{s.ID, cli.Cell(s.Namespace), cli.Cell(s.Pod), cli.Cell(s.State), strconv.Itoa(s.PID), strconv.Itoa(s.Containers),
+		s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s)}
+}
+
+// writeList writes a table that fits a terminal of width columns, if that is not 0.
+func writeList(out io.Writer, sandboxes []listed, width int) error {
+	table := cli.Table{Columns: listColumns}
 	for _, s := range sandboxes {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.ID, cli.Cell(s.Namespace), cli.Cell(s.Pod), cli.Cell(s.State), s.PID, s.Containers,
-			s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s))
+		table.Rows = append(table.Rows, listCells(s))
 	}
-	return w.Flush()
+	if width > 0 && table.Width() > width {
+		shortenIDs(table.Rows)
+	}
+	_, err := io.WriteString(out, strings.Join(table.Lines(width), "\n")+"\n")
+	return err
+}
+
+// minIDLength is the length to which IDs are cut, if they still differ. It is Docker's.
+const minIDLength = 12
+
+// shortenIDs cuts the IDs in the first cells of rows to what tells them apart.
+func shortenIDs(rows [][]string) {
+	for length := minIDLength; ; length++ {
+		short := make(map[string]bool)
+		for _, row := range rows {
+			short[row[0][:min(length, len(row[0]))]] = true
+		}
+		if len(short) == len(rows) {
+			for _, row := range rows {
+				row[0] = row[0][:min(length, len(row[0]))]
+			}
+			return
+		}
+	}
 }
 
 // metricServerCell marks the sandboxes that have no metrics, whatever address they named.

@@ -159,5 +159,9 @@ func TestListFromTheEnvironment(t *testing.T) {
 	}
 	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
 	t.Setenv("SANDMETER_JSON", "maybe")
-	w.fails("list", cli.ExitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax`)
+	w.fails("list", cli.ExitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: give true or false`)
+	t.Setenv("SANDMETER_JSON", "") // as if it were not set
+	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
+		t.Errorf("list exits with %d and says %s%s", code, out, err)
+	}
 }

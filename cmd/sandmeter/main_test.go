@@ -24,23 +24,21 @@ func TestWrongUsage(t *testing.T) {
 	const runscFlags = "; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help"
 	const forms = ": give host:port, :port or the absolute path of a Unix socket"
 	const absolute = " is a relative path: that of a Unix socket has to be absolute"
-	commands := strings.Join(cli.CommandNames(newRootCommand(cli.Stdio{})), ", ")
-	wrong("", "a command is missing, one of "+commands+"; try: sandmeter --help")
-	wrong("nonsense", `there is no command "nonsense"; try: sandmeter --help`)
-	wrong("serv", `there is no command "serv"; did you mean serve?`)
-	wrong("help nonsense", `there is no command "nonsense"; try: sandmeter --help`)
-	wrong("help list nonsense", `sandmeter list takes no argument, and "nonsense" is one; try: sandmeter list --help`)
+	wrong("nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
+	wrong("serv", `unknown command "serv" for "sandmeter"; Did you mean this? serve; try: sandmeter --help`)
+	wrong("help nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
+	wrong("help list nonsense", `unknown command "nonsense" for "sandmeter list"; try: sandmeter --help`)
 	wrong("--nonsense", "unknown flag: --nonsense; try: sandmeter --help")
 	wrong("-x", "unknown shorthand flag: 'x' in -x; try: sandmeter --help")
-	wrong("--version nonsense", `there is no command "nonsense"; try: sandmeter --help`)
+	wrong("--version nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
 
-	wrong("list nonsense", `sandmeter list takes no argument, and "nonsense" is one; try: sandmeter list --help`)
+	wrong("list nonsense", `unknown command "nonsense" for "sandmeter list"; try: sandmeter list --help`)
 	wrong("list --nonsense", "unknown flag: --nonsense; try: sandmeter list --help")
 	wrong("list --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter list --help`)
 	wrong("list --root", "flag needs an argument: --root; try: sandmeter list --help")
-	wrong("list --json=maybe", `invalid argument "maybe" for "--json" flag: strconv.ParseBool: parsing "maybe": invalid syntax; try: sandmeter list --help`)
+	wrong("list --json=maybe", `invalid argument "maybe" for "--json" flag: give true or false; try: sandmeter list --help`)
 
-	wrong("serve nonsense", `sandmeter serve takes no argument, and "nonsense" is one; try: sandmeter serve --help`)
+	wrong("serve nonsense", `unknown command "nonsense" for "sandmeter serve"; try: sandmeter serve --help`)
 	wrong("serve --metric-server=x", "unknown flag: --metric-server; try: sandmeter serve --help")
 	wrong("serve --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter serve --help`)
 	wrong("serve --web.listen-address=", "--web.listen-address is empty"+forms)
@@ -72,7 +70,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("serve --max-collections-per-second=0", "--max-collections-per-second 0: it has to be positive")
 	wrong("serve --max-age=-1s", "--max-age -1s: it must not be negative")
 	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: it has to be positive")
-	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: time: missing unit in duration "5"; try: sandmeter serve --help`)
+	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms; try: sandmeter serve --help`)
 	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`)
 	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`)
 
@@ -81,19 +79,25 @@ func TestWrongUsage(t *testing.T) {
 		wrong(client+" --address localhost", `--address "localhost": missing port in address`+forms)
 		wrong(client+" --address none.sock", `--address "none.sock"`+absolute)
 		wrong(client+" --address http://localhost:19640/metrics", `--address "http://localhost:19640/metrics" is a URL: give its host:port`)
+		wrong(client+" --address unix:///run/s.sock", `--address "unix:///run/s.sock" is a URL: give the path, /run/s.sock`)
 	}
+	wrong("serve --web.listen-address unix:/run/s.sock", `--web.listen-address "unix:/run/s.sock" is a URL: give the path, /run/s.sock`)
+	wrong("--metric-server=unix:///run/s.sock metric-server", `--metric-server "unix:///run/s.sock" is a URL: give the path, /run/s.sock`)
+	wrong("serve --max-collections-per-second=x", `invalid argument "x" for "--max-collections-per-second" flag: give a whole number; try: sandmeter serve --help`)
+	wrong("get --filter [z-a]", `--filter "[z-a]": invalid character class range in "z-a"`)
 	wrong("get --sandbox=", "--sandbox is empty: name a sandbox, or leave it out for all")
 	wrong("health --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter health --help`)
 
-	wrong("export", "export takes the ID of one sandbox; sandmeter list shows them")
-	wrong("export a b", "export takes the ID of one sandbox; sandmeter list shows them")
+	const oneID = "export takes one ID; sandmeter list shows those of sandboxes; try: sandmeter export --help"
+	wrong("export", oneID)
+	wrong("export a b", oneID)
+	wrong("export --filter ( a", "--filter \"(\": missing closing ) in \"(\"")
 	wrong("export --sandbox-timeout=0 a", "--sandbox-timeout 0s: it has to be positive")
 
-	wrong("completion", "a shell is missing, one of bash, fish, powershell, zsh; try: sandmeter completion --help")
-	wrong("completion nonsense", `there is no completion for a shell "nonsense": choose one of bash, fish, powershell, zsh`)
-	wrong("completion bash nonsense", `sandmeter completion bash takes no argument, and "nonsense" is one; try: sandmeter completion bash --help`)
+	wrong("completion nonsense", `unknown command "nonsense" for "sandmeter completion"; try: sandmeter completion --help`)
+	wrong("completion bash nonsense", `unknown command "nonsense" for "sandmeter completion bash"; try: sandmeter completion bash --help`)
 
-	wrong("version nonsense", `sandmeter version takes no argument, and "nonsense" is one; try: sandmeter version --help`)
+	wrong("version nonsense", `unknown command "nonsense" for "sandmeter version"; try: sandmeter version --help`)
 
 	wrong("metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 	wrong("--metric-server= metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
@@ -102,7 +106,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("--metric-server={socket} metric-server --nonsense", "flag provided but not defined: -nonsense"+runscFlags)
 	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix"+runscFlags)
 	wrong("metric-server --root=/r", "flag provided but not defined: -root"+runscFlags)
-	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: strconv.ParseBool: parsing "maybe": invalid syntax`+runscFlags)
+	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: give true or false`+runscFlags)
 	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `exporter prefix "a-b" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
 	wrong("--metric-server={socket} --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
 	wrong("--debug=maybe metric-server", `runsc flags: --debug does not take "maybe": write --debug=true|false`)
@@ -171,7 +175,7 @@ func TestHelp(t *testing.T) {
 		_, all, _ := w.command("--help")
 		contains(t, all, "\n  "+c.Name()+" ")
 	}
-	for _, line := range []string{"help", "-h"} {
+	for _, line := range []string{"", "help", "-h"} {
 		code, help, err := w.command(line)
 		if _, want, _ := w.command("--help"); code != cli.ExitOK || err != "" || help != want {
 			t.Errorf("%s exits with %d, says %q, and differs from --help:\n%s", line, code, err, help)
@@ -204,6 +208,7 @@ func TestFullDevice(t *testing.T) {
 	w.must(err)
 	defer full.Close()
 	for _, line := range []string{
+		"", "--help", "help list", "list --help", "metric-server --help", "help metric-server", "completion bash",
 		"version", "--version", "health --address {socket} --root {root}", "get --address {socket}", "list --root {root}", "export --root {root} a", "man",
 	} {
 		var errs testkit.Buffer
@@ -241,7 +246,7 @@ func TestRootsOfPeople(t *testing.T) {
 // TestCompletion: what a shell is told to complete a word with.
 func TestCompletion(t *testing.T) {
 	w := newWorld(t)
-	w.start(simulate.Spec{ID: "a"})
+	w.start(simulate.Spec{ID: "a", More: []simulate.Container{{ID: "app"}}})
 	w.start(simulate.Spec{ID: "b"})
 	completes := func(line, want string) {
 		t.Helper()
@@ -255,12 +260,17 @@ func TestCompletion(t *testing.T) {
 	completes("serve --log.format", "text json "+noFiles)
 	completes("serve --root", directories)
 	completes("man --dir", directories)
-	completes("export --root {root}", "a b "+noFiles)
+	completes("export --root {root}", "a app b "+noFiles)
 	completes("export --root {root} a", noFiles)
 	completes("export --root {dir}/missing", noFiles)
-	completes("help", strings.Join(cli.CommandNames(newRootCommand(cli.Stdio{})), " ")+" "+noFiles)
+	completes("help", "completion export get health help list man metric-server serve version "+noFiles)
+	completes("get --address {socket} --sandbox", noFiles)
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	completes("get --address {socket} --sandbox", "a b "+noFiles)
 	t.Setenv("SANDMETER_ROOT", w.root)
-	completes("export", "a b "+noFiles)
+	completes("export", "a app b "+noFiles)
+	t.Setenv("SANDMETER_ADDRESS", w.socket)
+	completes("get --sandbox", "a b "+noFiles)
 }
 
 func TestOneLine(t *testing.T) {

@@ -25,7 +25,7 @@ func newManCommand(std cli.Stdio) *cobra.Command {
 		Long:  "Write the man page of sandmeter, or with --dir those of all commands as files.",
 		Example: "  sandmeter man | man -l -\n" +
 			"  sandmeter man --dir /usr/local/share/man/man1",
-		Args: cli.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return writeManPages(dir, std) },
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write a file for each command into this existing `directory`")

@@ -55,22 +55,19 @@ func makeManPages(t *testing.T, dir string) {
 	t.Helper()
 	root := newRootCommand(cli.Stdio{})
 	root.DisableAutoGenTag = true // it has a date
-	root.Long += "\n\n# COMMANDS\n"
-	for _, c := range root.Commands() {
-		if c.IsAvailableCommand() {
-			root.Long += "**" + c.Name() + "**\n: " + c.Short + "\n\n"
-		}
-	}
+	addManSections(root)
 	header := &doc.GenManHeader{Section: "1", Source: "Sandmeter", Manual: "Sandmeter", Date: &manDate}
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		t.Fatal(err)
 	}
-	// cobra knows no flags before the name of a command.
-	path := filepath.Join(dir, "sandmeter-metric-server.1")
-	page, err := os.ReadFile(path)
-	synopsis := strings.Replace(string(page), "sandmeter metric-server [flags]", "sandmeter [runsc flags] metric-server [flags]", 1)
-	if err := errors.Join(err, os.WriteFile(path, []byte(synopsis), 0o644)); err != nil {
-		t.Fatal(err)
+	// cobra knows no flags before the name of a command, and takes none for a program that needs one.
+	synopsis := strings.NewReplacer("sandmeter metric-server [flags]", "sandmeter [runsc flags] metric-server [flags]",
+		`\fBsandmeter [flags]\fP`, `\fBsandmeter COMMAND [flags]\fP`)
+	for name, page := range readFiles(t, dir) {
+		page = sortManSections(synopsis.Replace(page))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +34,7 @@ func newMetricServerCommand() *cobra.Command {
 	}
 	new(settings).register(cmd.Flags()) // for the man page
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		writeMetricServerHelp(cmd.OutOrStdout())
+		fmt.Fprint(cmd.OutOrStdout(), metricServerHelp())
 	})
 	return cmd
 }
@@ -47,8 +47,7 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	flags := s.goFlags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		writeMetricServerHelp(std.Out)
-		return nil
+		return std.Printf("%s", metricServerHelp())
 	case err != nil:
 		return cli.Usagef("%w; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
@@ -69,9 +68,12 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	return s.serve(ctx, log)
 }
 
-func writeMetricServerHelp(out io.Writer) {
-	fmt.Fprintf(out, "%s\n\nUsage:\n  sandmeter [runsc flags] metric-server [flags]\n\nExamples:\n%s\n\nFlags:\n", metricServerLong, metricServerExample)
+// metricServerHelp is the help of the command metric-server. cobra's would show its flags with two dashes only.
+func metricServerHelp() string {
+	var usage strings.Builder
 	flags := new(settings).goFlags()
-	flags.SetOutput(out)
+	flags.SetOutput(&usage)
 	flags.PrintDefaults()
+	return fmt.Sprintf("%s\n\nUsage:\n  sandmeter [runsc flags] metric-server [flags]\n\nExamples:\n%s\n\nFlags:\n%s",
+		metricServerLong, metricServerExample, &usage)
 }

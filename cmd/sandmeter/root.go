@@ -27,32 +27,23 @@ func dispatch(ctx context.Context, args []string, std cli.Stdio) error {
 	if len(args) > 0 && !strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // which parses a command line twice
 		cli.LimitToOnce(root)
 	}
-	root.SetArgs(args)
-	return root.ExecuteContext(ctx)
+	return cli.Execute(ctx, root, args)
 }
 
 // asksForHelp reports whether a word of a command line is the flag for help.
 func asksForHelp(word string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, word) }
 
 func newRootCommand(std cli.Stdio) *cobra.Command {
-	var showVersion bool
 	root := &cobra.Command{
-		Use:   "sandmeter COMMAND",
+		Use:   "sandmeter",
 		Short: "The metric server for gVisor sandboxes",
 		Long: "Sandmeter is the metric server for gVisor sandboxes: it finds every sandbox of the runtime, queries each for its metrics,\n" +
 			"trusts none of them, and serves what it has verified to Prometheus.\n\n" +
 			"It exits with 0, with 1 if a command fails, and with 2 if the command line is wrong.",
 		Example: "  sandmeter serve --root /run/containerd/runsc/k8s.io\n  sandmeter list",
-		Args:    cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if showVersion {
-				return writeVersion(std)
-			}
-			return cli.Usagef("a command is missing, one of %s; try: sandmeter --help", strings.Join(cli.CommandNames(cmd), ", "))
-		},
+		Version: programVersion(),
 	}
-	cli.SetUp(root, std, "  sandmeter help serve")
-	root.Flags().BoolVar(&showVersion, "version", false, "say which version this is")
+	root.SetVersionTemplate(versionText())
 	root.AddCommand(
 		newServeCommand(std),
 		newMetricServerCommand(),
@@ -63,28 +54,6 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 		newManCommand(std),
 		newVersionCommand(std),
 	)
-	addCompletion(root)
+	cli.SetUp(root, std)
 	return root
-}
-
-// addCompletion adds cobra's own command, which takes no notice of a wrong command line.
-func addCompletion(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "completion" })
-	completion := root.Commands()[i]
-	completion.Use = "completion SHELL"
-	completion.Short = "Write the completion script of a shell"
-	completion.Long = "Write the completion script of a shell. The help of each says how to use it: sandmeter completion bash --help"
-	completion.Example = "  source <(sandmeter completion bash)"
-	completion.Args = cobra.ArbitraryArgs
-	completion.RunE = func(cmd *cobra.Command, args []string) error {
-		shells := strings.Join(cli.CommandNames(cmd), ", ")
-		if len(args) > 0 {
-			return cli.Usagef("there is no completion for a shell %q: choose one of %s", args[0], shells)
-		}
-		return cli.Usagef("a shell is missing, one of %s; try: sandmeter completion --help", shells)
-	}
-	for _, shell := range completion.Commands() {
-		shell.Args = cli.NoArgs
-	}
 }

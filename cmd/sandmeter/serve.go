@@ -31,7 +31,7 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 			"  sandmeter serve --root '/run/containerd/runsc/*' --root /var/run/docker/runtime-runc/moby\n" +
 			"  sandmeter serve --root /var/run/docker/runtime-runc/moby --web.listen-address :19640\n" +
 			"  sandmeter serve --web.listen-address /run/sandmeter.sock --web.socket-group prometheus",
-		Args:    cli.NoArgs,
+		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}

@@ -210,7 +210,7 @@ func TestServeVariables(t *testing.T) {
 	})
 	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
 	newWorld(t).fails("serve", cli.ExitUsage,
-		`environment variable SANDMETER_SANDBOX_TIMEOUT: invalid argument "soon" for "--sandbox-timeout" flag: time: invalid duration "soon"`)
+		`environment variable SANDMETER_SANDBOX_TIMEOUT: invalid argument "soon" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms`)
 }
 
 func TestServeFromTheEnvironment(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -57,10 +56,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 func (s *settings) goFlags() *flag.FlagSet {
 	shared := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.register(shared)
-	g := flag.NewFlagSet(config.MetricServerCommand, flag.ContinueOnError)
-	g.SetOutput(io.Discard)
-	shared.VisitAll(func(f *pflag.Flag) { g.Var(f.Value, f.Name, f.Usage) })
-	return g
+	return cli.GoFlags(config.MetricServerCommand, shared)
 }
 
 // gcPercent is how much garbage there may be, in percent of what is in use, unless $GOGC says otherwise. Scrapes make little, so it costs
@@ -105,10 +101,11 @@ func (s *settings) serveUntil(ctx context.Context) error {
 		err = errors.Join(err, removePIDFile(s.pidFile))
 	}
 	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
-		err = explainRoot(err)
+		var more string
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w, --allow-unknown-root allows it to be missing", err)
+			more = ", --allow-unknown-root allows it to be missing"
 		}
+		err = explainRoot(err, more)
 	}
 	return err
 }
@@ -147,9 +144,9 @@ func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	return o, nil
 }
 
-// explainRoot adds to why a runtime root could not be read what to do about it.
-func explainRoot(err error) error {
-	return fmt.Errorf("%w; %s", err, cmp.Or(cli.PermissionAdvice(err), "--root names the runtime root"))
+// explainRoot adds to why a runtime root could not be read what to do about it: more is what else than --root.
+func explainRoot(err error, more string) error {
+	return fmt.Errorf("%w; %s", err, cmp.Or(cli.PermissionAdvice(err), "--root names the runtime root"+more+suggestRoots(err)))
 }
 
 // announce says what is served and where, and warns where that is everywhere.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -17,13 +18,13 @@ func newVersionCommand(std cli.Stdio) *cobra.Command {
 		Use:     "version",
 		Short:   "Say which version this is",
 		Example: "  sandmeter version",
-		Args:    cli.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return writeVersion(std) },
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return std.Printf("%s", versionText()) },
 	}
 }
 
-func writeVersion(std cli.Stdio) error {
-	return std.Printf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func versionText() string {
+	return fmt.Sprintf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // programVersion is what the linker has set, else the version of the module, as the build has it.

@@ -75,13 +75,23 @@ func ErrorLine(program string, err error) string {
 
 // OneLine makes a text one that a terminal shows as one line, whatever was joined into it.
 func OneLine(text string) string {
-	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	var line strings.Builder
+	separator := ""
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		line.WriteString(separator + part)
+		if separator = "; "; strings.HasSuffix(part, "?") { // a suggestion of cobra's follows
+			separator = " "
+		}
+	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return unicode.ReplacementChar
-	}, strings.Join(lines, "; "))
+	}, line.String())
 }
 
 // Cell makes a foreign string one that a terminal shows as it is; nothing is a dash.
@@ -96,9 +106,19 @@ func Cell(s string) string {
 }
 
 // IsTerminal reports whether what is written to out goes to a terminal.
-func IsTerminal(out io.Writer) bool {
+func IsTerminal(out io.Writer) bool { return TerminalWidth(out) > 0 }
+
+// TerminalWidth returns how many columns the terminal has that out goes to, 0 if that is none.
+func TerminalWidth(out io.Writer) int {
+	const usual = 80 // of a terminal that does not know
 	file, isFile := out.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd()))
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return 0
+	}
+	if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 0 {
+		return columns
+	}
+	return usual
 }
 
 // PermissionAdvice is what to do about an error that is a lack of permission, "" about any other.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -22,6 +23,7 @@ func TestExit(t *testing.T) {
 	check(nil, ExitOK, "")
 	check(errors.New("no"), ExitFail, "prog: no\n")
 	check(errors.Join(errors.New("one"), errors.New("two\r\nthree\x1b[31m")), ExitFail, "prog: one; two; three\uFFFD[31m\n")
+	check(errors.New("unknown command\n\nDid you mean this?\n\tserve\n"), ExitFail, "prog: unknown command; Did you mean this? serve\n")
 	check(Usagef("wrong %d", 1), ExitUsage, "prog: wrong 1\n")
 	check(fmt.Errorf("while: %w", Usage(fs.ErrInvalid)), ExitUsage, "prog: while: invalid argument\n")
 	check(Logged(errors.New("no")), ExitFail, "")
@@ -44,7 +46,7 @@ func command() (*cobra.Command, func() string) {
 	RegisterRoots(cmd, &roots, "")
 	cmd.Flags().Var((*rootFlag)(&root), "one", "")
 	cmd.Flags().BoolVar(&on, "on.off", false, "")
-	SetUp(cmd, Stdio{new(strings.Builder), new(strings.Builder)}, "")
+	SetUp(cmd, Stdio{new(strings.Builder), new(strings.Builder)})
 	LimitToOnce(cmd)
 	return cmd, func() string { return fmt.Sprint(roots, " ", root, " ", on) }
 }
@@ -53,9 +55,8 @@ func TestFlags(t *testing.T) {
 	check := func(line, want string) {
 		t.Helper()
 		cmd, values := command()
-		cmd.SetArgs(strings.Fields(line))
 		got := ""
-		if err := cmd.Execute(); err != nil {
+		if err := Execute(t.Context(), cmd, strings.Fields(line)); err != nil {
 			got = err.Error()
 		} else {
 			got = values()
@@ -70,6 +71,7 @@ func TestFlags(t *testing.T) {
 	check("--one /x --on.off", "[/default] /x true")
 	check("--one /x --one /x", `invalid argument "/x" for "--one" flag: it is given twice; try: prog --help`)
 	check("--on.off --on.off=false", `invalid argument "false" for "--on.off" flag: it is given twice; try: prog --help`)
+	check("--on.off=maybe", `invalid argument "maybe" for "--on.off" flag: give true or false; try: prog --help`)
 	check("--root=", `invalid argument "" for "--root" flag: name a directory; try: prog --help`)
 }
 
@@ -103,9 +105,97 @@ func TestFromEnv(t *testing.T) {
 	if err := FromEnv(cmd.Flags()); err != nil || values() != "[/x] /default false" {
 		t.Errorf("flags go before the environment: %v: %s", err, values())
 	}
+	t.Setenv("SANDMETER_ROOT", "")
+	t.Setenv("SANDMETER_ON_OFF", "")
+	cmd, values = command()
+	if err := FromEnv(cmd.Flags()); err != nil || values() != "[/default] /default false" {
+		t.Errorf("empty variables count as unset: %v: %s", err, values())
+	}
 	t.Setenv("SANDMETER_ROOT", "/a,")
 	cmd, _ = command()
 	if err := FromEnv(cmd.Flags()); err == nil || !strings.HasPrefix(err.Error(), "environment variable SANDMETER_ROOT: ") || !errors.As(err, new(UsageError)) {
 		t.Errorf("an empty root in the environment: %v", err)
+	}
+}
+
+// TestPlainWords: what a flag takes is said in plain words, whichever package parses it.
+func TestPlainWords(t *testing.T) {
+	check := func(line, want string) {
+		t.Helper()
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		flags.Bool("on", false, "")
+		flags.Duration("for", 0, "")
+		flags.Int("count", 0, "")
+		flags.String("text", "", "")
+		g := GoFlags("prog", flags)
+		got := ""
+		if err := g.Parse(strings.Fields(line)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+		var usage strings.Builder
+		g.SetOutput(&usage)
+		if g.PrintDefaults(); strings.Contains(usage.String(), "panic") {
+			t.Errorf("flags are explained as\n%s", &usage)
+		}
+	}
+	check("-on -for=2s --count 3 -text x", "")
+	check("-on=maybe", `invalid boolean value "maybe" for -on: give true or false`)
+	check("-for=5", `invalid value "5" for flag -for: give a number with a unit, such as 2s or 500ms`)
+	check("-count=1.5", `invalid value "1.5" for flag -count: give a whole number`)
+}
+
+// program returns a program with a command that takes no argument.
+func program(std Stdio) *cobra.Command {
+	root := &cobra.Command{Use: "prog", Long: "The help."}
+	run := func(*cobra.Command, []string) error { return errors.New("it failed") }
+	root.AddCommand(&cobra.Command{Use: "serve", Short: "Serve", Args: cobra.NoArgs, RunE: run})
+	SetUp(root, std)
+	return root
+}
+
+func TestExecute(t *testing.T) {
+	check := func(line string, wantCode int, wantOut, wantErr string) {
+		t.Helper()
+		var out, errs strings.Builder
+		std := Stdio{&out, &errs}
+		code := Exit("prog", Execute(t.Context(), program(std), strings.Fields(line)), std)
+		if code != wantCode || !strings.HasPrefix(out.String(), wantOut) || wantOut == "" && out.Len() > 0 || errs.String() != wantErr {
+			t.Errorf("%s: exit code %d, out %q, err %q, want %d, %q…, %q", line, code, &out, &errs, wantCode, wantOut, wantErr)
+		}
+	}
+	const help = "The help.\n\nUsage:\n  prog [command]\n"
+	check("", ExitOK, help, "")
+	check("--help", ExitOK, help, "")
+	check("help", ExitOK, help, "")
+	check("help serve", ExitOK, "Serve\n\nUsage:\n  prog serve ", "")
+	check("completion", ExitOK, "Generate ", "")
+	check("completion bash", ExitOK, "# bash completion", "")
+	check("serve", ExitFail, "", "prog: it failed\n")
+	check("serve x", ExitUsage, "", `prog: unknown command "x" for "prog serve"; try: prog serve --help`+"\n")
+	check("serve --x", ExitUsage, "", "prog: unknown flag: --x; try: prog serve --help\n")
+	check("serv", ExitUsage, "", `prog: unknown command "serv" for "prog"; Did you mean this? serve; try: prog --help`+"\n")
+	check("help x", ExitUsage, "", `prog: unknown command "x" for "prog"; try: prog --help`+"\n")
+	check("help serve x", ExitUsage, "", `prog: unknown command "x" for "prog serve"; try: prog --help`+"\n")
+	check("completion x", ExitUsage, "", `prog: unknown command "x" for "prog completion"; try: prog completion --help`+"\n")
+	check("completion bash x", ExitUsage, "", `prog: unknown command "x" for "prog completion bash"; try: prog completion bash --help`+"\n")
+}
+
+// TestHelpThatCannotBeWritten is an error, said once.
+func TestHelpThatCannotBeWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, line := range []string{"", "--help", "help", "help serve", "serve --help", "completion", "completion bash", "completion zsh"} {
+		var errs strings.Builder
+		std := Stdio{full, &errs}
+		code := Exit("prog", Execute(t.Context(), program(std), strings.Fields(line)), std)
+		if want := "prog: write /dev/full: no space left on device\n"; code != ExitFail || errs.String() != want {
+			t.Errorf("%s: exit code %d, %q, want %d, %q", line, code, &errs, ExitFail, want)
+		}
 	}
 }

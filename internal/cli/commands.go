@@ -1,91 +1,69 @@
 package cli
 
 import (
-	"cmp"
-	"fmt"
-	"strings"
+	"context"
+	"io"
 
 	"github.com/spf13/cobra"
 )
 
-// SetUp gives the root command of a program what all have in common: where it writes, how it explains itself, and that what is wrong with a command
-// line is a UsageError.
-func SetUp(root *cobra.Command, std Stdio, helpExample string) {
+// SetUp prepares the root command of a program for Execute, once it has all its commands. What it adds to cobra is that help which cannot
+// be written is an error, and so is an argument of help or completion that means nothing.
+func SetUp(root *cobra.Command, std Stdio) {
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SuggestionsMinimumDistance = 2
-	root.SetOut(std.Out)
+	root.SetOut(&output{Writer: std.Out})
 	root.SetErr(std.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return Usagef("%w; try: %s --help", err, cmd.CommandPath())
-	})
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd) })
-	root.SetHelpCommand(newHelpCommand(helpExample))
-}
-
-// CommandNames are the names of the commands that help shows.
-func CommandNames(root *cobra.Command) []string {
-	var names []string
+	root.InitDefaultVersionFlag() // cobra takes the word behind an unknown flag for its value
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
-		if c.IsAvailableCommand() {
-			names = append(names, c.Name())
+		switch {
+		case c.Name() == "help":
+			c.Example = "  " + root.Name() + " help " + root.Commands()[0].Name()
+			c.Args = checkTopic
+		case !c.Runnable(): // completion: cobra shows its help whatever the arguments are
+			c.Example = "  source <(" + root.Name() + " " + c.Name() + " bash)"
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
-	return names
 }
 
-// UsageArgs makes what check finds wrong an error of the command line.
-func UsageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return Usagef("%w; try: %s --help", err, cmd.CommandPath())
-		}
-		return nil
+// checkTopic returns nil when the arguments of help name a command.
+func checkTopic(help *cobra.Command, args []string) error {
+	topic, rest, err := help.Root().Find(args)
+	if err != nil {
+		return err
 	}
+	return cobra.NoArgs(topic, rest)
 }
 
-// NoArgs is for commands that take flags only. On the root command an argument is a command that does not exist.
-func NoArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
+// Execute runs a command line. An error that cobra finds before the command begins is one of the command line.
+func Execute(ctx context.Context, root *cobra.Command, args []string) error {
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return root.OutOrStdout().(*output).err
+	case begun:
+		return err
+	case cmd.Name() == "help":
+		cmd = root
 	}
-	if cmd.HasParent() {
-		return Usagef("%s takes no argument, and %q is one; try: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
-	}
-	hint := "try: " + cmd.CommandPath() + " --help"
-	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-		hint = "did you mean " + strings.Join(similar, " or ") + "?"
-	}
-	return Usagef("there is no command %q; %s", args[0], hint)
+	return Usagef("%s; try: %s --help", OneLine(err.Error()), cmd.CommandPath()) // cobra's suggestions have lines
 }
 
-// writeHelp is cobra's own help, but for a second line of usage, of a command that has commands, which says the same as the first.
-func writeHelp(cmd *cobra.Command) {
-	usage := strings.Replace(cmd.UsageString(), "\n  "+cmd.CommandPath()+" [command]", "", 1)
-	fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)), usage)
+// output is where cobra writes. cobra drops errors of writing, or writes them to standard error and goes on, so it is told of none.
+type output struct {
+	io.Writer
+	err error // the first one
 }
 
-// newHelpCommand is cobra's own, but for a command that does not exist, of which cobra's takes no notice.
-func newHelpCommand(example string) *cobra.Command {
-	return &cobra.Command{
-		Use:     "help [command]",
-		Short:   "Explain a command",
-		Example: example,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			target, rest, err := cmd.Root().Find(args)
-			if err != nil {
-				return NoArgs(cmd.Root(), rest)
-			}
-			if len(rest) > 0 {
-				return NoArgs(target, rest)
-			}
-			target.InitDefaultHelpFlag() // help shows it
-			return target.Help()
-		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return CommandNames(cmd.Root()), cobra.ShellCompDirectiveNoFileComp
-		},
+// Write writes until there is an error.
+func (o *output) Write(p []byte) (int, error) {
+	if o.err == nil {
+		_, o.err = o.Writer.Write(p)
 	}
+	return len(p), nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,11 +109,50 @@ func (f *onceFlag) Set(value string) error {
 	return f.Value.Set(value)
 }
 
-// LimitToOnce makes it an error to give a flag twice that is not a list, for a command and all below it.
+// valueForms say what the flags of a type take. Errors of their parsers are for programmers.
+var valueForms = map[string]string{
+	"bool":     "true or false",
+	"duration": "a number with a unit, such as 2s or 500ms",
+	"int":      "a whole number",
+}
+
+// plainFlag is a flag that says in plain words what it takes.
+type plainFlag struct{ pflag.Value }
+
+// Set sets the value.
+func (f plainFlag) Set(value string) error {
+	err := f.Value.Set(value)
+	if form, known := valueForms[f.Type()]; err != nil && known {
+		return errors.New("give " + form)
+	}
+	return err
+}
+
+// String returns the value. Package flag wants one of the zero plainFlag too.
+func (f plainFlag) String() string {
+	if f.Value == nil {
+		return ""
+	}
+	return f.Value.String()
+}
+
+// IsBoolFlag tells package flag that the value can be left out.
+func (f plainFlag) IsBoolFlag() bool { return f.Type() == "bool" }
+
+// GoFlags returns flags in the syntax of package flag.
+func GoFlags(name string, flags *pflag.FlagSet) *flag.FlagSet {
+	g := flag.NewFlagSet(name, flag.ContinueOnError)
+	g.SetOutput(io.Discard)
+	flags.VisitAll(func(f *pflag.Flag) { g.Var(plainFlag{f.Value}, f.Name, f.Usage) })
+	return g
+}
+
+// LimitToOnce makes it an error to give a flag twice that is not a list, for a command and all below it, and has flags say in plain words what
+// they take.
 func LimitToOnce(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if _, isList := f.Value.(listFlag); !isList {
-			f.Value = &onceFlag{Value: f.Value}
+			f.Value = &onceFlag{Value: plainFlag{f.Value}}
 		}
 	})
 	for _, c := range cmd.Commands() {
@@ -158,11 +198,11 @@ type envFlag struct {
 	isList bool
 }
 
-// setFromEnv sets the flags whose variables are there.
+// setFromEnv sets the flags whose variables are set. An empty variable counts as unset.
 func setFromEnv(flags []envFlag, set func(name, value string) error) error {
 	for _, f := range flags {
-		value, there := os.LookupEnv(EnvName(f.name))
-		if !there {
+		value := os.Getenv(EnvName(f.name))
+		if value == "" {
 			continue
 		}
 		values := []string{value}

@@ -50,11 +50,13 @@ func (p *Page) runFilter(capabilities *Filter) {
 	}
 }
 
-// BuildReported returns the page of what one sandbox reports, without the server's own families.
-func (b *Builder) BuildReported(s *snapshot.Sandbox) *Page {
-	p := &Page{whole: true}
+// BuildReported returns the page of what one sandbox reports, without the server's own families. want selects metrics by their names
+// without prefix.
+func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
+	p := &Page{whole: want == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
-	p.Families = slices.DeleteFunc(slices.Clone(b.layoutOf(schemas).families), func(f Family) bool { return f.group == own })
+	families := b.layoutOf(schemas).selected(Selection{Metrics: want})
+	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group == own })
 	return p
 }
 

@@ -110,8 +110,10 @@ func TestBuild(t *testing.T) {
 		"runsc_meta_metric_server_presence gauge: ",
 		"runsc_meta_sandbox_running gauge: a")
 	box := sandbox("a", one)
-	expect(t, "only what a sandbox reports", b.BuildReported(&box),
+	expect(t, "only what a sandbox reports", b.BuildReported(&box, nil),
 		"runsc_fs_opens counter: a",
+		"runsc_net_open gauge: a")
+	expect(t, "some of it", b.BuildReported(&box, mustCompile(t, NewFilters(), "^net_|^meta_")),
 		"runsc_net_open gauge: a")
 }
 
@@ -179,7 +181,7 @@ func TestSelection(t *testing.T) {
 // TestWalkInAnyOrder: families may be asked for in any order, more than once, and not at all.
 func TestWalkInAnyOrder(t *testing.T) {
 	s := register(t, "a c", "b h", "c c", "d c")
-	p := NewBuilder("").BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0])
+	p := NewBuilder("").BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0], nil)
 	walk := p.Walk()
 	for _, i := range []int{3, 0, 0, 6, 2, 1, 5, 4, 6} {
 		f := &p.Families[i]

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/cli"
+)
+
+// failures say when a command exits with 1, where that is not only because it failed.
+var failures = map[string]string{
+	"list":   "The command failed, or a state file could not be read.",
+	"get":    "The command failed, or there is no metric to show.",
+	"export": "The command failed, the sandbox has no metrics, or none matches **--filter**.",
+	"health": "The server does not serve the runtime root, or is shutting down.",
+}
+
+// rootFiles are the files of commands that read a runtime root.
+const rootFiles = `**/var/run/runsc**
+: The default runtime root, if XDG_RUNTIME_DIR is not set.
+
+**/run/containerd/runsc/NAMESPACE**
+: Runtime root of a namespace of containerd. That of Kubernetes is k8s.io.
+
+**/var/run/docker/runtime-runc/moby**
+: Runtime root of Docker.
+
+**ROOT/CONTAINER_sandbox:SANDBOX.state**
+: State file of a container.
+
+`
+
+// addManSections adds to the description of a command, and of those below it, sections that cobra does not write.
+func addManSections(c *cobra.Command) {
+	c.Long = cmp.Or(c.Long, c.Short)
+	add := func(title, text string) {
+		if text != "" {
+			c.Long += "\n\n# " + title + "\n" + text
+		}
+	}
+	if !c.HasParent() {
+		add("COMMANDS", manCommands(c))
+	}
+	add("EXIT STATUS", "**0**\n: Success.\n\n**1**\n: "+cmp.Or(failures[c.Name()], "The command failed.")+"\n\n**2**\n: The command line is wrong.\n\n")
+	add("ENVIRONMENT", manEnvironment(c))
+	if !c.HasParent() || readsRoot(c) {
+		add("FILES", rootFiles)
+	}
+	for _, sub := range c.Commands() {
+		addManSections(sub)
+	}
+}
+
+func manCommands(root *cobra.Command) string {
+	text := ""
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			text += "**" + c.Name() + "**\n: " + c.Short + "\n\n"
+		}
+	}
+	return text
+}
+
+// readsRoot reports whether a command reads state files.
+func readsRoot(c *cobra.Command) bool {
+	return c.Flags().Lookup("root") != nil && c.Name() != "health" || c.Name() == config.MetricServerCommand
+}
+
+// readsEnvironment reports whether the flags of a command can be given as environment variables.
+func readsEnvironment(c *cobra.Command) bool {
+	return c.PreRunE != nil || c.Name() == config.MetricServerCommand
+}
+
+func manEnvironment(c *cobra.Command) string {
+	if c.HasParent() && !readsEnvironment(c) {
+		return ""
+	}
+	text := "A variable that is empty counts as unset. Flags take precedence.\n\n"
+	if !c.HasParent() {
+		text += "**SANDMETER_FLAG**\n: Stands for the flag --flag: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address. The pages of the commands list them.\n\n"
+	}
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if c.HasParent() && f.Name != "help" {
+			text += "**" + cli.EnvName(f.Name) + "**\n: Stands for --" + f.Name + ".\n\n"
+		}
+	})
+	if !c.HasParent() || readsRoot(c) || c.Flags().Lookup("root") != nil {
+		text += "**XDG_RUNTIME_DIR**\n: The default runtime root is runsc in this directory.\n\n"
+	}
+	return text
+}
+
+// manOrder is the order of the sections of a page.
+var manOrder = []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLE", "SEE ALSO"}
+
+// sortManSections moves what cobra takes for a part of the description to where readers look for it.
+func sortManSections(page string) string {
+	head, rest, _ := strings.Cut(page, "\n.SH ")
+	sections := strings.Split(strings.TrimRight(rest, "\n"), "\n.SH ")
+	place := func(section string) int {
+		title, _, _ := strings.Cut(section, "\n")
+		return slices.Index(manOrder, title)
+	}
+	slices.SortStableFunc(sections, func(a, b string) int { return cmp.Compare(place(a), place(b)) })
+	for i, s := range sections {
+		sections[i] = strings.TrimRight(s, "\n") + "\n"
+	}
+	return head + "\n.SH " + strings.Join(sections, "\n\n.SH ")
+}
+
+// TestManSections: every page says how a command exits, those of commands with variables and files list them, and no section is unknown.
+func TestManSections(t *testing.T) {
+	for name, page := range readFiles(t, "man") {
+		var titles []string
+		for line := range strings.Lines(page) {
+			if title, ok := strings.CutPrefix(line, ".SH "); ok {
+				titles = append(titles, strings.TrimSpace(title))
+			}
+		}
+		has := func(title string) bool { return slices.Contains(titles, title) }
+		command := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(name, "sandmeter"), "-"), ".1")
+		onRoot := slices.Contains([]string{"", "serve", "metric-server", "list", "export"}, command)
+		withVariables := onRoot || command == "get" || command == "health"
+		if !has("EXIT STATUS") || has("FILES") != onRoot || has("ENVIRONMENT") != withVariables {
+			t.Errorf("%s has the sections %q", name, titles)
+		}
+		sorted := slices.IsSortedFunc(titles, func(a, b string) int { return slices.Index(manOrder, a) - slices.Index(manOrder, b) })
+		if !sorted || slices.ContainsFunc(titles, func(s string) bool { return !slices.Contains(manOrder, s) }) {
+			t.Errorf("%s has the sections %q, want an order as in %q", name, titles, manOrder)
+		}
+	}
+	page := readFiles(t, "man")["sandmeter-serve.1"]
+	for variable := range serveVariables {
+		contains(t, page, "\\fB"+variable+"\\fP")
+	}
+}

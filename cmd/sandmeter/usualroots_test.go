@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+)
+
+// setUsualRoots has globs in place of those of this machine.
+func setUsualRoots(t *testing.T, globs ...string) {
+	before := usualRoots
+	usualRoots = globs
+	t.Cleanup(func() { usualRoots = before })
+}
+
+// TestMissingDefaultRoot: where the default root is missing, other roots that exist are suggested.
+func TestMissingDefaultRoot(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("XDG_RUNTIME_DIR", w.path("missing"))
+	const missing = "read runtime root {dir}/missing/runsc: no such file or directory; --root names the runtime root"
+	fails := func(line, want string) {
+		t.Helper()
+		w.fails(line, cli.ExitFail, want)
+	}
+	setUsualRoots(t, w.path("missing/*"), w.path("none"))
+	fails("list", missing)
+	setUsualRoots(t, w.path("roo?"), w.path("containerd/*"), w.path("none"))
+	w.must(os.MkdirAll(w.path("containerd/default"), 0o755))
+	w.must(os.MkdirAll(w.path("containerd/k8s.io"), 0o755))
+	w.must(os.WriteFile(w.path("containerd/file"), nil, 0o644))
+	const others = "; these exist: {root}, {dir}/containerd/default, {dir}/containerd/k8s.io"
+	fails("list", missing+others)
+	fails("export a", missing+others)
+	fails("serve --web.listen-address {socket}", missing+", --allow-unknown-root allows it to be missing"+others)
+	fails("--metric-server={socket} metric-server", missing+", --allow-unknown-root allows it to be missing"+others)
+	// One that was named is not the default.
+	fails("list --root {dir}/none", "read runtime root {dir}/none: no such file or directory; --root names the runtime root")
+	// And this one is not missing.
+	w.must(os.MkdirAll(w.path("missing"), 0o755))
+	w.must(os.WriteFile(w.path("missing/runsc"), nil, 0o644))
+	fails("list", "read runtime root {dir}/missing/runsc: not a directory; --root names the runtime root")
+}
+
+// TestUsualRoots are where runtimes have them.
+func TestUsualRoots(t *testing.T) {
+	for _, glob := range []string{"/run/containerd/runsc/*", "/var/run/docker/runtime-runc/*", "/var/run/runsc"} {
+		if !slices.Contains(usualRoots, glob) {
+			t.Errorf("%s is not among %q", glob, usualRoots)
+		}
+	}
+}
