@@ -6,7 +6,8 @@ ARGS ?=
 # else, as in a container. Then there is no version.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
-TEST  := $(GO) test -buildvcs=false -race -timeout 15m ./...
+TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
+SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 
 # The modules of this repository; tools/ only pins programs and has no code.
 MODULES := . e2e tools
@@ -24,9 +25,12 @@ build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 	@bin/sandlab demo $(ARGS)
 
-test: build ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RUNSC=1 forbids to skip these
-	$(TEST)
-	cd e2e && $(TEST) -count=1 # Go's cache of results does not know the program, which these tests build themselves
+test: build bin/gotestsum ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RUNSC=1 forbids to skip these
+	@rm -f bin/tests-*.json
+	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-1.json -- $(TEST)
+	@# Go's cache of results does not know the program, which these tests build themselves.
+	cd e2e && $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-2.json -- $(TEST) -count=1
+	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-1.json bin/tests-2.json # the skipped tests of both
 
 fuzz: ## make up inputs for every fuzz target, for FUZZTIME (10s) each
 	@GO=$(GO) .ci/fuzz
@@ -50,6 +54,11 @@ bin/sandlab: FORCE
 bin/runsc: tools/go.mod tools/go.sum
 	@echo "Building runsc from the version pinned in tools/go.mod; the first time this takes about a minute…"
 	@cd tools && $(BUILD) -o ../$@ gvisor.dev/gvisor/runsc
+	@touch $@
+
+bin/gotestsum: tools/go.mod tools/go.sum
+	@echo "Building gotestsum from the version pinned in tools/go.mod…"
+	@cd tools && $(BUILD) -o ../$@ gotest.tools/gotestsum
 	@touch $@
 
 bin/staticcheck: tools/go.mod tools/go.sum

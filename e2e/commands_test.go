@@ -79,6 +79,13 @@ func TestExport(t *testing.T) {
 			t.Errorf("export %s:\n%v\nthe server's page:\n%v", id, exported, served)
 		}
 	}
+	// Any container of a pod stands for it, as with runsc export-metrics, and so does a beginning that leaves no choice.
+	for _, id := range []string{"app", "ap"} {
+		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.node.Root(), "--filter", "^fs_opens$", id)))
+		if len(page.families) != 1 || len(page.find("runsc_fs_opens", "sandbox", "pre")) != 1 {
+			t.Errorf("export %s:\n%s", id, page.raw)
+		}
+	}
 	exported := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.node.Root(), "--exporter-prefix", "x_", "pre")))
 	if len(exported.find("x_fs_opens", "pod_name", pod.Name, "namespace_name", "shop")) != 1 {
 		t.Errorf("the pod's labels and the prefix:\n%s", exported.raw)
@@ -112,8 +119,8 @@ func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
 	w.stopSandbox("stopped")
 	root := w.node.Root()
 
-	w.fails(`no sandbox "po" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "po")
-	w.fails(`no sandbox "app" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "app")
+	w.fails(`no sandbox "none" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "none")
+	w.fails(`ID "s" is ambiguous: it can be silent, stopped; give more of it`, "export", "--root", root, "s")
 	w.fails(`sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`, "export", "--root", root, "silent")
 	w.fails(`sandbox "killed": the sandbox has ended`, "export", "--root", root, "killed")
 	w.fails(`sandbox "stopped": .*in time.*`, "export", "--root", root, "--sandbox-timeout", "200ms", "stopped")

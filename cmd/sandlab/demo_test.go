@@ -68,7 +68,7 @@ func TestDemoShowsSimulated(t *testing.T) {
 	}
 	check("demo --simulated --for 1s --interval 250ms", "")
 	check("demo --runsc {dir}/missing --for 1s --interval 250ms",
-		`No real sandboxes: runsc not found at the given path: exec: "`+w.path("missing")+`": stat `+w.path("missing")+": no such file or directory. Showing simulated ones.\n")
+		`No real sandboxes: runsc not found at the given path: stat `+w.path("missing")+": no such file or directory. Showing simulated ones.\n")
 }
 
 // wantGrowth fails the test unless the matches of demoRow are of at least two tables in which the numbers of the busy sandbox grow.
@@ -100,7 +100,7 @@ func wantGrowth(t *testing.T, rows [][]string) {
 // TestDemoReal: with --real there are real sandboxes or an error.
 func TestDemoReal(t *testing.T) {
 	w, tmp := demoWorld(t)
-	w.fails("demo --real --runsc {dir}/missing", cli.ExitFail, `runsc not found at the given path: exec: "{dir}/missing": stat {dir}/missing: no such file or directory`)
+	w.fails("demo --real --runsc {dir}/missing", cli.ExitFail, `runsc not found at the given path: stat {dir}/missing: no such file or directory`)
 	wantEmpty(t, tmp)
 }
 

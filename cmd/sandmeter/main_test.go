@@ -187,13 +187,13 @@ func TestVersion(t *testing.T) {
 	w := newWorld(t)
 	code, out, err := w.command("version")
 	words := strings.Fields(out)
-	if code != cli.ExitOK || err != "" || len(words) != 4 || words[0] != "sandmeter" || words[2] != "("+runtime.Version()+"," || words[3] != runtime.GOOS+"/"+runtime.GOARCH+")" {
+	if code != cli.ExitOK || err != "" || len(words) != 5 || words[0] != "sandmeter" || words[1] != "version" || words[3] != "("+runtime.Version()+"," || words[4] != runtime.GOOS+"/"+runtime.GOARCH+")" {
 		t.Errorf("exits with %d and says %q, %q", code, out, err)
 	}
 	defer func(v string) { version = v }(version)
 	version = "1.2.3"
 	for _, line := range []string{"version", "--version"} {
-		if code, out, err := w.command(line); code != cli.ExitOK || err != "" || !strings.HasPrefix(out, "sandmeter 1.2.3 (") {
+		if code, out, err := w.command(line); code != cli.ExitOK || err != "" || !strings.HasPrefix(out, "sandmeter version 1.2.3 (") {
 			t.Errorf("%s of a release exits with %d and says %q, %q", line, code, out, err)
 		}
 	}

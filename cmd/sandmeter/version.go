@@ -19,12 +19,13 @@ func newVersionCommand(std cli.Stdio) *cobra.Command {
 		Short:   "Say which version this is",
 		Example: "  sandmeter version",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return std.Printf("%s", versionText()) },
+		RunE:    func(*cobra.Command, []string) error { return std.Printf("sandmeter version %s\n", versionText()) },
 	}
 }
 
+// versionText is the version, and what built it for what.
 func versionText() string {
-	return fmt.Sprintf("sandmeter %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s (%s, %s/%s)", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // programVersion is what the linker has set, else the version of the module, as the build has it.

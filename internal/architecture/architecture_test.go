@@ -54,7 +54,7 @@ var mayImport = map[string][]string{
 	// The program sees the stages only through metricserver; to list a root it asks state and collect.
 	"internal/cli":  {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/collect", "internal/state", "github.com/spf13/cobra", "github.com/spf13/pflag"},
-	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
+	"cmd/sandlab":   {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},

@@ -1,6 +1,7 @@
 package runsc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,6 +36,9 @@ func Find(path string) (string, error) {
 // found returns the absolute path of the program that path names; where says who named it.
 func found(path, where string) (string, error) {
 	path, err := exec.LookPath(path)
+	if wrong, ok := errors.AsType[*exec.Error](err); ok {
+		err = wrong.Err // without "exec:", and without the path for a second time
+	}
 	if err != nil {
 		return "", fmt.Errorf("runsc not found at %s: %w", where, err)
 	}
