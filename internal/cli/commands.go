@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -13,14 +14,14 @@ func SetUp(root *cobra.Command, std Stdio) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetOut(&output{Writer: std.Out})
 	root.SetErr(std.Err)
-	topic := root.Commands()[0].Name()
-	root.InitDefaultVersionFlag() // cobra takes the word behind an unknown flag for its value
+	root.InitDefaultVersionFlag()             // cobra takes the word behind an unknown flag for its value
+	commands := slices.Clone(root.Commands()) // without those of cobra
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		switch {
 		case c.Name() == "help":
-			c.Example = "  " + root.Name() + " help " + topic
+			c.Example = "  " + root.Name() + " help " + commands[0].Name()
 			c.Args = checkTopic
 		case !c.Runnable(): // completion: cobra shows its help whatever the arguments are
 			c.Example = "  source <(" + root.Name() + " " + c.Name() + " bash)"
