@@ -80,11 +80,11 @@ func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
 	}
 	o.Roots = []string{e.root}
 	err = metricserver.Export(ctx, o, sandbox, e.filter, std.Out)
-	return explainExport(err, listing, sandbox)
+	return explainExport(err, e.root, listing, sandbox)
 }
 
 // explainExport adds to why a sandbox has no metrics what its state file says of that.
-func explainExport(err error, listing state.Listing, sandbox string) error {
+func explainExport(err error, rootDir string, listing state.Listing, sandbox string) error {
 	switch {
 	case err == nil:
 		return nil
