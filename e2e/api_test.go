@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func TestClientLifeOfAServer(t *testing.T) {
 	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("the server's process after ShutdownServer: %v", err)
 	}
-	if _, err := os.Lstat(filepath.Join(w.node.Root(), "metrics.sock")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(w.root, "metrics.sock")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the server's socket after ShutdownServer: %v", err)
 	}
 	if err := w.client.ShutdownServer(w.ctx()); err == nil {
@@ -86,7 +87,7 @@ func TestClientOfAnotherRoot(t *testing.T) {
 	other := metricclient.NewMetricClient(w.addr, "/another/root")
 	defer other.Close()
 	wrong := new(metricclient.WrongRootError)
-	if err := other.HealthCheck(w.ctx()); !errors.As(err, &wrong) || wrong.Got != w.node.Root() {
+	if err := other.HealthCheck(w.ctx()); !errors.As(err, &wrong) || wrong.Got != w.root {
 		t.Errorf("health of a server of another root: %v", err)
 	}
 }
@@ -124,9 +125,12 @@ func TestClientReadsMetricData(t *testing.T) {
 	if _, _, err := data.GetPrometheusInteger("runsc_no_such_metric", nil); !errors.Is(err, metricclient.ErrNoSample) {
 		t.Errorf("a metric that is not there: %v", err)
 	}
-	pod.Metric = "runsc_meta_sandbox_metadata"
+	pod.Metric, pod.ExtraLabels = "runsc_meta_sandbox_metadata", map[string]string{"platform": "systrap"}
 	if labels, err := data.GetSandboxMetadataMetric(pod); err != nil || labels["platform"] != "systrap" || labels["cpuarch"] == "" {
 		t.Errorf("GetSandboxMetadataMetric(%+v) = %v, %v", pod, labels, err)
+	}
+	if !maps.Equal(pod.ExtraLabels, map[string]string{"platform": "systrap"}) {
+		t.Errorf("the caller's labels are now %v", pod.ExtraLabels)
 	}
 }
 

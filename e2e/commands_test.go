@@ -61,7 +61,7 @@ func TestExport(t *testing.T) {
 		return nil
 	})
 	for _, id := range []string{"pre", "pre1", "paused", "created"} {
-		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.node.Root(), id)))
+		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, id)))
 		for line := range strings.Lines(string(page.raw)) {
 			if !regexp.MustCompile(`^(# (HELP|TYPE) )?runsc_[a-z]`).MatchString(line) || strings.Contains(line, "runsc_meta_") {
 				t.Errorf("export %s has a line that is none of the sandbox's:\n%s", id, line)
@@ -81,12 +81,12 @@ func TestExport(t *testing.T) {
 	}
 	// Any container of a pod stands for it, as with runsc export-metrics, and so does a beginning that leaves no choice.
 	for _, id := range []string{"app", "ap"} {
-		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.node.Root(), "--filter", "^fs_opens$", id)))
+		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, "--filter", "^fs_opens$", id)))
 		if len(page.families) != 1 || len(page.find("runsc_fs_opens", "sandbox", "pre")) != 1 {
 			t.Errorf("export %s:\n%s", id, page.raw)
 		}
 	}
-	exported := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.node.Root(), "--exporter-prefix", "x_", "pre")))
+	exported := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, "--exporter-prefix", "x_", "pre")))
 	if len(exported.find("x_fs_opens", "pod_name", pod.Name, "namespace_name", "shop")) != 1 {
 		t.Errorf("the pod's labels and the prefix:\n%s", exported.raw)
 	}
@@ -117,7 +117,7 @@ func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
 	w.kill("killed")
 	w.start("stopped", "idle")
 	w.stopSandbox("stopped")
-	root := w.node.Root()
+	root := w.root
 
 	w.fails(`no sandbox "none" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "none")
 	w.fails(`ID "s" is ambiguous: it can be silent, stopped; give more of it`, "export", "--root", root, "s")
@@ -220,7 +220,7 @@ func TestGetJSON(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
-	root := w.node.Root()
+	root := w.root
 	health := func(addr string) []string { return []string{"health", "--address", addr, "--root", root} }
 	otherRoot := []string{"health", "--address", w.addr, "--root", "/another/root"}
 
@@ -230,7 +230,7 @@ func TestHealth(t *testing.T) {
 	w.fails(nobody, health(freePort(t))...)
 	dead := w.startServer(w.serveArgs())
 	dead.signal(syscall.SIGKILL)
-	dead.wantEnd(patience, -1)
+	dead.wantEnd(ample, -1)
 	w.fails(nobody, health(w.addr)...)
 
 	// All is well.
@@ -246,7 +246,7 @@ func TestHealth(t *testing.T) {
 	w.until(func() error { return metricclient.NewMetricClient(slash, root).HealthCheck(w.ctx()) })
 	w.command(health(slash)...)
 	asWritten.signal(syscall.SIGTERM)
-	asWritten.wantEnd(patience, 0)
+	asWritten.wantEnd(ample, 0)
 
 	// It serves another root.
 	w.fails("serves another root: "+text(root+", not /another/root; name its root with --root"), otherRoot...)
@@ -322,13 +322,13 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	if s.hasEnded() && time.Since(told) < 400*time.Millisecond {
 		t.Fatalf("the server did not wait for the client that was connected; it said:\n%s", &s.err)
 	}
-	health := newProgram(t, "health", "--address", relay.Addr().String(), "--root", w.node.Root())
+	health := newProgram(t, "health", "--address", relay.Addr().String(), "--root", w.root)
 	health.exit(t, 1)
 	if said := health.err.String(); !regexp.MustCompile("is shutting down|nobody listens").MatchString(said) {
 		t.Errorf("health says\n%s", said)
 	}
 	w.must(<-relayed)
-	s.wantEnd(patience, 0)
+	s.wantEnd(ample, 0)
 }
 
 // relayTo accepts one connection, the last one, and copies between it and another one until both have nothing more to say.
@@ -357,7 +357,7 @@ func TestListOfLives(t *testing.T) {
 	list := func() map[string]string {
 		t.Helper()
 		var sandboxes []struct{ ID, Iteration, State string }
-		w.must(json.Unmarshal([]byte(w.command("list", "--json", "--root", w.node.Root())), &sandboxes))
+		w.must(json.Unmarshal([]byte(w.command("list", "--json", "--root", w.root)), &sandboxes))
 		states := map[string]string{}
 		for _, s := range sandboxes {
 			states[s.ID] = s.State

@@ -183,7 +183,7 @@ func TestStoppedSandboxes(t *testing.T) {
 	w.serve()
 	all := append([]string{"good"}, stopped...)
 	w.scrape().wantLives(t, all, nil)
-	open := w.serverDescriptors()
+	open := w.descriptors()
 	without := func(p page) {
 		t.Helper()
 		p.wantValue(t, 1, alwaysThere, "sandbox", "good")
@@ -219,12 +219,7 @@ func TestStoppedSandboxes(t *testing.T) {
 		}
 		atLeast, replies = 2*stalledTimeout, w.untilLives(all...)
 	}
-	w.until(func() error {
-		if now := w.serverDescriptors(); now > open {
-			return fmt.Errorf("the server has %d open descriptors, %d before", now, open)
-		}
-		return nil
-	})
+	w.wantDescriptors(open)
 }
 
 // That holds for the first scrape ever, too.
@@ -312,7 +307,7 @@ func TestStateFilesLeftByACrash(t *testing.T) {
 // statesLeft returns what the readable state files of the runtime root say.
 func (w *world) statesLeft() []sandboxState {
 	w.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(w.node.Root(), "*.state"))
+	paths, err := filepath.Glob(filepath.Join(w.root, "*.state"))
 	w.must(err)
 	var states []sandboxState
 	for _, path := range paths {
@@ -348,7 +343,7 @@ func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	first := w.startServer(w.metricServerArgs())
 	w.scrape().wantLives(t, []string{"crashed", "good"}, nil)
 	w.kill("crashed")
-	path := filepath.Join(w.node.Root(), "crashed_sandbox:crashed.state")
+	path := filepath.Join(w.root, "crashed_sandbox:crashed.state")
 	whole, err := os.ReadFile(path)
 	w.must(err)
 	f := func(length int) {
@@ -360,7 +355,7 @@ func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	f(len(whole) / 2)
 	f(0)
 	first.signal(syscall.SIGTERM)
-	first.wantEnd(patience, 0)
+	first.wantEnd(ample, 0)
 	second := w.startServer(w.metricServerArgs())
 	w.scrape().wantLives(t, []string{"good"}, nil)
 	w.until(func() error {
@@ -379,7 +374,7 @@ func TestStateFileOfAReusedProcessID(t *testing.T) {
 	w.start("good", "idle")
 	w.start("crashed", "idle")
 	w.reaped(w.kill("crashed"))
-	path := filepath.Join(w.node.Root(), "crashed_sandbox:crashed.state")
+	path := filepath.Join(w.root, "crashed_sandbox:crashed.state")
 	doc, err := os.ReadFile(path)
 	w.must(err)
 	var state map[string]any

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -41,7 +42,7 @@ type docker struct {
 	client string // the program docker
 	daemon *exec.Cmd
 	ended  chan struct{} // closed when the daemon has been waited for
-	log    output
+	log    testkit.Buffer
 	addr   string // of the metric server that sandboxes are told of
 }
 
@@ -95,9 +96,9 @@ func newDocker(t *testing.T) *docker {
 			t.Errorf("left behind: %s", left)
 		}
 	})
-	(&world{t: t}).until(func() error {
+	testkit.Retry(t, func() error {
 		if d.hasEnded() {
-			noDocker(t, "dockerd cannot run here: "+d.log.lastLine())
+			noDocker(t, "dockerd cannot run here: "+lastLine(&d.log))
 		}
 		_, err := d.try(nil, "version")
 		return err
@@ -171,7 +172,7 @@ func (d *docker) write(name string, value any) {
 
 // try runs `docker args…` and returns what it prints.
 func (d *docker) try(input []byte, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.client, append([]string{"--host", "unix://" + d.socket()}, args...)...)
 	cmd.Stdin = bytes.NewReader(input)
@@ -214,7 +215,7 @@ func (d *docker) end() {
 		_ = d.daemon.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-d.ended:
-		case <-time.After(patience):
+		case <-time.After(ample):
 			d.t.Errorf("the daemon does not end; its log:\n%s", &d.log)
 			_ = d.daemon.Process.Kill()
 			<-d.ended

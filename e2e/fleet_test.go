@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -69,7 +70,7 @@ func TestSandboxesOfAnotherServerAreNotServed(t *testing.T) {
 	}
 }
 
-// Whoever scrapes at the same time gets all there is.
+// Overlapping scrapes, with a filter and without, all get every sandbox, and nothing older than their own request.
 func TestOverlappingScrapesLoseNothing(t *testing.T) {
 	w := newWorld(t)
 	want := []string{"sb-0", "sb-1", "sb-2"}
@@ -78,28 +79,36 @@ func TestOverlappingScrapesLoseNothing(t *testing.T) {
 	}
 	w.serve()
 	const scrapers, scrapes = 8, 20
-	type answer struct {
-		data metricclient.MetricData
-		err  error
+	type response struct {
+		data      metricclient.MetricData
+		requested time.Time
+		err       error
 	}
-	answers := make(chan answer, scrapers*scrapes)
+	responses := make(chan response, scrapers*scrapes)
 	var scraping sync.WaitGroup
-	for range scrapers {
+	for i := range scrapers {
+		filter := []string{"", "entry_point"}[i%2]
 		scraping.Go(func() {
 			for range scrapes {
-				data, err := w.client.GetMetrics(t.Context(), nil)
-				answers <- answer{data, err}
+				requested := time.Now().Truncate(time.Millisecond)
+				data, err := w.client.GetMetrics(t.Context(), map[string]string{"runsc-sandbox-metrics-filter": filter})
+				responses <- response{data, requested, err}
 			}
 		})
 	}
 	scraping.Wait()
-	close(answers)
-	for a := range answers {
-		w.must(a.err)
-		p := parsePage(t, a.data)
+	close(responses)
+	for r := range responses {
+		w.must(r.err)
+		p := parsePage(t, r.data)
 		for _, metric := range []string{alwaysThere, "runsc_meta_sandbox_metadata"} {
 			if got := p.labels(metric, "sandbox"); !slices.Equal(got, want) {
 				t.Fatalf("sandboxes of %s: %q, want %q", metric, got, want)
+			}
+		}
+		for _, m := range p.families[alwaysThere].Metric {
+			if taken := time.UnixMilli(m.GetTimestampMs()); taken.Before(r.requested) {
+				t.Fatalf("a value is %v older than the request for it", r.requested.Sub(taken))
 			}
 		}
 	}

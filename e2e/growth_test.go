@@ -133,7 +133,7 @@ type sandboxState struct {
 
 func stateOf(w *world, id string) sandboxState {
 	w.t.Helper()
-	doc, err := os.ReadFile(filepath.Join(w.node.Root(), id+"_sandbox:"+id+".state"))
+	doc, err := os.ReadFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"))
 	w.must(err)
 	var s sandboxState
 	w.must(json.Unmarshal(doc, &s))

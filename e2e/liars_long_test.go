@@ -16,12 +16,12 @@ var long = map[string]bool{"pod-long": true, "metadata-many": true}
 func TestLongTextsOfOneSandboxCostTheOthersNothing(t *testing.T) {
 	for name := range long {
 		t.Run(name, func(t *testing.T) {
-			p := newPlayed(t)
-			p.play(simulate.Spec{ID: "good"})
-			p.serve()
-			before, _ := p.within(10 * time.Second)
-			p.playLiars(func(l liars.Liar) bool { return l.Name == name })
-			data, _ := p.within(10 * time.Second)
+			w := newSimulatedWorld(t)
+			w.simulate(simulate.Spec{ID: "good"})
+			w.startServer(w.serveArgs())
+			before, _ := w.within(10 * time.Second)
+			w.startLiars(func(l liars.Liar) bool { return l.Name == name })
+			data, _ := w.within(10 * time.Second)
 			if len(data) > len(before)+64<<10 {
 				t.Fatalf("with it the page has %d bytes, without it %d", len(data), len(before))
 			}

@@ -27,14 +27,17 @@ type liar struct {
 	sandbox *simulate.Sandbox
 }
 
-// playLiars starts every liar that a test wants.
-func (p *played) playLiars(wanted func(liars.Liar) bool) crowd {
-	p.t.Helper()
+// startLiars starts the liars that a test wants.
+func (w *world) startLiars(wanted func(liars.Liar) bool) crowd {
+	w.t.Helper()
 	c := crowd{}
 	for i, l := range liars.All() {
 		if wanted(l) {
 			id := fmt.Sprintf("liar-%03d", i)
-			c[id] = &liar{l, p.liar(l, simulate.Spec{ID: id})}
+			s, err := l.Start(w.root, simulate.Spec{ID: id})
+			w.must(err)
+			w.t.Cleanup(func() { _ = s.Remove() })
+			c[id] = &liar{l, s}
 		}
 	}
 	return c
@@ -129,13 +132,13 @@ func wantPrintable(t *testing.T, log string) {
 }
 
 func TestLiarsBesideHonestSandboxes(t *testing.T) {
-	p := newPlayed(t)
-	s := p.serve()
-	p.scrape()
-	idle, open := p.memory("VmRSS"), p.descriptors()
+	w := newSimulatedWorld(t)
+	s := w.startServer(w.serveArgs())
+	w.scrape()
+	idle, open := w.memory("VmRSS"), w.descriptors()
 	const points = 20
-	fleet := p.playFleet(80, simulate.FleetOptions{Points: points})
-	lying := p.playLiars(func(liars.Liar) bool { return true })
+	fleet := w.simulateFleet(80, simulate.FleetOptions{Points: points})
+	lying := w.startLiars(func(liars.Liar) bool { return true })
 
 	const scrapes, early = 100, 4
 	// While one page is read, the next one is made.
@@ -147,7 +150,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	scraping.Go(func() {
 		for range scrapes {
 			select {
-			case pages <- p.tryWithin(ctx, 10*time.Second):
+			case pages <- w.tryWithin(ctx, 10*time.Second):
 			case <-ctx.Done():
 				return
 			}
@@ -158,7 +161,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	var before honesty
 	for i := range scrapes {
 		page := <-pages
-		p.must(page.err)
+		w.must(page.err)
 		switch {
 		case i == 0:
 			first = page.took
@@ -187,34 +190,33 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	if slow > (scrapes-early)/4 {
 		t.Errorf("%d of %d scrapes took the whole time of a sandbox; the first took %v, the slowest %v", slow, scrapes-early, first, slowest)
 	}
-	most := p.memory("VmHWM")
+	most := w.memory("VmHWM")
 	t.Logf("%d liars: the first scrape took %v, the slowest of the later ones %v; memory %d MB, and %d MB before", len(lying), first, slowest, most>>20, idle>>20)
 	if most > idle+64<<20 {
 		t.Errorf("the server took %d MB, and %d MB before", most>>20, idle>>20)
 	}
 	lying.remove(t)
-	p.must(fleet.Remove())
-	if left := p.scrape().sandboxes(); len(left) > 0 {
+	w.must(fleet.Remove())
+	if left := w.scrape().sandboxes(); len(left) > 0 {
 		t.Errorf("sandboxes that are gone: %q", left)
 	}
-	p.wantDescriptors(open)
+	w.wantDescriptors(open)
 	wantPrintable(t, s.err.String()+s.out.String())
 }
 
 func TestLiarsBesideRealSandboxes(t *testing.T) {
 	w := newWorld(t)
-	p := &played{world: w, root: w.node.Root()}
-	s := p.serve()
+	s := w.startServer(w.serveArgs())
 	real := []string{"real-0", "real-1", "real-2"}
 	for _, id := range real {
 		w.start(id, "busy")
 	}
 	w.untilBegun(len(real))
-	open := p.descriptors()
-	lying := p.playLiars(func(liars.Liar) bool { return true })
+	open := w.descriptors()
+	lying := w.startLiars(func(liars.Liar) bool { return true })
 	opens := map[string]float64{}
 	for i := range 6 {
-		data, _ := p.within(10 * time.Second)
+		data, _ := w.within(10 * time.Second)
 		got := parseTwice(t, data)
 		lying.check(t, got) // none is out of time: sandboxes have 2 s, now and then, and a collection 5 s
 		for _, id := range real {
@@ -233,7 +235,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	if got := w.scrape().sandboxes(); !slices.Equal(got, real) {
 		t.Errorf("sandboxes are %q, want %q", got, real)
 	}
-	p.wantDescriptors(open)
+	w.wantDescriptors(open)
 }
 
 // TestMemoryWhileAHundredOfAThousandFlood: all of them have answers that are too long, each in one of the ways that there are.
@@ -244,19 +246,19 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 			floods = append(floods, l)
 		}
 	}
-	p := newPlayed(t)
-	p.serve()
-	p.scrape()
-	idle := p.memory("VmRSS")
+	w := newSimulatedWorld(t)
+	w.startServer(w.serveArgs())
+	w.scrape()
+	idle := w.memory("VmRSS")
 	const all, flooding = 1000, 100
-	fleet := p.playFleet(all, simulate.FleetOptions{Spec: func(i int, spec *simulate.Spec) {
+	fleet := w.simulateFleet(all, simulate.FleetOptions{Spec: func(i int, spec *simulate.Spec) {
 		if i%(all/flooding) == 0 {
 			floods[i/(all/flooding)%len(floods)].Spec(spec)
 		}
 	}})
 	served := map[string]bool{}
 	for range 10 {
-		data, _ := p.within(10 * time.Second)
+		data, _ := w.within(10 * time.Second)
 		if len(served) == all-flooding {
 			continue
 		}
@@ -276,7 +278,7 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 	if len(served) != all-flooding {
 		t.Errorf("%d of %d honest sandboxes have metrics", len(served), all-flooding)
 	}
-	most := p.memory("VmHWM")
+	most := w.memory("VmHWM")
 	t.Logf("%d ways to flood: memory %d MB, and %d MB before", len(floods), most>>20, idle>>20)
 	if most > idle+64<<20 {
 		t.Errorf("the server took %d MB, and %d MB before", most>>20, idle>>20)
@@ -285,10 +287,10 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 
 // TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst: what they add to each later scrape is 50 ms.
 func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
-	p := newPlayed(t)
-	fleet := p.playFleet(1000, simulate.FleetOptions{})
-	p.serve()
-	p.within(10 * time.Second)
+	w := newSimulatedWorld(t)
+	fleet := w.simulateFleet(1000, simulate.FleetOptions{})
+	w.startServer(w.serveArgs())
+	w.within(10 * time.Second)
 	const silent, later = 10, 5
 	waits := make(chan time.Duration, 1000) // from when a sandbox that says nothing has read the request until the server hangs up
 	stall := func(x *simulate.Exchange) error {
@@ -309,8 +311,8 @@ func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 	}
 	var first time.Duration
 	// A slow machine may take more than one collection to reach the others.
-	p.until(func() error {
-		data, took := p.within(10 * time.Second)
+	w.until(func() error {
+		data, took := w.within(10 * time.Second)
 		first = cmp.Or(first, took)
 		got := parsePage(t, data)
 		refused := map[string]bool{}
@@ -329,9 +331,9 @@ func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 		<-waits
 	}
 	for range later {
-		p.within(10 * time.Second)
+		w.within(10 * time.Second)
 	}
-	p.until(func() error {
+	w.until(func() error {
 		if n := len(waits); n < later*silent/2 {
 			return fmt.Errorf("the server asked and hung up %d times", n)
 		}

@@ -249,7 +249,7 @@ func TestSandboxThatEndedByItself(t *testing.T) {
 		func(p page, running, ended []string) { p.wantLives(t, running, ended) })
 	check("stays on the page of serve until it is deleted",
 		func(w *world) {
-			w.startServer([]string{"serve", "--root", w.node.Root(), "--web.listen-address", w.addr})
+			w.startServer([]string{"serve", "--root", w.root, "--web.listen-address", w.addr})
 		},
 		func(p page, running, ended []string) { p.wantKept(t, running, ended) })
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -140,12 +139,4 @@ func TestHostilePodName(t *testing.T) {
 	p := w.scrape()
 	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb", "pod_name", name, "namespace_name", "ns\t{}")
 	p.wantNone(t, "forged_total")
-}
-
-// serverDescriptors returns how many descriptors the server has open.
-func (w *world) serverDescriptors() int {
-	w.t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.serverPid()))
-	w.must(err)
-	return len(entries)
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,38 +11,20 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 // program is a run of the sandmeter program.
 type program struct {
 	*exec.Cmd
-	out, err output
-}
-
-// output is what a program has said so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+	out, err testkit.Buffer
 }
 
 // newProgram returns a run that ends with the test at the latest.
@@ -82,8 +63,8 @@ func (p *program) wantExit(t *testing.T, want int) {
 	}
 }
 
-// lastLine is the last line of what it has said.
-func (o *output) lastLine() string {
+// lastLine is the last line of an output.
+func lastLine(o *testkit.Buffer) string {
 	lines := strings.Split(strings.TrimSuffix(o.String(), "\n"), "\n")
 	return lines[len(lines)-1]
 }
@@ -105,6 +86,8 @@ func startServer(t *testing.T, args []string) *server {
 func startProgram(t *testing.T, p *program) *server {
 	t.Helper()
 	s := &server{p, t, make(chan struct{})}
+	s.Cancel = func() error { return nil } // on a busy machine a test may need its server longer than other programs
+	s.WaitDelay = 4 * time.Minute
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +146,7 @@ func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 	f := func(want string, flags ...string) {
 		t.Helper()
 		w.setAddr(freePort(t))
-		p := newProgram(t, append([]string{"serve", "--root", w.node.Root(), "--web.listen-address", w.addr}, flags...)...)
+		p := newProgram(t, append([]string{"serve", "--root", w.root, "--web.listen-address", w.addr}, flags...)...)
 		w.must(p.Start())
 		w.until(func() error { return w.client.HealthCheck(w.ctx()) })
 		page := w.scrape()
@@ -173,7 +156,7 @@ func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 		page.wantValue(t, 0, "runsc_meta_num_sandboxes_broken_metrics")
 		w.must(p.Process.Signal(syscall.SIGTERM))
 		w.must(p.Wait())
-		if said := p.out.String() + p.err.String(); !strings.Contains(said, w.node.Root()) || !strings.Contains(said, w.addr) {
+		if said := p.out.String() + p.err.String(); !strings.Contains(said, w.root) || !strings.Contains(said, w.addr) {
 			t.Errorf("serve does not say what it serves and where:\n%s", said)
 		}
 	}
@@ -199,7 +182,7 @@ func TestListShowsRealSandboxes(t *testing.T) {
 
 	want := "a-created created 1, b-pod running 2, c-paused paused 1, d-killed stopped 1"
 	w.until(func() error {
-		p := newProgram(t, "list", "--root", w.node.Root(), "--json")
+		p := newProgram(t, "list", "--root", w.root, "--json")
 		p.exit(t, 0)
 		var sandboxes []struct {
 			ID         string `json:"id"`
@@ -216,7 +199,7 @@ func TestListShowsRealSandboxes(t *testing.T) {
 		}
 		return nil
 	})
-	p := newProgram(t, "list", "--root", w.node.Root())
+	p := newProgram(t, "list", "--root", w.root)
 	p.exit(t, 0)
 	if table := p.out.String(); strings.Contains(table, "\x1b") || strings.Count(table, "\n") != 5 {
 		t.Errorf("the table has more than four lines of text below its head:\n%q", table)

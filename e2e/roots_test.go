@@ -11,6 +11,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -23,18 +24,18 @@ func TestSeveralRoots(t *testing.T) {
 	w.must(other.Run(w.ctx(), w.container("same", "busy")))
 	dir := t.TempDir()
 	link, file, later := filepath.Join(dir, "link"), filepath.Join(dir, "file"), filepath.Join(dir, "later")
-	w.must(os.Symlink(w.node.Root(), link))
+	w.must(os.Symlink(w.root, link))
 	w.must(os.WriteFile(file, nil, 0o644))
-	s := w.startServer([]string{"serve", "--root", w.node.Root(), "--root", other.Root(), "--root", link, "--root", later,
+	s := w.startServer([]string{"serve", "--root", w.root, "--root", other.Root(), "--root", link, "--root", later,
 		"--root", filepath.Join(dir, "glob*"), "--root", file, "--web.listen-address", w.addr})
 
 	roots := func(p page) []string { return p.labels("runsc_meta_sandbox_presence", "runtime_root") }
 	sorted := func(list ...string) []string { return slices.Sorted(slices.Values(list)) }
 	p := w.scrape()
-	if got, want := roots(p), sorted(w.node.Root(), other.Root()); !slices.Equal(got, want) {
+	if got, want := roots(p), sorted(w.root, other.Root()); !slices.Equal(got, want) {
 		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
 	}
-	for _, root := range []string{w.node.Root(), other.Root()} {
+	for _, root := range []string{w.root, other.Root()} {
 		p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "same", "runtime_root", root)
 		p.wantValue(t, 1, alwaysThere, "sandbox", "same", "runtime_root", root)
 		p.wantValue(t, 1, "sandmeter_runtime_root_readable", "runtime_root", root)
@@ -51,16 +52,14 @@ func TestSeveralRoots(t *testing.T) {
 	glob := filepath.Join(dir, "glob1")
 	for _, root := range []string{later, glob} {
 		w.must(os.Mkdir(root, 0o755))
-		played, err := simulate.Start(root, simulate.Spec{ID: "same"})
-		w.must(err)
-		defer played.Remove()
+		testkit.Start(t, root, simulate.Spec{ID: "same"})
 	}
-	if got, want := roots(w.scrape()), sorted(w.node.Root(), other.Root(), later, glob); !slices.Equal(got, want) {
+	if got, want := roots(w.scrape()), sorted(w.root, other.Root(), later, glob); !slices.Equal(got, want) {
 		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
 	}
 	w.must(os.RemoveAll(glob))
 	p = w.scrape()
-	if got, want := roots(p), sorted(w.node.Root(), other.Root(), later); !slices.Equal(got, want) {
+	if got, want := roots(p), sorted(w.root, other.Root(), later); !slices.Equal(got, want) {
 		t.Errorf("sandboxes of the roots %q are served, want %q", got, want)
 	}
 	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", glob)

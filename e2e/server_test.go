@@ -36,15 +36,15 @@ func TestServerKilledRestartsOnItsSocket(t *testing.T) {
 			s := w.startServer(args())
 			w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
 			s.signal(syscall.SIGKILL)
-			s.wantEnd(patience, -1)
-			if _, err := os.Lstat(w.addr); err != nil {
-				w.t.Errorf("the killed server's socket: %v", err)
+			s.wantEnd(ample, -1)
+			if info, err := os.Lstat(w.addr); err != nil || info.Mode() != os.ModeSocket|0o660 {
+				w.t.Errorf("the killed server's socket: %v, %v", info, err)
 			}
 		}
 		s := w.startServer(args())
 		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
 		s.signal(syscall.SIGTERM)
-		s.wantEnd(patience, 0)
+		s.wantEnd(ample, 0)
 		if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {
 			w.t.Errorf("the socket of a server that ended: %v", err)
 		}
@@ -60,7 +60,7 @@ func TestSecondServerOnALiveSocket(t *testing.T) {
 			second := newProgram(w.t, args()...)
 			second.exit(w.t, 1)
 			begin, end := "sandmeter: listen on "+w.addr+": ", "address already in use: end the program that listens there, or choose another address"
-			if got := second.err.lastLine(); !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
+			if got := lastLine(&second.err); !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
 				w.t.Errorf("the second server's last line is\n%s\nwant\n%s%s", got, begin, end)
 			}
 		}
@@ -113,7 +113,7 @@ func TestServersThatStartAtOnce(t *testing.T) {
 	w.start("sb", "idle")
 	dead := w.startServer(w.serveArgs())
 	dead.signal(syscall.SIGKILL)
-	dead.wantEnd(patience, -1)
+	dead.wantEnd(ample, -1)
 
 	var servers []*server
 	for range 6 {
@@ -135,7 +135,7 @@ func TestServersThatStartAtOnce(t *testing.T) {
 	for _, s := range servers {
 		if s.hasEnded() {
 			s.wantExit(t, 1)
-			if said := s.err.lastLine(); !strings.Contains(said, "address already in use") {
+			if said := lastLine(&s.err); !strings.Contains(said, "address already in use") {
 				t.Errorf("a server that lost says %s", said)
 			}
 		} else if pid := w.serverPid(); pid != s.Process.Pid {
@@ -148,7 +148,7 @@ func TestServersThatStartAtOnce(t *testing.T) {
 // removeRoot removes the runtime root, whose sandboxes have to be deleted before.
 func (w *world) removeRoot() {
 	w.t.Helper()
-	root := w.node.Root()
+	root := w.root
 	// runsc keeps a network namespace mounted in its root.
 	if err := unix.Unmount(filepath.Join(root, "null-netns"), 0); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 		w.t.Fatal(err)
@@ -163,9 +163,9 @@ func (w *world) away() string { return filepath.Join(w.node.Dir(), "away") }
 func wantRootLost(w *world, s *server) {
 	w.t.Helper()
 	s.wantEnd(soon, 1)
-	want := "sandmeter: read runtime root " + w.node.Root() + ": no such file or directory; --root names the runtime root, " +
+	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; --root names the runtime root, " +
 		"--allow-unknown-root allows it to be missing"
-	if got := s.err.lastLine(); got != want {
+	if got := lastLine(&s.err); got != want {
 		w.t.Errorf("the server's last line is\n%s\nwant\n%s", got, want)
 	}
 	if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {
@@ -193,7 +193,7 @@ func TestRootRemovedBeforeAnyScrape(t *testing.T) {
 
 func TestRootRemovedWithTheSocketInIt(t *testing.T) {
 	w := newWorld(t)
-	w.setAddr(filepath.Join(w.node.Root(), "metrics.sock"))
+	w.setAddr(filepath.Join(w.root, "metrics.sock"))
 	s := w.startServer(w.metricServerArgs())
 	w.removeRoot()
 	wantRootLost(w, s)
@@ -204,10 +204,10 @@ func TestRootMovedAwayEndsTheServer(t *testing.T) {
 	w.start("sb", "idle")
 	s := w.startServer(w.serveArgs())
 	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
-	w.must(os.Rename(w.node.Root(), w.away()))
+	w.must(os.Rename(w.root, w.away()))
 	wantRootLost(w, s)
 	// The sandbox knows nothing of all that.
-	w.must(os.Rename(w.away(), w.node.Root()))
+	w.must(os.Rename(w.away(), w.root))
 	w.startServer(w.serveArgs())
 	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
 }
@@ -242,19 +242,19 @@ func TestRootAllowedToBeUnknown(t *testing.T) {
 		}
 		empty()
 		for _, id := range []string{"one", "two"} {
-			w.must(os.Mkdir(w.node.Root(), 0o755))
+			w.must(os.Mkdir(w.root, 0o755))
 			w.start(id, "idle")
 			serves(id)
 			w.remove(id)
 			w.removeRoot()
 			empty()
 		}
-		w.must(os.Mkdir(w.node.Root(), 0o755))
+		w.must(os.Mkdir(w.root, 0o755))
 		w.start("three", "idle")
 		serves("three")
-		w.must(os.Rename(w.node.Root(), w.away()))
+		w.must(os.Rename(w.root, w.away()))
 		empty()
-		w.must(os.Rename(w.away(), w.node.Root()))
+		w.must(os.Rename(w.away(), w.root))
 		serves("three")
 		if s.hasEnded() {
 			w.t.Errorf("the server ended and said:\n%s", &s.err)
@@ -269,26 +269,21 @@ func TestSandboxesAreNoticedWithoutAScrape(t *testing.T) {
 	s := w.startServer(w.serveArgs("--allow-unknown-root"))
 	holds := func(want int) {
 		t.Helper()
-		deadline := time.Now().Add(soon)
-		for {
-			got := pidfds(t, s.Process.Pid)
-			if got == want {
-				return
+		w.until(func() error {
+			if got := pidfds(t, s.Process.Pid); got != want {
+				return fmt.Errorf("the server holds %d processes, want %d", got, want)
 			}
-			if time.Now().After(deadline) {
-				t.Fatalf("after %v the server holds %d processes, want %d", soon, got, want)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+			return nil
+		})
 	}
 	holds(1)
 	w.start("late", "idle")
 	holds(2)
 	w.remove("early")
 	holds(1)
-	w.must(os.Rename(w.node.Root(), w.away()))
+	w.must(os.Rename(w.root, w.away()))
 	holds(0)
-	w.must(os.Rename(w.away(), w.node.Root()))
+	w.must(os.Rename(w.away(), w.root))
 	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "late")
 	holds(1)
 }

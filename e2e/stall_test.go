@@ -13,18 +13,18 @@ import (
 // TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger than one that stalls at each: to answer in between does not buy it its whole
 // time again.
 func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
-	p := newPlayed(t)
-	p.play(simulate.Spec{ID: "good"})
-	p.play(simulate.Spec{ID: "alternates", Behavior: func(x *simulate.Exchange) error {
+	w := newSimulatedWorld(t)
+	w.simulate(simulate.Spec{ID: "good"})
+	w.simulate(simulate.Spec{ID: "alternates", Behavior: func(x *simulate.Exchange) error {
 		if x.N%2 == 0 {
 			return x.Stall()
 		}
 		return simulate.Honest(x)
 	}})
-	p.serve("--sandbox-timeout", wholeTime.String())
+	w.startServer(w.serveArgs("--sandbox-timeout", wholeTime.String()))
 	late := 0
 	for range 10 {
-		if _, took := p.within(10 * time.Second); took >= wholeTime {
+		if _, took := w.within(10 * time.Second); took >= wholeTime {
 			late++
 		}
 	}
@@ -33,11 +33,11 @@ func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
 	}
 }
 
-// TestServerThatWasPausedBlamesNoSandbox: what has arrived when it goes on is an answer, however long it did not look.
-func TestServerThatWasPausedBlamesNoSandbox(t *testing.T) {
-	p := newPlayed(t)
+// TestPausedServerAcceptsWhatHasArrived when it goes on, however long it was paused.
+func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
+	w := newSimulatedWorld(t)
 	asked, reply, replied := make(chan struct{}, 100), make(chan struct{}), make(chan error, 100)
-	p.play(simulate.Spec{ID: "sb", Behavior: func(x *simulate.Exchange) error {
+	w.simulate(simulate.Spec{ID: "sb", Behavior: func(x *simulate.Exchange) error {
 		asked <- struct{}{}
 		<-reply
 		err := simulate.Honest(x)
@@ -46,23 +46,23 @@ func TestServerThatWasPausedBlamesNoSandbox(t *testing.T) {
 	}})
 	release := sync.OnceFunc(func() { close(reply) })
 	t.Cleanup(release)
-	s := p.serve() // 2 s for a sandbox: time to pause the server
+	s := w.startServer(w.serveArgs()) // 2 s for a sandbox: time to pause the server
 	t.Cleanup(func() { s.signal(syscall.SIGCONT) })
 	pages := make(chan timedPage, 1)
-	go func() { pages <- p.tryWithin(t.Context(), 10*time.Second) }()
+	go func() { pages <- w.tryWithin(t.Context(), 10*time.Second) }()
 	<-asked
 	s.signal(syscall.SIGSTOP)
-	p.until(func() error {
+	w.until(func() error {
 		if state := processState(s.Process.Pid); state != "T" {
 			return fmt.Errorf("the server, stopped, is in state %q", state)
 		}
 		return nil
 	})
 	release()
-	p.must(<-replied)
+	w.must(<-replied)
 	time.Sleep(sandboxTimeout) // until the sandbox has had all of its time, and more
 	s.signal(syscall.SIGCONT)
 	page := <-pages
-	p.must(page.err)
+	w.must(page.err)
 	parsePage(t, page.data).wantFailure(t, "sb", "")
 }

@@ -11,21 +11,23 @@ import (
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// patience is how long a test waits for what takes a fraction of a second, or some seconds next to other work.
-const patience = time.Minute
+// ample is longer than anything takes that is not meant to wait, even on a busy machine.
+const ample = time.Minute
 
-// world is a node of real sandboxes, and the address and client of its metric server.
+// world is a runtime root, of real sandboxes or of simulated ones, and the address and client of its metric server.
 type world struct {
 	t      *testing.T
-	node   *runsc.Node
+	root   string
+	node   *runsc.Node // of real sandboxes; nil if there are none
 	addr   string
 	client *metricclient.MetricClient
 }
 
-// newWorld returns a world without sandboxes and without a server. Everything in it ends with the test.
+// newWorld returns a world for real sandboxes, without sandboxes and without a server. Everything in it ends with the test.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	conf := runsc.Config{Runsc: realRunsc(t), Program: sandlab}
@@ -34,7 +36,8 @@ func newWorld(t *testing.T) *world {
 
 func newWorldWith(t *testing.T, conf runsc.Config) *world {
 	t.Helper()
-	w := &world{t: t, node: runsctest.NewNode(t, conf)}
+	node := runsctest.NewNode(t, conf)
+	w := &world{t: t, root: node.Root(), node: node}
 	w.setAddr(filepath.Join(w.node.Dir(), "metrics.sock"))
 	return w
 }
@@ -48,13 +51,13 @@ func realRunsc(t *testing.T) string {
 // setAddr chooses another address for the sandboxes and servers to come.
 func (w *world) setAddr(addr string) {
 	w.addr = addr
-	w.client = metricclient.NewMetricClient(addr, w.node.Root())
+	w.client = metricclient.NewMetricClient(addr, w.root)
 	w.t.Cleanup(w.client.Close)
 }
 
 // ctx returns a context for one step of the test.
 func (w *world) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), ample)
 	w.t.Cleanup(cancel)
 	return ctx
 }
@@ -93,7 +96,7 @@ func (w *world) serve(extraArgs ...string) {
 	client := w.client
 	w.t.Cleanup(func() {
 		// The test's own context has ended by now.
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), ample)
 		defer cancel()
 		if err := client.ShutdownServer(ctx); err != nil && !errors.Is(err, metricclient.ErrNotRunning) {
 			w.t.Error(err)
@@ -109,12 +112,12 @@ func (w *world) stop() {
 
 // serveArgs is the command line of a server for people, for the world's root and address.
 func (w *world) serveArgs(flags ...string) []string {
-	return append([]string{"serve", "--root", w.node.Root(), "--web.listen-address", w.addr}, flags...)
+	return append([]string{"serve", "--root", w.root, "--web.listen-address", w.addr}, flags...)
 }
 
 // metricServerArgs is the command line of a server in place of runsc's own.
 func (w *world) metricServerArgs(flags ...string) []string {
-	return append([]string{"--root=" + w.node.Root(), "--metric-server=" + w.addr, "metric-server"}, flags...)
+	return append([]string{"--root=" + w.root, "--metric-server=" + w.addr, "metric-server"}, flags...)
 }
 
 // startServer starts the program with the command line of a server, and returns when it is healthy. It ends with the test at the latest.
@@ -151,17 +154,7 @@ func (w *world) scrape(params ...string) page {
 // until repeats a check until it holds.
 func (w *world) until(check func() error) {
 	w.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("after %v: %v", patience, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	testkit.Retry(w.t, check)
 }
 
 // errNot is the error of a check that does not hold yet.

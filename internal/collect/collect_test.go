@@ -677,6 +677,20 @@ func TestLogOfAppearance(t *testing.T) {
 	}
 }
 
+// TestLockedStateFiles are read: runsc holds its locks for seconds.
+func TestLockedStateFiles(t *testing.T) {
+	n := newNode(t, nil)
+	s := n.start(simulate.Spec{ID: "a", More: []simulate.Container{{ID: "app"}}})
+	for _, container := range []string{"a", "app"} {
+		unlock, err := s.Lock(container)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+	}
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
+}
+
 // TestNothingIsHeldAgainstAnother: what another process said, or one that had registered other metrics, is not what an answer is measured
 // against.
 func TestNothingIsHeldAgainstAnother(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -48,4 +49,12 @@ func TestCheckTexts(t *testing.T) {
 			c.Capabilities = append(c.Capabilities, fmt.Sprint("CAP_", i))
 		}
 	})
+}
+
+// TestMetadataLabels: names that cannot be labels, or are the server's own, are left out of the page, and the others are on it.
+func TestMetadataLabels(t *testing.T) {
+	n := newNode(t, nil)
+	metadata := map[string]string{"platform": "systrap", "é": "", "a=\"b": "", "__name__": "", "sandbox": "b", "iteration": "1", "pod_name": "web"}
+	n.start(simulate.Spec{ID: "a", Metadata: metadata})
+	n.expect(n.page(), "runsc_meta_sandbox_metadata{", `runsc_meta_sandbox_metadata{platform="systrap",sandbox="a"} 1`)
 }

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// newSimulatedWorld returns a world for simulated sandboxes, which this process runs: only the server is real.
+func newSimulatedWorld(t *testing.T) *world {
+	t.Helper()
+	dir := testkit.TempDir(t)
+	w := &world{t: t, root: filepath.Join(dir, "root")}
+	w.must(os.Mkdir(w.root, 0o755))
+	w.setAddr(filepath.Join(dir, "metrics.sock"))
+	return w
+}
+
+// simulate starts a simulated sandbox.
+func (w *world) simulate(spec simulate.Spec) *simulate.Sandbox {
+	w.t.Helper()
+	return testkit.Start(w.t, w.root, spec)
+}
+
+// simulateFleet starts n simulated sandboxes.
+func (w *world) simulateFleet(n int, opts simulate.FleetOptions) *simulate.Fleet {
+	w.t.Helper()
+	f, err := simulate.StartFleet(w.root, n, opts)
+	w.must(err)
+	w.t.Cleanup(func() { _ = f.Remove() })
+	return f
+}
+
+// timedPage is a page and how long it took.
+type timedPage struct {
+	data metricclient.MetricData
+	took time.Duration
+	err  error
+}
+
+// tryWithin scrapes with the time that a scraper gives the server. One that is late is an error.
+func (w *world) tryWithin(ctx context.Context, limit time.Duration) timedPage {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	begin := time.Now()
+	data, err := w.client.GetMetrics(ctx, nil)
+	return timedPage{data, time.Since(begin), err}
+}
+
+// within is tryWithin, and ends the test if there is an error.
+func (w *world) within(limit time.Duration) (metricclient.MetricData, time.Duration) {
+	w.t.Helper()
+	page := w.tryWithin(w.t.Context(), limit)
+	if page.err != nil {
+		w.t.Fatalf("after %v of %v: %v", page.took, limit, page.err)
+	}
+	return page.data, page.took
+}
+
+// descriptors returns how many descriptors the server has open.
+func (w *world) descriptors() int {
+	w.t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.serverPid()))
+	w.must(err)
+	return len(entries)
+}
+
+// wantDescriptors fails the test if the server goes on having more descriptors open. Connections of the last scrape may be closing.
+func (w *world) wantDescriptors(atMost int) {
+	w.t.Helper()
+	w.until(func() error {
+		if now := w.descriptors(); now > atMost {
+			return fmt.Errorf("the server has %d open descriptors, and should have %d", now, atMost)
+		}
+		return nil
+	})
+}
+
+// memory returns a line of the server's /proc/PID/status in bytes: VmRSS is what it has, VmHWM the most it ever had.
+func (w *world) memory(line string) int {
+	w.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.serverPid()))
+	w.must(err)
+	_, rest, _ := bytes.Cut(status, []byte(line+":"))
+	value, _, _ := strings.Cut(string(rest), " kB")
+	kB, err := strconv.Atoi(strings.TrimSpace(value))
+	w.must(err)
+	return kB << 10
+}
+
+// wantFailure fails the test if the page gives another reason for which a sandbox has no metrics; "" is none.
+func (p page) wantFailure(t *testing.T, id, reason string) {
+	t.Helper()
+	got := ""
+	for _, s := range p.find("runsc_meta_sandbox_failure", "sandbox", id) {
+		got = s.labels["reason"]
+	}
+	if has := len(p.find(alwaysThere, "sandbox", id)) > 0; got != reason || has == (reason != "") {
+		t.Errorf("sandbox %s has metrics: %t; reason %q, want %q", id, has, got, reason)
+	}
+}
