@@ -65,20 +65,30 @@ func (k kind) point(name, members string) string {
 	return `{"metric":{"name":"` + name + string(k.Metrics[k.Find([]byte(name))].Definition) + members + `}`
 }
 
+// replyOf returns the reply of a sandbox with the points.
+func replyOf(points ...string) []byte {
+	return []byte(`{"success":true,"err":"","result":{"snapshot":{"when":"` + time.UnixMilli(pageTime).Format(time.RFC3339Nano) +
+		`","data":[` + strings.Join(points, ",") + `]}}}`)
+}
+
 // sandbox returns a sandbox that reports the points, ms milliseconds later than the page's time.
 func (k kind) sandbox(t *testing.T, labels *snapshot.Labels, ms int64, points ...string) snapshot.Sandbox {
 	t.Helper()
-	now := time.UnixMilli(pageTime)
-	reply := `{"success":true,"err":"","result":{"snapshot":{"when":"` + now.Format(time.RFC3339Nano) + `","data":[` + strings.Join(points, ",") + `]}}}`
-	var v verify.Verifier
-	b, err := v.Export(control.NewReply([]byte(reply)), k.Schema, verify.Baseline{}, now)
+	s, err := k.verified(labels, replyOf(points...))
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Reported.Time += ms
+	return s
+}
+
+// verified returns a sandbox with what verify accepts of its reply.
+func (k kind) verified(labels *snapshot.Labels, reply []byte) (snapshot.Sandbox, error) {
+	b, err := new(verify.Verifier).Export(control.NewReply(reply), k.Schema, verify.Baseline{}, time.UnixMilli(pageTime))
 	return snapshot.Sandbox{
-		Reported: snapshot.Source{Labels: labels, Schema: k.Schema, Time: pageTime + ms, Samples: b.Samples, Histograms: b.Histograms},
+		Reported: snapshot.Source{Labels: labels, Schema: k.Schema, Time: pageTime, Samples: b.Samples, Histograms: b.Histograms},
 		Server:   serverSource(labels),
-	}
+	}, err
 }
 
 // serverSource returns what the server says of a sandbox with the labels, or, where they are empty, of itself.
@@ -181,9 +191,11 @@ func TestGoldenPage(t *testing.T) {
 	}
 }
 
-// TestPageLeavesNothingOut compares the page with what it was made of.
-func TestPageLeavesNothingOut(t *testing.T) {
-	p := build(golden(t))
+func TestPageLeavesNothingOut(t *testing.T) { checkComplete(t, build(golden(t))) }
+
+// checkComplete compares what is rendered with what it was made of.
+func checkComplete(t *testing.T, p *page.Page) {
+	t.Helper()
 	read, err := parsePage(render(p))
 	if err != nil {
 		t.Fatal(err)
@@ -195,17 +207,21 @@ func TestPageLeavesNothingOut(t *testing.T) {
 	walk := p.Walk()
 	for i := range p.Families {
 		f := &p.Families[i]
+		got := byName[f.Name]
+		delete(byName, f.Name)
 		count := 0
 		for src, samples := range walk.Samples(f) {
 			for _, s := range samples {
+				m := src.Metric(s)
+				if m.Type != schema.Histogram && !m.Float && count < len(got.samples) && got.samples[count].value != float64(s.Value) {
+					t.Errorf("sample %d of %s is %v, want %d", count, f.Name, got.samples[count].value, s.Value)
+				}
 				count++
 				if f.Type == schema.Histogram {
-					count += 1 + len(src.Metric(s).Bounds) + 1
+					count += 1 + len(m.Bounds) + 1
 				}
 			}
 		}
-		got := byName[f.Name]
-		delete(byName, f.Name)
 		if len(got.samples) != count {
 			t.Errorf("%s has %d samples, want %d", f.Name, len(got.samples), count)
 		}
@@ -312,6 +328,35 @@ func FuzzText(f *testing.F) {
 		}
 		if math.Float64bits(got.value) != math.Float64bits(number) && number == number {
 			t.Errorf("%g, want %g", got.value, number)
+		}
+	})
+}
+
+// FuzzReply: whatever a sandbox registered and sent, what verify accepts of it renders to a page that reads back.
+func FuzzReply(f *testing.F) {
+	schemaA, err := schema.Compile([]byte(registrationA))
+	if err != nil {
+		f.Fatal(err)
+	}
+	a := kind{schemaA}
+	seed := func(namespace, pod string, points ...string) {
+		reply := replyOf(points...)
+		if _, err := a.verified(new(snapshot.Labels), reply); err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(registrationA), reply, namespace, pod)
+	}
+	seed("ns", "pod", a.point("fs_opens", `,"val":{"int":8}`), a.point("net_open", `,"val":{}`))
+	seed("", "\n",
+		a.point("calls", `,"labels":{"arg":"","kind":"read","opcode":"1","result":"ok","zone":"z"},"val":{"int":1}`),
+		a.point("boot", histogram(`"float":1.5`, `"float":1e-9`, `"float":1e300`, `"float":0.25`, `{"le":{"int":1},"n":0}`, `{"le":{},"n":2}`)))
+	f.Fuzz(func(t *testing.T, registration, reply []byte, namespace, pod string) {
+		s, err := schema.Compile(registration)
+		if err != nil || s.Series > 1<<12 {
+			return
+		}
+		if sandbox, err := (kind{s}).verified(labels("1", namespace, pod, "sb"), reply); err == nil {
+			checkComplete(t, build(&snapshot.Snapshot{Server: serverSource(new(snapshot.Labels)), Sandboxes: []snapshot.Sandbox{sandbox}}))
 		}
 	})
 }
