@@ -25,29 +25,21 @@ func TestAlarmWhileStalled(t *testing.T) {
 	}
 }
 
-// TestAlarmsInOrder: alarms run in the order of their times, those of all runs together.
+// TestAlarmsInOrder: alarms run in the order of their times, those of the same time in the order given.
 func TestAlarmsInOrder(t *testing.T) {
 	w := newWorld(t)
-	l := w.loopByHand()
+	behavior, _, release := stalling(1)
+	q := newProbe(w.start(simulate.Spec{ID: "a", Behavior: behavior}).SocketPath())
 	past := time.Now().Add(-time.Hour)
-	var order []string
-	alarm := func(after time.Duration, name string) Alarm {
-		return Alarm{past.Add(after), func() { order = append(order, name) }}
+	var order []int
+	var alarms []Alarm
+	for i, after := range []time.Duration{3, 1, 3, 2} {
+		alarms = append(alarms, Alarm{past.Add(after), func() { order = append(order, i) }})
 	}
-	stalls := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
-	add := func(alarms ...Alarm) {
-		r := w.addRun(l, newProbe(stalls.SocketPath()))
-		r.alarms = alarms
-		l.schedule(r)
-	}
-	add(alarm(3, "3"), alarm(1, "1"), alarm(5, "5"), alarm(2*time.Hour, "later"))
-	add(alarm(4, "4"), alarm(2, "2"), alarm(5, "5 of the second"))
-	l.runAlarms()
-	if want := []string{"1", "2", "3", "4", "5", "5 of the second"}; !slices.Equal(order, want) {
-		t.Errorf("got %q, want %q", order, want)
-	}
-	if len(l.alarms) != 1 {
-		t.Errorf("%d alarms are left", len(l.alarms))
+	alarms = append(alarms, Alarm{time.Now(), func() { close(release) }})
+	w.runUntil(time.Now().Add(ample), []*probe{q}, alarms...)
+	if want := []int{1, 3, 0, 2}; !slices.Equal(order, want) {
+		t.Errorf("got %v, want %v", order, want)
 	}
 }
 
@@ -55,7 +47,7 @@ func TestAlarmsInOrder(t *testing.T) {
 // first is read does not wait for the second.
 func TestAlarmBetweenReplies(t *testing.T) {
 	w := newWorld(t)
-	l := w.loopByHand()
+	l := w.loopByHand(2)
 	a, b := w.start(simulate.Spec{ID: "a"}), w.start(simulate.Spec{ID: "b"})
 	var order []string
 	all := []*probe{newProbe(a.SocketPath()), newProbe(b.SocketPath())}
@@ -96,35 +88,21 @@ func TestAlarmOnTheLoop(t *testing.T) {
 	}
 }
 
-// TestNoAlarmAfterTheRun: the alarms of a run go with it, and those of other runs stay.
+// TestNoAlarmAfterTheRun: an alarm whose time comes after the end of its run does not run, not even in a later run.
 func TestNoAlarmAfterTheRun(t *testing.T) {
 	w := newWorld(t)
-	l := w.loopByHand()
-	later := []Alarm{{time.Now().Add(time.Hour), func() {}}}
-	add := func(path string) *run {
-		r := w.addRun(l, newProbe(path))
-		r.alarms = later
-		l.schedule(r)
-		return r
-	}
-	add(w.path("missing"))
-	other := add(w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall}).SocketPath())
-	l.begin()
-	if len(l.alarms) != 1 || l.alarms[0].run != other {
-		t.Errorf("%d alarms are left", len(l.alarms))
-	}
-}
-
-// TestAlarmsOfEndedRun: nothing is left of alarms whose time has not come.
-func TestAlarmsOfEndedRun(t *testing.T) {
-	w := newWorld(t)
-	q := newProbe(w.start(simulate.Spec{ID: "a"}).SocketPath())
-	never := Alarm{time.Now().Add(time.Hour), func() { t.Error("the alarm runs") }}
-	w.runUntil(time.Now().Add(ample), []*probe{q}, never, never) // checks that none is left
-	w.loop.Run(nil, time.Now(), Alarm{time.Time{}, never.Do})
-	if !q.honest() {
-		t.Errorf("got %q, %v", q.reply, q.failure)
-	}
+	behavior, _, release := stalling(1)
+	quick, slow := w.start(simulate.Spec{ID: "quick"}), w.start(simulate.Spec{ID: "slow", Behavior: behavior})
+	at := time.Now().Add(50 * time.Millisecond)
+	over := false
+	w.runUntil(time.Now().Add(ample), []*probe{newProbe(quick.SocketPath())}, Alarm{at, func() {
+		if over {
+			t.Error("the alarm runs after its run")
+		}
+	}})
+	over = true
+	w.loop.Run(nil, time.Now(), Alarm{time.Time{}, func() { t.Error("the alarm of a run without queries runs") }})
+	w.runUntil(time.Now().Add(ample), []*probe{newProbe(slow.SocketPath())}, Alarm{at.Add(time.Millisecond), func() { close(release) }})
 }
 
 // TestAlarmPanics: the run and its other alarms go on.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // linger is how long it takes to close what the sandboxes of these tests send along, unless a test
@@ -67,11 +68,7 @@ func testLingering(t *testing.T, refuses bool, behavior func(p *peers, x *simula
 		t.Errorf("%d connections are being closed at once", n)
 	}
 	p.close()
-	for until := time.Now().Add(ample); hostile.address.closing.Load() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatal("connections are still being closed")
-		}
-	}
+	testkit.Until(t, "all connections are closed", func() bool { return hostile.address.closing.Load() == 0 })
 }
 
 // TestClosingAddress: while too much is being closed, the sandbox gets no query.

@@ -183,21 +183,14 @@ func (w *world) ask(p *probe) *probe {
 	return p
 }
 
-// run runs queries that have plenty of time, checks them, and checks that the loop has nothing
-// left.
+// run runs queries that have plenty of time.
 func (w *world) run(all ...*probe) {
 	w.Helper()
 	w.runUntil(time.Now().Add(ample), all)
 }
 
+// runUntil runs queries, maybe beside other runs, and checks that each ended once.
 func (w *world) runUntil(deadline time.Time, all []*probe, alarms ...Alarm) {
-	w.Helper()
-	w.runBeside(deadline, all, alarms...)
-	w.checkIdle()
-}
-
-// runBeside runs queries, maybe beside other runs, and checks that each ended once.
-func (w *world) runBeside(deadline time.Time, all []*probe, alarms ...Alarm) {
 	w.Helper()
 	for _, p := range all {
 		p.outcome, p.took, p.reads, p.ends = outcome{}, 0, 0, 0
@@ -213,25 +206,23 @@ func (w *world) runBeside(deadline time.Time, all []*probe, alarms ...Alarm) {
 	}
 }
 
-// checkIdle checks that nothing is left of any run. There is none under way, so the loop's
-// goroutine changes nothing meanwhile.
-func (w *world) checkIdle() {
+// allHonest checks that each query got the reply of an honest sandbox.
+func (w *world) allHonest(all []*probe) {
 	w.Helper()
-	l := w.loop
-	spare := 0
-	for _, b := range l.pool.spare {
-		spare += cap(b)
-	}
-	if l.inFlight() != 0 || l.pool.held != spare || spare > l.pool.most {
-		w.Errorf("after the run %d queries are in flight, %d bytes are held, %d of them spare", l.inFlight(), l.pool.held, spare)
-	}
-	for _, s := range l.slots {
-		if s.fd != noFD || s.partial != nil {
-			w.Errorf("after the run a slot has descriptor %d and %d bytes", s.fd, len(s.partial))
+	for i, q := range all {
+		if !q.honest() {
+			w.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 		}
 	}
-	if len(l.runs) != 0 || len(l.alarms) != 0 {
-		w.Errorf("after the run %d runs and %d alarms are left", len(l.runs), len(l.alarms))
+}
+
+// allFailed checks that each query failed for the reason.
+func (w *world) allFailed(all []*probe, reason failure.Reason) {
+	w.Helper()
+	for i, q := range all {
+		if !q.failed(reason) {
+			w.Errorf("query %d: %q, %v, want %v", i, q.reply, q.failure, reason)
+		}
 	}
 }
 

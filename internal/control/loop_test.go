@@ -41,11 +41,7 @@ func TestBacklog(t *testing.T) {
 		}})
 		all := []*probe{newProbe(s.SocketPath()), newProbe(thaws.SocketPath())}
 		w.run(all...)
-		for i, q := range all {
-			if !q.honest() {
-				t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
-			}
-		}
+		w.allHonest(all)
 	})
 	t.Run("full for ever", func(t *testing.T) {
 		w := newWorld(t)
@@ -88,11 +84,7 @@ func TestDeadlines(t *testing.T) {
 			qs := repeat(2, s)
 			qs[0].timeout, qs[1].timeout = timeout, timeout
 			w.runUntil(time.Now().Add(all), qs)
-			for i, q := range qs {
-				if !q.failed(want) {
-					t.Errorf("query %d: %q, %v, want %v", i, q.reply, q.failure, want)
-				}
-			}
+			w.allFailed(qs, want)
 			if got := s.Stats().Connections; got > wantConnections {
 				t.Errorf("%d connections, want %d at most", got, wantConnections)
 			}
@@ -108,7 +100,7 @@ func TestDeadlines(t *testing.T) {
 func TestBothTimesAreOver(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
-	l := w.loopByHand()
+	l := w.loopByHand(1)
 	q := newProbe(s.SocketPath())
 	r := w.addRun(l, q)
 	l.begin()
@@ -119,11 +111,13 @@ func TestBothTimesAreOver(t *testing.T) {
 	}
 }
 
-// loopByHand returns a Loop without a goroutine, for one that calls the methods itself.
-func (w *world) loopByHand() *Loop {
+// loopByHand returns a Loop without a goroutine and with fewer slots: the test calls the methods itself, at times that it chooses.
+func (w *world) loopByHand(slots int) *Loop {
 	w.Helper()
 	l, err := newLoop()
 	w.must(err)
+	taken := l.free[:len(l.free)-slots]
+	l.free = l.free[len(taken):]
 	w.Cleanup(func() {
 		l.Stop()
 		l.sweep(time.Now())
@@ -147,11 +141,7 @@ func TestOutOfTime(t *testing.T) {
 	last := newProbe(honest.SocketPath())
 	all := append(repeat(width, stalls), last)
 	w.runUntil(time.Now().Add(100*time.Millisecond), all)
-	for i, q := range all {
-		if !q.failed(failure.OutOfTime) {
-			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
-		}
-	}
+	w.allFailed(all, failure.OutOfTime)
 	if last.took != 0 || last.failure != neverSent {
 		t.Errorf("the one without a slot took %v: %v", last.took, last.failure)
 	}
@@ -163,21 +153,17 @@ func TestOutOfTime(t *testing.T) {
 // TestOutOfTimeBehindAnotherRun: a run whose queries cannot begin ends at its own deadline.
 func TestOutOfTimeBehindAnotherRun(t *testing.T) {
 	w := newWorld(t)
-	l := w.loopByHand()
+	l := w.loopByHand(1)
 	stalls := w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
 	w.addRun(l, newProbe(stalls.SocketPath()))
-	l.begin()
 	q := newProbe(stalls.SocketPath())
 	second := w.addRun(l, q)
-	free := l.free
-	l.free = nil // as if all slots were taken
 	l.begin()
 	second.deadline = time.Now()
 	l.sweep(time.Now())
-	if q.failure != neverSent || len(l.runs) != 1 {
-		t.Errorf("got %v, and %d runs are left", q.failure, len(l.runs))
+	if q.failure != neverSent {
+		t.Errorf("got %v, want %v", q.failure, neverSent)
 	}
-	l.free = free
 }
 
 func TestMoreQueriesThanSlots(t *testing.T) {
@@ -185,11 +171,7 @@ func TestMoreQueriesThanSlots(t *testing.T) {
 	f := w.fleet(width+reserve+100, nil)
 	all := probes(f.Sandboxes)
 	w.run(all...)
-	for i, q := range all {
-		if !q.honest() {
-			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
-		}
-	}
+	w.allHonest(all)
 	if got := f.Stats(); got.Peak > width || got.Queries != len(f.Sandboxes) {
 		t.Errorf("%d sandboxes got %d queries, %d at a time", len(f.Sandboxes), got.Queries, got.Peak)
 	}
@@ -272,11 +254,11 @@ func TestRunsOverlap(t *testing.T) {
 	var big sync.WaitGroup
 	big.Go(func() {
 		defer close(bigEnded)
-		w.runBeside(time.Now().Add(2*ample), all)
+		w.runUntil(time.Now().Add(2*ample), all)
 	})
 	await(arrived)
 	small := newProbe(w.start(simulate.Spec{ID: "small"}).SocketPath())
-	w.runBeside(time.Now().Add(ample), []*probe{small})
+	w.runUntil(time.Now().Add(ample), []*probe{small})
 	if !small.honest() {
 		t.Errorf("the small run: %q, %v", small.reply, small.failure)
 	}
@@ -287,12 +269,7 @@ func TestRunsOverlap(t *testing.T) {
 	}
 	close(release)
 	big.Wait()
-	for i, q := range all {
-		if !q.honest() {
-			t.Errorf("query %d of the big run: %q, %v", i, q.reply, q.failure)
-		}
-	}
-	w.checkIdle()
+	w.allHonest(all)
 }
 
 // TestManyRuns has many goroutines share the Loop.
@@ -304,80 +281,65 @@ func TestManyRuns(t *testing.T) {
 		runs.Go(func() {
 			for range 5 {
 				all := probes(f.Sandboxes)
-				w.runBeside(time.Now().Add(ample), all)
-				for i, q := range all {
-					if !q.honest() {
-						t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
-					}
-				}
+				w.runUntil(time.Now().Add(ample), all)
+				w.allHonest(all)
 			}
 		})
 	}
 	runs.Wait()
-	w.checkIdle()
 }
 
-// TestTurns: runs take turns, and each begins its own queries in their order.
+// TestTurns: runs take turns, and each begins its own queries in their order, also when others end.
 func TestTurns(t *testing.T) {
 	w := newWorld(t)
-	l := w.loopByHand()
-	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
-	names := map[Query]string{}
+	l := w.loopByHand(1) // so that queries end in the order in which they begin
+	s := w.start(simulate.Spec{ID: "a"})
+	var order []string
 	add := func(name string, n int) {
 		all := repeat(n, s)
 		for i, q := range all {
-			names[q] = fmt.Sprint(name, i)
+			q.onEnd = func(*probe) { order = append(order, fmt.Sprint(name, i)) }
 		}
 		w.addRun(l, all...)
 	}
-	begun := func() string { // slots are used in the order of their indexes until one is free again
-		var order []string
-		for i := range l.inFlight() {
-			order = append(order, names[l.slots[i].query])
+	endUntil := func(ended int) {
+		for len(order) < ended {
+			l.begin()
+			l.wait()
 		}
-		return strings.Join(order, " ")
-	}
-	check := func(want string) {
-		t.Helper()
-		if got := begun(); got != want {
-			t.Errorf("begun are %s, want %s", got, want)
-		}
-	}
-	add("a", 5)
-	add("b", 2)
-	add("c", 1)
-	slots := l.free
-	l.free = slots[len(slots)-6:] // six slots
-	l.slots = l.slots[:6]
-	l.begin()
-	check("a0 b0 c0 a1 b1 a2")
-	l.slots = l.slots[:width]
-	l.free = slots[len(slots)-width : len(slots)-6]
-	add("d", 2)
-	l.begin()
-	check("a0 b0 c0 a1 b1 a2 d0 a3 d1 a4")
-}
-
-// TestTurnsWhenRunsEnd: that a run ends takes no turn from another.
-func TestTurnsWhenRunsEnd(t *testing.T) {
-	w := newWorld(t)
-	l := w.loopByHand()
-	var order []string
-	add := func(name string, n int) {
-		all := make([]*probe, n)
-		for i := range all {
-			all[i] = newProbe(w.path("missing")) // each ends as soon as it has begun
-			all[i].onEnd = func(*probe) { order = append(order, fmt.Sprint(name, i)) }
-		}
-		w.addRun(l, all...)
 	}
 	add("a", 1)
-	add("b", 3)
+	add("b", 4)
 	add("c", 2)
-	add("d", 3)
-	l.begin()
-	if got, want := strings.Join(order, " "), "a0 b0 c0 d0 b1 c1 d1 b2 d2"; got != want {
+	endUntil(4)
+	add("d", 2)
+	endUntil(9)
+	if got, want := strings.Join(order, " "), "a0 b0 c0 b1 c1 d0 b2 d1 b3"; got != want {
 		t.Errorf("begun are %s, want %s", got, want)
+	}
+}
+
+// TestNothingIsLeft: whichever way queries end, their slots and bytes are free for the next ones.
+func TestNothingIsLeft(t *testing.T) {
+	w := newWorld(t)
+	behaviors := []simulate.Behavior{simulate.Honest, simulate.Stall, simulate.Drip(1, 0), simulate.HangUp(0.5), simulate.Flood("[0", ",0", 0, ""),
+		simulate.Descriptors(1)}
+	f := w.fleet(60, func(i int, s *simulate.Spec) { s.Behavior = behaviors[i%len(behaviors)] })
+	all := append(probes(f.Sandboxes), newProbe(w.path("missing")))
+	for i, q := range all {
+		q.timeout = 100 * time.Millisecond
+		if i%7 == 0 {
+			q.onRead = func() { panic("a defect") }
+		}
+	}
+	w.runUntil(time.Now().Add(ample), all, Alarm{time.Now().Add(time.Hour), func() {}})
+	// There is no run under way, so the loop's goroutine changes nothing meanwhile.
+	l, spare := w.loop, 0
+	for _, b := range l.pool.spare {
+		spare += cap(b)
+	}
+	if l.inFlight() != 0 || l.pool.held != spare || len(l.runs) != 0 || len(l.alarms) != 0 {
+		t.Errorf("%d queries, %d runs and %d alarms are left; %d bytes are held, %d of them spare", l.inFlight(), len(l.runs), len(l.alarms), l.pool.held, spare)
 	}
 }
 
@@ -390,33 +352,12 @@ func TestStop(t *testing.T) {
 	}})
 	all := repeat(2*width, stalls)
 	w.runUntil(time.Now().Add(time.Hour), all)
-	for i, q := range all {
-		if !q.failed(failure.OutOfTime) {
-			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
-		}
-	}
+	w.allFailed(all, failure.OutOfTime)
 	honest := w.start(simulate.Spec{ID: "honest"})
 	q := newProbe(honest.SocketPath())
 	w.runUntil(time.Now().Add(time.Hour), []*probe{q})
 	if q.failure != neverSent || q.took != 0 || honest.Stats().Connections != 0 {
 		t.Errorf("after Stop: %q, %v after %v", q.reply, q.failure, q.took)
-	}
-}
-
-// TestClose: Close returns when the goroutine has ended.
-func TestClose(t *testing.T) {
-	l, err := NewLoop()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Run(nil, time.Now().Add(time.Hour))
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
-	select {
-	case <-l.ended:
-	default:
-		t.Error("the goroutine has not ended")
 	}
 }
 
@@ -433,7 +374,7 @@ func TestNoDescriptors(t *testing.T) {
 // TestNoDescriptorsForNow: a query waits for the descriptors of those in flight.
 func TestNoDescriptorsForNow(t *testing.T) {
 	w := newWorld(t)
-	l := w.loopByHand()
+	l := w.loopByHand(2)
 	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
 	w.addRun(l, newProbe(s.SocketPath()))
 	l.begin()
@@ -441,8 +382,8 @@ func TestNoDescriptorsForNow(t *testing.T) {
 	w.addRun(l, q)
 	w.useUpDescriptors()
 	l.begin()
-	if l.inFlight() != 1 || q.ends != 0 {
-		t.Errorf("%d queries are in flight, %v", l.inFlight(), q.failure)
+	if q.ends != 0 {
+		t.Errorf("got %v", q.failure)
 	}
 }
 

@@ -123,30 +123,6 @@ func TestFragmentsCostNoMore(t *testing.T) {
 	check("white-space-within", around(`{`, repeat(" "), `}`)...)
 }
 
-// TestThrottle: a reply in fragments leaves the epoll set; one in large pieces does not.
-func TestThrottle(t *testing.T) {
-	w := newWorld(t)
-	check := func(name string, want bool, pieces ...string) {
-		t.Helper()
-		q := newProbe(w.start(simulate.Spec{ID: name, Behavior: fragments(pieces...)}).SocketPath())
-		throttled := false
-		q.onRead = func() {
-			for i := range w.loop.slots {
-				throttled = throttled || w.loop.slots[i].throttled
-			}
-		}
-		if w.ask(q); q.failure != nil || throttled != want {
-			t.Errorf("%s: throttled is %v, want %v; %v", name, throttled, want, q.failure)
-		}
-	}
-	pieces := func(length, n int) []string {
-		return slices.Concat([]string{"["}, slices.Repeat([]string{strings.Repeat(" ", length)}, n), []string{"]"})
-	}
-	check("fragments", true, pieces(1, freeReads+1)...)
-	check("a-few-fragments", false, pieces(1, freeReads-1)...)
-	check("fair-pieces", false, pieces(fairPiece, 2*freeReads)...)
-}
-
 // TestFragmentsAreThrottled: a reply of as many writes as it has bytes is read far less often,
 // however much that costs its sandbox.
 func TestFragmentsAreThrottled(t *testing.T) {
