@@ -1,14 +1,15 @@
 package e2e
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // serveThree starts and serves the sandboxes that the recorded page is of: an idle one, a busy one, and one of a Kubernetes pod.
@@ -30,8 +31,7 @@ var correctedFamilies = []string{"runsc_meta_num_sandboxes_checkpointed", "runsc
 func TestFamiliesAreThoseOfTheRecordedPage(t *testing.T) {
 	w := newWorld(t)
 	serveThree(w)
-	recorded, err := os.ReadFile("testdata/families.txt")
-	w.must(err)
+	recorded := testkit.Testdata(t, "families.txt")
 	p := w.scrape()
 	if diff := cmp.Diff(comments(string(recorded)), comments(string(p.raw))); diff != "" {
 		t.Errorf("families (-recorded +served):\n%s", diff)

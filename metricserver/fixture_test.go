@@ -172,12 +172,6 @@ func (r *run) healthy() {
 	}
 }
 
-// until waits for what should be so soon.
-func (w *world) until(what string, so func() bool) {
-	w.Helper()
-	testkit.Until(w, what, so)
-}
-
 // nothingAt fails the test if something is at a path.
 func (w *world) nothingAt(path string) {
 	w.Helper()

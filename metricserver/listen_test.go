@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/leaktest"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // refused fails the test unless a server at an address ends with this error at once.
@@ -308,7 +309,7 @@ func TestStartsWhileAnotherStops(t *testing.T) {
 	for range 20 {
 		first.cancel()
 		var second *run
-		w.until("the second one gets the socket", func() bool {
+		testkit.Until(w, "the second one gets the socket", func() bool {
 			r, err := w.tryRun(w.server(Options{Address: path}))
 			if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 				t.Fatal(err)

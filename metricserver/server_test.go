@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestServes(t *testing.T) {
@@ -78,7 +79,7 @@ func TestSandboxTimeout(t *testing.T) {
 	// the first scrapes may be too short.
 	header := http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"2"}} // of which the server uses 1.5 s
 	var page string
-	w.until("a page without one that stalls", func() bool {
+	testkit.Until(w, "a page without one that stalls", func() bool {
 		var status int
 		var err error
 		status, page, err = r.getWith("/metrics", header)
@@ -287,7 +288,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		results := scrape(r)
 		<-asked
 		r.cancel()
-		w.until("who comes now is told so", func() bool {
+		testkit.Until(w, "later requests are refused", func() bool {
 			status, text, err := r.get("/runsc-metrics/healthcheck")
 			return err == nil && status == http.StatusServiceUnavailable && text == "server is shutting down\n"
 		})

@@ -2,23 +2,19 @@ package collect
 
 import (
 	"log/slog"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // BenchmarkScrape takes whole pages of a fleet, which answers in the same process.
 func BenchmarkScrape(b *testing.B) {
 	const sandboxes, points = 250, 60
-	root, err := os.MkdirTemp("", "sm")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer os.RemoveAll(root)
+	root := testkit.TempDir(b)
 	fleet, err := simulate.StartFleet(root, sandboxes, simulate.FleetOptions{Points: points})
 	if err != nil {
 		b.Fatal(err)

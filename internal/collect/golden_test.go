@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -19,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestGoldenPage scrapes the three sandboxes of the page that gVisor's own metric server was recorded with, and holds the result against
 // a golden file and against the recording.
 func TestGoldenPage(t *testing.T) {
-	reference := readFile(t, "testdata/reference.txt")
+	reference := string(testkit.Testdata(t, "reference.txt"))
 	n := newNode(t, func(o *Options) { o.DropIn = true })
 	for _, spec := range []simulate.Spec{
 		{ID: "sb-plain", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
@@ -31,14 +32,14 @@ func TestGoldenPage(t *testing.T) {
 		n.start(spec)
 	}
 	page := n.page()
-	const golden = "testdata/page.golden"
+	const golden = "page.golden"
 	if *update {
-		if err := os.WriteFile(golden, []byte(page), 0o644); err != nil {
+		if err := os.WriteFile("testdata/"+golden, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := readFile(t, golden); page != want {
-		t.Errorf("the page is not that of %s; go test -update writes it anew. It is\n%s", golden, page)
+	if want := string(testkit.Testdata(t, golden)); page != want {
+		t.Errorf("the page is not that of testdata/%s; go test -update writes it anew. It is\n%s", golden, page)
 	}
 	if again := n.page(); again != page {
 		t.Errorf("a second scrape of the same is another page:\n%s", again)
@@ -121,13 +122,4 @@ func moment(t *testing.T, text string) time.Time {
 		t.Fatal(err)
 	}
 	return at
-}
-
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
 }

@@ -16,7 +16,7 @@ const envFleet = "SANDMETER_TEST_FLEET"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envFleet) != "" {
-		if err := playFleet(os.Getenv(envFleet)); err != nil {
+		if err := simulateFleet(os.Getenv(envFleet)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// playFleet plays a fleet until standard input ends.
-func playFleet(spec string) error {
+// simulateFleet simulates a fleet until standard input ends.
+func simulateFleet(spec string) error {
 	var root string
 	var sandboxes, points int
 	if _, err := fmt.Sscan(spec, &root, &sandboxes, &points); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestExpand(t *testing.T) {
@@ -75,12 +76,7 @@ func (n *node) addRoot(name, id string, opens int64) (path string, s *simulate.S
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		n.Fatal(err)
 	}
-	s, err := simulate.Start(path, simulate.Spec{ID: id, Points: []simulate.Point{{Metric: "fs_opens", Int: opens}}})
-	if err != nil {
-		n.Fatal(err)
-	}
-	n.Cleanup(func() { s.Remove() })
-	return path, s
+	return path, testkit.Start(n, path, simulate.Spec{ID: id, Points: []simulate.Point{{Metric: "fs_opens", Int: opens}}})
 }
 
 // TestSeveralRoots: equal IDs in two roots stay apart, and roots come and go.

@@ -1,8 +1,6 @@
 package control
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,14 +8,12 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestExportRequest compares with what gVisor's own client sends.
 func TestExportRequest(t *testing.T) {
-	want, err := os.ReadFile(filepath.Join("testdata", "export_all.request.bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := testkit.Testdata(t, "export_all.request.bin")
 	if got := ExportRequest(); string(got) != string(want) {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -3,21 +3,17 @@ package expo
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // benchmarkPage returns a page of sandboxes that each have the first points series of today's registration.
 func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
-	registration, err := os.ReadFile("testdata/registration.json")
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := schema.Compile(registration)
+	s, err := schema.Compile(testkit.Testdata(b, "registration.json"))
 	if err != nil {
 		b.Fatal(err)
 	}

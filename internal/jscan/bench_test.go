@@ -2,10 +2,12 @@ package jscan
 
 import (
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func BenchmarkSkip(b *testing.B) {
-	data := readTestdata(b, "registration.json")
+	data := testkit.Testdata(b, "registration.json")
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -8,12 +8,14 @@ import (
 	"reflect"
 	"strconv"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // FuzzScanner holds the scanner against encoding/json: both accept the same documents, but for the limit of depth, and find the same
 // in them.
 func FuzzScanner(f *testing.F) {
-	f.Add(readTestdata(f, "export.json"))
+	f.Add(testkit.Testdata(f, "export.json"))
 	for _, document := range []string{
 		`null`, `true`, `false`, `0`, `-0.5e-7`, `9223372036854775808`, `""`, `{}`, `[]`, nest(MaxDepth), nest(MaxDepth + 1),
 		`{"a":[1,-2.5e3,{"b":null},true,"\ud83d\ude00\n\ud83d\u0041"],"a":false}`,

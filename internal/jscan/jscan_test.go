@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // nest returns a document of nested arrays.
@@ -38,7 +40,7 @@ func TestSkip(t *testing.T) {
 	accept(` { "a" : [ 1 , { } , null ] , "a" : "b" } `)
 	accept("\t\r\n[\t1\r,\n2 ]\n")
 	accept(nest(MaxDepth))
-	accept(string(readTestdata(t, "registration.json")))
+	accept(string(testkit.Testdata(t, "registration.json")))
 }
 
 func TestSkipRefuses(t *testing.T) {

@@ -2,10 +2,12 @@ package schema
 
 import (
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func BenchmarkCompile(b *testing.B) {
-	registration := readTestdata(b, "registration.json")
+	registration := testkit.Testdata(b, "registration.json")
 	b.SetBytes(int64(len(registration)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -17,7 +19,7 @@ func BenchmarkCompile(b *testing.B) {
 
 // BenchmarkFind looks up what each point of an answer needs: the metric and a label's value.
 func BenchmarkFind(b *testing.B) {
-	s, err := Compile(readTestdata(b, "registration.json"))
+	s, err := Compile(testkit.Testdata(b, "registration.json"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func compiled(tb testing.TB, registration string) *Schema {
@@ -51,7 +53,7 @@ func bounds(n int) string {
 }
 
 func TestCompileCapture(t *testing.T) {
-	s := compiled(t, string(readTestdata(t, "registration.json")))
+	s := compiled(t, string(testkit.Testdata(t, "registration.json")))
 	if len(s.Metrics) != 178 || s.Series != 2794 {
 		t.Errorf("%d metrics and %d series, want 178 and 2794", len(s.Metrics), s.Series)
 	}
@@ -69,7 +71,7 @@ func TestCompileCapture(t *testing.T) {
 
 // TestDefinition holds the definitions against those in the answer of a real sandbox.
 func TestDefinition(t *testing.T) {
-	s := compiled(t, string(readTestdata(t, "registration.json")))
+	s := compiled(t, string(testkit.Testdata(t, "registration.json")))
 	var answer struct {
 		Result struct {
 			Snapshot struct {
@@ -77,7 +79,7 @@ func TestDefinition(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(readTestdata(t, "export_all.response.bin"), &answer); err != nil {
+	if err := json.Unmarshal(testkit.Testdata(t, "export_all.response.bin"), &answer); err != nil {
 		t.Fatal(err)
 	}
 	points := answer.Result.Snapshot.Data
@@ -150,7 +152,7 @@ func TestMaxReply(t *testing.T) {
 			t.Errorf("%s: %d bytes, and MaxReply is %d", name, len(answer), s.MaxReply)
 		}
 	}
-	fits("a real registration", string(readTestdata(t, "registration.json")), 0.03)
+	fits("a real registration", string(testkit.Testdata(t, "registration.json")), 0.03)
 	fits("escapes", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["\u003c\u003c\u003c\u003c","&&&&","\"\"\"\""]}]`)), 0.2)
 	fits("a histogram", registering(counting(bounds(100))), 0.5)
 }
@@ -175,7 +177,7 @@ func TestSeriesNumbers(t *testing.T) {
 }
 
 func TestSeriesNumbersOfCapture(t *testing.T) {
-	checkNumbers(t, compiled(t, string(readTestdata(t, "registration.json"))))
+	checkNumbers(t, compiled(t, string(testkit.Testdata(t, "registration.json"))))
 }
 
 // checkNumbers checks that each series has a number, in order, and that its labels lead to it.
@@ -212,7 +214,7 @@ func checkNumbers(t *testing.T, s *Schema) {
 
 // TestCompileAnyOrder: each sandbox lists its metrics in an order of its own.
 func TestCompileAnyOrder(t *testing.T) {
-	registration := readTestdata(t, "registration.json")
+	registration := testkit.Testdata(t, "registration.json")
 	var r map[string][]json.RawMessage
 	if err := json.Unmarshal(registration, &r); err != nil {
 		t.Fatal(err)

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // BenchmarkParse parses a state file whose registration is known, as those of all sandboxes of a runsc release but the first are.
 func BenchmarkParse(b *testing.B) {
-	data := readTestdata(b, "sb-k8s.state")
+	data := testkit.Testdata(b, "sb-k8s.state")
 	known := newShared()
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
@@ -28,7 +30,7 @@ func BenchmarkParse(b *testing.B) {
 // manyFiles writes what n sandboxes have in their root. Their state files list the metrics in orders of their own.
 func manyFiles(b *testing.B, n int) (root string) {
 	root = b.TempDir()
-	template := readTestdata(b, "sb-plain.state")
+	template := testkit.Testdata(b, "sb-plain.state")
 	for i := range n {
 		id := fmt.Sprintf("sb-%04d", i)
 		data := shuffleMetrics(b, bytes.ReplaceAll(template, []byte("sb-plain"), []byte(id)), uint64(i))

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/jscan"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // FuzzParse: what is taken for a state file is JSON to its end. Nothing is kept of the bytes, and the
 // result does not depend on the files that were read before.
 func FuzzParse(f *testing.F) {
-	example := []byte(shortened(f, string(readTestdata(f, "sb-k8s.state"))))
+	example := []byte(shortened(f, string(testkit.Testdata(f, "sb-k8s.state"))))
 	f.Add(example)
 	f.Add([]byte(stateOf("a", "b", StatusPaused, `,"podName":"\u0000\"","pid":1,"metricMetadata":{"b":"2","a":"1"},"registeredMetrics":{"metrics":[{"name":"/a"}]}`)))
 	f.Add([]byte(stateOf("a", "a", "", `,"restored":true,"cpuTimeSaved":-17800000,"wallTimeSaved":1`)))

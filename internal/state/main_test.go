@@ -2,8 +2,6 @@ package state
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,15 +10,6 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-func readTestdata(tb testing.TB, name string) []byte {
-	tb.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
-
 func moment(tb testing.TB, text string) time.Time {
 	tb.Helper()
 	t, err := time.Parse(time.RFC3339Nano, text)
@@ -28,16 +17,6 @@ func moment(tb testing.TB, text string) time.Time {
 		tb.Fatal(err)
 	}
 	return t
-}
-
-// until polls for what takes a moment.
-func until(tb testing.TB, what string, done func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("%s: not within a minute", what)
-		}
-	}
 }
 
 const createdAt = "2026-11-22T09:12:52.799344464Z"

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/jscan"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestParseCaptures(t *testing.T) {
@@ -18,7 +19,7 @@ func TestParseCaptures(t *testing.T) {
 	}
 	capture := func(id, pod, namespace string, pid int, created, started string) {
 		t.Helper()
-		got, err := parse(readTestdata(t, id+".state"), newShared())
+		got, err := parse(testkit.Testdata(t, id+".state"), newShared())
 		if err != nil {
 			t.Errorf("%s: %v", id, err)
 			return
@@ -138,7 +139,7 @@ func TestParseBeginnings(t *testing.T) {
 			}
 		}
 	}
-	whole := string(readTestdata(t, "sb-k8s.state"))
+	whole := string(testkit.Testdata(t, "sb-k8s.state"))
 	beginnings(whole, 997)
 	beginnings(shortened(t, whole), 1)
 }
@@ -155,7 +156,7 @@ func shortened(tb testing.TB, state string) string {
 
 // TestParseKeepsNothing: the buffer that files are read into is used again.
 func TestParseKeepsNothing(t *testing.T) {
-	data := readTestdata(t, "sb-k8s.state")
+	data := testkit.Testdata(t, "sb-k8s.state")
 	want, err := parse(data, newShared())
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +336,7 @@ func TestInternCaptures(t *testing.T) {
 	known := newShared()
 	var all [3]*Registration
 	for i, name := range []string{"sb-k8s.state", "sb-plain.state", "sb-busy.state"} {
-		c, err := parse(readTestdata(t, name), known)
+		c, err := parse(testkit.Testdata(t, name), known)
 		if err != nil {
 			t.Fatal(err)
 		}

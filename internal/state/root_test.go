@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // A node is a runtime root on the disk, and what List says of it.
@@ -111,7 +113,7 @@ func (n *node) only() *Sandbox {
 // settle waits until nothing that was written so far will be read again.
 func (n *node) settle() {
 	n.t.Helper()
-	until(n.t, "settling", func() bool {
+	testkit.Until(n.t, "settling", func() bool {
 		_, err := n.List()
 		n.must(err)
 		for _, f := range n.files {
@@ -290,7 +292,7 @@ func TestListChangeAtOnce(t *testing.T) {
 
 func TestListReadsFreshFilesAgain(t *testing.T) {
 	n := newNode(t)
-	until(t, "a listing within the time that a file takes to settle", func() bool {
+	testkit.Until(t, "a listing within the time that a file takes to settle", func() bool {
 		n.run("a", "a")
 		first := n.only()
 		if n.files[nameOfState("a", "a")].current {
@@ -463,7 +465,7 @@ func TestListWhileWritten(t *testing.T) {
 			}
 		}
 	}()
-	until(t, "a first listing", func() bool {
+	testkit.Until(t, "a first listing", func() bool {
 		got, _ := n.list()
 		return got == "a"
 	})

@@ -8,11 +8,12 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // BenchmarkExport verifies an answer of 60 points against the last one.
 func BenchmarkExport(b *testing.B) {
-	s := compile(b, string(readFile(b, "registration.json")))
+	s := compile(b, string(testkit.Testdata(b, "registration.json")))
 	var points []string
 	for i := range s.Metrics {
 		if m := &s.Metrics[i]; len(m.Fields) == 0 && m.Type == schema.Counter && len(points) < 60 {

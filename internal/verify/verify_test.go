@@ -3,14 +3,13 @@ package verify
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // registration has a metric of every kind.
@@ -365,12 +364,12 @@ func TestIncomplete(t *testing.T) {
 
 // TestCaptured verifies answers of a real sandbox by its real registration.
 func TestCaptured(t *testing.T) {
-	s := compile(t, string(readFile(t, "registration.json")))
+	s := compile(t, string(testkit.Testdata(t, "registration.json")))
 	check := func(file, want string) {
 		t.Helper()
 		var v Verifier
 		var b Baseline
-		reply := readFile(t, file)
+		reply := testkit.Testdata(t, file)
 		if err := export(&v, control.NewReply(reply), s, &b, time.Date(2026, 11, 22, 9, 15, 0, 0, time.UTC)); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
@@ -473,15 +472,6 @@ func FuzzReadSavings(f *testing.F) {
 			t.Errorf("got %v, which is neither a breach nor %v", err, ErrIncomplete)
 		}
 	})
-}
-
-func readFile(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // TestBeyondFloats: integers that float64 does not tell apart are told apart.

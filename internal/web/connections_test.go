@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -208,12 +207,7 @@ func TestIdleFlood(t *testing.T) {
 		<-finish
 		io.WriteString(w, "slow page")
 	})
-	dir, err := os.MkdirTemp("", "sm") // short: the paths of sockets are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	listener, err := net.Listen("unix", filepath.Join(dir, "s"))
+	listener, err := net.Listen("unix", filepath.Join(testkit.TempDir(t), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}

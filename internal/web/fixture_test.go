@@ -137,12 +137,6 @@ func (w *world) fetch(client *http.Client, r *http.Request) (*http.Response, str
 	return response, string(body)
 }
 
-// until waits for what should be so soon.
-func (w *world) until(what string, so func() bool) {
-	w.Helper()
-	testkit.Until(w, what, so)
-}
-
 // families returns the names of the families on a page that sandboxes registered.
 func families(page string) []string {
 	var names []string

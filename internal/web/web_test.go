@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // exchange is a request to the metric server of gVisor, and what that answered.
@@ -101,7 +102,7 @@ func TestAnswersAreTheRecordedOnes(t *testing.T) {
 func recordedEndpoints(t *testing.T) []exchange {
 	t.Helper()
 	var all []exchange
-	for _, text := range strings.Split(recorded(t, "http_endpoints.txt"), "##### curl -g -s -i --unix-socket SOCK ")[1:] {
+	for _, text := range strings.Split(string(testkit.Testdata(t, "http_endpoints.txt")), "##### curl -g -s -i --unix-socket SOCK ")[1:] {
 		command, rest, _ := strings.Cut(text, "\n")
 		head, body, _ := strings.Cut(rest, "\r\n\r\n")
 		x := exchange{request: curlRequest(t, command), want: readHead(t, head)}
@@ -153,7 +154,7 @@ func curlRequest(t *testing.T, command string) *http.Request {
 func recordedMethods(t *testing.T) []exchange {
 	t.Helper()
 	var all []exchange
-	for _, text := range strings.Split(recorded(t, "http_methods.txt"), "== ")[1:] {
+	for _, text := range strings.Split(string(testkit.Testdata(t, "http_methods.txt")), "== ")[1:] {
 		name, head, _ := strings.Cut(text, "\n")
 		method, path, _ := strings.Cut(name, " ")
 		r, err := http.NewRequest(method, "http://x"+path, nil)
@@ -163,15 +164,6 @@ func recordedMethods(t *testing.T) []exchange {
 		all = append(all, exchange{name, r, readHead(t, strings.TrimRight(head, "\r\n"))})
 	}
 	return all
-}
-
-func recorded(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // readHead reads the head of a response. Lengths are left out: paths in the recording were made shorter.
