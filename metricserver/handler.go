@@ -92,6 +92,8 @@ func watched(configured, served []string) []string {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.web.ServeHTTP(w, r) }
 
 // Close lets no more requests in, waits for those under way, which end their collection now, and releases all that the handler has.
+//
+// The collector is closed last: requests, and the goroutine that watches the roots, use it until they have ended.
 func (h *Handler) Close() error {
 	h.cancel()
 	h.collector.Stop() // requests that still wait have had their time

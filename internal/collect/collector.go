@@ -87,7 +87,7 @@ func New(o Options) (*Collector, error) {
 // Stop makes a collection that is under way, and any to come, end with what sandboxes have replied by now.
 func (c *Collector) Stop() { c.loop.Stop() }
 
-// Close waits for a collection that is under way, and releases all file descriptors.
+// Close waits for a collection that is under way, and releases all file descriptors. None may begin later, nor a Look.
 func (c *Collector) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,7 +112,8 @@ func (o *Options) excuses(err error) bool {
 	return o.AllowUnknownRoot && errors.Is(err, fs.ErrNotExist)
 }
 
-// Roots returns the directories of the runtime roots that were served when the last collection, or Look, began.
+// Roots returns the directories of the runtime roots that were served when the last collection, or Look, began, in the order of the
+// configuration. They must not be changed. Roots never waits.
 func (c *Collector) Roots() []string { return *c.served.Load() }
 
 // A RootError says that the runtime root could not be read.
@@ -131,8 +132,8 @@ type Plan struct {
 	// Deadline is when it ends at the latest. It ends MaxDuration after its begin in any case.
 	Deadline time.Time
 	// Cuts are times at which OnCut is given what has been verified by then, in order; what is missing has failed for lack of time. It is not
-	// called for times after the end. It must not block, and is called by another goroutine than Collect's, but never after Collect has
-	// returned.
+	// called for times after the end. It must not block, and is called by another goroutine than Collect's, one call at a time and never after
+	// Collect has returned. A cut is a snapshot like any other and may be kept.
 	Cuts  []time.Time
 	OnCut func(i int, cut *snapshot.Snapshot)
 }
@@ -175,9 +176,8 @@ func (c *Collector) cut(began time.Time) *snapshot.Snapshot {
 	return c.snapshot(began, true)
 }
 
-// Look finds out which sandboxes there are, without querying any of them: their processes are watched from then
-// on. The error is as that of
-// Collect.
+// Look finds out which sandboxes there are, without querying any of them: their processes are watched from then on. It waits for a collection
+// that is under way. The error is a *RootError.
 func (c *Collector) Look() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

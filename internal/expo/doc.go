@@ -8,6 +8,7 @@ import "github.com/sandmeter/sandmeter/internal/page"
 type Format interface {
 	// ContentType is the value of the HTTP header of that name.
 	ContentType() string
-	// Append appends the page. Families without samples are left out.
-	Append([]byte, *page.Page) []byte
+	// Append appends the page to b and returns the longer slice, which belongs to the caller. Families stand in the page's order, and those
+	// without samples are left out. The page is not changed.
+	Append(b []byte, p *page.Page) []byte
 }

@@ -18,14 +18,15 @@ type Selection struct {
 type Builder struct {
 	prefix string
 
-	mu     sync.Mutex
-	layout *layout // of the last page; nearly always the next one's too
+	mu     sync.Mutex // not held while filters run
+	layout *layout    // of the last page; nearly always the next one's too
 }
 
 // NewBuilder returns a Builder of pages whose families begin with prefix, unless their names are whole.
 func NewBuilder(prefix string) *Builder { return &Builder{prefix: prefix} }
 
-// Build returns the page of a snapshot. It may have to wait for filters that other requests have compiled or run for the first time.
+// Build returns the page of a snapshot, which the page refers to and does not change. It may have to wait for filters that other requests have
+// compiled or run for the first time.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	p := &Page{whole: want == Selection{}}
 	schemas := p.addReported(snap.Sandboxes)
@@ -56,7 +57,7 @@ func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	p := &Page{whole: want == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
 	families := b.layoutOf(schemas).selected(Selection{Metrics: want})
-	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group == own })
+	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group == groupServer })
 	return p
 }
 
@@ -88,7 +89,7 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 		}
 		p.add(src, kind)
 	}
-	p.groups[reported] = span{0, len(p.Sources)}
+	p.groups[groupReported] = span{0, len(p.Sources)}
 	p.reportedSize = p.textSize
 	return schemas
 }
@@ -104,7 +105,7 @@ func (p *Page) addServer(snap *snapshot.Snapshot, leftOut int) {
 	for i := range snap.Sandboxes {
 		p.add(&snap.Sandboxes[i].Server, 0)
 	}
-	p.groups[own] = span{from, len(p.Sources)}
+	p.groups[groupServer] = span{from, len(p.Sources)}
 }
 
 // insert returns the samples with one more, at its place.
@@ -129,9 +130,9 @@ func (l *layout) selected(want Selection) []Family {
 	families := make([]Family, 0, len(l.families))
 	for _, f := range l.families {
 		switch {
-		case f.group == own && f.metric[0] == schema.SandboxCapabilities:
+		case f.group == groupServer && f.metric[0] == schema.SandboxCapabilities:
 			f.sets = want.Capabilities
-		case f.group == reported && !want.Metrics.Match(l.nameOf(&f)):
+		case f.group == groupReported && !want.Metrics.Match(l.nameOf(&f)):
 			continue
 		}
 		families = append(families, f)

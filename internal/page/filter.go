@@ -126,7 +126,7 @@ func (f *Filter) String() string {
 }
 
 // Match reports whether the expression matches anywhere in the name. Results are cached, so that a costly expression is run once per
-// name and not once per page.
+// name and not once per page. Without a cached result Match may wait for other filters that are compiled or run.
 func (f *Filter) Match(name string) bool {
 	if f == nil {
 		return true

@@ -50,7 +50,7 @@ func (b *builder) addServer() {
 			name = b.prefix + name
 		}
 		b.taken[name] = -1
-		b.families = append(b.families, Family{Name: name, Help: m.Help, Type: m.Type, group: own, metric: []int32{int32(i)}})
+		b.families = append(b.families, Family{Name: name, Help: m.Help, Type: m.Type, group: groupServer, metric: []int32{int32(i)}})
 	}
 }
 
@@ -90,7 +90,7 @@ func (b *builder) addPart(kind int, index int32, m *schema.Metric, part Part, na
 		for i := range columns {
 			columns[i] = -1
 		}
-		b.families = append(b.families, Family{Name: name, Help: m.Help, Type: typ, Part: part, group: reported, metric: columns})
+		b.families = append(b.families, Family{Name: name, Help: m.Help, Type: typ, Part: part, group: groupReported, metric: columns})
 	}
 	if at >= 0 && b.families[at].Type == typ && b.families[at].Part == part {
 		b.families[at].metric[kind] = index

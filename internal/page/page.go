@@ -8,7 +8,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A Page is what one response shows of a snapshot. It is immutable and safe for concurrent use.
+// A Page is what one response shows of a snapshot. It is immutable, and its methods are safe for concurrent use.
 type Page struct {
 	Families []Family // sorted by name, each once; those without samples are for formats to leave out
 	Sources  []Source // in the order in which their samples follow each other within a family
@@ -21,8 +21,8 @@ type Page struct {
 
 // Sources come in two groups, since a family has samples of one of them only.
 const (
-	reported = iota // by sandboxes
-	own             // the server's
+	groupReported = iota // by sandboxes
+	groupServer          // by the server
 	groups
 )
 
@@ -84,13 +84,13 @@ func (p *Page) TextSize() int {
 	}
 	var kept, all int
 	walk := p.Walk()
-	group := p.groups[reported]
+	group := p.groups[groupReported]
 	for at := group.from; at < group.to; at += (group.to-group.from)/probes + 1 {
 		src := &p.Sources[at]
 		all += src.TextSize
 		for i := range p.Families {
 			f := &p.Families[i]
-			if f.group != reported || f.Part != Whole || f.metric[src.kind] < 0 {
+			if f.group != groupReported || f.Part != Whole || f.metric[src.kind] < 0 {
 				continue
 			}
 			some := *src.Source
@@ -118,8 +118,8 @@ type Walk struct {
 // Walk begins a walk.
 func (p *Page) Walk() *Walk { return &Walk{p, make([]int32, len(p.Sources))} }
 
-// Samples returns the family's samples, source by source, in the order of the page's Sources. Families may come in any order; in the page's
-// own it is quickest.
+// Samples returns the family's samples, source by source, in the order of the page's Sources, and none of a source without any. The samples
+// belong to the snapshot and must not be changed. Families may come in any order; in that of the page it is quickest.
 func (w *Walk) Samples(f *Family) iter.Seq2[*Source, []snapshot.Sample] {
 	return func(yield func(*Source, []snapshot.Sample) bool) {
 		group := w.page.groups[f.group]

@@ -37,7 +37,7 @@ const (
 	registeredDistribution = 1
 )
 
-// Compile compiles a registration, or returns a *RefusedError.
+// Compile compiles a registration, and keeps none of its bytes. The error is a *RefusedError.
 func Compile(registration []byte) (*Schema, error) {
 	if !utf8.Valid(registration) {
 		return nil, &RefusedError{Rule: "it is not UTF-8"} // texts that differ could be one on a page

@@ -84,7 +84,7 @@ type Field struct {
 	index map[string]uint32
 }
 
-// Find returns the index in Metrics of the metric called name, or -1.
+// Find returns the index in Metrics of the metric with the name, which has no prefix, or -1.
 func (s *Schema) Find(name []byte) int {
 	if i, ok := s.byName[string(name)]; ok {
 		return int(i)

@@ -24,7 +24,8 @@ var (
 	errOverdue = errors.New("the collection has not ended, long after its deadline")
 )
 
-// A Collect makes a collection, as collect.Collector.Collect does. It is called by one goroutine at a time.
+// A Collect makes a collection, as collect.Collector.Collect does: by the plan's deadline, with a snapshot that is never changed after that. It is
+// called by one goroutine at a time.
 type Collect func(collect.Plan) (*snapshot.Snapshot, error)
 
 // A Share shares snapshots and pages. It is safe for concurrent use. Close it when it is no longer needed.
@@ -66,9 +67,9 @@ func (s *Share) Close() {
 // collection is one that readers wait for.
 type collection struct {
 	ctx     context.Context // done if all its readers leave before it begins
-	giveUp  context.CancelFunc
-	readers []*reader // guarded by Share.mu until it begins; does not change from then on
-	end     time.Time // at the latest; set when it begins
+	cancel  context.CancelFunc
+	readers []*reader // guarded by Share.mu until it begins; does not change from then on, and so the collecting goroutine needs no lock
+	end     time.Time // at the latest; set before the readers' began is closed, and read by them after that
 }
 
 // reader is one that waits for a collection.
@@ -76,12 +77,14 @@ type reader struct {
 	deadline time.Time
 	began    chan struct{} // closed when the collection begins
 	done     chan struct{} // closed when there is a snapshot or an error
-	snap     *snapshot.Snapshot
-	err      error
+
+	// Written by the goroutines of the collection before done is closed, and read by the reader after that.
+	snap *snapshot.Snapshot
+	err  error
 }
 
 // Snapshot returns a snapshot whose collection began after the call, or the latest one if it began at most maxAge before. It may be a cut: what
-// was known at the deadline.
+// was known at the deadline. Readers share it, and it is immutable.
 //
 // The error is ErrNoTime if the deadline passes before the collection begins, that of ctx if ctx ends before that, or the collection's. Once
 // it has begun, the end of ctx no longer counts. Other readers do not notice any of it.
@@ -101,7 +104,7 @@ func (s *Share) Snapshot(ctx context.Context, deadline time.Time, maxAge time.Du
 			}
 			return nil, ErrNoTime
 		}
-		<-r.began // in this very moment
+		<-r.began // it begins at this moment: a reader that can no longer leave is served
 	}
 	late := time.NewTimer(time.Until(c.end) + overdue)
 	defer late.Stop()
@@ -133,7 +136,7 @@ func (s *Share) join(deadline time.Time) (*collection, *reader) {
 	defer s.mu.Unlock()
 	if s.next == nil {
 		c := new(collection)
-		c.ctx, c.giveUp = context.WithCancel(s.ended)
+		c.ctx, c.cancel = context.WithCancel(s.ended)
 		s.next = c
 		s.running.Go(func() { s.run(c) })
 	}
@@ -152,14 +155,14 @@ func (s *Share) leave(c *collection, r *reader) bool {
 	c.readers = slices.Delete(c.readers, i, i+1)
 	if len(c.readers) == 0 {
 		s.next = nil
-		c.giveUp()
+		c.cancel()
 	}
 	return true
 }
 
 // run makes a collection for all that have joined by the time that it begins.
 func (s *Share) run(c *collection) {
-	defer c.giveUp()
+	defer c.cancel()
 	if !s.takeTurn(c.ctx) {
 		return // its readers have left, or will when their time is over: the server ends
 	}
@@ -230,7 +233,7 @@ func (s *Share) make(c *collection) (snap *snapshot.Snapshot, err error) {
 }
 
 // cut gives a cut to the readers that have none yet and cannot wait until next. It is called while the collection is under way, and finish
-// after it, so nothing is written by both at once; a reader reads its own result after done is closed.
+// after it, so that the two never run at once.
 func (c *collection) cut(cut *snapshot.Snapshot, next time.Time) {
 	for _, r := range c.readers {
 		if r.snap == nil && r.deadline.Before(next) {

@@ -44,11 +44,11 @@ func (l *Labels) textSize() int {
 // A LabelSet is labels that a sample has besides those of its source. It is immutable; what formats make of it is made once and kept in
 // Text.
 type LabelSet struct {
-	Pairs []Label // sorted by name, none of them an identity label
+	Pairs []Label // sorted by name; none of a name that the labels of the source have
 	Text  schema.Memo
 }
 
-// NewLabelSet returns a set of labels with distinct names.
+// NewLabelSet returns a set of labels with distinct names. The pairs are copied.
 func NewLabelSet(pairs ...Label) *LabelSet {
 	pairs = slices.Clone(pairs)
 	slices.SortFunc(pairs, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })

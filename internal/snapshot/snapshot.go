@@ -12,7 +12,7 @@ type Snapshot struct {
 	Began     time.Time // nothing in it is older
 	Time      time.Time // when it was complete: the time of the server's own samples
 	Roots     []Root    // in the order in which they were configured
-	Sandboxes []Sandbox // sorted by ID
+	Sandboxes []Sandbox // by ID, and those of one ID in the order of Roots
 	Server    Source    // what the server says of itself
 }
 
@@ -44,8 +44,8 @@ type Identity struct {
 	Root       string // path of the runtime root
 	CreatedAt  time.Time
 	PID        int
-	Status     string // as the state file says, which goes on saying "running" when the sandbox has ended
-	Containers []Container
+	Status     string      // as the state file says, which goes on saying "running" when the sandbox has ended
+	Containers []Container // the root container first, the others by ID
 }
 
 // A Container is one of a sandbox's containers.
@@ -63,7 +63,8 @@ type Source struct {
 	Schema  *schema.Schema
 	Time    int64    // of the samples on a page, in milliseconds since the Unix epoch
 	Samples []Sample // in the order of Metric, then Series
-	// Histograms are what samples of histograms stand for, Sets the label sets of samples of open metrics.
+	// Histograms are what samples of histograms stand for, in the order of those samples. Sets are the label sets of samples of open metrics,
+	// in any order.
 	Histograms []Histogram
 	Sets       []*LabelSet
 	TextSize   int // about how many bytes the samples take as text on a page without filters: what MeasureText returns

@@ -42,7 +42,7 @@ type Spec struct {
 type Pair struct{ Name, Value string }
 
 // A Registration is the list of metrics that a sandbox registered before any process ran in it, as JSON with the metrics sorted.
-// Registrations of one Root that have the same metrics are one pointer.
+// Registrations of one Root that have the same metrics are one pointer. It is immutable.
 type Registration struct{ JSON []byte }
 
 const (

@@ -31,7 +31,7 @@ func (e *FileError) Unwrap() error { return e.Err }
 // A Listing is what a root held at one moment.
 type Listing struct {
 	Sandboxes []*Sandbox   // sorted by ID; shared with later listings and not to be changed
-	Errors    []*FileError // sorted by name
+	Errors    []*FileError // sorted by name; of this listing alone
 }
 
 // A Root is a runtime root directory: one state file a container. It remembers what it read, and reads a file again when it changed.

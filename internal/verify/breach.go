@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// ErrIncomplete is returned for bytes that may be the beginning of an honest answer.
+// ErrIncomplete is returned for bytes that may be the beginning of an honest reply.
 var ErrIncomplete = errors.New("the answer is not complete")
 
-// A Rule is what an answer has to keep. Its text says how it was broken.
+// A Rule is what a reply has to keep. Its text says how it was broken.
 type Rule string
 
-// The rules of an answer.
+// The rules of a reply.
 const (
 	RuleJSON          Rule = "it is not the JSON of an answer"
 	RuleMember        Rule = "a member is missing, doubled or of the wrong type"
@@ -40,7 +40,7 @@ const (
 	RuleMax           Rule = "the maximum fell"
 )
 
-// A Breach is the first rule that an answer was seen to break. The whole answer is refused for it.
+// A Breach is the first rule that a reply was found to break. The whole reply is refused for it.
 type Breach struct {
 	Rule   Rule
 	Metric string // the registered metric that it is about, "" when it is none

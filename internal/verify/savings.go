@@ -10,7 +10,8 @@ import (
 // Savings are how much time a restored sandbox saved by not having to start. Both can be negative.
 type Savings struct{ CPU, Wall time.Duration }
 
-// ReadSavings checks the answer to a GetSavings request. Any two integers are honest. The error is ErrIncomplete or a *Breach.
+// ReadSavings checks the reply to a GetSavings request, and keeps none of its bytes. Any two integers are honest. The error is ErrIncomplete
+// or a *Breach.
 func ReadSavings(reply control.Reply) (Savings, error) {
 	const (
 		memberCPU members = 1 << iota

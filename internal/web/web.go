@@ -41,7 +41,7 @@ const shuttingDown = "server is shutting down"
 // maxForm bounds the body of a health check.
 const maxForm = 64 << 10
 
-// Options say what a Handler serves.
+// Options say what a Handler serves. The functions may be called by several goroutines at once, but for Collect.
 type Options struct {
 	Collect share.Collect
 	Pages   *page.Builder
@@ -52,7 +52,7 @@ type Options struct {
 	Logger       *slog.Logger
 	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
 	AllowProfiling bool
-	// RootLost is called when a scrape finds that the runtime root can no longer be read.
+	// RootLost is called by each scrape that finds that the runtime root can no longer be read.
 	RootLost func(error)
 }
 
