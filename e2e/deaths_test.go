@@ -281,7 +281,7 @@ func TestSameIDAtOnceAgain(t *testing.T) {
 	}
 	w.scrape().wantLives(t, []string{"other"}, nil)
 	s.signal(syscall.SIGTERM)
-	s.wantEnd(patience, 0) // by then the log is complete
+	s.wantEnd(soon, 0) // by then the log is complete
 	if log := s.err.String(); strings.Contains(log, "sandbox=other") {
 		t.Errorf("the log says:\n%s", log)
 	}

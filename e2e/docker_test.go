@@ -303,7 +303,7 @@ func TestDocker(t *testing.T) {
 	w.scrape().wantLives(t, []string{other}, nil)
 	w.scrape().wantValue(t, 4, "runsc_meta_num_sandboxes_total")
 	s.signal(syscall.SIGTERM)
-	s.wantEnd(patience, 0) // by then the log is complete
+	s.wantEnd(soon, 0) // by then the log is complete
 	if log := s.err.String(); strings.Contains(log, "refused") {
 		t.Errorf("the log says:\n%s", log)
 	}

@@ -49,33 +49,38 @@ func fullPipe(t *testing.T) (reader, writer *os.File) {
 }
 
 // bothCommands runs a test with the command line of each of the two commands that serve, which log for debugging.
-func bothCommands(t *testing.T, test func(p *played, args []string)) {
+func bothCommands(t *testing.T, test func(w *world, args []string)) {
 	t.Run("serve", func(t *testing.T) {
-		p := newPlayed(t)
-		test(p, p.serveArgs("--log.level", "debug", "--max-collections-per-second", "1000"))
+		w := newSimulatedWorld(t)
+		test(w, w.serveArgs("--log.level", "debug", "--max-collections-per-second", "1000"))
 	})
 	t.Run("metric-server", func(t *testing.T) {
-		p := newPlayed(t)
-		test(p, []string{"--debug", "--root=" + p.root, "--metric-server=" + p.addr, "metric-server", "--max-collections-per-second=1000"})
+		w := newSimulatedWorld(t)
+		test(w, []string{"--debug", "--root=" + w.root, "--metric-server=" + w.addr, "metric-server", "--max-collections-per-second=1000"})
 	})
 }
 
 // dropped returns how many log lines the server has dropped.
-func (p *played) dropped() int {
-	p.t.Helper()
-	n, ok := p.scrape().value("sandmeter_log_lines_dropped_total")
-	if !ok {
-		p.t.Fatal("the page does not say how many log lines were dropped")
-	}
+func (w *world) dropped() int {
+	w.t.Helper()
+	n, _ := w.scrape().value("sandmeter_log_lines_dropped_total") // in drop-in mode it is there once a line was dropped
 	return int(n)
+}
+
+// startLogging starts a server with a standard error of the test's.
+func (w *world) startLogging(args []string, stderr *os.File) *server {
+	w.t.Helper()
+	run := newProgram(w.t, args...)
+	run.Stderr = stderr
+	return w.startProgram(run)
 }
 
 // TestLogThatIsNotRead: scrapes go on, and SIGTERM ends the server.
 func TestLogThatIsNotRead(t *testing.T) {
-	bothCommands(t, func(p *played, args []string) {
-		_, writer := fullPipe(p.t)
-		s := p.startLogging(args, writer)
-		p.scrapeUntilDropped()
+	bothCommands(t, func(w *world, args []string) {
+		_, writer := fullPipe(w.t)
+		s := w.startLogging(args, writer)
+		w.scrapeUntilDropped()
 		s.signal(syscall.SIGTERM)
 		s.wantEnd(soon, 0)
 	})
@@ -83,21 +88,21 @@ func TestLogThatIsNotRead(t *testing.T) {
 
 // TestLogThatIsNotReadOfAServerThatFails: the line that says why it does not hold its end either.
 func TestLogThatIsNotReadOfAServerThatFails(t *testing.T) {
-	bothCommands(t, func(p *played, args []string) {
-		_, writer := fullPipe(p.t)
-		s := p.startLogging(args, writer)
-		p.must(os.RemoveAll(p.root))
+	bothCommands(t, func(w *world, args []string) {
+		_, writer := fullPipe(w.t)
+		s := w.startLogging(args, writer)
+		w.must(os.RemoveAll(w.root))
 		s.wantEnd(soon, 1)
 	})
 }
 
 // TestLogThatIsReadAgain has one line for all that were dropped, with their number, and then goes on.
 func TestLogThatIsReadAgain(t *testing.T) {
-	bothCommands(t, func(p *played, args []string) {
-		reader, writer := fullPipe(p.t)
-		s := p.startLogging(args, writer)
-		p.must(writer.Close()) // the server has it
-		p.scrapeUntilDropped()
+	bothCommands(t, func(w *world, args []string) {
+		reader, writer := fullPipe(w.t)
+		s := w.startLogging(args, writer)
+		w.must(writer.Close()) // the server has it
+		w.scrapeUntilDropped()
 		lines := make(chan string, 100_000)
 		go func() {
 			defer close(lines)
@@ -112,51 +117,51 @@ func TestLogThatIsReadAgain(t *testing.T) {
 				break
 			}
 		}
-		if want := fmt.Sprintf(" dropped=%d", p.dropped()); !strings.HasSuffix(got, want) {
-			p.t.Errorf("the log says %q, want %s at the end", got, want)
+		if want := fmt.Sprintf(" dropped=%d", w.dropped()); !strings.HasSuffix(got, want) {
+			w.t.Errorf("the log says %q, want %s at the end", got, want)
 		}
 		s.signal(syscall.SIGTERM)
 		s.wantEnd(soon, 0)
 		last := ""
 		for line := range lines {
 			if last = line; strings.Contains(line, report) {
-				p.t.Errorf("the log says it again: %s", line)
+				w.t.Errorf("the log says it again: %s", line)
 			}
 		}
 		if !strings.HasSuffix(last, `level=INFO msg="Metric server stopped" signal=terminated`) {
-			p.t.Errorf("the last line is %s", last)
+			w.t.Errorf("the last line is %s", last)
 		}
 	})
 }
 
 // scrapeUntilDropped scrapes until the server has to drop log lines.
-func (p *played) scrapeUntilDropped() {
-	p.t.Helper()
+func (w *world) scrapeUntilDropped() {
+	w.t.Helper()
 	const queue = 256 << 10 // bytes; a scrape logs more than a hundred
 	filter := strings.Repeat("x", 200)
 	for range queue / 100 {
-		p.scrape("runsc-sandbox-metrics-filter", filter)
-		if p.dropped() > 0 {
+		w.scrape("runsc-sandbox-metrics-filter", filter)
+		if w.dropped() > 0 {
 			return
 		}
 	}
-	p.t.Fatal("no log line is dropped")
+	w.t.Fatal("no log line is dropped")
 }
 
 // TestSecondSignal ends the server at once, while the first one leaves it the time to end a scrape.
 func TestSecondSignal(t *testing.T) {
-	bothCommands(t, func(p *played, args []string) {
+	bothCommands(t, func(w *world, args []string) {
 		asked := make(chan struct{})
 		var once sync.Once
-		p.play(simulate.Spec{ID: "stalls", MetricServer: p.addr, Behavior: func(x *simulate.Exchange) error {
+		w.simulate(simulate.Spec{ID: "stalls", MetricServer: w.addr, Behavior: func(x *simulate.Exchange) error {
 			once.Do(func() { close(asked) })
 			return x.Stall()
 		}})
-		s := p.start(args)
+		s := w.startServer(args)
 		scraped := make(chan struct{})
 		go func() {
 			defer close(scraped)
-			_, _ = p.client.GetMetrics(p.ctx(), nil)
+			_, _ = w.client.GetMetrics(w.ctx(), nil)
 		}()
 		<-asked
 		// The second one is there as soon as the first, so the server cannot have ended before.
@@ -167,7 +172,7 @@ func TestSecondSignal(t *testing.T) {
 		<-s.ended
 		<-scraped
 		if code := s.ProcessState.ExitCode(); code != 128+int(syscall.SIGTERM) && code != 128+int(syscall.SIGINT) {
-			p.t.Errorf("it exits with %d and says\n%s", code, &s.err)
+			w.t.Errorf("it exits with %d and says\n%s", code, &s.err)
 		}
 	})
 }
@@ -177,44 +182,44 @@ func TestHangup(t *testing.T) {
 	nohup := func(args []string) []string {
 		return append([]string{"-c", `trap "" HUP; exec "$0" "$@"`, sandmeter}, args...)
 	}
-	goesOn := func(p *played, s *server) {
-		p.t.Helper()
+	goesOn := func(w *world, s *server) {
+		w.t.Helper()
 		s.signal(syscall.SIGHUP)
-		p.scrape()
+		w.scrape()
 		s.signal(syscall.SIGTERM)
 		s.wantEnd(soon, 0)
 	}
 	t.Run("serve", func(t *testing.T) {
-		p := newPlayed(t)
-		goesOn(p, p.serve())
+		w := newSimulatedWorld(t)
+		goesOn(w, w.startServer(w.serveArgs()))
 	})
 	t.Run("metric-server", func(t *testing.T) {
-		p := newPlayed(t)
-		pid := filepath.Join(filepath.Dir(p.root), "pid")
-		s := p.start([]string{"--root=" + p.root, "--metric-server=" + p.addr, "metric-server", "--pid-file=" + pid})
+		w := newSimulatedWorld(t)
+		pid := filepath.Join(filepath.Dir(w.root), "pid")
+		s := w.startServer([]string{"--root=" + w.root, "--metric-server=" + w.addr, "metric-server", "--pid-file=" + pid})
 		s.signal(syscall.SIGHUP)
 		s.wantEnd(soon, 0)
-		if got := s.err.lastLine(); !strings.HasSuffix(got, `msg="Metric server stopped" signal=hangup`) {
+		if got := lastLine(&s.err); !strings.HasSuffix(got, `msg="Metric server stopped" signal=hangup`) {
 			t.Errorf("the last line is %s", got)
 		}
-		for _, path := range []string{pid, p.addr} {
+		for _, path := range []string{pid, w.addr} {
 			if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s is left behind: %v", path, err)
 			}
 		}
 	})
 	t.Run("metric-server with nohup", func(t *testing.T) {
-		p := newPlayed(t)
-		goesOn(p, p.startProgram(newRun(t, "/bin/sh", nohup([]string{"--root=" + p.root, "--metric-server=" + p.addr, "metric-server"})...)))
+		w := newSimulatedWorld(t)
+		goesOn(w, w.startProgram(newRun(t, "/bin/sh", nohup([]string{"--root=" + w.root, "--metric-server=" + w.addr, "metric-server"})...)))
 	})
 }
 
 // TestPIDFileOfARunningServer is left alone by another server that is started with it.
 func TestPIDFileOfARunningServer(t *testing.T) {
-	p := newPlayed(t)
-	pid := filepath.Join(filepath.Dir(p.root), "pid")
-	first := p.serve("--pid-file", pid)
-	second := newProgram(t, "serve", "--root", p.root, "--web.listen-address", p.addr+"2", "--pid-file", pid)
+	w := newSimulatedWorld(t)
+	pid := filepath.Join(filepath.Dir(w.root), "pid")
+	first := w.startServer(w.serveArgs("--pid-file", pid))
+	second := newProgram(t, "serve", "--root", w.root, "--web.listen-address", w.addr+"2", "--pid-file", pid)
 	second.exit(t, 1)
 	want := fmt.Sprintf("sandmeter: PID file %s: it is that of process %d, which is running: end that process, or choose another path\n", pid, first.Process.Pid)
 	if got := second.err.String(); got != want {
@@ -224,8 +229,8 @@ func TestPIDFileOfARunningServer(t *testing.T) {
 		t.Errorf("the PID file has %q, %v", got, err)
 	}
 	first.signal(syscall.SIGKILL)
-	first.wantEnd(patience, -1)
-	third := p.serve("--pid-file", pid)
+	first.wantEnd(soon, -1)
+	third := w.startServer(w.serveArgs("--pid-file", pid))
 	if got, err := os.ReadFile(pid); err != nil || string(got) != fmt.Sprint(third.Process.Pid) {
 		t.Errorf("after a server was killed, the PID file has %q, %v", got, err)
 	}

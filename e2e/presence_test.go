@@ -26,7 +26,7 @@ func TestClockStep(t *testing.T) {
 	if log := s.err.String(); strings.Contains(log, "WARN") || strings.Contains(log, "ERROR") {
 		t.Errorf("the log has complaints:\n%s", log)
 	}
-	p := newProgram(t, "list", "--root", w.node.Root(), "--json")
+	p := newProgram(t, "list", "--root", w.root, "--json")
 	p.exit(t, 0)
 	if running := strings.Count(p.out.String(), `"running": true`); running != 2 {
 		t.Errorf("list shows %d running sandboxes:\n%s", running, &p.out)
@@ -36,7 +36,7 @@ func TestClockStep(t *testing.T) {
 // setStartTime changes the time at which a sandbox was started in its state file.
 func (w *world) setStartTime(id string, step time.Duration) {
 	w.t.Helper()
-	path := filepath.Join(w.node.Root(), id+"_sandbox:"+id+".state")
+	path := filepath.Join(w.root, id+"_sandbox:"+id+".state")
 	data, err := os.ReadFile(path)
 	w.must(err)
 	stamp := time.Now().Add(step).UTC().Format(time.RFC3339Nano)

@@ -25,7 +25,7 @@ func TestServiceUnit(t *testing.T) {
 func (w *world) underRestrictions(writable, setpriv string, args []string) *program {
 	const script = `mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / &&
 		mount --bind "$2" "$2" && mount -o remount,bind,ro "$2" && shift 2 && exec "$@"`
-	command := []string{"-m", "sh", "-c", script, "sh", writable, w.node.Root(), "setpriv"}
+	command := []string{"-m", "sh", "-c", script, "sh", writable, w.root, "setpriv"}
 	command = append(command, strings.Fields(setpriv)...)
 	command = append(command, sandmeter)
 	return newRun(w.t, "unshare", append(command, args...)...)

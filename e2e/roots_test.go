@@ -64,7 +64,7 @@ func TestSeveralRoots(t *testing.T) {
 	}
 	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", glob)
 	s.signal(syscall.SIGTERM)
-	s.wantEnd(patience, 0) // by then the log is complete
+	s.wantEnd(soon, 0) // by then the log is complete
 	for _, want := range []string{"Runtime root does not exist", "Runtime root is not readable", "Runtime root is readable"} {
 		if got := strings.Count(s.err.String(), want); got != 1 {
 			t.Errorf("the log has %q %d times, want once:\n%s", want, got, &s.err)
