@@ -57,6 +57,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		MaxAge:         o.MaxAge,
 		Roots:          collector.Roots,
 		Logger:         o.Logger,
+		API:            !o.DropIn,
 		AllowProfiling: o.AllowProfiling,
 		RootLost:       rootLost,
 	})}

@@ -39,7 +39,8 @@ var mayImport = map[string][]string{
 	"internal/page":  {"internal/schema", "internal/snapshot"},
 	"internal/expo":  {"internal/page", "internal/schema", "internal/snapshot"},
 	"internal/share": {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
-	"internal/web":   {"internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+	"internal/api":   {"internal/schema", "internal/snapshot"},
+	"internal/web":   {"internal/api", "internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// What stands beside. Simulated sandboxes know nothing of the code that is tested with them, so that a mistake in the one
 	// is not repeated in the other.

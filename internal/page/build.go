@@ -25,6 +25,9 @@ type Builder struct {
 // NewBuilder returns a Builder of pages whose families begin with prefix, unless their names are whole.
 func NewBuilder(prefix string) *Builder { return &Builder{prefix: prefix} }
 
+// Prefix returns what the names of families begin with.
+func (b *Builder) Prefix() string { return b.prefix }
+
 // Build returns the page of a snapshot, which the page refers to and does not change. It may have to wait for filters that other requests have
 // compiled or run for the first time.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {

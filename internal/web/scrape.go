@@ -34,7 +34,7 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 	if err != nil {
 		return 0, err
 	}
-	snap, err := h.snapshot(r.Context(), deadline)
+	snap, err := h.snapshot(r.Context(), deadline, h.options.MaxAge)
 	if err != nil {
 		return 0, err
 	}
@@ -68,11 +68,11 @@ type rendering struct {
 }
 
 // snapshot returns a snapshot for a request.
-func (h *Handler) snapshot(ctx context.Context, deadline time.Time) (*snapshot.Snapshot, error) {
+func (h *Handler) snapshot(ctx context.Context, deadline time.Time, maxAge time.Duration) (*snapshot.Snapshot, error) {
 	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(leavingGrace, cancel) })()
-	snap, err := h.shared.Snapshot(waiting, deadline, h.options.MaxAge)
+	snap, err := h.shared.Snapshot(waiting, deadline, maxAge)
 	if lost, ok := errors.AsType[*collect.RootError](err); ok {
 		h.options.RootLost(lost)
 	}

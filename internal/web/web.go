@@ -50,6 +50,8 @@ type Options struct {
 	MaxAge       time.Duration   // of the snapshot that a scrape may be served from
 	Roots        func() []string // the runtime roots that are served now, as health checks name them
 	Logger       *slog.Logger
+	// API serves the JSON API.
+	API bool
 	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
 	AllowProfiling bool
 	// RootLost is called by each scrape that finds that the runtime root can no longer be read.
@@ -78,6 +80,9 @@ func NewHandler(o Options) *Handler {
 	h.handle(pathMetrics, h.metrics)
 	h.handle(pathHealth, h.health, http.MethodPost)
 	h.handle(pathPID, h.pid)
+	if o.API {
+		h.handleAPI()
+	}
 	if o.AllowProfiling {
 		h.handle(pathProfileCPU, h.profiler.cpu)
 		h.handle(pathProfileHeap, h.profiler.heap)

@@ -1,0 +1,105 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/api"
+	"github.com/sandmeter/sandmeter/internal/share"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// Paths of the JSON API.
+const (
+	pathSandboxes = "/api/v1/sandboxes"
+	pathSandbox   = "/api/v1/sandboxes/{id}"
+	pathOpenAPI   = "/api/v1/openapi.json"
+)
+
+// apiMaxAge is how old the snapshot of a document may be: clients that poll must not cost more collections than that.
+const apiMaxAge = time.Second
+
+// A document is what requests have in common to share a document.
+type document struct {
+	id, root string // empty: of all sandboxes
+}
+
+func (h *Handler) handleAPI() {
+	h.handle(pathSandboxes, h.listSandboxes)
+	h.handle(pathSandbox, h.showSandbox)
+	h.handle(pathOpenAPI, func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(api.OpenAPI) // an error is the client's having gone away
+		return nil
+	})
+}
+
+// listSandboxes serves the document of all sandboxes.
+func (h *Handler) listSandboxes(w http.ResponseWriter, r *http.Request) error {
+	snap, err := h.apiSnapshot(r)
+	if err != nil {
+		return err
+	}
+	return h.sendDocument(w, r, snap, document{}, func() any { return api.ListOf(snap) })
+}
+
+// showSandbox serves the document of one sandbox.
+func (h *Handler) showSandbox(w http.ResponseWriter, r *http.Request) error {
+	query, err := queryOf(r, "")
+	if err != nil {
+		return err
+	}
+	snap, err := h.apiSnapshot(r)
+	if err != nil {
+		return err
+	}
+	of := document{r.PathValue("id"), query.Get("runtime_root")}
+	found := api.Find(snap, of.id, of.root)
+	switch len(found) {
+	case 0:
+		return sendAPIError(w, http.StatusNotFound, api.NotFound(of.id))
+	case 1:
+		return h.sendDocument(w, r, snap, of, func() any { return api.DetailOf(snap, found[0], h.options.Pages.Prefix()) })
+	}
+	return sendAPIError(w, http.StatusConflict, api.Ambiguous(of.id, found))
+}
+
+func (h *Handler) apiSnapshot(r *http.Request) (*snapshot.Snapshot, error) {
+	deadline := time.Now().Add(timeLimit(r.Header.Get(headerTimeout)))
+	return h.snapshot(r.Context(), deadline, max(apiMaxAge, h.options.MaxAge))
+}
+
+// sendDocument sends a document of a snapshot. Requests for the same one share its bytes, and the limits of pages hold for it.
+func (h *Handler) sendDocument(w http.ResponseWriter, r *http.Request, snap *snapshot.Snapshot, of document, make func() any) error {
+	lease, err := h.shared.Page(context.WithoutCancel(r.Context()), snap, of, func() func(share.Buffer) []byte {
+		return func(buffer share.Buffer) []byte {
+			text := marshal(make())
+			return append(buffer(len(text)), text...)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	w.Header().Set("Content-Type", "application/json")
+	h.send(w, lease)
+	return nil
+}
+
+func sendAPIError(w http.ResponseWriter, status int, document api.Error) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(marshal(document)) // an error is the client's having gone away
+	return nil
+}
+
+// marshal returns a document as JSON on a line of its own.
+func marshal(document any) []byte {
+	text, err := json.Marshal(document)
+	if err != nil {
+		panic(err) // documents have strings, integers, finite numbers and times
+	}
+	return append(text, '\n')
+}

@@ -1,0 +1,117 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/api"
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// getJSON gets a path and decodes its JSON.
+func getJSON[T any](w *world, path string, wantStatus int) T {
+	w.Helper()
+	response := w.get(path)
+	if kind := response.Header().Get("Content-Type"); response.Code != wantStatus || kind != "application/json" {
+		w.Fatalf("%s: status %d, type %s, want %d and JSON:\n%s", path, response.Code, kind, wantStatus, response.Body)
+	}
+	var d T
+	w.must(json.Unmarshal(response.Body.Bytes(), &d))
+	return d
+}
+
+func withAPI(_ *collect.Options, o *Options) { o.API = true }
+
+// TestAPI: the documents have what is known of sandboxes, and null for what is not.
+func TestAPI(t *testing.T) {
+	w := newWorld(t, withAPI)
+	created := time.Date(2026, 11, 22, 9, 12, 52, 799344464, time.UTC)
+	w.start(simulate.Spec{ID: "pod", Pod: "web", Namespace: "shop", Root: simulate.Container{CreatedAt: created}, Points: []simulate.Point{
+		{Metric: "fs_opens", Int: 7}, {Metric: "unimplemented_syscalls", Labels: map[string]string{"sysno": "1"}, Int: 2},
+	}})
+	w.start(simulate.Spec{ID: "broken", NoSocket: true})
+	w.start(simulate.Spec{ID: "ended", PID: -1})
+
+	list := getJSON[api.List](w, "/api/v1/sandboxes", http.StatusOK)
+	var ids []string
+	for _, s := range list.Sandboxes {
+		ids = append(ids, s.ID)
+	}
+	if want := []string{"broken", "ended", "pod"}; !slices.Equal(ids, want) {
+		t.Fatalf("the list has %q, want %q", ids, want)
+	}
+	broken, ended, pod := list.Sandboxes[0], list.Sandboxes[1], list.Sandboxes[2]
+	if broken.QueryStatus != "failed" || broken.Reason == nil || *broken.Reason != "unreachable" || broken.Pod != nil || broken.SampledAt != nil || broken.PID == nil {
+		t.Errorf("a broken sandbox is %+v", broken)
+	}
+	if ended.QueryStatus != "not_running" || ended.State != "stopped" || ended.Reason != nil || ended.PID != nil {
+		t.Errorf("an ended sandbox is %+v", ended)
+	}
+	if pod.QueryStatus != "ok" || *pod.Pod != "web" || *pod.Namespace != "shop" || !pod.CreatedAt.Equal(created) || *pod.PID != os.Getpid() ||
+		pod.RuntimeRoot != w.root || pod.SampledAt == nil || !slices.Equal(pod.Containers, []api.Container{{ID: "pod", State: "running"}}) {
+		t.Errorf("a sandbox is %+v", pod)
+	}
+
+	values := map[string]int64{}
+	for _, m := range getJSON[api.Detail](w, "/api/v1/sandboxes/pod", http.StatusOK).Metrics {
+		values[m.Name+m.Labels["sysno"]] = *m.Value
+	}
+	if values["runsc_fs_opens"] != 7 || values["runsc_unimplemented_syscalls1"] != 2 {
+		t.Errorf("the sandbox has the values %v", values)
+	}
+	if d := getJSON[api.Detail](w, "/api/v1/sandboxes/broken", http.StatusOK); d.Metrics != nil || d.ID != "broken" {
+		t.Errorf("without metrics, a sandbox is %+v", d)
+	}
+	if e := getJSON[api.Error](w, "/api/v1/sandboxes/none", http.StatusNotFound); e.Error != `there is no sandbox "none"` || len(e.Candidates) != 0 {
+		t.Errorf("of an unknown ID, the document is %+v", e)
+	}
+	if d := getJSON[map[string]any](w, "/api/v1/openapi.json", http.StatusOK); d["openapi"] == nil {
+		t.Errorf("the description is %v", d)
+	}
+}
+
+// TestAPIOfSeveralRoots: an ID that several roots have is ambiguous until one is chosen.
+func TestAPIOfSeveralRoots(t *testing.T) {
+	roots := []string{testkit.TempDir(t), testkit.TempDir(t)}
+	w := newWorld(t, func(c *collect.Options, o *Options) { c.Roots, o.API = roots, true })
+	for _, root := range roots {
+		testkit.Start(t, root, simulate.Spec{ID: "a"})
+	}
+	e := getJSON[api.Error](w, "/api/v1/sandboxes/a", http.StatusConflict)
+	if len(e.Candidates) != 2 || e.Candidates[0].RuntimeRoot != roots[0] || e.Candidates[1].RuntimeRoot != roots[1] {
+		t.Errorf("the candidates are %+v", e.Candidates)
+	}
+	d := getJSON[api.Detail](w, "/api/v1/sandboxes/a?runtime_root="+roots[1], http.StatusOK)
+	if d.RuntimeRoot != roots[1] {
+		t.Errorf("the sandbox is that of %s, want %s", d.RuntimeRoot, roots[1])
+	}
+	getJSON[api.Error](w, "/api/v1/sandboxes/a?runtime_root="+filepath.Join(roots[0], "x"), http.StatusNotFound)
+}
+
+// TestAPICollections: documents are made of a recent snapshot, and so cost at most one collection per second.
+func TestAPICollections(t *testing.T) {
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.API, o.MaxAge = true, time.Hour })
+	s := w.start(simulate.Spec{ID: "a"})
+	for range 5 {
+		getJSON[api.List](w, "/api/v1/sandboxes", http.StatusOK)
+		getJSON[api.Detail](w, "/api/v1/sandboxes/a", http.StatusOK)
+	}
+	if n := s.Stats().Queries; n != 1 {
+		t.Errorf("the sandbox was queried %d times", n)
+	}
+}
+
+// TestNoAPI: in drop-in mode there is none.
+func TestNoAPI(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, path := range []string{"/api/v1/sandboxes", "/api/v1/sandboxes/a", "/api/v1/openapi.json"} {
+		w.expect(w.get(path), http.StatusNotFound, "path not found\n")
+	}
+}
