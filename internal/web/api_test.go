@@ -115,3 +115,26 @@ func TestNoAPI(t *testing.T) {
 		w.expect(w.get(path), http.StatusNotFound, "path not found\n")
 	}
 }
+
+// TestAPIHistogram: buckets count all samples up to their bounds, and the last has none.
+func TestAPIHistogram(t *testing.T) {
+	w := newWorld(t, withAPI)
+	w.start(simulate.Spec{
+		ID: "a",
+		Registration: &simulate.Registration{Metrics: []simulate.Metric{
+			{Name: "/wait", PrometheusName: "wait", Cumulative: true, Type: simulate.Distribution, Buckets: []int64{10, 20}}}},
+		Points: []simulate.Point{{Metric: "wait", Hist: &simulate.Histogram{Total: 60, Min: 5, Max: 30, SSD: 312.5, Counts: []uint64{1, 2, 1}}}},
+	})
+	metrics := getJSON[api.Detail](w, "/api/v1/sandboxes/a", http.StatusOK).Metrics
+	if len(metrics) != 1 || metrics[0].Type != "histogram" || metrics[0].Value != nil {
+		t.Fatalf("the metrics are %+v", metrics)
+	}
+	h := metrics[0].Histogram
+	var counts []uint64
+	for _, b := range h.Buckets {
+		counts = append(counts, b.Count)
+	}
+	if h.Count != 4 || h.Sum != 60 || !slices.Equal(counts, []uint64{1, 3, 4}) || *h.Buckets[1].UpperBound != 20 || h.Buckets[2].UpperBound != nil {
+		t.Errorf("the histogram is %+v", h)
+	}
+}
