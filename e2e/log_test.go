@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -179,6 +180,10 @@ func TestSecondSignal(t *testing.T) {
 
 // TestHangup: serve takes no notice, metric-server ends in good order, and one that was started with nohup goes on.
 func TestHangup(t *testing.T) {
+	// A program inherits that a signal is ignored, as it is where these tests run under nohup, but not that it is handled.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP)
+	defer signal.Stop(handled)
 	nohup := func(args []string) []string {
 		return append([]string{"-c", `trap "" HUP; exec "$0" "$@"`, sandmeter}, args...)
 	}
