@@ -8,12 +8,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A Selection is what a request wants to see of a snapshot. The zero value is all of it. No filter hides the server's own families.
-type Selection struct {
-	Metrics      *Filter // of reported metrics, by their names without prefix
-	Capabilities *Filter // of capabilities, by their names with or without CAP_
-}
-
 // A Builder builds the pages of one server. It is safe for concurrent use.
 type Builder struct {
 	prefix string
@@ -31,11 +25,12 @@ func (b *Builder) Prefix() string { return b.prefix }
 // Build returns the page of a snapshot, which the page refers to and does not change. It may have to wait for filters that other requests have
 // compiled or run for the first time.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
-	p := &Page{whole: want == Selection{}}
-	schemas := p.addReported(snap.Sandboxes)
+	p := &Page{whole: want.Metrics == nil && want.Names == ""}
+	sandboxes := want.sandboxes(snap.Sandboxes)
+	schemas := p.addReported(sandboxes)
 	l := b.layoutOf(schemas)
 	p.Families = l.selected(want)
-	p.addServer(snap, p.countLeftOut(l, want.Metrics))
+	p.addServer(snap, sandboxes, want.Shard, p.countLeftOut(l, want.Metrics))
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -97,16 +92,18 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 	return schemas
 }
 
-// addServer adds what the server says.
-func (p *Page) addServer(snap *snapshot.Snapshot, leftOut int) {
+// addServer adds what the server says of itself, in the shard that has it, and of the sandboxes.
+func (p *Page) addServer(snap *snapshot.Snapshot, sandboxes []snapshot.Sandbox, shard Shard, leftOut int) {
 	from := len(p.Sources)
-	server := snap.Server
-	if leftOut > 0 {
-		server.Samples = insert(server.Samples, snapshot.Sample{Metric: schema.SeriesLeftOut, Value: int64(leftOut)})
+	if shard.hasServer() {
+		server := snap.Server
+		if leftOut > 0 {
+			server.Samples = insert(server.Samples, snapshot.Sample{Metric: schema.SeriesLeftOut, Value: int64(leftOut)})
+		}
+		p.add(&server, 0)
 	}
-	p.add(&server, 0)
-	for i := range snap.Sandboxes {
-		p.add(&snap.Sandboxes[i].Server, 0)
+	for i := range sandboxes {
+		p.add(&sandboxes[i].Server, 0)
 	}
 	p.groups[groupServer] = span{from, len(p.Sources)}
 }
@@ -127,12 +124,15 @@ func (p *Page) add(src *snapshot.Source, kind int) {
 
 // selected returns the families that the selection wants.
 func (l *layout) selected(want Selection) []Family {
-	if want == (Selection{}) {
+	if want.Metrics == nil && want.Capabilities == nil && want.Names == "" {
 		return l.families
 	}
+	names := want.Names.set()
 	families := make([]Family, 0, len(l.families))
 	for _, f := range l.families {
 		switch {
+		case !names.match(f.Name):
+			continue
 		case f.group == groupServer && f.metric[0] == schema.SandboxCapabilities:
 			f.sets = want.Capabilities
 		case f.group == groupReported && !want.Metrics.Match(l.nameOf(&f)):

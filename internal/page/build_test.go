@@ -30,7 +30,7 @@ func register(t *testing.T, metrics ...string) *schema.Schema {
 // sandbox returns a sandbox that reports a sample of each metric of the schema, and has capabilities.
 func sandbox(id string, s *schema.Schema, capabilities ...string) snapshot.Sandbox {
 	labels := &snapshot.Labels{Iteration: "i", Sandbox: id}
-	box := snapshot.Sandbox{Server: snapshot.Source{Labels: labels, Schema: schema.Server}}
+	box := snapshot.Sandbox{Identity: &snapshot.Identity{Labels: labels}, Server: snapshot.Source{Labels: labels, Schema: schema.Server}}
 	for i, name := range capabilities {
 		box.Server.Sets = append(box.Server.Sets, snapshot.NewLabelSet(snapshot.Label{Name: "capability", Value: name}))
 		box.Server.Samples = append(box.Server.Samples, snapshot.Sample{Metric: schema.SandboxCapabilities, Series: uint32(i), Value: 1})
@@ -160,7 +160,7 @@ func TestSelection(t *testing.T) {
 		}
 		want = append(want, server...) // no filter hides them
 		slices.Sort(want)
-		expect(t, fmt.Sprintf("filters %q and %q", metrics, capabilities), b.Build(snap, Selection{m, c}), want...)
+		expect(t, fmt.Sprintf("filters %q and %q", metrics, capabilities), b.Build(snap, Selection{Metrics: m, Capabilities: c}), want...)
 	}
 	const opens, reads, open = "runsc_fs_opens counter: a", "runsc_fs_reads counter: a", "runsc_net_open gauge: a"
 	const caps = "runsc_meta_sandbox_capabilities gauge: "

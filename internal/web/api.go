@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/api"
@@ -16,6 +17,7 @@ const (
 	pathSandboxes = "/api/v1/sandboxes"
 	pathSandbox   = "/api/v1/sandboxes/{id}"
 	pathOpenAPI   = "/api/v1/openapi.json"
+	pathDiscovery = "/sd"
 )
 
 // apiMaxAge is how old the snapshot of a document may be: clients that poll must not cost more collections than that.
@@ -23,12 +25,14 @@ const apiMaxAge = time.Second
 
 // A document is what requests have in common to share a document.
 type document struct {
-	id, root string // empty: of all sandboxes
+	id, root  string // empty: of all sandboxes
+	discovery bool   // the targets, at the address id
 }
 
 func (h *Handler) handleAPI() {
 	h.handle(pathSandboxes, h.listSandboxes)
 	h.handle(pathSandbox, h.showSandbox)
+	h.handle(pathDiscovery, h.discover)
 	h.handle(pathOpenAPI, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(api.OpenAPI) // an error is the client's having gone away
@@ -55,15 +59,35 @@ func (h *Handler) showSandbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	of := document{r.PathValue("id"), query.Get("runtime_root")}
+	of := document{id: r.PathValue("id"), root: query.Get("runtime_root")}
 	found := api.Find(snap, of.id, of.root)
 	switch len(found) {
 	case 0:
-		return sendAPIError(w, http.StatusNotFound, api.NotFound(of.id))
+		return sendJSON(w, http.StatusNotFound, api.NotFound(of.id))
 	case 1:
 		return h.sendDocument(w, r, snap, of, func() any { return api.DetailOf(snap, found[0], h.options.Pages.Prefix()) })
 	}
-	return sendAPIError(w, http.StatusConflict, api.Ambiguous(of.id, found))
+	return sendJSON(w, http.StatusConflict, api.Ambiguous(of.id, found))
+}
+
+// discover serves targets for Prometheus: one per sandbox, or one per shard. They are at the address that the client used.
+func (h *Handler) discover(w http.ResponseWriter, r *http.Request) error {
+	query, err := queryOf(r, "")
+	if err != nil {
+		return err
+	}
+	if text := query.Get("shards"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || n == 0 || n > maxShards {
+			return refuse(http.StatusBadRequest, "provided number of shards %q is refused: give a number from 1 to %d", text, maxShards)
+		}
+		return sendJSON(w, http.StatusOK, api.ShardsOf(r.Host, int(n)))
+	}
+	snap, err := h.apiSnapshot(r)
+	if err != nil {
+		return err
+	}
+	return h.sendDocument(w, r, snap, document{discovery: true, id: r.Host}, func() any { return api.TargetsOf(snap, r.Host) })
 }
 
 func (h *Handler) apiSnapshot(r *http.Request) (*snapshot.Snapshot, error) {
@@ -88,7 +112,7 @@ func (h *Handler) sendDocument(w http.ResponseWriter, r *http.Request, snap *sna
 	return nil
 }
 
-func sendAPIError(w http.ResponseWriter, status int, document api.Error) error {
+func sendJSON(w http.ResponseWriter, status int, document any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(marshal(document)) // an error is the client's having gone away

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp/syntax"
 	"strconv"
 	"time"
 
@@ -16,12 +15,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// Parameters of a scrape.
-const (
-	paramFilter       = "runsc-sandbox-metrics-filter"
-	paramCapabilities = "runsc-capability-filter"
-	headerTimeout     = "X-Prometheus-Scrape-Timeout-Seconds"
-)
+// headerTimeout is how long the scraper waits.
+const headerTimeout = "X-Prometheus-Scrape-Timeout-Seconds"
 
 // leavingGrace is how long a request waits for its collection to begin after the client has closed its side of the connection. The client may be
 // gone, or have sent all that it has to send and be waiting for the response: net/http takes the one for the other.
@@ -109,26 +104,6 @@ func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 		body = body[n:]
 	}
 	return sent
-}
-
-// parseSelection returns what the query selects.
-func (h *Handler) parseSelection(query url.Values) (want page.Selection, err error) {
-	if want.Metrics, err = h.filter(query.Get(paramFilter), "metric"); err != nil {
-		return want, err
-	}
-	want.Capabilities, err = h.filter(query.Get(paramCapabilities), "capability")
-	return want, err
-}
-
-func (h *Handler) filter(text, what string) (*page.Filter, error) {
-	f, err := h.filters.Compile(text)
-	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
-		return nil, refuse(http.StatusBadRequest, "provided %s filter is not a valid regular expression: %v", what, wrong)
-	}
-	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "provided %s filter is refused: %v", what, err)
-	}
-	return f, nil
 }
 
 // Times that a scrape may take. A scraper that says how long it waits gets its page before that.

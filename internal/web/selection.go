@@ -1,0 +1,69 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+)
+
+// Parameters that select what is on a page. The filters are regular expressions; the others are exact and may be repeated.
+const (
+	paramFilter       = "runsc-sandbox-metrics-filter"
+	paramCapabilities = "runsc-capability-filter"
+	paramName         = "name[]"
+	paramSandbox      = "sandbox"
+	paramPod          = "pod"
+	paramNamespace    = "namespace"
+	paramShard        = "shard"
+)
+
+// maxShards bounds the number of shards, each of which costs a scrape.
+const maxShards = 1000
+
+// parseSelection returns what the query selects.
+func (h *Handler) parseSelection(query url.Values) (want page.Selection, err error) {
+	if want.Metrics, err = h.filter(query.Get(paramFilter), "metric"); err != nil {
+		return want, err
+	}
+	if want.Capabilities, err = h.filter(query.Get(paramCapabilities), "capability"); err != nil {
+		return want, err
+	}
+	if text := query.Get(paramShard); text != "" {
+		if want.Shard, err = parseShard(text); err != nil {
+			return want, refuse(http.StatusBadRequest, "provided shard %q is refused: %v", text, err)
+		}
+	}
+	want.Names = page.NewValues(query[paramName])
+	want.Sandboxes = page.NewValues(query[paramSandbox])
+	want.Pods = page.NewValues(query[paramPod])
+	want.Namespaces = page.NewValues(query[paramNamespace])
+	return want, nil
+}
+
+func (h *Handler) filter(text, what string) (*page.Filter, error) {
+	f, err := h.filters.Compile(text)
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+		return nil, refuse(http.StatusBadRequest, "provided %s filter is not a valid regular expression: %v", what, wrong)
+	}
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "provided %s filter is refused: %v", what, err)
+	}
+	return f, nil
+}
+
+// parseShard reads a shard in the form I/N.
+func parseShard(text string) (page.Shard, error) {
+	index, count, _ := strings.Cut(text, "/")
+	i, indexErr := strconv.ParseUint(index, 10, 32)
+	n, countErr := strconv.ParseUint(count, 10, 32)
+	if indexErr != nil || countErr != nil || i >= n || n > maxShards {
+		return page.Shard{}, fmt.Errorf("give I/N, such as 0/4, with I from 0 to N-1 and N up to %d", maxShards)
+	}
+	return page.Shard{Index: int(i), Count: int(n)}, nil
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/api"
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// sandboxesOf returns the IDs of the sandboxes on a page, and whether the server's own families are on it.
+func sandboxesOf(page string) (ids []string, server bool) {
+	for line := range strings.Lines(page) {
+		if rest, ok := strings.CutPrefix(line, "runsc_meta_sandbox_presence{"); ok {
+			_, id, _ := strings.Cut(rest, `sandbox="`)
+			id, _, _ = strings.Cut(id, `"`)
+			ids = append(ids, id)
+		}
+		server = server || strings.HasPrefix(line, "process_start_time_seconds ")
+	}
+	return ids, server
+}
+
+// TestSelection: requests select sandboxes by exact values, and shards are whole together.
+func TestSelection(t *testing.T) {
+	w := newWorld(t, nil)
+	w.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
+	w.start(simulate.Spec{ID: "b", Pod: "web", Namespace: "bank"})
+	w.start(simulate.Spec{ID: "c", Pod: "db & co", Namespace: "bank"})
+	check := func(query, want string) {
+		t.Helper()
+		if ids, server := sandboxesOf(w.page("/metrics?" + query)); strings.Join(ids, " ") != want || !server {
+			t.Errorf("%s selects %q, with the server's own: %t; want %q", query, ids, server, want)
+		}
+	}
+	check("", "a b c")
+	check("sandbox=a&sandbox=c", "a c")
+	check("pod=web&namespace=bank&namespace=none", "b")
+	check("pod=db+%26+co", "c")
+	check("sandbox=none", "")
+	if page := w.page("/metrics?name[]=runsc_fs_opens&sandbox=a"); strings.Count(page, "# TYPE") != 1 || !strings.Contains(page, "runsc_fs_opens{") {
+		t.Errorf("one family is\n%s", page)
+	}
+
+	var all []string
+	for i := range 4 {
+		ids, server := sandboxesOf(w.page(fmt.Sprintf("/metrics?shard=%d/4", i)))
+		if server != (i == 0) {
+			t.Errorf("shard %d has the server's own families: %t", i, server)
+		}
+		all = append(all, ids...)
+	}
+	slices.Sort(all)
+	if want := []string{"a", "b", "c"}; !slices.Equal(all, want) {
+		t.Errorf("all shards have %q, want %q", all, want)
+	}
+	for _, shard := range []string{"4/4", "-1/4", "1", "1/", "/4", "a/4", "0/1001", "0/0", "1/2/3"} {
+		if response := w.get("/metrics?shard=" + shard); response.Code != http.StatusBadRequest || !strings.Contains(response.Body.String(), "give I/N") {
+			t.Errorf("shard %s: %d %s", shard, response.Code, response.Body)
+		}
+	}
+}
+
+// TestDiscovery: there is a target per running sandbox, or per shard.
+func TestDiscovery(t *testing.T) {
+	w := newWorld(t, withAPI)
+	if body := w.get("/sd").Body.String(); body != "[]\n" {
+		t.Errorf("without sandboxes the targets are %s", body)
+	}
+	w = newWorld(t, withAPI)
+	w.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
+	w.start(simulate.Spec{ID: "ended", PID: -1})
+	targets := getJSON[[]api.Target](w, "/sd", http.StatusOK)
+	if len(targets) != 1 || targets[0].Targets[0] != "example.com" || targets[0].Labels["__param_sandbox"] != "a" ||
+		targets[0].Labels["instance"] != "example.com/a" || targets[0].Labels["__meta_sandmeter_pod"] != "web" {
+		t.Errorf("the targets are %v", targets)
+	}
+	shards := getJSON[[]api.Target](w, "/sd?shards=2", http.StatusOK)
+	if len(shards) != 2 || shards[1].Labels["__param_shard"] != "1/2" || shards[1].Labels["instance"] != "example.com/1" {
+		t.Errorf("the shards are %v", shards)
+	}
+	for _, n := range []string{"0", "-1", "x", "1001"} {
+		if code := w.get("/sd?shards=" + n).Code; code != http.StatusBadRequest {
+			t.Errorf("%s shards: %d", n, code)
+		}
+	}
+}
