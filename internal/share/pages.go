@@ -135,7 +135,17 @@ type Prepare func() (render func(Buffer) []byte)
 // that a reader that leaves takes nothing from the others. The caller releases the lease. The error is that of ctx, or says that
 // rendering failed.
 func (s *Share) Page(ctx context.Context, snap *snapshot.Snapshot, rendering any, prepare Prepare) (*Lease, error) {
-	l, first := s.pages.lease(pageKey{snap, rendering})
+	return s.page(ctx, pageKey{snap, rendering}, func() (work, error) { return work{render: prepare()}, nil })
+}
+
+// work is how a page is made, once it is prepared.
+type work struct {
+	render func(Buffer) []byte
+	done   func() // called when it is, whether render was called or not; nil: nothing
+}
+
+func (s *Share) page(ctx context.Context, key pageKey, prepare func() (work, error)) (*Lease, error) {
+	l, first := s.pages.lease(key)
 	if first {
 		s.running.Go(func() { s.pages.make(l.page, prepare) })
 	}
@@ -195,26 +205,32 @@ func (p *pages) lease(k pageKey) (l *Lease, first bool) {
 }
 
 // make makes the page, unless all its readers have gone by the time that its turn comes.
-func (p *pages) make(pg *page, prepare Prepare) {
+func (p *pages) make(pg *page, prepare func() (work, error)) {
 	defer close(pg.done)
 	body, err := p.try(pg, prepare)
 	p.rendered(pg, body, err)
 }
 
 // try prepares and renders. A defect of ours is this page's failure, not the end of the server.
-func (p *pages) try(pg *page, prepare Prepare) (body []byte, err error) {
+func (p *pages) try(pg *page, prepare func() (work, error)) (body []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	render := prepare()
+	w, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	if w.done != nil {
+		defer w.done()
+	}
 	p.rendering <- struct{}{}
 	defer func() { <-p.rendering }()
 	if !p.wanted(pg) {
 		return nil, nil
 	}
-	return render(p.buffer), nil
+	return w.render(p.buffer), nil
 }
 
 func (p *pages) wanted(pg *page) bool {

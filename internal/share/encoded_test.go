@@ -1,0 +1,134 @@
+package share
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// halves is an encoding that leaves half of a page, and takes a second for it.
+type halves struct{ calls *atomic.Int64 }
+
+func (h halves) Append(b, page []byte) []byte {
+	h.calls.Add(1)
+	time.Sleep(time.Second)
+	return append(b, page[:len(page)/2]...)
+}
+
+func (w *world) encoded(snap *snapshot.Snapshot, rendering string, prepare Prepare, e Encoding) *Lease {
+	w.Helper()
+	l, err := w.EncodedPage(background, snap, rendering, prepare, e)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return l
+}
+
+// TestEncodedPages: a page is rendered once, and encoded once in each encoding, for any number of readers, and the page itself is freed when
+// it is encoded.
+func TestEncodedPages(t *testing.T) {
+	run(t, func(w *world) {
+		snap := new(snapshot.Snapshot)
+		var renderings, first, second atomic.Int64
+		prepare := rendered(func() []byte {
+			renderings.Add(1)
+			time.Sleep(time.Second)
+			return bytes.Repeat([]byte("x"), 100)
+		})
+		var readers sync.WaitGroup
+		leases := make(chan *Lease, 20)
+		for range 5 {
+			readers.Go(func() { leases <- w.encoded(snap, "r", prepare, halves{&first}) })
+			readers.Go(func() { leases <- w.encoded(snap, "r", prepare, halves{&second}) })
+		}
+		start := time.Now()
+		readers.Wait()
+		if took := time.Since(start); took != 2*time.Second || renderings.Load() != 1 || first.Load() != 1 || second.Load() != 1 {
+			t.Errorf("%d renderings, %d and %d encodings in %v", renderings.Load(), first.Load(), second.Load(), took)
+		}
+		close(leases)
+		synctest.Wait()
+		if len(w.pages.byKey) != 2 {
+			t.Errorf("%d pages are kept, want the two that are read", len(w.pages.byKey))
+		}
+		var bodies []string
+		for l := range leases {
+			bodies = append(bodies, string(l.Body()))
+			l.Release()
+		}
+		if got := strings.Join(bodies, ""); got != strings.Repeat("x", 500) {
+			t.Errorf("the pages are %q", bodies)
+		}
+		if w.pages.bytes != 0 || len(w.pages.byKey) != 0 {
+			t.Errorf("%d pages of %d bytes are left", len(w.pages.byKey), w.pages.bytes)
+		}
+	})
+}
+
+// TestEncodedPageCounts: it counts with its own bytes.
+func TestEncodedPageCounts(t *testing.T) {
+	run(t, func(w *world) {
+		var calls atomic.Int64
+		l := w.encoded(new(snapshot.Snapshot), "r", func() func(Buffer) []byte {
+			return func(Buffer) []byte { return make([]byte, 1000) }
+		}, halves{&calls})
+		synctest.Wait()
+		if w.pages.bytes != cap(l.Body()) || len(l.Body()) != 500 {
+			t.Errorf("%d bytes count, the page has %d", w.pages.bytes, len(l.Body()))
+		}
+		l.Release()
+	})
+}
+
+// TestFourEncodingsAtOnce: encoding is limited like rendering, and both together.
+func TestFourEncodingsAtOnce(t *testing.T) {
+	run(t, func(w *world) {
+		var calls atomic.Int64
+		var readers sync.WaitGroup
+		start := time.Now()
+		for range 8 {
+			readers.Go(func() {
+				w.encoded(new(snapshot.Snapshot), "r", rendered(func() []byte { return nil }), halves{&calls}).Release()
+			})
+		}
+		readers.Wait()
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("8 encodings of a second each took %v", took)
+		}
+	})
+}
+
+// TestEncodedPageFails where its page does, and where the encoding does; the page is not kept.
+func TestEncodedPageFails(t *testing.T) {
+	fails := func(prepare Prepare, e Encoding) {
+		t.Helper()
+		run(t, func(w *world) {
+			_, err := w.EncodedPage(background, new(snapshot.Snapshot), "r", prepare, e)
+			if err == nil || !strings.Contains(err.Error(), "panic: defect") {
+				t.Errorf("the error is %v", err)
+			}
+			synctest.Wait()
+			if len(w.pages.byKey) != 0 {
+				t.Errorf("%d pages are left", len(w.pages.byKey))
+			}
+		})
+	}
+	var calls atomic.Int64
+	fails(func() func(Buffer) []byte { panic("defect") }, halves{&calls})
+	fails(rendered(func() []byte { panic("defect") }), halves{&calls})
+	fails(rendered(func() []byte { return nil }), broken{})
+	if calls.Load() != 0 {
+		t.Error("a page that could not be rendered was encoded")
+	}
+}
+
+type broken struct{}
+
+func (broken) Append([]byte, []byte) []byte { panic(errors.New("defect")) }
