@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
@@ -53,6 +54,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	h := &Handler{collector: collector, web: web.NewHandler(web.Options{
 		Collect:        collector.Collect,
 		Pages:          page.NewBuilder(o.ExporterPrefix),
+		Formats:        o.formats(),
 		MaxPerSecond:   o.MaxCollectionsPerSecond,
 		MaxAge:         o.MaxAge,
 		Roots:          collector.Roots,
@@ -71,6 +73,16 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	}
 	h.background.Go(func() { newWatch(dirs, look, o.Logger).run(ctx) })
 	return h, nil
+}
+
+// formats returns what clients may ask for. OpenMetrics gives counters whose name does not end in _total another type, so what stands in for
+// gVisor's own server does not offer it.
+func (o *Options) formats() []expo.Format {
+	formats := []expo.Format{expo.Text{}, expo.Protobuf{}}
+	if !o.DropIn {
+		formats = append(formats, expo.OpenMetrics{Created: o.CreatedSeries})
+	}
+	return formats
 }
 
 // watched returns the directories in which something may change: the roots that are served, and those in which a root that matches a glob may

@@ -54,8 +54,12 @@ type Options struct {
 	// ExporterPrefix begins the names of the metrics that sandboxes report, and of those that gVisor's own metric server has too. Default:
 	// DefaultExporterPrefix.
 	ExporterPrefix string
-	// DropIn serves what gVisor's own metric server serves: an empty ExporterPrefix stands for none.
+	// DropIn serves what gVisor's own metric server serves: an empty ExporterPrefix stands for none, and OpenMetrics is not offered, since
+	// its counters have other names.
 	DropIn bool
+	// CreatedSeries adds to OpenMetrics pages, for each counter and histogram, a series NAME_created with the time at which it was 0. Clients
+	// of the protobuf format get these times in any case.
+	CreatedSeries bool
 	// KeepEnded keeps a sandbox whose process has ended on the page, as not running, until runsc deletes its state file. Default: it leaves
 	// the page when its process ends.
 	KeepEnded bool

@@ -41,6 +41,8 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	cli.RegisterRoots(cmd, &s.Roots, "a runtime root, `directory` of runsc's state files, or a glob; may be given more than once")
 	flags.StringVar(&s.Address, "web.listen-address", defaultListenAddress,
 		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket")
+	flags.BoolVar(&s.CreatedSeries, "openmetrics-created", false,
+		"add to OpenMetrics pages series NAME_created with the time at which a counter was 0")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "serve only sandboxes created with this --metric-server `address`")
 	s.log.register(cmd)
 	return cmd

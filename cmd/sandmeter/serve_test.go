@@ -173,6 +173,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_WEB_ALLOWED_HOSTS":          "a.example,b.example",
 	"SANDMETER_WEB_SOCKET_GROUP":           "some",
 	"SANDMETER_MATCH_ADDRESS":              ":1",
+	"SANDMETER_OPENMETRICS_CREATED":        "true",
 	"SANDMETER_EXPORTER_PREFIX":            "x_",
 	"SANDMETER_ALLOW_UNKNOWN_ROOT":         "true",
 	"SANDMETER_ALLOW_PROFILING":            "true",

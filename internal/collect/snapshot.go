@@ -3,6 +3,7 @@ package collect
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -126,6 +127,7 @@ func (s *sandbox) reported() snapshot.Source {
 		Labels:     s.identity.Labels,
 		Schema:     s.compiled.schema,
 		Time:       s.baseline.When.UnixMilli(),
+		Start:      nanoseconds(s.identity.CreatedAt),
 		Samples:    s.baseline.Samples,
 		Histograms: s.baseline.Histograms,
 		TextSize:   s.textSize,
@@ -183,7 +185,13 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	for i := range snap.Roots {
 		unreadable += int64(snap.Roots[i].Unreadable)
 	}
-	source := snapshot.Source{Labels: &noLabels, Schema: schema.Server, Time: snap.Time.UnixMilli(), Sets: slices.Clone(budgetSets)}
+	source := snapshot.Source{
+		Labels: &noLabels,
+		Schema: schema.Server,
+		Time:   snap.Time.UnixMilli(),
+		Start:  nanoseconds(c.options.StartTime),
+		Sets:   slices.Clone(budgetSets),
+	}
 	add := func(metric int, value int64) {
 		source.Samples = append(source.Samples, snapshot.Sample{Metric: int32(metric), Value: value})
 	}
@@ -289,6 +297,15 @@ func (t *table) describe(s *sandbox) (sets []*snapshot.LabelSet, capabilities in
 // seconds returns a time as Prometheus counts it, as bits of a float64, which holds it to a quarter of a microsecond.
 func seconds(t time.Time) int64 {
 	return snapshot.FloatValue(float64(t.Unix()) + float64(t.Nanosecond())/1e9)
+}
+
+// nanoseconds returns a time in nanoseconds since the Unix epoch, and 0 for the zero time and one that has no such number.
+func nanoseconds(t time.Time) int64 {
+	const last = math.MaxInt64 / int64(time.Second) // seconds
+	if s := t.Unix(); s < 0 || s >= last {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 func number(b bool) int64 {

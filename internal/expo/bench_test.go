@@ -11,6 +11,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
+// benchmarkStart is when the counters of all sandboxes were 0.
+const benchmarkStart = (pageTime - 3_600_123) * 1_000_000
+
 // benchmarkPage returns a page of sandboxes that each have the first points series of today's registration.
 func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 	s, err := schema.Compile(testkit.Testdata(b, "registration.json"))
@@ -20,7 +23,7 @@ func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
 	for i := range sandboxes {
 		l := labels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", fmt.Sprintf("sim-%04d", i))
-		reported := snapshot.Source{Labels: l, Schema: s, Time: pageTime}
+		reported := snapshot.Source{Labels: l, Schema: s, Time: pageTime, Start: benchmarkStart}
 		for k := range points {
 			reported.Samples = append(reported.Samples, snapshot.Sample{Metric: int32(k), Series: s.Metrics[k].First, Value: int64(i * k)})
 		}
@@ -29,17 +32,25 @@ func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 	return build(snap)
 }
 
-func BenchmarkText(b *testing.B) {
+// BenchmarkText and the other formats render the same page, so that they can be compared.
+func BenchmarkText(b *testing.B)        { benchmark(b, Text{}) }
+func BenchmarkOpenMetrics(b *testing.B) { benchmark(b, OpenMetrics{}) }
+func BenchmarkProtobuf(b *testing.B)    { benchmark(b, Protobuf{}) }
+
+// BenchmarkOpenMetricsCreated has a line more for each counter whose name ends in _total, and so hardly any.
+func BenchmarkOpenMetricsCreated(b *testing.B) { benchmark(b, OpenMetrics{Created: true}) }
+
+func benchmark(b *testing.B, format Format) {
 	const sandboxes, points = 1000, 60
 	p := benchmarkPage(b, sandboxes, points)
-	text := Text{}.Append(nil, p)
-	if n := bytes.Count(text, []byte("sandbox=")); n != sandboxes*points {
+	text := format.Append(nil, p)
+	if n := bytes.Count(text, []byte("nginx-7d8b49557c-abcde")); n != sandboxes*points {
 		b.Fatalf("%d samples", n)
 	}
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		text = Text{}.Append(text[:0], p)
+		text = format.Append(text[:0], p)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sandboxes*points), "ns/sample")
 }

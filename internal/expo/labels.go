@@ -8,27 +8,42 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// labelText is the labels of a source as text. Pages are made of it by the ten thousand, so it is made once in the life of a sandbox.
+// A syntax is how labels are written: as text or as protobuf.
+type syntax struct {
+	open, between, close string
+	append               func(b []byte, name, value string) []byte
+}
+
+// memo returns the one that is for the syntax.
+func (x *syntax) memo(text, proto *schema.Memo) *schema.Memo {
+	if x == protoLabels {
+		return proto
+	}
+	return text
+}
+
+// labelText is the labels of a source in a syntax. Pages are made of it by the ten thousand, so it is made once in the life of a sandbox.
 type labelText struct {
-	pieces [len(snapshot.IdentityLabels)]string // the first one that is there without a comma before it
+	syntax *syntax
+	pieces [len(snapshot.IdentityLabels)]string // the first one that is there without a separator before it
 	first  int                                  // index of that one
 	block  string                               // all of them, with braces; "" for none
 }
 
-// textOf returns the labels as text.
-func textOf(l *snapshot.Labels) *labelText {
-	return schema.Remember(&l.Text, func() *labelText { return newLabelText(l) })
+// labelsOf returns the labels in the syntax.
+func (x *syntax) labelsOf(l *snapshot.Labels) *labelText {
+	return schema.Remember(x.memo(&l.Text, &l.Proto), func() *labelText { return x.newLabelText(l) })
 }
 
-func newLabelText(l *snapshot.Labels) *labelText {
-	t := &labelText{first: len(snapshot.IdentityLabels)}
+func (x *syntax) newLabelText(l *snapshot.Labels) *labelText {
+	t := &labelText{syntax: x, first: len(snapshot.IdentityLabels)}
 	for i, value := range l.Values() {
 		if value == "" {
 			continue
 		}
-		text := string(appendLabel(nil, snapshot.IdentityLabels[i], value))
+		text := string(x.append(nil, snapshot.IdentityLabels[i], value))
 		if t.first < i {
-			text = "," + text
+			text = x.between + text
 		} else {
 			t.first = i
 		}
@@ -40,73 +55,111 @@ func newLabelText(l *snapshot.Labels) *labelText {
 	return t
 }
 
-// append appends the labels and those of ins, sorted by name.
+// append appends the labels and those of ins, sorted by name; ins may be nil.
 func (t *labelText) append(b []byte, ins *insertion) []byte {
-	if t.first == len(t.pieces) {
-		return ins.appendAlone(b)
+	if ins == nil {
+		return append(b, t.block...)
 	}
-	b = append(b, '{')
-	b = append(b, ins[0]...)
+	if t.first == len(t.pieces) {
+		return t.syntax.appendAlone(b, ins)
+	}
+	b = append(b, t.syntax.open...)
+	b = append(b, ins.pieces[0]...)
 	for i := range t.pieces {
 		b = append(b, t.pieces[i]...)
-		b = append(b, ins[i+1]...)
+		b = append(b, ins.pieces[i+1]...)
+	}
+	return append(b, t.syntax.close...)
+}
+
+// boundPlace is the place of a bucket's label le, behind the iteration.
+const boundPlace = 1
+
+// appendBound appends the labels as text, those of ins, and the bound of a bucket. Those of the server itself, which have no iteration, never
+// have one.
+func (t *labelText) appendBound(b []byte, ins *insertion, bound []byte) []byte {
+	if ins == nil {
+		ins = &insertion{}
+	}
+	before, after := ins.pieces[boundPlace][:ins.bound], ins.pieces[boundPlace][ins.bound:]
+	b = append(b, '{')
+	b = append(b, ins.pieces[0]...)
+	b = append(b, t.pieces[0]...)
+	b = append(b, before...)
+	b = append(b, `,le="`...)
+	b = append(b, bound...)
+	b = append(b, '"')
+	b = append(b, after...)
+	for i := boundPlace; i < len(t.pieces); i++ {
+		b = append(b, t.pieces[i]...)
+		b = append(b, ins.pieces[i+1]...)
 	}
 	return append(b, '}')
 }
 
-// An insertion is other labels as text for their places before, between and behind those of a sandbox, so that all are sorted. Each piece has
-// its commas, which is right as long as the sandbox has its first label and its last, and all have: the iteration and the ID.
-type insertion [len(snapshot.IdentityLabels) + 1]string
+// An insertion is other labels in a syntax for their places before, between and behind those of a sandbox, so that all are sorted. Each piece
+// has its separators, which is right as long as the sandbox has its first label and its last, and all have: the iteration and the ID.
+type insertion struct {
+	pieces [len(snapshot.IdentityLabels) + 1]string
+	size   int // of all pieces
+	bound  int // where in pieces[boundPlace] a label le goes
+}
 
 // appendAlone appends the labels where there are no others, and nothing for none.
-func (ins *insertion) appendAlone(b []byte) []byte {
-	separator := byte('{')
-	for _, text := range ins {
-		if text = strings.Trim(text, ","); text != "" {
-			b = append(append(b, separator), text...)
-			separator = ','
+func (x *syntax) appendAlone(b []byte, ins *insertion) []byte {
+	separator, some := x.open, false
+	for _, text := range ins.pieces {
+		if text = strings.Trim(text, x.between); text != "" {
+			b = append(append(b, separator...), text...)
+			separator, some = x.between, true
 		}
 	}
-	if separator == ',' {
-		b = append(b, '}')
+	if some {
+		b = append(b, x.close...)
 	}
 	return b
 }
 
 // newInsertion returns the labels, which are sorted by name, as an insertion.
-func newInsertion(labels []snapshot.Label) *insertion {
+func (x *syntax) newInsertion(labels []snapshot.Label) *insertion {
 	var ins insertion
 	for _, l := range labels {
 		place := 0
 		for place < len(snapshot.IdentityLabels) && snapshot.IdentityLabels[place] < l.Name {
 			place++
 		}
-		text := string(appendLabel(nil, l.Name, l.Value))
+		text := string(x.append(nil, l.Name, l.Value))
 		if place == 0 {
-			ins[place] += text + ","
+			text += x.between
 		} else {
-			ins[place] += "," + text
+			text = x.between + text
+		}
+		ins.pieces[place] += text
+		ins.size += len(text)
+		if place == boundPlace && l.Name < "le" {
+			ins.bound = len(ins.pieces[place])
 		}
 	}
 	return &ins
 }
 
 // setText returns a label set as an insertion.
-func setText(s *snapshot.LabelSet) *insertion {
-	return schema.Remember(&s.Text, func() *insertion { return newInsertion(s.Pairs) })
+func (x *syntax) setText(s *snapshot.LabelSet) *insertion {
+	return schema.Remember(x.memo(&s.Text, &s.Proto), func() *insertion { return x.newInsertion(s.Pairs) })
 }
 
 // seriesText has the fields of a schema's series as insertions, each made when it is first needed. It is safe for concurrent use: who comes
 // second to a place that is still empty makes the same text again.
 type seriesText struct {
+	syntax   *syntax
 	schema   *schema.Schema
 	byMetric []atomic.Pointer[[]atomic.Pointer[insertion]]
 }
 
 // seriesOf returns the text of the schema's series.
-func seriesOf(s *schema.Schema) *seriesText {
-	return schema.Remember(&s.Text, func() *seriesText {
-		return &seriesText{s, make([]atomic.Pointer[[]atomic.Pointer[insertion]], len(s.Metrics))}
+func (x *syntax) seriesOf(s *schema.Schema) *seriesText {
+	return schema.Remember(x.memo(&s.Text, &s.Proto), func() *seriesText {
+		return &seriesText{x, s, make([]atomic.Pointer[[]atomic.Pointer[insertion]], len(s.Metrics))}
 	})
 }
 
@@ -124,29 +177,16 @@ func (t *seriesText) fields(s snapshot.Sample) *insertion {
 	if ins := text.Load(); ins != nil {
 		return ins
 	}
-	ins := newInsertion(fieldLabels(m, s.Series))
+	ins := t.syntax.newInsertion(fieldLabels(m, s.Series))
 	text.Store(ins)
 	return ins
 }
 
 // fieldLabels returns the fields of a series as labels, sorted by name.
 func fieldLabels(m *schema.Metric, series uint32) []snapshot.Label {
-	labels := make([]snapshot.Label, 0, len(m.Fields)+1)
+	labels := make([]snapshot.Label, 0, len(m.Fields))
 	for i, value := range m.Labels(series) {
 		labels = append(labels, snapshot.Label{Name: m.Fields[i].Name, Value: value})
 	}
 	return labels
 }
-
-// appendLabel appends a label as text.
-func appendLabel(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, `="`...)
-	b = append(b, labelValue.Replace(strings.ToValidUTF8(value, "\uFFFD"))...)
-	return append(b, '"')
-}
-
-var (
-	labelValue = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-	helpText   = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
-)

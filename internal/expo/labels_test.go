@@ -9,9 +9,9 @@ import (
 func TestLabels(t *testing.T) {
 	block := func(l *snapshot.Labels, want string, extra ...snapshot.Label) {
 		t.Helper()
-		got := textOf(l).block
+		got := textLabels.labelsOf(l).block
 		if len(extra) > 0 {
-			got = string(textOf(l).append(nil, setText(snapshot.NewLabelSet(extra...))))
+			got = string(textLabels.labelsOf(l).append(nil, textLabels.setText(snapshot.NewLabelSet(extra...))))
 		}
 		if got != want {
 			t.Errorf("%s, want\n%s", got, want)

@@ -292,15 +292,31 @@ func TestAppendFloat(t *testing.T) {
 
 // TestAllocations: a page costs no garbage per sandbox or sample.
 func TestAllocations(t *testing.T) {
-	p := benchmarkPage(t, 50, 60)
-	text := Text{}.Append(nil, p)
-	if n := testing.AllocsPerRun(10, func() { text = Text{}.Append(text[:0], p) }); n > 10 {
-		t.Errorf("%v allocations", n)
+	snap := golden(t)
+	busy := snap.Sandboxes[1] // it has histograms and fields
+	for range 50 {
+		snap.Sandboxes = append(snap.Sandboxes, busy)
+	}
+	for what, p := range map[string]*page.Page{"counters": benchmarkPage(t, 50, 60), "histograms": build(snap)} {
+		for _, format := range []Format{Text{}, OpenMetrics{Created: true}, Protobuf{}} {
+			text := format.Append(nil, p)
+			if n := testing.AllocsPerRun(10, func() { text = format.Append(text[:0], p) }); n > 40 {
+				t.Errorf("%s, %s: %v allocations", nameOf(format), what, n)
+			}
+		}
 	}
 }
 
+// nameOf returns what tests call a format.
+func nameOf(f Format) string { return strings.TrimPrefix(fmt.Sprintf("%T", f), "expo.") }
+
 // FuzzText: whatever texts and numbers stand in labels and HELP lines, they read back, and forge nothing.
 func FuzzText(f *testing.F) {
+	fuzz(f, func(p *page.Page) ([]parsedFamily, error) { return parsePage(render(p)) })
+}
+
+// fuzz checks what read makes of a page in a format.
+func fuzz(f *testing.F, read func(*page.Page) ([]parsedFamily, error)) {
 	f.Add("ns", "pod", "value", "help", 1.5, int64(pageTime))
 	f.Add("n\\s \"x\"", "evil\"} 1 1\nforged_metric 1\t\xff\xfe\x1b[1m é", "\\\\n\r\x00", "C:\\new\nline \"quoted\" \xff", math.Inf(-1), int64(-1))
 	f.Add("", "", "", "", math.NaN(), int64(0))
@@ -314,8 +330,7 @@ func FuzzText(f *testing.F) {
 			want = append(want, snapshot.Label{Name: "pod_name", Value: valid(pod)})
 		}
 		want = append(want, snapshot.Label{Name: "sandbox", Value: "sb"}, snapshot.Label{Name: "x", Value: valid(value)})
-		text := render(fuzzPage(help, labels("1", namespace, pod, "sb"), value, number, ms))
-		families, err := parsePage(text)
+		families, err := read(fuzzPage(help, labels("1", namespace, pod, "sb"), value, number, ms))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,8 +45,8 @@ type Schema struct {
 	Series int
 	// MaxReply is how long the answer that has every series can be, in bytes.
 	MaxReply int
-	// Text is for what is made of the schema's series when they are rendered.
-	Text Memo
+	// Text and Proto are for what formats make of the schema's series, in text and in protobuf.
+	Text, Proto Memo
 
 	byName map[string]int32
 }

@@ -14,7 +14,7 @@ type Label struct{ Name, Value string }
 var IdentityLabels = [...]string{"iteration", "namespace_name", "pod_name", "runtime_root", "sandbox"}
 
 // Labels are the labels that all series of a source have in common. The zero value is that of the server itself, which has none. They are
-// immutable; what formats make of them is made once and kept in Text.
+// immutable; what formats make of them is made once and kept in Text and Proto.
 type Labels struct {
 	Iteration   string
 	Namespace   string // empty: no such label
@@ -22,7 +22,7 @@ type Labels struct {
 	RuntimeRoot string // empty: no such label
 	Sandbox     string // the ID; empty for the server itself
 
-	Text schema.Memo
+	Text, Proto schema.Memo
 }
 
 // Values returns the values of the labels in the order of IdentityLabels, which is that of their names. Empty ones are left out of a page.
@@ -42,10 +42,11 @@ func (l *Labels) textSize() int {
 }
 
 // A LabelSet is labels that a sample has besides those of its source. It is immutable; what formats make of it is made once and kept in
-// Text.
+// Text and Proto.
 type LabelSet struct {
 	Pairs []Label // sorted by name; none of a name that the labels of the source have
-	Text  schema.Memo
+
+	Text, Proto schema.Memo
 }
 
 // NewLabelSet returns a set of labels with distinct names. The pairs are copied.

@@ -62,6 +62,7 @@ type Source struct {
 	Labels  *Labels
 	Schema  *schema.Schema
 	Time    int64    // of the samples on a page, in milliseconds since the Unix epoch
+	Start   int64    // when its counters and histograms were 0, in nanoseconds since the Unix epoch; 0: not known
 	Samples []Sample // in the order of Metric, then Series
 	// Histograms are what samples of histograms stand for, in the order of those samples. Sets are the label sets of samples of open metrics,
 	// in any order.

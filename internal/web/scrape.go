@@ -33,17 +33,31 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 	if err != nil {
 		return 0, err
 	}
-	format := expo.Text{}
-	lease, err := h.shared.Page(context.WithoutCancel(r.Context()), snap, rendering{format, want}, func() func(share.Buffer) []byte {
-		p := h.options.Pages.Build(snap, want) // which may wait for other costly filters
-		return func(buffer share.Buffer) []byte { return format.Append(buffer(p.TextSize()), p) }
-	})
+	format, contentType := expo.Negotiate(r.Header.Values("Accept"), h.options.Formats)
+	encoding := expo.NegotiateEncoding(r.Header.Values("Accept-Encoding"))
+	lease, err := h.page(context.WithoutCancel(r.Context()), snap, rendering{format, want}, encoding)
 	if err != nil {
 		return 0, err
 	}
 	defer lease.Release()
-	w.Header().Set("Content-Type", format.ContentType())
+	w.Header().Set("Content-Type", contentType)
+	if encoding != nil {
+		w.Header().Set("Content-Encoding", encoding.Name())
+	}
+	w.Header().Set("Vary", "Accept, Accept-Encoding")
 	return h.send(w, lease), nil
+}
+
+// page returns a lease of a page of the snapshot, which is compressed unless encoding is nil.
+func (h *Handler) page(ctx context.Context, snap *snapshot.Snapshot, as rendering, encoding expo.Encoding) (*share.Lease, error) {
+	prepare := func() func(share.Buffer) []byte {
+		p := h.options.Pages.Build(snap, as.want) // which may wait for other costly filters
+		return func(buffer share.Buffer) []byte { return as.format.Append(buffer(p.TextSize()), p) }
+	}
+	if encoding == nil {
+		return h.shared.Page(ctx, snap, as, prepare)
+	}
+	return h.shared.EncodedPage(ctx, snap, as, prepare, encoding)
 }
 
 // logScrape logs a scrape that ended with err, for debugging.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
-	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
@@ -62,7 +61,7 @@ func TestPage(t *testing.T) {
 	w := newWorld(t, nil)
 	w.start(simulate.Spec{ID: "a"})
 	response := w.get("/metrics")
-	if response.Code != http.StatusOK || response.Header().Get("Content-Type") != (expo.Text{}).ContentType() {
+	if response.Code != http.StatusOK || response.Header().Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("%d %v", response.Code, response.Header())
 	}
 	if got, want := response.Header().Get("Content-Length"), strconv.Itoa(response.Body.Len()); got != want {

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/share"
 )
@@ -45,6 +46,7 @@ const maxForm = 64 << 10
 type Options struct {
 	Collect share.Collect
 	Pages   *page.Builder
+	Formats []expo.Format // that clients may ask for besides the text format 0.0.4
 	// MaxPerSecond is how many collections begin per second at most.
 	MaxPerSecond int
 	MaxAge       time.Duration   // of the snapshot that a scrape may be served from

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -42,8 +41,9 @@ var differences = map[string]func(*answer){
 	"PUT /metrics":     notAllowed,
 	"OPTIONS /metrics": notAllowed,
 	"HEAD /metrics": func(a *answer) {
-		a.headers.Set("Content-Type", expo.Text{}.ContentType()) // it names the format
-		a.headers.Del("Transfer-Encoding")                       // a page is sent when it is whole
+		a.headers.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8") // it names the format
+		a.headers.Set("Vary", "Accept, Accept-Encoding")
+		a.headers.Del("Transfer-Encoding") // a page is sent when it is whole
 	},
 }
 

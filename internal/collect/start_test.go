@@ -1,0 +1,42 @@
+package collect
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// TestStarts: the counters of a sandbox were 0 when it was created, those of the server when it started.
+func TestStarts(t *testing.T) {
+	created := time.Date(2026, 11, 22, 9, 12, 52, 743744391, time.UTC)
+	n := newNode(t, nil)
+	n.start(simulate.Spec{ID: "a", Root: simulate.Container{CreatedAt: created}})
+	snap := n.collect()
+	if got := snap.Sandboxes[0].Reported.Start; got != created.UnixNano() {
+		t.Errorf("those of the sandbox are of %d, want %d", got, created.UnixNano())
+	}
+	if got := snap.Server.Start; got != testStart.UnixNano() {
+		t.Errorf("those of the server are of %d, want %d", got, testStart.UnixNano())
+	}
+}
+
+func TestNanoseconds(t *testing.T) {
+	for _, test := range []struct {
+		time time.Time
+		want int64
+	}{
+		{time.Time{}, 0},
+		{time.Unix(-1, 999999999), 0},
+		{time.Unix(0, 1), 1},
+		{testStart, 1795338760112779000},
+		{time.Unix(math.MaxInt64/1_000_000_000-1, 999999999), 9223372035999999999},
+		{time.Unix(math.MaxInt64/1_000_000_000, 0), 0},
+		{time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), 0},
+	} {
+		if got := nanoseconds(test.time); got != test.want {
+			t.Errorf("%v is %d, want %d", test.time, got, test.want)
+		}
+	}
+}

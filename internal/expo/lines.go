@@ -1,0 +1,135 @@
+package expo
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// textLabels are labels as the text formats write them.
+var textLabels = &syntax{open: "{", between: ",", close: "}", append: appendLabel}
+
+// lines renders a page in a format that has a line for each sample.
+type lines struct {
+	walk        *page.Walk
+	sources     []source // of the page, by index
+	help        *strings.Replacer
+	appendBound func(b []byte, bound int64) []byte
+	bound       []byte // of a bucket, while it is written
+}
+
+// A head is what a family is called. Its samples have the family's own name.
+type head struct {
+	name, kind string
+	created    string // the name of series that say when it was 0; "": it has none
+}
+
+func (l *lines) appendFamily(b []byte, f *page.Family, h head) []byte {
+	empty := true
+	for src, samples := range l.walk.Samples(f) {
+		if empty {
+			b = l.appendHead(b, f, h)
+			empty = false
+		}
+		m, with := src.Metric(samples[0]), &l.sources[src.Index]
+		for _, s := range samples {
+			ins := with.insertion(m, src, s)
+			if f.Type == schema.Histogram {
+				b = l.appendHistogram(b, f.Name, m, with, ins, src.Histogram(s))
+			} else {
+				b = append(b, f.Name...)
+				b = with.labels.append(b, ins)
+				b = appendValue(append(b, ' '), f, m, src, s)
+				b = append(b, with.time...)
+			}
+			if h.created != "" && with.start != "" {
+				b = append(b, h.created...)
+				b = with.labels.append(b, ins)
+				b = append(b, with.start...)
+				b = append(b, with.time...)
+			}
+		}
+	}
+	return b
+}
+
+func (l *lines) appendHead(b []byte, f *page.Family, h head) []byte {
+	b = append(b, "# HELP "...)
+	b = append(b, h.name...)
+	b = append(b, ' ')
+	b = append(b, l.help.Replace(strings.ToValidUTF8(f.Help, "\uFFFD"))...)
+	b = append(b, "\n# TYPE "...)
+	b = append(b, h.name...)
+	b = append(b, ' ')
+	b = append(b, h.kind...)
+	return append(b, '\n')
+}
+
+func appendValue(b []byte, f *page.Family, m *schema.Metric, src *page.Source, s snapshot.Sample) []byte {
+	switch {
+	case f.Part != page.Whole:
+		return appendNumber(b, f.Part.Of(src.Histogram(s)))
+	case m.Float:
+		return appendFloat(b, s.Float())
+	}
+	return strconv.AppendInt(b, s.Value, 10)
+}
+
+// appendHistogram appends buckets, sum and count. Prometheus's buckets count all samples up to their bound.
+func (l *lines) appendHistogram(b []byte, name string, m *schema.Metric, with *source, ins *insertion, h *snapshot.Histogram) []byte {
+	var count uint64
+	for i, n := range h.Counts {
+		count += n
+		l.bound = append(l.bound[:0], "+Inf"...)
+		if i < len(m.Bounds) {
+			l.bound = l.appendBound(l.bound[:0], m.Bounds[i])
+		}
+		b = append(b, name...)
+		b = append(b, "_bucket"...)
+		b = with.labels.appendBound(b, ins, l.bound)
+		b = strconv.AppendUint(append(b, ' '), count, 10)
+		b = append(b, with.time...)
+	}
+	b = append(b, name...)
+	b = append(b, "_sum"...)
+	b = with.labels.append(b, ins)
+	b = appendNumber(append(b, ' '), h.Total)
+	b = append(b, with.time...)
+	b = append(b, name...)
+	b = append(b, "_count"...)
+	b = with.labels.append(b, ins)
+	b = strconv.AppendUint(append(b, ' '), count, 10)
+	return append(b, with.time...)
+}
+
+func appendNumber(b []byte, n snapshot.Number) []byte {
+	if n.IsFloat {
+		return appendFloat(b, n.Float)
+	}
+	return strconv.AppendInt(b, n.Int, 10)
+}
+
+// appendFloat appends the shortest text that reads back as f, without an exponent where people do without one.
+func appendFloat(b []byte, f float64) []byte {
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		return strconv.AppendFloat(b, f, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, f, 'f', -1, 64) // NaN, +Inf and -Inf are spelled as Prometheus does
+}
+
+// appendLabel appends a label as text.
+func appendLabel(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, `="`...)
+	b = append(b, quotedText.Replace(strings.ToValidUTF8(value, "\uFFFD"))...)
+	return append(b, '"')
+}
+
+var (
+	quotedText = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+	plainText  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+)

@@ -1,0 +1,96 @@
+package expo
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/schema"
+)
+
+// OpenMetrics is version 1.0.0 of OpenMetrics's text format.
+type OpenMetrics struct {
+	Created bool // with a series NAME_created for each counter and histogram whose start is known
+}
+
+func (OpenMetrics) contentType(mediaType string, params map[string]string) string {
+	if version := params["version"]; mediaType != "application/openmetrics-text" || version != "" && version != "1.0.0" {
+		return ""
+	}
+	return "application/openmetrics-text; version=1.0.0; charset=utf-8"
+}
+
+// Append implements Format.
+func (o OpenMetrics) Append(b []byte, p *page.Page) []byte {
+	l := lines{walk: p.Walk(), help: quotedText, appendBound: appendCanonical}
+	var appendStart func([]byte, int64) []byte
+	if o.Created {
+		appendStart = appendStartSeconds
+	}
+	l.sources = newSources(p, textLabels, appendSeconds, appendStart)
+	for i := range p.Families {
+		f := &p.Families[i]
+		b = l.appendFamily(b, f, o.head(p, f))
+	}
+	return append(b, "# EOF\n"...)
+}
+
+// head returns what a family is called. The name of a counter is that of its samples without _total; a counter whose name does not end so, or
+// without it is that of another family, has the type unknown and keeps its name.
+func (o OpenMetrics) head(p *page.Page, f *page.Family) head {
+	h := head{name: f.Name, kind: f.Type.String()}
+	switch f.Type {
+	case schema.Counter:
+		base, ok := strings.CutSuffix(f.Name, "_total")
+		if !ok || base == "" || hasFamily(p, base) {
+			h.kind = "unknown"
+			return h
+		}
+		h.name = base
+	case schema.Gauge:
+		return h
+	}
+	if created := h.name + "_created"; o.Created && !hasFamily(p, created) {
+		h.created = created
+	}
+	return h
+}
+
+func hasFamily(p *page.Page, name string) bool {
+	_, found := slices.BinarySearchFunc(p.Families, name, func(f page.Family, name string) int { return strings.Compare(f.Name, name) })
+	return found
+}
+
+// appendSeconds appends the time of a sample, which is in seconds here, and the end of its line.
+func appendSeconds(b []byte, ms int64) []byte {
+	return append(appendDecimal(append(b, ' '), ms, 1000), '\n')
+}
+
+// appendStartSeconds appends a start as the value of a sample.
+func appendStartSeconds(b []byte, ns int64) []byte { return appendDecimal(append(b, ' '), ns, 1e9) }
+
+// appendDecimal appends n divided by a power of ten, with all its digits.
+func appendDecimal(b []byte, n, divisor int64) []byte {
+	whole, rest := uint64(n)/uint64(divisor), uint64(n)%uint64(divisor)
+	if n < 0 {
+		b = append(b, '-')
+		whole, rest = -uint64(n)/uint64(divisor), -uint64(n)%uint64(divisor)
+	}
+	b = strconv.AppendUint(b, whole, 10)
+	point := len(b)
+	b = strconv.AppendUint(b, uint64(divisor)+rest, 10) // a 1 and the digits with their zeros
+	b[point] = '.'
+	return b
+}
+
+// appendCanonical appends a bound as OpenMetrics writes floats.
+func appendCanonical(b []byte, bound int64) []byte {
+	from := len(b)
+	b = strconv.AppendFloat(b, float64(bound), 'g', -1, 64)
+	if !bytes.ContainsAny(b[from:], ".e") {
+		b = append(b, ".0"...)
+	}
+	return b
+}

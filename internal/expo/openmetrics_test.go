@@ -1,0 +1,154 @@
+package expo
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+func TestGoldenOpenMetrics(t *testing.T) {
+	const file = "testdata/page.openmetrics.golden"
+	p := build(started(t, time.UnixMilli(pageTime).Add(-time.Hour+123456789)))
+	text := string(OpenMetrics{Created: true}.Append(nil, p))
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("the page is not that of %s; go test -update writes it anew. It is\n%s", file, text)
+	}
+	var without strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "_created") {
+			without.WriteString(line)
+		}
+	}
+	if text := string(OpenMetrics{}.Append([]byte("before\n"), p)); text != "before\n"+without.String() {
+		t.Errorf("without series NAME_created the page is\n%s", text)
+	}
+}
+
+func TestEmptyOpenMetrics(t *testing.T) {
+	p := build(&snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))})
+	if text := string(OpenMetrics{}.Append(nil, p)); text != "# EOF\n" {
+		t.Errorf("%q", text)
+	}
+}
+
+// TestOpenMetricsHeads: what families are called beside which others.
+func TestOpenMetricsHeads(t *testing.T) {
+	check := func(name string, typ schema.Type, want head, others ...string) {
+		t.Helper()
+		f := page.Family{Name: name, Type: typ}
+		p := &page.Page{Families: []page.Family{f}}
+		for _, other := range others {
+			p.Families = append(p.Families, page.Family{Name: other})
+		}
+		slices.SortFunc(p.Families, func(a, b page.Family) int { return strings.Compare(a.Name, b.Name) })
+		if got := (OpenMetrics{Created: true}).head(p, &f); got != want {
+			t.Errorf("%s beside %q is %+v, want %+v", name, others, got, want)
+		}
+		want.created = ""
+		if got := (OpenMetrics{}).head(p, &f); got != want {
+			t.Errorf("without series NAME_created %s beside %q is %+v, want %+v", name, others, got, want)
+		}
+	}
+	check("a_total", schema.Counter, head{"a", "counter", "a_created"}, "b", "c_created")
+	check("a", schema.Counter, head{"a", "unknown", ""})
+	check("atotal", schema.Counter, head{"atotal", "unknown", ""})
+	check("_total", schema.Counter, head{"_total", "unknown", ""})
+	check("z_total", schema.Gauge, head{"z_total", "gauge", ""})
+	check("z", schema.Histogram, head{"z", "histogram", "z_created"})
+
+	// Names that others have.
+	check("A_total", schema.Counter, head{"A_total", "unknown", ""}, "A", "B")
+	check("A_total", schema.Counter, head{"A", "counter", ""}, "A_created", "A_total_x", "B")
+	check("A", schema.Histogram, head{"A", "histogram", ""}, "A_created", "B")
+}
+
+// TestSeconds: times read back to the millisecond, as Prometheus reads them.
+func TestSeconds(t *testing.T) {
+	check := func(ms int64, want string) {
+		t.Helper()
+		if got := string(appendSeconds(nil, ms)); got != " "+want+"\n" {
+			t.Errorf("%d ms is %q, want %s", ms, got, want)
+		}
+	}
+	check(0, "0.000")
+	check(1, "0.001")
+	check(-1, "-0.001")
+	check(999, "0.999")
+	check(1000, "1.000")
+	check(-1001, "-1.001")
+	check(pageTime, "1795338783.582")
+	check(math.MaxInt64, "9223372036854775.807")
+	check(math.MinInt64, "-9223372036854775.808")
+	if got := string(appendStartSeconds(nil, 1_000_000_001)); got != " 1.000000001" {
+		t.Errorf("a start is %q", got)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		ms := 1_700_000_000_000 + random.Int64N(400_000_000_000) // until 2036
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(string(appendSeconds(nil, ms))), 64)
+		if got := int64(seconds * 1000); err != nil || got != ms {
+			t.Fatalf("%d reads back as %d, %v", ms, got, err)
+		}
+	}
+}
+
+func TestCanonicalBounds(t *testing.T) {
+	for bound, want := range map[int64]string{
+		0: "0.0", 1: "1.0", -5: "-5.0", 100_000: "100000.0", 1_000_000: "1e+06", 1_234_567: "1.234567e+06", math.MaxInt64: "9.223372036854776e+18",
+	} {
+		if got := string(appendCanonical(nil, bound)); got != want {
+			t.Errorf("%d is %s, want %s", bound, got, want)
+		}
+	}
+}
+
+// FuzzOpenMetrics: whatever texts and numbers stand in labels and HELP lines, they read back, and forge nothing.
+func FuzzOpenMetrics(f *testing.F) {
+	fuzz(f, func(p *page.Page) ([]parsedFamily, error) {
+		return parseOpenMetrics(string(OpenMetrics{}.Append(nil, p)))
+	})
+}
+
+// parseOpenMetrics reads a page that has no counters, and so differs from text only in its end, in times, and in quotes in HELP lines.
+func parseOpenMetrics(page string) ([]parsedFamily, error) {
+	page, isWhole := strings.CutSuffix(page, "# EOF\n")
+	if !isWhole {
+		return nil, errors.New("the page has no end")
+	}
+	var text strings.Builder
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "# HELP ") {
+			if strings.Contains(strings.NewReplacer(`\\`, "", `\"`, "").Replace(line), `"`) {
+				return nil, fmt.Errorf("a quote is not escaped: %q", line)
+			}
+			line = strings.ReplaceAll(line, `\"`, `"`)
+		} else if point := len(line) - len(".000\n"); !strings.HasPrefix(line, "#") {
+			if point < 0 || line[point] != '.' {
+				return nil, fmt.Errorf("no time in seconds: %q", line)
+			}
+			line = line[:point] + line[point+1:]
+		}
+		text.WriteString(line)
+	}
+	return parsePage(text.String())
+}

@@ -1,0 +1,45 @@
+package metricserver
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// TestFormats: all formats are there to be asked for, but OpenMetrics in place of gVisor's own server, whose counters it would rename.
+func TestFormats(t *testing.T) {
+	const openMetrics = "application/openmetrics-text"
+	protobuf := "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+	check := func(o Options, accept, contentType string, created bool) {
+		t.Helper()
+		w := newWorld(t)
+		w.start(simulate.Spec{ID: "a"})
+		r := w.run(w.server(o))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/metrics", nil)
+		w.must(err)
+		request.Header.Set("Accept", accept)
+		response, err := r.client.Do(request)
+		w.must(err)
+		defer response.Body.Close()
+		var page strings.Builder
+		w.must(response.Write(&page))
+		if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, contentType) {
+			t.Errorf("%+v: %s gets %s, want %s", o, accept, got, contentType)
+		}
+		if got := strings.Contains(page.String(), "runsc_meta_num_sandboxes_created "); got != created {
+			t.Errorf("%+v: %s gets series NAME_created: %t, want %t", o, accept, got, created)
+		}
+	}
+	unix := func(o Options) Options {
+		o.Address = "%RUNTIME_ROOT%/m.sock"
+		return o
+	}
+	check(unix(Options{}), openMetrics, openMetrics, false)
+	check(unix(Options{CreatedSeries: true}), openMetrics, openMetrics, true)
+	check(unix(Options{}), protobuf, protobuf, false)
+	check(unix(Options{DropIn: true}), openMetrics, "text/plain; version=0.0.4", false)
+	check(unix(Options{DropIn: true}), protobuf, protobuf, false)
+	check(unix(Options{DropIn: true}), "text/plain;version=1.0.0", "text/plain; version=1.0.0", false)
+}
