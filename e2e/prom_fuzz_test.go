@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/sandmeter/sandmeter/internal/control"
-	"github.com/sandmeter/sandmeter/internal/expo"
 	pagepkg "github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
@@ -68,22 +67,16 @@ func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, nam
 		extra = append(extra, snapshot.Label{Name: key, Value: metadata})
 	}
 	l := &snapshot.Labels{Iteration: "33sp8vo18t24b", Namespace: namespace, Pod: pod, Sandbox: "sb"}
-	page := expo.Text{}.Append(nil, pagepkg.NewBuilder("runsc_").Build(&snapshot.Snapshot{
+	page := pagepkg.NewBuilder("runsc_").Build(&snapshot.Snapshot{
 		Server: snapshot.Source{Labels: new(snapshot.Labels), Schema: schema.Server},
 		Sandboxes: []snapshot.Sandbox{{
-			Reported: snapshot.Source{Labels: l, Schema: s, Time: b.When.UnixMilli(), Samples: b.Samples, Histograms: b.Histograms},
+			Reported: snapshot.Source{Labels: l, Schema: s, Time: b.When.UnixMilli(), Start: fuzzTime.Add(-time.Hour).UnixNano(), Samples: b.Samples, Histograms: b.Histograms},
 			Server: snapshot.Source{Labels: l, Schema: schema.Server, Time: fuzzTime.UnixMilli(), Sets: []*snapshot.LabelSet{snapshot.NewLabelSet(extra...)},
 				Samples: []snapshot.Sample{{Metric: schema.SandboxMetadata, Value: 1}}},
 		}},
-	}, pagepkg.Selection{}))
+	}, pagepkg.Selection{})
 	want := wantReadBack(t, s, b, map[string]string{"iteration": "33sp8vo18t24b", "namespace_name": namespace, "pod_name": pod, "sandbox": "sb"}, extra)
-	for parser, read := range map[string]func([]byte) (readBack, error){"Prometheus": readAsPrometheus, "its library": readAsLibrary} {
-		got, err := read(page)
-		if err != nil {
-			t.Fatalf("%s does not read the page: %v\n%q", parser, err, page)
-		}
-		got.compare(t, want, parser, page)
-	}
+	checkFormats(t, page, want)
 }
 
 // compare fails the test if a page does not read back to what it was made of.

@@ -56,45 +56,7 @@ func seriesText(name string, labels map[string]string) string {
 // sameNumber reports whether two numbers are the same; no number is the same as no number.
 func sameNumber(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 
-// readAsPrometheus reads a page with the parser that Prometheus scrapes with.
-func readAsPrometheus(page []byte) (readBack, error) {
-	r := newReadBack()
-	parser := textparse.NewPromParser(page, labels.NewSymbolTable(), false)
-	for {
-		entry, err := parser.Next()
-		if errors.Is(err, io.EOF) {
-			return r, nil
-		}
-		if err != nil {
-			return r, err
-		}
-		switch entry {
-		case textparse.EntryHelp:
-			name, help := parser.Help()
-			r.help[string(name)] = string(help)
-		case textparse.EntryType:
-			name, kind := parser.Type()
-			r.kind[string(name)] = string(kind)
-		case textparse.EntrySeries:
-			_, time, value := parser.Series()
-			if time == nil {
-				return r, errors.New("a sample without a time")
-			}
-			var set labels.Labels
-			parser.Labels(&set)
-			byName := set.Map()
-			name := byName[model.MetricNameLabel]
-			delete(byName, model.MetricNameLabel)
-			if err := r.add(name, byName, value, *time); err != nil {
-				return r, err
-			}
-		default:
-			return r, fmt.Errorf("a line of kind %v, which no page of ours has", entry)
-		}
-	}
-}
-
-// countAsPrometheus reads a page as readAsPrometheus does, and says only how many samples it has.
+// countAsPrometheus reads a page of text with the parser that Prometheus scrapes with, and says only how many samples it has.
 func countAsPrometheus(page []byte) (samples int, err error) {
 	parser := textparse.NewPromParser(page, labels.NewSymbolTable(), false)
 	var set labels.Labels
