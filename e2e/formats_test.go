@@ -219,14 +219,14 @@ func TestFormatsOfRealSandboxes(t *testing.T) {
 
 // TestFormatsOfDistributions is the same for what real sandboxes hardly ever have.
 func TestFormatsOfDistributions(t *testing.T) {
-	p := newPlayed(t)
+	w := newSimulatedWorld(t)
 	registration, points := simulate.WithDistribution()
 	for _, id := range []string{"a", "b"} {
-		p.play(simulate.Spec{ID: id, Registration: registration, Points: points, Pod: "web-1", Namespace: "shop"})
+		w.simulate(simulate.Spec{ID: id, Registration: registration, Points: points, Pod: "web-1", Namespace: "shop"})
 	}
 	before := time.Now()
-	p.serve(oneSnapshot, "--openmetrics-created")
-	checkServedFormats(p.world, 2, before)
+	w.startServer(w.serveArgs(oneSnapshot, "--openmetrics-created"))
+	checkServedFormats(w, 2, before)
 }
 
 func checkServedFormats(w *world, sandboxes int, before time.Time) {
