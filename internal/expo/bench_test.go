@@ -37,6 +37,26 @@ func BenchmarkText(b *testing.B)        { benchmark(b, Text{}) }
 func BenchmarkOpenMetrics(b *testing.B) { benchmark(b, OpenMetrics{}) }
 func BenchmarkProtobuf(b *testing.B)    { benchmark(b, Protobuf{}) }
 
+// BenchmarkHistograms is of histograms with a field, and of counters with five.
+func BenchmarkHistograms(b *testing.B) {
+	const sandboxes = 1000
+	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
+	for range sandboxes {
+		snap.Sandboxes = append(snap.Sandboxes, golden(b).Sandboxes[1])
+	}
+	p := build(snap)
+	for _, format := range []Format{Text{}, OpenMetrics{}, Protobuf{}} {
+		b.Run(nameOf(format), func(b *testing.B) {
+			text := format.Append(nil, p)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				text = format.Append(text[:0], p)
+			}
+		})
+	}
+}
+
 // BenchmarkOpenMetricsCreated has a line more for each counter whose name ends in _total, and so hardly any.
 func BenchmarkOpenMetricsCreated(b *testing.B) { benchmark(b, OpenMetrics{Created: true}) }
 

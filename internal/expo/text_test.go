@@ -51,7 +51,7 @@ const pageTime = 1795338783582
 // kind is the schema of a registration.
 type kind struct{ *schema.Schema }
 
-func compileKind(t *testing.T, registration string) kind {
+func compileKind(t testing.TB, registration string) kind {
 	t.Helper()
 	s, err := schema.Compile([]byte(registration))
 	if err != nil {
@@ -72,7 +72,7 @@ func replyOf(points ...string) []byte {
 }
 
 // sandbox returns a sandbox that reports the points, ms milliseconds later than the page's time.
-func (k kind) sandbox(t *testing.T, labels *snapshot.Labels, ms int64, points ...string) snapshot.Sandbox {
+func (k kind) sandbox(t testing.TB, labels *snapshot.Labels, ms int64, points ...string) snapshot.Sandbox {
 	t.Helper()
 	s, err := k.verified(labels, replyOf(points...))
 	if err != nil {
@@ -113,7 +113,7 @@ func histogram(total, min, max, ssd string, buckets ...string) string {
 }
 
 // golden has something of everything.
-func golden(t *testing.T) *snapshot.Snapshot {
+func golden(t testing.TB) *snapshot.Snapshot {
 	a, b := compileKind(t, registrationA), compileKind(t, registrationB)
 	plain := labels("1af6dvkjq949g", "", "", "a-plain")
 	pod := labels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", "b-pod")

@@ -18,8 +18,8 @@ type encodedKey struct {
 	encoding  Encoding
 }
 
-// usualRatio is by how much a page becomes smaller at least. Buffers grow where it does not.
-const usualRatio = 16
+// usualRatio is by how much a page becomes smaller, most often by more. A buffer that has to grow is garbage, and too large to be used again.
+const usualRatio = 3
 
 // EncodedPage is Page for a page that is encoded. Readers that give the same snapshot, rendering and encoding share the bytes, which are made
 // once of those that readers of the page itself share. Encoding is work like rendering: of both at most four run at a time, and the encoded
