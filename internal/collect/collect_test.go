@@ -161,13 +161,13 @@ func TestWithoutMetrics(t *testing.T) {
 		})
 	}
 	broken("it has ended", simulate.Spec{PID: -1}, "0", "")
-	broken("it never answers", simulate.Spec{Behavior: simulate.Stall}, "1", "stalled")
+	broken("it never replies", simulate.Spec{Behavior: simulate.Stall}, "1", "stalled")
 	broken("it is stopped", simulate.Spec{Frozen: true}, "1", "stalled")
 	broken("it has no socket", simulate.Spec{NoSocket: true}, "1", "unreachable")
 	broken("it hangs up", simulate.Spec{Behavior: simulate.HangUp(0.5)}, "1", "closed")
 	broken("it floods", simulate.Spec{Behavior: simulate.Flood(`{"x":"`, "x", 100<<20, `"}`)}, "1", "too_long")
-	broken("it talks nonsense", simulate.Spec{Behavior: simulate.Say(`{"success":1}`)}, "1", "answer_refused")
-	broken("it lies", simulate.Spec{Behavior: simulate.Replace(`"fs_opens"`, `"fs_closes"`)}, "1", "answer_refused")
+	broken("it talks nonsense", simulate.Spec{Behavior: simulate.Say(`{"success":1}`)}, "1", "reply_refused")
+	broken("it lies", simulate.Spec{Behavior: simulate.Replace(`"fs_opens"`, `"fs_closes"`)}, "1", "reply_refused")
 	broken("its registration is refused", simulate.Spec{Registration: &simulate.Registration{Metrics: []simulate.Metric{
 		{Name: "/x", PrometheusName: "meta_x", Cumulative: true}}}}, "1", "registration_refused")
 	broken("it registered nothing", simulate.Spec{EditState: func(_ string, b []byte) []byte {
@@ -178,7 +178,7 @@ func TestWithoutMetrics(t *testing.T) {
 	}}, "1", "not_instrumented")
 }
 
-// TestStalled: a sandbox that used up its time gets less of it, and is asked last, until it answers.
+// TestStalled: a sandbox that used up its time gets less of it, and is asked last, until it replies.
 func TestStalled(t *testing.T) {
 	const short = 300 * time.Millisecond
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = short })
@@ -245,7 +245,7 @@ func (n *node) look() {
 	}
 }
 
-// TestSavingsStall: one that answers for its metrics, and not for its savings, is waited for once.
+// TestSavingsStall: one that replies to the query for its metrics, and not for its savings, is waited for once.
 func TestSavingsStall(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", Restored: true, SavedAtRestore: simulate.Savings{WallTimeSaved: time.Second},
@@ -537,7 +537,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	for range 5 {
 		n.page()
 	}
-	if lines = n.logLines(); len(lines) != maxLines+1 || !strings.Contains(lines[maxLines], "reason=answer_refused") {
+	if lines = n.logLines(); len(lines) != maxLines+1 || !strings.Contains(lines[maxLines], "reason=reply_refused") {
 		t.Errorf("later it has %d lines, not one more:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
@@ -629,7 +629,7 @@ func TestLogOfManySandboxes(t *testing.T) {
 	n.page()
 	n.page()
 	expect("all fail", map[string]int{
-		`"Sandbox has no metrics" pod=web namespace=shop reason=answer_refused err="answer refused: it is not the JSON of an answer"`: maxLinesPerCollection,
+		`"Sandbox has no metrics" pod=web namespace=shop reason=reply_refused err="reply refused: it is not the JSON of a reply"`: maxLinesPerCollection,
 		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                                  1,
 	})
 
@@ -691,7 +691,7 @@ func TestLockedStateFiles(t *testing.T) {
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
 }
 
-// TestNothingIsHeldAgainstAnother: what another process said, or one that had registered other metrics, is not what an answer is measured
+// TestNothingIsHeldAgainstAnother: what another process said, or one that had registered other metrics, is not what a reply is measured
 // against.
 func TestNothingIsHeldAgainstAnother(t *testing.T) {
 	created := time.Now().UTC()
@@ -866,7 +866,7 @@ func TestLog(t *testing.T) {
 		got = append(got, line)
 	}
 	want := []string{
-		`level=WARN msg="Sandbox has no metrics" sandbox=a reason=answer_refused err="answer refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
+		`level=WARN msg="Sandbox has no metrics" sandbox=a reason=reply_refused err="reply refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
 		`level=WARN msg="State file is not readable" root=` + n.root + ` file=a_sandbox:a.state err="the JSON document ends too early"`,
 		`level=INFO msg="Sandbox has metrics again" sandbox=a`,
 	}

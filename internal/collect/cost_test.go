@@ -102,7 +102,7 @@ func TestBytesAndCalls(t *testing.T) {
 	if per("syscr") > 2 || per("syscw") > 2 {
 		t.Errorf("%.2f reads and %.2f writes a sandbox, more than 2", per("syscr"), per("syscw"))
 	}
-	// An answer of 60 points has 9 to 12 KB, a question 53 bytes.
+	// A reply of 60 points has 9 to 12 KB, a request 53 bytes.
 	if per("rchar") > 16<<10 || per("wchar") > 256 {
 		t.Errorf("%.0f bytes read and %.0f written a sandbox", per("rchar"), per("wchar"))
 	}

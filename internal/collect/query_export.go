@@ -36,7 +36,7 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 	q.budget.replied(took, q.whole())
 	s.pending = false
 	if err != nil {
-		s.failure = failure.New(failure.AnswerRefused, err)
+		s.failure = failure.New(failure.ReplyRefused, err)
 		return true
 	}
 	s.failure = s.commit(next)

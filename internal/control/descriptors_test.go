@@ -92,7 +92,7 @@ func TestDescriptorsAreRefused(t *testing.T) {
 	w.loop.refuses = false
 	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Descriptors(1)})
 	q := newProbe(s.SocketPath())
-	if w.ask(q); q.failure != descriptorsSent || q.failure.Reason != failure.AnswerRefused {
+	if w.ask(q); q.failure != descriptorsSent || q.failure.Reason != failure.ReplyRefused {
 		t.Errorf("%q, %v", q.reply, q.failure)
 	}
 	s.SetBehavior(nil)

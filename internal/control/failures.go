@@ -17,8 +17,8 @@ var (
 	// overBudget is for the largest reply when all unfinished replies together are too long.
 	overBudget = failure.Newf(failure.ReplyBudget, "the reply is the largest of unfinished ones that together exceed %d bytes", heldMax)
 
-	descriptorsSent = failure.Newf(failure.AnswerRefused, "the sandbox sent file descriptors with its reply")
-	stillClosing    = failure.Newf(failure.AnswerRefused, "file descriptors sent with earlier replies are still being closed")
+	descriptorsSent = failure.Newf(failure.ReplyRefused, "the sandbox sent file descriptors with its reply")
+	stillClosing    = failure.Newf(failure.ReplyRefused, "file descriptors sent with earlier replies are still being closed")
 )
 
 func tooLong(limit int) *failure.Failure {

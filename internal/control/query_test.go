@@ -65,6 +65,6 @@ func TestFailuresAreOneLine(t *testing.T) {
 	check(internal(errShortWrite), failure.Internal, "cannot send the request: the control socket did not take it at once")
 	check(tooLong(5), failure.TooLong, "the reply is too long: more than 5 bytes")
 	check(overBudget, failure.ReplyBudget, "the reply is the largest of unfinished ones that together exceed 18874368 bytes")
-	check(descriptorsSent, failure.AnswerRefused, "the sandbox sent file descriptors with its reply")
-	check(stillClosing, failure.AnswerRefused, "file descriptors sent with earlier replies are still being closed")
+	check(descriptorsSent, failure.ReplyRefused, "the sandbox sent file descriptors with its reply")
+	check(stillClosing, failure.ReplyRefused, "file descriptors sent with earlier replies are still being closed")
 }

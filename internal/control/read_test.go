@@ -47,7 +47,7 @@ func TestReplies(t *testing.T) {
 	if name := "with 120 descriptors on each byte"; refusing() {
 		replies(name+", which the kernel refuses", simulate.Descriptors(120))
 	} else {
-		fails(name, simulate.Descriptors(120), failure.AnswerRefused)
+		fails(name, simulate.Descriptors(120), failure.ReplyRefused)
 	}
 	check("late, and in time", simulate.Late(soon), ample, func(q *probe) bool { return q.honest() && q.took >= soon })
 	replies("with white space around it", around(" \r\n\t", "\n"))

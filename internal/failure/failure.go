@@ -17,7 +17,7 @@ const (
 	Closed              Reason = "closed"               // the sandbox closed the connection in the middle of its reply
 	TooLong             Reason = "too_long"             // the reply is longer than an honest one can be
 	ReplyBudget         Reason = "reply_budget"         // the unfinished replies of all sandboxes exceed a budget; the largest are dropped
-	AnswerRefused       Reason = "answer_refused"       // the reply breaks a rule
+	ReplyRefused       Reason = "reply_refused"       // the reply breaks a rule
 	RegistrationRefused Reason = "registration_refused" // the registration breaks a rule
 	TextsRefused        Reason = "texts_refused"        // texts of the state files are too long or too many to be labels
 	NotInstrumented     Reason = "not_instrumented"     // nothing was registered

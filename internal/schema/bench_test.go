@@ -17,7 +17,7 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkFind looks up what each point of an answer needs: the metric and a label's value.
+// BenchmarkFind looks up what each point of a reply needs: the metric and a label's value.
 func BenchmarkFind(b *testing.B) {
 	s, err := Compile(testkit.Testdata(b, "registration.json"))
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 // String returns the type as a Prometheus TYPE line names it.
 func (t Type) String() string { return [...]string{"gauge", "counter", "histogram"}[t] }
 
-// wireType is the number of the type in a sandbox's answer.
+// wireType is the number of the type in a sandbox's reply.
 func (t Type) wireType() int64 { return [...]int64{1, 2, 3}[t] }
 
 // Limits of a registration. Today's has 178 metrics and 2,794 series; metrics of the kernel's size (450 system calls by 133 errors)
@@ -43,7 +43,7 @@ type Schema struct {
 	// Series is how many series are possible. Each has a number below it; those of a metric are consecutive, and metrics are numbered
 	// in the order of Metrics, so that series in the order of their numbers are in the order of a page.
 	Series int
-	// MaxReply is how long the answer that has every series can be, in bytes.
+	// MaxReply is how long the reply that has every series can be, in bytes.
 	MaxReply int
 	// Text and Proto are for what formats make of the schema's series, in text and in protobuf.
 	Text, Proto Memo
@@ -61,7 +61,7 @@ type Metric struct {
 	First  uint32  // number of its first series
 	Series uint32  // how many series it has: the product of the numbers of its fields' values
 
-	// WireType is its type's number in a sandbox's answer, and Definition what follows the name there, as runsc writes it.
+	// WireType is its type's number in a sandbox's reply, and Definition what follows the name there, as runsc writes it.
 	WireType   int64
 	Definition []byte
 

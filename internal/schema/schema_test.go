@@ -58,7 +58,7 @@ func TestCompileCapture(t *testing.T) {
 		t.Errorf("%d metrics and %d series, want 178 and 2794", len(s.Metrics), s.Series)
 	}
 	if s.MaxReply < 620_000 || s.MaxReply > 640_000 {
-		t.Errorf("the largest answer has %d bytes, want about 630,000", s.MaxReply)
+		t.Errorf("the largest reply has %d bytes, want about 630,000", s.MaxReply)
 	}
 	var types [3]int
 	for i := range s.Metrics {
@@ -69,20 +69,20 @@ func TestCompileCapture(t *testing.T) {
 	}
 }
 
-// TestDefinition holds the definitions against those in the answer of a real sandbox.
+// TestDefinition holds the definitions against those in the reply of a real sandbox.
 func TestDefinition(t *testing.T) {
 	s := compiled(t, string(testkit.Testdata(t, "registration.json")))
-	var answer struct {
+	var reply struct {
 		Result struct {
 			Snapshot struct {
 				Data []struct{ Metric json.RawMessage }
 			}
 		}
 	}
-	if err := json.Unmarshal(testkit.Testdata(t, "export_all.response.bin"), &answer); err != nil {
+	if err := json.Unmarshal(testkit.Testdata(t, "export_all.response.bin"), &reply); err != nil {
 		t.Fatal(err)
 	}
-	points := answer.Result.Snapshot.Data
+	points := reply.Result.Snapshot.Data
 	if len(points) != 8 {
 		t.Errorf("%d points, want 8", len(points))
 	}
@@ -112,7 +112,7 @@ func TestDefinitionEscapes(t *testing.T) {
 	}
 }
 
-// TestMaxReply writes the largest honest answers, as runsc's encoder would.
+// TestMaxReply writes the largest honest replies, as runsc's encoder would.
 func TestMaxReply(t *testing.T) {
 	fits := func(name, registration string, slack float64) {
 		t.Helper()
@@ -142,14 +142,14 @@ func TestMaxReply(t *testing.T) {
 				data = append(data, point)
 			}
 		}
-		answer, err := json.Marshal(map[string]any{"success": true, "err": "", "result": map[string]any{
+		reply, err := json.Marshal(map[string]any{"success": true, "err": "", "result": map[string]any{
 			"snapshot": map[string]any{"when": "2026-11-22T09:14:59.076787842+02:00", "data": data},
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if least := int(float64(len(answer)) * (1 + slack)); len(answer) > s.MaxReply || s.MaxReply > least {
-			t.Errorf("%s: %d bytes, and MaxReply is %d", name, len(answer), s.MaxReply)
+		if least := int(float64(len(reply)) * (1 + slack)); len(reply) > s.MaxReply || s.MaxReply > least {
+			t.Errorf("%s: %d bytes, and MaxReply is %d", name, len(reply), s.MaxReply)
 		}
 	}
 	fits("a real registration", string(testkit.Testdata(t, "registration.json")), 0.03)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// The longest forms of the parts of an answer, for its largest possible length.
+// The longest forms of the parts of a reply, for its largest possible length.
 const (
 	replyFrame    = `{"success":true,"err":"","result":{"snapshot":{"when":"2006-01-02T15:04:05.999999999+00:00","data":[]}}}`
 	pointFrame    = `{"metric":{"name":"},"labels":{},"val":{"int":-9223372036854775808}},`

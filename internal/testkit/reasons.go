@@ -16,7 +16,7 @@ const (
 	wantClosed       = "closed"
 	wantTooLong      = "too_long"
 	wantUnreachable  = "unreachable"
-	wantRefused      = "answer_refused"
+	wantRefused      = "reply_refused"
 	wantRegistration = "registration_refused"
 	wantTexts        = "texts_refused"
 	wantAbsent       = "absent"
@@ -49,8 +49,8 @@ var wants = map[string]string{
 	"name-long":             wantTooLong,
 	"label-long":            wantTooLong,
 	"error-long":            wantTooLong,
-	"answers-twice":         wantRefused + "|" + wantServed,
-	"answers-and-more":      wantRefused + "|" + wantServed,
+	"replies-twice":         wantRefused + "|" + wantServed,
+	"replies-and-more":      wantRefused + "|" + wantServed,
 	"error-hostile":         wantRefused,
 	"error-raw":             wantRefused,
 	"label-raw":             wantRefused,

@@ -11,7 +11,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// BenchmarkExport verifies an answer of 60 points against the last one.
+// BenchmarkExport verifies a reply of 60 points against the last one.
 func BenchmarkExport(b *testing.B) {
 	s := compile(b, string(testkit.Testdata(b, "registration.json")))
 	var points []string
@@ -20,7 +20,7 @@ func BenchmarkExport(b *testing.B) {
 			points = append(points, fmt.Sprintf(`{"metric":{"name":"%s%s,"val":{"int":%d}}`, m.Name, m.Definition, 1000+i))
 		}
 	}
-	expected := answerAt(time.Now(), points...)
+	expected := replyAt(time.Now(), points...)
 	bench := func(name, text string) {
 		reply := []byte(text)
 		b.Run(name, func(b *testing.B) {

@@ -7,14 +7,14 @@ import (
 )
 
 // ErrIncomplete is returned for bytes that may be the beginning of an honest reply.
-var ErrIncomplete = errors.New("the answer is not complete")
+var ErrIncomplete = errors.New("the reply is not complete")
 
 // A Rule is what a reply has to keep. Its text says how it was broken.
 type Rule string
 
 // The rules of a reply.
 const (
-	RuleJSON          Rule = "it is not the JSON of an answer"
+	RuleJSON          Rule = "it is not the JSON of a reply"
 	RuleMember        Rule = "a member is missing, doubled or of the wrong type"
 	RuleContradiction Rule = "it is a success and an error at once"
 	RuleError         Rule = "the sandbox reports an error"
@@ -48,7 +48,7 @@ type Breach struct {
 }
 
 func (b *Breach) Error() string {
-	text := "answer refused: "
+	text := "reply refused: "
 	if b.Metric != "" {
 		text += "metric " + b.Metric + ": "
 	}

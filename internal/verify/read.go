@@ -17,7 +17,7 @@ func (m *members) add(bit members) bool {
 	return !seen
 }
 
-// reader reads one answer, whatever its form. The first breach or error of the scanner ends it.
+// reader reads one reply, whatever its form. The first breach or error of the scanner ends it.
 type reader struct {
 	jscan.Scanner
 	v      *Verifier
@@ -25,7 +25,7 @@ type reader struct {
 	breach *Breach
 }
 
-// read reads an answer of any form into the verifier. The error is ErrIncomplete or a *Breach.
+// read reads a reply of any form into the verifier. The error is ErrIncomplete or a *Breach.
 func (v *Verifier) read(data []byte) error {
 	r := reader{Scanner: jscan.New(data), v: v}
 	env := r.envelope(func() { r.result() })
@@ -73,7 +73,7 @@ func (r *reader) want(kind byte, first bool, metric, member string) bool {
 	return true
 }
 
-// envelope is what every answer is wrapped in.
+// envelope is what every reply is wrapped in.
 type envelope struct {
 	seen      members
 	success   bool
@@ -87,7 +87,7 @@ const (
 	memberResult
 )
 
-// envelope reads the answer, calling result for an object that is its result.
+// envelope reads the reply, calling result for an object that is its result.
 func (r *reader) envelope(result func()) envelope {
 	var e envelope
 	if r.Kind() != '{' {
@@ -122,7 +122,7 @@ func (r *reader) envelope(result func()) envelope {
 	return e
 }
 
-// check returns a breach unless the answer is a success with a result.
+// check returns a breach unless the reply is a success with a result.
 func (e *envelope) check() error {
 	switch {
 	case e.seen&memberSuccess == 0:

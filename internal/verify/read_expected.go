@@ -4,9 +4,9 @@ import (
 	"bytes"
 )
 
-// The parts of an answer in the form that runsc's encoder gives it.
+// The parts of a reply in the form that runsc's encoder gives it.
 const (
-	answerHead = `{"success":true,"err":"","result":{"snapshot":{"when":"`
+	replyHead = `{"success":true,"err":"","result":{"snapshot":{"when":"`
 	dataHead   = `","data":[`
 	pointHead  = `{"metric":{"name":"`
 	labelsHead = `,"labels":{`
@@ -14,12 +14,12 @@ const (
 	intHead    = `"int":`
 )
 
-// readExpected reads an answer that has exactly the form in which runsc writes it and breaks no rule, in one pass and without making
+// readExpected reads a reply that has exactly the form in which runsc writes it and breaks no rule, in one pass and without making
 // garbage. It reports false for anything else, honest or not: read then has the say. What it accepts, read would accept with the same
 // values.
 func (v *Verifier) readExpected(data []byte) bool {
 	r := expected{data: data}
-	if !r.literal(answerHead) {
+	if !r.literal(replyHead) {
 		return false
 	}
 	when, ok := r.until('"')
@@ -95,7 +95,7 @@ func (v *Verifier) readPoint(r *expected) bool {
 	return r.literal("}}") && v.put(metric, series, number) == nil
 }
 
-// expected is what is left of an answer.
+// expected is what is left of a reply.
 type expected struct{ data []byte }
 
 // literal takes text if that comes next.

@@ -28,7 +28,7 @@ var (
 	when = now.Add(-time.Second)
 )
 
-// Parts of honest answers.
+// Parts of honest replies.
 const (
 	opens3  = `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":3}}`
 	opens5  = `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":5}}`
@@ -44,7 +44,7 @@ const hist = `{"metric":{"name":"lat","type":3,"help":"Latency."},"histogram":` 
 const histBody = `{"total":{"int":90},"min":{"int":4},"max":{"int":40},"ssd":{"float":12.5},"buckets":[` +
 	`{"le":{"int":10},"n":1},{"le":{"int":20},"n":2},{"le":{},"n":3}]}`
 
-func answerAt(when time.Time, points ...string) string {
+func replyAt(when time.Time, points ...string) string {
 	data := ""
 	if len(points) > 0 {
 		data = `,"data":[` + strings.Join(points, ",") + `]`
@@ -52,7 +52,7 @@ func answerAt(when time.Time, points ...string) string {
 	return fmt.Sprintf(`{"success":true,"err":"","result":{"snapshot":{"when":%q%s}}}`, when.Format(time.RFC3339Nano), data)
 }
 
-func answer(points ...string) string { return answerAt(when, points...) }
+func reply(points ...string) string { return replyAt(when, points...) }
 
 func compile(t testing.TB, registration string) *schema.Schema {
 	t.Helper()
@@ -114,21 +114,21 @@ func TestExportAccepts(t *testing.T) {
 			}
 		})
 	}
-	accept("nothing", answer(), "")
-	accept("an empty list", strings.Replace(answer(opens3), opens3, "", 1), "")
-	accept("a counter", answer(opens3), "fs_opens=3")
-	accept("a gauge", answer(conns7), "net_open=7")
-	accept("a gauge of zero", answer(conns0), "net_open=0")
-	accept("a negative gauge", answer(strings.Replace(conns7, "7", "-7", 1)), "net_open=-7")
-	accept("the largest counter", answer(strings.Replace(opens3, "3", "9223372036854775807", 1)), "fs_opens=9223372036854775807")
-	accept("the lowest gauge", answer(strings.Replace(conns7, "7", "-9223372036854775808", 1)), "net_open=-9223372036854775808")
-	accept("fields", answer(callsOK), "calls{kind=read,result=ok}=2")
-	accept("fields in another order", answer(strings.Replace(callsOK, `"kind":"read","result":"ok"`, `"result":"ok","kind":"read"`, 1)), "calls{kind=read,result=ok}=2")
-	accept("a value with an escape", answer(strings.Replace(callsOK, "read", `a\\b`, 1)), `calls{kind=a\b,result=ok}=2`)
-	accept("a histogram", answer(hist), "lat=[1 2 3]/90:4..40~12.5")
-	accept("a histogram whose last bound says anything", answer(strings.Replace(hist, `"le":{}`, `"le":{"float":1e308}`, 1)), "lat=[1 2 3]/90:4..40~12.5")
-	accept("a histogram with an empty bucket", answer(strings.Replace(hist, `,"n":2`, ``, 1)), "lat=[1 0 3]/90:4..40~12.5")
-	accept("any order of points, samples in that of the schema", answer(reads1, hist, conns0, callsOK, opens3),
+	accept("nothing", reply(), "")
+	accept("an empty list", strings.Replace(reply(opens3), opens3, "", 1), "")
+	accept("a counter", reply(opens3), "fs_opens=3")
+	accept("a gauge", reply(conns7), "net_open=7")
+	accept("a gauge of zero", reply(conns0), "net_open=0")
+	accept("a negative gauge", reply(strings.Replace(conns7, "7", "-7", 1)), "net_open=-7")
+	accept("the largest counter", reply(strings.Replace(opens3, "3", "9223372036854775807", 1)), "fs_opens=9223372036854775807")
+	accept("the lowest gauge", reply(strings.Replace(conns7, "7", "-9223372036854775808", 1)), "net_open=-9223372036854775808")
+	accept("fields", reply(callsOK), "calls{kind=read,result=ok}=2")
+	accept("fields in another order", reply(strings.Replace(callsOK, `"kind":"read","result":"ok"`, `"result":"ok","kind":"read"`, 1)), "calls{kind=read,result=ok}=2")
+	accept("a value with an escape", reply(strings.Replace(callsOK, "read", `a\\b`, 1)), `calls{kind=a\b,result=ok}=2`)
+	accept("a histogram", reply(hist), "lat=[1 2 3]/90:4..40~12.5")
+	accept("a histogram whose last bound says anything", reply(strings.Replace(hist, `"le":{}`, `"le":{"float":1e308}`, 1)), "lat=[1 2 3]/90:4..40~12.5")
+	accept("a histogram with an empty bucket", reply(strings.Replace(hist, `,"n":2`, ``, 1)), "lat=[1 0 3]/90:4..40~12.5")
+	accept("any order of points, samples in that of the schema", reply(reads1, hist, conns0, callsOK, opens3),
 		"calls{kind=read,result=ok}=2 fs_opens=3 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=0")
 	accept("another order of members", `{"result":{"snapshot":{"data":[{"val":{"int":2},"labels":{"result":"ok","kind":"read"},`+
 		`"metric":{"help":"Calls by \"kind\" & result.","type":2,"name":"calls"}},{"histogram":`+histBody+`,"metric":{"help":"Latency.","name":"lat","type":3}}],`+
@@ -137,16 +137,16 @@ func TestExportAccepts(t *testing.T) {
 	accept("white space", strings.NewReplacer(":", " :\n", ",", "\t, ").Replace(`{"success":true,"err":"","result":{"snapshot":{"data":[`)+
 		opens3+`],"when":"`+when.Format(time.RFC3339Nano)+`"}}} `, "fs_opens=3")
 	accept("members that nobody knows", strings.NewReplacer(`"val"`, `"external_labels":{"sandbox":"x","a":[{}]},"val"`, `"err"`, `"extra":null,"err"`).
-		Replace(answer(opens3)), "fs_opens=3")
-	accept("a time with an offset", strings.Replace(answer(opens3), when.Format(time.RFC3339Nano),
+		Replace(reply(opens3)), "fs_opens=3")
+	accept("a time with an offset", strings.Replace(reply(opens3), when.Format(time.RFC3339Nano),
 		when.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano), 1), "fs_opens=3")
-	accept("an answer 10 seconds old but a little", answerAt(when), "")
+	accept("a reply 10 seconds old but a little", replyAt(when), "")
 }
 
-// TestRules breaks each rule alone, in an answer that follows an honest one, and checks that nothing of it was kept.
+// TestRules breaks each rule alone, in a reply that follows an honest one, and checks that nothing of it was kept.
 func TestRules(t *testing.T) {
 	s := compile(t, registration)
-	first := answer(opens3, callsOK, hist)
+	first := reply(opens3, callsOK, hist)
 	refuse := func(name string, rule Rule, metric, reply string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -170,17 +170,17 @@ func TestRules(t *testing.T) {
 			if after := show(s, &b); after != before || !b.When.Equal(when) {
 				t.Errorf("the baseline changed\nfrom %s\nto   %s (%v)", before, after, b.When)
 			}
-			// The next honest answer is none the worse.
+			// The next honest reply is none the worse.
 			if err := export(&v, control.NewReply([]byte(first)), s, &b, now); err != nil {
-				t.Errorf("the next answer: %v", err)
+				t.Errorf("the next reply: %v", err)
 			}
 		})
 	}
-	// change is the first answer with one thing changed.
+	// change is the first reply with one thing changed.
 	change := func(old, new string) string {
 		t.Helper()
 		if !strings.Contains(first, old) {
-			t.Fatalf("%q is not in the answer", old)
+			t.Fatalf("%q is not in the reply", old)
 		}
 		return strings.Replace(first, old, new, 1)
 	}
@@ -188,7 +188,7 @@ func TestRules(t *testing.T) {
 	refuse("no JSON", RuleJSON, "", `nonsense}`)
 	refuse("nothing but a space", RuleJSON, "", "\x00}")
 	refuse("an array", RuleJSON, "", `[]`)
-	refuse("bytes behind the answer", RuleJSON, "", first+"{}")
+	refuse("bytes behind the reply", RuleJSON, "", first+"{}")
 	refuse("nested without end", RuleJSON, "", `{"x":`+strings.Repeat(`[`, 100000)+`}`)
 	refuse("success is missing", RuleMember, "", change(`"success":true,`, ``))
 	refuse("success is doubled", RuleMember, "", change(`"success":true`, `"success":true,"success":true`))
@@ -216,9 +216,9 @@ func TestRules(t *testing.T) {
 	refuse("error with a result", RuleContradiction, "", change(`"success":true`, `"success":false`))
 	refuse("an error", RuleError, "", `{"success":false,"err":"unknown method","result":null}`)
 
-	refuse("a time in the future", RuleFuture, "", answerAt(now.Add(time.Millisecond), opens5, callsOK, hist))
-	refuse("a time long ago", RuleStale, "", answerAt(now.Add(-10*time.Second-1), opens5, callsOK, hist))
-	refuse("a time before the last", RuleOrder, "", answerAt(when.Add(-1), opens5, callsOK, hist))
+	refuse("a time in the future", RuleFuture, "", replyAt(now.Add(time.Millisecond), opens5, callsOK, hist))
+	refuse("a time long ago", RuleStale, "", replyAt(now.Add(-10*time.Second-1), opens5, callsOK, hist))
+	refuse("a time before the last", RuleOrder, "", replyAt(when.Add(-1), opens5, callsOK, hist))
 
 	refuse("not registered", RuleUnregistered, "", change(`fs_opens`, `fs_closes`))
 	refuse("with the exporter's prefix", RuleUnregistered, "", change(`fs_opens`, `runsc_fs_opens`))
@@ -272,17 +272,17 @@ func TestRules(t *testing.T) {
 	refuse("a maximum that falls", RuleMax, "lat", change(`"max":{"int":40}`, `"max":{"int":39}`))
 }
 
-// TestProgress is about what may change from one answer to the next.
+// TestProgress is about what may change from one reply to the next.
 func TestProgress(t *testing.T) {
 	s := compile(t, registration)
-	sequence := func(name string, want string, answers ...string) {
+	sequence := func(name string, want string, replies ...string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			var v Verifier
 			var b Baseline
-			for i, a := range answers {
+			for i, a := range replies {
 				if err := export(&v, control.NewReply([]byte(a)), s, &b, now); err != nil {
-					t.Fatalf("answer %d: %v", i+1, err)
+					t.Fatalf("reply %d: %v", i+1, err)
 				}
 			}
 			if got := show(s, &b); got != want {
@@ -290,14 +290,14 @@ func TestProgress(t *testing.T) {
 			}
 		})
 	}
-	sequence("the same again", "fs_opens=3", answer(opens3), answer(opens3))
-	sequence("a counter that grows", "fs_opens=5", answer(opens3), answer(opens5))
-	sequence("a counter that begins", "fs_opens=3 fs_reads=1", answer(opens3), answer(opens3, reads1))
-	sequence("a gauge that goes down", "net_open=0", answer(conns7), answer(conns0))
-	sequence("a gauge that is gone", "", answer(conns7), answer())
-	sequence("a histogram that begins with other extremes than zero", "lat=[1 2 3]/90:4..40~12.5", answer(), answer(hist))
+	sequence("the same again", "fs_opens=3", reply(opens3), reply(opens3))
+	sequence("a counter that grows", "fs_opens=5", reply(opens3), reply(opens5))
+	sequence("a counter that begins", "fs_opens=3 fs_reads=1", reply(opens3), reply(opens3, reads1))
+	sequence("a gauge that goes down", "net_open=0", reply(conns7), reply(conns0))
+	sequence("a gauge that is gone", "", reply(conns7), reply())
+	sequence("a histogram that begins with other extremes than zero", "lat=[1 2 3]/90:4..40~12.5", reply(), reply(hist))
 	sequence("an empty histogram says nothing of extremes", "lat=[1 2 3]/90:4..40~12.5",
-		answer(strings.NewReplacer(`"n":1`, `"n":0`, `"n":2`, `"n":0`, `"n":3`, `"n":0`, `"max":{"int":40}`, `"max":{"int":99}`, `"min":{"int":4}`, `"min":{}`).Replace(hist)), answer(hist))
+		reply(strings.NewReplacer(`"n":1`, `"n":0`, `"n":2`, `"n":0`, `"n":3`, `"n":0`, `"max":{"int":40}`, `"max":{"int":99}`, `"min":{"int":4}`, `"min":{}`).Replace(hist)), reply(hist))
 }
 
 // TestClockJumps: a sandbox and we have the same clock, so none is refused for what the clock does.
@@ -308,13 +308,13 @@ func TestClockJumps(t *testing.T) {
 	clock := now
 	for _, jump := range []time.Duration{0, time.Second, -time.Hour, time.Second, 24 * time.Hour, time.Millisecond, -time.Nanosecond} {
 		clock = clock.Add(jump)
-		if err := export(&v, control.NewReply([]byte(answerAt(clock, opens3))), s, &b, clock); err != nil {
+		if err := export(&v, control.NewReply([]byte(replyAt(clock, opens3))), s, &b, clock); err != nil {
 			t.Errorf("after a jump of %v: %v", jump, err)
 		}
 		// What is older than the last one, by the same clock, is refused as ever.
-		err := export(&v, control.NewReply([]byte(answerAt(clock.Add(-time.Millisecond), opens3))), s, &b, clock)
+		err := export(&v, control.NewReply([]byte(replyAt(clock.Add(-time.Millisecond), opens3))), s, &b, clock)
 		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != RuleOrder {
-			t.Errorf("after a jump of %v, an older answer: got %v, want %q", jump, err, RuleOrder)
+			t.Errorf("after a jump of %v, an older reply: got %v, want %q", jump, err, RuleOrder)
 		}
 	}
 }
@@ -326,7 +326,7 @@ func TestBaselinesAreImmutable(t *testing.T) {
 	var v Verifier
 	verified := func(last Baseline, points ...string) Baseline {
 		t.Helper()
-		next, err := v.Export(control.NewReply([]byte(answer(points...))), s, last, now)
+		next, err := v.Export(control.NewReply([]byte(reply(points...))), s, last, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,15 +341,15 @@ func TestBaselinesAreImmutable(t *testing.T) {
 	if third := verified(second, opens5, conns0, hist); &third.Samples[0] != &second.Samples[0] {
 		t.Error("a reply that says the same has samples of its own")
 	}
-	if _, err := v.Export(control.NewReply([]byte(answer(opens3))), s, second, now); err == nil || show(s, &first) != before {
+	if _, err := v.Export(control.NewReply([]byte(reply(opens3))), s, second, now); err == nil || show(s, &first) != before {
 		t.Errorf("after a refused reply (%v) the baseline is %s", err, show(s, &first))
 	}
 }
 
-// TestIncomplete cuts an honest answer at every byte.
+// TestIncomplete cuts an honest reply at every byte.
 func TestIncomplete(t *testing.T) {
 	s := compile(t, registration)
-	whole := answer(opens3, callsOK, conns0, hist)
+	whole := reply(opens3, callsOK, conns0, hist)
 	var v Verifier
 	var b Baseline
 	for i := range len(whole) {
@@ -362,7 +362,7 @@ func TestIncomplete(t *testing.T) {
 	}
 }
 
-// TestCaptured verifies answers of a real sandbox by its real registration.
+// TestCaptured verifies replies of a real sandbox by its real registration.
 func TestCaptured(t *testing.T) {
 	s := compile(t, string(testkit.Testdata(t, "registration.json")))
 	check := func(file, want string) {
@@ -378,7 +378,7 @@ func TestCaptured(t *testing.T) {
 		}
 		v.begin(s)
 		if !v.readExpected(reply) {
-			t.Errorf("%s: a real answer does not have the form that is read fast", file)
+			t.Errorf("%s: a real reply does not have the form that is read fast", file)
 		}
 	}
 	check("export_all.response.bin", "fs_opens=51 fs_reads=36 gofer_opens_host=13 gofer_reads_host=24 "+
@@ -412,7 +412,7 @@ func TestSavings(t *testing.T) {
 	refuse(`{"success":true,"err":"","result":null}`, RuleMember)
 	refuse(`{"success":false,"err":"no","result":null}`, RuleError)
 	if _, err := read(`{"success":true,"err":"","result":{"CPUTime`); !errors.Is(err, ErrIncomplete) {
-		t.Errorf("half an answer: got %v", err)
+		t.Errorf("half a reply: got %v", err)
 	}
 }
 
@@ -436,7 +436,7 @@ func TestForeignTextIsPrintable(t *testing.T) {
 // FuzzExport holds the fast reader against the general one, and both against the promise that what is refused leaves no trace.
 func FuzzExport(f *testing.F) {
 	s := compile(f, registration)
-	for _, seed := range []string{answer(), answer(opens3, callsOK, conns0, hist), `{"success":false,"err":"x","result":null}`} {
+	for _, seed := range []string{reply(), reply(opens3, callsOK, conns0, hist), `{"success":false,"err":"x","result":null}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -454,7 +454,7 @@ func FuzzExport(f *testing.F) {
 		}
 		var v Verifier
 		var b Baseline
-		if err := export(&v, control.NewReply([]byte(answer(opens3, hist))), s, &b, now); err != nil {
+		if err := export(&v, control.NewReply([]byte(reply(opens3, hist))), s, &b, now); err != nil {
 			t.Fatal(err)
 		}
 		before := show(s, &b)
@@ -483,7 +483,7 @@ func TestBeyondFloats(t *testing.T) {
 	)
 	s := compile(t, registration)
 	reply := func(smallest, largest, bound string) control.Reply {
-		return control.NewReply([]byte(answer(`{"metric":{"name":"lat","type":3,"help":"Latency."},"histogram":{"total":{"int":90},"min":{"int":` + smallest + `},"max":{"int":` + largest +
+		return control.NewReply([]byte(reply(`{"metric":{"name":"lat","type":3,"help":"Latency."},"histogram":{"total":{"int":90},"min":{"int":` + smallest + `},"max":{"int":` + largest +
 			`},"ssd":{"float":12.5},"buckets":[{"le":{"int":` + bound + `},"n":1},{"le":{"int":18014398509481984},"n":2},{"le":{},"n":3}]}}`)))
 	}
 	check := func(smallest, largest, bound string, want Rule) {

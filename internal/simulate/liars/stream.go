@@ -20,7 +20,7 @@ const (
 func stallingLiars() []Liar {
 	const big = 256 << 20
 	return []Liar{
-		does("never-answers", "takes the request and says nothing", simulate.Stall),
+		does("never-replies", "takes the request and says nothing", simulate.Stall),
 		is("frozen", "accepts no connection, as after SIGSTOP", func(s *simulate.Spec) { s.Frozen = true }),
 		does("late", "replies honestly, after 5 s", simulate.Late(5*time.Second)),
 		does("drips", "sends one byte every 200 ms", simulate.Drip(1, 200*time.Millisecond)),
@@ -48,8 +48,8 @@ func stallingLiars() []Liar {
 		does("floods-unknown", "sends 256 MB in an unknown field", simulate.Flood(frame+opens+`],"more":"`, "a", big, `"}}}`)),
 		does("floods-error", "fails with 256 MB of reason", simulate.Flood(`{"success":false,"err":"`, "a", big, `","result":null}`)),
 		does("descriptors", "sends 120 open files with every byte", simulate.Descriptors(120)),
-		does("answers-twice", "sends its reply twice", simulate.Edit(func(_ *simulate.Exchange, reply string) string { return reply + reply })),
-		does("answers-and-more", "sends garbage behind its reply", simulate.Edit(func(_ *simulate.Exchange, reply string) string { return reply + "\x00]}" })),
+		does("replies-twice", "sends its reply twice", simulate.Edit(func(_ *simulate.Exchange, reply string) string { return reply + reply })),
+		does("replies-and-more", "sends garbage behind its reply", simulate.Edit(func(_ *simulate.Exchange, reply string) string { return reply + "\x00]}" })),
 	}
 }
 
