@@ -629,8 +629,8 @@ func TestLogOfManySandboxes(t *testing.T) {
 	n.page()
 	n.page()
 	expect("all fail", map[string]int{
-		`"Sandbox has no metrics" pod=web namespace=shop reason=reply_refused err="reply refused: it is not the JSON of a reply"`: maxLinesPerCollection,
-		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                                  1,
+		`"Sandbox has no metrics" pod=web namespace=shop reason=reply_refused err="reply refused: malformed JSON"`: maxLinesPerCollection,
+		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                              1,
 	})
 
 	for i := range many {

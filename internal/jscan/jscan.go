@@ -45,7 +45,7 @@ type Scanner struct {
 
 	depth   int
 	arrays  uint64 // bit d: the container at depth d is an array
-	pending bool   // the container just opened has had no member yet
+	pending bool   // the container just opened has had no field yet
 }
 
 // New returns a scanner at the beginning of data. Slices it returns may point into data.
@@ -137,7 +137,7 @@ func (s *Scanner) open(c byte, what string) {
 	s.pending = true
 }
 
-// More reports whether the object or array entered last has another member, and leaves it when it has none.
+// More reports whether the object or array entered last has another field, and leaves it when it has none.
 func (s *Scanner) More() bool {
 	c := s.peek()
 	if s.err != nil {
@@ -172,7 +172,7 @@ func (s *Scanner) More() bool {
 	return s.err == nil
 }
 
-// Key returns the name of the object's next member, unescaped. The result is valid until data changes.
+// Key returns the name of the object's next field, unescaped. The result is valid until data changes.
 func (s *Scanner) Key() []byte {
 	key := s.Str()
 	if !s.colon() {

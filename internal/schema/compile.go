@@ -15,20 +15,21 @@ var (
 	validLabel = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 )
 
-// reservedPrefix is that of the server's own metrics.
+// reservedPrefix begins the names of the server's own metrics.
 const reservedPrefix = "meta_"
 
-// reservedNames are the metrics of a process that Prometheus's guidelines for client libraries name: the server's own.
+// reservedNames are the process metrics of Prometheus's guidelines for client libraries. They
+// describe the server itself.
 var reservedNames = []string{
 	"process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_virtual_memory_bytes",
 	"process_virtual_memory_max_bytes", "process_resident_memory_bytes", "process_heap_bytes", "process_start_time_seconds",
 	"process_threads",
 }
 
-// reservedLabels are those that the server puts on a sandbox's series itself.
+// reservedLabels are the labels that the server adds to a sandbox's series.
 var reservedLabels = []string{"sandbox", "iteration", "pod_name", "namespace_name", "runtime_root", "le"}
 
-// histogramSuffixes make the names of what a histogram is rendered as.
+// histogramSuffixes are the suffixes of the names of a histogram's series on a page.
 var histogramSuffixes = []string{"_bucket", "_count", "_sum", "_min", "_max", "_ssd"}
 
 // Types in a registration.
@@ -40,7 +41,7 @@ const (
 // Compile compiles a registration, and keeps none of its bytes. The error is a *RefusedError.
 func Compile(registration []byte) (*Schema, error) {
 	if !utf8.Valid(registration) {
-		return nil, &RefusedError{Rule: "it is not UTF-8"} // texts that differ could be one on a page
+		return nil, &RefusedError{Rule: "not UTF-8"} // two different texts could become equal on a page
 	}
 	metrics, err := parse(registration)
 	if err != nil {
@@ -63,7 +64,7 @@ func Compile(registration []byte) (*Schema, error) {
 	return s, nil
 }
 
-// registered is a metric as the registration has it.
+// registered is a metric as it stands in the registration.
 type registered struct {
 	name, prometheusName, description string
 	cumulative                        bool
@@ -146,7 +147,7 @@ func parseList[T any](s *jscan.Scanner, element func(*jscan.Scanner) T) []T {
 	return list
 }
 
-// compile checks what can be checked of a metric alone.
+// compile checks a metric by itself; checkNames compares it with others.
 func (r *registered) compile() (Metric, error) {
 	m := Metric{Name: r.prometheusName, Help: r.description, Fields: r.fields}
 	refuse := func(format string, args ...any) (Metric, error) {
@@ -154,15 +155,15 @@ func (r *registered) compile() (Metric, error) {
 	}
 	switch {
 	case r.name == "" || r.prometheusName == "":
-		return refuse("a name is empty")
+		return refuse("the name is empty")
 	case len(r.name) > MaxText || len(r.prometheusName) > MaxText || len(r.description) > MaxText:
-		return refuse("a text of more than %d bytes", MaxText)
+		return refuse("a text is longer than %d bytes", MaxText)
 	case strings.HasPrefix(m.Name, reservedPrefix):
-		return refuse("names that begin with %s are the server's own", reservedPrefix)
+		return refuse("the prefix %s is reserved for the server", reservedPrefix)
 	case slices.Contains(reservedNames, m.Name):
-		return refuse("the name is the server's own")
+		return refuse("the name is reserved for the server")
 	case !validName.MatchString(m.Name):
-		return refuse("the name is not a lower-case letter followed by lower-case letters, digits and underscores")
+		return refuse("the name must be a lower-case letter followed by lower-case letters, digits and underscores")
 	}
 	switch r.kind {
 	case registeredUint64:
@@ -172,7 +173,7 @@ func (r *registered) compile() (Metric, error) {
 	case registeredDistribution:
 		m.Type, m.Bounds = Histogram, r.bounds
 		if n := len(m.Bounds); n < 1 || n > maxBounds {
-			return refuse("a distribution of %d bounds, not 1 to %d", n, maxBounds)
+			return refuse("the distribution has %d bounds; the limit is 1 to %d", n, maxBounds)
 		}
 		if !increasing(m.Bounds) {
 			return refuse("the bounds of the distribution do not increase")
@@ -196,32 +197,32 @@ func increasing(bounds []int64) bool {
 	return true
 }
 
-// checkFields returns the rule that fields break, or "", and fills in their indexes.
+// checkFields returns the rule that the fields break, or "". It fills in their indexes.
 func checkFields(fields []Field) (broken string) {
 	names := make(map[string]bool, len(fields))
 	for i := range fields {
 		f := &fields[i]
 		switch {
 		case !validLabel.MatchString(f.Name) || strings.HasPrefix(f.Name, "__"):
-			return fmt.Sprintf("field %s is no label name of Prometheus", quote(f.Name))
+			return fmt.Sprintf("field %s is not a valid Prometheus label name", quote(f.Name))
 		case slices.Contains(reservedLabels, f.Name):
-			return fmt.Sprintf("field %s is a label of the server's own", quote(f.Name))
+			return fmt.Sprintf("field %s is reserved for the server", quote(f.Name))
 		case names[f.Name]:
-			return fmt.Sprintf("field %s repeats", quote(f.Name))
+			return fmt.Sprintf("duplicate field %s", quote(f.Name))
 		case len(f.Values) == 0:
-			return fmt.Sprintf("field %s has no allowed value", quote(f.Name))
+			return fmt.Sprintf("field %s has no allowed values", quote(f.Name))
 		case len(f.Name) > MaxText:
-			return fmt.Sprintf("a text of more than %d bytes", MaxText)
+			return fmt.Sprintf("a text is longer than %d bytes", MaxText)
 		}
 		names[f.Name] = true
 		f.Plain = true
 		f.index = make(map[string]uint32, len(f.Values))
 		for k, v := range f.Values {
 			if _, repeats := f.index[v]; repeats {
-				return fmt.Sprintf("field %s repeats the value %s", quote(f.Name), quote(v))
+				return fmt.Sprintf("field %s has the duplicate value %s", quote(f.Name), quote(v))
 			}
 			if len(v) > MaxText {
-				return fmt.Sprintf("a text of more than %d bytes", MaxText)
+				return fmt.Sprintf("a text is longer than %d bytes", MaxText)
 			}
 			f.index[v] = uint32(k)
 			f.Plain = f.Plain && jsonLength(v) == len(v)+len(`""`)
@@ -230,12 +231,13 @@ func checkFields(fields []Field) (broken string) {
 	return ""
 }
 
-// checkNames refuses names that repeat, and such as a histogram's parts are rendered under.
+// checkNames refuses duplicate names, and names that are also the name of a histogram's series on a
+// page.
 func checkNames(metrics []Metric) error {
 	names := make(map[string]bool, len(metrics))
 	for i := range metrics {
 		if names[metrics[i].Name] {
-			return &RefusedError{metrics[i].Name, "the name repeats"}
+			return &RefusedError{metrics[i].Name, "duplicate name"}
 		}
 		names[metrics[i].Name] = true
 	}
@@ -245,7 +247,7 @@ func checkNames(metrics []Metric) error {
 		}
 		for _, suffix := range histogramSuffixes {
 			if names[metrics[i].Name+suffix] {
-				return &RefusedError{metrics[i].Name + suffix, fmt.Sprintf("the name is one that histogram %s is rendered under", quote(metrics[i].Name))}
+				return &RefusedError{metrics[i].Name + suffix, fmt.Sprintf("the name conflicts with a series of histogram %s", quote(metrics[i].Name))}
 			}
 		}
 	}

@@ -1,8 +1,9 @@
-// Package schema compiles a registration, the list of metrics that a sandbox registered before any process ran in it, into what makes
-// checking and rendering its snapshots cheap. Sandboxes of one runsc release register the same bytes, so one Schema serves them all.
+// Package schema compiles a registration, the list of metrics that a sandbox registered before any
+// process ran in it, into a Schema, with which replies are verified and pages rendered. All
+// sandboxes of one runsc release register the same metrics, so they share one Schema.
 //
-// A registration comes from a state file, so from runsc on the host. It is checked all the same: what it lets pass decides what
-// Prometheus is told.
+// A registration comes from a state file, which runsc writes on the host. It is checked
+// nevertheless, because its names and texts appear on the page.
 package schema
 
 import (
@@ -12,10 +13,10 @@ import (
 	"strings"
 )
 
-// A Type is what kind of metric a family is.
+// A Type is the type of a metric.
 type Type uint8
 
-// The types that runsc registers. On the control socket they are the numbers of wireType.
+// The types that runsc registers. In replies they have other numbers; see wireType.
 const (
 	Gauge Type = iota
 	Counter
@@ -25,11 +26,11 @@ const (
 // String returns the type as a Prometheus TYPE line names it.
 func (t Type) String() string { return [...]string{"gauge", "counter", "histogram"}[t] }
 
-// wireType is the number of the type in a sandbox's reply.
+// wireType returns the number of the type in a sandbox's reply.
 func (t Type) wireType() int64 { return [...]int64{1, 2, 3}[t] }
 
-// Limits of a registration. Today's has 178 metrics and 2,794 series; metrics of the kernel's size (450 system calls by 133 errors)
-// fit in as well.
+// Limits of a registration. A current runsc registers 178 metrics and 2,794 series. A metric of all
+// system calls by all errors (450 by 133) fits in as well.
 const (
 	MaxMetrics = 10_000
 	MaxSeries  = 1 << 20
@@ -37,15 +38,17 @@ const (
 	maxBounds  = 255
 )
 
-// A Schema is a compiled registration, or the list of the server's own families. It is immutable and safe for concurrent use.
+// A Schema is a compiled registration, or the list of the server's own families. It is immutable
+// and safe for concurrent use.
 type Schema struct {
 	Metrics []Metric // sorted by name
-	// Series is how many series are possible. Each has a number below it; those of a metric are consecutive, and metrics are numbered
-	// in the order of Metrics, so that series in the order of their numbers are in the order of a page.
+	// Series is how many series are possible. Each has a number below that. The numbers of a
+	// metric's series are consecutive, in the order of Metrics, so sorting series by number sorts
+	// them for a page.
 	Series int
-	// MaxReply is how long the reply that has every series can be, in bytes.
+	// MaxReply is the length in bytes of the longest possible reply, which has every series.
 	MaxReply int
-	// Text and Proto are for what formats make of the schema's series, in text and in protobuf.
+	// Text and Proto cache what formats make of the schema's series, in text and in protobuf.
 	Text, Proto Memo
 
 	byName map[string]int32
@@ -61,16 +64,18 @@ type Metric struct {
 	First  uint32  // number of its first series
 	Series uint32  // how many series it has: the product of the numbers of its fields' values
 
-	// WireType is its type's number in a sandbox's reply, and Definition what follows the name there, as runsc writes it.
+	// WireType is the number of the type in a sandbox's reply. Definition is the rest of the
+	// metric's definition after its name, as runsc encodes it in replies.
 	WireType   int64
 	Definition []byte
 
-	// LineSize is about how many bytes a sample takes on a page, without the labels of its source and those of an open metric.
+	// LineSize is the approximate number of bytes of a sample on a page, without the labels of its
+	// source and those of an open metric.
 	LineSize int
 
-	// What only the server's own metrics have.
+	// Only the server's own metrics set these.
 	Float bool // values are the bits of a float64
-	Open  bool // no fields: each sample has a label set of its own, and its Series is the index of that in its source
+	Open  bool // no fields: each sample has its own label set, and its Series is the index of that in its source
 	Whole bool // the exporter's prefix is not put before the name
 }
 
@@ -78,7 +83,7 @@ type Metric struct {
 type Field struct {
 	Name   string
 	Values []string
-	Stride uint32 // what the next value adds to a series' number
+	Stride uint32 // difference between the series numbers of two consecutive values
 	Plain  bool   // no value needs an escape in JSON
 
 	index map[string]uint32
@@ -110,10 +115,10 @@ func (m *Metric) Labels(series uint32) []string {
 	return values
 }
 
-// A RefusedError says why a registration is not accepted. Its sandbox is not served.
+// A RefusedError says why a registration is refused. Its sandboxes have no metrics.
 type RefusedError struct {
-	Metric string // Prometheus name of the offending metric, "" when it is none
-	Rule   string // what it breaks
+	Metric string // Prometheus name of the offending metric; empty: the rule is not about one metric
+	Rule   string // how the rule is broken
 }
 
 func (e *RefusedError) Error() string {
@@ -123,7 +128,7 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("registration refused: metric %s: %s", quote(e.Metric), e.Rule)
 }
 
-// quote makes a registered text fit for people's eyes: short, printable, on one line.
+// quote returns a registered text in a form for the log: short, printable, on one line.
 func quote(text string) string {
 	const most = 100
 	if len(text) <= most {
@@ -132,8 +137,8 @@ func quote(text string) string {
 	return strconv.QuoteToASCII(text[:most]) + "…"
 }
 
-// lineSize returns a metric's LineSize: its name, its longest labels, and a value and a time of usual length. A histogram has a line for each
-// bucket and five more.
+// lineSize returns a metric's LineSize: its name, its longest labels, and a value and a time of
+// typical length. A histogram has a line for each bucket and five more.
 func lineSize(m *Metric) int {
 	const prefix, value, time = len("runsc_"), 12, len(" 1795338760112\n")
 	size := prefix + len(m.Name) + value + time
@@ -154,7 +159,7 @@ func longest(texts []string) int {
 	return n
 }
 
-// finish numbers the series and computes what the metrics have in common.
+// finish numbers the series and fills in the computed fields.
 func (s *Schema) finish() error {
 	slices.SortFunc(s.Metrics, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
 	s.byName = make(map[string]int32, len(s.Metrics))
@@ -175,7 +180,7 @@ func (s *Schema) finish() error {
 			}
 		}
 		if series += n; series > MaxSeries {
-			return &RefusedError{m.Name, fmt.Sprintf("with it there are more than %d possible series", MaxSeries)}
+			return &RefusedError{m.Name, fmt.Sprintf("the registration has more than %d possible series", MaxSeries)}
 		}
 		m.Series = uint32(n)
 		s.MaxReply += maxPoints(m)

@@ -29,12 +29,12 @@ func registering(metrics ...string) string {
 	return `{"metrics":[` + strings.Join(metrics, ",") + `],"stages":["restore"]}`
 }
 
-// counting returns a metric called a, with more members, each with a comma before it.
-func counting(members string) string {
-	return `{"name":"/a","prometheus_name":"a","description":"Things."` + members + `}`
+// counting returns a metric called a, with more fields, each with a comma before it.
+func counting(more string) string {
+	return `{"name":"/a","prometheus_name":"a","description":"Things."` + more + `}`
 }
 
-// field returns the member fields with one field f of the values v0, v1 and so on.
+// field returns the JSON field "fields" with one field f of the values v0, v1 and so on.
 func field(name string, values int) string {
 	var list []string
 	for i := range values {
@@ -43,7 +43,7 @@ func field(name string, values int) string {
 	return `,"fields":[{"field_name":"` + name + `","allowed_values":[` + strings.Join(list, ",") + `]}]`
 }
 
-// bounds returns the members of a distribution of n bounds.
+// bounds returns the JSON fields of a distribution of n bounds.
 func bounds(n int) string {
 	var list []string
 	for i := range n {
@@ -284,7 +284,7 @@ func TestCompile(t *testing.T) {
 	accept("bounds below zero", registering(counting(`,"type":1,"distribution_bucket_lower_bounds":[-9223372036854775808,0,9223372036854775807]`)),
 		"a histogram 3 [-9223372036854775808 0 9223372036854775807]")
 	accept("bounds of what has no use for them", registering(counting(`,"distribution_bucket_lower_bounds":[1]`)), "a gauge 1")
-	accept("unknown members", registering(counting(`,"sync":true,"units":1,"x":{"name":[]}`)), "a gauge 1")
+	accept("unknown fields", registering(counting(`,"sync":true,"units":1,"x":{"name":[]}`)), "a gauge 1")
 	accept("null lists", registering(counting(`,"fields":null,"distribution_bucket_lower_bounds":null`)), "a gauge 1")
 	accept("sorted", registering(`{"name":"/b","prometheus_name":"b"}`, counting(""), `{"name":"/a/b","prometheus_name":"a_b"}`), "a gauge 1; a_b gauge 1; b gauge 1")
 	accept("fields", registering(counting(`,"fields":[{"field_name":"b","allowed_values":["y","x",""]},{"allowed_values":["1"],"field_name":"a"}]`)),
@@ -313,16 +313,16 @@ func TestCompileRefuses(t *testing.T) {
 	called := func(name string) string { return strings.Replace(counting(""), `"a"`, `"`+name+`"`, 1) }
 	fields := func(list string) string { return counting(`,"fields":[` + list + `]`) }
 
-	refuse("no name", "a", "a name is empty", strings.Replace(counting(""), "/a", "", 1))
-	refuse("no Prometheus name", "", "a name is empty", called(""))
-	refuse("a name that is not there", "", "a name is empty", `{"description":"Things."}`)
-	refuse("a repeated name", "a", "the name repeats", counting(""), counting(`,"cumulative":true`))
+	refuse("no name", "a", "the name is empty", strings.Replace(counting(""), "/a", "", 1))
+	refuse("no Prometheus name", "", "the name is empty", called(""))
+	refuse("a name that is not there", "", "the name is empty", `{"description":"Things."}`)
+	refuse("a repeated name", "a", "duplicate name", counting(""), counting(`,"cumulative":true`))
 
-	const meta = "names that begin with meta_ are the server's own"
+	const meta = "the prefix meta_ is reserved for the server"
 	refuse("meta_", "meta_", meta, called("meta_"))
 	refuse("one of the server's own", "meta_sandbox_running", meta, called("meta_sandbox_running"))
 
-	const own = "the name is the server's own"
+	const own = "the name is reserved for the server"
 	for _, name := range []string{
 		"process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_virtual_memory_bytes", "process_virtual_memory_max_bytes",
 		"process_resident_memory_bytes", "process_heap_bytes", "process_start_time_seconds", "process_threads",
@@ -330,7 +330,7 @@ func TestCompileRefuses(t *testing.T) {
 		refuse(name, name, own, called(name))
 	}
 
-	const letters = "the name is not a lower-case letter followed by lower-case letters, digits and underscores"
+	const letters = "the name must be a lower-case letter followed by lower-case letters, digits and underscores"
 	refuse("a digit first", "0a", letters, called("0a"))
 	refuse("an underscore first", "_a", letters, called("_a"))
 	refuse("an upper-case letter first", "Aa", letters, called("Aa"))
@@ -346,26 +346,26 @@ func TestCompileRefuses(t *testing.T) {
 	refuse("an unknown type", "a", "unknown type 2", counting(`,"type":2`))
 	refuse("a negative type", "a", "unknown type -1", counting(`,"type":-1`))
 
-	refuse("no bounds", "a", "a distribution of 0 bounds, not 1 to 255", counting(`,"type":1`))
-	refuse("an empty list of bounds", "a", "a distribution of 0 bounds, not 1 to 255", counting(bounds(0)))
-	refuse("too many bounds", "a", "a distribution of 256 bounds, not 1 to 255", counting(bounds(256)))
+	refuse("no bounds", "a", "the distribution has 0 bounds; the limit is 1 to 255", counting(`,"type":1`))
+	refuse("an empty list of bounds", "a", "the distribution has 0 bounds; the limit is 1 to 255", counting(bounds(0)))
+	refuse("too many bounds", "a", "the distribution has 256 bounds; the limit is 1 to 255", counting(bounds(256)))
 	refuse("bounds that repeat", "a", "the bounds of the distribution do not increase", counting(`,"type":1,"distribution_bucket_lower_bounds":[1,1]`))
 	refuse("bounds that fall", "a", "the bounds of the distribution do not increase", counting(`,"type":1,"distribution_bucket_lower_bounds":[1,3,2]`))
 	for _, part := range []string{"bucket", "count", "sum", "min", "max", "ssd"} {
-		refuse("a name of a histogram's part", "a_"+part, `the name is one that histogram "a" is rendered under`, counting(bounds(1)), called("a_"+part))
+		refuse("a name of a histogram's part", "a_"+part, `the name conflicts with a series of histogram "a"`, counting(bounds(1)), called("a_"+part))
 	}
 
-	refuse("a repeated field", "a", `field "f" repeats`, fields(`{"field_name":"f","allowed_values":["1"]},{"field_name":"f","allowed_values":["2"]}`))
-	refuse("no allowed value", "a", `field "f" has no allowed value`, fields(`{"field_name":"f","allowed_values":[]}`))
-	refuse("no allowed values", "a", `field "f" has no allowed value`, fields(`{"field_name":"f"}`))
-	refuse("a repeated value", "a", `field "f" repeats the value "1"`, fields(`{"field_name":"f","allowed_values":["1","2","1"]}`))
-	refuse("values that are no runes", "a", `field "f" repeats the value "\ufffd"`, fields(`{"field_name":"f","allowed_values":["\ud800","\ud801"]}`))
-	refuse("a repeated value that is escaped", "a", `field "f" repeats the value "1"`, fields(`{"field_name":"f","allowed_values":["1","\u0031"]}`))
+	refuse("a repeated field", "a", `duplicate field "f"`, fields(`{"field_name":"f","allowed_values":["1"]},{"field_name":"f","allowed_values":["2"]}`))
+	refuse("no allowed value", "a", `field "f" has no allowed values`, fields(`{"field_name":"f","allowed_values":[]}`))
+	refuse("no allowed values", "a", `field "f" has no allowed values`, fields(`{"field_name":"f"}`))
+	refuse("a repeated value", "a", `field "f" has the duplicate value "1"`, fields(`{"field_name":"f","allowed_values":["1","2","1"]}`))
+	refuse("values that are no runes", "a", `field "f" has the duplicate value "\ufffd"`, fields(`{"field_name":"f","allowed_values":["\ud800","\ud801"]}`))
+	refuse("a repeated value that is escaped", "a", `field "f" has the duplicate value "1"`, fields(`{"field_name":"f","allowed_values":["1","\u0031"]}`))
 	for _, name := range []string{"", "0f", "f-g", "f:g", "f g", "é", "__f", "__name__"} {
-		refuse("no label name", "a", "field "+quote(name)+" is no label name of Prometheus", counting(field(name, 1)))
+		refuse("no label name", "a", "field "+quote(name)+" is not a valid Prometheus label name", counting(field(name, 1)))
 	}
 	for _, name := range []string{"sandbox", "iteration", "pod_name", "namespace_name", "le"} {
-		refuse("a label of the server's own", "a", fmt.Sprintf("field %q is a label of the server's own", name), counting(field(name, 1)))
+		refuse("a label of the server's own", "a", fmt.Sprintf("field %q is reserved for the server", name), counting(field(name, 1)))
 	}
 }
 
@@ -379,7 +379,7 @@ func TestCompileRefusesDocuments(t *testing.T) {
 		}
 	}
 	refuse("nothing", ``, "the JSON document ends too early")
-	refuse("no UTF-8", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["`+"\xfe\",\"\xff"+`"]}]`)), "it is not UTF-8")
+	refuse("no UTF-8", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["`+"\xfe\",\"\xff"+`"]}]`)), "not UTF-8")
 	refuse("null", `null`, "an object is expected at byte 0")
 	refuse("a list", `[]`, "an object is expected at byte 0")
 	refuse("half of it", registering(counting(""))[:60], "the JSON document ends too early")
@@ -422,7 +422,7 @@ func TestLimits(t *testing.T) {
 	}
 	refuse("too many metrics", many(MaxMetrics+1), "", "more than 10000 metrics")
 
-	const series = "with it there are more than 1048576 possible series"
+	const series = "the registration has more than 1048576 possible series"
 	refuse("too many series of one metric", registering(counting(values(1024, 1025))), "a", series)
 	refuse("one series too many", registering(counting(values(1024, 1024)), strings.Replace(counting(""), `"a"`, `"b"`, 1)), "b", series)
 	huge := strings.TrimSuffix(values(1<<10, 1<<10), "]")
@@ -431,7 +431,7 @@ func TestLimits(t *testing.T) {
 	}
 	refuse("more series than can be counted", registering(counting(huge+"]")), "a", series)
 
-	const text = "a text of more than 4096 bytes"
+	const text = "a text is longer than 4096 bytes"
 	refuse("a long name", registering(strings.Replace(counting(""), "/a", tooLong, 1)), "a", text)
 	refuse("a long Prometheus name", registering(strings.Replace(counting(""), `"a"`, `"`+tooLong+`"`, 1)), tooLong, text)
 	refuse("a long help", registering(strings.Replace(counting(""), "Things.", tooLong, 1)), "a", text)
@@ -446,10 +446,10 @@ func TestRefusedErrorText(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	text(registering(counting(field("a-b", 1))), `registration refused: metric "a": field "a-b" is no label name of Prometheus`)
+	text(registering(counting(field("a-b", 1))), `registration refused: metric "a": field "a-b" is not a valid Prometheus label name`)
 	text(registering(strings.Replace(counting(""), `"a"`, `"\u001b[1m\n\u202e"`, 1)), `registration refused: metric "\x1b[1m\n\u202e": `+
-		"the name is not a lower-case letter followed by lower-case letters, digits and underscores")
-	text(registering(counting(field(strings.Repeat("-", 1e6), 1))), `registration refused: metric "a": field "`+strings.Repeat("-", 100)+`"… is no label name of Prometheus`)
+		"the name must be a lower-case letter followed by lower-case letters, digits and underscores")
+	text(registering(counting(field(strings.Repeat("-", 1e6), 1))), `registration refused: metric "a": field "`+strings.Repeat("-", 100)+`"… is not a valid Prometheus label name`)
 	text(`[]`, "registration refused: an object is expected at byte 0")
 }
 

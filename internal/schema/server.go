@@ -2,8 +2,9 @@ package schema
 
 import "slices"
 
-// Server is the schema of the server's own families. Like a registered one it is rendered from sources with samples: one source per sandbox,
-// and one for the server itself. The constants below are the indexes of its metrics.
+// Server is the schema of the server's own families. Its samples come in sources, as those of a
+// registered schema do: one source per sandbox, and one for the server itself. The constants below
+// are the indexes of its metrics.
 var Server = builtin(serverMetrics[:])
 
 // The server's own families, in the order of their names.
@@ -35,7 +36,8 @@ const (
 	serverFamilies
 )
 
-// serverMetrics has the HELP texts of gVisor's own metric server where it has the family too.
+// serverMetrics are the metrics of Server. Families that gVisor's metric server has too have its
+// HELP texts, byte for byte.
 var serverMetrics = [serverFamilies]Metric{
 	ServerPresence:        {Name: "meta_metric_server_presence", Help: "Boolean metric always set to 1 for the metric server process."},
 	SandboxesBroken:       {Name: "meta_num_sandboxes_broken_metrics", Help: "Number of sandboxes from which we cannot export metrics."},
@@ -43,13 +45,13 @@ var serverMetrics = [serverFamilies]Metric{
 	SandboxesRestored:     {Name: "meta_num_sandboxes_restored", Help: "Number of sandboxes present that have been restored."},
 	SandboxesRunning:      {Name: "meta_num_sandboxes_running", Help: "Number of sandboxes running at present."},
 	SandboxesTotal:        {Name: "meta_num_sandboxes_total", Help: "Counter of sandboxes that have ever been started.", Type: Counter},
-	SeriesLeftOut:         {Name: "meta_num_series_left_out", Help: "Number of series left out because other sandboxes registered their metrics with another type."},
-	StateFilesUnreadable:  {Name: "meta_num_state_files_unreadable", Help: "Number of state files that cannot be read. What sandboxes they are of is not known."},
+	SeriesLeftOut:         {Name: "meta_num_series_left_out", Help: "Number of series left out because sandboxes disagree on the type of the metric."},
+	StateFilesUnreadable:  {Name: "meta_num_state_files_unreadable", Help: "Number of state files that cannot be read. Their sandboxes may be missing."},
 	SandboxCapabilities:   {Name: "meta_sandbox_capabilities", Help: "Linux capabilities added within containers of the sandbox.", Open: true},
 	SandboxCheckpointed:   {Name: "meta_sandbox_checkpointed", Help: "Boolean metric set to 1 for each checkpointed sandbox."},
 	SandboxCPUSaved:       {Name: "meta_sandbox_cpu_time_saved_milliseconds", Help: "CPU time saved for each restored sandbox (in milliseconds)."},
 	SandboxCreation:       {Name: "meta_sandbox_creation_time_seconds", Help: "When the sandbox was created, as a unix timestamp in seconds.", Float: true},
-	SandboxFailure:        {Name: "meta_sandbox_failure", Help: "Why the metrics of a running sandbox cannot be had, 1 for each that has none.", Open: true},
+	SandboxFailure:        {Name: "meta_sandbox_failure", Help: "Reason why a running sandbox has no metrics, with value 1.", Open: true},
 	SandboxMetadata:       {Name: "meta_sandbox_metadata", Help: "Key-value pairs about per-sandbox metadata.", Open: true},
 	SandboxPresence:       {Name: "meta_sandbox_presence", Help: "Boolean metric set to 1 for each known sandbox."},
 	SandboxRestored:       {Name: "meta_sandbox_restored", Help: "Boolean metric set to 1 for each restored sandbox."},
@@ -57,13 +59,14 @@ var serverMetrics = [serverFamilies]Metric{
 	SandboxWallSaved:      {Name: "meta_sandbox_wall_time_saved_milliseconds", Help: "Wall time saved for each restored sandbox (in milliseconds)."},
 	SpecMetadata:          {Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", Open: true},
 	ProcessStart:          {Name: "process_start_time_seconds", Help: "Start time of the process since unix epoch in seconds.", Float: true, Whole: true},
-	LogLinesDropped:       {Name: "sandmeter_log_lines_dropped_total", Help: "Counter of log lines that the log lacks because it was not read in time, or could not be written.", Type: Counter, Whole: true},
-	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes whose metrics are left out because all sandboxes together exceed a budget.", Whole: true, Open: true},
-	RootReadable:          {Name: "sandmeter_runtime_root_readable", Help: "Whether the runtime root could be read in the last collection, 0 or 1.", Whole: true, Open: true},
-	SnapshotTime:          {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of the served snapshot began, as a unix timestamp in seconds. Present if snapshots may be served again (--max-age).", Float: true, Whole: true},
+	LogLinesDropped:       {Name: "sandmeter_log_lines_dropped_total", Help: "Counter of log lines that were dropped because the log output was too slow or failed.", Type: Counter, Whole: true},
+	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes without metrics because all sandboxes together exceed a budget.", Whole: true, Open: true},
+	RootReadable:          {Name: "sandmeter_runtime_root_readable", Help: "Whether the last collection could read the runtime root (1) or not (0).", Whole: true, Open: true},
+	SnapshotTime:          {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of this snapshot began, as a unix timestamp in seconds. Present if --max-age is set.", Float: true, Whole: true},
 }
 
-// builtin makes a schema of metrics that are in the order of their names. Their numbers in replies are left out: no sandbox sends them.
+// builtin makes a schema of metrics that are sorted by name. It leaves out what only replies need,
+// since no sandbox sends these metrics.
 func builtin(metrics []Metric) *Schema {
 	s := &Schema{Metrics: slices.Clone(metrics), Series: len(metrics)}
 	for i := range s.Metrics {

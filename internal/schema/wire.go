@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// The longest forms of the parts of a reply, for its largest possible length.
+// The longest forms of the parts of a reply, to compute its largest possible length.
 const (
 	replyFrame    = `{"success":true,"err":"","result":{"snapshot":{"when":"2006-01-02T15:04:05.999999999+00:00","data":[]}}}`
 	pointFrame    = `{"metric":{"name":"},"labels":{},"val":{"int":-9223372036854775808}},`
@@ -15,17 +15,18 @@ const (
 	numbersOfHist = 4
 )
 
-// wireDefinition returns what stands behind the name in the definition of a metric that a sandbox sends with each point, in the form
-// that runsc's encoder gives it.
+// wireDefinition returns the rest of a metric's definition after the name, in the form in which
+// runsc encodes it. A sandbox sends the definition with each point.
 func wireDefinition(m *Metric) []byte {
 	help, err := json.Marshal(m.Help)
-	if err != nil { // a string has no reason to fail
+	if err != nil { // cannot happen: every string has an encoding
 		panic(err)
 	}
 	return fmt.Appendf(nil, `","type":%d,"help":%s}`, m.WireType, help)
 }
 
-// maxPoints is how many bytes the points of all series of m can have. Registrations near the limits make it large, so it saturates.
+// maxPoints returns how many bytes the points of all series of m can have. It saturates, since
+// registrations near the limits make it very large.
 func maxPoints(m *Metric) int {
 	const enough = 1 << 30
 	point := len(pointFrame) + len(m.Name) + len(m.Definition)
@@ -44,7 +45,7 @@ func maxPoints(m *Metric) int {
 
 func jsonLength(s string) int {
 	quoted, err := json.Marshal(s)
-	if err != nil { // a string has no reason to fail
+	if err != nil { // cannot happen: every string has an encoding
 		panic(err)
 	}
 	return len(quoted)

@@ -53,7 +53,7 @@ type series struct {
 	other  []byte // a float's or a histogram's JSON; nil for an integer
 }
 
-// buildSeries returns the series of a metric with the given labels. With keys, the members of its JSON
+// buildSeries returns the series of a metric with the given labels. With keys, the fields of its JSON
 // come in an order drawn from it.
 func buildSeries(m *metric, labels string, keys *rand.Rand) series {
 	def := []string{
@@ -66,22 +66,22 @@ func buildSeries(m *metric, labels string, keys *rand.Rand) series {
 		value = `"histogram":`
 	}
 	shuffle(keys, def)
-	members := []string{"", "", value}
-	members[0] = `"metric":{` + def[0] + "," + def[1] + "," + def[2] + "}"
+	fields := []string{"", "", value}
+	fields[0] = `"metric":{` + def[0] + "," + def[1] + "," + def[2] + "}"
 	if labels == "" {
-		members = slices.Delete(members, 1, 2)
+		fields = slices.Delete(fields, 1, 2)
 	} else {
-		members[1] = `"labels":` + labels
+		fields[1] = `"labels":` + labels
 	}
-	shuffle(keys, members)
+	shuffle(keys, fields)
 	p := series{metric: m, labels: labels, head: "{", tail: "}"}
-	at := slices.Index(members, value)
-	for _, member := range members[:at] {
-		p.head += member + ","
+	at := slices.Index(fields, value)
+	for _, field := range fields[:at] {
+		p.head += field + ","
 	}
 	p.head += value
-	for i := len(members) - 1; i > at; i-- {
-		p.tail = "," + members[i] + p.tail
+	for i := len(fields) - 1; i > at; i-- {
+		p.tail = "," + fields[i] + p.tail
 	}
 	return p
 }
@@ -124,7 +124,7 @@ func (p *series) set(v Point) {
 	}
 }
 
-// wireNumber is a number as the control socket carries it; zero has no member.
+// wireNumber is a number as the control socket carries it; zero has no field.
 type wireNumber struct {
 	Float float64 `json:"float,omitempty"`
 	Int   int64   `json:"int,omitempty"`

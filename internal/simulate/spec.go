@@ -55,7 +55,7 @@ type Spec struct {
 
 	Points      []Point // the values at the start; if nil, Idle() with the real registration, else none
 	Growth      int64   // added to every counter at every Export
-	ShuffleKeys bool    // members of JSON objects in replies come in orders other than runsc's
+	ShuffleKeys bool    // fields of JSON objects in replies come in orders other than runsc's
 
 	// Behavior decides what goes over the control socket; nil is Honest.
 	Behavior Behavior

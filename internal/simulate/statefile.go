@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The types here are the state file, its members in the order in which runsc writes them.
+// The types here are the state file, its fields in the order in which runsc writes them.
 
 type containerState struct {
 	ID              string          `json:"id"`

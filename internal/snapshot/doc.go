@@ -1,7 +1,6 @@
-// Package snapshot is what a collection produces: one immutable value with everything that it found. All that is left of it in the flow of
-// data (state, host, control, verify) ends here, and all that is right of it (pages, formats, the HTTP server) starts here and knows
-// nothing else.
-//
-// Nothing in a snapshot is ever changed once collect has handed it over, so any number of goroutines may read it, and a holder may keep it
-// for as long as it likes. Slices may be shared with earlier and later snapshots in which they were the same.
+// Package snapshot has the result of a collection: one immutable value with everything that it
+// found. Stages before it in the flow of data (state, host, control, verify) deal with untrusted
+// data. Stages after it (page, expo, share, web) never import those: they read snapshots only. A
+// snapshot never changes once collect has returned it, so any number of goroutines may read it, and
+// it may be kept for any time. Slices that are equal in several snapshots may be shared by them.
 package snapshot

@@ -10,11 +10,12 @@ import (
 // A Label is a name and a value; the value may be any bytes.
 type Label struct{ Name, Value string }
 
-// IdentityLabels are the names of the labels that the series of sandboxes have, in the order of Labels.Values.
+// IdentityLabels are the names of the labels that identify a sandbox, in the order of
+// Labels.Values.
 var IdentityLabels = [...]string{"iteration", "namespace_name", "pod_name", "runtime_root", "sandbox"}
 
-// Labels are the labels that all series of a source have in common. The zero value is that of the server itself, which has none. They are
-// immutable; what formats make of them is made once and kept in Text and Proto.
+// Labels are the labels that all series of a source have in common. The zero value has no labels
+// and is for the server itself. Labels are immutable; Text and Proto cache their rendered form.
 type Labels struct {
 	Iteration   string
 	Namespace   string // empty: no such label
@@ -25,12 +26,13 @@ type Labels struct {
 	Text, Proto schema.Memo
 }
 
-// Values returns the values of the labels in the order of IdentityLabels, which is that of their names. Empty ones are left out of a page.
+// Values returns the values of the labels in the order of IdentityLabels, which are sorted by name.
+// Pages leave out labels with empty values.
 func (l *Labels) Values() [len(IdentityLabels)]string {
 	return [...]string{l.Iteration, l.Namespace, l.Pod, l.RuntimeRoot, l.Sandbox}
 }
 
-// textSize is about how many bytes the labels have as text.
+// textSize returns the approximate number of bytes of the labels as text.
 func (l *Labels) textSize() int {
 	size := len("{}")
 	for i, v := range l.Values() {
@@ -41,10 +43,10 @@ func (l *Labels) textSize() int {
 	return size
 }
 
-// A LabelSet is labels that a sample has besides those of its source. It is immutable; what formats make of it is made once and kept in
-// Text and Proto.
+// A LabelSet is a set of labels that one sample has in addition to those of its source. It is
+// immutable; Text and Proto cache its rendered form.
 type LabelSet struct {
-	Pairs []Label // sorted by name; none of a name that the labels of the source have
+	Pairs []Label // sorted by name; no name is also a label of the source
 
 	Text, Proto schema.Memo
 }
@@ -64,7 +66,7 @@ func (s *LabelSet) textSize() int {
 	return size
 }
 
-// valueSize is how many bytes a value has as text, with its escapes.
+// valueSize returns the number of bytes of a value as text, with its escapes.
 func valueSize(value string) int {
 	size := len(value)
 	for i := range len(value) {
@@ -75,7 +77,8 @@ func valueSize(value string) int {
 	return size
 }
 
-// FreeLabelName reports whether name can be the name of a label in a LabelSet. Names that begin with two underscores are Prometheus's own.
+// FreeLabelName reports whether name is valid as the name of a label in a LabelSet. Names that
+// begin with two underscores are reserved for Prometheus.
 func FreeLabelName(name string) bool {
 	for i, c := range []byte(name) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'

@@ -41,13 +41,13 @@ type parser struct {
 	shared *shared
 }
 
-// members calls member for each member of an object; a null counts as an object without members.
-func (p *parser) members(member func(key []byte)) {
+// fields calls field for each field of an object; a null counts as an object without fields.
+func (p *parser) fields(field func(key []byte)) {
 	if p.Null() {
 		return
 	}
 	for p.Object(); p.More(); {
-		member(p.Key())
+		field(p.Key())
 	}
 }
 
@@ -68,7 +68,7 @@ func (p *parser) time() time.Time {
 func (p *parser) container() *Container {
 	c := new(Container)
 	var sandboxID string
-	p.members(func(key []byte) {
+	p.fields(func(key []byte) {
 		switch string(key) {
 		case "id":
 			c.ID = p.str()
@@ -89,7 +89,7 @@ func (p *parser) container() *Container {
 }
 
 func (p *parser) sandbox(f *Sandbox) (id string) {
-	p.members(func(key []byte) {
+	p.fields(func(key []byte) {
 		switch string(key) {
 		case "id":
 			id = p.str()
@@ -137,13 +137,13 @@ func (p *parser) pid() int {
 
 func (p *parser) metadata() []Pair {
 	var pairs []Pair
-	p.members(func(key []byte) { pairs = append(pairs, Pair{string(key), p.str()}) })
+	p.fields(func(key []byte) { pairs = append(pairs, Pair{string(key), p.str()}) })
 	slices.SortStableFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(pairs, func(a, b Pair) bool { return a.Name == b.Name })
 }
 
 func (p *parser) spec(spec *Spec) {
-	p.members(func(key []byte) {
+	p.fields(func(key []byte) {
 		spec.Present = true
 		switch string(key) {
 		case "ociVersion":
@@ -151,7 +151,7 @@ func (p *parser) spec(spec *Spec) {
 		case "process":
 			p.process(spec)
 		case "annotations":
-			p.members(func(key []byte) {
+			p.fields(func(key []byte) {
 				switch string(key) {
 				case "dev.gvisor.internal.nvproxy":
 					spec.NVProxy = p.str() == "true"
@@ -168,11 +168,11 @@ func (p *parser) spec(spec *Spec) {
 }
 
 func (p *parser) process(spec *Spec) {
-	p.members(func(key []byte) {
+	p.fields(func(key []byte) {
 		switch string(key) {
 		case "user":
 			uid := int64(-1)
-			p.members(func(key []byte) {
+			p.fields(func(key []byte) {
 				if string(key) == "uid" {
 					uid = p.Int()
 				} else {
@@ -191,7 +191,7 @@ func (p *parser) process(spec *Spec) {
 // capabilities reads the five sets, whatever they are called, and returns their union.
 func (p *parser) capabilities() []string {
 	var union []string
-	p.members(func([]byte) {
+	p.fields(func([]byte) {
 		if p.Null() {
 			return
 		}

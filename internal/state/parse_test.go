@@ -55,13 +55,13 @@ func TestParse(t *testing.T) {
 		}
 	}
 	const head = `{"id":"a","createdAt":"` + createdAt + `","sandbox":{"id":"b"`
-	sandbox := func(members string) string { return head + "," + members + "}}" }
-	other := func(members string) string { return head + "}," + members + "}" }
-	spec := func(members string) string { return other(`"spec":{` + members + `}`) }
+	sandbox := func(fields string) string { return head + "," + fields + "}}" }
+	other := func(fields string) string { return head + "}," + fields + "}" }
+	spec := func(fields string) string { return other(`"spec":{` + fields + `}`) }
 
 	accept("the least", head+"}}", func(*Container) {})
 	accept("white space", "\n"+strings.NewReplacer(`,`, " ,\n\t", `:{`, ` : { `).Replace(head)+" } }\n", func(*Container) {})
-	accept("unknown members", other(`"x":[{"id":"y"}],"ID":"z"`), func(*Container) {})
+	accept("unknown fields", other(`"x":[{"id":"y"}],"ID":"z"`), func(*Container) {})
 	accept("status", other(`"status":"paused"`), func(c *Container) { c.Status = StatusPaused })
 	accept("an offset", strings.Replace(head, "09:12:52.799344464Z", "11:42:52.799344464+02:30", 1)+"}}",
 		func(c *Container) { c.CreatedAt = moment(t, "2026-11-22T11:42:52.799344464+02:30") })
@@ -108,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %s", name, c, err, want)
 		}
 	}
-	with := func(member string) string { return `{"id":"a","createdAt":"` + createdAt + `",` + member + `}` }
+	with := func(field string) string { return `{"id":"a","createdAt":"` + createdAt + `",` + field + `}` }
 	const truncated = "the JSON document ends too early"
 
 	refuse("nothing", "", truncated)

@@ -25,7 +25,7 @@ const (
 
 // wantsOfTopic has the reason for which most liars of a topic are refused.
 var wantsOfTopic = map[string]string{
-	"stalling": wantStalled, "nonsense": wantRefused, "member": wantRefused, "number": wantRefused, "point": wantRefused,
+	"stalling": wantStalled, "nonsense": wantRefused, "field": wantRefused, "number": wantRefused, "point": wantRefused,
 	"time": wantRefused, "history": wantRefused, "histogram": wantRefused, "text": wantServed, "savings": wantServed,
 	"state": wantAbsent, "registration": wantRegistration,
 }
@@ -67,7 +67,7 @@ var wants = map[string]string{
 	"state-registration-list": wantRegistration,
 	"state-registration-text": wantRegistration,
 
-	// Members that are as good as absent where runsc itself leaves them out, and such as are ignored.
+	// Fields that runsc itself leaves out, so that their absence is honest, and fields that are ignored.
 	"descriptors":     wantServed + "|" + wantRefused, // a kernel before 6.16 lets them through
 	"err-missing":     wantServed,
 	"err-renamed":     wantServed,

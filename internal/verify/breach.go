@@ -9,42 +9,42 @@ import (
 // ErrIncomplete is returned for bytes that may be the beginning of an honest reply.
 var ErrIncomplete = errors.New("the reply is not complete")
 
-// A Rule is what a reply has to keep. Its text says how it was broken.
+// A Rule is a rule that every reply has to keep. Its text describes a reply that breaks it.
 type Rule string
 
 // The rules of a reply.
 const (
-	RuleJSON          Rule = "it is not the JSON of a reply"
-	RuleMember        Rule = "a member is missing, doubled or of the wrong type"
-	RuleContradiction Rule = "it is a success and an error at once"
+	RuleJSON          Rule = "malformed JSON"
+	RuleField         Rule = "a field is missing, duplicate or of the wrong type"
+	RuleContradiction Rule = "the reply reports both success and an error"
 	RuleError         Rule = "the sandbox reports an error"
-	RuleFuture        Rule = "its time is in the future"
-	RuleStale         Rule = "its time is more than 10 seconds ago"
-	RuleOrder         Rule = "its time is before that of the previous one"
+	RuleFuture        Rule = "the timestamp is in the future"
+	RuleStale         Rule = "the timestamp is more than 10 seconds old"
+	RuleOrder         Rule = "the timestamp is before that of the previous reply"
 	RuleUnregistered  Rule = "the metric is not registered"
-	RuleType          Rule = "the type is not the registered one"
-	RuleHelp          Rule = "the help text is not the registered one"
-	RuleLabels        Rule = "the labels are not exactly the registered fields"
-	RuleLabelValue    Rule = "a label's value is not an allowed one"
-	RuleSeriesTwice   Rule = "a series is there twice"
-	RuleOneValue      Rule = "there is not exactly one of value and histogram"
-	RuleKind          Rule = "a histogram has a plain value, or a counter or gauge a histogram"
-	RuleInteger       Rule = "a counter or gauge is not an integer"
-	RuleNumber        Rule = "a number is not a number"
-	RuleNegative      Rule = "a counter is below 0"
+	RuleType          Rule = "the type differs from the registered type"
+	RuleHelp          Rule = "the help text differs from the registered text"
+	RuleLabels        Rule = "the labels differ from the registered fields"
+	RuleLabelValue    Rule = "a label value is not registered"
+	RuleSeriesTwice   Rule = "duplicate series"
+	RuleOneValue      Rule = "a point needs either a value or a histogram"
+	RuleKind          Rule = "a histogram has a plain value, or a counter or gauge has a histogram"
+	RuleInteger       Rule = "the value is not an integer"
+	RuleNumber        Rule = "invalid number"
+	RuleNegative      Rule = "a counter or bucket is negative"
 	RuleDecrease      Rule = "a counter decreased"
-	RuleBounds        Rule = "the buckets are not the registered ones"
+	RuleBounds        Rule = "the buckets differ from the registered buckets"
 	RuleBucket        Rule = "a bucket decreased"
 	RuleDeviation     Rule = "the sum of squared deviations decreased or is negative"
-	RuleMin           Rule = "the minimum rose"
-	RuleMax           Rule = "the maximum fell"
+	RuleMin           Rule = "the minimum increased"
+	RuleMax           Rule = "the maximum decreased"
 )
 
-// A Breach is the first rule that a reply was found to break. The whole reply is refused for it.
+// A Breach is the first rule that a reply was found to break. The whole reply is refused.
 type Breach struct {
 	Rule   Rule
-	Metric string // the registered metric that it is about, "" when it is none
-	Detail string // more for people; printable, whatever the sandbox sent
+	Metric string // the registered metric that breaks the rule; empty: the rule is not about one metric
+	Detail string // for the log: printable, whatever the sandbox sent
 }
 
 func (b *Breach) Error() string {
@@ -63,7 +63,7 @@ func breach(rule Rule, metric, format string, args ...any) *Breach {
 	return &Breach{rule, metric, fmt.Sprintf(format, args...)}
 }
 
-// quote makes foreign bytes fit for a person's eyes: short, printable, on one line.
+// quote returns untrusted bytes in a form for the log: short, printable, on one line.
 func quote(foreign []byte) string {
 	const most = 100
 	if len(foreign) <= most {

@@ -1,3 +1,4 @@
-// Package verify is the trust line. To its left are bytes that a sandbox sent, which may be anything; what it lets pass to the right
-// is a Baseline whose every sample keeps every rule. A reply that breaks one changes nothing.
+// Package verify is the trust line. Its input is bytes that a sandbox sent, which may be anything.
+// Its output is a Baseline in which every sample keeps every rule. A reply that breaks a rule
+// changes nothing.
 package verify

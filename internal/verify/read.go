@@ -7,21 +7,21 @@ import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// members says which members of an object have been seen, by the bit that each has.
-type members uint8
+// A fieldSet has a bit for each field of an object that has been seen.
+type fieldSet uint8
 
-// add reports whether the member was not seen before.
-func (m *members) add(bit members) bool {
+// add reports whether the field was not seen before.
+func (m *fieldSet) add(bit fieldSet) bool {
 	seen := *m&bit != 0
 	*m |= bit
 	return !seen
 }
 
-// reader reads one reply, whatever its form. The first breach or error of the scanner ends it.
+// A reader reads one reply in any JSON form. It stops at the first breach or scanner error.
 type reader struct {
 	jscan.Scanner
 	v      *Verifier
-	at     point // that is being read; here so that none makes garbage
+	at     point // the point being read; a field, so that points make no garbage
 	breach *Breach
 }
 
@@ -35,7 +35,7 @@ func (v *Verifier) read(data []byte) error {
 	return env.check()
 }
 
-// finish returns the breach, or what the scanner found.
+// finish returns the breach, or the scanner's error.
 func (r *reader) finish() error {
 	if r.breach != nil {
 		return r.breach
@@ -50,7 +50,7 @@ func (r *reader) finish() error {
 	return nil
 }
 
-// more is More until there is a breach.
+// more is Scanner.More, but false after a breach.
 func (r *reader) more() bool { return r.breach == nil && r.More() }
 
 // broken records the first breach.
@@ -60,34 +60,35 @@ func (r *reader) broken(b *Breach) {
 	}
 }
 
-// want checks that the next value has the wanted kind, and that the member was not there before.
-func (r *reader) want(kind byte, first bool, metric, member string) bool {
+// want checks that the next value has the wanted kind, and that first is true: the field was not
+// seen before.
+func (r *reader) want(kind byte, first bool, metric, field string) bool {
 	got := r.Kind()
 	if r.Err() != nil {
 		return false
 	}
 	if !first || got != kind {
-		r.broken(breach(RuleMember, metric, "%s", member))
+		r.broken(breach(RuleField, metric, "%s", field))
 		return false
 	}
 	return true
 }
 
-// envelope is what every reply is wrapped in.
+// An envelope is the outer object of every reply.
 type envelope struct {
-	seen      members
+	seen      fieldSet
 	success   bool
 	errorText string
 	hasResult bool
 }
 
 const (
-	memberSuccess members = 1 << iota
-	memberErr
-	memberResult
+	fieldSuccess fieldSet = 1 << iota
+	fieldErr
+	fieldResult
 )
 
-// envelope reads the reply, calling result for an object that is its result.
+// envelope reads the reply, and calls result when the scanner is at the object "result".
 func (r *reader) envelope(result func()) envelope {
 	var e envelope
 	if r.Kind() != '{' {
@@ -97,17 +98,17 @@ func (r *reader) envelope(result func()) envelope {
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "success":
-			if kind := r.Kind(); kind != 't' && kind != 'f' || !e.seen.add(memberSuccess) {
-				r.broken(breach(RuleMember, "", "success"))
+			if kind := r.Kind(); kind != 't' && kind != 'f' || !e.seen.add(fieldSuccess) {
+				r.broken(breach(RuleField, "", "success"))
 				return e
 			}
 			e.success = r.Bool()
 		case "err":
-			if r.want('"', e.seen.add(memberErr), "", "err") {
+			if r.want('"', e.seen.add(fieldErr), "", "err") {
 				e.errorText = string(r.Str())
 			}
 		case "result":
-			first := e.seen.add(memberResult)
+			first := e.seen.add(fieldResult)
 			if first && r.Null() {
 				continue
 			}
@@ -125,14 +126,14 @@ func (r *reader) envelope(result func()) envelope {
 // check returns a breach unless the reply is a success with a result.
 func (e *envelope) check() error {
 	switch {
-	case e.seen&memberSuccess == 0:
-		return breach(RuleMember, "", "success")
+	case e.seen&fieldSuccess == 0:
+		return breach(RuleField, "", "success")
 	case e.success && e.errorText != "", !e.success && e.hasResult:
 		return breach(RuleContradiction, "", "%s", quote([]byte(e.errorText)))
 	case !e.success:
 		return breach(RuleError, "", "%s", quote([]byte(e.errorText)))
 	case !e.hasResult:
-		return breach(RuleMember, "", "result")
+		return breach(RuleField, "", "result")
 	}
 	return nil
 }
@@ -151,25 +152,25 @@ func (r *reader) result() {
 		first, there = false, true
 	}
 	if !there {
-		r.broken(breach(RuleMember, "", "snapshot"))
+		r.broken(breach(RuleField, "", "snapshot"))
 	}
 }
 
 const (
-	memberWhen members = 1 << iota
-	memberData
+	fieldWhen fieldSet = 1 << iota
+	fieldData
 )
 
 func (r *reader) snapshot() {
-	var seen members
+	var seen fieldSet
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "when":
-			if r.want('"', seen.add(memberWhen), "", "when") {
+			if r.want('"', seen.add(fieldWhen), "", "when") {
 				r.when()
 			}
 		case "data":
-			if r.want('[', seen.add(memberData), "", "data") {
+			if r.want('[', seen.add(fieldData), "", "data") {
 				for r.Array(); r.more(); {
 					r.point()
 				}
@@ -178,8 +179,8 @@ func (r *reader) snapshot() {
 			r.Skip()
 		}
 	}
-	if seen&memberWhen == 0 {
-		r.broken(breach(RuleMember, "", "when"))
+	if seen&fieldWhen == 0 {
+		r.broken(breach(RuleField, "", "when"))
 	}
 }
 
@@ -187,6 +188,6 @@ func (r *reader) when() {
 	text := r.Str()
 	if r.Err() == nil && r.v.when.UnmarshalText(text) != nil {
 		r.v.when = time.Time{}
-		r.broken(breach(RuleMember, "", "when: %s", quote(text)))
+		r.broken(breach(RuleField, "", "when: %s", quote(text)))
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"bytes"
 )
 
-// The parts of a reply in the form that runsc's encoder gives it.
+// The parts of a reply in the form in which runsc encodes it.
 const (
-	replyHead = `{"success":true,"err":"","result":{"snapshot":{"when":"`
+	replyHead  = `{"success":true,"err":"","result":{"snapshot":{"when":"`
 	dataHead   = `","data":[`
 	pointHead  = `{"metric":{"name":"`
 	labelsHead = `,"labels":{`
@@ -14,9 +14,9 @@ const (
 	intHead    = `"int":`
 )
 
-// readExpected reads a reply that has exactly the form in which runsc writes it and breaks no rule, in one pass and without making
-// garbage. It reports false for anything else, honest or not: read then has the say. What it accepts, read would accept with the same
-// values.
+// readExpected reads a reply that has exactly the form in which runsc encodes it and breaks no
+// rule, in one pass and without allocating. It returns false for everything else, and then read
+// decides. It accepts only what read accepts, with the same values; a fuzz test compares the two.
 func (v *Verifier) readExpected(data []byte) bool {
 	r := expected{data: data}
 	if !r.literal(replyHead) {
@@ -95,10 +95,10 @@ func (v *Verifier) readPoint(r *expected) bool {
 	return r.literal("}}") && v.put(metric, series, number) == nil
 }
 
-// expected is what is left of a reply.
+// expected is the rest of a reply in the expected form.
 type expected struct{ data []byte }
 
-// literal takes text if that comes next.
+// literal consumes text if the rest begins with it.
 func (r *expected) literal(text string) bool {
 	if len(r.data) < len(text) || string(r.data[:len(text)]) != text {
 		return false
@@ -107,7 +107,7 @@ func (r *expected) literal(text string) bool {
 	return true
 }
 
-// until takes what comes before the next c, which stays.
+// until consumes the bytes before the next c, but not c.
 func (r *expected) until(c byte) (text []byte, ok bool) {
 	end := bytes.IndexByte(r.data, c)
 	if end < 0 {
@@ -117,7 +117,7 @@ func (r *expected) until(c byte) (text []byte, ok bool) {
 	return text, true
 }
 
-// integer takes an integer of at most 18 digits; longer ones, which are few, are for read.
+// integer consumes an integer of at most 18 digits. Longer ones are rare and left to read.
 func (r *expected) integer() (n int64, ok bool) {
 	i, negative := 0, false
 	if len(r.data) > 0 && r.data[0] == '-' {

@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	memberTotal members = 1 << iota
-	memberMin
-	memberMax
-	memberSSD
-	memberBuckets
-	membersOfHistogram = memberTotal | memberMin | memberMax | memberSSD | memberBuckets
+	fieldTotal fieldSet = 1 << iota
+	fieldMin
+	fieldMax
+	fieldSSD
+	fieldBuckets
+	fieldsOfHistogram = fieldTotal | fieldMin | fieldMax | fieldSSD | fieldBuckets
 )
 
 func (r *reader) histogram(p *point) {
@@ -23,8 +23,8 @@ func (r *reader) histogram(p *point) {
 		return
 	}
 	var h snapshot.Histogram
-	var seen members
-	member := func(bit members, key string) snapshot.Number {
+	var seen fieldSet
+	field := func(bit fieldSet, key string) snapshot.Number {
 		if !r.want('{', seen.add(bit), name, key) {
 			return snapshot.Number{}
 		}
@@ -33,15 +33,15 @@ func (r *reader) histogram(p *point) {
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "total":
-			h.Total = member(memberTotal, "total")
+			h.Total = field(fieldTotal, "total")
 		case "min":
-			h.Min = member(memberMin, "min")
+			h.Min = field(fieldMin, "min")
 		case "max":
-			h.Max = member(memberMax, "max")
+			h.Max = field(fieldMax, "max")
 		case "ssd":
-			h.SSD = member(memberSSD, "ssd").AsFloat()
+			h.SSD = field(fieldSSD, "ssd").AsFloat()
 		case "buckets":
-			if r.want('[', seen.add(memberBuckets), name, "buckets") {
+			if r.want('[', seen.add(fieldBuckets), name, "buckets") {
 				h.Counts = r.buckets(p.m)
 			}
 		default:
@@ -49,8 +49,8 @@ func (r *reader) histogram(p *point) {
 		}
 	}
 	switch {
-	case seen != membersOfHistogram:
-		r.broken(breach(RuleMember, name, "a member of the histogram"))
+	case seen != fieldsOfHistogram:
+		r.broken(breach(RuleField, name, "histogram"))
 	case h.SSD < 0:
 		r.broken(breach(RuleDeviation, name, "%g", h.SSD))
 	}
@@ -58,7 +58,8 @@ func (r *reader) histogram(p *point) {
 	r.v.histograms = append(r.v.histograms, h)
 }
 
-// buckets reads [{"le":…,"n":…},…] and returns the counts. The last bucket has no bound, whatever it says.
+// buckets reads [{"le":…,"n":…},…] and returns the counts. The bound of the last bucket is ignored:
+// it is +Inf, which runsc does not encode.
 func (r *reader) buckets(m *schema.Metric) []uint64 {
 	counts := make([]uint64, 0, len(m.Bounds)+1)
 	var sum uint64
@@ -85,21 +86,21 @@ func (r *reader) buckets(m *schema.Metric) []uint64 {
 }
 
 const (
-	memberLe members = 1 << iota
-	memberN
+	fieldLe fieldSet = 1 << iota
+	fieldN
 )
 
-// bucket reads {"le":…,"n":…}. Either is left out when it is zero.
+// bucket reads {"le":…,"n":…}. runsc leaves out a field that is zero.
 func (r *reader) bucket(metric string) (bound snapshot.Number, n uint64) {
-	var seen members
+	var seen fieldSet
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "le":
-			if r.want('{', seen.add(memberLe), metric, "le") {
+			if r.want('{', seen.add(fieldLe), metric, "le") {
 				bound = r.number(metric)
 			}
 		case "n":
-			if r.want('0', seen.add(memberN), metric, "n") {
+			if r.want('0', seen.add(fieldN), metric, "n") {
 				count := r.integer(metric)
 				if count < 0 {
 					r.broken(breach(RuleNegative, metric, "%d", count))

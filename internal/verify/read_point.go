@@ -7,15 +7,16 @@ import (
 )
 
 const (
-	memberMetric members = 1 << iota
-	memberLabels
-	memberVal
-	memberHistogram
+	fieldMetric fieldSet = 1 << iota
+	fieldLabels
+	fieldVal
+	fieldHistogram
 )
 
-// point is a data point. Its members may come in any order: what cannot be checked before the metric is known is looked at again.
+// A point is a data point. Its fields may come in any order, so fields that come before the metric
+// is known are read twice: they are skipped first, and read when the metric is known.
 type point struct {
-	seen   members
+	seen   fieldSet
 	metric int
 	m      *schema.Metric // nil: not known yet
 	series uint32
@@ -33,19 +34,19 @@ func (r *reader) point() {
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "metric":
-			if r.want('{', p.seen.add(memberMetric), "", "metric") {
+			if r.want('{', p.seen.add(fieldMetric), "", "metric") {
 				r.definition(p)
 			}
 		case "labels":
-			if r.want('{', p.seen.add(memberLabels), p.name(), "labels") {
+			if r.want('{', p.seen.add(fieldLabels), p.name(), "labels") {
 				p.labels = r.later(p, (*reader).labels)
 			}
 		case "val":
-			if r.want('{', p.seen.add(memberVal), p.name(), "val") {
+			if r.want('{', p.seen.add(fieldVal), p.name(), "val") {
 				p.number = r.value(p)
 			}
 		case "histogram":
-			if r.want('{', p.seen.add(memberHistogram), p.name(), "histogram") {
+			if r.want('{', p.seen.add(fieldHistogram), p.name(), "histogram") {
 				p.hist = r.later(p, (*reader).histogram)
 			}
 		default:
@@ -64,7 +65,8 @@ func (p *point) name() string {
 	return p.m.Name
 }
 
-// later calls read now if the point's metric is known; else it skips the value and returns its bytes.
+// later calls read now if the point's metric is known; else it skips the value and returns its
+// bytes.
 func (r *reader) later(p *point, read func(*reader, *point)) []byte {
 	if p.m != nil {
 		read(r, p)
@@ -89,23 +91,23 @@ func (r *reader) again(data []byte, p *point, read func(*reader, *point)) {
 	r.breach = sub.breach
 }
 
-// complete checks what only the whole point tells, and records it.
+// complete checks the point as a whole, and records it.
 func (r *reader) complete(p *point) {
 	if p.m == nil {
-		r.broken(breach(RuleMember, "", "metric"))
+		r.broken(breach(RuleField, "", "metric"))
 		return
 	}
 	r.again(p.labels, p, (*reader).labels)
 	r.again(p.hist, p, (*reader).histogram)
-	hasVal, hasHist := p.seen&memberVal != 0, p.seen&memberHistogram != 0
+	hasVal, hasHist := p.seen&fieldVal != 0, p.seen&fieldHistogram != 0
 	switch {
 	case r.breach != nil:
 	case hasVal == hasHist:
 		r.broken(breach(RuleOneValue, p.m.Name, ""))
 	case hasHist != (p.m.Type == schema.Histogram):
 		r.broken(breach(RuleKind, p.m.Name, ""))
-	case p.seen&memberLabels == 0 && len(p.m.Fields) > 0:
-		r.broken(breach(RuleLabels, p.m.Name, "there are none"))
+	case p.seen&fieldLabels == 0 && len(p.m.Fields) > 0:
+		r.broken(breach(RuleLabels, p.m.Name, "no labels"))
 	default:
 		if b := r.v.put(p.metric, p.series, p.number); b != nil {
 			r.broken(b)
@@ -114,28 +116,28 @@ func (r *reader) complete(p *point) {
 }
 
 const (
-	memberName members = 1 << iota
-	memberType
-	memberHelp
+	fieldName fieldSet = 1 << iota
+	fieldType
+	fieldHelp
 )
 
-// definition reads {"name":…,"type":…,"help":…}, which has to be the registered one.
+// definition reads {"name":…,"type":…,"help":…}, which has to match the registration.
 func (r *reader) definition(p *point) {
-	var seen members
+	var seen fieldSet
 	var name, help []byte
 	var kind int64
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "name":
-			if r.want('"', seen.add(memberName), "", "name of a metric") {
+			if r.want('"', seen.add(fieldName), "", "name of a metric") {
 				name = r.Str()
 			}
 		case "type":
-			if r.want('0', seen.add(memberType), "", "type of a metric") {
+			if r.want('0', seen.add(fieldType), "", "type of a metric") {
 				kind = r.Int()
 			}
 		case "help":
-			if r.want('"', seen.add(memberHelp), "", "help of a metric") {
+			if r.want('"', seen.add(fieldHelp), "", "help of a metric") {
 				help = r.Str()
 			}
 		default:
@@ -145,8 +147,8 @@ func (r *reader) definition(p *point) {
 	if r.breach != nil || r.Err() != nil {
 		return
 	}
-	if seen&memberName == 0 {
-		r.broken(breach(RuleMember, "", "name of a metric"))
+	if seen&fieldName == 0 {
+		r.broken(breach(RuleField, "", "name of a metric"))
 		return
 	}
 	p.metric = r.v.schema.Find(name)
@@ -218,29 +220,29 @@ func (r *reader) value(p *point) int64 {
 }
 
 const (
-	memberInt members = 1 << iota
-	memberFloat
+	fieldInt fieldSet = 1 << iota
+	fieldFloat
 )
 
 // number reads {"int":i}, {"float":f}, or {} for zero.
 func (r *reader) number(metric string) snapshot.Number {
 	var n snapshot.Number
-	var seen members
+	var seen fieldSet
 	for r.Object(); r.more(); {
 		switch string(r.Key()) {
 		case "int":
-			if r.want('0', seen.add(memberInt), metric, "int") {
+			if r.want('0', seen.add(fieldInt), metric, "int") {
 				n.Int = r.integer(metric)
 			}
 		case "float":
-			if r.want('0', seen.add(memberFloat), metric, "float") {
+			if r.want('0', seen.add(fieldFloat), metric, "float") {
 				n.Float, n.IsFloat = r.Float(), true
 			}
 		default:
 			r.Skip()
 		}
 	}
-	if seen == memberInt|memberFloat {
+	if seen == fieldInt|fieldFloat {
 		r.broken(breach(RuleNumber, metric, "an integer and a float at once"))
 	}
 	return n

@@ -7,20 +7,21 @@ import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// Savings are how much time a restored sandbox saved by not having to start. Both can be negative.
+// Savings are how much time a sandbox saved because it was restored from a checkpoint. Both can be
+// negative.
 type Savings struct{ CPU, Wall time.Duration }
 
-// ReadSavings checks the reply to a GetSavings request, and keeps none of its bytes. Any two integers are honest. The error is ErrIncomplete
-// or a *Breach.
+// ReadSavings checks the reply to a GetSavings request, and keeps none of its bytes. Any two
+// integers are accepted. The error is ErrIncomplete or a *Breach.
 func ReadSavings(reply control.Reply) (Savings, error) {
 	const (
-		memberCPU members = 1 << iota
-		memberWall
+		fieldCPU fieldSet = 1 << iota
+		fieldWall
 	)
 	var saved Savings
-	var seen members
+	var seen fieldSet
 	r := reader{Scanner: jscan.New(reply.Untrusted())}
-	duration := func(bit members, key string) (d time.Duration) {
+	duration := func(bit fieldSet, key string) (d time.Duration) {
 		if r.want('0', seen.add(bit), "", key) {
 			d = time.Duration(r.integer(""))
 		}
@@ -30,15 +31,15 @@ func ReadSavings(reply control.Reply) (Savings, error) {
 		for r.Object(); r.more(); {
 			switch string(r.Key()) {
 			case "CPUTimeSaved":
-				saved.CPU = duration(memberCPU, "CPUTimeSaved")
+				saved.CPU = duration(fieldCPU, "CPUTimeSaved")
 			case "WallTimeSaved":
-				saved.Wall = duration(memberWall, "WallTimeSaved")
+				saved.Wall = duration(fieldWall, "WallTimeSaved")
 			default:
 				r.Skip()
 			}
 		}
-		if seen != memberCPU|memberWall {
-			r.broken(breach(RuleMember, "", "a duration"))
+		if seen != fieldCPU|fieldWall {
+			r.broken(breach(RuleField, "", "a duration"))
 		}
 	})
 	if err := r.finish(); err != nil {

@@ -10,36 +10,38 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// maxAge is how old a snapshot may be when it arrives.
+// maxAge is how old the samples of a reply may be when it arrives.
 const maxAge = 10 * time.Second
 
-// A Verifier checks replies, one at a time. What it needs for that is reused, so one of them serves any number of sandboxes. It is not
-// safe for concurrent use.
+// A Verifier checks replies, one at a time. It reuses its memory from reply to reply, and one
+// Verifier serves any number of sandboxes. It is not safe for concurrent use.
 type Verifier struct {
 	schema *schema.Schema
 
 	when       time.Time
-	values     []value  // by series; what is there is meant only where seen says so
+	values     []value  // by series; valid only where seen has the bit
 	seen       []uint64 // bit set of series
 	histograms []snapshot.Histogram
 	samples    []snapshot.Sample
 }
 
-// value is what a reply says of a series.
+// value is the value of one series in a reply.
 type value struct {
 	metric int32
 	number int64 // like Sample.Value, an index into Verifier.histograms for a histogram
 }
 
-// Export checks the reply to an Export request: all metrics of a sandbox with the given schema, received at now. If it keeps all the rules,
-// it is returned as the sandbox's next baseline, which shares the memory of the last one where they are the same. The error is
-// ErrIncomplete or a *Breach; the last baseline then stays the one to measure against.
+// Export checks the reply to an Export request: all metrics of a sandbox with the given schema,
+// received at now. If the reply keeps all rules, Export returns it as the sandbox's next baseline,
+// which shares the memory of the last one if the samples are equal. The error is ErrIncomplete or a
+// *Breach; the next reply is then compared with the same last baseline.
 func (v *Verifier) Export(reply control.Reply, s *schema.Schema, last Baseline, now time.Time) (Baseline, error) {
 	v.begin(s)
 	defer v.clear()
 	data := reply.Untrusted()
 	if !v.readExpected(data) {
-		// Not the form that runsc gives its replies, or not an honest one. The general reader knows which.
+		// The reply has another form than runsc's, or breaks a rule. The general reader finds out
+		// which.
 		v.clear()
 		if err := v.read(data); err != nil {
 			return Baseline{}, err
@@ -62,7 +64,7 @@ func (v *Verifier) begin(s *schema.Schema) {
 	}
 }
 
-// clear forgets what was read.
+// clear drops what was read.
 func (v *Verifier) clear() {
 	clear(v.seen[:(v.schema.Series+63)/64])
 	clear(v.histograms)
@@ -93,13 +95,14 @@ func (v *Verifier) checkTime(last *Baseline, now time.Time) error {
 		return breach(RuleFuture, "", "by %v", v.when.Sub(now))
 	case now.Sub(v.when) > maxAge:
 		return breach(RuleStale, "", "%v", now.Sub(v.when))
-	case v.when.Before(last.When) && !last.When.After(now): // a last time that is ahead of now is from before the clock was set back
+	case v.when.Before(last.When) && !last.When.After(now): // a last time after now means that the clock was set back since
 		return breach(RuleOrder, "", "by %v", last.When.Sub(v.when))
 	}
 	return nil
 }
 
-// checkProgress holds the reply against the last one. A counter or histogram that is not sent is zero.
+// checkProgress compares the reply with the last one. A counter or histogram that is not in the
+// reply is zero: runsc leaves out zeros.
 func (v *Verifier) checkProgress(last *Baseline) error {
 	for _, s := range last.Samples {
 		m := &v.schema.Metrics[s.Metric]
@@ -144,7 +147,7 @@ func checkHistogramProgress(metric string, last, now *snapshot.Histogram) error 
 	return nil
 }
 
-// baseline returns what was read, which has kept all the rules.
+// baseline returns the values that were read as a baseline, after all rules were checked.
 func (v *Verifier) baseline(last *Baseline) Baseline {
 	v.samples = v.samples[:0]
 	var histograms []snapshot.Histogram

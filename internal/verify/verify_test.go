@@ -130,20 +130,21 @@ func TestExportAccepts(t *testing.T) {
 	accept("a histogram with an empty bucket", reply(strings.Replace(hist, `,"n":2`, ``, 1)), "lat=[1 0 3]/90:4..40~12.5")
 	accept("any order of points, samples in that of the schema", reply(reads1, hist, conns0, callsOK, opens3),
 		"calls{kind=read,result=ok}=2 fs_opens=3 fs_reads=1 lat=[1 2 3]/90:4..40~12.5 net_open=0")
-	accept("another order of members", `{"result":{"snapshot":{"data":[{"val":{"int":2},"labels":{"result":"ok","kind":"read"},`+
+	accept("another order of fields", `{"result":{"snapshot":{"data":[{"val":{"int":2},"labels":{"result":"ok","kind":"read"},`+
 		`"metric":{"help":"Calls by \"kind\" & result.","type":2,"name":"calls"}},{"histogram":`+histBody+`,"metric":{"help":"Latency.","name":"lat","type":3}}],`+
 		`"when":"`+when.Format(time.RFC3339Nano)+`"}},"err":"","success":true}`,
 		"calls{kind=read,result=ok}=2 lat=[1 2 3]/90:4..40~12.5")
 	accept("white space", strings.NewReplacer(":", " :\n", ",", "\t, ").Replace(`{"success":true,"err":"","result":{"snapshot":{"data":[`)+
 		opens3+`],"when":"`+when.Format(time.RFC3339Nano)+`"}}} `, "fs_opens=3")
-	accept("members that nobody knows", strings.NewReplacer(`"val"`, `"external_labels":{"sandbox":"x","a":[{}]},"val"`, `"err"`, `"extra":null,"err"`).
+	accept("unknown fields", strings.NewReplacer(`"val"`, `"external_labels":{"sandbox":"x","a":[{}]},"val"`, `"err"`, `"extra":null,"err"`).
 		Replace(reply(opens3)), "fs_opens=3")
 	accept("a time with an offset", strings.Replace(reply(opens3), when.Format(time.RFC3339Nano),
 		when.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano), 1), "fs_opens=3")
 	accept("a reply 10 seconds old but a little", replyAt(when), "")
 }
 
-// TestRules breaks each rule alone, in a reply that follows an honest one, and checks that nothing of it was kept.
+// TestRules breaks each rule alone, in a reply that follows an honest one, and checks that nothing
+// of it was kept.
 func TestRules(t *testing.T) {
 	s := compile(t, registration)
 	first := reply(opens3, callsOK, hist)
@@ -190,27 +191,27 @@ func TestRules(t *testing.T) {
 	refuse("an array", RuleJSON, "", `[]`)
 	refuse("bytes behind the reply", RuleJSON, "", first+"{}")
 	refuse("nested without end", RuleJSON, "", `{"x":`+strings.Repeat(`[`, 100000)+`}`)
-	refuse("success is missing", RuleMember, "", change(`"success":true,`, ``))
-	refuse("success is doubled", RuleMember, "", change(`"success":true`, `"success":true,"success":true`))
-	refuse("success is a word", RuleMember, "", change(`"success":true`, `"success":"true"`))
-	refuse("err is a number", RuleMember, "", change(`"err":""`, `"err":0`))
-	refuse("the result is missing", RuleMember, "", `{"success":true,"err":""}`)
-	refuse("the result is null", RuleMember, "", `{"success":true,"err":"","result":null}`)
-	refuse("the result is doubled", RuleMember, "", change(`"err":""`, `"err":"","result":null`))
-	refuse("the snapshot is null", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":null}}`)
-	refuse("the snapshot is missing", RuleMember, "", `{"success":true,"err":"","result":{}}`)
-	refuse("the time is missing", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":{"data":[]}}}`)
-	refuse("the time is no time", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":{"when":"now"}}}`)
-	refuse("the data are null", RuleMember, "", `{"success":true,"err":"","result":{"snapshot":{"when":"`+when.Format(time.RFC3339Nano)+`","data":null}}}`)
-	refuse("a point is null", RuleMember, "", change(opens3, `null`))
-	refuse("a metric is null", RuleMember, "", change(opens3, `{"metric":null,"val":{}}`))
-	refuse("a metric is missing", RuleMember, "", change(opens3, `{"val":{}}`))
-	refuse("a metric is doubled", RuleMember, "", change(`{"metric":{"name":"fs_opens"`, `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"metric":{"name":"fs_opens"`))
-	refuse("a name is missing", RuleMember, "", change(`"name":"fs_opens",`, ``))
-	refuse("a name is doubled", RuleMember, "", change(`"name":"fs_opens"`, `"name":"fs_opens","name":"fs_opens"`))
-	refuse("a value is null", RuleMember, "fs_opens", change(`"val":{"int":3}`, `"val":null`))
-	refuse("labels are null", RuleMember, "calls", change(`"labels":{"kind":"read","result":"ok"}`, `"labels":null`))
-	refuse("a label is null", RuleMember, "calls", change(`"kind":"read"`, `"kind":null`))
+	refuse("success is missing", RuleField, "", change(`"success":true,`, ``))
+	refuse("success is doubled", RuleField, "", change(`"success":true`, `"success":true,"success":true`))
+	refuse("success is a word", RuleField, "", change(`"success":true`, `"success":"true"`))
+	refuse("err is a number", RuleField, "", change(`"err":""`, `"err":0`))
+	refuse("the result is missing", RuleField, "", `{"success":true,"err":""}`)
+	refuse("the result is null", RuleField, "", `{"success":true,"err":"","result":null}`)
+	refuse("the result is doubled", RuleField, "", change(`"err":""`, `"err":"","result":null`))
+	refuse("the snapshot is null", RuleField, "", `{"success":true,"err":"","result":{"snapshot":null}}`)
+	refuse("the snapshot is missing", RuleField, "", `{"success":true,"err":"","result":{}}`)
+	refuse("the time is missing", RuleField, "", `{"success":true,"err":"","result":{"snapshot":{"data":[]}}}`)
+	refuse("the time is no time", RuleField, "", `{"success":true,"err":"","result":{"snapshot":{"when":"now"}}}`)
+	refuse("the data are null", RuleField, "", `{"success":true,"err":"","result":{"snapshot":{"when":"`+when.Format(time.RFC3339Nano)+`","data":null}}}`)
+	refuse("a point is null", RuleField, "", change(opens3, `null`))
+	refuse("a metric is null", RuleField, "", change(opens3, `{"metric":null,"val":{}}`))
+	refuse("a metric is missing", RuleField, "", change(opens3, `{"val":{}}`))
+	refuse("a metric is doubled", RuleField, "", change(`{"metric":{"name":"fs_opens"`, `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"metric":{"name":"fs_opens"`))
+	refuse("a name is missing", RuleField, "", change(`"name":"fs_opens",`, ``))
+	refuse("a name is doubled", RuleField, "", change(`"name":"fs_opens"`, `"name":"fs_opens","name":"fs_opens"`))
+	refuse("a value is null", RuleField, "fs_opens", change(`"val":{"int":3}`, `"val":null`))
+	refuse("labels are null", RuleField, "calls", change(`"labels":{"kind":"read","result":"ok"}`, `"labels":null`))
+	refuse("a label is null", RuleField, "calls", change(`"kind":"read"`, `"kind":null`))
 
 	refuse("success with an error", RuleContradiction, "", change(`"err":""`, `"err":"x"`))
 	refuse("error with a result", RuleContradiction, "", change(`"success":true`, `"success":false`))
@@ -245,8 +246,8 @@ func TestRules(t *testing.T) {
 	refuse("an integer with an exponent", RuleInteger, "fs_opens", change(`"int":3`, `"int":3e2`))
 	refuse("an integer that overflows", RuleInteger, "fs_opens", change(`"int":3`, `"int":9223372036854775808`))
 	refuse("an integer of many digits", RuleInteger, "fs_opens", change(`"int":3`, `"int":`+strings.Repeat("9", 1000)))
-	refuse("NaN", RuleMember, "fs_opens", change(`"int":3`, `"int":NaN`))
-	refuse("Inf", RuleMember, "fs_opens", change(`"int":3`, `"float":"Inf"`))
+	refuse("NaN", RuleField, "fs_opens", change(`"int":3`, `"int":NaN`))
+	refuse("Inf", RuleField, "fs_opens", change(`"int":3`, `"float":"Inf"`))
 	refuse("a float that overflows", RuleJSON, "", change(`"ssd":{"float":12.5}`, `"ssd":{"float":1e999}`))
 	refuse("an integer and a float", RuleNumber, "fs_opens", change(`"int":3`, `"int":3,"float":1.5`))
 	refuse("an integer with a leading zero", RuleJSON, "", change(`"int":3`, `"int":03`))
@@ -255,9 +256,9 @@ func TestRules(t *testing.T) {
 	refuse("a counter that is gone", RuleDecrease, "fs_opens", change(opens3+",", ``))
 	refuse("a counter with fields that decreases", RuleDecrease, "calls", change(`"int":2`, `"int":1`))
 
-	refuse("a member of a histogram is missing", RuleMember, "lat", change(`"min":{"int":4},`, ``))
-	refuse("a member of a histogram is null", RuleMember, "lat", change(`"min":{"int":4}`, `"min":null`))
-	refuse("a bucket is null", RuleMember, "lat", change(`{"le":{},"n":3}`, `null`))
+	refuse("a field of a histogram is missing", RuleField, "lat", change(`"min":{"int":4},`, ``))
+	refuse("a field of a histogram is null", RuleField, "lat", change(`"min":{"int":4}`, `"min":null`))
+	refuse("a bucket is null", RuleField, "lat", change(`{"le":{},"n":3}`, `null`))
 	refuse("a bucket whose count is gone", RuleBucket, "lat", change(`"n":3`, `"m":3`))
 	refuse("a bucket too few", RuleBounds, "lat", change(`{"le":{"int":10},"n":1},`, ``))
 	refuse("a bucket too many", RuleBounds, "lat", change(`{"le":{},"n":3}`, `{"le":{},"n":3},{"le":{},"n":3}`))
@@ -319,8 +320,8 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// TestBaselinesAreImmutable: a snapshot may go on showing a baseline that later replies have replaced, and what does not change takes no
-// memory anew.
+// TestBaselinesAreImmutable: a snapshot may go on showing a baseline that later replies have
+// replaced, and what does not change takes no memory anew.
 func TestBaselinesAreImmutable(t *testing.T) {
 	s := compile(t, registration)
 	var v Verifier
@@ -404,19 +405,20 @@ func TestSavings(t *testing.T) {
 	}
 	accept(`{"success":true,"err":"","result":{"CPUTimeSaved":-17800000,"WallTimeSaved":5}}`, -17800000, 5)
 	accept(`{"success":true,"err":"","result":{"WallTimeSaved":0,"x":[],"CPUTimeSaved":9223372036854775807}}`, 1<<63-1, 0)
-	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1}}`, RuleMember)
-	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1,"CPUTimeSaved":1,"WallTimeSaved":0}}`, RuleMember)
-	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":null,"WallTimeSaved":0}}`, RuleMember)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1}}`, RuleField)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1,"CPUTimeSaved":1,"WallTimeSaved":0}}`, RuleField)
+	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":null,"WallTimeSaved":0}}`, RuleField)
 	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":1.5,"WallTimeSaved":0}}`, RuleInteger)
 	refuse(`{"success":true,"err":"","result":{"CPUTimeSaved":9223372036854775808,"WallTimeSaved":0}}`, RuleInteger)
-	refuse(`{"success":true,"err":"","result":null}`, RuleMember)
+	refuse(`{"success":true,"err":"","result":null}`, RuleField)
 	refuse(`{"success":false,"err":"no","result":null}`, RuleError)
 	if _, err := read(`{"success":true,"err":"","result":{"CPUTime`); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("half a reply: got %v", err)
 	}
 }
 
-// TestForeignTextIsPrintable: what a sandbox sends goes into a message, and from there into a log and a terminal.
+// TestForeignTextIsPrintable: what a sandbox sends goes into a message, and from there into a log
+// and a terminal.
 func TestForeignTextIsPrintable(t *testing.T) {
 	nasty := "\x1b[31m\u202e\xff\\n" + strings.Repeat("x", 1000)
 	_, err := ReadSavings(control.NewReply([]byte(`{"success":false,"err":"` + strings.ReplaceAll(nasty, "\x1b", `\u001b`) + `"}`)))
@@ -433,7 +435,8 @@ func TestForeignTextIsPrintable(t *testing.T) {
 	}
 }
 
-// FuzzExport holds the fast reader against the general one, and both against the promise that what is refused leaves no trace.
+// FuzzExport holds the fast reader against the general one, and both against the promise that what
+// is refused leaves no trace.
 func FuzzExport(f *testing.F) {
 	s := compile(f, registration)
 	for _, seed := range []string{reply(), reply(opens3, callsOK, conns0, hist), `{"success":false,"err":"x","result":null}`} {

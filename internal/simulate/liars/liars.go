@@ -40,7 +40,7 @@ func All() []Liar {
 	}{
 		{"stalling", stallingLiars()},
 		{"nonsense", nonsenseLiars()},
-		{"member", memberLiars()},
+		{"field", fieldLiars()},
 		{"number", numberLiars()},
 		{"point", pointLiars()},
 		{"time", timeLiars()},

@@ -112,7 +112,7 @@ func readSome(path string) string {
 func honestState(state, id string) string {
 	s := strings.ReplaceAll(state, id, "ID")
 	for _, key := range []string{`"createdAt":`, `"startTime":`} {
-		s = editMember(s, `"bundleDir"`, key, func(key, value string) string {
+		s = editField(s, `"bundleDir"`, key, func(key, value string) string {
 			if _, err := time.Parse(`"`+time.RFC3339Nano+`"`, value); err != nil {
 				return value
 			}
@@ -138,7 +138,7 @@ func honestTime(reply string) string {
 		slices.Sort(points)
 		reply += strings.Join(points, "\n")
 	}
-	return editMember(reply, "", `"when":`, func(key, value string) string {
+	return editField(reply, "", `"when":`, func(key, value string) string {
 		when, err := time.Parse(`"`+time.RFC3339Nano+`"`, value)
 		if err != nil || time.Since(when).Abs() > time.Second {
 			return key + value
@@ -195,7 +195,7 @@ func TestEditMember(t *testing.T) {
 		{"", `"d":`, "x", doc},
 		{"d", `"a":`, "x", doc},
 	} {
-		if got := editMember(doc, test.anchor, test.key, func(string, string) string { return test.with }); got != test.want {
+		if got := editField(doc, test.anchor, test.key, func(string, string) string { return test.with }); got != test.want {
 			t.Errorf("%+v: %s", test, got)
 		}
 	}

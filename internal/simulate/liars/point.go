@@ -38,7 +38,7 @@ func pointLiars() []Liar {
 		swap("label-long", "has a label value of 1 MB", `{"sysno":"334"}`, `{"sysno":"`+strings.Repeat("3", 1<<20)+`"}`),
 		swap("label-of-lines", "has a label value that forges a line", `{"sysno":"334"}`, `{"sysno":"\"} 1\nrunsc_fs_opens{sandbox=\"other"}`),
 		swap("label-where-none", "labels a metric that has no fields", `"Number of file opens."}`, `"Number of file opens."},"labels":{"a":"b"}`),
-		swap("external-labels", "adds labels in a member that the reference server renders unseen",
+		swap("external-labels", "adds labels in a field that the reference server renders unseen",
 			opensHead, `{"external_labels":{"sandbox":"other","iteration":"1"},"metric":{"name":"fs_opens"`),
 
 		add("twice-same", "has a series twice, with one value", opens),
@@ -60,7 +60,7 @@ func pointLiars() []Liar {
 func timeLiars() []Liar {
 	when := func(name, describe string, value func(x *simulate.Exchange) string) Liar {
 		return does(name, describe, simulate.Edit(func(x *simulate.Exchange, reply string) string {
-			return editMember(reply, "", `"when":`, func(key, _ string) string { return key + value(x) })
+			return editField(reply, "", `"when":`, func(key, _ string) string { return key + value(x) })
 		}))
 	}
 	after := func(d time.Duration) func(*simulate.Exchange) string {

@@ -29,9 +29,9 @@ func quote(text string) string {
 
 // foreignTextLiars have strings that are not to be printed as they are.
 func foreignTextLiars() []Liar {
-	raw := func(s *simulate.Spec, member string) {
+	raw := func(s *simulate.Spec, field string) {
 		s.EditState = func(_ string, state []byte) []byte {
-			return []byte(editMember(string(state), "", member, func(key, _ string) string { return key + hostileRaw }))
+			return []byte(editField(string(state), "", field, func(key, _ string) string { return key + hostileRaw }))
 		}
 	}
 	return []Liar{
@@ -68,7 +68,7 @@ func foreignTextLiars() []Liar {
 		does("label-raw", "has invalid UTF-8 in a label", simulate.Replace(`"334"`, hostileRaw)),
 		does("name-raw", "has invalid UTF-8 in a metric's name", simulate.Replace(`"fs_opens"`, hostileRaw)),
 		does("help-raw", "has invalid UTF-8 in a help text", simulate.Replace(`"Number of file opens."`, hostileRaw)),
-		does("key-raw", "has invalid UTF-8 in the key of a member", simulate.Replace(opensHead, `{`+hostileRaw+`:1,"metric":{"name":"fs_opens"`)),
+		does("key-raw", "has invalid UTF-8 in the key of a field", simulate.Replace(opensHead, `{`+hostileRaw+`:1,"metric":{"name":"fs_opens"`)),
 	}
 }
 
@@ -115,9 +115,9 @@ func stateLiars() []Liar {
 			s.EditState = func(_ string, state []byte) []byte { return f(state) }
 		})
 	}
-	member := func(name, describe, key, value string) Liar {
+	jsonField := func(name, describe, key, value string) Liar {
 		return edit(name, describe, func(state []byte) []byte {
-			return []byte(editMember(string(state), `"bundleDir"`, key, func(key, _ string) string { return key + value }))
+			return []byte(editField(string(state), `"bundleDir"`, key, func(key, _ string) string { return key + value }))
 		})
 	}
 	return []Liar{
@@ -132,20 +132,20 @@ func stateLiars() []Liar {
 		}),
 		edit("followed", "has a state file with garbage behind it", func(state []byte) []byte { return append(state, "}{"...) }),
 		edit("null", "has a state file that says null", func([]byte) []byte { return []byte("null") }),
-		member("id-other", "has a state file that is another sandbox's", `"sandbox":{"id":`, `"other"`),
-		member("sandbox-null", "has a state file without a sandbox", `"sandbox":`, "null"),
-		member("pid-text", "has a text for a process ID", `"pid":`, `"1"`),
-		member("pid-negative", "has a negative process ID", `"pid":`, "-1"),
-		member("pid-huge", "has a process ID beyond all", `"pid":`, "9223372036854775807"),
-		member("created-garbage", "was created at no time", `"createdAt":`, `"yesterday"`),
-		member("started-garbage", "was started at no time", `"startTime":`, `"yesterday"`),
-		member("registration-list", "has a list for a registration", `"registeredMetrics":`, "[]"),
-		member("registration-text", "has a text for a registration", `"registeredMetrics":`, `"all"`),
-		member("metadata-list", "has a list for its metadata", `"metricMetadata":`, "[]"),
-		member("socket-relative", "names a control socket in no folder", `"controlSocketPath":`, `"../../x.sock"`),
-		member("socket-abstract", "names an abstract control socket", `"controlSocketPath":`, `"@x"`),
-		member("socket-long", "names a control socket with a path of 1 MB", `"controlSocketPath":`, `"/`+strings.Repeat("x", 1<<20)+`"`),
-		member("socket-device", "names a device for a control socket", `"controlSocketPath":`, `"/dev/zero"`),
+		jsonField("id-other", "has a state file that is another sandbox's", `"sandbox":{"id":`, `"other"`),
+		jsonField("sandbox-null", "has a state file without a sandbox", `"sandbox":`, "null"),
+		jsonField("pid-text", "has a text for a process ID", `"pid":`, `"1"`),
+		jsonField("pid-negative", "has a negative process ID", `"pid":`, "-1"),
+		jsonField("pid-huge", "has a process ID beyond all", `"pid":`, "9223372036854775807"),
+		jsonField("created-garbage", "was created at no time", `"createdAt":`, `"yesterday"`),
+		jsonField("started-garbage", "was started at no time", `"startTime":`, `"yesterday"`),
+		jsonField("registration-list", "has a list for a registration", `"registeredMetrics":`, "[]"),
+		jsonField("registration-text", "has a text for a registration", `"registeredMetrics":`, `"all"`),
+		jsonField("metadata-list", "has a list for its metadata", `"metricMetadata":`, "[]"),
+		jsonField("socket-relative", "names a control socket in no folder", `"controlSocketPath":`, `"../../x.sock"`),
+		jsonField("socket-abstract", "names an abstract control socket", `"controlSocketPath":`, `"@x"`),
+		jsonField("socket-long", "names a control socket with a path of 1 MB", `"controlSocketPath":`, `"/`+strings.Repeat("x", 1<<20)+`"`),
+		jsonField("socket-device", "names a device for a control socket", `"controlSocketPath":`, `"/dev/zero"`),
 	}
 }
 

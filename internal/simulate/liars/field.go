@@ -8,8 +8,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// members are all members of a reply: each is the first with its key behind its anchor.
-var members = []struct{ key, anchor string }{
+// replyFields are all fields of a reply: each is the first with its key behind its anchor.
+var replyFields = []struct{ key, anchor string }{
 	{`"success":`, ""},
 	{`"err":`, ""},
 	{`"result":`, ""},
@@ -26,7 +26,7 @@ var members = []struct{ key, anchor string }{
 	{`"sysno":`, callsHead},
 }
 
-// mutations are what can be wrong with a member: from its key and its value, what stands there instead.
+// mutations are what can be wrong with a field: from its key and its value, what stands there instead.
 var mutations = []struct {
 	name, describe string
 	mutate         func(key, value string) string
@@ -43,22 +43,22 @@ var mutations = []struct {
 	{"object", "has %s in an object", func(key, value string) string { return key + `{"value":` + value + "}" }},
 }
 
-// memberLiars get each member of a reply wrong in each way, alone.
-func memberLiars() []Liar {
+// fieldLiars get each field of a reply wrong in each way, alone.
+func fieldLiars() []Liar {
 	var liars []Liar
-	for _, m := range members {
+	for _, m := range replyFields {
 		name := strings.Trim(m.key, `":`)
 		for _, how := range mutations {
 			liars = append(liars, does(name+"-"+how.name, fmt.Sprintf(how.describe, name),
-				simulate.Edit(func(_ *simulate.Exchange, reply string) string { return editMember(reply, m.anchor, m.key, how.mutate) })))
+				simulate.Edit(func(_ *simulate.Exchange, reply string) string { return editField(reply, m.anchor, m.key, how.mutate) })))
 		}
 	}
 	return liars
 }
 
-// editMember replaces the first member with the key behind the anchor, in well-formed JSON without
-// spaces. A member that is not there is left alone, as one that replaces itself.
-func editMember(doc, anchor, key string, edit func(key, value string) string) string {
+// editField replaces the first field with the key behind the anchor, in well-formed JSON without
+// spaces. A field that is not there is left alone, as one that replaces itself.
+func editField(doc, anchor, key string, edit func(key, value string) string) string {
 	at := strings.Index(doc, anchor)
 	if at < 0 {
 		return doc
@@ -73,9 +73,9 @@ func editMember(doc, anchor, key string, edit func(key, value string) string) st
 		return doc
 	}
 	after := rest[len(value):]
-	member := edit(key, string(value))
-	if member != "" {
-		return before + member + after
+	field := edit(key, string(value))
+	if field != "" {
+		return before + field + after
 	}
 	if strings.HasPrefix(after, ",") {
 		return before + after[1:]
