@@ -121,7 +121,7 @@ func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
 
 	w.fails(`no sandbox "none" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "none")
 	w.fails(`ID "s" is ambiguous: it can be silent, stopped; give more of it`, "export", "--root", root, "s")
-	w.fails(`sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`, "export", "--root", root, "silent")
+	w.fails(`sandbox "silent": no metrics registered: create it anew, with runsc's flag --metric-server`, "export", "--root", root, "silent")
 	w.fails(`sandbox "killed": the sandbox has ended`, "export", "--root", root, "killed")
 	w.fails(`sandbox "stopped": .*in time.*`, "export", "--root", root, "--sandbox-timeout", "200ms", "stopped")
 	w.fails(`runtime root /nonexistent: no such file or directory.*`, "export", "--root", "/nonexistent", "pod")

@@ -42,7 +42,7 @@ func TestExport(t *testing.T) {
 	if err := fails(w.root, "b", `there is no sandbox "b" in runtime root `+w.root); !errors.Is(err, ErrNoSandbox) {
 		t.Errorf("%v is no ErrNoSandbox", err)
 	}
-	if err := fails(w.root, "silent", `sandbox "silent": it registered no metrics`); errors.Is(err, ErrNoSandbox) {
+	if err := fails(w.root, "silent", `sandbox "silent": no metrics registered`); errors.Is(err, ErrNoSandbox) {
 		t.Errorf("%v is an ErrNoSandbox", err)
 	}
 	missing := w.path("missing")

@@ -66,9 +66,9 @@ func TestExportSaysWhyNot(t *testing.T) {
 		w.fails("export --root {root} "+id, cli.ExitFail, want)
 	}
 	fails("none", `there is no sandbox "none" in runtime root {root}; sandmeter list shows which there are`)
-	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": the JSON document ends too early; sandmeter list shows those that can be read`)
-	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": the JSON document ends too early; sandmeter list shows those that can be read`)
-	fails("silent", `sandbox "silent": it registered no metrics: create it anew, with runsc's flag --metric-server`)
+	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows those that can be read`)
+	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows those that can be read`)
+	fails("silent", `sandbox "silent": no metrics registered: create it anew, with runsc's flag --metric-server`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// BenchmarkScrape takes whole pages of a fleet, which replies in the same process.
+// BenchmarkScrape makes whole pages of a fleet that runs in the same process.
 func BenchmarkScrape(b *testing.B) {
 	const sandboxes, points = 250, 60
 	root := testkit.TempDir(b)

@@ -7,21 +7,21 @@ import (
 	"github.com/sandmeter/sandmeter/internal/failure"
 )
 
-// stalledTimeout is how long a sandbox gets that used up its whole time when it was last queried.
+// stalledTimeout is the timeout of a query to a sandbox that stalled at its last query.
 const stalledTimeout = 50 * time.Millisecond
 
-// A timeBudget is how long a sandbox may take for one kind of query, and where it stands in the order of queries. The zero value is that of
-// a sandbox that has not been queried.
-//
-// What a sandbox lost by stalling it wins back by replying, twice the time with each reply: to reply every other time does not buy it its
-// whole time for the next query.
+// A timeBudget decides the timeout of a sandbox's queries of one kind, and their place in the order
+// of queries. The zero value is for a sandbox that has not been queried. A sandbox that stalls gets
+// a short timeout, which doubles with each reply. So a sandbox that replies only every other time
+// never gets back to the full timeout.
 type timeBudget struct {
-	limit  time.Duration // 0: the whole time
-	used   time.Duration // by the last query, or half of what it was before if that is more
-	missed bool          // the last collection ended before the query could begin
+	limit  time.Duration // 0: the full timeout
+	used   time.Duration // time taken by the last query, or half the value before if that is more
+	missed bool          // the last collection ended before the query began
 }
 
-// timeout is how much of the whole time of a sandbox the next query gets.
+// timeout returns the timeout of the next query. whole is the timeout of a sandbox that has not
+// stalled.
 func (b *timeBudget) timeout(whole time.Duration) time.Duration {
 	if b.limit > 0 {
 		return min(b.limit, whole)
@@ -29,8 +29,9 @@ func (b *timeBudget) timeout(whole time.Duration) time.Duration {
 	return whole
 }
 
-// rank is the place in the order of queries: the lowest go first. Queries that the last collection did not reach go before all others; for
-// the rest, twice the time used is one rank, so that the order does not change with every small difference.
+// rank returns the place in the order of queries; low ranks go first. Queries that the last
+// collection did not reach have the lowest rank. Otherwise the rank is the logarithm of the time
+// used, so that small differences do not change the order.
 func (b *timeBudget) rank() int {
 	if b.missed {
 		return 0
@@ -38,7 +39,7 @@ func (b *timeBudget) rank() int {
 	return 1 + bits.Len64(uint64(b.used/time.Millisecond))
 }
 
-// replied is for a whole reply, honest or not.
+// replied records a whole reply, accepted or refused.
 func (b *timeBudget) replied(took, whole time.Duration) {
 	b.spend(took)
 	if b.limit *= 2; b.limit >= whole {
@@ -46,7 +47,7 @@ func (b *timeBudget) replied(took, whole time.Duration) {
 	}
 }
 
-// failed is for a query without a reply.
+// failed records a query without a reply.
 func (b *timeBudget) failed(f *failure.Failure, took time.Duration) {
 	switch {
 	case f.Reason == failure.OutOfTime && took == 0:

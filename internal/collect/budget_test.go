@@ -25,7 +25,7 @@ func TestTimeBudget(t *testing.T) {
 	fails := func(reason failure.Reason, took time.Duration) func() {
 		return func() { b.failed(failure.New(reason, errors.New("")), took) }
 	}
-	// Twice the time is one rank; what was used before counts half.
+	// Double the time is one rank more. The time used before counts half.
 	after("nothing", func() {}, 1, whole)
 	after("a quick reply", replies(900*time.Microsecond), 1, whole)
 	after("a reply after 1 ms", replies(ms), 2, whole)
@@ -34,11 +34,11 @@ func TestTimeBudget(t *testing.T) {
 	after("a quick reply", replies(0), 10, whole)
 	after("another failure", fails(failure.Closed, 1024*ms), 12, whole)
 
-	// What was not reached goes first, once.
+	// A sandbox that was not reached goes first, once.
 	after("a collection that ended before", fails(failure.OutOfTime, 0), 0, whole)
 	after("one that ended in the middle", fails(failure.OutOfTime, 1024*ms), 12, whole)
 
-	// What used up its time gets little, and twice as much with each reply.
+	// A sandbox that stalled gets a short timeout, doubled by each reply.
 	after("a stall", fails(failure.Stalled, whole), 12, 50*ms)
 	after("another", fails(failure.Stalled, 50*ms), 11, 50*ms)
 	after("a reply", replies(0), 10, 100*ms)

@@ -72,7 +72,7 @@ func TestSandboxesComeAndGo(t *testing.T) {
 	n.expect(n.page(), running)
 }
 
-// TestEveryScrapeIsNew: what the page says was asked after the scrape began.
+// TestEveryScrapeIsNew: every value on the page was requested after the scrape began.
 func TestEveryScrapeIsNew(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 1}}})
@@ -97,7 +97,7 @@ func TestTwoLivesOfAnID(t *testing.T) {
 	if second := iteration(page); second == first || second == "" {
 		t.Errorf("both lives have %s", first)
 	}
-	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 5`) // less than before, and no breach
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 5`) // less than before, but no breach
 	n.expect(page, total, "runsc_meta_num_sandboxes_total 2")
 }
 
@@ -125,7 +125,7 @@ func TestWhoIsServed(t *testing.T) {
 	check("nobody", "localhost:2")
 }
 
-// TestWithoutMetrics is about sandboxes that are present, and whose metrics cannot be had.
+// TestWithoutMetrics has sandboxes that are present but have no metrics.
 func TestWithoutMetrics(t *testing.T) {
 	broken := func(name string, spec simulate.Spec, wantRunning, wantReason string) {
 		t.Helper()
@@ -136,7 +136,7 @@ func TestWithoutMetrics(t *testing.T) {
 			n.start(spec)
 			if wantReason == "stalled" {
 				n.look()
-				n.budget("x").limit = stalledTimeout // it never replies, so this is long enough; the honest one has its whole time
+				n.budget("x").limit = stalledTimeout // it never replies, so a short timeout is enough; the honest sandbox has the full timeout
 			}
 			page := n.page()
 			var families []string
@@ -178,7 +178,7 @@ func TestWithoutMetrics(t *testing.T) {
 	}}, "1", "not_instrumented")
 }
 
-// TestStalled: a sandbox that used up its time gets less of it, and is asked last, until it replies.
+// TestStalled: a sandbox that stalled gets a short timeout and is queried last, until it replies.
 func TestStalled(t *testing.T) {
 	const short = 300 * time.Millisecond
 	n := newNode(t, func(o *Options) { o.SandboxTimeout = short })
@@ -186,7 +186,8 @@ func TestStalled(t *testing.T) {
 	if took := measure(func() { n.page() }); took < short {
 		t.Errorf("the first scrape waited %v, less than the sandbox may take", took)
 	}
-	// From here on the whole time is longer than a collection: with all of it, the sandbox would be out of time and not stalled.
+	// From here on the full timeout is longer than a collection: with the full timeout, the reason
+	// would be out_of_time instead of stalled.
 	n.collector.options.SandboxTimeout = time.Minute
 	n.start(simulate.Spec{ID: "b"})
 	n.expectTimeout("a", stalledTimeout)
@@ -211,7 +212,7 @@ func TestStalled(t *testing.T) {
 	}
 }
 
-// expectTimeout checks how much time the next query for a sandbox's metrics gets.
+// expectTimeout checks the timeout of the next export query.
 func (n *node) expectTimeout(id string, want time.Duration) {
 	n.Helper()
 	if got := n.budget(id).timeout(n.collector.options.SandboxTimeout); got != want {
@@ -237,7 +238,7 @@ func (n *node) savingsBudget(id string) *timeBudget {
 	return &n.collector.table.inventories[0].byID[id].kinds[1].(*savingsQuery).budget
 }
 
-// look makes the sandboxes known, so that a test can change their budgets before the first collection.
+// look lists the sandboxes, so that a test can change their budgets before the first collection.
 func (n *node) look() {
 	n.Helper()
 	if err := n.collector.Look(); err != nil {
@@ -245,14 +246,15 @@ func (n *node) look() {
 	}
 }
 
-// TestSavingsStall: one that replies to the query for its metrics, and not for its savings, is waited for once.
+// TestSavingsStall: a sandbox that replies to export queries, but not to savings queries, delays
+// only one collection.
 func TestSavingsStall(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", Restored: true, SavedAtRestore: simulate.Savings{WallTimeSaved: time.Second},
 		Behavior: simulate.On(simulate.MethodSavings, simulate.Stall)})
 	const wall = "runsc_meta_sandbox_wall_time_saved_milliseconds{"
 	n.look()
-	n.savingsBudget("a").limit = 300 * time.Millisecond // as if that were the whole time
+	n.savingsBudget("a").limit = 300 * time.Millisecond // as if that were the full timeout
 	for range 2 {
 		page := n.page()
 		n.expect(page, wall, wall+`sandbox="a"} 0`)
@@ -274,11 +276,11 @@ func measure(f func()) time.Duration {
 	return time.Since(began)
 }
 
-// TestDeadline: a collection ends at its deadline with what there is by then.
+// TestDeadline: a collection ends at its deadline with the replies that have arrived.
 func TestDeadline(t *testing.T) {
 	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a"})
-	n.collect() // what is done once only is done
+	n.collect() // so that one-time work is done
 	n.start(simulate.Spec{ID: "b", Behavior: simulate.Stall})
 	inTime(t, func(wait time.Duration) bool {
 		snap := n.collectUntil(time.Now().Add(wait))
@@ -296,7 +298,8 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// inTime calls try with longer and longer times until it reports that the time was long enough for this machine.
+// inTime calls try with longer and longer times until it reports that the time was long enough for
+// this machine.
 func inTime(t *testing.T, try func(wait time.Duration) bool) {
 	t.Helper()
 	for wait := 100 * time.Millisecond; !try(wait); wait *= 2 {
@@ -306,7 +309,7 @@ func inTime(t *testing.T, try func(wait time.Duration) bool) {
 	}
 }
 
-// TestNotReached: sandboxes that a collection does not reach go first in the next one, whatever stands in their way.
+// TestNotReached: sandboxes that a collection does not reach go first in the next one.
 func TestNotReached(t *testing.T) {
 	n := newNode(t, nil)
 	for i := range 300 { // more than are queried at once
@@ -327,12 +330,14 @@ func TestNotReached(t *testing.T) {
 	})
 }
 
-// TestCuts: readers that cannot wait for the end get what has been verified by then, and the end is none the worse.
+// TestCuts: a cut has the replies that were verified in time, and does not affect the final
+// snapshot.
 func TestCuts(t *testing.T) {
 	inTime(t, func(wait time.Duration) bool { return cutsAfter(t, wait) })
 }
 
-// cutsAfter is TestCuts with the first cut after a time, and reports whether that was enough for a reply.
+// cutsAfter is TestCuts with the first cut after wait. It reports whether that was enough time for
+// a reply.
 func cutsAfter(t *testing.T, wait time.Duration) bool {
 	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a", Growth: 1, Points: []simulate.Point{{Metric: "fs_opens", Int: 0}}})
@@ -380,7 +385,7 @@ func cutsAfter(t *testing.T, wait time.Duration) bool {
 	return true
 }
 
-// TestSnapshotsAreImmutable: later collections change nothing in a snapshot that somebody holds.
+// TestSnapshotsAreImmutable: later collections do not change a snapshot.
 func TestSnapshotsAreImmutable(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", Growth: 1})
@@ -397,7 +402,8 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 	}
 }
 
-// TestPageBudget: where all sandboxes together would make the page too long, the largest have no metrics, and the others have them whole.
+// TestPageBudget: if all metrics exceed the page budget, the largest sandboxes have none, and the
+// others have all of theirs.
 func TestPageBudget(t *testing.T) {
 	n := newNode(t, nil)
 	n.collector.pageBase = 1 << 20
@@ -428,7 +434,7 @@ func TestPageBudget(t *testing.T) {
 	}
 }
 
-// TestStop: a collection under way ends with what there is.
+// TestStop: a collection under way ends at once.
 func TestStop(t *testing.T) {
 	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a"})
@@ -447,7 +453,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestPod: capabilities and the spec's metadata are those of all containers, also of those that come and go.
+// TestPod: capabilities and spec metadata are those of all current containers.
 func TestPod(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "pod", Pod: "web", Namespace: "shop", Root: simulate.Container{UID: 1000,
@@ -512,7 +518,7 @@ func TestRestored(t *testing.T) {
 	}
 }
 
-// TestLogOfOneThatChanges: a sandbox with something new to tell at each scrape does not fill the log.
+// TestLogOfOneThatChanges: a sandbox whose state changes with each scrape does not fill the log.
 func TestLogOfOneThatChanges(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", Behavior: func(x *simulate.Exchange) error {
@@ -528,7 +534,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	if len(lines) != maxLines || !strings.Contains(lines[maxLines-1], "silent_for=") {
 		t.Errorf("the log has %d lines, not %d:\n%s", len(lines), maxLines, strings.Join(lines, "\n"))
 	}
-	// What lasts is told when the silence is over.
+	// The current state is logged when the limit is over.
 	s.SetBehavior(simulate.Say("nonsense"))
 	for range 5 {
 		n.page()
@@ -542,7 +548,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	}
 }
 
-// TestDebugLog: whoever debugs sees each scrape.
+// TestDebugLog: level debug has a line for each collection.
 func TestDebugLog(t *testing.T) {
 	var log strings.Builder
 	n := newNode(t, func(o *Options) {
@@ -571,11 +577,11 @@ func TestNotInstrumented(t *testing.T) {
 			}
 		})
 	}
-	check("is said once", nil, "create sandboxes with runsc's flag --metric-server, whatever its value\" sandbox=b")
+	check("is said once", nil, "create sandboxes with runsc's flag --metric-server\" sandbox=b")
 	check("is nothing to a server of one address", func(o *Options) { o.MatchAddress = "other" }, "")
 }
 
-// TestUnreadableStateFiles are counted, since nobody knows what sandboxes they are of.
+// TestUnreadableStateFiles: unreadable state files are counted.
 func TestUnreadableStateFiles(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a"})
@@ -591,7 +597,7 @@ func TestUnreadableStateFiles(t *testing.T) {
 	n.expect(n.page(), unreadable)
 }
 
-// TestLogOfManySandboxes: what many sandboxes have in common is not a line for each.
+// TestLogOfManySandboxes: a failure of many sandboxes is one line with a count.
 func TestLogOfManySandboxes(t *testing.T) {
 	n := newNode(t, nil)
 	const many = maxLinesPerCollection + 5
@@ -630,7 +636,7 @@ func TestLogOfManySandboxes(t *testing.T) {
 	n.page()
 	expect("all fail", map[string]int{
 		`"Sandbox has no metrics" pod=web namespace=shop reason=reply_refused err="reply refused: malformed JSON"`: maxLinesPerCollection,
-		`"More sandboxes have no metrics, or have them again; the page says which, and why" count=5`:                              1,
+		`"More sandboxes lost or regained their metrics" count=5`:                                                  1,
 	})
 
 	for i := range many {
@@ -644,14 +650,14 @@ func TestLogOfManySandboxes(t *testing.T) {
 	n.page()
 	n.page()
 	expect("files stay unreadable", map[string]int{
-		`"State file is not readable" root=` + n.root + ` err="the JSON document ends too early"`: maxLinesPerCollection,
-		`"More state files are not readable" root=` + n.root + ` count=5`:                         1,
+		`"State file is not readable" root=` + n.root + ` err="unexpected end of JSON"`: maxLinesPerCollection,
+		`"More state files are not readable" root=` + n.root + ` count=5`:               1,
 	})
 }
 
 var sandboxAttr = regexp.MustCompile(` (sandbox|file)=\S+`)
 
-// TestLogOfAppearance: at level debug the log has which sandboxes come and go.
+// TestLogOfAppearance: level debug has lines for sandboxes that appear and disappear.
 func TestLogOfAppearance(t *testing.T) {
 	var log testkit.Buffer
 	n := newNode(t, func(o *Options) {
@@ -677,7 +683,8 @@ func TestLogOfAppearance(t *testing.T) {
 	}
 }
 
-// TestLockedStateFiles are read: runsc holds its locks for seconds.
+// TestLockedStateFiles: the server reads locked state files, since runsc holds the locks for
+// seconds.
 func TestLockedStateFiles(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", More: []simulate.Container{{ID: "app"}}})
@@ -691,9 +698,9 @@ func TestLockedStateFiles(t *testing.T) {
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
 }
 
-// TestNothingIsHeldAgainstAnother: what another process said, or one that had registered other metrics, is not what a reply is measured
-// against.
-func TestNothingIsHeldAgainstAnother(t *testing.T) {
+// TestBaselineOfAnotherProcess: a reply is not compared with replies of another process, or with
+// those to another registration.
+func TestBaselineOfAnotherProcess(t *testing.T) {
 	created := time.Now().UTC()
 	check := func(name string, before, after simulate.Spec) {
 		t.Run(name, func(t *testing.T) {
@@ -712,8 +719,7 @@ func TestNothingIsHeldAgainstAnother(t *testing.T) {
 	check("process", simulate.Spec{OwnProcess: true}, simulate.Spec{})
 }
 
-// TestShareOfThePage: who has all series that there are, and the longest names that there are on each, takes no more of the page than its
-// share.
+// TestShareOfThePage: a sandbox with all series and the longest labels stays within maxShare.
 func TestShareOfThePage(t *testing.T) {
 	n := newNode(t, nil)
 	all := simulate.AllSeries(simulate.RealRegistration())
@@ -726,12 +732,12 @@ func TestShareOfThePage(t *testing.T) {
 	if len(page) > maxShare {
 		t.Errorf("the page has %d bytes", len(page))
 	}
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page, more than 2097152") {
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "bytes of the page; the limit is 2097152") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
 
-// TestDisagreement: one family has one TYPE and one HELP, also where sandboxes of two releases disagree.
+// TestDisagreement: a family has one TYPE and one HELP, even if sandboxes of two releases disagree.
 func TestDisagreement(t *testing.T) {
 	n := newNode(t, nil)
 	start := func(id string, metrics ...simulate.Metric) {
@@ -798,8 +804,8 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-// TestMissingRoot: a single root that may be missing is empty as long as it is. The log says once that the server waits for it, and nothing
-// but its absence counts as empty.
+// TestMissingRoot: a single root that may be missing counts as empty while it is missing, and the
+// log has one line about it. Other errors of the root are still errors.
 func TestMissingRoot(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.AllowUnknownRoot = true })
 	const readable = "sandmeter_runtime_root_readable "
@@ -837,7 +843,7 @@ func TestMissingRoot(t *testing.T) {
 	}
 }
 
-// TestLog: one line a sandbox and reason, not one a scrape.
+// TestLog: one line per sandbox and reason, not one per scrape.
 func TestLog(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a"})
@@ -867,7 +873,7 @@ func TestLog(t *testing.T) {
 	}
 	want := []string{
 		`level=WARN msg="Sandbox has no metrics" sandbox=a reason=reply_refused err="reply refused: the sandbox reports an error (\"\\x1b[31mred\")"`,
-		`level=WARN msg="State file is not readable" root=` + n.root + ` file=a_sandbox:a.state err="the JSON document ends too early"`,
+		`level=WARN msg="State file is not readable" root=` + n.root + ` file=a_sandbox:a.state err="unexpected end of JSON"`,
 		`level=INFO msg="Sandbox has metrics again" sandbox=a`,
 	}
 	if !slices.Equal(got, want) {

@@ -1,5 +1,6 @@
-// Package collect is the pipeline on one screen: it finds the sandboxes, queries each, has every reply verified, and puts what holds into a
-// snapshot. What goes wrong with one sandbox is that sandbox's failure, and the snapshot says so.
+// Package collect finds the sandboxes, queries each, verifies every reply, and makes a snapshot of
+// the verified values. An error of one sandbox is a failure of that sandbox only, and is part of
+// the snapshot.
 package collect
 
 import (
@@ -19,51 +20,60 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// MaxDuration is how long a collection lasts at most, whatever its readers allow. Sandboxes that it does not reach go first in the next one.
+// MaxDuration is the longest time that a collection may take, even if its readers allow more.
+// Sandboxes that it does not reach go first in the next one.
 const MaxDuration = 5 * time.Second
 
-// Options say what a Collector collects.
+// Options configure a Collector.
 type Options struct {
-	// Roots are the runtime roots: directories, and globs that are evaluated again for each collection. At least one.
+	// Roots are the runtime roots: directories, and globs that are evaluated again for each
+	// collection. At least one.
 	Roots []string
-	// MatchAddress limits the sandboxes to those that were created with this --metric-server, %RUNTIME_ROOT% in either being replaced by
-	// the sandbox's root. Empty: every sandbox that has a registration.
+	// MatchAddress limits the sandboxes to those that were created with this --metric-server. In
+	// both addresses, %RUNTIME_ROOT% is replaced by the sandbox's root. Empty: every sandbox that
+	// has a registration.
 	MatchAddress string
-	// OnlySandbox limits the sandboxes to the one with this ID, whatever it registered and whatever its address. Empty: no limit.
+	// OnlySandbox limits the sandboxes to the one with this ID, with any address and with or
+	// without a registration. Empty: no limit.
 	OnlySandbox string
-	// AllowUnknownRoot makes a single runtime root that does not exist one without sandboxes, rather than an error. That it cannot be read
-	// for another reason is an error all the same. Of several, or a glob, each may be missing or unreadable.
+	// AllowUnknownRoot makes a single runtime root that does not exist count as empty instead of an
+	// error. A root that is unreadable for another reason is still an error. With several roots, or
+	// a glob, each may be missing or unreadable.
 	AllowUnknownRoot bool
-	// DropIn leaves out what gVisor's own metric server does not say of itself, as long as nothing is wrong.
+	// DropIn leaves out families that gVisor's metric server does not have, unless they report a
+	// problem.
 	DropIn bool
-	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their state files.
+	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their
+	// state files.
 	KeepEnded      bool
-	SandboxTimeout time.Duration // how long one sandbox may hold a collection
-	StartTime      time.Time     // of the process
-	ShowTime       bool          // snapshots say in a family of their own when they were taken: they may be served again
+	SandboxTimeout time.Duration // longest time that one sandbox may take to reply
+	StartTime      time.Time     // of the server process
+	ShowTime       bool          // add a family with the time of the snapshot, because snapshots may be served again
 	Logger         *slog.Logger
-	// LogLinesDropped returns how many log lines were dropped, for a family of its own. It must not block. Nil: there is no such family.
+	// LogLinesDropped returns how many log lines were dropped, which is served as a family. It must
+	// not block. Nil: no such family.
 	LogLinesDropped func() int64
 }
 
-// A Collector collects. It is safe for concurrent use; Close it when it is no longer needed.
-//
-// Collections are made one after the other, so that each sandbox is queried, verified and committed once at a time, and none looks out of
-// order. The collection under way holds mu to its end. While its queries run, its goroutine waits, and the table belongs to the loop's
-// goroutine, which calls the queries' methods and makes the cuts; handing them over to Run and returning from it orders the two.
+// A Collector makes snapshots of the sandboxes of one or more runtime roots. It is safe for
+// concurrent use. Close it when it is no longer needed. There is one collection at a time, so
+// replies of a sandbox are verified in the order in which they were requested. A collection holds
+// mu to its end. While its queries run, its goroutine waits in Run, and the table belongs to the
+// loop's goroutine, which calls the queries' methods and makes the cuts. Calling Run and returning
+// from it order the accesses of the two goroutines.
 type Collector struct {
 	options Options
 	loop    *control.Loop
 	watcher *host.Watcher
 
-	served atomic.Pointer[[]string] // what Roots returns
+	served atomic.Pointer[[]string] // the result of Roots
 
 	mu       sync.Mutex
 	table    *table
 	verifier verify.Verifier
-	queries  []control.Query // memory for the next collection's
+	queries  []control.Query // reused by the next collection
 	samples  []snapshot.Sample
-	pageBase int // as the constant of that name, or less in tests
+	pageBase int // the constant pageBase, or less in tests
 }
 
 // New returns a Collector.
@@ -84,10 +94,12 @@ func New(o Options) (*Collector, error) {
 	return c, nil
 }
 
-// Stop makes a collection that is under way, and any to come, end with what sandboxes have replied by now.
+// Stop ends the collection under way, and any later one, at once, with the replies that have
+// arrived. It does not wait.
 func (c *Collector) Stop() { c.loop.Stop() }
 
-// Close waits for a collection that is under way, and releases all file descriptors. None may begin later, nor a Look.
+// Close waits for the collection under way and releases all file descriptors. Collect and Look must
+// not be called after Close.
 func (c *Collector) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,50 +107,57 @@ func (c *Collector) Close() error {
 	return errors.Join(c.loop.Close(), c.watcher.Close())
 }
 
-// CheckRoot reports whether a collection would fail at this moment because the runtime root cannot be read.
+// CheckRoot returns the error with which a collection would fail now because the runtime root
+// cannot be read, or nil.
 func (c *Collector) CheckRoot() error {
 	if r := roots(c.options.Roots); !r.single() {
 		return nil
 	}
 	err := state.NewRoot(c.options.Roots[0]).Check()
-	if c.options.excuses(err) {
+	if c.options.allowsMissing(err) {
 		return nil
 	}
 	return err
 }
 
-// excuses reports whether the error of a single runtime root is none.
-func (o *Options) excuses(err error) bool {
+// allowsMissing reports whether err means that the single runtime root is missing, and the options
+// allow that.
+func (o *Options) allowsMissing(err error) bool {
 	return o.AllowUnknownRoot && errors.Is(err, fs.ErrNotExist)
 }
 
-// Roots returns the directories of the runtime roots that were served when the last collection, or Look, began, in the order of the
-// configuration. They must not be changed. Roots never waits.
+// Roots returns the directories of the runtime roots that are served, as of the start of the last
+// collection or Look, in the order of the configuration. The slice must not be changed. Roots never
+// waits.
 func (c *Collector) Roots() []string { return *c.served.Load() }
 
-// A RootError says that the runtime root could not be read.
+// A RootError is the error of a runtime root that could not be read.
 type RootError struct{ Err error }
 
-// Passing reports whether that is for lack of file descriptors or memory, and says nothing about the root.
+// Passing reports whether the server lacked file descriptors or memory, in which case the root
+// itself may be fine.
 func (e *RootError) Passing() bool { return lacksResources(e.Err) }
 
 func (e *RootError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the reason.
+// Unwrap returns e.Err.
 func (e *RootError) Unwrap() error { return e.Err }
 
-// A Plan says how long a collection lasts.
+// A Plan has the deadlines of a collection.
 type Plan struct {
-	// Deadline is when it ends at the latest. It ends MaxDuration after its begin in any case.
+	// Deadline is when the collection ends at the latest. It also ends at the latest MaxDuration
+	// after its start.
 	Deadline time.Time
-	// Cuts are times at which OnCut is given what has been verified by then, in order; what is missing has failed for lack of time. It is not
-	// called for times after the end. It must not block, and is called by another goroutine than Collect's, one call at a time and never after
-	// Collect has returned. A cut is a snapshot like any other and may be kept.
+	// Cuts are the times, in order, of cuts: snapshots of the replies verified by then. In a cut,
+	// sandboxes that have not replied yet have failed with reason out_of_time. OnCut receives each
+	// cut. It is not called for times after the end of the collection. It must not block, and is
+	// called on another goroutine than Collect's, one call at a time and never after Collect has
+	// returned. A cut is immutable and may be kept.
 	Cuts  []time.Time
 	OnCut func(i int, cut *snapshot.Snapshot)
 }
 
-// Collect waits for a collection that is under way, then makes one. The error is a *RootError.
+// Collect waits for the collection under way, then makes a new one. The error is a *RootError.
 func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +174,8 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	return snap, nil
 }
 
-// query queries all sandboxes that can be queried, in the order of the time that they used in the last collections.
+// query sends the queries that are due. Sandboxes that took little time in the last collections go
+// first.
 func (c *Collector) query(began time.Time, plan Plan) {
 	alarms := make([]control.Alarm, len(plan.Cuts))
 	for i, at := range plan.Cuts {
@@ -170,21 +190,22 @@ func (c *Collector) query(began time.Time, plan Plan) {
 	clear(c.queries)
 }
 
-// cut returns a snapshot of what is known in the middle of a collection.
+// cut returns a snapshot in the middle of a collection.
 func (c *Collector) cut(began time.Time) *snapshot.Snapshot {
 	c.watcher.Sync()
 	return c.snapshot(began, true)
 }
 
-// Look finds out which sandboxes there are, without querying any of them: their processes are watched from then on. It waits for a collection
-// that is under way. The error is a *RootError.
+// Look lists the roots without querying any sandbox, so that the processes of new sandboxes are
+// watched from now on. It waits for the collection under way. The error is a *RootError.
 func (c *Collector) Look() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.table.list()
 }
 
-// lacksResources reports whether an error is about what the process lacks for the moment, and not about the runtime root.
+// lacksResources reports whether the server lacked file descriptors or memory, so that the error is
+// not about the runtime root.
 func lacksResources(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }

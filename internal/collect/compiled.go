@@ -6,13 +6,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// compiled is a registration and all that is made of it once for all sandboxes that have it.
+// compiled is the result of compiling a registration, shared by all sandboxes that have it.
 type compiled struct {
 	schema  *schema.Schema   // nil: refused
 	failure *failure.Failure // why it was refused
 }
 
-// compile compiles a registration. One that makes our own code panic costs only the sandboxes that have it their metrics.
+// compile compiles a registration. A panic is a failure of the sandboxes that have the
+// registration, and of no others.
 func compile(r *state.Registration) (c *compiled) {
 	defer func() {
 		if p := recover(); p != nil {

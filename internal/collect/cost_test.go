@@ -18,12 +18,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 )
 
-// These tests hold what a scrape costs against bounds, where costs can be counted: allocations, system calls and bytes. Time is for
-// benchmarks.
+// These tests check costs of a scrape that can be counted: allocations, system calls and bytes.
+// Benchmarks measure time, which depends on the machine.
 
 const costSandboxes = 100
 
-// costNode returns a collector of a fleet in a process of its own, and a function that scrapes it, having done so a few times.
+// costNode starts a fleet in another process and returns a function that scrapes it. A few scrapes
+// have been made already.
 func costNode(t *testing.T, points int) (scrape func() int) {
 	t.Helper()
 	n := newNode(t, nil)
@@ -62,7 +63,7 @@ func costNode(t *testing.T, points int) (scrape func() int) {
 	}
 	for range 3 {
 		scrape()
-		time.Sleep(30 * time.Millisecond) // state files are trusted to be unchanged once they are a little old
+		time.Sleep(30 * time.Millisecond) // state files are read again until their last change is 20 ms ago
 	}
 	if got := strings.Count(string(text), "\nrunsc_fs_opens{"); got != costSandboxes {
 		t.Fatalf("%d sandboxes on the page, not %d", got, costSandboxes)
@@ -169,8 +170,9 @@ func TestSystemCalls(t *testing.T) {
 	}
 	perSandbox := counted / rounds / costSandboxes
 	t.Logf("%.2f system calls a sandbox:\n%s", perSandbox, calls)
-	// socket, setsockopt, connect, write, epoll_ctl, read, close, and newfstatat for the state file. Before Linux 6.16, which can refuse
-	// descriptors, two more to look for them, and shutdown.
+	// socket, setsockopt, connect, write, epoll_ctl, read, close, and newfstatat for the state
+	// file. Before Linux 6.16, which can refuse descriptors, two more to look for them, and
+	// shutdown.
 	if perSandbox < 6 || perSandbox > 11 {
 		t.Errorf("%.2f system calls a sandbox, not 6 to 11", perSandbox)
 	}

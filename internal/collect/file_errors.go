@@ -6,20 +6,21 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// fileGrace is for how long a state file may fail before it counts as unreadable. runsc writes a file several times while a sandbox starts and
-// ends, and what is read in between can be half of it.
+// fileGrace is how long a state file has to fail before it counts as unreadable. runsc writes a
+// file several times while a sandbox starts and ends, so a file may be incomplete for a moment.
 const fileGrace = time.Second
 
-// fileErrors are the state files of one runtime root that fail, from listing to listing.
+// fileErrors tracks the unreadable state files of one runtime root across listings, by name.
 type fileErrors map[string]*fileError
 
 type fileError struct {
-	since  time.Time // when it failed first; zero: it is readable now
-	logged string    // the error that the log has
+	since  time.Time // first listing in which it failed; zero: it is readable now
+	logged string    // the last error that was logged
 	budget logBudget
 }
 
-// update takes in the errors of a listing, and returns those of files that were unreadable in an earlier listing too.
+// update takes the errors of a new listing, and returns those of files that have failed for
+// fileGrace or longer.
 func (f fileErrors) update(errs []*state.FileError, now time.Time) []*state.FileError {
 	failing := make(map[string]bool, len(errs))
 	var persistent []*state.FileError
@@ -38,7 +39,7 @@ func (f fileErrors) update(errs []*state.FileError, now time.Time) []*state.File
 	for name, known := range f {
 		switch {
 		case failing[name]:
-		case now.Sub(known.budget.since) >= linesTime: // its budget is whole again
+		case now.Sub(known.budget.since) >= linesTime: // its log budget is full again
 			delete(f, name)
 		default:
 			known.since, known.logged = time.Time{}, ""
@@ -47,7 +48,7 @@ func (f fileErrors) update(errs []*state.FileError, now time.Time) []*state.File
 	return persistent
 }
 
-// logFileErrors logs which state files cannot be read: once per file and reason.
+// logFileErrors logs unreadable state files, once per file and error.
 func (inv *inventory) logFileErrors(errs []*state.FileError, now time.Time) {
 	logger := inv.table.options.Logger
 	lines, more := 0, 0

@@ -25,12 +25,12 @@ type node struct {
 
 var testStart = time.Unix(1795338760, 112779000)
 
-// newNode returns a node whose collector has the usual options, changed by change.
+// newNode returns a node whose collector has the usual options, modified by change.
 func newNode(t *testing.T, change func(*Options)) *node {
 	t.Helper()
 	root := testkit.TempDir(t)
 	n := &node{T: t, root: root}
-	// A sandbox has as long as the collection lasts, so that none that replies is late on a slow machine.
+	// A sandbox may take as long as the collection, so that no reply is late on a slow machine.
 	o := Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: time.Minute, StartTime: testStart}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
@@ -48,7 +48,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	return n
 }
 
-// pass makes time pass for the log.
+// pass advances the clock of the log.
 func (n *node) pass(d time.Duration) {
 	now := n.collector.table.now
 	n.collector.table.now = func() time.Time { return now().Add(d) }
@@ -68,7 +68,7 @@ func (n *node) update(s *simulate.Sandbox, change func(*simulate.Spec)) {
 	}
 }
 
-// collect makes a collection that may last as long as it wants.
+// collect makes a collection without a deadline.
 func (n *node) collect() *snapshot.Snapshot {
 	n.Helper()
 	return n.collectUntil(time.Now().Add(time.Minute))
@@ -83,7 +83,7 @@ func (n *node) collectUntil(deadline time.Time) *snapshot.Snapshot {
 	return snap
 }
 
-// text is the whole page of a snapshot, without times.
+// text returns the whole page of a snapshot, without times.
 func text(snap *snapshot.Snapshot) string {
 	p := page.NewBuilder("runsc_").Build(snap, page.Selection{})
 	return sampleTime.ReplaceAllString(string(expo.Text{}.Append(nil, p)), "")
@@ -91,7 +91,7 @@ func text(snap *snapshot.Snapshot) string {
 
 var sampleTime = regexp.MustCompile(`(?m) \d{13}$`)
 
-// page is the whole page of a new collection, without times.
+// page returns the whole page of a new collection, without times.
 func (n *node) page() string {
 	n.Helper()
 	return text(n.collect())

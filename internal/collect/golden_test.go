@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestGoldenPage scrapes the three sandboxes of the page that gVisor's own metric server was recorded with, and holds the result against
-// a golden file and against the recording.
+// TestGoldenPage scrapes simulated copies of the three sandboxes of a page that was recorded from
+// gVisor's metric server, and compares the result with a golden file and with the recording.
 func TestGoldenPage(t *testing.T) {
 	reference := string(testkit.Testdata(t, "reference.txt"))
 	n := newNode(t, func(o *Options) { o.DropIn = true })
@@ -39,10 +39,10 @@ func TestGoldenPage(t *testing.T) {
 		}
 	}
 	if want := string(testkit.Testdata(t, golden)); page != want {
-		t.Errorf("the page is not that of testdata/%s; go test -update writes it anew. It is\n%s", golden, page)
+		t.Errorf("the page differs from testdata/%s; go test -update rewrites it. Got\n%s", golden, page)
 	}
 	if again := n.page(); again != page {
-		t.Errorf("a second scrape of the same is another page:\n%s", again)
+		t.Errorf("a second scrape gives another page:\n%s", again)
 	}
 	if got, want := normalLines(t, page), normalLines(t, referenceAsOurs(reference)); !slices.Equal(got, want) {
 		for _, line := range got {
@@ -58,7 +58,8 @@ func TestGoldenPage(t *testing.T) {
 	}
 }
 
-// referenceAsOurs is the recorded page but for where we differ on purpose: two gauges that it calls counters.
+// referenceAsOurs is the recorded page except for intended differences: two counters that are
+// gauges here.
 func referenceAsOurs(reference string) string {
 	for _, what := range []string{"checkpointed", "restored"} {
 		reference = strings.NewReplacer(
@@ -69,8 +70,8 @@ func referenceAsOurs(reference string) string {
 	return reference
 }
 
-// normalLines are the lines of a page but for blank ones and comments that say nothing, sorted, without the times of samples, and with
-// as many digits as the recorded server gives a float.
+// normalLines returns the sorted lines of a page, without empty lines and unused comments, without
+// the times of samples, and with floats rounded to the precision of the recorded server.
 func normalLines(t *testing.T, page string) []string {
 	var lines []string
 	for line := range strings.Lines(sampleTime.ReplaceAllString(page, "")) {
@@ -91,7 +92,7 @@ func normalLines(t *testing.T, page string) []string {
 	return lines
 }
 
-// recordedPoints are the values that a sandbox has on the recorded page.
+// recordedPoints returns the values of a sandbox on the recorded page.
 func recordedPoints(t *testing.T, page, id string) []simulate.Point {
 	sample := regexp.MustCompile(`(?m)^runsc_(\w+)\{(.*,)?sandbox="` + id + `"(.*)\} (\d+) \d+$`)
 	var points []simulate.Point

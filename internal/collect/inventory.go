@@ -9,19 +9,19 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// inventory is the sandboxes of one runtime root, from collection to collection.
+// An inventory has the sandboxes of one runtime root. It is kept from collection to collection.
 type inventory struct {
 	table *table
 	path  string
-	label string // the value of the label runtime_root; empty: there is none
+	label string // value of the label runtime_root; empty: no such label
 	root  *state.Root
-	err   error // why it could not be listed; nil: it could
+	err   error // why the last listing failed; nil: it did not
 
 	byID       map[string]*sandbox
 	sorted     []*sandbox // by ID
-	unreadable int        // state files
+	unreadable int        // number of unreadable state files
 
-	loggedErr  string // the error of the root that the log has
+	loggedErr  string // the last error of the root that was logged
 	fileErrors fileErrors
 }
 
@@ -33,8 +33,9 @@ func newInventory(t *table, path string) *inventory {
 	return inv
 }
 
-// list makes the inventory hold what the root holds now. Of a root that cannot be read, nothing is known; but for lack of file descriptors
-// or memory, which says nothing about the root, it is as it was. The error is the root's.
+// list updates the inventory from the runtime root. If the root cannot be read, the inventory
+// becomes empty, unless the server lacks file descriptors or memory: then it stays as it is. The
+// error is the root's.
 func (inv *inventory) list() error {
 	listing, err := inv.root.List()
 	inv.err = err
@@ -45,7 +46,7 @@ func (inv *inventory) list() error {
 	return err
 }
 
-// close lets go of all processes. The inventory is of no use after that.
+// close releases all processes. The inventory must not be used after that.
 func (inv *inventory) close() {
 	for _, s := range inv.sorted {
 		s.process.Release()
@@ -53,7 +54,7 @@ func (inv *inventory) close() {
 	inv.table.gone += len(inv.sorted)
 }
 
-// serves reports whether a sandbox is to be served.
+// serves reports whether the options select a sandbox.
 func (inv *inventory) serves(facts *state.Sandbox) bool {
 	o := inv.table.options
 	if o.OnlySandbox != "" {
@@ -65,7 +66,7 @@ func (inv *inventory) serves(facts *state.Sandbox) bool {
 	return facts.MetricServer != "" && config.ExpandAddress(facts.MetricServer, inv.path) == config.ExpandAddress(o.MatchAddress, inv.path)
 }
 
-// update makes the inventory hold the sandboxes of the listing that are served, and no others.
+// update makes the sandboxes of the inventory those of the listing that the options select.
 func (inv *inventory) update(listing state.Listing) {
 	t, known := inv.table, inv.byID
 	inv.byID = make(map[string]*sandbox, len(known))
@@ -103,12 +104,12 @@ func (inv *inventory) update(listing state.Listing) {
 	t.logNotInstrumented(listing.Sandboxes)
 }
 
-// view returns what a snapshot says of the root.
+// view returns the root as it appears in a snapshot.
 func (inv *inventory) view() snapshot.Root {
 	return snapshot.Root{Path: inv.path, Err: inv.err, Unreadable: inv.unreadable}
 }
 
-// logError logs that the root cannot be read, or can be read again: once per reason.
+// logError logs once per error that the root cannot be read, and once that it is readable again.
 func (inv *inventory) logError() {
 	text := ""
 	if inv.err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// TestLiars meets each liar alone, a few times, and asks for the reason that the page gives. One that is refused may have been served
-// before it lied.
+// TestLiars scrapes each liar alone, a few times, and checks the reason on the page. A refused liar
+// may have been served before it lied.
 func TestLiars(t *testing.T) {
 	for _, liar := range liars.All() {
 		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestLiars(t *testing.T) {
 			t.Cleanup(func() { s.Remove() })
 			if liar.Topic == "savings" {
 				n.look()
-				n.savingsBudget("x").limit = stalledTimeout // some stall, and its metrics have to come all the same
+				n.savingsBudget("x").limit = stalledTimeout // some stall here, which must not affect the metrics
 			}
 			met := false
 			for range 4 {
@@ -46,7 +46,7 @@ func TestLiars(t *testing.T) {
 	}
 }
 
-// failureOf returns the reason that the page gives for the failure of the one sandbox on it, "" for none, or "absent".
+// failureOf returns the failure reason of the only sandbox on the page, "" for none, or "absent".
 func failureOf(page string) string {
 	for _, line := range series(page, "runsc_meta_sandbox_failure{") {
 		return strings.Split(line, `"`)[1]

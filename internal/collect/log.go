@@ -10,19 +10,20 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// logBudget is how much of the log something, such as a sandbox, has used lately. A hostile sandbox could otherwise fail in another way in each collection.
+// A logBudget limits the rate of log lines about one subject, such as a sandbox. Without it, a
+// hostile sandbox could fill the log by failing in a different way in each collection.
 type logBudget struct {
 	since time.Time
 	count int
 }
 
-// One sandbox, state file or shared reason may have so many lines in such a time.
+// The limit for each sandbox, state file and shared reason: maxLines in linesTime.
 const (
 	maxLines  = 6
 	linesTime = 10 * time.Minute
 )
 
-// take counts another line, and reports whether it may be written and whether it is the last for now.
+// take counts a line, and reports whether it may be logged and whether it is the last one that may.
 func (b *logBudget) take(now time.Time) (allowed, last bool) {
 	if now.Sub(b.since) >= linesTime {
 		*b = logBudget{since: now}
@@ -31,7 +32,7 @@ func (b *logBudget) take(now time.Time) (allowed, last bool) {
 	return b.count <= maxLines, b.count == maxLines
 }
 
-// silence returns what the last line for now says: for how long there are no more.
+// silence returns the attribute of the last line before the limit: for how long no line follows.
 func (b *logBudget) silence(last bool, now time.Time) []any {
 	if !last {
 		return nil
@@ -39,10 +40,12 @@ func (b *logBudget) silence(last bool, now time.Time) []any {
 	return []any{"silent_for", linesTime - now.Sub(b.since).Truncate(time.Second)}
 }
 
-// maxLinesPerCollection is how many sandboxes, or state files, have lines of their own in one collection. The others are counted in one more.
+// maxLinesPerCollection limits the lines per collection about single sandboxes, and those about
+// single state files. One more line has the count of the others.
 const maxLinesPerCollection = 20
 
-// logFailures logs why sandboxes have no metrics: once per sandbox and reason, not once per collection.
+// logFailures logs why sandboxes have no metrics, once per sandbox and reason rather than once per
+// collection.
 func (t *table) logFailures() {
 	now := t.now()
 	lines, more := 0, 0
@@ -62,17 +65,18 @@ func (t *table) logFailures() {
 		}
 	}
 	if more > 0 {
-		t.options.Logger.Warn("More sandboxes have no metrics, or have them again; the page says which, and why", "count", more)
+		t.options.Logger.Warn("More sandboxes lost or regained their metrics", "count", more)
 	}
 	t.logShared(shared, now)
 }
 
-// isShared reports whether a reason is about all sandboxes together, and says nothing about the one that has it.
+// isShared reports whether a reason is about all sandboxes together, not about a single one.
 func isShared(r failure.Reason) bool {
 	return r == failure.OutOfTime || r == failure.PageBudget || r == failure.ReplyBudget
 }
 
-// logShared logs how many sandboxes have no metrics for reasons that are about all sandboxes together: one line per reason and collection.
+// logShared logs the number of sandboxes without metrics for each shared reason: one line per
+// reason and collection.
 func (t *table) logShared(counts map[failure.Reason]int, now time.Time) {
 	for _, reason := range slices.Sorted(maps.Keys(counts)) {
 		budget := t.sharedBudgets[reason]
@@ -87,7 +91,7 @@ func (t *table) logShared(counts map[failure.Reason]int, now time.Time) {
 	}
 }
 
-// reason returns why the sandbox has no metrics; empty: it has, or it has ended.
+// reason returns why the sandbox has no metrics; empty: it has metrics, or it has ended.
 func (s *sandbox) reason() failure.Reason {
 	if s.failure == nil {
 		return ""
@@ -95,13 +99,13 @@ func (s *sandbox) reason() failure.Reason {
 	return s.failure.Reason
 }
 
-// hasNews reports whether the log does not have what is so now.
+// hasNews reports whether the state of the sandbox differs from what was logged last.
 func (s *sandbox) hasNews() bool {
 	return s.reason() != s.logged && (s.failure != nil || s.running())
 }
 
-// logChange logs that a sandbox has no metrics any more, or has them again, and reports whether it did. What must not be logged now is for a
-// later collection to log, if it is still so.
+// logChange logs that a sandbox lost or regained its metrics, and reports whether the budget
+// allowed it. If not, a later collection logs it, unless the state has changed back by then.
 func (s *sandbox) logChange(now time.Time) bool {
 	allowed, last := s.logBudget.take(now)
 	if !allowed {
@@ -122,7 +126,7 @@ func (s *sandbox) logChange(now time.Time) bool {
 	return true
 }
 
-// attrs returns what lines about the sandbox say of it.
+// attrs returns the attributes of all log lines about the sandbox.
 func (s *sandbox) attrs() []any {
 	attrs := []any{"sandbox", s.facts.ID}
 	add := func(name, value string) {
@@ -136,17 +140,18 @@ func (s *sandbox) attrs() []any {
 	return attrs
 }
 
-// logAppeared logs, for debugging, that the sandbox is served from now on.
+// logAppeared logs, at level debug, that the sandbox is served from now on.
 func (s *sandbox) logAppeared() {
 	s.inventory.table.options.Logger.Debug("Sandbox appeared", append(s.attrs(), "pid", s.facts.PID)...)
 }
 
-// logDisappeared logs, for debugging, that the sandbox is served no longer, because its state file is gone or is another sandbox's.
+// logDisappeared logs, at level debug, that the sandbox is no longer served, because its state file
+// is gone or belongs to another sandbox.
 func (s *sandbox) logDisappeared() {
 	s.inventory.table.options.Logger.Debug("Sandbox disappeared", s.attrs()...)
 }
 
-// logCollection logs what a collection was, for debugging.
+// logCollection logs a summary of the collection at level debug.
 func (c *Collector) logCollection(snap *snapshot.Snapshot) {
 	failed := 0
 	for i := range snap.Sandboxes {
@@ -158,16 +163,17 @@ func (c *Collector) logCollection(snap *snapshot.Snapshot) {
 		"took", time.Since(snap.Began))
 }
 
-// logNotInstrumented says once if there are sandboxes that have nothing to be asked for. That is how the most likely mistake shows.
+// logNotInstrumented logs, once, that a sandbox has no registration. A missing flag --metric-server
+// is the most common mistake of new users.
 func (t *table) logNotInstrumented(sandboxes []*state.Sandbox) {
-	if t.saidNotInstrumented || t.options.MatchAddress != "" || t.options.OnlySandbox != "" {
+	if t.loggedNotInstrumented || t.options.MatchAddress != "" || t.options.OnlySandbox != "" {
 		return
 	}
 	for _, facts := range sandboxes {
 		if facts.Registration == nil && facts.PID > 0 {
-			t.saidNotInstrumented = true
-			t.options.Logger.Warn("A sandbox is not instrumented, and not served: create sandboxes with runsc's flag --metric-server, whatever "+
-				"its value", "sandbox", facts.ID)
+			t.loggedNotInstrumented = true
+			t.options.Logger.Warn("Sandbox is not instrumented and not served; create sandboxes with runsc's flag --metric-server",
+				"sandbox", facts.ID)
 			return
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// envFleet makes the test binary a fleet: the runtime root, the number of sandboxes, and the points of each.
+// envFleet makes the test binary simulate a fleet. Its value is the runtime root, the number of
+// sandboxes, and the points of each.
 const envFleet = "SANDMETER_TEST_FLEET"
 
 func TestMain(m *testing.M) {

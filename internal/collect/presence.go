@@ -13,23 +13,24 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// A presence says where the process of a sandbox is.
+// A presence tells where the process of a sandbox runs.
 type presence int
 
 const (
-	ended     presence = iota // nowhere
+	ended     presence = iota // it has ended
 	visible                   // in this PID namespace, as a host.Process
 	elsewhere                 // in another PID namespace: it has no PID here
 )
 
-// clockMargin is how much later than its sandbox a process may begin, by the wall clock, without being suspected of having a reused PID.
+// clockMargin is how much later than its sandbox, by the wall clock, a process may begin before its
+// PID is suspected to be reused.
 const clockMargin = 2 * time.Minute
 
-// locate says where the process of a sandbox is, given what /proc shows for its PID.
-//
-// A process that is there and that is no younger than its sandbox is taken for the sandbox's; the first query checks that. Otherwise the
-// process that listens on the control socket decides. The clock alone proves nothing: after a step of the wall clock, at boot for example,
-// every process seems to have begun at another time than the state file says.
+// locate decides where the process of a sandbox runs. alive and began describe the process that has
+// its PID now. A living process that is not younger than the sandbox is taken for the sandbox's,
+// and the first query checks that. Otherwise the process that listens on the control socket
+// decides. Start times alone prove nothing: after a step of the wall clock, for example at boot,
+// the start time of every process differs from the one in the state file.
 func locate(facts *state.Sandbox, address *control.Address, alive bool, began time.Time) presence {
 	if facts.PID <= 0 {
 		return ended
@@ -41,24 +42,26 @@ func locate(facts *state.Sandbox, address *control.Address, alive bool, began ti
 	switch peer, err := address.Peer(); {
 	case err == nil && peer == 0:
 		return elsewhere
-	case alive && err == nil && peer == facts.PID, alive && errors.Is(err, unix.EAGAIN): // its backlog is full: the first query decides
+	case alive && err == nil && peer == facts.PID, alive && errors.Is(err, unix.EAGAIN): // EAGAIN: the backlog is full; the first query decides
 		return visible
 	}
 	return ended
 }
 
-// addressOf returns where a sandbox listens: where its state file says or, if the runtime root is mounted elsewhere, in the root.
+// addressOf returns the address of a sandbox's control socket: the path in its state file or, if
+// the runtime root is mounted elsewhere, the usual name in the root.
 func addressOf(facts *state.Sandbox, root string) *control.Address {
 	return control.NewAddress(facts.ControlSocket, filepath.Join(root, "runsc-"+facts.ID+".sock"))
 }
 
-// Running reports whether the process of a sandbox in the runtime root is running now, without watching it.
+// Running reports whether the process of a sandbox in the runtime root is running now, without
+// watching it.
 func Running(facts *state.Sandbox, root string) bool {
 	began, alive := host.Look(facts.PID)
 	return locate(facts, addressOf(facts, root), alive, began) != ended
 }
 
-// observe begins to watch the sandbox's process, or finds that it has none that can be watched.
+// observe begins to watch the sandbox's process, if it runs in this PID namespace.
 func (s *sandbox) observe() {
 	s.process = s.inventory.table.collector.watcher.Watch(s.facts.PID)
 	alive, began := s.process.End() == nil, s.process.Began()
@@ -78,7 +81,8 @@ func (s *sandbox) running() bool {
 	return s.presence == elsewhere || s.presence == visible && s.process.End() == nil
 }
 
-// Connected implements control.Query: it checks on every connection that the sandbox's own process listens.
+// Connected implements control.Query. It checks on every connection that the sandbox's process is
+// the listener.
 func (q *query) Connected(peer int) *failure.Failure {
 	s := q.sandbox
 	switch peer {
@@ -88,22 +92,24 @@ func (q *query) Connected(peer int) *failure.Failure {
 		s.moveElsewhere()
 		return nil
 	}
-	return failure.Newf(failure.WrongPeer, "process %d listens on the control socket, and the sandbox is process %d", peer, s.facts.PID)
+	return failure.Newf(failure.WrongPeer, "process %d listens on the control socket instead of process %d of the sandbox", peer, s.facts.PID)
 }
 
-// moveElsewhere records that the sandbox's process is in another PID namespace. The process that has its PID here is another one.
+// moveElsewhere records that the sandbox's process runs in another PID namespace. The process with
+// its PID in this namespace is unrelated.
 func (s *sandbox) moveElsewhere() {
 	s.process.Release()
 	s.presence = elsewhere
 	t := s.inventory.table
 	if !t.foreign {
-		t.options.Logger.Error("Sandboxes run in another PID namespace than the server, which cannot see when they end: run the server in the host's "+
+		t.options.Logger.Error("Sandbox runs in another PID namespace, so the server cannot see when it ends; run the server in the host's "+
 			"PID namespace (hostPID: true)", "sandbox", s.facts.ID, "pid", s.facts.PID)
 	}
 	t.foreign = true
 }
 
-// endUnreachable makes sandboxes that only their control sockets could show to be running count as ended when nothing listens there.
+// endUnreachable marks sandboxes in other PID namespaces as ended if nothing listens on their
+// control sockets, which is the only sign of their end.
 func (t *table) endUnreachable() {
 	if !t.foreign {
 		return
@@ -116,9 +122,10 @@ func (t *table) endUnreachable() {
 	}
 }
 
-// logSuspect logs that a process seems to be another one than the sandbox's. Both possible causes are worth knowing.
+// logSuspect logs that the process with the sandbox's PID seems to be unrelated. The line has both
+// possible causes, because the server cannot tell which is true.
 func (s *sandbox) logSuspect(began time.Time) {
-	s.inventory.table.options.Logger.Warn("Sandbox counts as ended: nothing of it listens on its control socket, and the process with its PID began "+
-		"later than the sandbox. The PID was reused, or the wall clock was set back",
+	s.inventory.table.options.Logger.Warn("Sandbox counts as ended: its process does not listen on the control socket, and the process with its PID began "+
+		"later than the sandbox (PID reused, or wall clock set back)",
 		"sandbox", s.facts.ID, "pid", s.facts.PID, "later_by", began.Sub(s.facts.StartTime).Round(time.Second))
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestPresence: what listens on the control socket decides whether a sandbox runs, and the clock does only where nothing listens.
+// TestPresence: the process that listens on the control socket decides whether a sandbox runs. The
+// clock decides only if nothing listens.
 func TestPresence(t *testing.T) {
 	const step = 10 * time.Minute
 	type outcome struct {
 		running string
-		reason  string // of its failure
-		log     string // a part of the only line; empty: there is none
+		reason  string // of the failure
+		log     string // part of the only line; empty: no line
 	}
 	served := outcome{running: "1"}
 	check := func(name string, spec simulate.Spec, clock time.Duration, want outcome) {
@@ -42,7 +43,7 @@ func TestPresence(t *testing.T) {
 		})
 	}
 	unreachable := outcome{"1", "unreachable", "no such file"}
-	endedByClock := outcome{running: "0", log: "The PID was reused, or the wall clock was set back"}
+	endedByClock := outcome{running: "0", log: "PID reused, or wall clock set back"}
 	const never = 1<<22 + 1 // above any PID that Linux gives
 
 	check("it listens", simulate.Spec{}, 0, served)
@@ -52,13 +53,14 @@ func TestPresence(t *testing.T) {
 	check("nothing listens", simulate.Spec{NoSocket: true}, 0, unreachable)
 	check("nothing listens, and it seems older than its process", simulate.Spec{NoSocket: true}, -step, endedByClock)
 	check("nothing listens, and it seems younger than its process", simulate.Spec{NoSocket: true}, step, unreachable)
-	check("another process listens", simulate.Spec{PID: os.Getppid()}, step, outcome{"1", "wrong_peer", "the sandbox is process"})
+	check("another process listens", simulate.Spec{PID: os.Getppid()}, step, outcome{"1", "wrong_peer", "instead of process"})
 	check("another process listens, and its own seems to be another's", simulate.Spec{PID: os.Getppid()}, -365*24*time.Hour, endedByClock)
 	check("its process is gone", simulate.Spec{PID: never, NoSocket: true}, 0, outcome{running: "0"})
 	check("its process is gone, and another listens", simulate.Spec{PID: never}, 0, outcome{running: "0"})
 }
 
-// TestOldStateFile: the state files of runsc releases of 2023 name the control socket by another key. The log says what is wrong.
+// TestOldStateFile: runsc releases of 2023 write the control socket to another field of the state
+// file. The log explains that.
 func TestOldStateFile(t *testing.T) {
 	n := newNode(t, nil)
 	n.start(simulate.Spec{ID: "a", ControlSocket: filepath.Join(n.root, "elsewhere.sock"), EditState: func(_ string, b []byte) []byte {
@@ -72,7 +74,7 @@ func TestOldStateFile(t *testing.T) {
 	}
 }
 
-// failureReason returns the reason on the page, which has at most one; empty: there is none.
+// failureReason returns the reason on the page, which has at most one; empty: none.
 func failureReason(page string) string {
 	for _, line := range series(page, "runsc_meta_sandbox_failure{") {
 		_, rest, _ := strings.Cut(line, `reason="`)
@@ -82,7 +84,7 @@ func failureReason(page string) string {
 	return ""
 }
 
-// TestOtherProcess: a sandbox is not broken for good because another process had its socket.
+// TestOtherProcess: a sandbox recovers after another process had its socket.
 func TestOtherProcess(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})

@@ -8,17 +8,18 @@ import (
 	"github.com/sandmeter/sandmeter/internal/control"
 )
 
-// A kind is a kind of query that a sandbox is asked in each collection. Another kind is another file like query_export.go, and a line in
-// sandbox.forget. All methods are called by the collecting goroutine or the loop's, never by both at once.
+// A kind is a kind of query that is sent to a sandbox in each collection. To add a kind, add a file
+// like query_export.go and a line in sandbox.reset. The collecting goroutine and the loop's
+// goroutine call the methods, never both at once.
 type kind interface {
 	control.Query
-	// due reports whether the sandbox is to be queried in this collection.
+	// due reports whether to send the query in this collection.
 	due() bool
-	// rank is the place in the order of queries.
+	// rank returns the place in the order of queries; low ranks go first.
 	rank() int
 }
 
-// query is what all kinds have in common.
+// query is the part that all kinds have in common.
 type query struct {
 	collector *Collector
 	sandbox   *sandbox
@@ -33,10 +34,11 @@ func (q *query) Address() *control.Address { return q.sandbox.address }
 // Timeout implements control.Query.
 func (q *query) Timeout() time.Duration { return q.budget.timeout(q.whole()) }
 
-// whole is the time that a sandbox gets that has not stalled.
+// whole returns the timeout of a sandbox that has not stalled.
 func (q *query) whole() time.Duration { return q.collector.options.SandboxTimeout }
 
-// prepare readies all sandboxes for a collection, and appends the queries that are due, in their order.
+// prepare resets all sandboxes for a collection, and appends the queries that are due, sorted by
+// rank.
 func (t *table) prepare(queries []control.Query) []control.Query {
 	for _, s := range t.sorted {
 		if !s.prepare() {

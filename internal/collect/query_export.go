@@ -9,10 +9,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// maxReply bounds a reply, whatever the sandbox registered.
+// maxReply limits the length of a reply, even if the registration would allow a longer one.
 const maxReply = 16 << 20
 
-// exportQuery asks a sandbox for all its metrics.
+// exportQuery requests all metrics of a sandbox.
 type exportQuery struct{ query }
 
 func (q *exportQuery) due() bool { return true }
@@ -20,7 +20,7 @@ func (q *exportQuery) due() bool { return true }
 // Request implements control.Query.
 func (q *exportQuery) Request() []byte { return control.ExportRequest() }
 
-// Limit implements control.Query: the sandbox's largest honest reply and a quarter.
+// Limit implements control.Query: the length of the largest possible reply, plus a quarter.
 func (q *exportQuery) Limit() int {
 	largest := q.sandbox.compiled.schema.MaxReply
 	return min(largest+largest/4, maxReply)

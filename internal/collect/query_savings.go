@@ -9,14 +9,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// maxSavingsReply bounds the reply to a request for two numbers.
+// maxSavingsReply limits the length of the reply, which has only two numbers.
 const maxSavingsReply = 4 << 10
 
-// savingsQuery asks a restored sandbox what its restoring saved. Without a reply it is asked again in the next collection, and has its
-// metrics all the same.
+// savingsQuery requests from a restored sandbox how much time the restore saved. If it fails, it is
+// sent again in the next collection, and the sandbox keeps its metrics.
 type savingsQuery struct{ query }
 
-// due implements kind: until one of the two numbers is not zero.
+// due implements kind. The query is due until one of the two numbers is not zero.
 func (q *savingsQuery) due() bool {
 	s := q.sandbox
 	return s.facts.Restored && s.facts.CPUSaved == 0 && s.facts.WallSaved == 0 && s.savings == verify.Savings{}

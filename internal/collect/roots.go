@@ -8,21 +8,24 @@ import (
 	"syscall"
 )
 
-// maxRoots bounds how many runtime roots are served, so that a glob that matches too much is noticed.
+// maxRoots limits how many runtime roots are served, as a safeguard against globs that match too
+// much.
 const maxRoots = 64
 
-// roots are the runtime roots as they are configured: directories, and globs that stand for directories.
+// roots are the configured runtime roots: directories, and globs that match directories.
 type roots []string
 
-// IsGlob reports whether a root stands for all directories that match it. A file name that has such characters is taken for a glob.
+// IsGlob reports whether a configured root is a glob. A directory name with the characters of globs
+// counts as a glob.
 func IsGlob(root string) bool { return strings.ContainsAny(root, `*?[`) }
 
-// single reports whether there is one root and no more, ever. Then there is no label for it, and that it cannot be read is an error.
+// single reports whether exactly one directory is configured. Then series have no label
+// runtime_root, and an unreadable root is an error.
 func (r roots) single() bool { return len(r) == 1 && !IsGlob(r[0]) }
 
-// expand returns the directories that are served at this moment, in the order of the configuration, and how many were left out because there
-// are too many. Each directory is there once, whatever the links to it, under its first name. One that is configured by its name
-// is there even if it does not exist.
+// expand returns the directories to serve now, in the order of the configuration, and how many were
+// left out because of maxRoots. A directory with several names (links) is returned once, by its
+// first name. A directory that is configured by name is returned even if it does not exist.
 func (r roots) expand() (paths []string, leftOut int) {
 	if r.single() {
 		return r, 0
@@ -44,7 +47,7 @@ func (r roots) expand() (paths []string, leftOut int) {
 			add(root, true)
 			continue
 		}
-		matches, _ := filepath.Glob(root) // sorted; that the pattern is valid was checked
+		matches, _ := filepath.Glob(root) // sorted; the pattern was checked with the configuration
 		for _, path := range matches {
 			add(path, false)
 		}
@@ -52,10 +55,10 @@ func (r roots) expand() (paths []string, leftOut int) {
 	return paths, leftOut
 }
 
-// dirID is what tells directories apart, whatever their names.
+// dirID identifies a directory, independent of its name.
 type dirID struct{ dev, ino uint64 }
 
-// identifyDir returns the ID of a directory, which is zero if there is nothing at the path.
+// identifyDir returns the ID of a directory. It is zero if the path does not exist.
 func identifyDir(path string) (id dirID, isDir bool) {
 	info, err := os.Stat(path)
 	if err != nil {

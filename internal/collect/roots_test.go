@@ -40,11 +40,11 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%q stands for %q and leaves out %d, want %q", configured, got, leftOut, want)
 		}
 	}
-	// A single one is served as it is.
+	// A single root is served as configured.
 	check("a", "a")
 	check("missing", "missing")
 
-	// Each directory is served once, under its first name; missing ones are waited for.
+	// Each directory is served once, under its first name, and also while it is missing.
 	check("b a", "b a")
 	check("a a", "a")
 	check("a missing missing", "a missing")
@@ -52,7 +52,7 @@ func TestExpand(t *testing.T) {
 	check("a link", "a")
 	check("a file", "a file") // and is an error when it is read
 
-	// Globs stand for the directories that there are.
+	// Globs match existing directories.
 	check("*", "a b c")
 	check("l*", "link")
 	check("b *", "b a c")
@@ -69,7 +69,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// addRoot makes another root beside the node's, with a sandbox.
+// addRoot makes a second root with a sandbox.
 func (n *node) addRoot(name, id string, opens int64) (path string, s *simulate.Sandbox) {
 	n.Helper()
 	path = filepath.Join(n.root, name)
@@ -120,7 +120,7 @@ func TestSeveralRoots(t *testing.T) {
 	}
 }
 
-// TestRootThatCannotBeRead: of several roots it costs only its own sandboxes.
+// TestRootThatCannotBeRead: with several roots, an unreadable root affects only its own sandboxes.
 func TestRootThatCannotBeRead(t *testing.T) {
 	n := newNode(t, nil)
 	one, _ := n.addRoot("one", "a", 1)
@@ -137,7 +137,8 @@ func TestRootThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestEndedSandboxLeaves: unless ended sandboxes are kept, one leaves the page when its process ends, state file or not.
+// TestEndedSandboxLeaves: unless ended sandboxes are kept, one leaves the page when its process
+// ends, state file or not.
 func TestEndedSandboxLeaves(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.KeepEnded = false })
 	n.start(simulate.Spec{ID: "ended", PID: -1, Restored: true})

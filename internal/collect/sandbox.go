@@ -14,53 +14,54 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// sandbox is one life of a sandbox, from the first collection that found its state file to the last.
+// sandbox is one life of a sandbox: it is created by the first collection that finds the state
+// file, and dropped when the state file is gone or is another life's.
 type sandbox struct {
 	inventory *inventory
 	facts     *state.Sandbox
 	identity  *snapshot.Identity
 	address   *control.Address
-	compiled  *compiled // nil: nothing was registered
+	compiled  *compiled // nil: no registration
 	process   *host.Process
 	presence  presence
-	refused   *failure.Failure // why its state files' texts are no labels; nil: they are
+	refused   *failure.Failure // set if the texts of its state files are too large for labels
 
-	described    []*snapshot.LabelSet // of the families that describe it
-	capabilities int                  // how many of them are of capabilities
-	own          snapshot.Source      // of the last snapshot: what the server says of it
+	described    []*snapshot.LabelSet // label sets of the families with capabilities, metadata and spec
+	capabilities int                  // how many of described are capabilities
+	server       snapshot.Source      // the server's own families about it, in the last snapshot
 
-	kinds    []kind // of queries
+	kinds    []kind // its queries
 	baseline verify.Baseline
-	textSize int            // about how many bytes of a page it takes
-	savings  verify.Savings // as the sandbox reported; zero: it has not
+	textSize int            // approximate number of bytes of its metrics on a page
+	savings  verify.Savings // reported by the sandbox; zero: not yet
 
-	pending   bool             // it is being queried for its metrics, and nothing has come of it yet
-	failure   *failure.Failure // why it has no metrics in this collection
-	before    *failure.Failure // why it had none in the last one
-	logged    failure.Reason   // of the failure that the log has
+	pending   bool             // its export query has neither succeeded nor failed yet
+	failure   *failure.Failure // why it has no metrics in this collection; nil: it has
+	before    *failure.Failure // failure in the last collection
+	logged    failure.Reason   // reason of the last failure that was logged; empty: none, or the recovery was logged
 	logBudget logBudget
 }
 
-// newSandbox returns a sandbox that has to learn its facts.
+// newSandbox returns a sandbox without facts; call learn next.
 func newSandbox(inv *inventory) *sandbox {
 	s := &sandbox{inventory: inv}
-	s.forget()
+	s.reset()
 	return s
 }
 
-// is reports whether facts are about the same life of the same sandbox.
+// is reports whether facts are about the same life of the sandbox.
 func (s *sandbox) is(facts *state.Sandbox) bool { return s.facts.CreatedAt.Equal(facts.CreatedAt) }
 
-// learn takes in what the state files say now.
+// learn updates the sandbox from its state files.
 func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
 	t := s.inventory.table
 	otherProcess := s.process == nil || s.process.PID() != facts.PID
 	if s.process != nil && otherProcess {
 		s.process.Release()
-		s.forget()
+		s.reset()
 	}
 	if compiled != s.compiled {
-		s.forget()
+		s.reset()
 	}
 	s.facts, s.compiled = facts, compiled
 	s.refused = checkTexts(facts)
@@ -75,7 +76,8 @@ func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
 	}
 }
 
-// identify returns the sandbox's identity. One whose texts are refused has no labels but its ID, iteration and root.
+// identify returns the sandbox's identity. Without texts, it has only the labels sandbox, iteration
+// and runtime_root.
 func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identity {
 	id := &snapshot.Identity{
 		Labels:    &snapshot.Labels{Iteration: state.Iteration(facts.ID, facts.CreatedAt), RuntimeRoot: inv.label, Sandbox: facts.ID},
@@ -93,16 +95,17 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 	return id
 }
 
-// forget forgets what another process reported, or one that had registered other metrics: the next reply is not measured against it.
-func (s *sandbox) forget() {
+// reset drops the baseline and the time budgets, because the sandbox has a new process or another
+// registration: the next reply must not be compared with replies from before.
+func (s *sandbox) reset() {
 	s.baseline, s.savings = verify.Baseline{}, verify.Savings{}
 	with := query{collector: s.inventory.table.collector, sandbox: s}
 	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
 }
 
-var errNotInstrumented = errors.New("it registered no metrics")
+var errNotInstrumented = errors.New("no metrics registered")
 
-// prepare readies the sandbox for a collection, and reports whether it can be queried.
+// prepare resets the sandbox for a collection, and reports whether it can be queried.
 func (s *sandbox) prepare() bool {
 	s.failure = nil
 	switch {
@@ -119,21 +122,22 @@ func (s *sandbox) prepare() bool {
 	return s.pending
 }
 
-// maxShare bounds how much of the page one sandbox takes. All series that runsc registers, with the longest labels that Kubernetes allows,
-// fit into it.
+// maxShare limits the bytes of the page that one sandbox may take. All series that runsc registers,
+// with the longest labels that Kubernetes allows, fit into it.
 const maxShare = 2 << 20
 
-// commit makes a verified reply the baseline, and returns the failure of a sandbox that takes more of the page than its share.
+// commit makes a verified reply the baseline. It returns a failure if the metrics take more than
+// maxShare.
 func (s *sandbox) commit(next verify.Baseline) *failure.Failure {
 	s.baseline = next
 	source := s.reported()
 	if s.textSize = source.MeasureText(); s.textSize > maxShare {
-		return failure.Newf(failure.TooLong, "its metrics would take %d bytes of the page, more than %d", s.textSize, maxShare)
+		return failure.Newf(failure.TooLong, "the metrics take %d bytes of the page; the limit is %d", s.textSize, maxShare)
 	}
 	return nil
 }
 
-// saved returns what restoring saved.
+// saved returns the time that the restore saved.
 func (s *sandbox) saved() (cpu, wall time.Duration) {
 	switch {
 	case !s.facts.Restored:
@@ -144,10 +148,10 @@ func (s *sandbox) saved() (cpu, wall time.Duration) {
 	return s.savings.CPU, s.savings.Wall
 }
 
-// versionInconsistent is the OCI version of a sandbox whose containers have not the same.
+// versionInconsistent is the OCI version of a sandbox whose containers have different versions.
 const versionInconsistent = "INCONSISTENT"
 
-// unite returns what the specs of all the sandbox's containers say together. Capabilities lose their CAP_.
+// unite merges the specs of all containers of the sandbox. Capabilities lose the prefix CAP_.
 func unite(facts *state.Sandbox) state.Spec {
 	var united state.Spec
 	for i, c := range facts.Containers {

@@ -13,8 +13,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// snapshot returns what is known now. A cut is made in the middle of a collection: sandboxes that have not replied yet have failed in it for
-// lack of time, which says nothing of them in the snapshot to come.
+// snapshot returns a snapshot of the current state. A cut is made in the middle of a collection:
+// sandboxes that have not replied yet have failed in the cut only, and may still succeed in the
+// final snapshot.
 func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
 	failures := c.failures(cut)
 	c.applyPageBudget(failures)
@@ -38,9 +39,10 @@ func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
 	return snap
 }
 
-var errCut = errors.New("no whole reply yet when the snapshot was needed")
+var errCut = errors.New("the reply was not complete at the deadline of the scrape")
 
-// failures returns why sandboxes have no metrics, by their place in the table; nil for those that have, and for those that have ended.
+// failures returns why sandboxes have no metrics, by index in the table: nil for sandboxes that
+// have metrics and for those that have ended.
 func (c *Collector) failures(cut bool) []*failure.Failure {
 	failures := make([]*failure.Failure, len(c.table.sorted))
 	for i, s := range c.table.sorted {
@@ -55,14 +57,15 @@ func (c *Collector) failures(cut bool) []*failure.Failure {
 	return failures
 }
 
-// The text of a page without filters may have pageBase bytes, and pagePerSandbox more for each sandbox that is served.
+// The budget of a page without filters, in bytes of text, is pageBase plus pagePerSandbox for each
+// served sandbox.
 const (
 	pageBase       = 8 << 20
 	pagePerSandbox = 64 << 10
 )
 
-// applyPageBudget makes the largest sandboxes fail where the metrics of all together would make the page too long. Which those are is decided
-// on the whole page, so that no filter and no format changes it.
+// applyPageBudget fails the largest sandboxes if all metrics together exceed the page budget. It
+// counts the page without filters, so the result does not depend on filters and formats.
 func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 	table := c.table.sorted
 	left := c.pageBase + pagePerSandbox*len(table)
@@ -86,12 +89,13 @@ func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 			break
 		}
 		size := table[i].textSize
-		failures[i] = failure.Newf(failure.PageBudget, "all sandboxes together exceed the page's budget, and its metrics (%d bytes) are among the largest", size)
+		failures[i] = failure.Newf(failure.PageBudget, "the metrics of all sandboxes exceed the page budget, and those of this sandbox (%d bytes) are among the largest", size)
 		left += size
 	}
 }
 
-// sandboxOf returns a sandbox as it is in a snapshot of that time.
+// sandboxOf returns a sandbox as it appears in a snapshot. now is the time of the server's own
+// samples.
 func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) snapshot.Sandbox {
 	cpu, wall := s.saved()
 	view := snapshot.Sandbox{
@@ -112,16 +116,16 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		view.Server.Sets = c.table.reasonSets(failed.Reason)
 	}
 	c.samples = appendSandbox(c.samples[:0], &view, s.capabilities)
-	if !slices.Equal(c.samples, s.own.Samples) {
+	if !slices.Equal(c.samples, s.server.Samples) {
 		view.Server.Samples = slices.Clone(c.samples)
 		view.Server.TextSize = view.Server.MeasureText()
-		s.own = view.Server
+		s.server = view.Server
 	}
-	view.Server.Samples, view.Server.TextSize = s.own.Samples, s.own.TextSize
+	view.Server.Samples, view.Server.TextSize = s.server.Samples, s.server.TextSize
 	return view
 }
 
-// reported returns what the sandbox reported last.
+// reported returns the last verified reply as a source.
 func (s *sandbox) reported() snapshot.Source {
 	return snapshot.Source{
 		Labels:     s.identity.Labels,
@@ -134,8 +138,9 @@ func (s *sandbox) reported() snapshot.Source {
 	}
 }
 
-// appendSandbox appends what the server says of a sandbox, in the order of the families. What describes a sandbox is there only with its
-// metrics; its label sets are the capabilities, then those of metadata and spec.
+// appendSandbox appends the samples of the server's own families about a sandbox, in the order of
+// the families. Capabilities, creation time, metadata and spec are present only together with the
+// sandbox's metrics. Its label sets are in the order of describe.
 func appendSandbox(samples []snapshot.Sample, s *snapshot.Sandbox, capabilities int) []snapshot.Sample {
 	add := func(metric int, series int, value int64) {
 		samples = append(samples, snapshot.Sample{Metric: int32(metric), Series: uint32(series), Value: value})
@@ -167,7 +172,7 @@ func appendSandbox(samples []snapshot.Sample, s *snapshot.Sandbox, capabilities 
 	return samples
 }
 
-// serverOf returns what the server says of itself.
+// serverOf returns the server's own families about the server itself.
 func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	var running, broken, checkpointed, restored int64
 	var over [len(budgets)]int64
@@ -221,7 +226,7 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	return source
 }
 
-// addRoots adds which runtime roots could be read.
+// addRoots adds the samples that tell which runtime roots could be read.
 func (c *Collector) addRoots(source *snapshot.Source, roots []snapshot.Root) {
 	single := c.table.roots.single()
 	for _, root := range roots {
@@ -237,13 +242,14 @@ func (c *Collector) addRoots(source *snapshot.Source, roots []snapshot.Root) {
 	}
 }
 
-// Labels that are the same in all snapshots.
+// Labels that all snapshots share.
 var (
 	noLabels   snapshot.Labels
 	budgetSets = []*snapshot.LabelSet{budgetSet("page"), budgetSet("replies")}
 )
 
-// budgets are what all sandboxes share, and the reasons of those that are past it, in the order of budgetSets.
+// budgets are the failure reasons of the budgets that all sandboxes share, in the order of
+// budgetSets.
 var budgets = [...]failure.Reason{failure.PageBudget, failure.ReplyBudget}
 
 func budgetSet(name string) *snapshot.LabelSet {
@@ -258,11 +264,12 @@ func (t *table) reasonSets(r failure.Reason) []*snapshot.LabelSet {
 	return t.reasons[r]
 }
 
-// maxCapabilities is how many label sets of capabilities are remembered. Linux has 41 capabilities; what else a spec may call one is not worth
-// the memory.
+// maxCapabilities limits the cache of label sets. Linux has 41 capabilities; a spec may have any
+// other names, which are not worth the memory.
 const maxCapabilities = 256
 
-// capabilitySet returns the label set of a capability, which nearly all sandboxes of a node share.
+// capabilitySet returns the label set of a capability. It is cached, since most sandboxes of a node
+// have the same capabilities.
 func (t *table) capabilitySet(name string) *snapshot.LabelSet {
 	set := t.capabilities[name]
 	if set == nil {
@@ -274,7 +281,8 @@ func (t *table) capabilitySet(name string) *snapshot.LabelSet {
 	return set
 }
 
-// describe returns the label sets that describe a sandbox: one for each capability, then metadata and spec.
+// describe returns the label sets of the families that describe a sandbox: one for each capability,
+// then metadata, then spec.
 func (t *table) describe(s *sandbox) (sets []*snapshot.LabelSet, capabilities int) {
 	spec := unite(s.facts)
 	for _, name := range spec.Capabilities {
@@ -294,7 +302,8 @@ func (t *table) describe(s *sandbox) (sets []*snapshot.LabelSet, capabilities in
 	)), len(spec.Capabilities)
 }
 
-// seconds returns a time as Prometheus counts it, as bits of a float64, which holds it to a quarter of a microsecond.
+// seconds returns a time in seconds since the Unix epoch, as the bits of a float64, which is
+// precise to a quarter of a microsecond.
 func seconds(t time.Time) int64 {
 	return snapshot.FloatValue(float64(t.Unix()) + float64(t.Nanosecond())/1e9)
 }

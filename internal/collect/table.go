@@ -11,27 +11,27 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// table is what is remembered from collection to collection: the runtime roots, and the sandboxes of all of them. It belongs to the collection
-// under way.
+// table is the state that is kept from collection to collection: the runtime roots and their
+// sandboxes. The goroutine of the collection under way owns it; see Collector.
 type table struct {
 	collector   *Collector
 	options     *Options
 	roots       roots
-	inventories []*inventory // of the roots that are served, in their order
-	sorted      []*sandbox   // of all roots, by ID and then by the order of roots
+	inventories []*inventory // one for each served root, in the order of the configuration
+	sorted      []*sandbox   // of all roots, by ID, then by the order of roots
 	compiled    map[*state.Registration]*compiled
 	total       int // sandboxes ever served
-	gone        int // sandboxes that have gone since what was compiled for them was last looked through
+	gone        int // sandboxes that have disappeared since the last cleanup of compiled
 
-	now           func() time.Time // the clock of the log
+	now           func() time.Time // the clock for log budgets and file errors
 	sharedBudgets map[failure.Reason]*logBudget
 
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet
 
-	foreign             bool // some sandboxes run in another PID namespace
-	saidNotInstrumented bool // the log has that there are sandboxes without metrics
-	saidTooManyRoots    bool
+	foreign               bool // some sandboxes run in another PID namespace, and the log has a line about it
+	loggedNotInstrumented bool
+	loggedTooManyRoots    bool
 }
 
 func newTable(c *Collector) *table {
@@ -54,13 +54,14 @@ func (t *table) close() {
 	t.inventories, t.sorted = nil, nil
 }
 
-// list makes the table hold what the roots hold now. The error is a *RootError: that of a single root that cannot be read and has to be, or of
-// any for lack of resources.
+// list updates the table from the runtime roots. The error is a *RootError. It occurs if a single
+// root cannot be read, unless it is allowed to be missing, or if the server lacks resources to read
+// any root.
 func (t *table) list() error {
 	t.expand()
 	for _, inv := range t.inventories {
 		err := inv.list()
-		if err != nil && (lacksResources(err) || t.roots.single() && !t.options.excuses(err)) {
+		if err != nil && (lacksResources(err) || t.roots.single() && !t.options.allowsMissing(err)) {
 			return &RootError{err}
 		}
 		inv.logError()
@@ -70,7 +71,7 @@ func (t *table) list() error {
 	return nil
 }
 
-// expand makes an inventory for each root that is served now, and closes those of others.
+// expand makes an inventory for each directory to serve now, and closes the inventories of others.
 func (t *table) expand() {
 	paths, leftOut := t.roots.expand()
 	known := t.inventories
@@ -87,14 +88,14 @@ func (t *table) expand() {
 	for _, inv := range known {
 		inv.close()
 	}
-	if leftOut > 0 && !t.saidTooManyRoots {
-		t.options.Logger.Warn("There are too many runtime roots, and not all are served", "limit", maxRoots, "left_out", leftOut)
+	if leftOut > 0 && !t.loggedTooManyRoots {
+		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", maxRoots, "left_out", leftOut)
 	}
-	t.saidTooManyRoots = leftOut > 0
+	t.loggedTooManyRoots = leftOut > 0
 	t.collector.served.Store(&paths)
 }
 
-// merge brings the sandboxes of all roots into one order.
+// merge sorts the sandboxes of all roots into one list.
 func (t *table) merge() {
 	t.sorted = t.sorted[:0]
 	for _, inv := range t.inventories {
@@ -105,7 +106,8 @@ func (t *table) merge() {
 	}
 }
 
-// compile returns what is made of a registration, nil for none. The same registration in two roots is two pointers with one Schema.
+// compile returns the compiled registration, or nil for none. Each root has its own pointer for
+// equal registrations; all of them get the same Schema.
 func (t *table) compile(r *state.Registration) *compiled {
 	if r == nil {
 		return nil
@@ -126,7 +128,7 @@ func (t *table) compile(r *state.Registration) *compiled {
 	return c
 }
 
-// forgetUnused drops what was compiled for sandboxes that are all gone.
+// forgetUnused drops compiled registrations that no sandbox has any more.
 func (t *table) forgetUnused() {
 	if t.gone == 0 {
 		return
@@ -143,12 +145,13 @@ func (t *table) forgetUnused() {
 	}
 }
 
-// hangupGrace is how long a sandbox that has closed its socket gets to end: a process closes its file descriptors a moment before it has
-// ended.
+// hangupGrace is how long a process that closed its control socket may take to end: the kernel
+// closes the file descriptors of a process a moment before it has ended.
 const hangupGrace = 20 * time.Millisecond
 
-// clearFailuresOfExited clears the failures of sandboxes that ended while they were queried: a sandbox that has ended is not broken. It
-// waits for those that have just closed their sockets, all of them together at most once the grace.
+// clearFailuresOfExited clears the failures of sandboxes that ended while they were queried, since
+// a sandbox that has ended has not failed. It waits up to hangupGrace, in total, for sandboxes that
+// have just closed their sockets.
 func (t *table) clearFailuresOfExited() {
 	if !slices.ContainsFunc(t.sorted, func(s *sandbox) bool { return s.failure != nil }) {
 		return
@@ -164,7 +167,7 @@ func (t *table) clearFailuresOfExited() {
 		select {
 		case <-s.process.Done():
 		case <-grace.C:
-			grace.Reset(0) // for the next one
+			grace.Reset(0) // so that the next sandbox does not wait
 		}
 	}
 	t.collector.watcher.Sync() // for processes without a pidfd

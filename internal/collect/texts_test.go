@@ -36,14 +36,14 @@ func TestCheckTexts(t *testing.T) {
 	check("", func(s *state.Sandbox, c *state.Spec) {
 		s.PodName, s.Namespace, s.Metadata, c.OCIVersion = name, name, pairs(64), fits
 	})
-	check("the pod's name has 254 bytes, more than 253", func(s *state.Sandbox, c *state.Spec) { s.PodName = longName })
-	check("the namespace has 254 bytes, more than 253", func(s *state.Sandbox, c *state.Spec) { s.Namespace = longName })
-	check("the OCI version has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { c.OCIVersion = long })
-	check("65 pieces of metadata, more than 64", func(s *state.Sandbox, c *state.Spec) { s.Metadata = pairs(65) })
-	check("a name of metadata has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { s.Metadata = []state.Pair{{Name: long}} })
-	check("a piece of metadata has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { s.Metadata = []state.Pair{{Name: "a", Value: long}} })
-	check("a capability has 4097 bytes, more than 4096", func(s *state.Sandbox, c *state.Spec) { c.Capabilities = []string{long} })
-	check("257 capabilities, more than 256", func(s *state.Sandbox, c *state.Spec) {
+	check("the pod name has 254 bytes; the limit is 253", func(s *state.Sandbox, c *state.Spec) { s.PodName = longName })
+	check("the namespace has 254 bytes; the limit is 253", func(s *state.Sandbox, c *state.Spec) { s.Namespace = longName })
+	check("the OCI version has 4097 bytes; the limit is 4096", func(s *state.Sandbox, c *state.Spec) { c.OCIVersion = long })
+	check("65 metadata entries exceed the limit of 64", func(s *state.Sandbox, c *state.Spec) { s.Metadata = pairs(65) })
+	check("a metadata name has 4097 bytes; the limit is 4096", func(s *state.Sandbox, c *state.Spec) { s.Metadata = []state.Pair{{Name: long}} })
+	check("a metadata value has 4097 bytes; the limit is 4096", func(s *state.Sandbox, c *state.Spec) { s.Metadata = []state.Pair{{Name: "a", Value: long}} })
+	check("a capability has 4097 bytes; the limit is 4096", func(s *state.Sandbox, c *state.Spec) { c.Capabilities = []string{long} })
+	check("257 capabilities exceed the limit of 256", func(s *state.Sandbox, c *state.Spec) {
 		c.Capabilities = nil
 		for i := range 257 {
 			c.Capabilities = append(c.Capabilities, fmt.Sprint("CAP_", i))
@@ -51,7 +51,8 @@ func TestCheckTexts(t *testing.T) {
 	})
 }
 
-// TestMetadataLabels: names that cannot be labels, or are the server's own, are left out of the page, and the others are on it.
+// TestMetadataLabels: the page leaves out metadata with names that are invalid or reserved as
+// labels, and has the rest.
 func TestMetadataLabels(t *testing.T) {
 	n := newNode(t, nil)
 	metadata := map[string]string{"platform": "systrap", "é": "", "a=\"b": "", "__name__": "", "sandbox": "b", "iteration": "1", "pod_name": "web"}

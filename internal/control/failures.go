@@ -10,19 +10,19 @@ import (
 // Failures of queries. None has a byte that the sandbox sent.
 var (
 	stalled   = failure.Newf(failure.Stalled, "no reply in time")
-	outOfTime = failure.Newf(failure.OutOfTime, "no time was left to wait for a reply")
-	neverSent = failure.Newf(failure.OutOfTime, "no time was left to send the request")
+	outOfTime = failure.Newf(failure.OutOfTime, "the collection ended before the reply was complete")
+	neverSent = failure.Newf(failure.OutOfTime, "the collection ended before the request was sent")
 	closed    = failure.Newf(failure.Closed, "the connection was closed before the end of the reply")
 
 	// overBudget is for the largest reply when all unfinished replies together are too long.
-	overBudget = failure.Newf(failure.ReplyBudget, "the reply is the largest of unfinished ones that together exceed %d bytes", heldMax)
+	overBudget = failure.Newf(failure.ReplyBudget, "all unfinished replies together exceed %d bytes, and this reply is the largest", heldMax)
 
 	descriptorsSent = failure.Newf(failure.ReplyRefused, "the sandbox sent file descriptors with its reply")
 	stillClosing    = failure.Newf(failure.ReplyRefused, "file descriptors sent with earlier replies are still being closed")
 )
 
 func tooLong(limit int) *failure.Failure {
-	return failure.Newf(failure.TooLong, "the reply is too long: more than %d bytes", limit)
+	return failure.Newf(failure.TooLong, "the reply is longer than %d bytes", limit)
 }
 
 // notConnected is for a control socket to which no connection can be made. That this process lacks
@@ -34,7 +34,7 @@ func notConnected(a *Address, err error) *failure.Failure {
 	}
 	if a.primary.path == "" {
 		return failure.Newf(failure.Unreachable,
-			"the state file names no control socket, which means that this runsc is from 2023 or older, too old for metrics; tried %q: %w",
+			"the state file has no control socket path: this runsc release is from 2023 or older, too old for metrics; tried %q: %w",
 			a.fallback.path, err)
 	}
 	return failure.Newf(failure.Unreachable, "cannot connect to the control socket %q: %w", a.primary.path, err)
@@ -45,4 +45,4 @@ func internal(err error) *failure.Failure {
 	return failure.Newf(failure.Internal, "cannot send the request: %w", err)
 }
 
-var errShortWrite = errors.New("the control socket did not take it at once")
+var errShortWrite = errors.New("short write to the control socket")

@@ -54,17 +54,17 @@ func TestFailuresAreOneLine(t *testing.T) {
 		}
 	}
 	check(stalled, failure.Stalled, "no reply in time")
-	check(outOfTime, failure.OutOfTime, "no time was left to wait for a reply")
-	check(neverSent, failure.OutOfTime, "no time was left to send the request")
+	check(outOfTime, failure.OutOfTime, "the collection ended before the reply was complete")
+	check(neverSent, failure.OutOfTime, "the collection ended before the request was sent")
 	check(closed, failure.Closed, "the connection was closed before the end of the reply")
 	check(notConnected(NewAddress("/a\n", "/b"), unix.ECONNREFUSED), failure.Unreachable, `cannot connect to the control socket "/a\n": connection refused`)
 	check(notConnected(NewAddress("", "/b\n"), unix.ENOENT), failure.Unreachable,
-		`the state file names no control socket, which means that this runsc is from 2023 or older, too old for metrics; tried "/b\n": no such file or directory`)
+		`the state file has no control socket path: this runsc release is from 2023 or older, too old for metrics; tried "/b\n": no such file or directory`)
 	check(notConnected(NewAddress("/a", ""), unix.EACCES), failure.PermissionDenied,
 		`cannot connect to the control socket "/a": permission denied (run the server as root, or give it CAP_DAC_OVERRIDE)`)
-	check(internal(errShortWrite), failure.Internal, "cannot send the request: the control socket did not take it at once")
-	check(tooLong(5), failure.TooLong, "the reply is too long: more than 5 bytes")
-	check(overBudget, failure.ReplyBudget, "the reply is the largest of unfinished ones that together exceed 18874368 bytes")
+	check(internal(errShortWrite), failure.Internal, "cannot send the request: short write to the control socket")
+	check(tooLong(5), failure.TooLong, "the reply is longer than 5 bytes")
+	check(overBudget, failure.ReplyBudget, "all unfinished replies together exceed 18874368 bytes, and this reply is the largest")
 	check(descriptorsSent, failure.ReplyRefused, "the sandbox sent file descriptors with its reply")
 	check(stillClosing, failure.ReplyRefused, "file descriptors sent with earlier replies are still being closed")
 }

@@ -90,7 +90,7 @@ func TestLimit(t *testing.T) {
 		}
 		q.limit--
 		w.ask(q)
-		if !q.failed(failure.TooLong) || q.failure.Error() != "the reply is too long: more than 26 bytes" {
+		if !q.failed(failure.TooLong) || q.failure.Error() != "the reply is longer than 26 bytes" {
 			t.Errorf("%s, one over the limit: %q, %v", name, q.reply, q.failure)
 		}
 	}

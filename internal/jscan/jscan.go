@@ -27,7 +27,7 @@ import (
 const MaxDepth = 32
 
 // ErrTruncated is the error of a document that ends before its value does: what is there may be the beginning of an honest one.
-var ErrTruncated = errors.New("the JSON document ends too early")
+var ErrTruncated = errors.New("unexpected end of JSON")
 
 // A SyntaxError is a breach of the JSON grammar, of MaxDepth, or of the type that the caller asked for.
 type SyntaxError struct {
@@ -111,10 +111,10 @@ func (s *Scanner) peek() byte {
 }
 
 // Object enters an object: call More and Key until More says false.
-func (s *Scanner) Object() { s.open('{', "an object is expected") }
+func (s *Scanner) Object() { s.open('{', "expected an object") }
 
 // Array enters an array: call More until it says false.
-func (s *Scanner) Array() { s.open('[', "an array is expected") }
+func (s *Scanner) Array() { s.open('[', "expected an array") }
 
 func (s *Scanner) open(c byte, what string) {
 	if got := s.peek(); got != c {
@@ -162,12 +162,12 @@ func (s *Scanner) More() bool {
 		return true
 	}
 	if c != ',' {
-		s.Fail("a comma or the end is expected")
+		s.Fail("expected a comma or the end")
 		return false
 	}
 	s.pos++
 	if s.peek() == closer {
-		s.Fail("a comma before the end")
+		s.Fail("trailing comma")
 	}
 	return s.err == nil
 }
@@ -184,7 +184,7 @@ func (s *Scanner) Key() []byte {
 func (s *Scanner) colon() bool {
 	if s.peek() != ':' {
 		if s.err == nil {
-			s.Fail("a colon is expected")
+			s.Fail("expected a colon")
 		}
 		return false
 	}
@@ -204,7 +204,7 @@ func (s *Scanner) Bool() bool {
 	case 0:
 		return false
 	}
-	s.Fail("true or false is expected")
+	s.Fail("expected true or false")
 	return false
 }
 
@@ -224,7 +224,7 @@ func (s *Scanner) word(w string) {
 		return
 	}
 	if !bytes.HasPrefix(rest, []byte(w)) {
-		s.Fail("an unknown word")
+		s.Fail("unknown literal")
 		return
 	}
 	s.Advance(len(w))
@@ -253,7 +253,7 @@ func (s *Scanner) Skip() {
 		s.Null()
 	case 0:
 	default:
-		s.Fail("a value is expected")
+		s.Fail("expected a value")
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 func (s *Scanner) Number() []byte {
 	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
 		if s.err == nil {
-			s.Fail("a number is expected")
+			s.Fail("expected a number")
 		}
 		return nil
 	}
@@ -20,7 +20,7 @@ func (s *Scanner) Number() []byte {
 	first := i
 	i = s.digits(i)
 	if i-first > 1 && s.data[first] == '0' {
-		s.fail(first, "a number with a leading zero")
+		s.fail(first, "leading zero in a number")
 	}
 	if s.at(i) == '.' {
 		i = s.digits(i + 1)
@@ -61,7 +61,7 @@ func (s *Scanner) digits(i int) int {
 		if i == len(s.data) {
 			s.truncated()
 		} else {
-			s.fail(i, "a digit is expected")
+			s.fail(i, "expected a digit")
 		}
 	}
 	return i
@@ -88,7 +88,7 @@ func (s *Scanner) Float() float64 {
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
-		s.fail(s.pos-len(text), "a number out of range")
+		s.fail(s.pos-len(text), "number out of range")
 		return 0
 	}
 	return f

@@ -21,7 +21,7 @@ func (s *Scanner) Str() []byte {
 func (s *Scanner) text() (raw []byte, escaped bool) {
 	if c := s.peek(); c != '"' {
 		if s.err == nil {
-			s.Fail("a string is expected")
+			s.Fail("expected a string")
 		}
 		return nil, false
 	}
@@ -40,7 +40,7 @@ func (s *Scanner) text() (raw []byte, escaped bool) {
 			i += n - 1
 			escaped = true
 		case c < ' ':
-			s.fail(i, "a control character in a string")
+			s.fail(i, "control character in a string")
 			return nil, false
 		}
 	}
@@ -61,7 +61,7 @@ func (s *Scanner) escape(i int) int {
 				return 0
 			}
 			if c := s.data[k]; !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
-				s.fail(k, "a bad \\u escape in a string")
+				s.fail(k, "invalid \\u escape in a string")
 				return 0
 			}
 		}
@@ -70,7 +70,7 @@ func (s *Scanner) escape(i int) int {
 	if i+1 >= len(s.data) {
 		s.truncated()
 	} else {
-		s.fail(i, "an unknown escape in a string")
+		s.fail(i, "unknown escape in a string")
 	}
 	return 0
 }

@@ -1,4 +1,4 @@
-// Package leaktest fails a package's tests when they leave a goroutine or a descriptor behind.
+// Package leaktest fails a package's tests when they leak a goroutine or a file descriptor.
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 package leaktest
@@ -16,13 +16,14 @@ import (
 	"time"
 )
 
-// endTime is how long what is ending may take to end.
+// endTime is how long goroutines and file descriptors may take to go away.
 var endTime = 30 * time.Second
 
-// Main runs the tests and exits. Once they pass it waits for what they started to end, and fails with a list of what does not.
+// Main runs the tests and exits. If they pass, it waits until everything that they started has
+// ended, and fails with a list of the leaks.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for a TestMain that has more to do: it returns the exit code instead of exiting with it.
+// Run is Main for a TestMain that has more to do: it returns the exit code instead of exiting.
 func Run(m *testing.M) int {
 	before := look()
 	code := m.Run()
@@ -30,34 +31,36 @@ func Run(m *testing.M) int {
 		return code
 	}
 	if left := before.left(); len(left) > 0 {
-		fmt.Fprintf(os.Stderr, "leaktest: the tests left behind:\n%s\n", strings.Join(left, "\n"))
+		fmt.Fprintf(os.Stderr, "leaktest: the tests leaked:\n%s\n", strings.Join(left, "\n"))
 		return 1
 	}
 	return 0
 }
 
-// Check makes one test fail that leaves behind what was not there when it called Check. It is for tests that nothing runs beside.
+// Check fails the test if it leaks a goroutine or file descriptor after the call. No other test may
+// run at the same time.
 func Check(tb testing.TB) {
 	tb.Helper()
 	before := look()
 	tb.Cleanup(func() {
 		if left := before.left(); len(left) > 0 {
-			tb.Errorf("the test left behind:\n%s", strings.Join(left, "\n"))
+			tb.Errorf("the test leaked:\n%s", strings.Join(left, "\n"))
 		}
 	})
 }
 
-// fuzzing reports whether inputs are being made up, which takes goroutines and pipes of the testing package's own.
+// fuzzing reports whether the test binary is fuzzing, for which package testing has goroutines and
+// pipes of its own.
 func fuzzing() bool {
 	pattern, worker := flag.Lookup("test.fuzz"), flag.Lookup("test.fuzzworker")
 	return pattern.Value.String() != "" || worker.Value.String() == "true"
 }
 
-// things are goroutines and descriptors, each as a key that tells it from others and a text for people.
+// things are goroutines and file descriptors: a unique key and a readable text for each.
 type things map[string]string
 
 func look() things {
-	// The runtime opens its poller when it is first needed, and keeps it.
+	// Makes the Go runtime open its poller, which it keeps.
 	if r, w, err := os.Pipe(); err == nil {
 		r.Close()
 		w.Close()
@@ -68,7 +71,7 @@ func look() things {
 	return there
 }
 
-// left returns what is there and was not before, after waiting for it to go.
+// left waits until everything that is not in t has gone, and returns what remains.
 func (t things) left() []string {
 	for deadline := time.Now().Add(endTime); ; time.Sleep(5 * time.Millisecond) {
 		now := look()
@@ -79,20 +82,20 @@ func (t things) left() []string {
 	}
 }
 
-// addDescriptors adds descriptors by their number and what they are open on.
+// addDescriptors adds the open file descriptors, by number and target.
 func (t things) addDescriptors() {
 	numbers, _ := filepath.Glob("/dev/fd/*")
 	for _, path := range numbers {
 		target, err := os.Readlink(path)
 		if os.IsNotExist(err) {
-			continue // the one that the list was read from
+			continue // the descriptor of /dev/fd itself
 		}
-		text := "descriptor " + filepath.Base(path) + " " + target
+		text := "file descriptor " + filepath.Base(path) + " " + target
 		t[text] = text
 	}
 }
 
-// addGoroutines adds all goroutines but the caller's and the one that os/signal keeps for ever.
+// addGoroutines adds all goroutines except the caller's and the permanent goroutine of os/signal.
 func (t things) addGoroutines() {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]

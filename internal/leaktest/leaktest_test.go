@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-// A recorder is a test that only notes what is said of it.
+// A recorder is a testing.TB that records cleanups and errors.
 type recorder struct {
 	testing.TB
 	cleanups []func()
@@ -24,14 +24,14 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.failure += fmt.Sprintf(format, args...)
 }
 
-// impatient keeps a test from waiting for what it knows to stay.
-func impatient(t *testing.T) {
+// shortenWait makes leaktest wait only briefly, for tests with a known leak.
+func shortenWait(t *testing.T) {
 	before := endTime
 	endTime = 50 * time.Millisecond
 	t.Cleanup(func() { endTime = before })
 }
 
-// check returns what Check says of a test that does as body does.
+// check returns the error of Check for a test that calls body.
 func check(body func()) string {
 	var r recorder
 	Check(&r)
@@ -57,18 +57,18 @@ func TestNothingLeft(t *testing.T) {
 }
 
 func TestGoroutineLeft(t *testing.T) {
-	impatient(t)
+	shortenWait(t)
 	stop := make(chan struct{})
 	defer close(stop)
 	if got := check(func() { go waitFor(stop) }); !strings.Contains(got, "waitFor") {
-		t.Errorf("a goroutine was left, but Check said %q", got)
+		t.Errorf("a goroutine leaked, but Check returned %q", got)
 	}
 }
 
 func waitFor(stop chan struct{}) { <-stop }
 
 func TestDescriptorLeft(t *testing.T) {
-	impatient(t)
+	shortenWait(t)
 	path := filepath.Join(t.TempDir(), "left")
 	got := check(func() {
 		f, err := os.Create(path)
@@ -78,6 +78,6 @@ func TestDescriptorLeft(t *testing.T) {
 		t.Cleanup(func() { f.Close() })
 	})
 	if !strings.Contains(got, path) {
-		t.Errorf("a descriptor was left, but Check said %q", got)
+		t.Errorf("a file descriptor leaked, but Check returned %q", got)
 	}
 }

@@ -378,19 +378,19 @@ func TestCompileRefusesDocuments(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, rule)
 		}
 	}
-	refuse("nothing", ``, "the JSON document ends too early")
+	refuse("nothing", ``, "unexpected end of JSON")
 	refuse("no UTF-8", registering(counting(`,"fields":[{"field_name":"f","allowed_values":["`+"\xfe\",\"\xff"+`"]}]`)), "not UTF-8")
-	refuse("null", `null`, "an object is expected at byte 0")
-	refuse("a list", `[]`, "an object is expected at byte 0")
-	refuse("half of it", registering(counting(""))[:60], "the JSON document ends too early")
+	refuse("null", `null`, "expected an object at byte 0")
+	refuse("a list", `[]`, "expected an object at byte 0")
+	refuse("half of it", registering(counting(""))[:60], "unexpected end of JSON")
 	refuse("more than it", registering()+"{}", "bytes after the end of the document at byte 35")
-	refuse("metrics that are no list", `{"metrics":{}}`, "an array is expected at byte 11")
-	refuse("a metric that is null", registering("null"), "an object is expected at byte 12")
-	refuse("a name that is a number", registering(`{"name":1}`), "a string is expected at byte 20")
+	refuse("metrics that are no list", `{"metrics":{}}`, "expected an array at byte 11")
+	refuse("a metric that is null", registering("null"), "expected an object at byte 12")
+	refuse("a name that is a number", registering(`{"name":1}`), "expected a string at byte 20")
 	refuse("a type that is a fraction", registering(`{"type":1.0}`), "not a 64-bit integer at byte 20")
 	refuse("a bound that is a float", registering(`{"distribution_bucket_lower_bounds":[1e3]}`), "not a 64-bit integer at byte 49")
-	refuse("a value that is a number", registering(`{"fields":[{"allowed_values":[1]}]}`), "a string is expected at byte 42")
-	refuse("cumulative as text", registering(`{"cumulative":"true"}`), "true or false is expected at byte 26")
+	refuse("a value that is a number", registering(`{"fields":[{"allowed_values":[1]}]}`), "expected a string at byte 42")
+	refuse("cumulative as text", registering(`{"cumulative":"true"}`), "expected true or false at byte 26")
 }
 
 func TestLimits(t *testing.T) {
@@ -450,7 +450,7 @@ func TestRefusedErrorText(t *testing.T) {
 	text(registering(strings.Replace(counting(""), `"a"`, `"\u001b[1m\n\u202e"`, 1)), `registration refused: metric "\x1b[1m\n\u202e": `+
 		"the name must be a lower-case letter followed by lower-case letters, digits and underscores")
 	text(registering(counting(field(strings.Repeat("-", 1e6), 1))), `registration refused: metric "a": field "`+strings.Repeat("-", 100)+`"… is not a valid Prometheus label name`)
-	text(`[]`, "registration refused: an object is expected at byte 0")
+	text(`[]`, "registration refused: expected an object at byte 0")
 }
 
 func TestTypeString(t *testing.T) {

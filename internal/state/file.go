@@ -15,7 +15,7 @@ const maxFileSize = 16 << 20
 // files in ticks of up to 10 ms.
 const settleTime = 20 * time.Millisecond
 
-var errChanging = errors.New("it changed while it was read")
+var errChanging = errors.New("the file changed while it was read")
 
 // stamp tells versions of a file apart.
 type stamp struct {
@@ -52,10 +52,10 @@ func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
 		return buf[:0], stamp{}, err
 	}
 	if before.Mode&unix.S_IFMT != unix.S_IFREG {
-		return buf[:0], stamp{}, errors.New("it is not a regular file")
+		return buf[:0], stamp{}, errors.New("not a regular file")
 	}
 	if before.Size > maxFileSize {
-		return buf[:0], stampOf(&before), fmt.Errorf("it has %d bytes, more than the limit of %d", before.Size, maxFileSize)
+		return buf[:0], stampOf(&before), fmt.Errorf("%d bytes exceed the limit of %d", before.Size, maxFileSize)
 	}
 	data, err := readAll(fd, buf[:0], int(before.Size))
 	if err != nil {

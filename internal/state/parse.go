@@ -20,9 +20,9 @@ func parse(data []byte, shared *shared) (*Container, error) {
 	}
 	switch {
 	case c.ID == "":
-		return nil, fmt.Errorf("no container ID in it")
+		return nil, fmt.Errorf("missing container ID")
 	case c.CreatedAt.IsZero():
-		return nil, fmt.Errorf("no time of creation in it")
+		return nil, fmt.Errorf("missing creation time")
 	}
 	return c, nil
 }
@@ -60,7 +60,7 @@ func (p *parser) time() time.Time {
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		p.Fail("not a time in RFC 3339 form")
+		p.Fail("invalid RFC 3339 time")
 	}
 	return t
 }
@@ -129,7 +129,7 @@ func (p *parser) sandbox(f *Sandbox) (id string) {
 func (p *parser) pid() int {
 	n := p.Int()
 	if n < 0 || n > 1<<30 {
-		p.Fail("not a process ID")
+		p.Fail("invalid process ID")
 		return 0
 	}
 	return int(n)

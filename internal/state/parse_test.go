@@ -109,22 +109,22 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	with := func(field string) string { return `{"id":"a","createdAt":"` + createdAt + `",` + field + `}` }
-	const truncated = "the JSON document ends too early"
+	const truncated = "unexpected end of JSON"
 
 	refuse("nothing", "", truncated)
-	refuse("null", "null", "no container ID in it")
-	refuse("an empty object", "{}", "no container ID in it")
-	refuse("an array", "[]", "an object is expected at byte 0")
-	refuse("no ID", `{"createdAt":"`+createdAt+`"}`, "no container ID in it")
-	refuse("no creation", `{"id":"a"}`, "no time of creation in it")
+	refuse("null", "null", "missing container ID")
+	refuse("an empty object", "{}", "missing container ID")
+	refuse("an array", "[]", "expected an object at byte 0")
+	refuse("no ID", `{"createdAt":"`+createdAt+`"}`, "missing container ID")
+	refuse("no creation", `{"id":"a"}`, "missing creation time")
 	refuse("two documents", with(`"x":1`)+"{}", "bytes after the end of the document at byte 61")
-	refuse("an ID that is a number", `{"id":1}`, "a string is expected at byte 6")
-	refuse("a time that is none", `{"createdAt":"yesterday"}`, "not a time in RFC 3339 form at byte 24")
-	refuse("a negative pid", with(`"sandbox":{"pid":-1}`), "not a process ID at byte 74")
-	refuse("a huge pid", with(`"sandbox":{"pid":4294967296}`), "not a process ID at byte 82")
+	refuse("an ID that is a number", `{"id":1}`, "expected a string at byte 6")
+	refuse("a time that is none", `{"createdAt":"yesterday"}`, "invalid RFC 3339 time at byte 24")
+	refuse("a negative pid", with(`"sandbox":{"pid":-1}`), "invalid process ID at byte 74")
+	refuse("a huge pid", with(`"sandbox":{"pid":4294967296}`), "invalid process ID at byte 82")
 	refuse("a pid with a fraction", with(`"sandbox":{"pid":1.0}`), "not a 64-bit integer at byte 72")
-	refuse("a sandbox that is a list", with(`"sandbox":[]`), "an object is expected at byte 65")
-	refuse("metadata that is no text", with(`"sandbox":{"metricMetadata":{"a":1}}`), "a string is expected at byte 88")
+	refuse("a sandbox that is a list", with(`"sandbox":[]`), "expected an object at byte 65")
+	refuse("metadata that is no text", with(`"sandbox":{"metricMetadata":{"a":1}}`), "expected a string at byte 88")
 	refuse("a half registration", with(`"sandbox":{"registeredMetrics":{"metrics":[`)[:98], truncated)
 	refuse("a deep document", with(`"x":`+strings.Repeat("[", 1e5)), "nested too deeply at byte 90")
 }
@@ -349,7 +349,7 @@ func TestInternCaptures(t *testing.T) {
 
 func TestFileError(t *testing.T) {
 	err := error(&FileError{"a\n_sandbox:a.state", fmt.Errorf("why: %w", errChanging)})
-	if want := `state file "a\n_sandbox:a.state": why: it changed while it was read`; err.Error() != want {
+	if want := `state file "a\n_sandbox:a.state": why: the file changed while it was read`; err.Error() != want {
 		t.Errorf("%s, want %s", err, want)
 	}
 	if !errors.Is(err, errChanging) {

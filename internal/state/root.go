@@ -199,7 +199,7 @@ func (r *Root) take(f *file, data []byte) error {
 		return err
 	}
 	if c.ID != f.container || c.SandboxID != f.sandbox {
-		return fmt.Errorf("it is about container %q of sandbox %q", c.ID, c.SandboxID)
+		return fmt.Errorf("the content is for container %q of sandbox %q", c.ID, c.SandboxID)
 	}
 	f.said = c
 	r.stale = true

@@ -190,20 +190,20 @@ func TestListBadFiles(t *testing.T) {
 		return func(n *node) error { return os.WriteFile(n.file(name), []byte(content), 0o600) }
 	}
 	const waits = tries - 1
-	bad("empty", "the JSON document ends too early", waits, content(""))
-	bad("a prefix", "the JSON document ends too early", waits, content(whole[:len(whole)-1]))
-	bad("garbage", "an object is expected at byte 0", waits, content("garbage"))
+	bad("empty", "unexpected end of JSON", waits, content(""))
+	bad("a prefix", "unexpected end of JSON", waits, content(whole[:len(whole)-1]))
+	bad("garbage", "expected an object at byte 0", waits, content("garbage"))
 	bad("binary", "unexpected control character at byte 0", waits, content("\x00\x01"))
 	bad("two documents", fmt.Sprintf("bytes after the end of the document at byte %d", len(whole)), waits, content(whole+whole))
-	bad("no container", "no container ID in it", waits, content("{}"))
-	bad("another container", `it is about container "x" of sandbox "b"`, waits, content(stateOf("x", "b", "", "")))
-	bad("another sandbox", `it is about container "b" of sandbox "x"`, waits, content(stateOf("b", "x", "", "")))
-	bad("no sandbox", `it is about container "b" of sandbox ""`, waits, content(`{"id":"b","createdAt":"`+createdAt+`"}`))
-	bad("over the limit", "it has 16777217 bytes, more than the limit of 16777216", 0, func(n *node) error {
+	bad("no container", "missing container ID", waits, content("{}"))
+	bad("another container", `the content is for container "x" of sandbox "b"`, waits, content(stateOf("x", "b", "", "")))
+	bad("another sandbox", `the content is for container "b" of sandbox "x"`, waits, content(stateOf("b", "x", "", "")))
+	bad("no sandbox", `the content is for container "b" of sandbox ""`, waits, content(`{"id":"b","createdAt":"`+createdAt+`"}`))
+	bad("over the limit", "16777217 bytes exceed the limit of 16777216", 0, func(n *node) error {
 		return errors.Join(content(whole)(n), os.Truncate(n.file(name), maxFileSize+1))
 	})
-	bad("a directory", "it is not a regular file", 0, func(n *node) error { return os.Mkdir(n.file(name), 0o700) })
-	bad("a pipe", "it is not a regular file", 0, func(n *node) error { return unix.Mkfifo(n.file(name), 0o600) })
+	bad("a directory", "not a regular file", 0, func(n *node) error { return os.Mkdir(n.file(name), 0o700) })
+	bad("a pipe", "not a regular file", 0, func(n *node) error { return unix.Mkfifo(n.file(name), 0o600) })
 	bad("a socket", "no such device or address", 0, func(n *node) error {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.file("s")})
 		if err != nil {
@@ -242,12 +242,12 @@ func TestListKeepsLastKnown(t *testing.T) {
 			n.want("a", "")
 		})
 	}
-	keep("truncated", "the JSON document ends too early", func(n *node) { n.write(name, "") })
-	keep("half written", "the JSON document ends too early", func(n *node) { n.write(name, `{"id":"b"`) })
-	keep("garbage", "a string is expected at byte 6", func(n *node) { n.write(name, `{"id":garbage`) })
-	keep("of another container", `it is about container "c" of sandbox "c"`, func(n *node) { n.write(name, stateOf("c", "c", "", "")) })
-	keep("over the limit", "it has 16777217 bytes, more than the limit of 16777216", func(n *node) { n.must(os.Truncate(n.file(name), maxFileSize+1)) })
-	keep("a directory now", "it is not a regular file", func(n *node) {
+	keep("truncated", "unexpected end of JSON", func(n *node) { n.write(name, "") })
+	keep("half written", "unexpected end of JSON", func(n *node) { n.write(name, `{"id":"b"`) })
+	keep("garbage", "expected a string at byte 6", func(n *node) { n.write(name, `{"id":garbage`) })
+	keep("of another container", `the content is for container "c" of sandbox "c"`, func(n *node) { n.write(name, stateOf("c", "c", "", "")) })
+	keep("over the limit", "16777217 bytes exceed the limit of 16777216", func(n *node) { n.must(os.Truncate(n.file(name), maxFileSize+1)) })
+	keep("a directory now", "not a regular file", func(n *node) {
 		n.remove(name)
 		n.must(os.Mkdir(n.file(name), 0o700))
 	})
@@ -429,7 +429,7 @@ func TestListWaitsForWriters(t *testing.T) {
 	}
 	wait("finished at once", "a", "", finishAt(1))
 	wait("finished late", "a", "", finishAt(2))
-	wait("finished too late", "", `state file "a_sandbox:a.state": the JSON document ends too early`, finishAt(3))
+	wait("finished too late", "", `state file "a_sandbox:a.state": unexpected end of JSON`, finishAt(3))
 	wait("taken back", "", "", func(n *node) { n.remove(name) })
 	wait("taken back late", "", "", func(n *node) {
 		if n.pauses == 2 {

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// A Buffer is an output that is read while it is written. It is safe for concurrent use, and its zero value is empty.
+// A Buffer is an io.Writer that can be read while it is written to. It is safe for concurrent use,
+// and its zero value is empty.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -18,7 +19,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
-// String returns what has been written.
+// String returns everything written so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

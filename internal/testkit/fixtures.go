@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// ample is longer than anything takes that is not meant to wait, even on a busy machine. It is less than the minute after which a server
-// looks at its roots by itself, so that a change that only this finds is found too late.
+// ample is the time limit for conditions, long enough for a busy machine. It is shorter than the
+// minute after which a server rescans its roots, so that a test fails if only the rescan notices a
+// change.
 const ample = 45 * time.Second
 
-// TempDir returns a directory that is removed at the end of the test. Unlike that of testing.TB, its path is short: the paths of sockets
-// are limited.
+// TempDir returns a directory that is removed at the end of the test. Unlike testing.TB.TempDir,
+// its path is short, because paths of Unix sockets are limited to 107 bytes.
 func TempDir(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "sm")
@@ -24,7 +25,7 @@ func TempDir(tb testing.TB) string {
 	return dir
 }
 
-// Until waits until a condition holds, and ends the test if it does not soon.
+// Until waits until a condition holds, and fails the test if that takes too long.
 func Until(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
 	Retry(tb, func() error {
@@ -35,7 +36,7 @@ func Until(tb testing.TB, what string, holds func() bool) {
 	})
 }
 
-// Retry is Until for a check that says why it does not hold. It calls the check again until the check returns nil.
+// Retry is Until for a check that returns an error. It calls the check until the result is nil.
 func Retry(tb testing.TB, check func() error) {
 	tb.Helper()
 	for end := time.Now().Add(ample); ; time.Sleep(time.Millisecond) {
@@ -49,7 +50,7 @@ func Retry(tb testing.TB, check func() error) {
 	}
 }
 
-// Testdata returns the file of that name in the directory testdata of the package under test.
+// Testdata returns the content of a file in the directory testdata of the package under test.
 func Testdata(tb testing.TB, name string) []byte {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package testkit has what the tests of several packages share.
+// Package testkit has helpers that the tests of several packages share.
 package testkit
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 )
 
-// Reasons for which a server refuses a sandbox. They are those of the family meta_sandbox_failure, and one for a sandbox that the server does
-// not even list.
+// Reasons for which a server refuses a sandbox: values of the family meta_sandbox_failure, and
+// wantAbsent for a sandbox that is not on the page at all.
 const (
 	wantStalled      = "stalled"
 	wantClosed       = "closed"
@@ -20,17 +20,18 @@ const (
 	wantRegistration = "registration_refused"
 	wantTexts        = "texts_refused"
 	wantAbsent       = "absent"
-	wantServed       = "" // what is said is harmless, or said of the liar itself
+	wantServed       = "" // the lie is harmless, or affects only the liar's own series
 )
 
-// wantsOfTopic has the reason for which most liars of a topic are refused.
+// wantsOfTopic has the usual reason for each topic of liars.
 var wantsOfTopic = map[string]string{
 	"stalling": wantStalled, "nonsense": wantRefused, "field": wantRefused, "number": wantRefused, "point": wantRefused,
 	"time": wantRefused, "history": wantRefused, "histogram": wantRefused, "text": wantServed, "savings": wantServed,
 	"state": wantAbsent, "registration": wantRegistration,
 }
 
-// wants has the reasons of the others, by their names. Where there are two, what comes first decides, and that is chance.
+// wants has the reasons of liars that differ from the usual reason of their topic, by name. If
+// there are two, timing decides.
 var wants = map[string]string{
 	"hangs-up":              wantClosed,
 	"hangs-up-half-way":     wantClosed,
@@ -67,7 +68,7 @@ var wants = map[string]string{
 	"state-registration-list": wantRegistration,
 	"state-registration-text": wantRegistration,
 
-	// Fields that runsc itself leaves out, so that their absence is honest, and fields that are ignored.
+	// Missing fields that runsc leaves out too, and fields that the server ignores.
 	"descriptors":     wantServed + "|" + wantRefused, // a kernel before 6.16 lets them through
 	"err-missing":     wantServed,
 	"err-renamed":     wantServed,
@@ -81,15 +82,16 @@ var wants = map[string]string{
 	"int-capitals":    wantServed,
 	"int=-0":          wantServed,
 	"external-labels": wantServed,
-	// What was known before goes on being served; at first sight there may be nothing whole to know.
+	// The last whole version of the file is served, if the server has read one.
 	"state-changing": wantAbsent + "|" + wantServed,
 	"state-flapping": wantAbsent + "|" + wantServed,
-	// They are escaped.
+	// The server escapes these texts.
 	"registration-help-hostile":  wantServed,
 	"registration-value-hostile": wantServed,
 }
 
-// Reasons returns the reasons for one of which a server should refuse a liar; "" is among them if the server may serve it.
+// Reasons returns the reasons for which a server may refuse a liar. They include "" if the server
+// may serve it.
 func Reasons(l liars.Liar) []string {
 	reason, other := wants[l.Name]
 	if !other {

@@ -8,18 +8,18 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 )
 
-// TestReasonsAreOfLiars finds reasons that are of no liar any more, and liars of which nothing is known.
+// TestReasonsAreOfLiars finds reasons of liars that no longer exist, and topics without a reason.
 func TestReasonsAreOfLiars(t *testing.T) {
 	names := make(map[string]bool)
 	for _, l := range liars.All() {
 		names[l.Name] = true
 		if _, known := wantsOfTopic[l.Topic]; !known {
-			t.Errorf("nothing is known of topic %s", l.Topic)
+			t.Errorf("topic %s has no reason", l.Topic)
 		}
 	}
 	for name := range wants {
 		if !names[name] {
-			t.Errorf("wants has %s, which is no liar", name)
+			t.Errorf("wants has %s, which is not a liar", name)
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// Start starts a simulated sandbox that is removed at the end of the test, unless the test has done so.
+// Start starts a simulated sandbox that is removed at the end of the test, unless the test has done
+// so.
 func Start(tb testing.TB, root string, spec simulate.Spec) *simulate.Sandbox {
 	tb.Helper()
 	s, err := simulate.Start(root, spec)
