@@ -60,9 +60,9 @@ func (a *Address) connect(fd int) error {
 	return err
 }
 
-// errRelative is for a path that is not absolute. Such a path would depend on the directory in which
-// the server was started; one that begins with @ or a NUL is an abstract socket, which any process in
-// the server's network namespace can take.
+// errRelative is for a path that is not absolute. Such a path would depend on the directory in
+// which the server was started; one that begins with @ or a NUL is an abstract socket, which any
+// process in the server's network namespace can take.
 var errRelative = errors.New("the path is not absolute")
 
 // socketPath is a path and, when it is short enough for connect(2), its address in the kernel's

@@ -15,7 +15,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestAddress is about what may be at the paths where a control socket should be.
+// TestAddress has a case for each kind of file at the paths of a control socket.
 func TestAddress(t *testing.T) {
 	w := newWorld(t)
 	live := w.start(simulate.Spec{ID: "live"}).SocketPath()
@@ -70,14 +70,15 @@ func TestAddress(t *testing.T) {
 	unreachable(longFile, "", unix.ECONNREFUSED)
 	unreachable("/"+strings.Repeat("x", 5000), "", unix.ENAMETOOLONG)
 
-	// A path that is not absolute is refused, whatever is there and at the second path.
+	// A path that is not absolute is refused, even if there is a socket at it or at the second
+	// path.
 	w.Chdir(w.root)
 	for _, path := range []string{filepath.Base(live), "./" + filepath.Base(live), "@live", "\x00live"} {
 		unreachable(path, "", errRelative)
 		unreachable(path, live, errRelative)
 	}
 
-	// The second path counts where nothing is at the first, and only there.
+	// The second path is used only if nothing is at the first.
 	replies(missing, live)
 	replies(missing, longLive)
 	replies("", live)
@@ -119,7 +120,7 @@ func TestSocketThatComesBack(t *testing.T) {
 	}
 }
 
-// TestPeerWithFullBacklog: where something listens that takes no more connections, it is not known which process.
+// TestPeerWithFullBacklog: if the backlog is full, Peer cannot tell which process listens.
 func TestPeerWithFullBacklog(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a", Frozen: true})
@@ -129,7 +130,8 @@ func TestPeerWithFullBacklog(t *testing.T) {
 	}
 }
 
-// TestPermission: that this process may not connect is told apart from a socket on which nothing listens.
+// TestPermission: a missing permission and a socket on which nothing listens are different
+// failures.
 func TestPermission(t *testing.T) {
 	w := newWorld(t)
 	a := NewAddress(w.start(simulate.Spec{ID: "a"}).SocketPath(), "")
@@ -140,7 +142,8 @@ func TestPermission(t *testing.T) {
 	}
 }
 
-// TestPeer: each query is told once which process listens, and may refuse it, before anything is sent to it.
+// TestPeer: each query gets one call of Connected with the listening process, and may refuse it
+// before the request is sent.
 func TestPeer(t *testing.T) {
 	w := newWorld(t)
 	here, child := w.start(simulate.Spec{ID: "here"}), w.start(simulate.Spec{ID: "child", OwnProcess: true})
@@ -182,7 +185,7 @@ func (w *world) datagrams(path string) {
 	w.Cleanup(func() { c.Close() })
 }
 
-// fillBacklog connects to a socket until that takes no more connections.
+// fillBacklog connects to a socket until its backlog is full.
 func (w *world) fillBacklog(path string) {
 	w.Helper()
 	for range 1000 {

@@ -25,7 +25,8 @@ func TestAlarmWhileStalled(t *testing.T) {
 	}
 }
 
-// TestAlarmsInOrder: alarms run in the order of their times, those of the same time in the order given.
+// TestAlarmsInOrder: alarms run in the order of their times, those of the same time in the order
+// given.
 func TestAlarmsInOrder(t *testing.T) {
 	w := newWorld(t)
 	behavior, _, release := stalling(1)
@@ -74,7 +75,7 @@ func TestAlarmOnTheLoop(t *testing.T) {
 	w := newWorld(t)
 	f := w.fleet(100, nil)
 	all := probes(f.Sandboxes)
-	calls := 0 // the race detector objects if two goroutines use it
+	calls := 0 // without a lock: the race detector checks it
 	for _, q := range all {
 		q.onRead = func() { calls++ }
 	}
@@ -88,7 +89,8 @@ func TestAlarmOnTheLoop(t *testing.T) {
 	}
 }
 
-// TestNoAlarmAfterTheRun: an alarm whose time comes after the end of its run does not run, not even in a later run.
+// TestNoAlarmAfterTheRun: an alarm whose time comes after the end of its run does not run, not even
+// in a later run.
 func TestNoAlarmAfterTheRun(t *testing.T) {
 	w := newWorld(t)
 	behavior, _, release := stalling(1)

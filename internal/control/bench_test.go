@@ -42,8 +42,8 @@ func BenchmarkRunLarge(b *testing.B) {
 	benchmarkRun(b, benchFleet(b, largeFleetSize, func(x *simulate.Exchange) error { return x.Send(reply) }))
 }
 
-// BenchmarkFloor measures what BenchmarkRun does by the means of package net: 16 goroutines, each
-// with one connection at a time.
+// BenchmarkFloor measures the same work with package net: 16 goroutines, each with one connection
+// at a time.
 func BenchmarkFloor(b *testing.B) {
 	sandboxes := benchFleet(b, fleetSize, nil).Sandboxes
 	request := ExportRequest()
@@ -108,7 +108,7 @@ func fetch(path string, request, buf []byte) error {
 // whole reports whether an honest reply has arrived, by its last bytes.
 func whole(reply []byte) bool { return bytes.HasSuffix(reply, []byte("]}}}")) }
 
-// counter counts the replies to all queries of a run.
+// A counter counts the replies to all queries of a run.
 type counter struct {
 	replies int
 	failure *failure.Failure
@@ -137,7 +137,7 @@ func (c *counted) Read(r Reply, _ time.Duration) bool {
 
 func (c *counted) Fail(f *failure.Failure, _ time.Duration) { c.failure = f }
 
-// benchFleet starts n sandboxes; a nil behavior is the honest one.
+// benchFleet starts n sandboxes; a nil behavior is honest.
 func benchFleet(b *testing.B, n int, behavior simulate.Behavior) *simulate.Fleet {
 	b.Helper()
 	f, err := simulate.StartFleet(testkit.TempDir(b), n, simulate.FleetOptions{

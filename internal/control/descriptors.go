@@ -9,12 +9,11 @@ import (
 
 // A sandbox may send file descriptors along with its reply. The process that drops the last one of
 // an open file has to close that file, which can take as long as the sender likes: a TCP socket
-// with SO_LINGER, for one, waits for its peer. The loop has one thread, which must not do that.
-//
-// Since Linux 6.16 a socket can be told to let no descriptors through. On older kernels the loop
-// looks before it reads, and another thread closes a connection on which something was left unread.
+// with SO_LINGER, for one, waits for its peer. That must never happen on the loop's goroutine.
+// Since Linux 6.16 a socket option blocks file descriptors. On older kernels the loop looks for
+// them before it reads, and another goroutine closes a connection that has unread data.
 
-// refusing reports whether the kernel can be told to let no descriptors through.
+// refusing reports whether the kernel can block file descriptors on a socket.
 var refusing = sync.OnceValue(func() bool {
 	fd, err := newSocket(true)
 	if err == nil {
@@ -23,7 +22,8 @@ var refusing = sync.OnceValue(func() bool {
 	return err == nil
 })
 
-// newSocket returns a socket for one query. One that refuses descriptors lets none through.
+// newSocket returns a socket for one query. If refuses is set, the kernel drops file descriptors
+// that are sent to it.
 func newSocket(refuses bool) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil || !refuses {
@@ -38,14 +38,14 @@ func newSocket(refuses bool) (int, error) {
 
 var errDescriptors = errors.New("file descriptors came with the data")
 
-// receive reads what has arrived, unless descriptors came with it.
+// receive reads the data that has arrived, and returns an error if file descriptors came with it.
 func receive(fd int, buffer []byte, refuses bool) (int, error) {
 	if !refuses {
 		n, _, flags, _, err := unix.Recvmsg(fd, buffer, nil, unix.MSG_PEEK)
 		switch {
 		case err != nil || n == 0:
 			return 0, err
-		case flags&unix.MSG_CTRUNC != 0: // there is no room for descriptors, and there are some
+		case flags&unix.MSG_CTRUNC != 0: // there are file descriptors, but no buffer for them
 			return 0, errDescriptors
 		}
 		buffer = buffer[:n]
@@ -53,8 +53,8 @@ func receive(fd int, buffer []byte, refuses bool) (int, error) {
 	return unix.Read(fd, buffer)
 }
 
-// maxClosing is how many threads may be busy with closing what one sandbox has sent. Until one of
-// them is done, queries to the sandbox fail.
+// maxClosing is how many goroutines may be closing connections to one sandbox. While there are so
+// many, queries to the sandbox fail.
 const maxClosing = 4
 
 // hangUp closes a connection to the address. If that may take long, a goroutine does it. Nothing
@@ -72,8 +72,7 @@ func hangUp(fd int, a *Address, refuses bool) {
 	}()
 }
 
-// drained reports whether nothing is left to be read, after it has made sure that nothing more
-// comes.
+// drained shuts down the receiving side and reports whether no unread data is left.
 func drained(fd int) bool {
 	if unix.Shutdown(fd, unix.SHUT_RD) != nil {
 		return true // it is not connected

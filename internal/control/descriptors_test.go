@@ -14,8 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// linger is how long it takes to close what the sandboxes of these tests send along, unless a test
-// ends it earlier.
+// linger is how long closing the sent file descriptors takes, unless a test ends it earlier.
 const linger = ample
 
 // TestDescriptorsThatTakeLongToClose hold up neither the loop nor other sandboxes, whether the
@@ -71,7 +70,7 @@ func testLingering(t *testing.T, refuses bool, behavior func(p *peers, x *simula
 	testkit.Until(t, "all connections are closed", func() bool { return hostile.address.closing.Load() == 0 })
 }
 
-// TestClosingAddress: while too much is being closed, the sandbox gets no query.
+// TestClosingAddress: while too many connections are being closed, queries to the sandbox fail.
 func TestClosingAddress(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a"})
@@ -118,7 +117,7 @@ func (p *peers) add(c net.Conn) {
 	p.conns = append(p.conns, c)
 }
 
-// close closes all peers, also those still to come. What waits for them ends.
+// close closes all peers, including later ones, so that all lingering closes end.
 func (p *peers) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,14 +135,14 @@ func (p *peers) sendLingering(x *simulate.Exchange, data []byte) error {
 		return err
 	}
 	defer c.Close()
-	// What the peer does not read is what the close waits for.
+	// The close waits for the data that the peer does not read.
 	if err := c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		return err
 	}
 	for err == nil {
 		_, err = c.Write(make([]byte, 1<<20))
 	}
-	file, err := c.(*net.TCPConn).File() // another descriptor of the same socket
+	file, err := c.(*net.TCPConn).File() // another file descriptor of the same socket
 	if err != nil {
 		return err
 	}
@@ -152,7 +151,7 @@ func (p *peers) sendLingering(x *simulate.Exchange, data []byte) error {
 		return err
 	}
 	_, _, err = x.Conn.WriteMsgUnix(data, unix.UnixRights(fd), nil)
-	if err != nil { // the socket is still this process's to close
+	if err != nil { // not sent, so this process has to close the socket
 		err = errors.Join(ignore(err, unix.EPERM), unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}))
 	}
 	return errors.Join(err, file.Close())

@@ -16,7 +16,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// ample is longer than anything takes that is not meant to be late.
+// ample is a timeout that is long enough for everything that is not meant to be late.
 const ample = time.Minute
 
 // world is a runtime root of simulated sandboxes and a loop that queries them.
@@ -47,7 +47,7 @@ func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	return testkit.Start(w, w.root, spec)
 }
 
-// fleet starts n sandboxes; spec may change what they are like.
+// fleet starts n sandboxes; spec may change their specs.
 func (w *world) fleet(n int, spec func(i int, s *simulate.Spec)) *simulate.Fleet {
 	w.Helper()
 	f, err := simulate.StartFleet(w.root, n, simulate.FleetOptions{Points: 8, Spec: spec})
@@ -69,7 +69,7 @@ func (w *world) must(err error) {
 }
 
 // probe is a Query that accepts any JSON value with white space around it as a reply, and records
-// what becomes of it.
+// the outcome.
 type probe struct {
 	address *Address
 	request []byte
@@ -167,7 +167,7 @@ func repeat(n int, s *simulate.Sandbox) []*probe {
 	return all
 }
 
-// queries returns the probes as the loop takes them.
+// queries returns the probes as a []Query.
 func queries(all []*probe) []Query {
 	var qs []Query
 	for _, p := range all {
@@ -226,7 +226,7 @@ func (w *world) allFailed(all []*probe, reason failure.Reason) {
 	}
 }
 
-// await waits for what should happen soon.
+// await waits until a channel is closed, but not longer than ample.
 func await(happened <-chan struct{}) {
 	select {
 	case <-happened:
@@ -248,8 +248,8 @@ func stalling(n int64) (b simulate.Behavior, arrived, release chan struct{}) {
 	}, arrived, release
 }
 
-// fragments replies with pieces none of which arrives together with another: each is sent when the
-// one before has been read.
+// fragments sends a reply in fragments that arrive one by one: each is sent when the previous one
+// has been read.
 func fragments(pieces ...string) simulate.Behavior {
 	return func(x *simulate.Exchange) error {
 		for _, piece := range pieces {
@@ -274,7 +274,7 @@ func untilRead(x *simulate.Exchange) error {
 	return nil
 }
 
-// unread reports whether something that was sent has not been read.
+// unread reports whether sent data has not been read yet.
 func unread(x *simulate.Exchange) bool {
 	var n int
 	raw, err := x.Conn.SyscallConn()

@@ -1,8 +1,7 @@
 package control
 
-// A frame finds the end of a JSON value that arrives in pieces. It looks at each byte once, however
-// the value is cut, and only at brackets and strings: whether the value is valid is for the parser
-// to decide.
+// A frame finds the end of a JSON value that arrives in fragments. It looks at each byte once, and
+// only at brackets and strings: the parser decides whether the value is valid.
 type frame struct {
 	pos      int // bytes looked at
 	depth    int
@@ -11,7 +10,7 @@ type frame struct {
 	end      bool
 }
 
-// ended reports whether data, which begins with what was given before, has the whole value. A
+// ended reports whether data, which begins with the data of the last call, has the whole value. A
 // number or a word does not show where it ends, so it counts as whole after its first byte: it is
 // not a reply.
 func (f *frame) ended(data []byte) bool {

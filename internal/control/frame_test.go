@@ -53,7 +53,7 @@ func TestFrame(t *testing.T) {
 	ends("\x00|{}")
 	ends("\ufeff{}"[:1] + "|" + "\ufeff{}"[1:])
 
-	// Brackets are not told apart: that is the parser's task too.
+	// The frame does not distinguish brackets, which is left to the parser.
 	ends(`{]|`)
 
 	never := func(text string) {
@@ -71,7 +71,7 @@ func TestFrame(t *testing.T) {
 	never(`{"a":"}`)
 }
 
-// FuzzFrame: whatever the pieces are, the frame ends where encoding/json says that the value does.
+// FuzzFrame: for any split into fragments, the frame ends where encoding/json ends the value.
 func FuzzFrame(f *testing.F) {
 	for _, seed := range []string{`{"success":true,"err":"","result":{"snapshot":{"when":"x","data":[{"val":{"int":1}}]}}}`, ` [ "\"", "\\" ] {}`, `"a\u0022b"`, `{"a":[`, `{]`} {
 		f.Add([]byte(seed), uint16(3))
@@ -92,7 +92,7 @@ func FuzzFrame(f *testing.F) {
 }
 
 // endOfValue returns the length of the object, array or string that data begins with, one more than
-// that of data if it is not complete. What is neither is not known.
+// that of data if it is not complete. It is undefined for other values.
 func endOfValue(data []byte) (end int, known bool) {
 	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) == 0 || !bytes.ContainsRune([]byte(`{["`), rune(first[0])) {
 		return 0, false

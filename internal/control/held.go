@@ -6,16 +6,16 @@ import (
 )
 
 const (
-	// heldMax bounds the bytes of all buffers of unfinished replies together. It has room for a
-	// chunk of every query in flight, and some more. Buffers that had to make room for others are
-	// garbage on top of it, half as much in the worst case that is known.
+	// heldMax limits the total size of the buffers of unfinished replies. It has room for a chunk
+	// of every query in flight, and some more. Buffers that were dropped to make room are garbage
+	// on top of it, at most half as much in tests.
 	heldMax = 18 << 20
-	// growth is by how much the buffer of an unfinished reply grows. With 2 there is more copying,
-	// with more than 4 one reply takes too much of what there is for all.
+	// growth is the factor by which the buffer of an unfinished reply grows. With 2 there is more
+	// copying; with more than 4 one reply takes too large a part of heldMax.
 	growth = 4
 )
 
-// hold appends data to what the slot has, within the bound on all unfinished replies, and reports
+// hold appends data to the slot's buffer, within the limit of all unfinished replies, and reports
 // whether the slot's query is still in flight.
 func (l *Loop) hold(i int32, data []byte, now time.Time) bool {
 	s := &l.slots[i]
@@ -36,9 +36,9 @@ func (l *Loop) hold(i int32, data []byte, now time.Time) bool {
 	return true
 }
 
-// room returns an empty buffer of size bytes for the slot. While there is none, the query whose
-// reply takes most room fails, which is hardly ever an honest one. If that is the slot's own, room
-// returns nil.
+// room returns an empty buffer of size bytes for the slot. While there is not enough room, it fails
+// the query with the largest buffer, which is rarely an honest sandbox's. If that is the slot's own
+// query, room returns nil.
 func (l *Loop) room(i int32, size int, now time.Time) []byte {
 	for {
 		if b := l.pool.get(size); b != nil {
@@ -63,9 +63,8 @@ func (l *Loop) largest(i int32) int32 {
 	return i
 }
 
-// pool has the buffers of unfinished replies, in use or spare, within a bound.
-//
-// Spare buffers are kept because that pays: without them a reply of 0.6 MB takes 1.7 times as long,
+// pool has the buffers of unfinished replies, in use or spare, within a limit.
+// Spare buffers are kept for speed: without them a reply of 0.6 MB takes 1.7 times as long,
 // and leaves 1.4 MB of garbage (BenchmarkRunLarge).
 type pool struct {
 	most  int      // bytes that may be held: heldMax, or less in tests
@@ -94,8 +93,8 @@ func (p *pool) get(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// fitting returns the index of the smallest spare buffer with room for size bytes, or -1. One that
-// is much larger does not fit: it would make a short reply the largest.
+// fitting returns the index of the smallest spare buffer with room for size bytes, or -1. Much
+// larger buffers do not count, since room would then fail a short reply as the largest.
 func (p *pool) fitting(size int) int {
 	best := -1
 	for i, b := range p.spare {
@@ -113,8 +112,8 @@ func (p *pool) put(b []byte) {
 	}
 }
 
-// trim is called when no buffer is in use. It keeps the spare ones if any was needed since the last
-// call.
+// trim is called when no buffer is in use. It keeps the spare buffers if any was used since the
+// last call.
 func (p *pool) trim() {
 	if !p.used {
 		p.held, p.spare = 0, nil

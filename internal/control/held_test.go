@@ -10,8 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestBytesHeld: unfinished replies together are bounded, and the longest fails, not one that is
-// slow.
+// TestBytesHeld: the total of unfinished replies is limited, and the longest reply fails, not a
+// slow one.
 func TestBytesHeld(t *testing.T) {
 	w := newWorld(t)
 	const limit, long, most = 512 << 10, 400 << 10, 1 << 20
@@ -62,8 +62,8 @@ func TestBytesHeld(t *testing.T) {
 	}
 }
 
-// TestBytesHeldAreInUse: a reply that is a little longer than a chunk does not reserve the room
-// that others need.
+// TestBytesHeldAreInUse: a reply that is a little longer than a chunk does not reserve too much
+// room.
 func TestBytesHeldAreInUse(t *testing.T) {
 	w := newWorld(t)
 	const most = 2 << 20
@@ -123,7 +123,7 @@ func TestLargeSpareBuffers(t *testing.T) {
 	}
 }
 
-// TestBuffersAreReleased: once a run needs none, none is kept.
+// TestBuffersAreReleased: after a run without buffers, no spare buffers are kept.
 func TestBuffersAreReleased(t *testing.T) {
 	w := newWorld(t)
 	long := newProbe(w.start(simulate.Spec{ID: "long", Behavior: simulate.Flood(`["`, "a", 300<<10, `"]`)}).SocketPath())

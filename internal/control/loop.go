@@ -35,7 +35,7 @@ type Loop struct {
 	epoll   int
 	events  []unix.EpollEvent
 	buffer  []byte // of chunk bytes
-	refuses bool   // whether the kernel is told to let no file descriptors through
+	refuses bool   // whether sockets block file descriptors
 	slots   []slot
 	free    []int32 // indexes of slots
 	pool    pool

@@ -95,7 +95,7 @@ func TestDeadlines(t *testing.T) {
 	check("the run's deadline is past", ample, -time.Second, failure.OutOfTime, 0)
 }
 
-// TestBothTimesAreOver: a sandbox that had all of its own time has stalled, even if the run is over
+// TestBothTimesAreOver: a sandbox that used up its timeout has stalled, even if the run is over
 // too.
 func TestBothTimesAreOver(t *testing.T) {
 	w := newWorld(t)
@@ -111,7 +111,8 @@ func TestBothTimesAreOver(t *testing.T) {
 	}
 }
 
-// loopByHand returns a Loop without a goroutine and with fewer slots: the test calls the methods itself, at times that it chooses.
+// loopByHand returns a Loop without a goroutine and with fewer slots: the test calls the methods
+// itself, at times that it chooses.
 func (w *world) loopByHand(slots int) *Loop {
 	w.Helper()
 	l, err := newLoop()
@@ -133,7 +134,7 @@ func (w *world) addRun(l *Loop, all ...*probe) *run {
 	return r
 }
 
-// TestOutOfTime: queries that have not begun when the run's time is over do not begin any more.
+// TestOutOfTime: queries that have not begun at the deadline of the run are not begun.
 func TestOutOfTime(t *testing.T) {
 	w := newWorld(t)
 	stalls := w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
@@ -177,8 +178,8 @@ func TestMoreQueriesThanSlots(t *testing.T) {
 	}
 }
 
-// TestStalledHoldUpNoOthers: while one slot is left, sandboxes that reply do not wait for those
-// that stall.
+// TestStalledHoldUpNoOthers: as long as one slot is free, sandboxes that reply do not wait for
+// those that stall.
 func TestStalledHoldUpNoOthers(t *testing.T) {
 	w := newWorld(t)
 	const stalled, honest = width - 1, 20
@@ -319,7 +320,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: whichever way queries end, their slots and bytes are free for the next ones.
+// TestNothingIsLeft: ended queries, successful or failed, release their slots and buffers.
 func TestNothingIsLeft(t *testing.T) {
 	w := newWorld(t)
 	behaviors := []simulate.Behavior{simulate.Honest, simulate.Stall, simulate.Drip(1, 0), simulate.HangUp(0.5), simulate.Flood("[0", ",0", 0, ""),
@@ -361,7 +362,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestNoDescriptors: if the process has no file descriptors left, that is a failure of its own.
+// TestNoDescriptors: if the process has no file descriptors left, queries fail with reason
+// internal.
 func TestNoDescriptors(t *testing.T) {
 	w := newWorld(t)
 	q := newProbe(w.start(simulate.Spec{ID: "a"}).SocketPath())
@@ -371,7 +373,7 @@ func TestNoDescriptors(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsForNow: a query waits for the descriptors of those in flight.
+// TestNoDescriptorsForNow: a query waits for the file descriptors of queries in flight.
 func TestNoDescriptorsForNow(t *testing.T) {
 	w := newWorld(t)
 	l := w.loopByHand(2)
@@ -387,7 +389,7 @@ func TestNoDescriptorsForNow(t *testing.T) {
 	}
 }
 
-// useUpDescriptors leaves the process no descriptors until the test ends.
+// useUpDescriptors uses up the process's file descriptors until the test ends.
 func (w *world) useUpDescriptors() {
 	w.Helper()
 	var limit unix.Rlimit

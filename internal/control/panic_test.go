@@ -31,7 +31,7 @@ func TestReadPanics(t *testing.T) {
 	}
 }
 
-// TestFailPanics: a panic in Fail ends the query, whether it began or not, and nothing else.
+// TestFailPanics: a panic in Fail ends only that query, whether it has begun or not.
 func TestFailPanics(t *testing.T) {
 	w := newWorld(t)
 	fine := newProbe(w.start(simulate.Spec{ID: "fine"}).SocketPath())
@@ -50,7 +50,7 @@ func TestFailPanics(t *testing.T) {
 	}
 }
 
-// TestTargetPanics: a query that cannot even say what it wants fails.
+// TestTargetPanics: a panic in Address, Request, Limit or Timeout is a failure of that query.
 func TestTargetPanics(t *testing.T) {
 	w := newWorld(t)
 	q := probeAt(nil)

@@ -6,7 +6,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/failure"
 )
 
-// A Query is one request to one sandbox, and what becomes of its reply.
+// A Query is one request to one sandbox, with methods that receive its reply or failure.
 //
 // The loop calls the methods of all queries one at a time, on its own goroutine, so queries need no
 // locks among each other. Everything that they did is visible to the caller of Loop.Run once that
@@ -31,13 +31,14 @@ type Query interface {
 	// Timeout returns how much time the sandbox has from connecting to the end of the reply.
 	Timeout() time.Duration
 	// Connected is given the ID of the process that listens on the socket, which is 0 for a process
-	// in another PID namespace. It returns why that process must not be asked, or nil.
+	// in another PID namespace. It returns nil, or why the request must not be sent to that
+	// process.
 	Connected(peer int) *failure.Failure
-	// Read is given what has arrived when that may be a whole reply, and reports whether it is. If
-	// not, it is called again with more. The reply is valid until Read returns. took is the time
-	// from connecting until the loop learned of what has arrived; it is above 0.
+	// Read receives the data that has arrived when that may be a whole reply, and reports whether
+	// it is. If not, Read is called again with more. The reply is valid until Read returns. took is
+	// the time from connecting until the loop learned of what has arrived; it is above 0.
 	Read(r Reply, took time.Duration) (whole bool)
-	// Fail is given the reason why there is no reply. took is the time since connecting began, and
+	// Fail receives the reason why there is no reply. took is the time since connecting began, and
 	// 0 if and only if the query was never begun.
 	Fail(f *failure.Failure, took time.Duration)
 }
@@ -48,7 +49,7 @@ type Reply struct{ bytes []byte }
 // NewReply makes a Reply of bytes, for tests and for tools that have them from elsewhere.
 func NewReply(bytes []byte) Reply { return Reply{bytes} }
 
-// Untrusted returns the bytes. They are valid until the method that was given the Reply returns.
+// Untrusted returns the bytes. They are valid until the method that received the Reply returns.
 func (r Reply) Untrusted() []byte { return r.bytes }
 
 var (
@@ -64,7 +65,7 @@ func ExportRequest() []byte { return exportRequest }
 // All calls return the same bytes, which must not be changed.
 func SavingsRequest() []byte { return savingsRequest }
 
-// target is what the loop has to know of a query to begin it.
+// target has the properties of a query that the loop needs to begin it.
 type target struct {
 	address *Address
 	request []byte
@@ -96,8 +97,8 @@ func callConnected(q Query, peer int) (f *failure.Failure) {
 	return q.Connected(peer)
 }
 
-// callRead calls q.Read. A panic there is a failure of q, so that a reply that runs into a defect
-// of ours costs one sandbox its metrics and not all of them.
+// callRead calls q.Read. A panic there is a failure of q, so that a reply that triggers a bug
+// affects one sandbox and not all of them.
 func callRead(q Query, r Reply, took time.Duration) (whole bool, f *failure.Failure) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -114,5 +115,5 @@ func callFail(q Query, f *failure.Failure, took time.Duration) {
 	q.Fail(f, took)
 }
 
-// dropPanic is to be deferred.
+// dropPanic recovers from a panic; call it with defer.
 func dropPanic() { _ = recover() }

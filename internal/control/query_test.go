@@ -35,7 +35,7 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// TestLongRequest sends the longest request that is promised to go out at once.
+// TestLongRequest sends a request of the documented maximum length.
 func TestLongRequest(t *testing.T) {
 	w := newWorld(t)
 	q := newProbe(w.start(simulate.Spec{ID: "a"}).SocketPath())

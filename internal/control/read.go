@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// chunk is how much of a reply is read at a time, into a buffer that all queries share. Honest
-	// replies have 1 to 40 KB.
+	// chunk is the size of a read, into a buffer that all queries share. Typical replies have 1 to
+	// 40 KB.
 	chunk = 64 << 10
-	// A reply may take freeReads reads, and one more for each fairPiece bytes. One that comes in
-	// smaller pieces is throttled: it is read once a tick.
+	// A reply may take freeReads reads, and one more for each fairPiece bytes. A reply in smaller
+	// fragments is throttled: it is read once per tick.
 	freeReads = 32
 	fairPiece = 4 << 10
 )
@@ -35,7 +35,7 @@ func (l *Loop) wait() bool {
 	return true
 }
 
-// read takes what has arrived for the slot: one piece, so that no sandbox keeps the others waiting.
+// read reads data for the slot once, so that no sandbox delays the others.
 func (l *Loop) read(i int32, now time.Time) {
 	l.runAlarms()
 	s := &l.slots[i]
@@ -53,8 +53,8 @@ func (l *Loop) read(i int32, now time.Time) {
 	}
 }
 
-// take adds data to the reply and, if that may be whole now, gives it to the query. A reply that
-// comes in one piece is never copied.
+// take adds data to the reply and, if it may be whole now, hands it to the query. A reply that
+// arrives in one read is never copied.
 func (l *Loop) take(i int32, data []byte, now time.Time) {
 	s := &l.slots[i]
 	held := s.partial != nil
@@ -72,15 +72,15 @@ func (l *Loop) take(i int32, data []byte, now time.Time) {
 	}
 }
 
-// mayBeWhole reports whether data, all that has arrived, is worth a parse. At first it is if it
-// ends like an object, which is nearly always right; after one mistake, when its brackets add up.
+// mayBeWhole reports whether data, everything that has arrived, is worth parsing. At first it is if
+// it ends like an object, which is nearly always right. After one wrong guess, the frame decides.
 // So a reply that comes in fragments is parsed twice at most, and not once per fragment.
 func (s *slot) mayBeWhole(data []byte) bool {
 	likely := !s.useFrame && data[len(data)-1] == '}'
 	return likely || s.frame.ended(data)
 }
 
-// offer gives what has arrived to the query, and reports whether that was its end.
+// offer hands data to the query, and reports whether the query has ended.
 func (l *Loop) offer(i int32, data []byte, now time.Time) (ended bool) {
 	s := &l.slots[i]
 	s.useFrame = true
@@ -94,8 +94,8 @@ func (l *Loop) offer(i int32, data []byte, now time.Time) (ended bool) {
 	return f != nil || whole
 }
 
-// throttle takes a reply that comes in fragments out of the epoll set: to wake up for each costs
-// more than to read them all once a tick.
+// throttle removes the connection of a reply in small fragments from the epoll set: waking up for
+// each fragment costs more than reading once per tick.
 func (l *Loop) throttle(s *slot) {
 	s.reads++
 	if !s.throttled && s.reads > freeReads+len(s.partial)/fairPiece {

@@ -12,7 +12,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestReplies is about what sandboxes send, and when.
+// TestReplies has a case for each way to send a reply.
 func TestReplies(t *testing.T) {
 	const soon = 50 * time.Millisecond
 	check := func(name string, b simulate.Behavior, timeout time.Duration, wanted func(*probe) bool) {
@@ -53,7 +53,7 @@ func TestReplies(t *testing.T) {
 	replies("with white space around it", around(" \r\n\t", "\n"))
 	replies("with white space behind it", around("", "\n"))
 
-	// A value that is not a reply goes to the query at once, which is to refuse it.
+	// A value that is not a reply is handed to the query at once, which refuses it.
 	says("null")
 	says("42")
 	says(`"I am fine"`)
@@ -99,7 +99,7 @@ func TestLimit(t *testing.T) {
 	check("in fragments", fragments(bytesOf(text)...))
 }
 
-// TestFragmentsCostNoMore: a reply is parsed twice at most, however it is cut.
+// TestFragmentsCostNoMore: a reply is parsed at most twice, in any fragments.
 func TestFragmentsCostNoMore(t *testing.T) {
 	w := newWorld(t)
 	check := func(name string, pieces ...string) {
@@ -123,8 +123,8 @@ func TestFragmentsCostNoMore(t *testing.T) {
 	check("white-space-within", around(`{`, repeat(" "), `}`)...)
 }
 
-// TestFragmentsAreThrottled: a reply of as many writes as it has bytes is read far less often,
-// however much that costs its sandbox.
+// TestFragmentsAreThrottled: a reply that is sent byte by byte takes far fewer reads than it has
+// bytes.
 func TestFragmentsAreThrottled(t *testing.T) {
 	w := newWorld(t)
 	const writes = 50_000
@@ -145,7 +145,7 @@ func TestFragmentsAreThrottled(t *testing.T) {
 	}
 }
 
-// readCalls is how often this process has called read and its like.
+// readCalls returns how often this process has called read and similar system calls.
 func readCalls(t *testing.T) int {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/io")

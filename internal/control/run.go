@@ -12,7 +12,7 @@ type run struct {
 	queries  []Query
 	deadline time.Time
 	alarms   []Alarm
-	next     int           // the first query not yet begun
+	next     int           // index of the first query not yet begun
 	inFlight int           // queries that have a slot
 	left     int           // queries that have not ended
 	done     chan struct{} // closed when left is 0
@@ -30,8 +30,7 @@ func (l *Loop) add(r *run) {
 // over reports whether the time of the run is over.
 func (l *Loop) over(r *run, now time.Time) bool { return l.stopped.Load() || !now.Before(r.deadline) }
 
-// takeTurn returns the run whose turn it is to begin a query, or nil if none may. Each run that may
-// gets a turn before any gets a second one.
+// takeTurn returns the next run, in rotation, that may begin a query, or nil if none may.
 func (l *Loop) takeTurn() *run {
 	for range l.runs {
 		l.turn = (l.turn + 1) % len(l.runs)

@@ -19,9 +19,9 @@ type slot struct {
 	connected bool // and the request is sent
 	reads     int
 	throttled bool   // the reply is read at ticks only
-	partial   []byte // what has arrived, once it is known not to be a whole reply
+	partial   []byte // data of an unfinished reply; nil before the first unfinished read
 	frame     frame
-	useFrame  bool // the frame decides what may be whole: the query has refused a guess
+	useFrame  bool // the frame decides when to parse, since a guess was wrong
 }
 
 const noFD = -1
@@ -39,8 +39,8 @@ func (l *Loop) begin() {
 	}
 }
 
-// beginNext begins the next query of a run, or fails it. It reports false if neither can be done
-// now.
+// beginNext begins the next query of a run, or fails it. It returns false if it has to wait for
+// file descriptors.
 func (l *Loop) beginNext(r *run, now time.Time) bool {
 	if l.over(r, now) {
 		l.skipRest(r)
@@ -94,7 +94,7 @@ func (l *Loop) connect(i int32) {
 	}
 }
 
-// checkPeer has the query judge which process listens.
+// checkPeer calls the query's Connected with the process that listens.
 func (s *slot) checkPeer() *failure.Failure {
 	peer, err := peerOf(s.fd)
 	if err != nil {
@@ -121,8 +121,8 @@ func (l *Loop) send(i int32) *failure.Failure {
 	return nil
 }
 
-// check ends the slot's query if its time is over, and otherwise connects it if that is still to be
-// done. A sandbox that had all of its own time has stalled, even if the run is over too.
+// check fails the slot's query if its time is over, and otherwise connects it if it is not
+// connected yet. A sandbox that used up its timeout has stalled, even if the run is over too.
 func (l *Loop) check(i int32, now time.Time) {
 	switch s := &l.slots[i]; {
 	case s.fd == noFD:
@@ -135,8 +135,8 @@ func (l *Loop) check(i int32, now time.Time) {
 	}
 }
 
-// took returns for how long the slot's query has been in flight at a time. It is above 0, which
-// stands for a query that was never begun.
+// took returns how long the slot's query has been in flight. It is above 0, which stands for a
+// query that was never begun.
 func (s *slot) took(at time.Time) time.Duration { return max(at.Sub(s.began), 1) }
 
 // fail ends the slot's query with a failure.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkSync is what each scrape does for 1,000 processes that run.
+// BenchmarkSync measures the cost per scrape of 1,000 running processes.
 func BenchmarkSync(b *testing.B) {
 	w := newWatcher(b)
 	for range 1000 {
@@ -17,7 +17,7 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
-// BenchmarkWatch is what a new sandbox costs.
+// BenchmarkWatch measures the cost of a new sandbox.
 func BenchmarkWatch(b *testing.B) {
 	w := newWatcher(b)
 	b.ReportAllocs()
@@ -26,7 +26,7 @@ func BenchmarkWatch(b *testing.B) {
 	}
 }
 
-// BenchmarkLook is what a command that lists sandboxes does for each.
+// BenchmarkLook measures the cost per sandbox of the command list.
 func BenchmarkLook(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

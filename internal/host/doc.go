@@ -1,5 +1,4 @@
-// Package host is what the host knows about sandboxes, as opposed to what sandboxes say about
-// themselves. All of it comes from the kernel and is trusted.
-//
-// The package hands out immutable records. It never touches what its callers keep of a sandbox.
+// Package host has information about sandboxes from the host's kernel, which is trusted, unlike the
+// sandboxes' replies. The package returns immutable records and never changes the data of its
+// callers.
 package host

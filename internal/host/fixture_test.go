@@ -63,7 +63,7 @@ func (c *child) kill() {
 	}
 }
 
-// reap kills the child and leaves nothing of it.
+// reap kills the child and waits for it.
 func (c *child) reap() {
 	if c.cmd.ProcessState == nil {
 		_ = c.cmd.Process.Kill()
@@ -107,16 +107,16 @@ func newQuietWatcher(t testing.TB) *Watcher {
 	return w
 }
 
-// withoutPidfd makes a process one for which no pidfd was available.
+// withoutPidfd changes a process as if no pidfd had been available.
 func withoutPidfd(p *Process) *Process {
 	p.watcher.mu.Lock()
 	defer p.watcher.mu.Unlock()
-	p.letGo()
+	p.closeFD()
 	p.watcher.noFD[p] = struct{}{}
 	return p
 }
 
-// pidfd returns the descriptor that is held for the process, or -1.
+// pidfd returns the file descriptor that is held for the process, or -1.
 func (p *Process) pidfd() int {
 	p.watcher.mu.Lock()
 	defer p.watcher.mu.Unlock()
@@ -153,6 +153,6 @@ func check(t testing.TB, what string, p *Process, ended bool) {
 		t.Errorf("%s: the record is %+v and Done is closed: %v, want ended: %v", what, p.End(), isDone(p), ended)
 	}
 	if ended && p.pidfd() >= 0 {
-		t.Errorf("%s: a descriptor is held for it", what)
+		t.Errorf("%s: a file descriptor is held for it", what)
 	}
 }

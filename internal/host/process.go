@@ -39,33 +39,34 @@ func (p *Process) End() *End { return p.end.Load() }
 // then on. For a process that is released first, it is never closed.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Began returns when the process began, by what the wall clock shows today: a step of the clock moves
-// it. It is zero if it is not known, as for a process that had ended when Watch was called.
+// Began returns when the process began, converted to the current wall clock: a step of the clock
+// changes it. It is zero if it is not known, for example for a process that had ended when Watch
+// was called.
 func (p *Process) Began() time.Time {
 	p.watcher.mu.Lock()
 	defer p.watcher.mu.Unlock()
 	return timeOf(p.start)
 }
 
-// Release lets go of the process: if its end has not been observed yet, it never is. Releasing a
-// process again, or one that has ended, does nothing.
+// Release stops watching the process: if its end has not been observed yet, it never is. Releasing
+// a process again, or one that has ended, does nothing.
 func (p *Process) Release() {
 	p.watcher.mu.Lock()
 	defer p.watcher.mu.Unlock()
-	p.letGo()
+	p.closeFD()
 	delete(p.watcher.noFD, p)
 }
 
 // finish records the end of the process. The caller holds mu, and so the end is recorded once.
 func (p *Process) finish(observed time.Time) {
-	p.letGo()
+	p.closeFD()
 	delete(p.watcher.noFD, p)
 	p.end.Store(&End{Observed: observed})
 	close(p.done)
 }
 
-// letGo releases the pidfd. The caller holds mu.
-func (p *Process) letGo() {
+// closeFD closes the pidfd, if any. The caller holds mu.
+func (p *Process) closeFD() {
 	if p.fd < 0 {
 		return
 	}
@@ -128,8 +129,9 @@ func hold(pid int) (fd int, start int64, alive bool) {
 	return fd, start, alive
 }
 
-// spareDescriptors returns the number that pidfds stay below: half of the limit on descriptors, as
-// the lowest free number is always the next to be used. Sockets need the others.
+// spareDescriptors returns the number below which pidfds stay: half of the limit on file
+// descriptors, so that the other half is left for sockets. The kernel always uses the lowest free
+// number.
 func spareDescriptors() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -140,8 +142,8 @@ func spareDescriptors() int {
 
 // look reports whether /proc shows the process as running, and the time at which it began, in ticks
 // after boot. start is that time if it is known already, else 0. If /proc cannot be read, for lack
-// of descriptors for example, nothing has changed. held means that there is a pidfd: then a process
-// that /proc does not show counts as running, because its end makes the pidfd readable.
+// of file descriptors for example, nothing has changed. held means that there is a pidfd: then a
+// process that /proc does not show counts as running, because its end makes the pidfd readable.
 func look(pid int, start int64, held bool) (newStart int64, alive bool) {
 	stat, err := readProcStat(pid)
 	switch {

@@ -14,7 +14,7 @@ import (
 // runs on.
 const clockTicks = 100
 
-// procStat is what matters of /proc/PID/stat.
+// procStat is the relevant part of /proc/PID/stat.
 type procStat struct {
 	ended bool  // a zombie, or being reaped
 	start int64 // ticks after boot
@@ -52,8 +52,8 @@ func parseProcStat(data []byte) (procStat, error) {
 	return procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start}, nil
 }
 
-// timeOf returns the time of a number of ticks after boot, by what the wall clock shows today. It is
-// zero for 0.
+// timeOf returns the time of a number of ticks after boot, by the current wall clock. It is zero
+// for 0.
 func timeOf(ticks int64) time.Time {
 	var boot, real unix.Timespec
 	if ticks == 0 || unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_REALTIME, &real) != nil {

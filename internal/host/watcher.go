@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many ends one system call takes in.
+// batch is how many ends one system call returns.
 const batch = 128
 
 // A Watcher watches processes and records when they end. It holds a pidfd of each process in an
@@ -24,8 +24,8 @@ type Watcher struct {
 	done  chan struct{} // closed when the goroutine has ended
 
 	// mu is held for every change and every reading of the epoll set. While it is held, the set has
-	// exactly the descriptors in byFD, so an event is always about the process found there, even
-	// when its number belonged to another process before.
+	// exactly the file descriptors in byFD, so an event is always about the process found there,
+	// even when its number belonged to another process before.
 	mu     sync.Mutex
 	closed bool
 	byFD   map[int32]*Process
@@ -55,8 +55,8 @@ func NewWatcher() (*Watcher, error) {
 	return w, nil
 }
 
-// pollable hands the epoll set to Go's poller. The set itself never blocks, and only descriptors
-// marked as non-blocking are taken by the poller.
+// pollable hands the epoll set to Go's poller. The set itself never blocks, but the poller takes
+// only file descriptors that are marked as non-blocking.
 func (w *Watcher) pollable() (syscall.RawConn, error) {
 	if err := unix.SetNonblock(w.epoll, true); err != nil {
 		return nil, errors.Join(err, unix.Close(w.epoll))
@@ -107,17 +107,17 @@ func (w *Watcher) Watch(pid int) *Process {
 	case !alive:
 		p.finish(time.Now())
 	case w.closed:
-		p.letGo()
+		p.closeFD()
 	case !w.add(p):
-		p.letGo()
+		p.closeFD()
 		w.noFD[p] = struct{}{}
 	}
 	return p
 }
 
 // add puts the process into the epoll set and reports whether that succeeded. The kernel limits how
-// many descriptors the sets of one user hold. A process that has ended by now makes the set
-// readable at once. The caller holds mu.
+// many file descriptors the epoll sets of one user have. A process that has ended by now makes the
+// set readable at once. The caller holds mu.
 func (w *Watcher) add(p *Process) bool {
 	if p.fd < 0 {
 		return false
@@ -143,7 +143,7 @@ func (w *Watcher) Sync() {
 }
 
 // drain records the ends that the epoll set reports. It finds all that happened before it was
-// called: the kernel puts a process into the set's list of ready descriptors in the same critical
+// called: the kernel puts a process into the set's ready list in the same critical
 // section that makes it a zombie. The caller holds mu.
 func (w *Watcher) drain() {
 	for !w.closed {
@@ -171,7 +171,7 @@ func (w *Watcher) Close() error {
 	wasClosed := w.closed
 	w.closed = true // from here on nothing uses the epoll set but file
 	for _, p := range w.byFD {
-		p.letGo()
+		p.closeFD()
 	}
 	clear(w.noFD)
 	w.mu.Unlock() // the goroutine may be waiting for it, and has to end for the file to be closed

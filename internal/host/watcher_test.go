@@ -14,7 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
-// TestFirstSight: what Watch and Look find, which Sync does not change.
+// TestFirstSight checks the results of Watch and Look, which Sync does not change.
 func TestFirstSight(t *testing.T) {
 	leaktest.Check(t)
 	w := newWatcher(t)
@@ -45,7 +45,7 @@ func TestFirstSight(t *testing.T) {
 	atThread(t, func(tid int) { first("a thread", tid, true) })
 }
 
-// TestBegan: what is returned is when the process began, by the wall clock.
+// TestBegan: Began returns when the process began, by the wall clock.
 func TestBegan(t *testing.T) {
 	leaktest.Check(t)
 	w := newWatcher(t)
@@ -204,7 +204,8 @@ func TestReleased(t *testing.T) {
 	}
 }
 
-// TestAnother: without a pidfd, a process is told from a later one with its pid by when it started.
+// TestAnother: without a pidfd, the start time distinguishes a process from a later one with the
+// same pid.
 func TestAnother(t *testing.T) {
 	w := newWatcher(t)
 	p := withoutPidfd(w.Watch(startChild(t).pid))
@@ -348,11 +349,11 @@ func TestClose(t *testing.T) {
 	}
 	closers.Wait()
 	if p.pidfd() >= 0 {
-		t.Error("a descriptor is held")
+		t.Error("a file descriptor is held")
 	}
 	late := w.Watch(c.pid)
 	if late.pidfd() >= 0 {
-		t.Error("a descriptor is held for a process watched later")
+		t.Error("a file descriptor is held for a process watched later")
 	}
 	c.kill()
 	w.Sync()
@@ -391,7 +392,7 @@ func TestCloseWhileEnding(t *testing.T) {
 	}
 }
 
-// setDescriptors sets the limit on descriptors, and returns a function that sets the old one.
+// setDescriptors sets the limit on file descriptors, and returns a function that restores it.
 func setDescriptors(t *testing.T, limit uint64) (restore func()) {
 	t.Helper()
 	var old unix.Rlimit
@@ -408,7 +409,7 @@ func setDescriptors(t *testing.T, limit uint64) (restore func()) {
 	}
 }
 
-// TestNoDescriptors: when there is no descriptor left, no process counts as ended for that.
+// TestNoDescriptors: a process does not count as ended because file descriptors are used up.
 func TestNoDescriptors(t *testing.T) {
 	leaktest.Check(t)
 	w := newWatcher(t)
@@ -416,7 +417,7 @@ func TestNoDescriptors(t *testing.T) {
 	restore := setDescriptors(t, 0)
 	defer restore()
 	if _, err := os.Open(os.DevNull); !errors.Is(err, unix.EMFILE) {
-		t.Fatalf("there are descriptors: %v", err)
+		t.Fatalf("there are file descriptors left: %v", err)
 	}
 	if _, err := NewWatcher(); !errors.Is(err, unix.EMFILE) {
 		t.Errorf("a new Watcher: %v", err)
@@ -437,7 +438,8 @@ func TestNoDescriptors(t *testing.T) {
 	check(t, "killed", other, true)
 }
 
-// TestManyDescriptors: with half of all descriptors in use, processes are held without one.
+// TestManyDescriptors: with half of all file descriptors in use, processes are held without a
+// pidfd.
 func TestManyDescriptors(t *testing.T) {
 	leaktest.Check(t)
 	w := newWatcher(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// BenchmarkParse parses a state file whose registration is known, as those of all sandboxes of a runsc release but the first are.
+// BenchmarkParse parses a state file whose registration is known, which is the usual case.
 func BenchmarkParse(b *testing.B) {
 	data := testkit.Testdata(b, "sb-k8s.state")
 	known := newShared()
@@ -27,7 +27,7 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// manyFiles writes what n sandboxes have in their root. Their state files list the metrics in orders of their own.
+// manyFiles writes the files of n sandboxes. Each state file lists the metrics in another order.
 func manyFiles(b *testing.B, n int) (root string) {
 	root = b.TempDir()
 	template := testkit.Testdata(b, "sb-plain.state")
@@ -40,7 +40,7 @@ func manyFiles(b *testing.B, n int) (root string) {
 			}
 		}
 	}
-	time.Sleep(2 * settleTime) // until their times can be trusted
+	time.Sleep(2 * settleTime) // until their stamps are settled
 	return root
 }
 
@@ -60,7 +60,7 @@ func shuffleMetrics(tb testing.TB, state []byte, seed uint64) []byte {
 	return bytes.Join([][]byte{before, []byte(start), bytes.Join(metrics, []byte("},{")), []byte(end), after}, nil)
 }
 
-// BenchmarkListUnchanged is what every scrape has to do.
+// BenchmarkListUnchanged measures the listing of a usual scrape.
 func BenchmarkListUnchanged(b *testing.B) {
 	r := NewRoot(manyFiles(b, 1000))
 	if _, err := r.List(); err != nil {
@@ -75,7 +75,7 @@ func BenchmarkListUnchanged(b *testing.B) {
 	}
 }
 
-// BenchmarkListFirst is what a server that just started has to do. The cost per file is the same for
+// BenchmarkListFirst measures the first listing of a server. The cost per file is the same for
 // any number of files, and at most 2.5 times that of the floor, which only opens, reads and closes
 // them.
 func BenchmarkListFirst(b *testing.B) {

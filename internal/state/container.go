@@ -14,35 +14,37 @@ const (
 	StatusPaused   = "paused"
 )
 
-// A Container is what one state file says. It is immutable and safe for concurrent use: a changed
-// file becomes another Container.
+// A Container is the content of one state file. It is immutable and safe for concurrent use: a
+// changed file becomes another Container.
 type Container struct {
 	ID        string
 	SandboxID string
 	CreatedAt time.Time
 	Status    string // one of the statuses above, or one that a later runsc defines
 	Spec      Spec
-	facts     Sandbox // what this file says of the sandbox; that of the root container counts
+	facts     Sandbox // the sandbox in this file; only the root container's is used
 }
 
-// IsRoot reports whether the container is the one that its sandbox was created with.
+// IsRoot reports whether the container is the root container: the first container of its sandbox,
+// with the same ID.
 func (c *Container) IsRoot() bool { return c.ID == c.SandboxID }
 
-// A Spec is what matters of the container's OCI runtime specification.
+// A Spec is the relevant part of the container's OCI runtime specification.
 type Spec struct {
 	Present      bool
 	OCIVersion   string
 	RunsAsUID0   bool
 	NVProxy      bool     // annotation dev.gvisor.internal.nvproxy is "true"
 	TPUProxy     bool     // annotation dev.gvisor.internal.tpuproxy is "true"
-	Capabilities []string // union of the five sets, as they are written, sorted, each once
+	Capabilities []string // union of the five sets, with the prefix CAP_, sorted, without duplicates
 }
 
 // A Pair is one entry of a string map.
 type Pair struct{ Name, Value string }
 
-// A Registration is the list of metrics that a sandbox registered before any process ran in it, as JSON with the metrics sorted.
-// Registrations of one Root that have the same metrics are one pointer. It is immutable.
+// A Registration is the list of metrics that a sandbox registered before any process ran in it, as
+// JSON with the metrics sorted. Registrations of one Root with the same metrics are the same
+// pointer. It is immutable.
 type Registration struct{ JSON []byte }
 
 const (
@@ -50,7 +52,8 @@ const (
 	fileMiddle = "_sandbox:"
 )
 
-// parseName splits the name of a state file into the IDs of the container and its sandbox. IDs cannot hold a colon.
+// parseName splits the name of a state file into the IDs of the container and its sandbox. IDs
+// never have a colon.
 func parseName(name string) (containerID, sandboxID string, ok bool) {
 	base, ok := strings.CutSuffix(name, fileSuffix)
 	if !ok {

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFileSize bounds a state file. Real ones have about 52 KB.
+// maxFileSize limits the size of a state file. Real state files have about 52 KB.
 const maxFileSize = 16 << 20
 
-// settleTime is how old a change must be before the times of a file prove that it has not changed since: kernels before 6.13 stamp
-// files in ticks of up to 10 ms.
+// settleTime is how old the last change of a file must be before unchanged times prove unchanged
+// content: kernels before 6.13 set file times in ticks of up to 10 ms.
 const settleTime = 20 * time.Millisecond
 
 var errChanging = errors.New("the file changed while it was read")
 
-// stamp tells versions of a file apart.
+// A stamp identifies a version of a file.
 type stamp struct {
 	ino          uint64
 	size         int64
@@ -28,8 +28,8 @@ func stampOf(st *unix.Stat_t) stamp {
 	return stamp{ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 }
 
-// settled reports whether a change from now on gives the file other times. So it does when the times are old, and also when they are
-// from the future, which they are once the clock was set back.
+// settled reports whether any later change will give the file a different stamp. That is so if its
+// times are old, and also if they are in the future, which happens when the clock was set back.
 func (s stamp) settled(now time.Time) bool {
 	return apart(now, s.mtime) && apart(now, s.ctime)
 }
@@ -38,10 +38,10 @@ func apart(now time.Time, changed unix.Timespec) bool {
 	return now.Sub(time.Unix(changed.Unix())).Abs() > settleTime
 }
 
-// readFile returns the bytes of a regular file in the directory dir, and its stamp, which was the same before and after reading. The
-// result is valid until buf is used again.
+// readFile returns the bytes of a regular file in the directory dir, and its stamp, which was the
+// same before and after reading. The bytes are valid until buf is used again.
 func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
-	// Without blocking, should a pipe stand there; what is behind a link is nothing that runsc wrote.
+	// O_NONBLOCK in case it is a pipe. runsc writes no symbolic links, so do not follow them.
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return buf[:0], stamp{}, err
@@ -70,8 +70,8 @@ func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
 	return data, stampOf(&after), nil
 }
 
-// readAll reads size bytes of fd, or one more if the file has more, reusing buf. It does not read on
-// to find the end of the file: the caller compares the size, which saves a system call per file.
+// readAll reads size bytes of fd, or one more if the file has more, into buf. It does not read on
+// until the end of the file: the caller compares the size, which saves a system call per file.
 func readAll(fd int, buf []byte, size int) ([]byte, error) {
 	if cap(buf) <= size {
 		buf = make([]byte, 0, 1+size+size/4)

@@ -13,8 +13,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// FuzzParse: what is taken for a state file is JSON to its end. Nothing is kept of the bytes, and the
-// result does not depend on the files that were read before.
+// FuzzParse: an accepted state file is valid JSON as a whole. The result does not refer to the
+// bytes, and does not depend on files parsed before.
 func FuzzParse(f *testing.F) {
 	example := []byte(shortened(f, string(testkit.Testdata(f, "sb-k8s.state"))))
 	f.Add(example)
@@ -49,7 +49,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzIntern: registrations are one pointer only if they have the same metrics, and what is behind them is found.
+// FuzzIntern: registrations are the same pointer only if they have the same metrics, and the
+// scanner is after the registration.
 func FuzzIntern(f *testing.F) {
 	f.Add(`{"metrics":[{"name":"/a"},{"name":"/b"}],"stages":[]}`, `{"metrics":[{"name":"/b"}, {"name":"/a"}],"stages":[]}`)
 	f.Add(`{"metrics":[{"name":"/a"},{"name":"/a"}]}`, `{"metrics":[{"name":"/a"}]}`)
@@ -84,7 +85,7 @@ func FuzzIntern(f *testing.F) {
 	})
 }
 
-// content returns what a registration says, which does not depend on the order of its metrics.
+// content returns the content of a registration, independent of the order of its metrics.
 func content(t *testing.T, registration string) any {
 	decoder := json.NewDecoder(strings.NewReader(registration))
 	decoder.UseNumber()

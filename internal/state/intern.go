@@ -8,12 +8,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// recentMax is how many registrations are tried metric for metric before one is taken apart. Nearly every node has one runsc release,
-// or two while it is being upgraded.
+// recentMax is how many known registrations are compared metric by metric before a registration is
+// parsed. Most nodes have one runsc release, or two during an upgrade.
 const recentMax = 4
 
-// registrations makes equal registrations one pointer, so that a node keeps 50 KB for all sandboxes of a runsc release. Equal are those
-// with the same metrics in any order: runsc lists them in the order of a Go map, which is another one in each sandbox.
+// registrations maps equal registrations to the same pointer, so that all sandboxes of a runsc
+// release share 50 KB. Registrations are equal if they have the same metrics in any order: runsc
+// writes them in the order of a Go map, which differs from sandbox to sandbox.
 type registrations struct {
 	seed   maphash.Seed
 	byHash map[uint64][]*Registration
@@ -24,7 +25,7 @@ func newRegistrations() *registrations {
 	return &registrations{seed: maphash.MakeSeed(), byHash: make(map[uint64][]*Registration)}
 }
 
-// intern reads the registration that s is before.
+// intern reads the registration that is the scanner's next value.
 func (r *registrations) intern(s *jscan.Scanner) *Registration {
 	s.Kind() // moves to the value's first byte
 	rest := s.Rest()
@@ -43,7 +44,8 @@ func (r *registrations) intern(s *jscan.Scanner) *Registration {
 	return r.lookup(slices.Concat(head, bytes.Join(metrics, []byte(",")), tail), head, metrics, tail)
 }
 
-// lookup returns the registration whose canonical form, with its metrics sorted, is given whole and in parts.
+// lookup returns the registration with the given canonical form, in which the metrics are sorted.
+// head, metrics and tail are the parts of it.
 func (r *registrations) lookup(canonical, head []byte, metrics [][]byte, tail []byte) *Registration {
 	hash := maphash.Bytes(r.seed, canonical)
 	for _, known := range r.byHash[hash] {
@@ -59,7 +61,7 @@ func (r *registrations) lookup(canonical, head []byte, metrics [][]byte, tail []
 	return reg
 }
 
-// keepOnly forgets all registrations but those in use.
+// keepOnly drops all registrations that are not in use.
 func (r *registrations) keepOnly(used map[*Registration]bool) {
 	for hash, list := range r.byHash {
 		if list = slices.DeleteFunc(list, func(reg *Registration) bool { return !used[reg] }); len(list) == 0 {
@@ -71,7 +73,8 @@ func (r *registrations) keepOnly(used map[*Registration]bool) {
 	r.recent = slices.DeleteFunc(r.recent, func(known *shape) bool { return !used[known.registration] })
 }
 
-// split takes a registration apart around its list of metrics. One that is not formed as expected is all head.
+// split splits a registration before and after its list of metrics. If it has an unexpected form,
+// head is the whole registration.
 func split(raw []byte) (head []byte, metrics [][]byte, tail []byte) {
 	s := jscan.New(raw)
 	for s.Object(); s.More(); {
@@ -96,26 +99,27 @@ func split(raw []byte) (head []byte, metrics [][]byte, tail []byte) {
 	return head, metrics, tail
 }
 
-// A shape is a registration in parts, for recognising it at the speed of comparing bytes, whatever the order of its metrics.
+// A shape is a registration split into parts, to recognize it by comparing bytes, with its metrics
+// in any order.
 type shape struct {
 	registration *Registration
 	head, tail   []byte
-	metrics      map[string]*metricShape // by what they begin with, up to the end of the name
-	round        uint                    // of prefixOf
+	metrics      map[string]*metricShape // by nameOf
+	round        uint                    // number of calls of prefixOf
 }
 
 type metricShape struct {
 	text []byte
-	seen uint // the round in which it was last met
+	seen uint // the last round that found it
 }
 
-// metricHead is how runsc begins a metric. Its name follows.
+// metricHead is the beginning of a metric in runsc's encoding, before its name.
 const metricHead = `{"name":"`
 
-// newShape returns the shape of a registration, or nil if runsc would not write it so.
+// newShape returns the shape of a registration, or nil if it has not the form of runsc's encoding.
 func newShape(reg *Registration, head []byte, metrics [][]byte, tail []byte) *shape {
 	if metrics == nil {
-		return nil // a number, for one, can be the beginning of another
+		return nil // not an object: a number, for example, can be a prefix of another number
 	}
 	s := &shape{registration: reg, head: bytes.Clone(head), tail: bytes.Clone(tail), metrics: make(map[string]*metricShape, len(metrics))}
 	for _, m := range metrics {
@@ -128,7 +132,7 @@ func newShape(reg *Registration, head []byte, metrics [][]byte, tail []byte) *sh
 	return s
 }
 
-// nameOf returns what a metric begins with, up to the end of its name, or nil.
+// nameOf returns the beginning of a metric up to the end of its name, or nil.
 func nameOf(metric []byte) []byte {
 	if !bytes.HasPrefix(metric, []byte(metricHead)) {
 		return nil
@@ -140,8 +144,8 @@ func nameOf(metric []byte) []byte {
 	return metric[:len(metricHead)+end]
 }
 
-// prefixOf returns the length of the registration at the beginning of data if it is this one, else 0. Each metric of this one has to be
-// there once, and nothing else.
+// prefixOf returns the length of the registration at the beginning of data if it equals s, else 0.
+// It is equal if it has each metric of s once, and no other.
 func (s *shape) prefixOf(data []byte) int {
 	if !bytes.HasPrefix(data, s.head) {
 		return 0
@@ -156,7 +160,8 @@ func (s *shape) prefixOf(data []byte) int {
 			rest = rest[1:]
 		}
 		m := s.metrics[string(nameOf(rest))]
-		// No metric's text is the beginning of another value: it is an object to its last brace.
+		// A prefix match is enough: a metric is an object up to its closing brace, so its text is
+		// never a prefix of another value.
 		if m == nil || m.seen == s.round || !bytes.HasPrefix(rest, m.text) {
 			return 0
 		}

@@ -9,8 +9,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// parse reads the bytes of a whole state file and keeps none of them. Fields that are not needed are
-// skipped.
+// parse parses a whole state file and keeps none of its bytes. It skips fields that are not needed.
 func parse(data []byte, shared *shared) (*Container, error) {
 	s := jscan.New(data)
 	p := parser{Scanner: &s, shared: shared}
@@ -41,7 +40,7 @@ type parser struct {
 	shared *shared
 }
 
-// fields calls field for each field of an object; a null counts as an object without fields.
+// fields calls field for each field of an object. A null counts as an object without fields.
 func (p *parser) fields(field func(key []byte)) {
 	if p.Null() {
 		return
@@ -188,7 +187,7 @@ func (p *parser) process(spec *Spec) {
 	})
 }
 
-// capabilities reads the five sets, whatever they are called, and returns their union.
+// capabilities reads all sets, with any names, and returns their union.
 func (p *parser) capabilities() []string {
 	var union []string
 	p.fields(func([]byte) {

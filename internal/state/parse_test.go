@@ -129,7 +129,7 @@ func TestParseRefuses(t *testing.T) {
 	refuse("a deep document", with(`"x":`+strings.Repeat("[", 1e5)), "nested too deeply at byte 90")
 }
 
-// TestParseBeginnings: of a file that is being written, no beginning is taken for the whole.
+// TestParseBeginnings: no proper prefix of a file parses as a whole file.
 func TestParseBeginnings(t *testing.T) {
 	beginnings := func(whole string, step int) {
 		t.Helper()
@@ -154,7 +154,7 @@ func shortened(tb testing.TB, state string) string {
 	return before + rest[end:]
 }
 
-// TestParseKeepsNothing: the buffer that files are read into is used again.
+// TestParseKeepsNothing: the result does not refer to the buffer, which is reused.
 func TestParseKeepsNothing(t *testing.T) {
 	data := testkit.Testdata(t, "sb-k8s.state")
 	want, err := parse(data, newShared())
@@ -174,7 +174,7 @@ func TestParseKeepsNothing(t *testing.T) {
 	}
 }
 
-// TestParseShared: files with equal parts share them, and no file gets a part of another.
+// TestParseShared: files with equal parts share them, and different parts stay apart.
 func TestParseShared(t *testing.T) {
 	document := func(metadata, capabilities string) []byte {
 		return fmt.Appendf(nil, `{"id":"a","createdAt":%q,"spec":{"process":{"capabilities":%s}},"sandbox":{"id":"a","metricMetadata":%s}}`,
@@ -232,10 +232,11 @@ func TestIteration(t *testing.T) {
 	iteration("sb-k8s", "2026-11-22T09:12:52.799344464Z", "33sp8vo18t24b")
 	iteration("sb-plain", "2026-11-22T09:12:52.743744391Z", "1af6dvkjq949g")
 	iteration("sb-busy", "2026-11-22T09:12:52.839699344Z", "39c9fawht4m8d")
-	// The moment counts, not how it is written.
+	// The same moment in another time zone gives the same iteration.
 	iteration("sb-k8s", "2026-11-22T11:42:52.799344464+02:30", "33sp8vo18t24b")
 	iteration("sb-k8s", "2026-11-21T21:12:52.799344464-12:00", "33sp8vo18t24b")
-	// Trailing zeros are not written out: these are of "sb-k8s:2026-11-22 09:12:52.7 +0000 UTC" and "… 09:12:52 +0000 UTC".
+	// Trailing zeros are not written out: these are of "sb-k8s:2026-11-22 09:12:52.7 +0000 UTC" and
+	// "… 09:12:52 +0000 UTC".
 	iteration("sb-k8s", "2026-11-22T09:12:52.700000000Z", "3bvvzzi4xm1k0")
 	iteration("sb-k8s", "2026-11-22T09:12:52.7Z", "3bvvzzi4xm1k0")
 	iteration("sb-k8s", "2026-11-22T09:12:52.000000000Z", "3in0h58f0fn40")
@@ -283,7 +284,7 @@ func TestIntern(t *testing.T) {
 	list := func(metrics ...string) string {
 		return `{"metrics":[` + strings.Join(metrics, ",") + `],"stages":["restore"]}`
 	}
-	// Each case is a registration behind others: what it is equal to, by its place among them.
+	// Each case is a registration after others, and the index of the one that it equals.
 	intern := func(name string, equal int, registrations ...string) {
 		t.Helper()
 		regs := newRegistrations()
@@ -325,7 +326,7 @@ func TestIntern(t *testing.T) {
 	intern("two lists", none, list(metricA), `{"metrics":[],`+list(metricA)[1:])
 	intern("the third", 2, list(), list(metricA), list(metricB), list(metricB))
 	intern("the first of many", 0, list(metricA), list(), list(metricB), list(metricC), list(metricA, metricB), list(metricA, metricC), list(metricA))
-	// What is no registration at all is refused when it is compiled, not before.
+	// Values that are not a registration are refused when they are compiled, not here.
 	intern("numbers", none, `1`, `12`)
 	intern("a string", 0, `"metrics"`, `"metrics"`)
 	intern("an array", 0, `[{}]`, `[{}]`)

@@ -11,31 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tries and retryPause are for state files that are being written when they are first seen: there is no earlier version to serve.
+// A state file that is incomplete when it is first seen is read again, up to tries times in all,
+// with pauses of retryPause: there is no earlier version to serve.
 const (
 	tries      = 3
 	retryPause = 2 * time.Millisecond
 )
 
-// A FileError says why a state file could not be read or understood. The sandbox keeps what an earlier version of the file said.
+// A FileError says why a state file could not be read or parsed. Listings go on to have the last
+// version that could be read, if there is one.
 type FileError struct {
-	Name string // of the file, in the root
+	Name string // of the file
 	Err  error
 }
 
 func (e *FileError) Error() string { return fmt.Sprintf("state file %q: %v", e.Name, e.Err) }
 
-// Unwrap returns the reason.
+// Unwrap returns e.Err.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// A Listing is what a root held at one moment.
+// A Listing is the content of a root at one moment.
 type Listing struct {
 	Sandboxes []*Sandbox   // sorted by ID; shared with later listings and not to be changed
-	Errors    []*FileError // sorted by name; of this listing alone
+	Errors    []*FileError // sorted by name; for this listing only
 }
 
-// A Root is a runtime root directory: one state file a container. It remembers what it read, and reads a file again when it changed.
-// It is not safe for concurrent use.
+// A Root is a runtime root directory, which has one state file per container. It caches the content
+// of files, and reads a file again when it has changed. It is not safe for concurrent use.
 type Root struct {
 	path    string
 	files   map[string]*file
@@ -43,22 +45,22 @@ type Root struct {
 	names   []byte // for directory entries
 	content []byte // for state files
 	round   uint
-	again   []*file // of this listing: perhaps half written when they were read, with no earlier version to serve
-	stale   bool    // listing is not what files say
+	again   []*file // files to retry in this listing: perhaps incomplete, with no earlier version
+	stale   bool    // files have changed since listing was made
 	listing []*Sandbox
-	pause   func() // before again is read again
+	pause   func() // before a retry; replaced in tests
 }
 
-// file is a state file and what it said when it could last be read.
+// file is a state file and its last readable content.
 type file struct {
 	name      string
 	container string // ID, from the name
 	sandbox   string // ID, from the name
 	stamp     stamp
-	current   bool       // said and err are what there is to say of a file with that stamp, and the stamp is old enough to be trusted
-	said      *Container // nil: never read with success
-	err       error      // of the last attempt
-	round     uint       // of the last listing that had it
+	current   bool       // content and err belong to stamp, and the stamp is settled
+	content   *Container // nil: never read successfully
+	err       error      // error of the last attempt
+	round     uint       // the last listing that had the file
 }
 
 // NewRoot returns the runtime root at path, which need not exist yet.
@@ -72,10 +74,10 @@ func NewRoot(path string) *Root {
 	}
 }
 
-// Path is the path of the directory.
+// Path returns the path of the directory.
 func (r *Root) Path() string { return r.path }
 
-// Check reports whether the root is there and can be listed.
+// Check returns the error with which List would fail to read the directory, or nil.
 func (r *Root) Check() error {
 	fd, err := r.open()
 	if err != nil {
@@ -86,8 +88,8 @@ func (r *Root) Check() error {
 	return r.wrap(err)
 }
 
-// List says what the root holds now. An error means that the directory itself could not be read; errors.Is(err, fs.ErrNotExist) that
-// it is not there.
+// List returns the current content of the root. An error means that the directory itself could not
+// be read. If it does not exist, errors.Is(err, fs.ErrNotExist) is true.
 func (r *Root) List() (Listing, error) {
 	fd, err := r.open()
 	if err != nil {
@@ -119,7 +121,7 @@ func (r *Root) wrap(err error) error {
 	return &fs.PathError{Op: "read runtime root", Path: r.path, Err: err}
 }
 
-// readDir walks the directory and takes in what changed.
+// readDir walks the directory and reads the files that have changed.
 func (r *Root) readDir(fd int) error {
 	for {
 		n, err := unix.Getdents(fd, r.names)
@@ -139,7 +141,7 @@ func (r *Root) readDir(fd int) error {
 	}
 }
 
-// fileNamed returns the record of a state file, or nil for a name that is none.
+// fileNamed returns the record of a state file, or nil if the name is not that of a state file.
 func (r *Root) fileNamed(name []byte) *file {
 	if !bytes.HasSuffix(name, []byte(fileSuffix)) {
 		return nil
@@ -159,14 +161,14 @@ func (r *Root) fileNamed(name []byte) *file {
 // refresh reads the file if it may have changed.
 func (r *Root) refresh(dir int, f *file) {
 	f.round = r.round
-	if f.said == nil && f.err == nil {
-		r.read(dir, f) // for the first time: there is nothing to compare its times with
+	if f.content == nil && f.err == nil {
+		r.read(dir, f) // first time: there is no stamp to compare with
 		return
 	}
 	var st unix.Stat_t
 	switch err := unix.Fstatat(dir, f.name, &st, unix.AT_SYMLINK_NOFOLLOW); {
 	case err == unix.ENOENT:
-		f.round = 0 // gone since it was listed
+		f.round = 0 // removed since the directory was read
 	case err != nil:
 		f.current, f.err = false, err
 	case !f.current || f.stamp != stampOf(&st):
@@ -174,9 +176,9 @@ func (r *Root) refresh(dir int, f *file) {
 	}
 }
 
-// read takes in what the file says now. What was last known goes on being true until the file can be read again.
+// read reads the file. If that fails, the last readable content stays.
 func (r *Root) read(dir int, f *file) {
-	now := time.Now() // before reading: what is written from here on has later times
+	now := time.Now() // before reading: later changes have later times
 	data, stamp, err := readFile(dir, f.name, r.content)
 	r.content = data
 	whole := err == nil
@@ -187,12 +189,12 @@ func (r *Root) read(dir int, f *file) {
 	switch {
 	case err == unix.ENOENT:
 		f.round = 0
-	case f.said == nil && (err == errChanging || whole && err != nil):
+	case f.content == nil && (err == errChanging || whole && err != nil):
 		r.again = append(r.again, f)
 	}
 }
 
-// take makes the bytes of a whole file what is known of it.
+// take parses the content of a whole file.
 func (r *Root) take(f *file, data []byte) error {
 	c, err := parse(data, r.shared)
 	if err != nil {
@@ -201,12 +203,13 @@ func (r *Root) take(f *file, data []byte) error {
 	if c.ID != f.container || c.SandboxID != f.sandbox {
 		return fmt.Errorf("the content is for container %q of sandbox %q", c.ID, c.SandboxID)
 	}
-	f.said = c
+	f.content = c
 	r.stale = true
 	return nil
 }
 
-// readAgain gives those who are writing new files a moment to finish: one pause for all of them, however many there are.
+// readAgain retries incomplete new files after a pause, in which runsc can finish writing them.
+// There is one pause for all files.
 func (r *Root) readAgain(dir int) {
 	for try := 1; try < tries && len(r.again) > 0; try++ {
 		r.pause()
@@ -218,7 +221,7 @@ func (r *Root) readAgain(dir int) {
 	}
 }
 
-// dropVanished forgets the files that the last walk did not see.
+// dropVanished drops the files that are no longer in the directory.
 func (r *Root) dropVanished() {
 	for name, f := range r.files {
 		if f.round != r.round {
@@ -228,14 +231,14 @@ func (r *Root) dropVanished() {
 	}
 }
 
-// regroup makes the listing anew and forgets registrations that nobody has any more.
+// regroup makes a new listing and drops registrations that are no longer in use.
 func (r *Root) regroup() {
 	containers := make([]*Container, 0, len(r.files))
 	used := make(map[*Registration]bool)
 	for _, f := range r.files {
-		if f.said != nil {
-			containers = append(containers, f.said)
-			used[f.said.facts.Registration] = true
+		if f.content != nil {
+			containers = append(containers, f.content)
+			used[f.content.facts.Registration] = true
 		}
 	}
 	r.shared.registrations.keepOnly(used)

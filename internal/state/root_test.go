@@ -19,7 +19,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// A node is a runtime root on the disk, and what List says of it.
+// A node is a runtime root on disk with its Root.
 type node struct {
 	*Root
 	t      *testing.T
@@ -110,7 +110,7 @@ func (n *node) only() *Sandbox {
 	return listing.Sandboxes[0]
 }
 
-// settle waits until nothing that was written so far will be read again.
+// settle waits until the stamps of all files are settled.
 func (n *node) settle() {
 	n.t.Helper()
 	testkit.Until(n.t, "settling", func() bool {
@@ -166,11 +166,11 @@ func TestListOtherFiles(t *testing.T) {
 	}
 }
 
-// TestListBadFiles: one bad file at a time beside a good one, which is served all the same.
+// TestListBadFiles has one bad file at a time beside a good one, which is listed as usual.
 func TestListBadFiles(t *testing.T) {
 	const name = "b_sandbox:b.state"
 	whole := stateOf("b", "b", StatusRunning, "")
-	// bad makes the file, and says what List is to say of it.
+	// bad makes the file and checks the error of List.
 	bad := func(what, want string, pauses int, make func(n *node) error) {
 		t.Helper()
 		t.Run(what, func(t *testing.T) {
@@ -218,7 +218,8 @@ func TestListBadFiles(t *testing.T) {
 	bad("a link to nothing", "too many levels of symbolic links", 0, func(n *node) error { return os.Symlink("nothing", n.file(name)) })
 }
 
-// TestListKeepsLastKnown: what a file said goes on being true while it cannot be read, and ends with the file.
+// TestListKeepsLastKnown: the last readable content of a file is listed until the file can be read
+// again or is removed.
 func TestListKeepsLastKnown(t *testing.T) {
 	const name = "b_sandbox:b.state"
 	keep := func(what, want string, spoil func(n *node)) {
@@ -275,7 +276,8 @@ func TestListFollowsChanges(t *testing.T) {
 	}
 }
 
-// TestListChangeAtOnce: texts of one length, one right after the other, as runsc writes them.
+// TestListChangeAtOnce: two versions of the same length, one right after the other, as runsc writes
+// them.
 func TestListChangeAtOnce(t *testing.T) {
 	n := newNode(t)
 	for range 50 {
@@ -326,8 +328,8 @@ func TestListReadsSettledFilesOnce(t *testing.T) {
 	}
 }
 
-// TestListKeepsSandboxes: a sandbox stays the same pointer until one of its files changes, whatever
-// happens to other sandboxes.
+// TestListKeepsSandboxes: a sandbox stays the same pointer until one of its files changes, even if
+// other sandboxes change.
 func TestListKeepsSandboxes(t *testing.T) {
 	n := newNode(t)
 	list := func() map[string]*Sandbox {
@@ -343,7 +345,7 @@ func TestListKeepsSandboxes(t *testing.T) {
 		n.run(c, c)
 	}
 	n.run("x", "c")
-	// A step changes files. The sandboxes that it names are other ones after it, and only they.
+	// A step changes files. After it, the named sandboxes are new pointers, and only those.
 	step := func(what, changed string, change func()) {
 		t.Helper()
 		n.settle()
@@ -405,7 +407,8 @@ func TestListReadsBadFilesOnce(t *testing.T) {
 	}
 }
 
-// TestListWaitsForWriters: a file that is half written when it is first seen is tried three times within one listing.
+// TestListWaitsForWriters: a file that is incomplete when it is first seen is read up to three
+// times within one listing.
 func TestListWaitsForWriters(t *testing.T) {
 	const name = "a_sandbox:a.state"
 	wait := func(what, sandboxes, errs string, pause func(n *node)) {
@@ -438,7 +441,8 @@ func TestListWaitsForWriters(t *testing.T) {
 	})
 }
 
-// TestListWhileWritten: whatever a writer is at, a sandbox once seen stays, with one of the texts that were written.
+// TestListWhileWritten: while a file is rewritten, a sandbox that was listed once stays listed,
+// with one of the versions.
 func TestListWhileWritten(t *testing.T) {
 	n := newNode(t)
 	n.pause = func() { runtime.Gosched() }
@@ -546,7 +550,7 @@ func TestListNoRoot(t *testing.T) {
 	n.must(n.Check())
 }
 
-// asNobody calls f without the rights of root.
+// asNobody calls f without the privileges of root.
 func asNobody(t *testing.T, f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -575,7 +579,7 @@ func TestListUnreadable(t *testing.T) {
 	chmod(name, 0o644)
 	asNobody(t, func() { n.want("a", "") })
 
-	chmod(".", 0o644) // names can be listed, and nothing be looked up
+	chmod(".", 0o644) // names can be listed, but not looked up
 	asNobody(t, func() { n.want("a", `state file "`+name+`": `+denied) })
 
 	chmod(".", 0o300)
@@ -591,7 +595,8 @@ func TestListUnreadable(t *testing.T) {
 	asNobody(t, func() { n.want("a", "") })
 }
 
-// TestListBrokenOff: what was read before the root could not be read any further counts in the next listing.
+// TestListBrokenOff: files that were read before the listing failed are not read again by the next
+// one.
 func TestListBrokenOff(t *testing.T) {
 	for i := range 50 {
 		n := newNode(t)
@@ -600,7 +605,7 @@ func TestListBrokenOff(t *testing.T) {
 		for _, id := range ids {
 			n.run(id, id)
 		}
-		(&node{Root: NewRoot(n.path), t: t}).settle() // from here on they are read once
+		(&node{Root: NewRoot(n.path), t: t}).settle() // from here on, each file is read once
 		whole := n.names
 		n.names = n.names[:48] // too short for an entry of the long name
 		if _, err := n.List(); !errors.Is(err, unix.EINVAL) {
@@ -608,7 +613,7 @@ func TestListBrokenOff(t *testing.T) {
 		}
 		n.names = whole
 		if len(n.files) == 0 {
-			continue // the long name is the first that is found; another one may not be
+			continue // skip: the long name came first
 		}
 		var read []string
 		for _, id := range ids {
@@ -668,7 +673,7 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// TestReadFileChanging reads a file that has more in it than it says, as one does that grows.
+// TestReadFileChanging reads a file with more bytes than its size, as in a file that grows.
 func TestReadFileChanging(t *testing.T) {
 	fd, err := unix.Open("/proc/self", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -680,7 +685,7 @@ func TestReadFileChanging(t *testing.T) {
 	}
 }
 
-// TestNextEntry holds the names that List walks against those that os finds.
+// TestNextEntry compares the names that List walks with those of package os.
 func TestNextEntry(t *testing.T) {
 	dir := t.TempDir()
 	want := []string{".", ".."}

@@ -6,23 +6,21 @@ import (
 	"time"
 )
 
-// A Sandbox is what the state files of its containers say together. It is immutable and safe for
-// concurrent use. Listings of a Root that have the same pointer say the same about the sandbox, and
-// as long as none of its files is read again, all listings have the same pointer. Files are read
-// again when they changed, and as long as their last change is too recent to tell a further one.
-//
-// All fields but Containers are from the file of the root container, the one that the sandbox was
-// created with.
+// A Sandbox is the combined content of the state files of its containers. It is immutable and safe
+// for concurrent use. Listings of a Root share the pointer as long as none of the sandbox's files
+// is read again. A file is read again when it has changed, and while its last change is so recent
+// that a further change could go unnoticed. All fields except Containers come from the file of the
+// root container.
 type Sandbox struct {
 	ID            string
 	CreatedAt     time.Time
 	Status        string // one of the constants StatusCreating etc., or one that a later runsc defines
-	PID           int    // of the sandbox process on the host; 0: there is none
-	MetricServer  string // the address that it was created with, %RUNTIME_ROOT% not replaced; empty: none
+	PID           int    // of the sandbox process on the host; 0: no process
+	MetricServer  string // value of --metric-server, with %RUNTIME_ROOT% not replaced; empty: none
 	Registration  *Registration
 	Metadata      []Pair // sorted by name
-	PodName       string // chosen by users: any bytes
-	Namespace     string // chosen by users: any bytes
+	PodName       string // chosen by users; may have any bytes
+	Namespace     string // chosen by users; may have any bytes
 	ControlSocket string // path of the control socket
 	StartTime     time.Time
 	Checkpointed  bool
