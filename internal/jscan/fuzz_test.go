@@ -12,8 +12,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// FuzzScanner holds the scanner against encoding/json: both accept the same documents, but for the limit of depth, and find the same
-// in them.
+// FuzzScanner compares the scanner with encoding/json: both accept the same documents, except for
+// the nesting limit, and return the same values.
 func FuzzScanner(f *testing.F) {
 	f.Add(testkit.Testdata(f, "export.json"))
 	for _, document := range []string{
@@ -47,7 +47,7 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
-// depthOf returns how deep a sound document nests.
+// depthOf returns the nesting depth of a valid document.
 func depthOf(data []byte) (deepest int) {
 	depth := 0
 	for decoder := json.NewDecoder(bytes.NewReader(data)); ; {
@@ -65,7 +65,7 @@ func depthOf(data []byte) (deepest int) {
 	}
 }
 
-// decode reads a value into what encoding/json makes of it.
+// decode reads a value into the type that encoding/json uses.
 func decode(s *Scanner) any {
 	switch s.Kind() {
 	case '{':
@@ -96,7 +96,7 @@ func decode(s *Scanner) any {
 // validUTF8 does what encoding/json does: each bad byte becomes a U+FFFD.
 func validUTF8(b []byte) string { return string([]rune(string(b))) }
 
-// FuzzNumber holds numbers against strconv.
+// FuzzNumber compares numbers with strconv.
 func FuzzNumber(f *testing.F) {
 	for _, text := range []string{
 		"0", "-0", "1", "-1", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
@@ -108,7 +108,7 @@ func FuzzNumber(f *testing.F) {
 		s := New([]byte(text))
 		number := s.Number()
 		if s.End() != nil || len(number) != len(text) {
-			return // FuzzScanner knows whether it is one
+			return // FuzzScanner checks these
 		}
 		wantInt, err := strconv.ParseInt(text, 10, 64)
 		gotInt, ok := ParseInt(number)
@@ -124,7 +124,7 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
-// FuzzPull pulls at a document in an order that has nothing to do with it, which must end, without a panic.
+// FuzzPull calls the methods in an arbitrary order, which must end without a panic.
 func FuzzPull(f *testing.F) {
 	f.Add([]byte(`{"a":[1,2,{"b":"c"}],"d":null}`), []byte{0, 2, 3, 1, 2, 6, 2, 8})
 	f.Add([]byte(`[[[]]]`), []byte{1, 2, 1, 2, 1, 2, 2, 2})

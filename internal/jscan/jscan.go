@@ -1,7 +1,6 @@
-// Package jscan reads JSON that foreign parties wrote: strictly, without allocating for what is not wanted, and never deeper than a
-// limit. It knows nothing of what the bytes mean.
-//
-// A Scanner is pulled through a document in one pass:
+// Package jscan reads untrusted JSON: strictly, without allocating for skipped values, and with a
+// limit on nesting. Its callers interpret the values. The caller drives a Scanner through a
+// document in one pass:
 //
 //	s := jscan.New(data)
 //	for s.Object(); s.More(); {
@@ -14,7 +13,8 @@
 //	}
 //	err := s.End()
 //
-// The first error sticks: every later call returns a zero value, More returns false, and Err and End return the error.
+// The first error sticks: every later call returns a zero value, More returns false, and Err and
+// End return the error.
 package jscan
 
 import (
@@ -26,18 +26,20 @@ import (
 // MaxDepth is how deep objects and arrays may nest. Nothing that runsc writes comes near it.
 const MaxDepth = 32
 
-// ErrTruncated is the error of a document that ends before its value does: what is there may be the beginning of an honest one.
+// ErrTruncated is the error of a document that ends before its value does. It may be the beginning
+// of a valid document.
 var ErrTruncated = errors.New("unexpected end of JSON")
 
-// A SyntaxError is a breach of the JSON grammar, of MaxDepth, or of the type that the caller asked for.
+// A SyntaxError is a breach of the JSON grammar, of MaxDepth, or of the type that the caller asked
+// for.
 type SyntaxError struct {
 	Offset int    // of the offending byte
-	What   string // what was wrong there
+	What   string // what is wrong there
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.What, e.Offset) }
 
-// A Scanner is a position in a JSON document. It is not safe for concurrent use.
+// A Scanner reads a JSON document. It is not safe for concurrent use.
 type Scanner struct {
 	data []byte
 	pos  int
@@ -45,7 +47,7 @@ type Scanner struct {
 
 	depth   int
 	arrays  uint64 // bit d: the container at depth d is an array
-	pending bool   // the container just opened has had no field yet
+	pending bool   // the innermost object or array has had no field or element yet
 }
 
 // New returns a scanner at the beginning of data. Slices it returns may point into data.
@@ -54,19 +56,20 @@ func New(data []byte) Scanner { return Scanner{data: data} }
 // Err returns the first error.
 func (s *Scanner) Err() error { return s.err }
 
-// Offset is the position of the next byte to be read.
+// Offset returns the position of the next byte to be read.
 func (s *Scanner) Offset() int { return s.pos }
 
-// Rest returns the bytes not read yet. Advance skips n of them, for a caller who knows that they are one whole value.
+// Rest returns the unread bytes. A caller that recognizes a whole value at their beginning can skip
+// it with Advance.
 func (s *Scanner) Rest() []byte { return s.data[s.pos:] }
 
-// Advance skips n bytes, which the caller knows to be one whole value.
+// Advance skips n bytes, which must be one whole value.
 func (s *Scanner) Advance(n int) {
 	s.pos += n
 	s.pending = false
 }
 
-// Fail makes what the error of the scanner, unless there is one.
+// Fail sets an error at the current position, unless there is an error already.
 func (s *Scanner) Fail(what string) { s.fail(s.pos, what) }
 
 func (s *Scanner) fail(at int, what string) {
@@ -81,7 +84,8 @@ func (s *Scanner) truncated() {
 	}
 }
 
-// Kind tells the kind of the next value by its first byte: '{', '[', '"', '0' for a number, 't', 'f', 'n', or 0 after an error.
+// Kind returns the kind of the next value by its first byte: '{', '[', '"', '0' for a number, 't',
+// 'f', 'n', or 0 after an error.
 func (s *Scanner) Kind() byte {
 	c := s.peek()
 	if c == '-' || c >= '0' && c <= '9' {
@@ -110,10 +114,10 @@ func (s *Scanner) peek() byte {
 	return 0
 }
 
-// Object enters an object: call More and Key until More says false.
+// Object enters an object: call More and Key until More returns false.
 func (s *Scanner) Object() { s.open('{', "expected an object") }
 
-// Array enters an array: call More until it says false.
+// Array enters an array: call More until it returns false.
 func (s *Scanner) Array() { s.open('[', "expected an array") }
 
 func (s *Scanner) open(c byte, what string) {
@@ -137,7 +141,8 @@ func (s *Scanner) open(c byte, what string) {
 	s.pending = true
 }
 
-// More reports whether the object or array entered last has another field, and leaves it when it has none.
+// More reports whether the innermost open object or array has another field or element. If not, it
+// leaves the object or array.
 func (s *Scanner) More() bool {
 	c := s.peek()
 	if s.err != nil {
@@ -172,7 +177,8 @@ func (s *Scanner) More() bool {
 	return s.err == nil
 }
 
-// Key returns the name of the object's next field, unescaped. The result is valid until data changes.
+// Key returns the name of the object's next field, unescaped. The result is valid until data
+// changes.
 func (s *Scanner) Key() []byte {
 	key := s.Str()
 	if !s.colon() {
@@ -208,7 +214,7 @@ func (s *Scanner) Bool() bool {
 	return false
 }
 
-// Null reads a null when the next value is one, and reports whether it was.
+// Null reads the next value if it is null, and reports whether it is.
 func (s *Scanner) Null() bool {
 	if s.peek() != 'n' {
 		return false
@@ -230,7 +236,7 @@ func (s *Scanner) word(w string) {
 	s.Advance(len(w))
 }
 
-// Skip reads a value of any kind and drops it.
+// Skip reads and drops a value of any kind.
 func (s *Scanner) Skip() {
 	switch s.Kind() {
 	case '{':

@@ -116,7 +116,7 @@ func TestSkipRefuses(t *testing.T) {
 	refuse(strings.Repeat(`{"":`, 1e6), fmt.Sprintf("nested too deeply at byte %d", MaxDepth*len(`{"":`)))
 }
 
-// TestSkipBeginnings: the beginning of a sound document is always told from one that is broken.
+// TestSkipBeginnings: every prefix of a valid document gives ErrTruncated, not a SyntaxError.
 func TestSkipBeginnings(t *testing.T) {
 	document := `{"a\u00e9":[1,-2.5e3,{"b":null},true,"\ud83d\ude00\n"],"c":false} `
 	for n := range len(document) - 1 {
@@ -272,7 +272,8 @@ func TestWrongType(t *testing.T) {
 	refuse(`1`, func(s *Scanner) { s.More() }, "nothing is open at byte 0")
 }
 
-// TestUnfinished: what is not whole is not given out, and a document is not over while something is open.
+// TestUnfinished: an incomplete value is not returned, and End fails while an object or array is
+// open.
 func TestUnfinished(t *testing.T) {
 	s := New([]byte(`[12`))
 	s.Array()
@@ -316,7 +317,7 @@ func TestKind(t *testing.T) {
 	kind("\x00", 0)
 }
 
-// TestErrorSticks: after an error nothing is read any more, and no loop goes on.
+// TestErrorSticks: after an error, nothing more is read, and loops end.
 func TestErrorSticks(t *testing.T) {
 	s := New([]byte(`{"a":[1,2]}`))
 	s.Object()

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Number returns the text of a number, which obeys JSON's grammar.
+// Number returns the text of a number in JSON's grammar.
 func (s *Scanner) Number() []byte {
 	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
 		if s.err == nil {
@@ -51,7 +51,7 @@ func (s *Scanner) at(i int) byte {
 	return 0
 }
 
-// digits returns the position after the digits at i, of which there must be one.
+// digits returns the position after the digits at i. At least one is required.
 func (s *Scanner) digits(i int) int {
 	start := i
 	for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
@@ -67,7 +67,8 @@ func (s *Scanner) digits(i int) int {
 	return i
 }
 
-// Int returns an integer. A number with a fraction or an exponent, and one that int64 cannot hold, is an error.
+// Int returns an integer. A number with a fraction or an exponent, or out of the range of int64, is
+// an error.
 func (s *Scanner) Int() int64 {
 	text := s.Number()
 	if s.err != nil {
@@ -80,7 +81,7 @@ func (s *Scanner) Int() int64 {
 	return n
 }
 
-// Float returns a number. One that float64 cannot hold is an error.
+// Float returns a number. A number out of the range of float64 is an error.
 func (s *Scanner) Float() float64 {
 	text := s.Number()
 	if s.err != nil {

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Str returns a string, unescaped; it points into the document when nothing was escaped. Bytes above 0x7F are returned as they
-// are, valid UTF-8 or not.
+// Str returns a string, unescaped. The result points into the document if there are no escapes.
+// Bytes above 0x7F are returned unchanged, valid UTF-8 or not.
 func (s *Scanner) Str() []byte {
 	raw, escaped := s.text()
 	if escaped {
@@ -17,7 +17,7 @@ func (s *Scanner) Str() []byte {
 	return raw
 }
 
-// text reads a string and returns what stands between its quotes, and whether there are escapes in it.
+// text reads a string and returns the bytes between its quotes, and whether they have escapes.
 func (s *Scanner) text() (raw []byte, escaped bool) {
 	if c := s.peek(); c != '"' {
 		if s.err == nil {
@@ -48,7 +48,7 @@ func (s *Scanner) text() (raw []byte, escaped bool) {
 	return nil, false
 }
 
-// escape returns the length of the escape at i, or 0 if it is none.
+// escape returns the length of the escape sequence at i, or 0 with an error set.
 func (s *Scanner) escape(i int) int {
 	switch s.at(i + 1) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -75,7 +75,7 @@ func (s *Scanner) escape(i int) int {
 	return 0
 }
 
-// unescape returns what the inside of a string stands for, all of whose escapes are sound.
+// unescape replaces the escape sequences of a string, which must be valid.
 func unescape(raw []byte) []byte {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
@@ -106,8 +106,9 @@ func unescape(raw []byte) []byte {
 	return out
 }
 
-// unescapeRune returns the rune whose escape continues with rest, and how much of rest belongs to it. Two surrogates that are a pair
-// are one rune; one without the other is none, and becomes U+FFFD as everywhere in Go.
+// unescapeRune returns the rune of the \u escape that continues with rest, and how many bytes of
+// rest belong to it. A surrogate pair is one rune; a single surrogate becomes U+FFFD, as in
+// encoding/json.
 func unescapeRune(rest []byte) (r rune, n int) {
 	const digits = 4
 	r = hex(rest[:digits])

@@ -13,17 +13,18 @@ type Builder struct {
 	prefix string
 
 	mu     sync.Mutex // not held while filters run
-	layout *layout    // of the last page; nearly always the next one's too
+	layout *layout    // of the last page; usually the next page has the same
 }
 
-// NewBuilder returns a Builder of pages whose families begin with prefix, unless their names are whole.
+// NewBuilder returns a Builder of pages. Family names begin with prefix, except those of schema
+// metrics with Whole set.
 func NewBuilder(prefix string) *Builder { return &Builder{prefix: prefix} }
 
 // Prefix returns what the names of families begin with.
 func (b *Builder) Prefix() string { return b.prefix }
 
-// Build returns the page of a snapshot, which the page refers to and does not change. It may have to wait for filters that other requests have
-// compiled or run for the first time.
+// Build returns a page of a snapshot. The page refers to the snapshot and does not change it. Build
+// may wait for filters of other requests that are being compiled or run for the first time.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	p := &Page{whole: want.Metrics == nil && want.Names == ""}
 	sandboxes := want.sandboxes(snap.Sandboxes)
@@ -35,7 +36,8 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	return p
 }
 
-// runFilter runs the filter of capabilities on all that there are, so that all waiting for it is over when the page is rendered.
+// runFilter runs the capability filter on all capabilities now, so that rendering the page never
+// waits for other filters.
 func (p *Page) runFilter(capabilities *Filter) {
 	if capabilities == nil {
 		return
@@ -49,8 +51,8 @@ func (p *Page) runFilter(capabilities *Filter) {
 	}
 }
 
-// BuildReported returns the page of what one sandbox reports, without the server's own families. want selects metrics by their names
-// without prefix.
+// BuildReported returns a page of the metrics that one sandbox reported, without the server's own
+// families. want selects metrics by their names without prefix.
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	p := &Page{whole: want == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
@@ -69,7 +71,7 @@ func (b *Builder) layoutOf(schemas []*schema.Schema) *layout {
 	return b.layout
 }
 
-// addReported adds what sandboxes report, and returns the schemas by kind.
+// addReported adds the sources that sandboxes reported, and returns the schemas by kind.
 func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 	p.Sources = make([]Source, 0, 2*len(sandboxes)+1)
 	var schemas []*schema.Schema
@@ -79,7 +81,7 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 		if src.Schema == nil {
 			continue
 		}
-		if len(schemas) == 0 || schemas[kind] != src.Schema { // most often it is the one before's
+		if len(schemas) == 0 || schemas[kind] != src.Schema { // usually the same as the previous sandbox's
 			if kind = slices.Index(schemas, src.Schema); kind < 0 {
 				kind = len(schemas)
 				schemas = append(schemas, src.Schema)
@@ -92,7 +94,8 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 	return schemas
 }
 
-// addServer adds what the server says of itself, in the shard that has it, and of the sandboxes.
+// addServer adds the sources of the server's own families: those about the server itself if the
+// shard has them, and those about the sandboxes.
 func (p *Page) addServer(snap *snapshot.Snapshot, sandboxes []snapshot.Sandbox, shard Shard, leftOut int) {
 	from := len(p.Sources)
 	if shard.hasServer() {
@@ -108,7 +111,7 @@ func (p *Page) addServer(snap *snapshot.Snapshot, sandboxes []snapshot.Sandbox, 
 	p.groups[groupServer] = span{from, len(p.Sources)}
 }
 
-// insert returns the samples with one more, at its place.
+// insert returns a copy of the samples with s inserted in order.
 func insert(samples []snapshot.Sample, s snapshot.Sample) []snapshot.Sample {
 	at := 0
 	for at < len(samples) && samples[at].Metric < s.Metric {
@@ -122,7 +125,7 @@ func (p *Page) add(src *snapshot.Source, kind int) {
 	p.textSize += src.TextSize
 }
 
-// selected returns the families that the selection wants.
+// selected returns the families that match the selection.
 func (l *layout) selected(want Selection) []Family {
 	if want.Metrics == nil && want.Capabilities == nil && want.Names == "" {
 		return l.families
@@ -149,7 +152,8 @@ func (l *layout) nameOf(f *Family) string {
 	return l.schemas[kind].Metrics[f.metric[kind]].Name
 }
 
-// countLeftOut returns how many series of wanted metrics are not, or not wholly, on the page.
+// countLeftOut returns how many series of selected metrics are missing, wholly or in part, from the
+// page.
 func (p *Page) countLeftOut(l *layout, want *Filter) (series int) {
 	if len(l.leftOut) == 0 {
 		return 0

@@ -10,7 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// register compiles a registration of metrics, each given as "name type" or "name type help", the type being c, g or h.
+// register compiles a registration of metrics, each given as "name type" or "name type help", the
+// type being c, g or h.
 func register(t *testing.T, metrics ...string) *schema.Schema {
 	t.Helper()
 	var list []string
@@ -27,7 +28,8 @@ func register(t *testing.T, metrics ...string) *schema.Schema {
 	return s
 }
 
-// sandbox returns a sandbox that reports a sample of each metric of the schema, and has capabilities.
+// sandbox returns a sandbox that reports a sample of each metric of the schema, and has
+// capabilities.
 func sandbox(id string, s *schema.Schema, capabilities ...string) snapshot.Sandbox {
 	labels := &snapshot.Labels{Iteration: "i", Sandbox: id}
 	box := snapshot.Sandbox{Identity: &snapshot.Identity{Labels: labels}, Server: snapshot.Source{Labels: labels, Schema: schema.Server}}
@@ -117,7 +119,8 @@ func TestBuild(t *testing.T) {
 		"runsc_net_open gauge: a")
 }
 
-// TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the server's own families before all.
+// TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the
+// server's own families before all.
 func TestDisagreement(t *testing.T) {
 	newer, older := register(t, "x c newer", "y c first", "h_sum c"), register(t, "x g older", "y c second", "h h", "only g")
 	snap := snapshotOf(sandbox("a", newer), sandbox("b", older), sandbox("c", newer))
@@ -158,7 +161,7 @@ func TestSelection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, server...) // no filter hides them
+		want = append(want, server...) // filters do not hide them
 		slices.Sort(want)
 		expect(t, fmt.Sprintf("filters %q and %q", metrics, capabilities), b.Build(snap, Selection{Metrics: m, Capabilities: c}), want...)
 	}
@@ -169,16 +172,16 @@ func TestSelection(t *testing.T) {
 	check("fs_.*", "", opens, reads, all)
 	check("open", "", opens, open, all)
 	check("^net_open$", "", open, all)
-	check("runsc_fs", "", all) // the prefix is no part of the name
+	check("runsc_fs", "", all) // filters match names without the prefix
 	check("meta", "", all)
 	check("", "NET", opens, reads, open, caps+"a/NET_RAW b/NET_ADMIN")
 	check("", "^CAP_NET_A", opens, reads, open, caps+"b/NET_ADMIN")
 	check("", "^KILL$", opens, reads, open, caps+"a/KILL")
 	check("fs_opens", "none", opens)
-	check("", "", opens, reads, open, all) // and nothing of it is remembered
+	check("", "", opens, reads, open, all) // earlier filters have no effect
 }
 
-// TestWalkInAnyOrder: families may be asked for in any order, more than once, and not at all.
+// TestWalkInAnyOrder: families may be walked in any order, several times, or not at all.
 func TestWalkInAnyOrder(t *testing.T) {
 	s := register(t, "a c", "b h", "c c", "d c")
 	p := NewBuilder("").BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0], nil)
@@ -199,7 +202,7 @@ func TestWalkInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestTextSize: the size of a page, filtered or not, is known about before it is rendered.
+// TestTextSize: the estimated size of a page, filtered or not, is close to its rendered size.
 func TestTextSize(t *testing.T) {
 	filters := NewFilters()
 	var metrics []string

@@ -1,3 +1,3 @@
-// Package page applies names and filters to a snapshot: it says which families a page has, in which order, and which samples of which
-// source belong to each. What the bytes of a page look like is for package expo.
+// Package page applies names and filters to a snapshot: it decides which families a page has, in
+// which order, and which samples belong to each. Package expo renders the page as bytes.
 package page

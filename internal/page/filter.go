@@ -9,11 +9,12 @@ import (
 	"sync"
 )
 
-// maxFilters is how many filters are cached. A server has a handful of scrape jobs, each with at most two filters.
+// maxFilters is how many filters are cached. A server has a handful of scrape jobs, each with at
+// most two filters.
 const maxFilters = 32
 
-// Filters compiles the filters of requests and caches the last 32; the least recently used one is dropped first. It is safe for
-// concurrent use.
+// Filters compiles the filters of requests and caches the last 32; the least recently used one is
+// dropped first. It is safe for concurrent use.
 type Filters struct {
 	gate gate
 
@@ -22,10 +23,10 @@ type Filters struct {
 	recent *list.List // of *Filter, the most recently used one first
 }
 
-// A gate lets one filter at a time be compiled or run. Both are done for HTTP clients, which can send the costliest expressions that the
-// limits permit, in any number of requests. Behind the gate such clients use at most one core, and one machine's memory; pages without
-// a filter do not pass it, and neither do filters and results that are cached. So a hostile client slows down filters that are not cached,
-// and nothing else.
+// A gate is a lock that is held while a filter is compiled or run, since HTTP clients can send the
+// costliest expressions within the limits in any number of requests. With the gate they use at most
+// one core, and the memory of one filter at a time. Pages without a filter, and cached filters and
+// results, do not need the gate. So a hostile client slows down only filters that are not cached.
 type gate struct {
 	sync.Mutex
 	compiled int // filters compiled so far, for tests
@@ -37,9 +38,10 @@ func NewFilters() *Filters {
 	return &Filters{byText: make(map[string]*list.Element), recent: list.New()}
 }
 
-// Compile returns the filter for a regular expression in the syntax of the regexp package. It returns nil for "", which matches
-// everything. The same text gives the same Filter while it is cached, and a Filter stays valid when it no longer is. Texts that are
-// refused are not cached. The error is the regexp package's, or says which limit the text is over.
+// Compile returns the filter for a regular expression in the syntax of the regexp package. It
+// returns nil for "", which matches everything. The same text returns the same Filter while it is
+// cached. A Filter stays valid when it is dropped from the cache. Refused texts are not cached. The
+// error is that of the regexp package, or names the limit that the text exceeds.
 func (f *Filters) Compile(text string) (*Filter, error) {
 	if text == "" {
 		return nil, nil
@@ -60,7 +62,7 @@ func (f *Filters) Compile(text string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The text is part of a request, whose memory it would keep.
+	// A clone, since the text is a part of a request and would keep its memory.
 	filter := &Filter{text: strings.Clone(text), re: re, gate: &f.gate}
 	f.add(filter)
 	return filter, nil
@@ -106,8 +108,8 @@ func compile(text string) (*regexp.Regexp, error) {
 
 var errTooCostly = fmt.Errorf("costs more than %d steps: use fewer repetitions, alternatives and Unicode classes", maxCost)
 
-// A Filter selects metrics or capabilities by name. It is immutable but for its cache of results, and safe for concurrent use. The nil
-// Filter matches everything.
+// A Filter selects metrics or capabilities by name. It is safe for concurrent use. The nil Filter
+// matches everything.
 type Filter struct {
 	text string
 	re   *regexp.Regexp
@@ -125,8 +127,9 @@ func (f *Filter) String() string {
 	return f.text
 }
 
-// Match reports whether the expression matches anywhere in the name. Results are cached, so that a costly expression is run once per
-// name and not once per page. Without a cached result Match may wait for other filters that are compiled or run.
+// Match reports whether the expression matches anywhere in the name. Results are cached, so that a
+// costly expression is run once per name and not once per page. Without a cached result Match may
+// wait for other filters that are compiled or run.
 func (f *Filter) Match(name string) bool {
 	if f == nil {
 		return true
@@ -143,7 +146,7 @@ func (f *Filter) Match(name string) bool {
 	match := f.re.MatchString(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.results.add(strings.Clone(name), match) // a name can be part of a registration, whose memory it would keep
+	f.results.add(strings.Clone(name), match) // a clone, since a name can be a part of a registration and would keep its memory
 	return match
 }
 
@@ -158,8 +161,9 @@ const (
 	resultOverhead = 64        // bytes per result besides the name, about
 )
 
-// results are the cached results of a filter, in two generations. When the younger one is full the older one is dropped, with the names
-// that have not been used since. So names of sandboxes that are gone do not stay, and the size is bounded, whatever names sandboxes
+// results are the cached results of a filter, in two generations. When the younger generation is
+// full, the older one is dropped, with all names that have not been used since. So names of
+// sandboxes that are gone do not stay, and the size is limited for any names that sandboxes
 // register.
 type results struct {
 	young, old map[string]bool

@@ -8,29 +8,31 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a filter. They hold for the expressions of HTTP clients, which may be hostile, and leave room for a list of every metric's
-// name.
+// Limits of a filter. HTTP clients may be hostile. A list of the names of all metrics is within the
+// limits.
 const (
 	maxText = 4 << 10 // bytes
 	maxCost = 10_000  // steps
 )
 
-// Steps of classes that stand for many characters, in a text that ignores case: about the characters that they are expanded to.
+// Steps of character classes in a text that ignores case: approximately the number of characters
+// that they expand to.
 const (
 	perlClassCost  = 64  // \w
 	posixClassCost = 128 // [:ascii:]
 	longClassCost  = 1000
 )
 
-// longClass is a length in bytes that no name of a Unicode class has. Longer ones have fillers, and are not looked up.
+// longClass is longer, in bytes, than the name of any Unicode class. Longer names are padded, and
+// are not looked up.
 const longClass = 64
 
-// classCost is what the character classes of a text cost to parse, in steps. A class stands for up to 700 ranges in 3 bytes, and a range
-// that ignores case is expanded character by character: 4 KB of them take seconds and 100 MB. So they are counted before the text is
-// parsed.
-//
-// It does not follow the syntax: everything that looks like a class counts as one, even after a backslash that is itself escaped. A
-// scanner that followed the syntax would miss classes wherever it differs from the parser; this one can only count too many.
+// classCost returns the cost of parsing the character classes of a text, in steps. A class of 3
+// bytes has up to 700 ranges, and a range that ignores case is expanded character by character: 4
+// KB of them take seconds and 100 MB. So they are counted before the text is parsed. It ignores the
+// syntax: everything that looks like a class counts, even after an escaped backslash. A scanner
+// that followed the syntax would miss classes if it differed from the parser; this one can only
+// count too many.
 func classCost(text string) int {
 	fold := ignoresCase(text)
 	cost := 0
@@ -51,7 +53,8 @@ func classCost(text string) int {
 	return cost
 }
 
-// ignoresCase reports whether any part of a text may: whether it has a group such as (?i) or (?s-mi:.
+// ignoresCase reports whether any part of a text may ignore case: whether it has a group such as
+// (?i) or (?s-mi:.
 func ignoresCase(text string) bool {
 	for {
 		_, rest, found := strings.Cut(text, "(?")
@@ -69,7 +72,8 @@ func ignoresCase(text string) bool {
 	}
 }
 
-// unicodeCost is the number of ranges of the class that a text begins with, such as \pL or \p{Greek}.
+// unicodeCost returns the number of ranges of the class that a text begins with, such as \pL or
+// \p{Greek}.
 func unicodeCost(text string, fold bool) int {
 	class := text[:len(`\p`)]
 	if strings.HasPrefix(text[len(class):], "{") {
@@ -89,7 +93,8 @@ func unicodeCost(text string, fold bool) int {
 	return cost
 }
 
-// ranges is the number of ranges of a class. One that does not exist has 1: it ends the parsing of the text that it is in.
+// ranges returns the number of ranges of a class. It is 1 for a class that does not exist, at which
+// the parser stops.
 func ranges(class string) int {
 	tree, err := syntax.Parse(class, syntax.Perl)
 	if err != nil {
@@ -104,8 +109,9 @@ const (
 	maxFold = 0x1e943 // see regexp/syntax
 )
 
-// foldCost is how many characters may have to be looked at to expand a range that ignores case. The text is what follows the range's
-// hyphen, and only the upper end counts, since the lower one is hard to find from there.
+// foldCost returns how many characters the parser may visit to expand a range that ignores case.
+// The text begins after the range's hyphen. Only the upper end counts, since the lower end is hard
+// to find from there.
 func foldCost(text string) int {
 	high, _ := utf8.DecodeRuneInString(text)
 	if high == '\\' {
@@ -114,7 +120,8 @@ func foldCost(text string) int {
 	return max(0, int(min(high, maxFold))-minFold)
 }
 
-// escaped is the greatest character that the escape sequence at the beginning of a text may stand for.
+// escaped returns the greatest character that the escape sequence at the beginning of a text may
+// represent.
 func escaped(text string) rune {
 	const maxOctal = 0o777
 	digits, isLong := strings.CutPrefix(text, `\x{`)
@@ -124,13 +131,13 @@ func escaped(text string) rune {
 	digits, _, _ = strings.Cut(digits, "}")
 	r, err := strconv.ParseUint(digits, 16, 32)
 	if err != nil || r > unicode.MaxRune {
-		return 0 // not a valid escape sequence, which ends the parsing
+		return 0 // not a valid escape sequence; the parser stops here
 	}
 	return rune(r)
 }
 
-// treeCost is how many instructions a tree compiles to, plus the ranges of its character classes. Repetitions multiply instructions, in
-// each other too; the ranges exist once.
+// treeCost returns how many instructions a tree compiles to, plus the ranges of its character
+// classes. Repetitions multiply instructions, also when nested, but not ranges.
 func treeCost(re *syntax.Regexp) int {
 	instructions, ranges := count(re)
 	return instructions + ranges
@@ -161,7 +168,7 @@ func count(re *syntax.Regexp) (instructions, ranges int) {
 	return max(1, instructions), ranges
 }
 
-// repeated is the number of instructions of {low,high}, for high < 0 of {low,}.
+// repeated returns the number of instructions of {low,high}, or of {low,} if high < 0.
 func repeated(instructions, low, high int) int {
 	if high < 0 {
 		return max(1, low)*instructions + 2

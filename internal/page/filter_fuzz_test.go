@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzFilter compares Match with the regexp package: what is accepted matches the same names, cached or not, and is within the limits.
+// FuzzFilter compares Match with the regexp package: what is accepted matches the same names,
+// cached or not, and is within the limits.
 func FuzzFilter(f *testing.F) {
 	for _, text := range []string{
 		"", "^fs_", "opens$", "^(a|b|)$", "(", "x{2,5}", "(?i)ks", `\bnet\B`, "(?m)^a$", "(?s).", `[^\pL\d[:^alpha:]]`, `(?i)[a-\x{17f}]`,

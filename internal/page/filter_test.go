@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// never is an expression that matches no name and is over no limit.
+// never is an expression within the limits that matches no name.
 const never = `^x^`
 
 func mustCompile(t *testing.T, f *Filters, text string) *Filter {
@@ -94,25 +94,25 @@ func TestRefused(t *testing.T) {
 	}
 	repeat := strings.Repeat
 
-	// What is no regular expression, in the words of the regexp package.
+	// Invalid regular expressions, with the errors of the regexp package.
 	for _, text := range []string{"(", ")", "[", "*", "x**", "(?=x)", "\xff", "[b-a]", `\p{None}`, `\p{Greek`, `\p`, `\`, `(x{100}){100}`} {
 		_, err := regexp.Compile(text)
 		check(text, err.Error())
 	}
 	check("(", "error parsing regexp: missing closing ): `(`")
 
-	// What is too long.
+	// Too long.
 	check(repeat("x", 4097), "longer than 4096 bytes")
 	check(repeat("(", 4097), "longer than 4096 bytes")
 
-	// What has too many instructions. Repetitions multiply.
+	// Too many instructions. Repetitions multiply.
 	check(repeat("x{1000}", 11), tooCostly)
 	check(repeat(".{0,1000}", 6), tooCostly)
 	check(repeat("(x{10}){100}", 11), tooCostly)
 	check(repeat("((ab){9,}){100}", 6), tooCostly)
 	check("("+repeat("x?", 6)+"){1000}", tooCostly)
 
-	// What has too many ranges, of Unicode classes and others.
+	// Too many ranges, of Unicode classes and others.
 	check(repeat(`\pL`, 16), tooCostly)
 	check(repeat(`\PL`, 16), tooCostly)
 	check(`[`+repeat(`\pL`, 16)+`]`, tooCostly)
@@ -122,7 +122,7 @@ func TestRefused(t *testing.T) {
 	check(repeat(`\p{ l e t t e r }`, 16), tooCostly)
 	check(repeat(`\p{`+repeat("_", 100)+`L}`, 16), tooCostly)
 
-	// What is expanded to too many characters where case is ignored.
+	// Expanded to too many characters, because case is ignored.
 	check(`(?i)[A-\x{1e942}]`, tooCostly)
 	check(`(?i)[A-\x{0001E942}]`, tooCostly)
 	check("(?i)[A-\U0001e942]", tooCostly)
@@ -155,7 +155,8 @@ func TestNotRefused(t *testing.T) {
 	check(strings.Repeat("(", 900) + strings.Repeat(")", 900))
 }
 
-// TestTextIsCompiledOnce: the same text gives the same filter while it is one of the 32 that were used last.
+// TestTextIsCompiledOnce: the same text returns the same filter while it is one of the 32 used
+// last.
 func TestTextIsCompiledOnce(t *testing.T) {
 	filters := NewFilters()
 	text := func(i int) string { return fmt.Sprintf("^x{%d}$", i+1) }
@@ -213,7 +214,7 @@ func TestNameIsMatchedOnce(t *testing.T) {
 	}
 }
 
-// TestResultsAreBounded, in number and in bytes, whatever names sandboxes register. Names in use stay.
+// TestResultsAreBounded: the cache of results is limited in bytes for any names. Names in use stay.
 func TestResultsAreBounded(t *testing.T) {
 	filters := NewFilters()
 	filter := mustCompile(t, filters, never)
@@ -240,11 +241,12 @@ func TestResultsAreBounded(t *testing.T) {
 	}
 }
 
-// TestCachedFilterDoesNotWait: neither the filter nor its results need the gate once they are cached. The test deadlocks if they do.
+// TestCachedFilterDoesNotWait: neither the filter nor its results need the gate once they are
+// cached. The test deadlocks if they do.
 func TestCachedFilterDoesNotWait(t *testing.T) {
 	filters := NewFilters()
 	mustCompile(t, filters, "^fs_").Match("fs_opens")
-	filters.gate.Lock() // as while another filter is compiled or run
+	filters.gate.Lock() // as if another filter were being compiled or run
 	defer filters.gate.Unlock()
 	if !mustCompile(t, filters, "^fs_").Match("fs_opens") {
 		t.Error("the result is another one")

@@ -7,11 +7,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
-// layout is the families of all pages whose sources have the same schemas. It is immutable.
+// A layout has the families of all pages whose sources have the same schemas. It is immutable.
 type layout struct {
-	schemas  []*schema.Schema // of what sandboxes report, by kind
+	schemas  []*schema.Schema // of reported sources, by kind
 	families []Family         // sorted by name
-	leftOut  map[column]bool  // metrics that are not, or not wholly, on the page
+	leftOut  map[column]bool  // metrics that are missing, wholly or in part, from the page
 }
 
 // column is a metric of a kind of sources.
@@ -24,12 +24,13 @@ type column struct {
 type builder struct {
 	*layout
 	prefix string
-	taken  map[string]int // names that families and their samples have; index in families, -1 for names that are no family's own
+	taken  map[string]int // names of families and their samples; index in families, or -1 for reserved names
 }
 
-// newLayout merges the families of the schemas, which come in the order in which sandboxes that have them do, with the server's own. That
-// order decides where they disagree: the first one's HELP is the family's, and a metric of another type than its family has is left out.
-// The server's own families win over registered ones.
+// newLayout merges the families of the schemas and the server's own families. Schemas are in the
+// order of the first sandbox of each, and the first one wins where they disagree: it sets the HELP
+// of the family, and metrics with another type are left out. The server's own families win over
+// registered ones.
 func newLayout(schemas []*schema.Schema, prefix string) *layout {
 	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, prefix, make(map[string]int)}
 	b.addServer()
@@ -54,7 +55,7 @@ func (b *builder) addServer() {
 	}
 }
 
-// histogramSamples are the endings of the names under which a histogram's samples stand.
+// histogramSamples are the suffixes of the names of a histogram's samples.
 var histogramSamples = []string{"_bucket", "_count", "_sum"}
 
 func (b *builder) add(kind int, index int32, m *schema.Metric) {
@@ -64,7 +65,7 @@ func (b *builder) add(kind int, index int32, m *schema.Metric) {
 		parts = append(parts, Min, Max, SSD)
 		for _, suffix := range histogramSamples {
 			if at, taken := b.taken[name+suffix]; taken && at >= 0 {
-				b.leftOut[column{kind, index}] = true // another family has one of its names
+				b.leftOut[column{kind, index}] = true // another family already has one of its names
 				return
 			}
 		}

@@ -8,21 +8,22 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A Page is what one response shows of a snapshot. It is immutable, and its methods are safe for concurrent use.
+// A Page is the content of one response: a selection of the families of a snapshot. It is
+// immutable, and its methods are safe for concurrent use.
 type Page struct {
-	Families []Family // sorted by name, each once; those without samples are for formats to leave out
-	Sources  []Source // in the order in which their samples follow each other within a family
+	Families []Family // sorted by name, without duplicates; formats leave out families without samples
+	Sources  []Source // in the order of their samples within a family
 
 	groups       [groups]span // of Sources
 	whole        bool         // no filter
-	textSize     int          // about how many bytes the text of the page would have without filters
-	reportedSize int          // of these, what sandboxes report
+	textSize     int          // approximate bytes of text of the page without filters
+	reportedSize int          // the part of textSize that sandboxes reported
 }
 
-// Sources come in two groups, since a family has samples of one of them only.
+// Sources are in two groups, since all samples of a family are from the same group.
 const (
-	groupReported = iota // by sandboxes
-	groupServer          // by the server
+	groupReported = iota // reported by sandboxes
+	groupServer          // the server's own families
 	groups
 )
 
@@ -33,25 +34,26 @@ type span struct{ from, to int }
 type Source struct {
 	*snapshot.Source
 	Index int // in the page's Sources
-	kind  int // sources of one schema have the same
+	kind  int // sources with the same schema have the same kind
 }
 
-// A Family is all samples of one name.
+// A Family is all samples with the same name.
 type Family struct {
-	Name string // whole, with the exporter's prefix
+	Name string // with the exporter's prefix
 	Help string
 	Type schema.Type
 	Part Part
 
 	group  int
 	metric []int32 // by kind of source: the index of the metric in its schema; -1: the schema has none
-	sets   *Filter // of the first label of an open metric's label sets
+	sets   *Filter // filter for the first label of an open metric's label sets
 }
 
-// A Part is what a family has of its metric.
+// A Part is the part of a metric that a family has.
 type Part uint8
 
-// A histogram is a family, and its extremes and deviation, for which Prometheus's histograms have no place, are three more.
+// A histogram is four families: the histogram itself, and three gauges for values that Prometheus's
+// histograms do not have.
 const (
 	Whole Part = iota
 	Min
@@ -59,10 +61,10 @@ const (
 	SSD
 )
 
-// suffix is what a part adds to the name of its metric.
+// suffix returns the suffix that a part adds to the name of its metric.
 func (p Part) suffix() string { return [...]string{"", "_min", "_max", "_ssd"}[p] }
 
-// Of returns the number that the part has of a histogram.
+// Of returns the value of a histogram for the part.
 func (p Part) Of(h *snapshot.Histogram) snapshot.Number {
 	switch p {
 	case Min:
@@ -74,10 +76,11 @@ func (p Part) Of(h *snapshot.Histogram) snapshot.Number {
 	}
 }
 
-// probes is how many sources are looked at to find out which part of the whole a filtered page is.
+// probes is how many sources are measured to estimate the size of a filtered page.
 const probes = 16
 
-// TextSize is about how many bytes the page has as text, so that a buffer need not grow while it is filled.
+// TextSize returns the approximate number of bytes of the page as text. A buffer of that size
+// rarely grows while the page is rendered.
 func (p *Page) TextSize() int {
 	if p.whole {
 		return p.textSize
@@ -106,10 +109,10 @@ func (p *Page) TextSize() int {
 	return p.textSize - p.reportedSize + left
 }
 
-// A Walk goes through the samples of a page. Each format has one of its own; it is not safe for concurrent use.
-//
-// Within a source, samples are in the order of the schema's metrics, which is nearly always that of the families. So the next family's samples
-// stand where the last one's ended, and the walk remembers where that is.
+// A Walk iterates over the samples of a page. Each rendering uses its own Walk. It is not safe for
+// concurrent use. Within a source, samples are in the order of the schema's metrics, which is
+// nearly always the order of the families. So the samples of the next family begin where those of
+// the last family ended, and the walk keeps that position.
 type Walk struct {
 	page *Page
 	next []int32 // by source
@@ -118,8 +121,9 @@ type Walk struct {
 // Walk begins a walk.
 func (p *Page) Walk() *Walk { return &Walk{p, make([]int32, len(p.Sources))} }
 
-// Samples returns the family's samples, source by source, in the order of the page's Sources, and none of a source without any. The samples
-// belong to the snapshot and must not be changed. Families may come in any order; in that of the page it is quickest.
+// Samples iterates over the sources that have samples of the family, in the order of the page's
+// Sources. The samples belong to the snapshot and must not be changed. Families may be walked in
+// any order; the order of the page is fastest.
 func (w *Walk) Samples(f *Family) iter.Seq2[*Source, []snapshot.Sample] {
 	return func(yield func(*Source, []snapshot.Sample) bool) {
 		group := w.page.groups[f.group]
@@ -144,14 +148,14 @@ func (w *Walk) Samples(f *Family) iter.Seq2[*Source, []snapshot.Sample] {
 	}
 }
 
-// find returns where the samples of a metric are.
+// find returns the range of the samples of a metric.
 func (w *Walk) find(src *Source, metric int32) (from, to int) {
 	samples, at := src.Samples, int(w.next[src.Index])
 	if at > 0 && samples[at-1].Metric >= metric {
 		at, _ = slices.BinarySearchFunc(samples, metric, func(s snapshot.Sample, metric int32) int { return int(s.Metric - metric) })
 	}
 	for at < len(samples) && samples[at].Metric < metric {
-		at++ // of a family that the page leaves out
+		at++ // a family that the page leaves out
 	}
 	from = at
 	for at < len(samples) && samples[at].Metric == metric {
@@ -161,7 +165,7 @@ func (w *Walk) find(src *Source, metric int32) (from, to int) {
 	return from, at
 }
 
-// wanted returns the samples of an open metric whose label sets the family's filter lets pass.
+// wanted returns the samples of an open metric whose label sets match the family's filter.
 func (f *Family) wanted(src *Source, samples []snapshot.Sample) []snapshot.Sample {
 	return slices.DeleteFunc(slices.Clone(samples), func(s snapshot.Sample) bool {
 		name := src.Sets[s.Series].Pairs[0].Value
