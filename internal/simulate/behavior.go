@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// On replies to the calls of one method with b, and the others honestly.
+// On handles requests for one method with b, and replies honestly to others.
 func On(method string, b Behavior) Behavior {
 	return func(x *Exchange) error {
 		if x.Method == method {
@@ -19,14 +19,14 @@ func On(method string, b Behavior) Behavior {
 	}
 }
 
-// Edit replies to an Export with what f makes of the honest reply.
+// Edit replies to an Export with the result of f for the honest reply.
 func Edit(f func(x *Exchange, reply string) string) Behavior {
 	return On(MethodExport, func(x *Exchange) error {
 		return x.Send([]byte(f(x, string(x.Reply()))))
 	})
 }
 
-// Replace replies to an Export with the honest reply in which one text stands for another, once.
+// Replace replies to an Export with the honest reply, in which it replaces the first old with new.
 func Replace(old, new string) Behavior {
 	return Edit(func(_ *Exchange, reply string) string { return strings.Replace(reply, old, new, 1) })
 }
@@ -41,7 +41,7 @@ func Stall(x *Exchange) error {
 	return x.Stall()
 }
 
-// Late replies honestly, but later.
+// Late replies honestly after a delay.
 func Late(d time.Duration) Behavior {
 	return func(x *Exchange) error {
 		if err := x.Wait(d); err != nil {
@@ -68,8 +68,8 @@ func Drip(n int, pause time.Duration) Behavior {
 	}
 }
 
-// Flood replies to an Export with head, in which NOW stands for the time, then fill again and again until at
-// least so many bytes are sent (0: without end), then tail.
+// Flood replies to an Export with head, in which it replaces NOW with the time, then with repeated
+// fill until at least size bytes are sent (0: without end), then with tail.
 func Flood(head, fill string, size int64, tail string) Behavior {
 	return On(MethodExport, func(x *Exchange) error {
 		now := time.Now().UTC().Format(time.RFC3339Nano)
@@ -85,7 +85,7 @@ func Flood(head, fill string, size int64, tail string) Behavior {
 	})
 }
 
-// HangUp closes the connection after a share of the honest reply, from 0 to 1.
+// HangUp closes the connection after a fraction of the honest reply, from 0 to 1.
 func HangUp(share float64) Behavior {
 	return func(x *Exchange) error {
 		reply := x.Reply()
@@ -96,8 +96,9 @@ func HangUp(share float64) Behavior {
 	}
 }
 
-// Descriptors sends the honest reply byte by byte, with n open files on each byte. When the kernel holds
-// too many on their way, it waits for the client to take some. To a client that lets none through it is honest.
+// Descriptors sends the honest reply byte by byte, with n file descriptors attached to each byte.
+// If the kernel has too many in flight, it waits until the client has received some. If the
+// client's socket blocks file descriptors, the reply is honest.
 func Descriptors(n int) Behavior {
 	return func(x *Exchange) error {
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -109,8 +110,9 @@ func Descriptors(n int) Behavior {
 		for i := range fds {
 			fds[i] = fd
 		}
-		// The kernel counts all descriptors that root has under way, and refuses to start anything that passes one, runsc for example,
-		// once there are too many. The smallest of buffers keeps them few.
+		// The kernel limits the file descriptors in flight per user. Beyond the limit, other
+		// programs of root that pass file descriptors, such as runsc, fail. The smallest possible
+		// buffer keeps the number low.
 		if err := x.Conn.SetWriteBuffer(1); err != nil {
 			return err
 		}

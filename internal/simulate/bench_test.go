@@ -36,9 +36,9 @@ func BenchmarkReply(b *testing.B) {
 	}
 }
 
-// BenchmarkFleet is what a query costs a fleet in a process of its own ("fleet-ns/query", the CPU time of
-// that process), queried by 16 clients that take one connection per query. One operation queries every
-// sandbox once.
+// BenchmarkFleet is what a query costs a fleet in a process of its own ("fleet-ns/query", the CPU
+// time of that process), queried by 16 clients that take one connection per query. One operation
+// queries every sandbox once.
 func BenchmarkFleet(b *testing.B) {
 	for _, size := range []struct{ sandboxes, points int }{{1000, 8}, {1000, 60}, {1000, 170}, {4000, 60}} {
 		b.Run(fmt.Sprintf("%dx%d", size.sandboxes, size.points), func(b *testing.B) {

@@ -13,18 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childName is the name under which this program begins the process of a sandbox. A program that links this package is such a process when
-// it is started under this name.
+// childName is the argv[0] with which this program starts the process of a sandbox. Any program
+// that links this package becomes such a process if it is started with that name.
 const childName = "simulated-sandbox"
 
-// The descriptors of such a process: the socket, and a pipe that it closes when it listens, or on which it says why it does not.
+// The file descriptors of such a process: the socket, and a pipe that it closes when it listens, or
+// to which it writes an error.
 const (
 	childSocket = 3 + iota
 	childReport
 )
 
-// Only the process that the state file names may begin to listen, since the kernel tells clients which one did. After that the process needs
-// neither socket nor memory: this program, its parent, replies, and the process becomes one that sleeps.
+// The process that the state file names has to call listen, since the kernel tells clients the PID
+// of the process that did. After that, the parent process serves the socket, and the child executes
+// a program that sleeps.
 func init() {
 	if os.Args[0] != childName {
 		return
@@ -39,14 +41,15 @@ func init() {
 	os.Exit(1)
 }
 
-// child is the process of a sandbox that has one of its own: a child that sleeps.
+// A child is the process of a sandbox with OwnProcess: a child process that sleeps.
 type child struct {
 	cmd    *exec.Cmd
-	cgroup string // directory of its cgroup; empty: that of this process
+	cgroup string // directory of its cgroup; empty: the cgroup of this process
 }
 
-// startChild starts a process that listens on the socket, in a cgroup that is made for it unless cgroup is empty. The process ends with this
-// program at the latest: the kernel kills it when the thread that started it ends, and Go keeps its threads.
+// startChild starts a process that listens on the socket, in a new cgroup unless cgroup is empty.
+// The kernel kills the process when the thread that started it ends, which is with this program,
+// since Go keeps its threads.
 func startChild(cgroup string, socket int) (*child, error) {
 	p := &child{exec.Command("sleep", "infinity"), cgroup}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -61,7 +64,7 @@ func startChild(cgroup string, socket int) (*child, error) {
 	if cgroup == "" {
 		return p, nil
 	}
-	// The same for version 1 and 2.
+	// The same in cgroup versions 1 and 2.
 	procs := filepath.Join(cgroup, "cgroup.procs")
 	if err := os.WriteFile(procs, []byte(strconv.Itoa(p.pid())), 0o644); err != nil {
 		return nil, errors.Join(fmt.Errorf("move a process into its cgroup: %w", err), p.end())
@@ -69,7 +72,7 @@ func startChild(cgroup string, socket int) (*child, error) {
 	return p, nil
 }
 
-// start starts the process, which listens on the socket, if there is one, when start returns.
+// start starts the process. When start returns, the process listens on the socket, if there is one.
 func (p *child) start(socket int) error {
 	if socket == noSocket {
 		return p.cmd.Start()
@@ -88,12 +91,12 @@ func (p *child) start(socket int) error {
 	p.cmd.Args = append([]string{childName, p.cmd.Path}, p.cmd.Args[1:]...)
 	p.cmd.Path = "/proc/self/exe"
 	p.cmd.ExtraFiles = []*os.File{file, reporter}
-	err = errors.Join(p.cmd.Start(), reporter.Close(), unix.SetNonblock(socket, true)) // os/exec makes what it hands over blocking
+	err = errors.Join(p.cmd.Start(), reporter.Close(), unix.SetNonblock(socket, true)) // os/exec makes the files that it passes blocking
 	if err != nil {
 		return err
 	}
-	if said, err := io.ReadAll(report); err != nil || len(said) > 0 {
-		return errors.Join(fmt.Errorf("process of a sandbox: %s", said), err, p.cmd.Wait())
+	if text, err := io.ReadAll(report); err != nil || len(text) > 0 {
+		return errors.Join(fmt.Errorf("process of a sandbox: %s", text), err, p.cmd.Wait())
 	}
 	return nil
 }
@@ -105,11 +108,12 @@ func (p *child) end() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	_ = p.cmd.Wait() // it was killed
+	_ = p.cmd.Wait() // the error only says that it was killed
 	return p.removeCgroup()
 }
 
-// removeCgroup removes the cgroup. The kernel takes its files with it; those of a directory that is no cgroup are removed one by one.
+// removeCgroup removes the cgroup. RemoveAll also works for tests with a plain directory in place
+// of a cgroup.
 func (p *child) removeCgroup() error {
 	if p.cgroup == "" {
 		return nil

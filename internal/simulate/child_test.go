@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestOwnProcess: each sandbox has a process of its own, which its state file names, and which ends with it.
+// TestOwnProcess: each sandbox has a process of its own, which its state file names, and which ends
+// with it.
 func TestOwnProcess(t *testing.T) {
 	root := t.TempDir()
 	fleet, err := StartFleet(root, 3, FleetOptions{Spec: func(_ int, s *Spec) { s.OwnProcess = true }})
@@ -43,7 +44,8 @@ func TestOwnProcess(t *testing.T) {
 	}
 }
 
-// TestOwnProcessKilled: what kills the process of a sandbox, as the kernel does when memory is short, leaves the rest of it to remove.
+// TestOwnProcessKilled: what kills the process of a sandbox, as the kernel does when memory is
+// short, leaves the rest of it to remove.
 func TestOwnProcessKilled(t *testing.T) {
 	root := t.TempDir()
 	s, err := Start(root, Spec{ID: "a", OwnProcess: true})
@@ -62,7 +64,8 @@ func TestOwnProcessKilled(t *testing.T) {
 	}
 }
 
-// cgroupParents are directories of this process's own cgroups, of version 1 or 2, below which it may be able to make others.
+// cgroupParents are directories of this process's own cgroups, of version 1 or 2, below which it
+// may be able to make others.
 func cgroupParents() []string {
 	matches, _ := filepath.Glob("/sys/fs/cgroup/*/cgroup.procs")
 	var parents []string
@@ -72,7 +75,8 @@ func cgroupParents() []string {
 	return parents
 }
 
-// checkCgroup fails the test unless the cgroup in a directory has the process of a sandbox, and is removed with it.
+// checkCgroup fails the test unless the cgroup in a directory has the process of a sandbox, and is
+// removed with it.
 func checkCgroup(t *testing.T, s *Sandbox, dir string) {
 	t.Helper()
 	procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
@@ -87,7 +91,8 @@ func checkCgroup(t *testing.T, s *Sandbox, dir string) {
 	}
 }
 
-// TestOwnCgroupInATree: files that are no cgroups show what is written where, also where no cgroup can be made.
+// TestOwnCgroupInATree: files that are no cgroups show what is written where, also where no cgroup
+// can be made.
 func TestOwnCgroupInATree(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "a")

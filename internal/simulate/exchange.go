@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// A Behavior replies to one request. When it returns nil the connection waits for the next request; an error
-// closes it. It is called from many goroutines, one for each connection, and must return soon after the
-// sandbox has stopped: the methods of Exchange see to that.
+// A Behavior replies to one request. If it returns nil, the connection waits for the next request;
+// an error closes the connection. It is called from many goroutines, one for each connection, and
+// must return soon after the sandbox has stopped, as the methods of Exchange do.
 type Behavior func(x *Exchange) error
 
 // Honest is the Behavior of a real sandbox.
@@ -25,24 +25,24 @@ func Honest(x *Exchange) error {
 
 var replies = sync.Pool{New: func() any { return new([]byte) }}
 
-// Exchange is one request and what it takes to reply to it. It is the Behavior's until that returns.
+// An Exchange is one request and the means to reply to it. It is valid until the Behavior returns.
 type Exchange struct {
 	Sandbox *Sandbox
 	Conn    *net.UnixConn
 	Request []byte // the JSON value
 	Method  string // "Metrics.Export", ...
 	Filter  string // only_metrics of an Export
-	N       int    // of all Exports that the sandbox got, this is number 1, 2, ...; else 0
+	N       int    // number of this Export among all of the sandbox, from 1; 0 for other methods
 
-	argError error // of a request whose argument has a wrong type
+	argError error // if the argument of the request has a wrong type
 	buf      [512]byte
 }
 
 // exportAll is the most frequent request; it is recognized without parsing.
 const exportAll = `{"method":"Metrics.Export","arg":{"only_metrics":""}}`
 
-// next reads the next request and replies to it. What comes in the same read behind a request is lost, as
-// with runsc.
+// next reads the next request and replies to it. Data after the request in the same read is lost,
+// as with runsc.
 func (x *Exchange) next() error {
 	n, err := x.Conn.Read(x.buf[:])
 	if err != nil {
@@ -51,7 +51,7 @@ func (x *Exchange) next() error {
 	return x.proceed(x.buf[:n])
 }
 
-// proceed replies to the request that begins with what has been read.
+// proceed replies to the request that begins with the data in read.
 func (x *Exchange) proceed(read []byte) error {
 	if err := x.take(read); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (x *Exchange) proceed(read []byte) error {
 	return Honest(x)
 }
 
-// take makes x the request that begins with what has been read. What is no request is an error.
+// take sets x to the request that begins with the data in read. Invalid requests are an error.
 func (x *Exchange) take(read []byte) error {
 	x.Request, x.Method, x.Filter, x.N, x.argError = read, MethodExport, "", 0, nil
 	if string(read) != exportAll {
@@ -80,7 +80,7 @@ func (x *Exchange) take(read []byte) error {
 	return nil
 }
 
-// parse reads the rest of a request whose beginning is x.Request, and takes it apart.
+// parse reads the rest of a request that begins with x.Request, and parses it.
 func (x *Exchange) parse() error {
 	var whole json.RawMessage
 	if err := json.NewDecoder(io.MultiReader(bytes.NewReader(x.Request), x.Conn)).Decode(&whole); err != nil {
@@ -107,7 +107,7 @@ type metricsExportOpts struct {
 	OnlyMetrics string `json:"only_metrics"`
 }
 
-// Reply returns the honest reply. The bytes are the caller's.
+// Reply returns the honest reply in newly allocated memory.
 func (x *Exchange) Reply() []byte {
 	return x.Sandbox.appendReply(nil, x)
 }
@@ -121,7 +121,7 @@ func (x *Exchange) Send(p []byte) error {
 // errStopped ends a Behavior when its sandbox stops.
 var errStopped = errors.New("simulate: the sandbox has stopped")
 
-// Wait waits; it returns an error at once when the sandbox stops.
+// Wait waits for a time, or returns an error as soon as the sandbox stops.
 func (x *Exchange) Wait(d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -133,7 +133,7 @@ func (x *Exchange) Wait(d time.Duration) error {
 	}
 }
 
-// Stall reads and sends nothing until the client has gone or the sandbox stops. It returns an error.
+// Stall sends nothing until the client disconnects or the sandbox stops. It returns an error.
 func (x *Exchange) Stall() error {
 	if _, err := io.Copy(io.Discard, x.Conn); err != nil {
 		return err

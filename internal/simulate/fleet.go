@@ -7,43 +7,44 @@ import (
 	"math/rand/v2"
 )
 
-// FleetOptions says what the sandboxes of a fleet are like. Its zero value is a fleet like that of a busy
-// node: one runsc release, 60 points a sandbox, every counter growing from one query to the next.
+// FleetOptions configure the sandboxes of a fleet. The zero value is like a busy node: one runsc
+// release, 60 points per sandbox, and counters that grow with each query.
 type FleetOptions struct {
 	Prefix string // of the IDs, which are <Prefix>0000, <Prefix>0001, ...; "sim-" if empty
-	Points int    // a sandbox, 8 to 170; 60 if 0
+	Points int    // per sandbox, 8 to 170; 60 if 0
 
 	Static      bool // values stay as they are
 	ShuffleKeys bool // as in Spec
-	SameOrder   bool // all register the same bytes; real sandboxes list the same metrics in orders of their own
+	SameOrder   bool // all register the same bytes; real sandboxes list the same metrics in different orders
 
-	// Second, if set, is registered by every second sandbox: OtherRegistration(), for one.
+	// Second, if set, is registered by every second sandbox, for example OtherRegistration().
 	Second *Registration
 
-	// Spec, if set, has the last word on the spec of sandbox i. It must not set Registration.
+	// Spec, if set, may change the spec of sandbox i. It must not set Registration.
 	Spec func(i int, spec *Spec)
 }
 
 const (
 	minPoints  = 8   // of an idle sandbox
-	maxPoints  = 170 // of one nearly all of whose metrics are in use
-	idleGauges = 2   // of the points, these are gauges at zero
+	maxPoints  = 170 // of a sandbox that uses nearly all metrics
+	idleGauges = 2   // of the points, the number of gauges at zero
 )
 
-// Fleet is many sandboxes under one runtime root. Its methods may be called from any goroutine.
+// A Fleet is many sandboxes under one runtime root. Its methods are safe for concurrent use.
 type Fleet struct {
-	Sandboxes []*Sandbox // by number; not to be changed
+	Sandboxes []*Sandbox // by number; must not be changed
 	poller    *poller
 	counters  counters
 }
 
-// StartFleet starts n sandboxes under the runtime root, an existing directory. Each takes one descriptor, one
-// more if it has a process of its own, and one more for each client. The caller ends the fleet with Stop or Remove.
+// StartFleet starts n sandboxes under the runtime root, which must exist. Each takes one file
+// descriptor, one more if it has its own process, and one more for each client. The caller ends the
+// fleet with Stop or Remove.
 func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 	opts.Points = cmp.Or(opts.Points, 60)
 	opts.Prefix = cmp.Or(opts.Prefix, "sim-")
 	if opts.Points < minPoints || opts.Points > maxPoints {
-		return nil, fmt.Errorf("simulate: %d points a sandbox: want %d to %d", opts.Points, minPoints, maxPoints)
+		return nil, fmt.Errorf("simulate: %d points per sandbox: want %d to %d", opts.Points, minPoints, maxPoints)
 	}
 	schemas := []*schema{realSchema()}
 	if opts.Second != nil {
@@ -85,8 +86,8 @@ func (o *FleetOptions) spec(i int, schema *schema) Spec {
 	return spec
 }
 
-// points returns values that make n points with the gauges: first what an idle sandbox has, then one plain
-// counter after the other. Numbers are of every length up to 9 digits.
+// points returns values for n points, including the gauges: first those of an idle sandbox, then
+// plain counters. Numbers have up to 9 digits.
 func (s *schema) points(n int, seed uint64) []Point {
 	r := rand.New(rand.NewPCG(seed, 0))
 	points := Idle()
@@ -98,7 +99,7 @@ func (s *schema) points(n int, seed uint64) []Point {
 	return points[:min(n-idleGauges, len(points))]
 }
 
-// Stats returns the counts of all sandboxes together. Peak is that of the whole fleet at one time.
+// Stats returns the counts of the whole fleet. Peak is the peak of the whole fleet.
 func (f *Fleet) Stats() Stats { return f.counters.stats() }
 
 // Stop stops all sandboxes, as Sandbox.Stop does.

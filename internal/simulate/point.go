@@ -9,11 +9,11 @@ import (
 	"strconv"
 )
 
-// Point is the value of one series.
+// A Point is the value of one series.
 type Point struct {
 	Metric string            // Prometheus name without prefix: "fs_opens"
-	Labels map[string]string // exactly the metric's fields
-	Int    int64             // the value, unless one of those below is set
+	Labels map[string]string // one for each field of the metric
+	Int    int64             // the value, unless Float or Hist is set
 	Float  float64
 	Hist   *Histogram
 }
@@ -25,8 +25,8 @@ type Histogram struct {
 	Counts          []uint64 // samples by bucket: one for each bound of the metric, and the last up to +Inf
 }
 
-// Idle returns the values of a sandbox in which a shell sleeps. With its two gauges at zero, which are
-// sent unasked, they make 8 points.
+// Idle returns the values of a sandbox with a sleeping shell. Together with the two gauges at zero,
+// which are always sent, they are 8 points.
 func Idle() []Point {
 	return []Point{
 		{Metric: "fs_opens", Int: 51},
@@ -38,23 +38,23 @@ func Idle() []Point {
 	}
 }
 
-// idle says whether an idle sandbox has a value of the metric.
+// idle reports whether an idle sandbox has a value of the metric.
 func idle(metric string) bool {
 	return slices.ContainsFunc(Idle(), func(p Point) bool { return p.Metric == metric })
 }
 
-// series is a point as the sandbox keeps it: the bytes before and after its value, and the value.
+// A series is a point in encoded form: the bytes before and after its value, and the value.
 type series struct {
 	metric *metric
-	labels string // as JSON, "" if none
+	labels string // as JSON; empty: none
 	head   string // {"metric":{...},"labels":{...},"val":
 	tail   string // }
 	number int64
 	other  []byte // a float's or a histogram's JSON; nil for an integer
 }
 
-// buildSeries returns the series of a metric with the given labels. With keys, the fields of its JSON
-// come in an order drawn from it.
+// buildSeries returns the series of a metric with the given labels. If keys is set, the fields of
+// its JSON are in random order.
 func buildSeries(m *metric, labels string, keys *rand.Rand) series {
 	def := []string{
 		`"name":` + string(mustJSON(m.PrometheusName)),
@@ -92,7 +92,7 @@ func shuffle(r *rand.Rand, s []string) {
 	}
 }
 
-// sent says whether runsc puts the series into a snapshot: counters at zero and empty histograms stay out.
+// sent reports whether runsc sends the series: it leaves out counters at zero and empty histograms.
 func (p *series) sent() bool {
 	return p.number != 0 || p.other != nil || p.metric.kind == 1
 }
@@ -113,7 +113,7 @@ func (p *series) append(b []byte) []byte {
 	return append(b, p.tail...)
 }
 
-// set makes the value of the point that of the series.
+// set sets the value of the series.
 func (p *series) set(v Point) {
 	p.number, p.other = v.Int, nil
 	switch {
@@ -124,7 +124,7 @@ func (p *series) set(v Point) {
 	}
 }
 
-// wireNumber is a number as the control socket carries it; zero has no field.
+// wireNumber is a number in the format of replies; zero has no field.
 type wireNumber struct {
 	Float float64 `json:"float,omitempty"`
 	Int   int64   `json:"int,omitempty"`
@@ -135,8 +135,8 @@ type wireBucket struct {
 	Samples    uint64     `json:"n,omitempty"`
 }
 
-// json returns the histogram's bytes, or nil if it has no sample. The bound of the last bucket, +Inf, has
-// no encoding in runsc: it is told by position.
+// json returns the histogram as JSON, or nil if it has no samples. runsc does not encode the bound
+// of the last bucket, +Inf.
 func (h *Histogram) json(bounds []int64) []byte {
 	var samples uint64
 	buckets := make([]wireBucket, len(h.Counts))
@@ -159,7 +159,7 @@ func (h *Histogram) json(bounds []int64) []byte {
 	}{wireNumber{Int: h.Total}, wireNumber{Int: h.Min}, wireNumber{Int: h.Max}, wireNumber{Float: h.SSD}, buckets})
 }
 
-// lookup checks a point against the registration: only what is registered has a series.
+// lookup returns the metric of a point, and an error if the registration does not allow the point.
 func (s *schema) lookup(p Point) (m *metric, labels string, err error) {
 	m = s.byName[p.Metric]
 	if m == nil {
@@ -185,7 +185,7 @@ func (s *schema) lookup(p Point) (m *metric, labels string, err error) {
 	return m, encodeLabels(p.Labels), nil
 }
 
-// AllSeries has a point for each series that a sandbox with the registration may have.
+// AllSeries returns a point for each possible series of the registration.
 func AllSeries(r *Registration) []Point {
 	var points []Point
 	for _, m := range r.Metrics {
@@ -196,7 +196,7 @@ func AllSeries(r *Registration) []Point {
 	return points
 }
 
-// labelSets returns the labels of all series that fields allow.
+// labelSets returns all combinations of labels that the fields allow.
 func labelSets(fields []Field) []map[string]string {
 	all := []map[string]string{nil}
 	for _, f := range fields {
@@ -213,7 +213,7 @@ func labelSets(fields []Field) []map[string]string {
 	return all
 }
 
-// combinations are labelSets as JSON.
+// combinations returns labelSets as JSON.
 func combinations(fields []Field) []string {
 	var encoded []string
 	for _, labels := range labelSets(fields) {
@@ -222,7 +222,7 @@ func combinations(fields []Field) []string {
 	return encoded
 }
 
-// encodeLabels returns labels as JSON, or nothing if there are none.
+// encodeLabels returns labels as JSON, or "" if there are none.
 func encodeLabels(labels map[string]string) string {
 	if len(labels) == 0 {
 		return ""

@@ -9,25 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A poller replies for the honest sandboxes of a fleet in one goroutine, by epoll and plain system calls.
-// That takes 0.6 of the CPU time that a goroutine for each connection takes (BenchmarkFleet: 22 and 37 µs
-// per query) and 0.8 of the memory, and a fleet shares its processors with the server that it is there to
-// measure.
-//
-// It handles the one case that matters: a plain request that comes whole, and a reply that fits into the
-// socket's buffer. Whatever else happens on a connection is left to a goroutine of the sandbox.
+// A poller replies for the honest sandboxes of a fleet in one goroutine, by epoll and plain system
+// calls. That takes 0.6 of the CPU time of a goroutine for each connection (BenchmarkFleet: 22 and
+// 37 µs per query) and 0.8 of the memory, which matters since a fleet shares its CPUs with the
+// server that is measured. It handles only the common case: a plain request that arrives in one
+// read, and a reply that fits into the socket's buffer. A goroutine of the sandbox handles all
+// other connections.
 type poller struct {
-	epoll, wake int // wake is readable once the poller is to end
+	epoll, wake int // wake becomes readable to stop the poller
 	running     sync.WaitGroup
 	stopOnce    sync.Once
 
-	// mu is held while an event is handled, which never blocks. Sandbox.mu may be taken under it, not
-	// the other way round.
+	// mu is held while an event is handled, which never blocks. Sandbox.mu may be taken under it,
+	// not the other way round.
 	mu    sync.Mutex
-	peers map[int]peer // by descriptor, all of which are the poller's to close; nil once it has ended
+	peers map[int]peer // by file descriptor, which the poller closes; nil once it has ended
 }
 
-// peer is what a descriptor of the poller belongs to: a listening socket, or a connection.
+// A peer describes a file descriptor of the poller: a listening socket or a connection.
 type peer struct {
 	sandbox   *Sandbox
 	listening bool
@@ -53,7 +52,7 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// listen takes a listening socket over.
+// listen takes over a listening socket.
 func (p *poller) listen(fd int, s *Sandbox) error {
 	p.mu.Lock()
 	owner := peer{s, true}
@@ -68,7 +67,7 @@ func (p *poller) listen(fd int, s *Sandbox) error {
 	return err
 }
 
-// refresh makes the poller accept connections to the sandbox, unless that is frozen.
+// refresh makes the poller accept connections to the sandbox, or not if it is frozen.
 func (p *poller) refresh(s *Sandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +82,7 @@ func (p *poller) refresh(s *Sandbox) {
 	}
 }
 
-// drop closes all descriptors of the sandbox.
+// drop closes all file descriptors of the sandbox.
 func (p *poller) drop(s *Sandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +93,7 @@ func (p *poller) drop(s *Sandbox) {
 	}
 }
 
-// stop ends the poller and closes all its descriptors. It may be called more than once.
+// stop ends the poller and closes all its file descriptors. It may be called more than once.
 func (p *poller) stop() {
 	p.stopOnce.Do(func() {
 		unix.Write(p.wake, []byte{0, 0, 0, 0, 0, 0, 0, 1})
@@ -110,12 +109,12 @@ func (p *poller) stop() {
 	})
 }
 
-// run handles events until the poller is to end.
+// run handles events until the poller is stopped.
 func (p *poller) run() {
 	events := make([]unix.EpollEvent, 64)
 	h := handler{poller: p}
 	for {
-		n, _ := unix.EpollWait(p.epoll, events, -1) // the one error possible is EINTR
+		n, _ := unix.EpollWait(p.epoll, events, -1) // the only possible error is EINTR
 		for _, e := range events[:max(n, 0)] {
 			if int(e.Fd) == p.wake {
 				return
@@ -125,14 +124,14 @@ func (p *poller) run() {
 	}
 }
 
-// handler handles events, with buffers that last from one to the next.
+// A handler handles events. It reuses its buffers.
 type handler struct {
 	*poller
 	request Exchange
 	reply   []byte
 }
 
-// handle does what can be done about one descriptor without waiting.
+// handle handles an event of one file descriptor without blocking.
 func (h *handler) handle(fd int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -146,12 +145,12 @@ func (h *handler) handle(fd int) {
 	}
 }
 
-// accept accepts one connection, and replies to its request if that is there already. Further connections
-// make the next event.
+// accept accepts one connection, and replies to its request if it has arrived already. Further
+// connections make another event.
 func (h *handler) accept(listener int, s *Sandbox) {
 	fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil {
-		if err != unix.EAGAIN { // out of descriptors, perhaps
+		if err != unix.EAGAIN { // perhaps out of file descriptors
 			time.Sleep(time.Millisecond)
 		}
 		return
@@ -165,7 +164,7 @@ func (h *handler) accept(listener int, s *Sandbox) {
 	h.serve(fd, owner)
 }
 
-// serve replies to the request that has come on a connection, if one has.
+// serve replies to the request on a connection, if one has arrived.
 func (h *handler) serve(fd int, owner peer) {
 	s, x := owner.sandbox, &h.request
 	n, err := unix.Read(fd, x.buf[:])
@@ -189,7 +188,7 @@ func (h *handler) serve(fd int, owner peer) {
 	}
 }
 
-// handOver leaves a connection to a goroutine of the sandbox, which begins with first.
+// handOver hands a connection to a goroutine of the sandbox, which begins with first.
 func (p *poller) handOver(fd int, owner peer, first func(*Exchange) error) {
 	p.control(unix.EPOLL_CTL_DEL, fd, 0)
 	delete(p.peers, fd)

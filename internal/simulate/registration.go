@@ -10,13 +10,14 @@ import (
 	"sync"
 )
 
-// Registration is the list of metrics a sandbox registers before anything runs in it.
+// A Registration is the list of metrics that a sandbox registers before any process runs in it.
 type Registration struct {
 	Metrics []Metric `json:"metrics"`
 	Stages  []string `json:"stages"`
 }
 
-// Metric is one entry of a Registration. Nothing checks it: refused registrations are written with it too.
+// A Metric is one entry of a Registration. It is not checked, since tests need invalid
+// registrations too.
 type Metric struct {
 	Name           string     `json:"name,omitempty"`            // "/fs/opens"
 	PrometheusName string     `json:"prometheus_name,omitempty"` // "fs_opens"
@@ -29,16 +30,16 @@ type Metric struct {
 	Buckets        []int64    `json:"distribution_bucket_lower_bounds,omitempty"` // of a Distribution
 }
 
-// MetricType says what the values of a metric are.
+// A MetricType is the type of the values of a metric.
 type MetricType int
 
-// The types runsc has.
+// The types of runsc.
 const (
 	Uint64 MetricType = iota
 	Distribution
 )
 
-// Field is a label of a metric with all the values it can have.
+// A Field is a label of a metric with all its allowed values.
 type Field struct {
 	Name    string   `json:"field_name,omitempty"`
 	Allowed []string `json:"allowed_values,omitempty"`
@@ -47,8 +48,8 @@ type Field struct {
 //go:embed registration.json
 var realRegistration []byte
 
-// RealRegistration returns what a real sandbox registered: 178 metrics, in the order of that sandbox.
-// The result is the caller's to change.
+// RealRegistration returns the registration of a real sandbox: 178 metrics, in the order of that
+// sandbox. The caller may change the result.
 func RealRegistration() *Registration {
 	r := new(Registration)
 	if err := json.Unmarshal(realRegistration, r); err != nil {
@@ -57,9 +58,9 @@ func RealRegistration() *Registration {
 	return r
 }
 
-// OtherRegistration returns what a sandbox of another runsc release might register: some counters of the
-// real registration have new names, and some metrics say otherwise what they are about. None has another
-// type. The result is the caller's to change.
+// OtherRegistration returns a registration as of another runsc release: some counters of the real
+// registration have new names, and some metrics have other help texts. No type differs. The caller
+// may change the result.
 func OtherRegistration() *Registration {
 	r := RealRegistration()
 	for i := range r.Metrics {
@@ -73,8 +74,8 @@ func OtherRegistration() *Registration {
 	return r
 }
 
-// WithDistribution returns the real registration and one metric more, a distribution as no real sandbox
-// has one yet, and with it the values of an idle sandbox and of that metric.
+// WithDistribution returns the real registration with an additional distribution, which no real
+// sandbox has yet, and the values of an idle sandbox and of that distribution.
 func WithDistribution() (*Registration, []Point) {
 	r := RealRegistration()
 	r.Metrics = append(r.Metrics, Metric{
@@ -87,13 +88,13 @@ func WithDistribution() (*Registration, []Point) {
 	})
 }
 
-// JSON returns the registration as runsc writes it into a state file.
+// JSON returns the registration in the format of state files.
 func (r *Registration) JSON() []byte {
 	return mustJSON(r)
 }
 
-// schema is a Registration made ready for replies. It is immutable but for its cache of filters, and
-// shared by all sandboxes of a fleet that registered the same.
+// A schema is a Registration prepared for replies. It is immutable except for its cache of filters.
+// All sandboxes of a fleet with the same registration share it.
 type schema struct {
 	metrics []*metric
 	byName  map[string]*metric
@@ -108,7 +109,7 @@ type metric struct {
 	index int
 	json  []byte // as registered
 	kind  int    // as in a data point: 1 gauge, 2 counter, 3 histogram
-	plain series // the series without labels, to be copied: its text is shared by all sandboxes
+	plain series // the series without labels; sandboxes copy it and share its text
 }
 
 var realSchema = sync.OnceValue(func() *schema { return compile(RealRegistration()) })
@@ -130,8 +131,8 @@ func compile(r *Registration) *schema {
 	return s
 }
 
-// registration returns the registration with its metrics in the order that the seed gives: 0 is the
-// order of the Registration itself.
+// registration returns the registration as JSON with its metrics shuffled by the seed; 0 keeps the
+// order.
 func (s *schema) registration(seed uint64) []byte {
 	metrics := s.metrics
 	if seed != 0 {
@@ -151,8 +152,8 @@ func (s *schema) registration(seed uint64) []byte {
 	return append(append(b, s.stages...), '}')
 }
 
-// match says, by metric index, what the filter of an Export lets through; nil is everything. The error's
-// text is runsc's.
+// match reports which metrics, by index, match the filter of an Export; nil: all. The error has
+// runsc's text.
 func (s *schema) match(filter string) ([]bool, error) {
 	if filter == "" {
 		return nil, nil
@@ -177,7 +178,7 @@ func (s *schema) match(filter string) ([]bool, error) {
 	return matched, nil
 }
 
-// mustJSON encodes what always has an encoding.
+// mustJSON encodes a value that always has an encoding.
 func mustJSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

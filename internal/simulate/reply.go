@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// The methods that a sandbox has.
+// The methods that a sandbox supports.
 const (
 	MethodExport     = "Metrics.Export"
 	MethodRegistered = "Metrics.GetRegisteredMetrics"
 	MethodSavings    = "containerManager.GetSavings"
 )
 
-// appendReply adds the honest reply to the request of x to b.
+// appendReply appends the honest reply to the request of x.
 func (s *Sandbox) appendReply(b []byte, x *Exchange) []byte {
 	switch x.Method {
 	case MethodExport:
@@ -31,14 +31,15 @@ func (s *Sandbox) appendReply(b []byte, x *Exchange) []byte {
 	return appendError(b, "unknown method")
 }
 
-// appendError adds the reply of a call that failed. The text names runsc's type, not ours.
+// appendError appends the reply of a failed call. It replaces the name of our type by that of
+// runsc's.
 func appendError(b []byte, text string) []byte {
 	text = strings.Replace(text, "simulate.metricsExportOpts", "control.MetricsExportOpts", 1)
 	b = append(b, `{"success":false,"err":`...)
 	return append(append(b, mustJSON(text)...), `,"result":null}`...)
 }
 
-// appendExport adds the reply to an Export to b.
+// appendExport appends the reply to an Export.
 func (s *Sandbox) appendExport(b []byte, filter string) []byte {
 	matched, err := s.schema.match(filter)
 	if err != nil {
@@ -62,8 +63,8 @@ func appendWhen(b []byte) []byte {
 	return append(b, '"')
 }
 
-// appendPoints adds the points that are sent between open and closing, or nothing if there are none. They
-// come in an order that is another every time: runsc's is that of a Go map.
+// appendPoints appends the points between open and closing, or nothing if there are none. Their
+// order is random, since runsc's is that of a Go map.
 func (s *Sandbox) appendPoints(b []byte, matched []bool, open, closing string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +95,7 @@ func (s *Sandbox) appendPoints(b []byte, matched []bool, open, closing string) [
 	return append(b, closing...)
 }
 
-// randomWalk returns a start and a stride with which a walk modulo n meets every index once.
+// randomWalk returns a start and a stride with which a walk modulo n visits every index once.
 func randomWalk(n int) (at, stride int) {
 	if n < 2 {
 		return 0, 0

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sandbox is one simulated sandbox: its state files, and what listens on its control socket. Its methods
-// may be called from any goroutine, while it replies.
+// A Sandbox is a simulated sandbox: its state files and the listener on its control socket. Its
+// methods are safe for concurrent use.
 type Sandbox struct {
 	root, id, socket string
 	schema           *schema
@@ -30,11 +30,11 @@ type Sandbox struct {
 	gate     atomic.Pointer[chan struct{}] // closed when thawed; nil when not frozen
 	counters counters
 	exports  atomic.Int64
-	fleet    *Fleet // that it belongs to, or nil
+	fleet    *Fleet // its fleet, or nil
 
-	child    *child            // its own process, or nil
-	childErr error             // of the end of that
-	listener *net.UnixListener // nil if the fleet's poller listens, or nothing does
+	child    *child            // its process, or nil without OwnProcess
+	childErr error             // error of child.end
+	listener *net.UnixListener // nil if the fleet's poller or nothing listens
 	stopOnce sync.Once
 	stopped  chan struct{}  // closed by Stop
 	running  sync.WaitGroup // all goroutines
@@ -44,8 +44,8 @@ type Sandbox struct {
 	conns  map[*net.UnixConn]struct{} // nil once stopped
 }
 
-// Start makes a sandbox under the runtime root, an existing directory: it listens, then writes the state
-// files. The caller ends it with Stop or Remove.
+// Start starts a sandbox under the runtime root, which must exist: it listens, then writes the
+// state files. The caller ends it with Stop or Remove.
 func Start(root string, spec Spec) (*Sandbox, error) {
 	schema := realSchema()
 	if spec.Registration != nil {
@@ -54,7 +54,7 @@ func Start(root string, spec Spec) (*Sandbox, error) {
 	return start(root, spec, schema, nil)
 }
 
-// start makes a sandbox that registered what the schema has, of a fleet or of none.
+// start starts a sandbox with the registration of the schema. fleet may be nil.
 func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, error) {
 	if spec.StartTime.IsZero() {
 		spec.StartTime = time.Now().UTC()
@@ -87,7 +87,8 @@ func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, erro
 	return s, nil
 }
 
-// setInitial gives the sandbox its gauges, which are sent at zero too, and the values it starts with.
+// setInitial sets the initial values, and makes the series of all gauges, which are sent at zero
+// too.
 func (s *Sandbox) setInitial(points []Point) error {
 	if points == nil && s.spec.Registration == nil {
 		points = Idle()
@@ -105,18 +106,18 @@ func (s *Sandbox) setInitial(points []Point) error {
 // ID returns the sandbox's ID.
 func (s *Sandbox) ID() string { return s.id }
 
-// PID returns the process that the state file names.
+// PID returns the process ID in the state file.
 func (s *Sandbox) PID() int {
 	s.files.Lock()
 	defer s.files.Unlock()
 	return s.spec.withDefaults(s.root).PID
 }
 
-// SocketPath returns the path on which the sandbox listens.
+// SocketPath returns the path of the control socket.
 func (s *Sandbox) SocketPath() string { return s.socket }
 
-// Set gives series their values, all or none: a series that the registration does not have is an error.
-// A counter may be set back.
+// Set sets the values of series. If the registration does not allow one of them, it returns an
+// error and sets none. Counters may decrease.
 func (s *Sandbox) Set(points ...Point) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +147,8 @@ func (s *Sandbox) Add(metric string, labels map[string]string, delta int64) erro
 	return nil
 }
 
-// find returns the series of a metric with the labels, which are JSON, and makes it if it is new. The
-// caller holds s.mu, or is alone.
+// find returns the series of a metric with the labels, which are JSON. It adds the series if it is
+// new. The caller holds s.mu, unless the sandbox is still being started.
 func (s *Sandbox) find(m *metric, labels string) *series {
 	for _, p := range s.series {
 		if p.metric == m && p.labels == labels {
@@ -162,7 +163,7 @@ func (s *Sandbox) find(m *metric, labels string) *series {
 	return &p
 }
 
-// SetBehavior decides what goes over the control socket from the next request on; nil is Honest.
+// SetBehavior sets the behavior from the next request on; nil means Honest.
 func (s *Sandbox) SetBehavior(b Behavior) {
 	if b == nil {
 		s.behavior.Store(nil)
@@ -171,13 +172,13 @@ func (s *Sandbox) SetBehavior(b Behavior) {
 	}
 }
 
-// plain says whether the sandbox is honest and not frozen.
+// plain reports whether the sandbox is honest and not frozen.
 func (s *Sandbox) plain() bool {
 	return s.behavior.Load() == nil && s.gate.Load() == nil
 }
 
-// Freeze makes the sandbox do nothing, as SIGSTOP does, until Thaw: connections wait in the backlog of
-// 16, and further ones get EAGAIN, or wait.
+// Freeze stops the sandbox like SIGSTOP, until Thaw: connections wait in the backlog of 16, and
+// further ones get EAGAIN, or wait.
 func (s *Sandbox) Freeze() {
 	gate := make(chan struct{})
 	if s.gate.CompareAndSwap(nil, &gate) && s.fleet != nil {
@@ -195,7 +196,7 @@ func (s *Sandbox) Thaw() {
 	}
 }
 
-// pass waits while the sandbox is frozen, and says whether it still runs.
+// pass waits while the sandbox is frozen, and reports whether it still runs.
 func (s *Sandbox) pass() bool {
 	gate := s.gate.Load()
 	if gate == nil {
@@ -209,14 +210,14 @@ func (s *Sandbox) pass() bool {
 	}
 }
 
-// Stop ends the sandbox as a crash does: nothing replies any more, and all files stay. It returns when
-// all goroutines of the sandbox have ended; it may be called more than once.
+// Stop ends the sandbox like a crash: it no longer replies, and all files stay. Stop returns when
+// all goroutines of the sandbox have ended. It may be called more than once.
 func (s *Sandbox) Stop() {
 	s.stopOnce.Do(s.end)
 	s.running.Wait()
 }
 
-// end ends all that the sandbox has but its goroutines, which it makes end.
+// end closes all connections and ends the child process, which makes the goroutines end.
 func (s *Sandbox) end() {
 	s.mu.Lock()
 	conns := s.conns
@@ -237,7 +238,8 @@ func (s *Sandbox) end() {
 	}
 }
 
-// Remove ends the sandbox as `runsc delete` does: it stops, and its socket and its files go.
+// Remove ends the sandbox like `runsc delete`: it stops the sandbox and removes its socket and
+// files.
 func (s *Sandbox) Remove() error {
 	s.Stop()
 	s.files.Lock()
@@ -254,12 +256,13 @@ func (s *Sandbox) Remove() error {
 	return errors.Join(errs...)
 }
 
-// Go runs f beside the sandbox in a goroutine that Stop waits for. It has to return once stopped is closed.
+// Go runs f in a goroutine that Stop waits for. f must return once stopped is closed.
 func (s *Sandbox) Go(f func(stopped <-chan struct{})) {
 	s.running.Go(func() { f(s.stopped) })
 }
 
-// begin gives the sandbox its process and its socket, over what a former life of it may have left there.
+// begin starts the process and makes the socket. It replaces a socket that an earlier life left
+// behind.
 func (s *Sandbox) begin() error {
 	if s.spec.NoSocket {
 		return s.beginProcess(noSocket)
@@ -277,8 +280,9 @@ func (s *Sandbox) begin() error {
 	return s.serve(fd)
 }
 
-// beginProcess starts the sandbox's own process, if it is to have one, and begins to listen on the socket, if there is one. The kernel
-// tells clients which process began to listen: it has to be the one that the state file names.
+// beginProcess starts the sandbox's process, if OwnProcess is set, and listens on the socket, if
+// there is one. The kernel tells clients which process called listen: it must be the one that the
+// state file names.
 func (s *Sandbox) beginProcess(fd int) error {
 	if s.spec.OwnProcess {
 		p, err := startChild(s.spec.Cgroup, fd)
@@ -294,7 +298,7 @@ func (s *Sandbox) beginProcess(fd int) error {
 	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
 }
 
-// serve replies on a listening socket, which it takes over.
+// serve takes over a listening socket and replies on it.
 func (s *Sandbox) serve(fd int) error {
 	if s.fleet != nil {
 		return s.fleet.poller.listen(fd, s)
@@ -310,7 +314,7 @@ func (s *Sandbox) serve(fd int) error {
 	return nil
 }
 
-// accept serves each connection in a goroutine of its own, until Stop.
+// accept serves each connection in a separate goroutine, until Stop.
 func (s *Sandbox) accept() {
 	for {
 		c, err := s.listener.AcceptUnix()
@@ -327,8 +331,8 @@ func (s *Sandbox) accept() {
 	}
 }
 
-// adopt serves a connection, which is counted already, until it ends: first what is given, then one
-// request after the other.
+// adopt serves a connection, which is counted already, until it ends: first by calling first, then
+// request by request.
 func (s *Sandbox) adopt(c *net.UnixConn, first func(*Exchange) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -354,7 +358,7 @@ func (s *Sandbox) leave(c *net.UnixConn) {
 	s.count((*counters).leave)
 }
 
-// count counts something for the sandbox, and for its fleet.
+// count updates the counters of the sandbox and of its fleet.
 func (s *Sandbox) count(what func(*counters)) {
 	what(&s.counters)
 	if s.fleet != nil {

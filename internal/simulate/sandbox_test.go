@@ -46,7 +46,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// ask sends a request on a connection of its own and returns the reply, or what came before the end.
+// ask sends a request on a connection of its own and returns the reply, or what came before the
+// end.
 func ask(t testing.TB, socket, request string) []byte {
 	t.Helper()
 	c, err := net.Dial("unix", socket)
@@ -125,7 +126,8 @@ func TestStateFileIsTheCapturedOne(t *testing.T) {
 			got, err := os.ReadFile(filepath.Join(root, spec.ID+"_sandbox:"+spec.ID+".state"))
 			must(t, err)
 			got = bytes.ReplaceAll(got, []byte(root), []byte("/run/runsc"))
-			// The captured files had their registration cut out, which the real one is checked against.
+			// The captured files had their registration cut out, which the real one is checked
+			// against.
 			want := bytes.Replace(captured(t, spec.ID+".state"), []byte(`"registeredMetrics":null`),
 				append([]byte(`"registeredMetrics":`), realRegistration...), 1)
 			if !bytes.Equal(got, want) {

@@ -11,11 +11,11 @@ import (
 const (
 	backlog       = 16  // of a real control socket
 	maxSocketPath = 107 // bytes that bind takes
-	noSocket      = -1  // instead of a descriptor
+	noSocket      = -1  // in place of a file descriptor
 )
 
-// bindUnix returns the descriptor of a socket that is bound to the path, and that does not block. A path too
-// long for bind is reached through its folder.
+// bindUnix returns the file descriptor of a non-blocking socket that is bound to the path. It
+// reaches a path that is too long for bind through a file descriptor of its directory.
 func bindUnix(path string) (int, error) {
 	if len(path) > maxSocketPath {
 		dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)

@@ -6,77 +6,77 @@ import (
 	"time"
 )
 
-// Spec says what a sandbox is. Only ID is needed: with the rest left zero it is running, in this process,
-// with the default capabilities of `runsc spec`, the real registration and the values of an idle shell.
-//
-// Maps, slices and pointers in it are the sandbox's once it is started.
+// A Spec describes a sandbox. Only ID is required: by default, the sandbox is running in this
+// process, with the default capabilities of `runsc spec`, the real registration and the values of
+// an idle shell. The sandbox owns the maps, slices and pointers in it once it is started.
 type Spec struct {
 	ID   string
-	Root Container   // the container that the sandbox was made for; its ID is the sandbox's
+	Root Container   // the root container, whose ID is the sandbox's
 	More []Container // the other containers of the pod
 
-	Pod, Namespace string // they also become annotations of the containers, as a CRI sets them
+	Pod, Namespace string // also set as annotations of the containers, as a CRI does
 
-	// MetricServer is the --metric-server that the sandbox was created with; DefaultMetricServer if empty.
+	// MetricServer is the value of --metric-server; DefaultMetricServer if empty.
 	MetricServer string
-	// Uninstrumented is a sandbox without a metric server: it has no address and no registration.
+	// Uninstrumented makes a sandbox without --metric-server: no address and no registration.
 	Uninstrumented bool
 
 	StartTime time.Time // now, if zero
 
-	PID int // of the sandbox process: this process if 0, and "gone" (0 in the file) if negative
-	// OwnProcess gives the sandbox a process of its own instead of PID: a child of this one that sleeps, and that Stop kills.
+	PID int // of the sandbox process: this process if 0, none (0 in the file) if negative
+	// OwnProcess gives the sandbox its own process in place of PID: a sleeping child process, which
+	// Stop kills.
 	OwnProcess bool
-	// Cgroup, if not empty, is a directory that does not exist in a cgroup file system of version 1 or 2. It is made for the process of
-	// OwnProcess, and removed with it.
+	// Cgroup, if not empty, is the path of a new cgroup (version 1 or 2) for the process of
+	// OwnProcess. It must not exist, and is removed with the process.
 	Cgroup string
 
 	Restored, Checkpointed      bool
-	CPUTimeSaved, WallTimeSaved time.Duration // as the state file has them
-	// SavedAtRestore is what containerManager.GetSavings returns.
+	CPUTimeSaved, WallTimeSaved time.Duration // in the state file
+	// SavedAtRestore is the reply to containerManager.GetSavings.
 	SavedAtRestore Savings
 
 	Metadata map[string]string // DefaultMetadata() if nil
 
-	// Registration is what the sandbox registered; the real one if nil.
+	// Registration is the sandbox's registration; RealRegistration() if nil.
 	Registration *Registration
-	// Order is the seed of the order that the registration's metrics come in; 0 leaves it as it is.
+	// Order is the seed for shuffling the registration's metrics; 0 keeps their order.
 	Order uint64
 
-	// ControlSocket is where the sandbox listens, and says so; <root>/runsc-<ID>.sock if empty.
+	// ControlSocket is the path of the control socket; <root>/runsc-<ID>.sock if empty.
 	ControlSocket string
-	// NoSocket is a sandbox of state files only: nothing listens.
+	// NoSocket makes a sandbox with state files only: nothing listens.
 	NoSocket bool
-	// Frozen is a sandbox that starts as Freeze would make it.
+	// Frozen starts the sandbox frozen; see Sandbox.Freeze.
 	Frozen bool
 
-	// EditState, if set, has the last word on the bytes of the state file of a container.
+	// EditState, if set, may change the bytes of a container's state file.
 	EditState func(containerID string, state []byte) []byte
 
-	Points      []Point // the values at the start; if nil, Idle() with the real registration, else none
+	Points      []Point // initial values; if nil, Idle() with the real registration, else none
 	Growth      int64   // added to every counter at every Export
-	ShuffleKeys bool    // fields of JSON objects in replies come in orders other than runsc's
+	ShuffleKeys bool    // shuffle the fields of JSON objects in replies
 
-	// Behavior decides what goes over the control socket; nil is Honest.
+	// Behavior replies on the control socket; Honest if nil.
 	Behavior Behavior
 }
 
-// Container is what a state file says of one container.
+// A Container describes one container of a sandbox.
 type Container struct {
-	ID        string    // of a container in Spec.More; the root container has the sandbox's
+	ID        string    // set it in Spec.More only; the root container has the sandbox's ID
 	Status    string    // "running", if empty
 	CreatedAt time.Time // 4 ms after the sandbox's StartTime, if zero; its offset from UTC is kept
 	GoferPID  int       // the sandbox's PID, if 0
 
 	Bundle       string        // /var/bundles/<ID>, if empty
 	Args         []string      // sleep 3600, if nil
-	UID          int           // that its process began with
+	UID          int           // of its first process
 	Capabilities *Capabilities // DefaultCapabilities(), if nil
 	OCIVersion   string        // 1.0.0, if empty
 	Annotations  map[string]string
 }
 
-// Capabilities are the five capability sets of a container, in names as of CAP_KILL.
+// Capabilities are the five capability sets of a container, with names such as CAP_KILL.
 type Capabilities struct {
 	Bounding    []string `json:"bounding,omitempty"`
 	Effective   []string `json:"effective,omitempty"`
@@ -91,10 +91,10 @@ type Savings struct {
 	WallTimeSaved time.Duration
 }
 
-// DefaultMetricServer is the address that sandboxes name when their Spec names none.
+// DefaultMetricServer is the default of Spec.MetricServer.
 const DefaultMetricServer = "/run/runsc-metrics.sock"
 
-// DefaultCapabilities returns those of `runsc spec`: three, in four of the five sets.
+// DefaultCapabilities returns the capabilities of `runsc spec`: three, in four of the five sets.
 func DefaultCapabilities() *Capabilities {
 	names := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
 	return &Capabilities{Bounding: names, Effective: names, Inheritable: names, Permitted: names}
@@ -108,8 +108,8 @@ func DefaultMetadata() map[string]string {
 	}
 }
 
-// withDefaults returns the spec with every field set that a state file or a socket needs, but for
-// StartTime, which must not change from one writing to the next.
+// withDefaults returns the spec with defaults for all fields except StartTime, which must not
+// change when the state file is written again.
 func (spec Spec) withDefaults(root string) Spec {
 	spec.Root.ID = spec.ID
 	setDefault(&spec.MetricServer, DefaultMetricServer)
@@ -126,8 +126,8 @@ func (spec Spec) withDefaults(root string) Spec {
 	return spec
 }
 
-// withDefaults returns the container with every field set that its state file needs. The spec has its
-// defaults already.
+// withDefaults returns the container with defaults for all fields. The spec must have its defaults
+// already.
 func (c Container) withDefaults(spec *Spec) Container {
 	setDefault(&c.Status, "running")
 	setDefault(&c.Bundle, "/var/bundles/"+c.ID)
@@ -146,7 +146,8 @@ func (c Container) withDefaults(spec *Spec) Container {
 	return c
 }
 
-// annotations returns those of the container, and those that a CRI gives the containers of a pod.
+// annotations returns the annotations of the container, and those that a CRI sets on containers of
+// a pod.
 func (c Container) annotations(spec *Spec) map[string]string {
 	all := map[string]string{}
 	if spec.Pod != "" || spec.Namespace != "" || len(spec.More) > 0 {

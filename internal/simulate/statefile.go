@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The types here are the state file, its fields in the order in which runsc writes them.
+// These types define the format of a state file, with fields in the order of runsc.
 
 type containerState struct {
 	ID              string          `json:"id"`
@@ -125,7 +125,8 @@ func encodeState(root string, spec *Spec, c Container, registration []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
-	// The registration is most of the file: put in as it is, it is not parsed again for every sandbox.
+	// The registration is most of the file. Inserted as bytes, it is not encoded again for every
+	// sandbox.
 	const none = `"registeredMetrics":null`
 	before, after, _ := bytes.Cut(state, []byte(none))
 	state = bytes.Join([][]byte{before, []byte(`"registeredMetrics":`), registration, after}, nil)
@@ -172,7 +173,8 @@ func encodeSandbox(spec *Spec) sandboxState {
 	return s
 }
 
-// StatePath returns the path of the state file of a container of the sandbox; "" is the root container.
+// StatePath returns the path of the state file of a container of the sandbox; "" is the root
+// container.
 func (s *Sandbox) StatePath(containerID string) string {
 	setDefault(&containerID, s.id)
 	return filepath.Join(s.root, containerID+"_sandbox:"+s.id+".state")
@@ -184,14 +186,14 @@ func (s *Sandbox) LockPath(containerID string) string {
 	return path[:len(path)-len("state")] + "lock"
 }
 
-// WriteState makes any bytes the state file of a container, in place as runsc does it: the file is
-// truncated, then written. The next Update undoes it.
+// WriteState writes any bytes to the state file of a container, in place as runsc does: the file is
+// truncated, then written. The next Update overwrites it.
 func (s *Sandbox) WriteState(containerID string, state []byte) error {
 	return os.WriteFile(s.StatePath(containerID), state, 0o640)
 }
 
-// Lock takes the lock of a container's state file, exclusive and blocking, as runsc holds it through
-// create, start and restore. Update does not wait for it.
+// Lock takes the exclusive lock of a container's state file, and waits for it. runsc holds it
+// during create, start and restore. Update does not wait for it.
 func (s *Sandbox) Lock(containerID string) (unlock func(), err error) {
 	f, err := os.OpenFile(s.LockPath(containerID), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
@@ -204,8 +206,8 @@ func (s *Sandbox) Lock(containerID string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// Update changes the spec and rewrites the state files by it; those of containers that are gone are
-// removed. The sandbox still listens where it did, and replies as it did: only files change.
+// Update changes the spec, rewrites the state files, and removes those of containers that are gone.
+// Only files change: the socket and the replies stay the same.
 func (s *Sandbox) Update(change func(*Spec)) error {
 	s.files.Lock()
 	defer s.files.Unlock()
@@ -226,7 +228,8 @@ func (s *Sandbox) Update(change func(*Spec)) error {
 	return nil
 }
 
-// writeStates writes the state and lock files of all containers. The caller holds s.files, or is alone.
+// writeStates writes the state and lock files of all containers. The caller holds s.files, unless
+// the sandbox is still being started.
 func (s *Sandbox) writeStates() error {
 	spec := s.spec.withDefaults(s.root)
 	registration := []byte("null")
@@ -249,7 +252,8 @@ func (s *Sandbox) writeStates() error {
 	return nil
 }
 
-// RemoveState removes the state and lock files of a container; "" is the root container. The next Update writes them again.
+// RemoveState removes the state and lock files of a container; "" is the root container. The next
+// Update writes them again.
 func (s *Sandbox) RemoveState(containerID string) error {
 	s.files.Lock()
 	defer s.files.Unlock()

@@ -2,7 +2,7 @@ package simulate
 
 import "sync/atomic"
 
-// Stats counts what clients did.
+// Stats are counts of connections and requests.
 type Stats struct {
 	Connections int // accepted so far
 	Queries     int // requests read so far

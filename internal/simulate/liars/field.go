@@ -8,7 +8,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// replyFields are all fields of a reply: each is the first with its key behind its anchor.
+// replyFields are all fields of a reply. Each is the first with its key after its anchor.
 var replyFields = []struct{ key, anchor string }{
 	{`"success":`, ""},
 	{`"err":`, ""},
@@ -26,7 +26,8 @@ var replyFields = []struct{ key, anchor string }{
 	{`"sysno":`, callsHead},
 }
 
-// mutations are what can be wrong with a field: from its key and its value, what stands there instead.
+// mutations are the ways in which a field can be wrong. mutate returns the replacement of the
+// field.
 var mutations = []struct {
 	name, describe string
 	mutate         func(key, value string) string
@@ -43,7 +44,7 @@ var mutations = []struct {
 	{"object", "has %s in an object", func(key, value string) string { return key + `{"value":` + value + "}" }},
 }
 
-// fieldLiars get each field of a reply wrong in each way, alone.
+// fieldLiars have one wrong field each: every field in every way.
 func fieldLiars() []Liar {
 	var liars []Liar
 	for _, m := range replyFields {
@@ -56,8 +57,8 @@ func fieldLiars() []Liar {
 	return liars
 }
 
-// editField replaces the first field with the key behind the anchor, in well-formed JSON without
-// spaces. A field that is not there is left alone, as one that replaces itself.
+// editField replaces the first field with the key after the anchor, in well-formed JSON without
+// spaces. If there is no such field, it returns doc unchanged.
 func editField(doc, anchor, key string, edit func(key, value string) string) string {
 	at := strings.Index(doc, anchor)
 	if at < 0 {

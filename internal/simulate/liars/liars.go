@@ -1,24 +1,25 @@
-// Package liars has every kind of sandbox that does what no honest one does, for tests of a metric server. A [Liar] makes a
-// simulated sandbox of internal/simulate lie; the reason for which a server refuses it is not part of the package.
+// Package liars has hostile sandboxes of all kinds, for tests of a metric server. A [Liar] is a
+// simulated sandbox of internal/simulate that does one thing no honest sandbox does. The package
+// does not know for which reason a server refuses a liar; package testkit has the reasons.
 package liars
 
 import "github.com/sandmeter/sandmeter/internal/simulate"
 
-// A Liar is a sandbox that does what no honest one does: a real listener on a real socket with a real
-// state file, and one thing wrong.
+// A Liar is a simulated sandbox that does one thing no honest sandbox does.
 type Liar struct {
-	Name     string // "counter-goes-back"; no other liar has it
-	Topic    string // "history": what else is near
-	Describe string // "has a counter that falls by one"
+	Name     string // unique, such as "counter-goes-back"
+	Topic    string // group of similar liars, such as "history"
+	Describe string // predicate, such as "has a counter that falls by one"
 
-	// Spec makes the sandbox a liar: by its behavior, or by what its files say.
+	// Spec changes the sandbox's behavior or its files.
 	Spec func(*simulate.Spec)
-	// Meddle, if set, runs beside the sandbox, and ends when stopped is closed.
+	// Meddle, if set, runs in a goroutine while the sandbox runs, and returns when stopped is
+	// closed.
 	Meddle func(s *simulate.Sandbox, stopped <-chan struct{})
 }
 
-// Start starts the liar under the runtime root. The spec says what the lie leaves open; its points are to
-// be those of Idle, and its behavior Honest, since those are what most lies change.
+// Start starts the liar under the runtime root. Its Spec changes the given spec, which should have
+// the default points and behavior, since most lies change those.
 func (l Liar) Start(root string, spec simulate.Spec) (*simulate.Sandbox, error) {
 	if l.Spec != nil {
 		l.Spec(&spec)
@@ -30,8 +31,8 @@ func (l Liar) Start(root string, spec simulate.Spec) (*simulate.Sandbox, error) 
 	return s, err
 }
 
-// All returns all liars, by topic: first those that waste time and space, then those that talk nonsense,
-// then those that lie well.
+// All returns all liars by topic, from obvious to subtle: liars that waste time and space, liars
+// that send nonsense, and liars whose replies are nearly valid.
 func All() []Liar {
 	var all []Liar
 	for _, topic := range []struct {
@@ -59,7 +60,7 @@ func All() []Liar {
 	return all
 }
 
-// does returns a Liar that lies on its control socket.
+// does returns a Liar that lies in its replies.
 func does(name, describe string, b simulate.Behavior) Liar {
 	return Liar{Name: name, Describe: describe, Spec: func(s *simulate.Spec) { s.Behavior = b }}
 }

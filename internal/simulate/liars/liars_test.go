@@ -23,7 +23,7 @@ const exportAll = `{"method":"Metrics.Export","arg":{"only_metrics":""}}`
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-func TestLiarsAreTold(t *testing.T) {
+func TestLiarsAreDescribed(t *testing.T) {
 	seen := map[string]bool{}
 	for _, l := range All() {
 		if seen[l.Name] {
@@ -36,7 +36,8 @@ func TestLiarsAreTold(t *testing.T) {
 	}
 }
 
-// TestEachLiarLies catches a lie that says the same as the truth, such as a Replace of what is not there.
+// TestEachLiarLies finds liars that behave like an honest sandbox, for example because a Replace
+// does not match.
 func TestEachLiarLies(t *testing.T) {
 	root := t.TempDir()
 	sandbox, err := simulate.Start(root, simulate.Spec{ID: "honest", Restored: true})
@@ -48,7 +49,7 @@ func TestEachLiarLies(t *testing.T) {
 		t.Error(err)
 	}
 	if len(honest) != 4 {
-		t.Fatalf("an honest sandbox says now this, now that: %q", honest)
+		t.Fatalf("observations of an honest sandbox differ: %q", honest)
 	}
 	limit := make(chan struct{}, 128)
 	var running sync.WaitGroup
@@ -75,8 +76,8 @@ func TestEachLiarLies(t *testing.T) {
 	}
 }
 
-// observe queries a sandbox a few times and returns all that it said but for what differs between honest
-// ones, each different reply once. Silence for as long as patience ends a reply.
+// observe queries a sandbox a few times and returns all that it said but for what differs between
+// honest ones, each different reply once. Silence for as long as patience ends a reply.
 func observe(s *simulate.Sandbox, patience time.Duration) []string {
 	var said []string
 	for range 2 {
@@ -147,8 +148,8 @@ func honestTime(reply string) string {
 	})
 }
 
-// overhear sends a request and returns all that comes until there is silence, with a note of how it ended, and of
-// descriptors.
+// overhear sends a request and returns all that comes until there is silence, with a note of how it
+// ended, and of descriptors.
 func overhear(s *simulate.Sandbox, request string, patience time.Duration) string {
 	c, err := net.Dial("unix", s.SocketPath())
 	if err != nil {

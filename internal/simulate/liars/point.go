@@ -8,7 +8,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// pointLiars send well-formed points that were never registered so, and replies that contradict
+// pointLiars send well-formed points that differ from the registration, and replies that contradict
 // themselves.
 func pointLiars() []Liar {
 	swap := func(name, describe, old, new string) Liar { return does(name, describe, simulate.Replace(old, new)) }
@@ -25,7 +25,7 @@ func pointLiars() []Liar {
 		add("name-long", "has a metric with a name of 1 MB", named(strings.Repeat("a", 1<<20))),
 		add("name-of-lines", "has a metric whose name forges a line", named(`fs_opens 1\nrunsc_fs_opens{sandbox=\"other\"} 7\n`)),
 		swap("type-other", "calls a counter a gauge", `"fs_opens","type":2`, `"fs_opens","type":1`),
-		swap("type-unknown", "has a type that there is not", `"fs_opens","type":2`, `"fs_opens","type":4`),
+		swap("type-unknown", "has an unknown type", `"fs_opens","type":2`, `"fs_opens","type":4`),
 		swap("help-other", "has another help text than registered", "Number of file opens.", "Number of file closes."),
 		swap("help-of-lines", "has a help text that forges a line", "Number of file opens.", `Number\nrunsc_fs_opens{sandbox=\"other\"} 7\n`),
 
@@ -38,7 +38,7 @@ func pointLiars() []Liar {
 		swap("label-long", "has a label value of 1 MB", `{"sysno":"334"}`, `{"sysno":"`+strings.Repeat("3", 1<<20)+`"}`),
 		swap("label-of-lines", "has a label value that forges a line", `{"sysno":"334"}`, `{"sysno":"\"} 1\nrunsc_fs_opens{sandbox=\"other"}`),
 		swap("label-where-none", "labels a metric that has no fields", `"Number of file opens."}`, `"Number of file opens."},"labels":{"a":"b"}`),
-		swap("external-labels", "adds labels in a field that the reference server renders unseen",
+		swap("external-labels", "adds labels in a field that gVisor's server renders without a check",
 			opensHead, `{"external_labels":{"sandbox":"other","iteration":"1"},"metric":{"name":"fs_opens"`),
 
 		add("twice-same", "has a series twice, with one value", opens),
@@ -56,7 +56,7 @@ func pointLiars() []Liar {
 	}
 }
 
-// timeLiars took their snapshot when they cannot have.
+// timeLiars send impossible timestamps.
 func timeLiars() []Liar {
 	when := func(name, describe string, value func(x *simulate.Exchange) string) Liar {
 		return does(name, describe, simulate.Edit(func(x *simulate.Exchange, reply string) string {
@@ -85,7 +85,7 @@ func timeLiars() []Liar {
 	return liars
 }
 
-// historyLiars contradict what they said before: the first snapshot is honest.
+// historyLiars contradict their earlier replies. Their first reply is honest.
 func historyLiars() []Liar {
 	later := func(old, new string) simulate.Behavior {
 		return simulate.Edit(func(x *simulate.Exchange, reply string) string {
@@ -112,7 +112,7 @@ func historyLiars() []Liar {
 	}
 }
 
-// histogramLiars registered a distribution and misuse it.
+// histogramLiars send an invalid histogram.
 func histogramLiars() []Liar {
 	const honest = `{"total":{"int":111},"min":{"int":1},"max":{"int":100},"ssd":{"float":2.5},` +
 		`"buckets":[{"le":{"int":1},"n":1},{"le":{"int":10},"n":2},{"le":{"int":100},"n":3},{"le":{},"n":4}]}`

@@ -12,10 +12,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// hostile has what could break a page, a log line or a terminal.
+// hostile has characters that could break a page, a log line or a terminal.
 const hostile = "\"} 1\nrunsc_fs_opens{sandbox=\"other\"} 7\n\\ \r\t\x00\x07\x1b[31m\x1b]0;title\x07\u202e\u2028\ufffe \u009b1m"
 
-// hostileRaw is that as JSON, with bytes in it that are no UTF-8: no encoder of JSON writes it.
+// hostileRaw is hostile as a JSON string with invalid UTF-8, which no JSON encoder writes.
 var hostileRaw = strings.TrimSuffix(quote(hostile), `"`) + "\xff\xfe\xc0\xaf\xed\xa0\x80" + `\ud800"`
 
 // quote returns a text as JSON.
@@ -27,7 +27,7 @@ func quote(text string) string {
 	return string(b)
 }
 
-// foreignTextLiars have strings that are not to be printed as they are.
+// foreignTextLiars have strings that must be escaped.
 func foreignTextLiars() []Liar {
 	raw := func(s *simulate.Spec, field string) {
 		s.EditState = func(_ string, state []byte) []byte {
@@ -59,7 +59,7 @@ func foreignTextLiars() []Liar {
 				s.Metadata[fmt.Sprint("key", i)] = "x"
 			}
 		}),
-		is("capability-hostile", "has a capability that there is not", func(s *simulate.Spec) {
+		is("capability-hostile", "has an unknown capability", func(s *simulate.Spec) {
 			s.Root.Capabilities = &simulate.Capabilities{Bounding: []string{"CAP_KILL", hostile}}
 		}),
 		is("oci-version-hostile", "has them in the version of its spec", func(s *simulate.Spec) { s.Root.OCIVersion = hostile }),
@@ -86,29 +86,29 @@ func savingsLiars() []Liar {
 		}
 	}
 	return []Liar{
-		lie("stalls", "does not say what its restore saved", simulate.Stall),
-		lie("drips", "says it one byte every 200 ms", simulate.Drip(1, 200*time.Millisecond)),
-		lie("hangs-up", "closes the connection when queried for it", simulate.HangUp(0)),
-		lie("fails", "fails when queried for it", func(x *simulate.Exchange) error {
+		lie("stalls", "never replies to the savings request", simulate.Stall),
+		lie("drips", "sends its savings one byte every 200 ms", simulate.Drip(1, 200*time.Millisecond)),
+		lie("hangs-up", "closes the connection when queried for its savings", simulate.HangUp(0)),
+		lie("fails", "fails when queried for its savings", func(x *simulate.Exchange) error {
 			return x.Send([]byte(`{"success":false,"err":"unknown method","result":null}`))
 		}),
-		lie("null", "says null", say("null")),
-		lie("list", "says a list", say("[1,2]")),
-		lie("text", "says texts", say(`{"CPUTimeSaved":"1s","WallTimeSaved":"2s"}`)),
-		lie("float", "says fractions of nanoseconds", say(`{"CPUTimeSaved":1.5,"WallTimeSaved":2.5}`)),
-		lie("overflows", "says more than 64 bits hold", say(`{"CPUTimeSaved":9223372036854775808,"WallTimeSaved":1}`)),
-		lie("missing", "says half of it", say(`{"CPUTimeSaved":1}`)),
-		lie("doubled", "says it twice", say(`{"CPUTimeSaved":1,"CPUTimeSaved":2,"WallTimeSaved":1}`)),
-		lie("descriptors", "sends 120 open files with every byte of it", simulate.Descriptors(120)),
-		lie("flood", "says it with 256 MB of spaces", func(x *simulate.Exchange) error {
+		lie("null", "sends null for its savings", say("null")),
+		lie("list", "sends a list for its savings", say("[1,2]")),
+		lie("text", "sends texts for its savings", say(`{"CPUTimeSaved":"1s","WallTimeSaved":"2s"}`)),
+		lie("float", "sends fractions of nanoseconds", say(`{"CPUTimeSaved":1.5,"WallTimeSaved":2.5}`)),
+		lie("overflows", "sends more than 64 bits hold", say(`{"CPUTimeSaved":9223372036854775808,"WallTimeSaved":1}`)),
+		lie("missing", "sends one of the two savings", say(`{"CPUTimeSaved":1}`)),
+		lie("doubled", "sends a saving twice", say(`{"CPUTimeSaved":1,"CPUTimeSaved":2,"WallTimeSaved":1}`)),
+		lie("descriptors", "sends 120 open files with every byte of its savings", simulate.Descriptors(120)),
+		lie("flood", "sends its savings with 256 MB of spaces", func(x *simulate.Exchange) error {
 			x.Method = simulate.MethodExport // the one that Flood is about
 			return simulate.Flood("", " ", 256<<20, `{"success":true,"err":"","result":{"CPUTimeSaved":1,"WallTimeSaved":1}}`)(x)
 		}),
 	}
 }
 
-// stateLiars have state files that cannot be trusted to be read. runsc writes those, so these are
-// accidents.
+// stateLiars have broken state files. runsc writes state files, so these are accidents rather than
+// attacks.
 func stateLiars() []Liar {
 	edit := func(name, describe string, f func(state []byte) []byte) Liar {
 		return is("state-"+name, describe, func(s *simulate.Spec) {
@@ -136,21 +136,20 @@ func stateLiars() []Liar {
 		jsonField("sandbox-null", "has a state file without a sandbox", `"sandbox":`, "null"),
 		jsonField("pid-text", "has a text for a process ID", `"pid":`, `"1"`),
 		jsonField("pid-negative", "has a negative process ID", `"pid":`, "-1"),
-		jsonField("pid-huge", "has a process ID beyond all", `"pid":`, "9223372036854775807"),
-		jsonField("created-garbage", "was created at no time", `"createdAt":`, `"yesterday"`),
-		jsonField("started-garbage", "was started at no time", `"startTime":`, `"yesterday"`),
+		jsonField("pid-huge", "has a process ID out of range", `"pid":`, "9223372036854775807"),
+		jsonField("created-garbage", "has an invalid creation time", `"createdAt":`, `"yesterday"`),
+		jsonField("started-garbage", "has an invalid start time", `"startTime":`, `"yesterday"`),
 		jsonField("registration-list", "has a list for a registration", `"registeredMetrics":`, "[]"),
 		jsonField("registration-text", "has a text for a registration", `"registeredMetrics":`, `"all"`),
 		jsonField("metadata-list", "has a list for its metadata", `"metricMetadata":`, "[]"),
-		jsonField("socket-relative", "names a control socket in no folder", `"controlSocketPath":`, `"../../x.sock"`),
+		jsonField("socket-relative", "names a control socket with a relative path", `"controlSocketPath":`, `"../../x.sock"`),
 		jsonField("socket-abstract", "names an abstract control socket", `"controlSocketPath":`, `"@x"`),
 		jsonField("socket-long", "names a control socket with a path of 1 MB", `"controlSocketPath":`, `"/`+strings.Repeat("x", 1<<20)+`"`),
 		jsonField("socket-device", "names a device for a control socket", `"controlSocketPath":`, `"/dev/zero"`),
 	}
 }
 
-// rewrite writes the state file over and over: each time it is empty, then half there, then whole, for a
-// millisecond each.
+// rewrite writes the state file again and again: empty, half, and whole, for a millisecond each.
 func rewrite(s *simulate.Sandbox, stopped <-chan struct{}) {
 	state, err := os.ReadFile(s.StatePath(""))
 	for err == nil {
@@ -163,7 +162,7 @@ func rewrite(s *simulate.Sandbox, stopped <-chan struct{}) {
 	}
 }
 
-// flap removes the state file, and writes it again.
+// flap removes and writes the state file again and again.
 func flap(s *simulate.Sandbox, stopped <-chan struct{}) {
 	for pause(stopped, time.Millisecond) {
 		s.RemoveState("")
@@ -173,7 +172,7 @@ func flap(s *simulate.Sandbox, stopped <-chan struct{}) {
 	}
 }
 
-// pause waits, and says whether it did to the end.
+// pause waits, and returns false if stopped is closed first.
 func pause(stopped <-chan struct{}, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -183,8 +182,8 @@ func pause(stopped <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// registrationLiars registered what no server can serve. runsc takes registrations before anything
-// untrusted runs, so these are mistakes of a release.
+// registrationLiars have invalid registrations. Metrics are registered before any untrusted process
+// runs, so these would be bugs of a runsc release.
 func registrationLiars() []Liar {
 	bad := func(name, describe string, spoil func(m *simulate.Metric)) Liar {
 		return is("registration-"+name, describe, func(s *simulate.Spec) {
@@ -223,7 +222,7 @@ func registrationLiars() []Liar {
 		named("name-long", "registers a name of 1 MB", strings.Repeat("b", 1<<20)),
 		bad("help-hostile", "registers a help text that could break a page", func(m *simulate.Metric) { m.Description = hostile }),
 		bad("help-long", "registers a help text of 1 MB", func(m *simulate.Metric) { m.Description = strings.Repeat("help ", 1<<20/5) }),
-		bad("type-unknown", "registers a type that there is not", func(m *simulate.Metric) { m.Type = 2 }),
+		bad("type-unknown", "registers an unknown type", func(m *simulate.Metric) { m.Type = 2 }),
 		bounds("bounds-none", "registers a distribution without bounds", 0),
 		bounds("bounds-many", "registers a distribution with 256 bounds", 256),
 		bad("bounds-unsorted", "registers a distribution with bounds out of order", func(m *simulate.Metric) { m.Type, m.Buckets = simulate.Distribution, []int64{10, 1} }),
@@ -232,7 +231,7 @@ func registrationLiars() []Liar {
 		fields("value-twice", "registers a value twice", field("a", []string{"1", "1"})),
 		fields("value-long", "registers a value of 1 MB", field("a", []string{strings.Repeat("v", 1<<20)})),
 		fields("value-hostile", "registers a value that could break a page", field("a", []string{hostile})),
-		fields("field-no-label", "registers a field that is no label's name", field("a-b", one)),
+		fields("field-no-label", "registers a field that is not a valid label name", field("a-b", one)),
 		fields("many-series", "registers a billion series", many("a"), many("b"), many("c")),
 	}
 	for _, label := range []string{"sandbox", "iteration", "pod_name", "namespace_name", "le", "__name__", ""} {
@@ -246,7 +245,7 @@ func field(name string, allowed []string) simulate.Field {
 	return simulate.Field{Name: name, Allowed: allowed}
 }
 
-// many returns a field with a thousand values.
+// many returns a field with 1,000 values.
 func many(name string) simulate.Field {
 	f := simulate.Field{Name: name}
 	for i := range 1000 {

@@ -8,7 +8,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// The texts that an idle sandbox says of three of its metrics, for lies to begin from.
+// Parts of the reply of an idle sandbox, from which lies are made.
 const (
 	frame     = `{"success":true,"err":"","result":{"snapshot":{"when":"NOW","data":[`
 	opens     = `{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":51}}`
@@ -16,11 +16,11 @@ const (
 	callsHead = `{"metric":{"name":"unimplemented_syscalls"`
 )
 
-// stallingLiars waste time or space, their own or others'.
+// stallingLiars waste time or space.
 func stallingLiars() []Liar {
 	const big = 256 << 20
 	return []Liar{
-		does("never-replies", "takes the request and says nothing", simulate.Stall),
+		does("never-replies", "takes the request and sends nothing", simulate.Stall),
 		is("frozen", "accepts no connection, as after SIGSTOP", func(s *simulate.Spec) { s.Frozen = true }),
 		does("late", "replies honestly, after 5 s", simulate.Late(5*time.Second)),
 		does("drips", "sends one byte every 200 ms", simulate.Drip(1, 200*time.Millisecond)),
@@ -53,7 +53,7 @@ func stallingLiars() []Liar {
 	}
 }
 
-// nonsenseLiars send what is no reply at all.
+// nonsenseLiars send data that is not a reply.
 func nonsenseLiars() []Liar {
 	const deep = 1_000_000
 	liars := []Liar{
@@ -87,7 +87,7 @@ func everyByte() string {
 	return b.String()
 }
 
-// numberLiars have no integer where one belongs, or one that no counter can have.
+// numberLiars send invalid values for a counter.
 func numberLiars() []Liar {
 	var liars []Liar
 	for _, number := range []string{
