@@ -2,8 +2,8 @@
 GO ?= go
 ARGS ?=
 
-# Go's own version stamps from git are left out: the build would fail where git refuses to look at a checkout that belongs to someone
-# else, as in a container. Then there is no version.
+# -buildvcs=false: with version stamps, the build fails where git refuses a checkout that another user
+# owns, as in a container. In that case there is no version.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
 TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
@@ -17,7 +17,7 @@ export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
 .PHONY: help build run test fuzz bench lint FORCE
 
-help: ## say what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
 build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, and bin/runsc from the version pinned in tools/go.mod
@@ -25,26 +25,26 @@ build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 	@bin/sandlab demo $(ARGS)
 
-test: build bin/gotestsum ## all tests, those against real sandboxes too: SANDMETER_REQUIRE_RUNSC=1 forbids to skip these
+test: build bin/gotestsum ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes fail
 	@rm -f bin/tests-*.json
 	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-1.json -- $(TEST)
-	@# Go's cache of results does not know the program, which these tests build themselves.
+	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes.
 	cd e2e && $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-2.json -- $(TEST) -count=1
-	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-1.json bin/tests-2.json # the skipped tests of both
+	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-1.json bin/tests-2.json # lists the skipped tests of both runs
 
-fuzz: ## make up inputs for every fuzz target, for FUZZTIME (10s) each
+fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz
 
-bench: bin/sandmeter bin/sandlab ## what a scrape costs against the floor, as a table; takes some minutes
+bench: bin/sandmeter bin/sandlab ## measure the cost of a scrape against the floor; takes some minutes
 	@$(GO) run -buildvcs=false ./bench $(ARGS)
 
-lint: bin/staticcheck ## formatting, vet, staticcheck, tidy and unchanged modules
+lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module files are tidy and unchanged
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }
 	@set -e; for dir in $(MODULES); do (cd $$dir; set -x; $(GO) mod tidy -diff; $(GO) mod verify); done
 	@set -e; for dir in $(CODE); do (cd $$dir; set -x; $(GO) vet ./...; $(CURDIR)/bin/staticcheck ./...); done
 	GOOS=darwin $(GO) vet ./metricclient ./config
 
-# Go's own cache decides whether there is anything to do.
+# Always run: Go's build cache decides what to rebuild.
 bin/sandmeter: FORCE
 	@$(BUILD) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
 
@@ -52,16 +52,16 @@ bin/sandlab: FORCE
 	@$(BUILD) -o $@ ./cmd/sandlab
 
 bin/runsc: tools/go.mod tools/go.sum
-	@echo "Building runsc from the version pinned in tools/go.mod; the first time this takes about a minute…"
+	@echo "Building runsc from the version pinned in tools/go.mod. The first build takes one to two minutes."
 	@cd tools && $(BUILD) -o ../$@ gvisor.dev/gvisor/runsc
 	@touch $@
 
 bin/gotestsum: tools/go.mod tools/go.sum
-	@echo "Building gotestsum from the version pinned in tools/go.mod…"
+	@echo "Building gotestsum from the version pinned in tools/go.mod."
 	@cd tools && $(BUILD) -o ../$@ gotest.tools/gotestsum
 	@touch $@
 
 bin/staticcheck: tools/go.mod tools/go.sum
-	@echo "Building staticcheck from the version pinned in tools/go.mod…"
+	@echo "Building staticcheck from the version pinned in tools/go.mod."
 	@cd tools && $(BUILD) -o ../$@ honnef.co/go/tools/cmd/staticcheck
 	@touch $@

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// floorCommand makes the bench a floor client.
+// floorCommand is the argument that makes the bench a floor client.
 const floorCommand = "floor"
 
-// floorWorkers is how many sandboxes the floor client asks at once.
+// floorWorkers is how many sandboxes the floor client queries at once.
 const floorWorkers = 16
 
-// floorClient is the floor client, as a process.
+// floorClient is the process of the floor client.
 type floorClient struct{ *process }
 
 func startFloor(ctx context.Context, root string) (*floorClient, error) {
@@ -32,7 +32,7 @@ func startFloor(ctx context.Context, root string) (*floorClient, error) {
 	return &floorClient{p}, err
 }
 
-// round lets the floor client ask all sandboxes once.
+// round makes the floor client query all sandboxes once.
 func (f *floorClient) round() (c cost, err error) {
 	if _, err := fmt.Fprintln(f.in); err != nil {
 		return c, err
@@ -41,8 +41,8 @@ func (f *floorClient) round() (c cost, err error) {
 	return c, err
 }
 
-// serveFloor asks all sandboxes of the root once for each line that it is given, and says what that cost. Where they are, and the
-// workers' buffers, cost it nothing.
+// serveFloor queries all sandboxes of the root once per line of standard input, and prints the cost.
+// The list of sockets and the buffers are not part of that cost.
 func serveFloor(root string) error {
 	sockets, err := filepath.Glob(filepath.Join(root, "runsc-*.sock"))
 	if err != nil {
@@ -59,7 +59,7 @@ func serveFloor(root string) error {
 			return err
 		}
 		began := time.Now()
-		if err := askAll(sockets, buffers); err != nil {
+		if err := queryAll(sockets, buffers); err != nil {
 			return err
 		}
 		wall := time.Since(began)
@@ -72,8 +72,8 @@ func serveFloor(root string) error {
 	return lines.Err()
 }
 
-// askAll asks each sandbox once, with a worker for each buffer.
-func askAll(sockets []string, buffers [][]byte) error {
+// queryAll queries each sandbox once, with one worker per buffer.
+func queryAll(sockets []string, buffers [][]byte) error {
 	var next atomic.Int64
 	errs := make([]error, len(buffers))
 	var wait sync.WaitGroup
@@ -84,7 +84,7 @@ func askAll(sockets []string, buffers [][]byte) error {
 				if i >= len(sockets) {
 					return
 				}
-				errs[w] = ask(sockets[i], buffer)
+				errs[w] = query(sockets[i], buffer)
 			}
 		})
 	}
@@ -92,11 +92,11 @@ func askAll(sockets []string, buffers [][]byte) error {
 	return errors.Join(errs...)
 }
 
-// ends are how honest answers end, whatever the order of their members.
+// ends are the possible ends of honest replies, with fields in any order.
 var ends = [][]byte{[]byte("}}}"), []byte(`"err":""}`), []byte(`"success":true}`)}
 
-// ask fetches an answer.
-func ask(socket string, buf []byte) error {
+// query fetches a reply.
+func query(socket string, buf []byte) error {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		return err

@@ -18,36 +18,37 @@ import (
 	"time"
 )
 
-// A trial is what many, slow or hostile clients and sandboxes cost, against a bar.
+// A trial measures the cost of many, slow or hostile clients and sandboxes, and compares it with a
+// target.
 type trial struct {
 	name  string
-	bar   string
+	want  string // the target
 	fleet fleet
-	limit int // of the server's file descriptors; 0: as it is
+	limit int // of the server's file descriptors; 0: unchanged
 	run   func(ctx context.Context, s *server) (measured string, err error)
 }
 
 const filterParam = "?runsc-sandbox-metrics-filter="
 
-// trials are all of them, in the order of the table.
+// trials returns all trials, in the order of the table.
 func trials() []trial {
 	thousand := fleet{sandboxes: 1000, points: 60, scrapers: 1}
 	return []trial{
 		{"16 scrapers with 16 different filters at once", "4 × the CPU and wall time of one scrape", thousand, 0, manyFilters},
-		{"100 clients sending new filters all the time, next to a scraper (10 s)", "complete, under 3 s", thousand, 0, newFilters},
+		{"100 clients sending new filters all the time, next to a scraper (10 s)", "complete pages, under 3 s", thousand, 0, newFilters},
 		{"12 connections sending costly filters of 4 KB for 8 s, 50 sandboxes", "64 MB more, a scrape under 1 s", fleet{sandboxes: 50, points: 60}, 0, costlyFilters},
 		{"300 sandboxes that report every series, next to 100 honest ones", "honest ones complete, page under 40 MB, memory under 160 MB",
 			fleet{sandboxes: 400, points: 60, flags: []string{"--full", "300"}}, 0, fullSandboxes},
-		{"a sandbox that always replies after 1.8 s, seven filtered scrapes at once", "all within two collections", fleet{sandboxes: 100, points: 60, flags: []string{"--late", "1.8s"}}, 0, lateSandbox},
+		{"a sandbox that always replies after 1.8 s, seven filtered scrapes at once", "two collections", fleet{sandboxes: 100, points: 60, flags: []string{"--late", "1.8s"}}, 0, lateSandbox},
 		{"a client with a timeout of 0.6 s in a loop, next to a scraper (10 s); one sandbox replies after 1.8 s", "the scraper's pages are complete",
 			fleet{sandboxes: 100, points: 60, flags: []string{"--late", "1.8s"}}, 0, shortTimeouts},
 		{"6 clients that never read, 2,000 sandboxes", "at most 4 pages are held; slow clients are cut off", fleet{sandboxes: 2000, points: 60}, 0, neverReading},
-		{"1,100 idle connections, 1,024 file descriptors", "answered", fleet{sandboxes: 100, points: 60}, 1024, idleConnections},
+		{"1,100 idle connections, 1,024 file descriptors", "a scrape succeeds", fleet{sandboxes: 100, points: 60}, 1024, idleConnections},
 	}
 }
 
 const trialHeader = `
-| what | bar | measured |
+| what | target | measured |
 | --- | --- | --- |`
 
 // try runs a trial and returns its row of the table.
@@ -62,14 +63,14 @@ func (b bench) try(ctx context.Context, t trial) (string, error) {
 		return "", err
 	}
 	defer s.stop()
-	if _, _, err := s.scrape(fleet{scrapers: 1}); err != nil { // what is done once only is done
+	if _, _, err := s.scrape(fleet{scrapers: 1}); err != nil { // leaves out the work that is done once
 		return "", err
 	}
 	measured, err := t.run(ctx, s)
-	return fmt.Sprintf("| %s | %s | %s |", t.name, t.bar, measured), err
+	return fmt.Sprintf("| %s | %s | %s |", t.name, t.want, measured), err
 }
 
-// sandboxes is how many sandboxes are on a page with metrics of their own.
+// sandboxes counts the sandboxes on a page that have metrics of their own.
 func sandboxes(page []byte) int { return bytes.Count(page, []byte("\nrunsc_fs_opens{")) }
 
 func manyFilters(_ context.Context, s *server) (string, error) {
@@ -103,8 +104,8 @@ func manyFilters(_ context.Context, s *server) (string, error) {
 	return fmt.Sprintf("%.1f × the CPU, %.1f × the wall time (%.0f ms, %.0f ms for one)", ms(a.cpu)/ms(o.cpu), ms(a.wall)/ms(o.wall), ms(a.wall), ms(o.wall)), nil
 }
 
-// besides runs n clients, each in a loop, for as long as scrape takes rounds scrapes with a timeout of 10 s, and returns the longest of these
-// and the smallest number of sandboxes on their pages.
+// besides runs n clients, each in a loop, during rounds scrapes with a timeout of 10 s. It returns the
+// longest time of these scrapes, and the smallest number of sandboxes on their pages.
 func (s *server) besides(n int, loop func(client int), rounds int) (longest time.Duration, fewest int, err error) {
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
@@ -137,9 +138,9 @@ func (s *server) besides(n int, loop func(client int), rounds int) (longest time
 
 func newFilters(_ context.Context, s *server) (string, error) {
 	longest, fewest, err := s.besides(100, func(int) {
-		_, _ = s.page("/metrics"+filterParam+fmt.Sprintf("fs_.*|x%d", rand.Uint64()), "60") // refused ones are what it is for
+		_, _ = s.page("/metrics"+filterParam+fmt.Sprintf("fs_.*|x%d", rand.Uint64()), "60") // being refused is not an error here
 	}, 10)
-	return fmt.Sprintf("at least %d of 1,000 on each page, %.2f s at most", fewest, longest.Seconds()), err
+	return fmt.Sprintf("at least %d of 1,000 on each page, at most %.2f s", fewest, longest.Seconds()), err
 }
 
 func costlyFilters(_ context.Context, s *server) (string, error) {
@@ -166,7 +167,7 @@ func costlyFilters(_ context.Context, s *server) (string, error) {
 		}
 		longest, fewest, most = max(longest, l), min(fewest, f), max(most, now)
 	}
-	return fmt.Sprintf("%+d MB, %.2f s at most, at least %d of 50", (most-before)>>20, longest.Seconds(), fewest), nil
+	return fmt.Sprintf("%+d MB, at most %.2f s, at least %d of 50", (most-before)>>20, longest.Seconds(), fewest), nil
 }
 
 func fullSandboxes(_ context.Context, s *server) (string, error) {
@@ -236,7 +237,7 @@ func neverReading(ctx context.Context, s *server) (string, error) {
 			c.Close()
 		}
 	}()
-	for range 6 { // one after the other, so that each has a page of its own
+	for range 6 { // one after the other, so that each has its own page
 		c, err := s.dial(ctx)
 		if err != nil {
 			return "", err
@@ -253,7 +254,7 @@ func neverReading(ctx context.Context, s *server) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	time.Sleep(7 * time.Second) // the server gives them 5 s, and looks once per second
+	time.Sleep(7 * time.Second) // the server gives them 5 s, and checks once per second
 	after, err := s.memory()
 	if err != nil {
 		return "", err
@@ -289,10 +290,10 @@ func idleConnections(ctx context.Context, s *server) (string, error) {
 	}
 	began := time.Now()
 	page, err := s.page("/metrics", "10")
-	return fmt.Sprintf("answered after %.2f s, %d of 100 on the page", time.Since(began).Seconds(), sandboxes(page)), err
+	return fmt.Sprintf("after %.2f s, %d of 100 on the page", time.Since(began).Seconds(), sandboxes(page)), err
 }
 
-// page gets a page as a scraper that waits for so many seconds.
+// page gets a page with the timeout, in seconds, that a scraper announces.
 func (s *server) page(path, timeout string) ([]byte, error) {
 	r, err := http.NewRequest(http.MethodGet, "http://x"+path, nil)
 	if err != nil {
@@ -315,7 +316,8 @@ func (s *server) dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 }
 
-// readFiles returns how long it takes to read all files of a directory: the floor of the first scrape.
+// readFiles returns the time that it takes to read all state files of a directory: the floor of the
+// first scrape.
 func readFiles(dir string) (time.Duration, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -1,7 +1,9 @@
-// Command bench measures what a scrape costs against the floor: what a client costs that fetches all answers and parses nothing.
+// Command bench measures the cost of a scrape, and compares it with the floor: the cost of a client
+// that fetches all replies and parses nothing.
 //
-// It starts simulated fleets, the floor client and the server as processes of their own, takes rounds of each in turn, and prints a table
-// of medians. Machines are shared and noisy, so what counts are the ratios to the floor, which is taken in the same seconds.
+// It starts simulated fleets, the floor client and the server as separate processes, measures rounds
+// of each in turn, and prints a table of medians. Machines are shared and noisy, so the ratios to the
+// floor count: it is measured in the same seconds.
 package main
 
 import (
@@ -25,19 +27,19 @@ func main() {
 	}
 }
 
-// run is the bench itself, or one of the processes that it starts.
+// run is the bench, or one of the processes that it starts.
 func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == floorCommand {
 		return serveFloor(args[1])
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	program := flags.String("sandmeter", "bin/sandmeter", "the `program` to measure")
-	lab := flags.String("sandlab", "bin/sandlab", "the `program` that simulates sandboxes")
-	rounds := flags.Int("rounds", 20, "rounds of each")
-	idle := flags.Duration("idle", 30*time.Second, "how long the idle server is watched; 0 leaves it out")
-	only := flags.String("only", "", "only fleets whose `name` contains this")
-	trial := flags.String("trial", "", "only trials whose `name` contains this")
-	hostile := flags.Bool("hostile", true, "measure many, slow and hostile clients and sandboxes too")
+	program := flags.String("sandmeter", "bin/sandmeter", "The sandmeter `program` to measure.")
+	lab := flags.String("sandlab", "bin/sandlab", "The sandlab `program`, which simulates sandboxes.")
+	rounds := flags.Int("rounds", 20, "Number of rounds.")
+	idle := flags.Duration("idle", 30*time.Second, "How long to measure the idle server; 0 skips it.")
+	only := flags.String("only", "", "Measure only fleets whose `name` contains this text.")
+	trial := flags.String("trial", "", "Run only trials whose `name` contains this text.")
+	hostile := flags.Bool("hostile", true, "Also measure many, slow and hostile clients and sandboxes.")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -74,14 +76,14 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// bench is how to measure.
+// bench has the settings of a measurement.
 type bench struct {
 	program string // the server
-	lab     string // what simulates sandboxes
+	lab     string // sandlab, which simulates sandboxes
 	rounds  int
 }
 
-// fleet is what to measure on.
+// A fleet is a set of simulated sandboxes, and how they are scraped.
 type fleet struct {
 	sandboxes, points int
 	flags             []string // of sandlab simulate
@@ -98,7 +100,7 @@ func (f fleet) name() string {
 	return name
 }
 
-// fleets are all that is measured, in the order of the table.
+// fleets returns all fleets, in the order of the table.
 func fleets() []fleet {
 	var all []fleet
 	for _, n := range []int{10, 100, 1000, 4000} {
@@ -125,10 +127,10 @@ func fleets() []fleet {
 const header = `| fleet | floor CPU ms | floor wall ms | server CPU ms | server wall ms | CPU ratio | wall ratio | first scrape ms | reading the state files ms | memory MB | page MB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
 
-// cost is what one round took.
+// cost is the cost of one round.
 type cost struct{ cpu, wall time.Duration }
 
-// measure takes the rounds of a fleet and returns its row of the table.
+// measure measures a fleet and returns its row of the table.
 func (b bench) measure(ctx context.Context, f fleet) (string, error) {
 	sim, err := startFleet(ctx, b.lab, f)
 	if err != nil {
@@ -175,7 +177,7 @@ func (b bench) measure(ctx context.Context, f fleet) (string, error) {
 		ms(got.cpu)/ms(low.cpu), ms(got.wall)/ms(low.wall), ms(first.wall), ms(reading), float64(memory)/(1<<20), float64(page)/1e6), nil
 }
 
-// idle prints what the server costs while nobody asks.
+// idle prints the cost of the server without requests.
 func (b bench) idle(ctx context.Context, d time.Duration) error {
 	sim, err := startFleet(ctx, b.lab, fleet{sandboxes: 1000, points: 60})
 	if err != nil {
@@ -187,7 +189,7 @@ func (b bench) idle(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	defer server.stop()
-	time.Sleep(2 * time.Second) // what follows its start is not idle
+	time.Sleep(2 * time.Second) // the work after its start is not idle time
 	before, err := server.cpu()
 	if err != nil {
 		return err
@@ -205,7 +207,7 @@ func (b bench) idle(ctx context.Context, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nIdle beside 1000 sandboxes for %v: %.1f ms of CPU, %.1f MB.\n", d, ms(after-before), float64(memory)/(1<<20))
+	fmt.Printf("\nIdle for %v with 1,000 sandboxes and no requests: %.1f ms of CPU, %.1f MB.\n", d, ms(after-before), float64(memory)/(1<<20))
 	return nil
 }
 

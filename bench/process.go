@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is one that the bench started, and ends.
+// A process is started and ended by the bench.
 type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -46,10 +46,10 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// cpu is the processor time that the process has used, by the kernel's accounting.
+// cpu returns the CPU time of the process, by the kernel's accounting.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
 
-// cpuOf reads the clock of a process's processor time, whose number the kernel makes of the pid.
+// cpuOf reads the CPU-time clock of a process. The kernel derives the number of that clock from the PID.
 func cpuOf(pid int) (time.Duration, error) {
 	const schedulerClock = 2
 	var at unix.Timespec
@@ -57,7 +57,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(at.Nano()), err
 }
 
-// memory is the resident memory of the process in bytes.
+// memory returns the resident memory of the process in bytes.
 func (p *process) memory() (int, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -72,7 +72,7 @@ func (p *process) memory() (int, error) {
 	return 0, errors.New("no VmRSS in /proc/PID/status")
 }
 
-// simulated is a fleet.
+// simulated is a running fleet.
 type simulated struct {
 	*process
 	root string
@@ -88,7 +88,7 @@ func startFleet(ctx context.Context, program string, f fleet) (*simulated, error
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.out.ReadString('\n') // it says that it is ready
+	_, err = p.out.ReadString('\n') // its first line says that it is ready
 	return &simulated{p, root}, err
 }
 
@@ -97,14 +97,14 @@ func (s *simulated) stop() {
 	os.RemoveAll(s.root)
 }
 
-// server is the program that is measured.
+// server is the measured program.
 type server struct {
 	*process
 	client *http.Client
 	socket string
 }
 
-// startServer starts the server, with a limit on its file descriptors unless that is 0.
+// startServer starts the server, with a limit on its file descriptors unless limit is 0.
 func startServer(ctx context.Context, program, root string, limit int) (*server, error) {
 	socket := filepath.Join(root, "m.sock")
 	args := []string{"serve", "--log.level=error", "--root", root, "--web.listen-address", socket}
@@ -131,7 +131,8 @@ func startServer(ctx context.Context, program, root string, limit int) (*server,
 	return nil, errors.New("the server does not listen")
 }
 
-// scrape takes one page, or one for each of some scrapers at once, and returns what that cost and the length of a page.
+// scrape fetches one page per scraper of the fleet, all at once. It returns the total cost, and the
+// length of a page in bytes.
 func (s *server) scrape(f fleet) (cost, int, error) {
 	before, err := s.cpu()
 	if err != nil {
