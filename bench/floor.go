@@ -41,8 +41,8 @@ func (f *floorClient) round() (c cost, err error) {
 	return c, err
 }
 
-// serveFloor queries all sandboxes of the root once per line of standard input, and prints the cost.
-// The list of sockets and the buffers are not part of that cost.
+// serveFloor queries all sandboxes of the root once per line of standard input, and prints the
+// cost. The list of sockets and the buffers are not part of that cost.
 func serveFloor(root string) error {
 	sockets, err := filepath.Glob(filepath.Join(root, "runsc-*.sock"))
 	if err != nil {

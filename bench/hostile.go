@@ -104,8 +104,8 @@ func manyFilters(_ context.Context, s *server) (string, error) {
 	return fmt.Sprintf("%.1f × the CPU, %.1f × the wall time (%.0f ms, %.0f ms for one)", ms(a.cpu)/ms(o.cpu), ms(a.wall)/ms(o.wall), ms(a.wall), ms(o.wall)), nil
 }
 
-// besides runs n clients, each in a loop, during rounds scrapes with a timeout of 10 s. It returns the
-// longest time of these scrapes, and the smallest number of sandboxes on their pages.
+// besides runs n clients, each in a loop, during rounds scrapes with a timeout of 10 s. It returns
+// the longest time of these scrapes, and the smallest number of sandboxes on their pages.
 func (s *server) besides(n int, loop func(client int), rounds int) (longest time.Duration, fewest int, err error) {
 	stop := make(chan struct{})
 	var clients sync.WaitGroup

@@ -1,9 +1,9 @@
 // Command bench measures the cost of a scrape, and compares it with the floor: the cost of a client
 // that fetches all replies and parses nothing.
 //
-// It starts simulated fleets, the floor client and the server as separate processes, measures rounds
-// of each in turn, and prints a table of medians. Machines are shared and noisy, so the ratios to the
-// floor count: it is measured in the same seconds.
+// It starts simulated fleets, the floor client and the server as separate processes, measures
+// rounds of each in turn, and prints a table of medians. Machines are shared and noisy, so the
+// ratios to the floor count: it is measured in the same seconds.
 package main
 
 import (

@@ -49,7 +49,8 @@ func (p *process) stop() {
 // cpu returns the CPU time of the process, by the kernel's accounting.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
 
-// cpuOf reads the CPU-time clock of a process. The kernel derives the number of that clock from the PID.
+// cpuOf reads the CPU-time clock of a process. The kernel derives the number of that clock from the
+// PID.
 func cpuOf(pid int) (time.Duration, error) {
 	const schedulerClock = 2
 	var at unix.Timespec

@@ -119,9 +119,9 @@ func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
 	w.stopSandbox("stopped")
 	root := w.root
 
-	w.fails(`no sandbox "none" in runtime root `+text(root)+"; sandmeter list shows which there are", "export", "--root", root, "none")
-	w.fails(`ID "s" is ambiguous: it can be silent, stopped; give more of it`, "export", "--root", root, "s")
-	w.fails(`sandbox "silent": no metrics registered: create it anew, with runsc's flag --metric-server`, "export", "--root", root, "silent")
+	w.fails(`no sandbox "none" in runtime root `+text(root)+"; sandmeter list shows all sandboxes", "export", "--root", root, "none")
+	w.fails(`ID "s" is ambiguous: it matches silent, stopped; give a longer prefix`, "export", "--root", root, "s")
+	w.fails(`sandbox "silent": no metrics registered: create it again with runsc's flag --metric-server`, "export", "--root", root, "silent")
 	w.fails(`sandbox "killed": the sandbox has ended`, "export", "--root", root, "killed")
 	w.fails(`sandbox "stopped": .*in time.*`, "export", "--root", root, "--sandbox-timeout", "200ms", "stopped")
 	w.fails(`runtime root /nonexistent: no such file or directory.*`, "export", "--root", "/nonexistent", "pod")
@@ -166,7 +166,7 @@ func TestGet(t *testing.T) {
 	if meta := get("--filter", "^meta_num"); !slices.Contains(meta.names(), "runsc_meta_num_sandboxes_running") || len(meta.names()) != 5 {
 		t.Errorf("get --filter ^meta_num shows %q", meta.names())
 	}
-	w.fails(`sandbox "nobody" is not on the page .*`, "get", "--address", w.addr, "--sandbox", "nobody")
+	w.fails(`the server at .* does not serve sandbox "nobody"; .*`, "get", "--address", w.addr, "--sandbox", "nobody")
 	w.fails(`no metric matches --filter .*`, "get", "--address", w.addr, "--filter", "^runsc_fs_opens$")
 	w.fails("nobody listens.*", "get", "--address", filepath.Join(w.node.Dir(), "nobody.sock"))
 }
@@ -225,7 +225,7 @@ func TestHealth(t *testing.T) {
 	otherRoot := []string{"health", "--address", w.addr, "--root", "/another/root"}
 
 	// Nobody listens: there is no socket; there is one, of a dead server; there is none at a port.
-	nobody := text("nobody listens: ") + ".*; start one with sandmeter serve, or name its address with --address"
+	nobody := text("nobody listens: ") + ".*; start one with sandmeter serve, or give its address with --address"
 	w.fails(nobody, health(w.addr)...)
 	w.fails(nobody, health(freePort(t))...)
 	dead := w.startServer(w.serveArgs())
@@ -249,7 +249,7 @@ func TestHealth(t *testing.T) {
 	asWritten.wantEnd(ample, 0)
 
 	// It serves another root.
-	w.fails("serves another root: "+text(root+", not /another/root; name its root with --root"), otherRoot...)
+	w.fails("serves another root: "+text(root+", not /another/root; give its root with --root"), otherRoot...)
 
 	// It is about to end. Ours answers nobody any more then; this is what gVisor's says.
 	ending := w.web("ending.sock", func(r http.ResponseWriter, _ *http.Request) {
@@ -258,7 +258,7 @@ func TestHealth(t *testing.T) {
 	w.fails("the metric server is shutting down; try again", health(ending)...)
 
 	// Somebody else listens: a web server, one who says anything at once, and a file.
-	someone := text("what is there is no metric server") + ".*; name the address of the metric server with --address"
+	someone := text("what is there is no metric server") + ".*; give the address of the metric server with --address"
 	w.fails(someone, health(w.web("web.sock", http.NotFound))...)
 	rude := w.listen("rude.sock")
 	go func() {

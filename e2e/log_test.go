@@ -111,7 +111,7 @@ func TestLogThatIsReadAgain(t *testing.T) {
 				lines <- scanner.Text()
 			}
 		}()
-		const report = "Log lines were dropped"
+		const report = "Log lines dropped"
 		var got string
 		for got = range lines {
 			if strings.Contains(got, report) {
@@ -226,7 +226,7 @@ func TestPIDFileOfARunningServer(t *testing.T) {
 	first := w.startServer(w.serveArgs("--pid-file", pid))
 	second := newProgram(t, "serve", "--root", w.root, "--web.listen-address", w.addr+"2", "--pid-file", pid)
 	second.exit(t, 1)
-	want := fmt.Sprintf("sandmeter: PID file %s: it is that of process %d, which is running: end that process, or choose another path\n", pid, first.Process.Pid)
+	want := fmt.Sprintf("sandmeter: PID file %s: it belongs to process %d, which is running: stop that process, or choose another path\n", pid, first.Process.Pid)
 	if got := second.err.String(); got != want {
 		t.Errorf("the second server says\n%s\nwant\n%s", got, want)
 	}

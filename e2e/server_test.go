@@ -163,8 +163,8 @@ func (w *world) away() string { return filepath.Join(w.node.Dir(), "away") }
 func wantRootLost(w *world, s *server) {
 	w.t.Helper()
 	s.wantEnd(soon, 1)
-	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; --root names the runtime root, " +
-		"--allow-unknown-root allows it to be missing"
+	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; set the runtime root with --root, or " +
+		"allow a missing one with --allow-unknown-root"
 	if got := lastLine(&s.err); got != want {
 		w.t.Errorf("the server's last line is\n%s\nwant\n%s", got, want)
 	}

@@ -29,7 +29,8 @@ func examples() []string {
 	return lines
 }
 
-// TestExamplesRun runs every command line that help shows, with paths, addresses and a group of this test in place of its own.
+// TestExamplesRun runs every command line that help shows, with paths, addresses and a group of
+// this test in place of its own.
 func TestExamplesRun(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "5f0c2a1b"})

@@ -28,16 +28,16 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 	e := export{root: config.DefaultRootDir()}
 	cmd := &cobra.Command{
 		Use:   "export ID",
-		Short: "Write the metrics of one sandbox, straight from its control socket",
-		Long: "Ask one sandbox for its metrics over its control socket, verify them, and write them in Prometheus's text format. No\n" +
-			"server is needed. The ID is that of any container of the sandbox, or so much of its beginning that no other begins\n" +
-			"with it. Nothing is written when there is an error; that --filter matches no metric is one.",
+		Short: "Write the metrics of one sandbox, directly from its control socket",
+		Long: "Query one sandbox over its control socket, verify the reply, and write the metrics in the Prometheus text format, without\n" +
+			"a server. ID is the ID of any container of the sandbox, or a unique prefix of one. If no metric matches --filter, the\n" +
+			"command fails. A command that fails writes no metrics.",
 		Example: "  sandmeter export --root /run/containerd/runsc/k8s.io 5f0c2a1b\n" +
 			"  sandmeter export --filter ^fs_ 5f0c2a1b\n" +
 			"  sandmeter export 5f0c2a1b | promtool check metrics",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
-				return errors.New("export takes one ID; sandmeter list shows those of sandboxes")
+				return errors.New("export requires one ID; sandmeter list shows the IDs of sandboxes")
 			}
 			return nil
 		},
@@ -47,15 +47,15 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 			if len(args) > 0 || cli.FromEnv(cmd.Flags()) != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			listing, _ := state.NewRoot(e.root).List() // what there is of it
+			listing, _ := state.NewRoot(e.root).List() // if it is incomplete, so is the completion
 			return slices.Sorted(maps.Keys(sandboxesByContainer(listing))), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	flags := cmd.Flags()
-	cli.RegisterRoot(cmd, &e.root, "the runtime root, `directory` of runsc's state files")
-	flags.StringVar(&e.filter, "filter", "", "only metrics whose names, without their prefix, match this regular `expression`")
-	flags.StringVar(&e.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
-	flags.DurationVar(&e.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long to wait for the sandbox")
+	cli.RegisterRoot(cmd, &e.root, "Runtime root: the `directory` of runsc's state files.")
+	flags.StringVar(&e.filter, "filter", "", "Write only metrics whose names, without the prefix, match this regular `expression`.")
+	flags.StringVar(&e.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
+	flags.DurationVar(&e.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of the sandbox.")
 	return cmd
 }
 
@@ -76,36 +76,37 @@ func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
 	case err != nil:
 		return err
 	case sandbox == "":
-		return fmt.Errorf("%w %q in runtime root %s; sandmeter list shows which there are", metricserver.ErrNoSandbox, id, e.root)
+		return fmt.Errorf("%w %q in runtime root %s; sandmeter list shows all sandboxes", metricserver.ErrNoSandbox, id, e.root)
 	}
 	o.Roots = []string{e.root}
 	err = metricserver.Export(ctx, o, sandbox, e.filter, std.Out)
 	return explainExport(err, e.root, listing, sandbox)
 }
 
-// explainExport adds to why a sandbox has no metrics what its state file says of that.
+// explainExport adds to an error what the state file of the sandbox reveals about the cause, and
+// what to do.
 func explainExport(err error, rootDir string, listing state.Listing, sandbox string) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, new(*metricserver.RootError)): // it is gone since it was listed
+	case errors.As(err, new(*metricserver.RootError)): // it was removed after it was listed
 		return explainRoot(err, "")
 	case errors.Is(err, metricserver.ErrNoSandbox):
 		for _, e := range listing.Errors {
 			if strings.HasSuffix(e.Name, "_sandbox:"+sandbox+".state") {
-				return fmt.Errorf("sandbox %q: %w; %s", sandbox, e, cmp.Or(cli.PermissionAdvice(e), "sandmeter list shows those that can be read"))
+				return fmt.Errorf("sandbox %q: %w; %s", sandbox, e, cmp.Or(cli.PermissionAdvice(e), "sandmeter list shows the readable ones"))
 			}
 		}
-		return fmt.Errorf("%w; sandmeter list shows which there are", err)
+		return fmt.Errorf("%w; sandmeter list shows all sandboxes", err)
 	case errors.Is(err, metricserver.ErrNoMatch):
-		return fmt.Errorf("%w; it is matched against names without their prefix, and counters that are zero are left out", err)
+		return fmt.Errorf("%w; filters match names without the prefix, and counters that are zero are left out", err)
 	}
 	i := slices.IndexFunc(listing.Sandboxes, func(s *state.Sandbox) bool { return s.ID == sandbox })
 	if i < 0 {
 		return err
 	}
 	if s := describe(listing.Sandboxes[i], rootDir); s.Running && !s.Instrumented {
-		return fmt.Errorf("%w: create it anew, with runsc's flag --metric-server", err)
+		return fmt.Errorf("%w: create it again with runsc's flag --metric-server", err)
 	}
 	return err
 }

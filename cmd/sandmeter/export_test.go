@@ -25,7 +25,8 @@ func newExportWorld(t *testing.T) *world {
 	return w
 }
 
-// TestExportIDs: the ID of any container will do, and so much of its beginning that it can be of one sandbox only.
+// TestExportIDs: the ID of any container will do, and so much of its beginning that it matches of
+// one sandbox only.
 func TestExportIDs(t *testing.T) {
 	w := newExportWorld(t)
 	exports := func(id, wantSandbox string) {
@@ -47,28 +48,29 @@ func TestExportIDs(t *testing.T) {
 
 	fails := func(id, want string) {
 		t.Helper()
-		w.fails("export --root {root} "+id, cli.ExitFail, want+"; give more of it")
+		w.fails("export --root {root} "+id, cli.ExitFail, want+"; give a longer prefix")
 	}
-	fails("5f0c2", `ID "5f0c2" is ambiguous: it can be 5f0c2a1b, 5f0c2a1b-twin, 5f0c2a1c, 5f0c2a1c-twin`)
-	fails("9e", `ID "9e" is ambiguous: it can be 9e1, 9e1-twin, 9e2, 9e2-twin, 9e2x, 9e2x-twin, 9e3`)
-	fails("shared", `ID "shared" is ambiguous: it can be 5f0c, 5f0c2a1b, 5f0c2a1c, 9e1, 9e2, 9e2x`)
+	fails("5f0c2", `ID "5f0c2" is ambiguous: it matches 5f0c2a1b, 5f0c2a1b-twin, 5f0c2a1c, 5f0c2a1c-twin`)
+	fails("9e", `ID "9e" is ambiguous: it matches 9e1, 9e1-twin, 9e2, 9e2-twin, 9e2x, 9e2x-twin, 9e3`)
+	fails("shared", `ID "shared" is ambiguous: it matches 5f0c, 5f0c2a1b, 5f0c2a1c, 9e1, 9e2, 9e2x`)
 	for i := range 12 {
 		w.must(os.WriteFile(filepath.Join(w.root, "many"+string(rune('a'+i))+"_sandbox:x"+string(rune('a'+i))+".state"), nil, 0o644))
 	}
-	fails("many", `ID "many" is ambiguous: it can be manya, manyb, manyc, manyd, manye, manyf, manyg, manyh, manyi, manyj and 2 more`)
+	fails("many", `ID "many" is ambiguous: it matches manya, manyb, manyc, manyd, manye, manyf, manyg, manyh, manyi, manyj and 2 more`)
 }
 
-// TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one that has nothing to tell are three things.
+// TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one
+// that has nothing to tell are three things.
 func TestExportSaysWhyNot(t *testing.T) {
 	w := newExportWorld(t)
 	fails := func(id, want string) {
 		t.Helper()
 		w.fails("export --root {root} "+id, cli.ExitFail, want)
 	}
-	fails("none", `there is no sandbox "none" in runtime root {root}; sandmeter list shows which there are`)
-	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows those that can be read`)
-	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows those that can be read`)
-	fails("silent", `sandbox "silent": no metrics registered: create it anew, with runsc's flag --metric-server`)
+	fails("none", `there is no sandbox "none" in runtime root {root}; sandmeter list shows all sandboxes`)
+	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows the readable ones`)
+	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows the readable ones`)
+	fails("silent", `sandbox "silent": no metrics registered: create it again with runsc's flag --metric-server`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
 }
 
@@ -88,7 +90,7 @@ func TestExportFilter(t *testing.T) {
 	exports("--filter ^fs_", "runsc_fs_opens", "runsc_fs_reads")
 	exports("--filter opens", "runsc_fs_opens", "runsc_gofer_opens_host")
 	exports("--filter ^fs_opens$ --exporter-prefix x_", "x_fs_opens")
-	const why = "; it is matched against names without their prefix, and counters that are zero are left out"
+	const why = "; filters match names without the prefix, and counters that are zero are left out"
 	w.fails("export --root {root} a --filter ^runsc_", cli.ExitFail, `sandbox "a": no metric matches "^runsc_"`+why)
 	t.Setenv("SANDMETER_FILTER", "fs_reads")
 	exports("", "runsc_fs_reads")

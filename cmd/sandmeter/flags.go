@@ -14,9 +14,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// registerServer adds the flag that says which running server a command talks to.
+// registerServer adds the flag for the address of a running server.
 func registerServer(flags *pflag.FlagSet, address *string) {
-	flags.StringVar(address, "address", defaultListenAddress, "`address` of the server: host:port, or the absolute path of a Unix socket")
+	flags.StringVar(address, "address", defaultListenAddress, "Server `address`: host:port, or the absolute path of a Unix socket.")
 }
 
 // compileFilter compiles the regular expression of --filter.
@@ -28,10 +28,10 @@ func compileFilter(text string) (*regexp.Regexp, error) {
 	return filter, err
 }
 
-// isSocket reports whether an address is that of a Unix socket.
+// isSocket reports whether an address is the path of a Unix socket.
 func isSocket(address string) bool { return filepath.IsAbs(config.ExpandAddress(address, "/")) }
 
-// checkAddress returns nil when the address that a flag has is one, whether or not somebody can be there.
+// checkAddress checks the syntax of the address in a flag. It does not connect.
 func checkAddress(flag, address string) error {
 	const forms = "give host:port, :port or the absolute path of a Unix socket"
 	_, port, err := net.SplitHostPort(address)
@@ -46,13 +46,13 @@ func checkAddress(flag, address string) error {
 	case strings.Contains(address, "://"):
 		return cli.Usagef("%s %q is a URL: give its host:port", flag, address)
 	case strings.Contains(address, "/") || strings.HasSuffix(address, ".sock"):
-		return cli.Usagef("%s %q is a relative path: that of a Unix socket has to be absolute", flag, address)
+		return cli.Usagef("%s %q is a relative path: the path of a Unix socket must be absolute", flag, address)
 	}
 	if wrong, ok := errors.AsType[*net.AddrError](err); ok {
 		return cli.Usagef("%s %q: %s: %s", flag, address, wrong.Err, forms)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
-		return cli.Usagef("%s %q: there is no port %q: %s", flag, address, port, forms)
+		return cli.Usagef("%s %q: unknown port %q: %s", flag, address, port, forms)
 	}
 	return nil
 }

@@ -35,10 +35,10 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get",
 		Short: "Show metrics of a running server",
-		Long: "Show metrics of a running server: all, those whose names match a regular expression, or those of one sandbox. The\n" +
-			"expression is matched against names without their prefix. It ends with 1 where there are none.\n\n" +
-			"In JSON a value is a string, as it stands on the page: JSON's numbers have no NaN and no infinity, and most readers of them\n" +
-			"lose what is beyond 2^53.",
+		Long: "Show the metrics of a running server: all of them, those whose names match --filter, or those of one --sandbox. If there\n" +
+			"are none, the exit status is 1.\n\n" +
+			"With --json, values are strings exactly as on the page: JSON numbers cannot represent NaN or infinity, and most JSON\n" +
+			"parsers lose precision beyond 2^53.",
 		Example: "  sandmeter get --filter '^fs_opens$'\n" +
 			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
 			"  sandmeter get --address /run/sandmeter.sock",
@@ -46,18 +46,18 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if g.sandbox == "" && cmd.Flags().Changed("sandbox") {
-				return cli.Usagef("--sandbox is empty: name a sandbox, or leave it out for all")
+				return cli.Usagef("--sandbox is empty: give an ID, or leave the flag out for all sandboxes")
 			}
 			return g.run(cmd.Context(), std)
 		},
 	}
 	flags := cmd.Flags()
 	registerServer(flags, &g.server)
-	flags.StringVar(&g.filter, "filter", "", "only metrics whose names match this regular `expression`")
-	flags.StringVar(&g.sandbox, "sandbox", "", "only metrics of the sandbox with this `ID`, or the only one whose ID begins so")
-	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "the server's `prefix` of metric names")
-	flags.BoolVar(&g.json, "json", false, "write a JSON array of samples instead of Prometheus's text format")
-	_ = cmd.RegisterFlagCompletionFunc("sandbox", g.completeSandbox) // fails for flags that are not there
+	flags.StringVar(&g.filter, "filter", "", "Show only metrics whose names, without the prefix, match this regular `expression`.")
+	flags.StringVar(&g.sandbox, "sandbox", "", "Show only metrics of the sandbox with this `ID`, or with this unique prefix of its ID.")
+	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "The server's `prefix` of all metric names.")
+	flags.BoolVar(&g.json, "json", false, "Write a JSON array of samples instead of the Prometheus text format.")
+	_ = cmd.RegisterFlagCompletionFunc("sandbox", g.completeSandbox) // fails only for unknown flags
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 			if onTerminal {
 				line = printable(line)
 			}
-			out.WriteString(line) // Flush has the error
+			out.WriteString(line) // Flush returns the error
 		}
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
@@ -104,10 +104,10 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 	return nil
 }
 
-// completionTimeout bounds how long a shell waits for a server.
+// completionTimeout limits how long shell completion waits for a server.
 const completionTimeout = 2 * time.Second
 
-// completeSandbox returns the IDs of the sandboxes that the server serves.
+// completeSandbox completes the IDs of the sandboxes that the server serves.
 func (g *get) completeSandbox(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if cli.FromEnv(cmd.Flags()) != nil || checkAddress("--address", g.server) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -121,16 +121,16 @@ func (g *get) completeSandbox(cmd *cobra.Command, _ []string, _ string) ([]strin
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// nothing is the error of a page on which nothing was selected.
+// nothing returns the error for a page without matching samples.
 func (g *get) nothing(page metricclient.MetricData) error {
 	anything := func(string) bool { return true }
 	switch {
 	case isEmpty(selectLines(page, anything, "")):
-		return fmt.Errorf("what answers at %s has no metrics; name the address of the metric server with --address", g.server)
+		return fmt.Errorf("the server at %s has no metrics; give the address of the metric server with --address", g.server)
 	case isEmpty(selectLines(page, anything, g.sandbox)):
-		return fmt.Errorf("sandbox %q is not on the page of the server at %s; sandmeter list shows which there are, and which have metrics", g.sandbox, g.server)
+		return fmt.Errorf("the server at %s does not serve sandbox %q; sandmeter list shows all sandboxes, and which have metrics", g.server, g.sandbox)
 	}
-	return fmt.Errorf("no metric matches --filter %q; it is matched against names without their prefix, which is %q or what --exporter-prefix says", g.filter, g.prefix)
+	return fmt.Errorf("no metric matches --filter %q; filters match names without the prefix %q, which --exporter-prefix sets", g.filter, g.prefix)
 }
 
 func isEmpty(lines iter.Seq[string]) bool {
@@ -140,8 +140,8 @@ func isEmpty(lines iter.Seq[string]) bool {
 	return true
 }
 
-// explainGet adds to why there is no page what to do about it. Whoever answers with something else may be no metric server: only a health
-// check tells.
+// explainGet adds advice to the error of a request. A server that sent something other than a page
+// may not be a metric server: a health check tells.
 func explainGet(ctx context.Context, client *metricclient.MetricClient, err error) error {
 	health := client.HealthCheck(ctx)
 	if advice(err) == "" && advice(health) != "" && !errors.As(health, new(*metricclient.WrongRootError)) {
@@ -150,8 +150,9 @@ func explainGet(ctx context.Context, client *metricclient.MetricClient, err erro
 	return advised(err)
 }
 
-// selectLines returns the lines of the page that are wanted: samples of wanted families and, if sandbox is not empty, of that sandbox, and
-// the comments of a family that has any. It looks at names and that label only, so that a page of many megabytes takes no time.
+// selectLines returns the selected lines of the page: samples of wanted families, of one sandbox
+// unless sandbox is empty, and the comments of families that have such samples. It parses only
+// names and the sandbox label, so that a page of many megabytes takes little time.
 func selectLines(page metricclient.MetricData, wanted func(family string) bool, sandbox string) iter.Seq[string] {
 	label := `sandbox="` + labelEscaper.Replace(sandbox) + `"`
 	ofSandbox := func(line string) bool {
@@ -187,11 +188,11 @@ func selectLines(page metricclient.MetricData, wanted func(family string) bool, 
 
 var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// jsonSample is a sample as get writes it. Scripts read it.
+// jsonSample is a sample in the output of get --json. Scripts parse it, so its fields are stable.
 type jsonSample struct {
 	Name      string            `json:"name"`
 	Labels    map[string]string `json:"labels"`
-	Value     string            `json:"value"` // text, since JSON's numbers are neither exact beyond 2^53 nor NaN
+	Value     string            `json:"value"` // a string, because JSON numbers are not exact beyond 2^53 and cannot be NaN
 	Timestamp *time.Time        `json:"timestamp,omitempty"`
 }
 
@@ -213,7 +214,7 @@ func writeSamples(w io.Writer, lines iter.Seq[string]) error {
 	return writeJSON(w, samples)
 }
 
-// commented returns the family that a HELP or TYPE comment is about.
+// commented returns the family that a HELP or TYPE comment describes.
 func commented(line string) (family string, isComment bool) {
 	rest, isComment := strings.CutPrefix(line, "# HELP ")
 	if !isComment {

@@ -54,14 +54,14 @@ func TestGet(t *testing.T) {
 			t.Errorf("%s --json exits with %d and says %s%s", line, code, out, err)
 		}
 	}
-	const prefix = `; it is matched against names without their prefix, which is "runsc_" or what --exporter-prefix says`
-	const notThere = ` is not on the page of the server at {socket}; sandmeter list shows which there are, and which have metrics`
+	const prefix = `; filters match names without the prefix "runsc_", which --exporter-prefix sets`
+	const notThere = `the server at {socket} does not serve sandbox "nobody"; sandmeter list shows all sandboxes, and which have metrics`
 	nothing("--filter ^meta_num --sandbox a", `no metric matches --filter "^meta_num"`+prefix)
 	nothing("--filter ^runsc_", `no metric matches --filter "^runsc_"`+prefix)
-	nothing("--sandbox nobody", `sandbox "nobody"`+notThere)
-	nothing("--sandbox nobody --filter ^fs_", `sandbox "nobody"`+notThere)
+	nothing("--sandbox nobody", notThere)
+	nothing("--sandbox nobody --filter ^fs_", notThere)
 
-	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or name its address with --address")
+	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
 }
 
 // TestGetSandbox: an ID can be abbreviated, unless that leaves a choice.
@@ -81,10 +81,10 @@ func TestGetSandbox(t *testing.T) {
 	shows("ab", "ab")
 	shows("abc1", "abc1")
 	shows("b", "b")
-	w.fails("get --address {socket} --sandbox a", cli.ExitFail, `ID "a" is ambiguous: it can be ab, abc1, abc2; give more of it`)
-	w.fails("get --address {socket} --sandbox abc --json", cli.ExitFail, `ID "abc" is ambiguous: it can be abc1, abc2; give more of it`)
+	w.fails("get --address {socket} --sandbox a", cli.ExitFail, `ID "a" is ambiguous: it matches ab, abc1, abc2; give a longer prefix`)
+	w.fails("get --address {socket} --sandbox abc --json", cli.ExitFail, `ID "abc" is ambiguous: it matches abc1, abc2; give a longer prefix`)
 	w.fails("get --address {socket} --sandbox n", cli.ExitFail,
-		`sandbox "n" is not on the page of the server at {socket}; sandmeter list shows which there are, and which have metrics`)
+		`the server at {socket} does not serve sandbox "n"; sandmeter list shows all sandboxes, and which have metrics`)
 }
 
 // TestWrongServer: get and health give the same advice.
@@ -119,7 +119,7 @@ func TestWrongServer(t *testing.T) {
 		}
 		<-answers
 	}
-	const elsewhere = "; name the address of the metric server with --address"
+	const elsewhere = "; give the address of the metric server with --address"
 	check("HTTP/1.0 404 Not Found\r\n\r\n<html>\n", "404 Not Found: <html>"+elsewhere)
 	check("HTTP/1.0 200 OK\r\n\r\n<html>\n", elsewhere)
 	check("220 no web here\r\n", elsewhere)
@@ -130,7 +130,7 @@ func TestWrongServer(t *testing.T) {
 // TestAdvice is of what root never sees.
 func TestAdvice(t *testing.T) {
 	err := advised(fmt.Errorf("connect: %w", syscall.EACCES))
-	const want = "connect: permission denied; a server's Unix socket has mode 0660: run this as root, or give sandmeter serve a --web.socket-group that you are in"
+	const want = "connect: permission denied; the Unix socket of a server has mode 0660: run this as root, or start the server with a --web.socket-group that you belong to"
 	if err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

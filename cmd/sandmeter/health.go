@@ -17,8 +17,9 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Check that a server serves a runtime root",
-		Long: "Check that the server at an address is a metric server, serves the runtime root, and is not shutting down. Ends with 0 if\n" +
-			"so, else with 1 and the reason: nobody listens, someone else listens, it serves another root, or it is shutting down.",
+		Long: "Check that the server at an address is a metric server, serves the runtime root, and is not shutting down. The exit status\n" +
+			"is 0 if so. Otherwise it is 1, and the error has the reason: nothing listens at the address, the server is not a metric\n" +
+			"server, it serves another root, or it is shutting down.",
 		Example: "  sandmeter health --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc",
 		Args:    cobra.NoArgs,
@@ -36,11 +37,11 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 		},
 	}
 	registerServer(cmd.Flags(), &server)
-	cli.RegisterRoot(cmd, &root, "the runtime root, `directory` that the server should serve")
+	cli.RegisterRoot(cmd, &root, "Runtime root: the `directory` that the server should serve.")
 	return cmd
 }
 
-// advised adds to why a server could not be talked to what to do about it.
+// advised adds advice to an error of a client.
 func advised(err error) error {
 	if what := advice(err); what != "" {
 		return fmt.Errorf("%w; %s", err, what)
@@ -48,19 +49,19 @@ func advised(err error) error {
 	return err
 }
 
-// advice is what to do about an error of a client, "" where that is not known.
+// advice returns what to do about an error of a client, "" if that is unknown.
 func advice(err error) string {
 	switch {
 	case errors.Is(err, metricclient.ErrNotListening):
-		return "start one with sandmeter serve, or name its address with --address"
+		return "start one with sandmeter serve, or give its address with --address"
 	case errors.Is(err, metricclient.ErrNotMetricServer):
-		return "name the address of the metric server with --address"
+		return "give the address of the metric server with --address"
 	case errors.As(err, new(*metricclient.WrongRootError)):
-		return "name its root with --root"
+		return "give its root with --root"
 	case errors.Is(err, metricclient.ErrShuttingDown):
 		return "try again"
 	case errors.Is(err, fs.ErrPermission):
-		return "a server's Unix socket has mode 0660: run this as root, or give sandmeter serve a --web.socket-group that you are in"
+		return "the Unix socket of a server has mode 0660: run this as root, or start the server with a --web.socket-group that you belong to"
 	}
 	return ""
 }

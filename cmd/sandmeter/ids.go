@@ -10,7 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// matchID returns the IDs that an argument stands for: itself if it is one of them, else all that begin with it.
+// matchID returns the IDs that match an argument: the equal one if it exists, else all that begin
+// with it.
 func matchID(arg string, ids []string) []string {
 	if slices.Contains(ids, arg) {
 		return []string{arg}
@@ -24,20 +25,20 @@ func matchID(arg string, ids []string) []string {
 	return matches
 }
 
-// maxCandidates is how many IDs an error lists.
+// maxCandidates is the maximum number of IDs in an error.
 const maxCandidates = 10
 
-// errAmbiguous says which IDs an argument may stand for.
+// errAmbiguous returns the error for an argument that matches several IDs.
 func errAmbiguous(arg string, candidates []string) error {
 	more := ""
 	if n := len(candidates) - maxCandidates; n > 0 {
 		candidates, more = candidates[:maxCandidates], fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Errorf("ID %q is ambiguous: it can be %s%s; give more of it", arg, strings.Join(candidates, ", "), more)
+	return fmt.Errorf("ID %q is ambiguous: it matches %s%s; give a longer prefix", arg, strings.Join(candidates, ", "), more)
 }
 
-// sandboxesByContainer returns the IDs of the sandboxes that have a container, by the container's ID: as state files say, or the names of those
-// that cannot be read.
+// sandboxesByContainer returns the IDs of sandboxes by the IDs of their containers. They are from
+// the content of state files, or from the names of unreadable ones.
 func sandboxesByContainer(listing state.Listing) map[string][]string {
 	sandboxes := make(map[string][]string)
 	for _, s := range listing.Sandboxes {
@@ -52,8 +53,8 @@ func sandboxesByContainer(listing state.Listing) map[string][]string {
 	return sandboxes
 }
 
-// findSandbox returns the ID of the sandbox that an argument stands for: the ID of any of its containers, or the beginning of one. It is ""
-// where there is none.
+// findSandbox returns the ID of the sandbox that an argument matches: the ID of any of its
+// containers, or a unique prefix of one. It returns "" if there is none.
 func findSandbox(listing state.Listing, arg string) (string, error) {
 	byContainer := sandboxesByContainer(listing)
 	containers := matchID(arg, slices.Sorted(maps.Keys(byContainer)))
@@ -75,7 +76,8 @@ func findSandbox(listing state.Listing, arg string) (string, error) {
 	return "", errAmbiguous(arg, containers)
 }
 
-// matchSandbox returns the ID of the sandbox on a page that an argument stands for, or the argument where there is none.
+// matchSandbox returns the ID of the sandbox on a page that an argument matches, or the argument if
+// there is none.
 func matchSandbox(arg string, page metricclient.MetricData) (string, error) {
 	if arg == "" {
 		return "", nil
@@ -101,7 +103,8 @@ func sandboxesOn(page metricclient.MetricData) []string {
 	return slices.Sorted(maps.Keys(ids))
 }
 
-// sandboxOf returns the sandbox that a line of a page is of. In no other label can there be what it looks for, since quotes are escaped there.
+// sandboxOf returns the value of the sandbox label of a line. The text that it searches for cannot
+// be in the value of another label, where quotes are escaped.
 func sandboxOf(line string) (id string, ok bool) {
 	if strings.HasPrefix(line, "#") {
 		return "", false

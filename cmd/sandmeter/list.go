@@ -21,7 +21,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// listed is a sandbox as list shows it. Scripts read its JSON.
+// listed is a sandbox in the output of list. Scripts parse its JSON, so its fields are stable.
 type listed struct {
 	ID           string    `json:"id"`
 	Iteration    string    `json:"iteration"`
@@ -41,10 +41,10 @@ func newListCommand(std cli.Stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the sandboxes of a runtime root",
-		Long: "List the sandboxes of a runtime root, those without metrics too. Nothing is asked of the sandboxes themselves. Where state files\n" +
-			"could not be read, it lists all others and ends with 1.\n\n" +
-			"On a terminal that is too narrow for the table, IDs are as short as other commands take them, other texts are cut, and\n" +
-			"columns are left out.",
+		Long: "List the sandboxes of a runtime root, including those without metrics. The command reads state files and does not query\n" +
+			"sandboxes. If it cannot read a state file, it lists the other sandboxes and exits with status 1.\n\n" +
+			"If the terminal is too narrow for the table, IDs are shortened to unique prefixes, which other commands accept, other\n" +
+			"texts are cut, and columns are left out.",
 		Example: "  sandmeter list --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter list --no-trunc\n" +
 			"  sandmeter list --json",
@@ -58,13 +58,14 @@ func newListCommand(std cli.Stdio) *cobra.Command {
 			return list(rootDir, asJSON, width, std)
 		},
 	}
-	cli.RegisterRoot(cmd, &rootDir, "the runtime root, `directory` of runsc's state files")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write a JSON array instead of a table")
-	cmd.Flags().BoolVar(&whole, "no-trunc", false, "write the whole table, also where a terminal is too narrow for it")
+	cli.RegisterRoot(cmd, &rootDir, "Runtime root: the `directory` of runsc's state files.")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Write a JSON array instead of a table.")
+	cmd.Flags().BoolVar(&whole, "no-trunc", false, "Do not fit the table to the terminal.")
 	return cmd
 }
 
-// list writes what can be listed, and returns an error when that may not be all. A table fits a terminal of width columns, if that is not 0.
+// list writes the sandboxes, and returns an error if the list may be incomplete. A table fits a
+// terminal of width columns, unless width is 0.
 func list(rootDir string, asJSON bool, width int, std cli.Stdio) error {
 	listing, err := state.NewRoot(rootDir).List()
 	if err != nil {
@@ -89,7 +90,7 @@ func list(rootDir string, asJSON bool, width int, std cli.Stdio) error {
 	return nil
 }
 
-// unreadError says that a list may lack sandboxes, if so.
+// unreadError returns the error of an incomplete list, nil if it is complete.
 func unreadError(rootDir string, errs []*state.FileError) error {
 	if len(errs) == 0 {
 		return nil
@@ -120,16 +121,16 @@ func describe(s *state.Sandbox, rootDir string) listed {
 		Instrumented: s.Registration != nil,
 	}
 	if !l.Running {
-		// The file goes on saying "running" until the sandbox is deleted.
+		// The state file has the status "running" until the sandbox is deleted.
 		l.State = state.StatusStopped
 	}
 	return l
 }
 
-// minListWidth is how narrow texts of users are cut before columns are left out.
+// minListWidth is the width to which long texts are cut before columns are left out.
 const minListWidth = 16
 
-// listColumns are in the order of the cells that listCells returns.
+// listColumns has the columns in the order of the cells that listCells returns.
 var listColumns = []cli.Column{
 	{Title: "SANDBOX"},
 	{Title: "NAMESPACE", MinWidth: minListWidth, Optional: 3},
@@ -146,7 +147,7 @@ func listCells(s listed) []string {
 		s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s)}
 }
 
-// writeList writes a table that fits a terminal of width columns, if that is not 0.
+// writeList writes a table. It fits a terminal of width columns, unless width is 0.
 func writeList(out io.Writer, sandboxes []listed, width int) error {
 	table := cli.Table{Columns: listColumns}
 	for _, s := range sandboxes {
@@ -159,10 +160,10 @@ func writeList(out io.Writer, sandboxes []listed, width int) error {
 	return err
 }
 
-// minIDLength is the length to which IDs are cut, if they still differ. It is Docker's.
+// minIDLength is the length to which IDs are cut if they still differ, the same as Docker's.
 const minIDLength = 12
 
-// shortenIDs cuts the IDs in the first cells of rows to what tells them apart.
+// shortenIDs cuts the IDs in the first cells of rows to the shortest length at which they differ.
 func shortenIDs(rows [][]string) {
 	for length := minIDLength; ; length++ {
 		short := make(map[string]bool)
@@ -178,7 +179,7 @@ func shortenIDs(rows [][]string) {
 	}
 }
 
-// metricServerCell marks the sandboxes that have no metrics, whatever address they named.
+// metricServerCell returns the address, and marks sandboxes that registered no metrics.
 func metricServerCell(s listed) string {
 	address := cli.Cell(s.MetricServer)
 	if s.Instrumented {
@@ -190,7 +191,7 @@ func metricServerCell(s listed) string {
 	return address + " (not instrumented)"
 }
 
-// printable escapes what a terminal does not show as it is; a newline at the end stays.
+// printable escapes characters that are not printable, except for a newline at the end.
 func printable(line string) string {
 	text, isLine := strings.CutSuffix(line, "\n")
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
@@ -203,7 +204,8 @@ func printable(line string) string {
 	return text
 }
 
-// writeJSON writes JSON in which everything is escaped that a terminal does not show as it is: more than JSON asks for.
+// writeJSON writes JSON with all non-printable characters escaped, more than JSON requires, so that
+// it is safe on a terminal.
 func writeJSON(out io.Writer, value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {

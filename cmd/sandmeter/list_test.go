@@ -34,7 +34,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// startListed starts sandboxes of every kind that a list can have. All that run are process 1, which is always there.
+// startListed starts sandboxes of every kind that a list can have. All that run are process 1,
+// which is always there.
 func (w *world) startListed() {
 	at := func(second int) simulate.Container {
 		return simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
@@ -157,7 +158,7 @@ func TestListFromTheEnvironment(t *testing.T) {
 	if code, out, err := w.command("list --json=false"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
 		t.Errorf("list --json=false exits with %d and says %s%s", code, out, err)
 	}
-	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
+	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
 	t.Setenv("SANDMETER_JSON", "maybe")
 	w.fails("list", cli.ExitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: give true or false`)
 	t.Setenv("SANDMETER_JSON", "") // as if it were not set

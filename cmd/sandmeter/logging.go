@@ -19,16 +19,16 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// logFlags are the flags for logs, named as Prometheus and its exporters name them.
+// logFlags are the flags for logs, with the names that Prometheus and its exporters use.
 type logFlags struct{ level, format string }
 
 func (f *logFlags) register(cmd *cobra.Command) {
 	choice := func(value *string, name, def, usage string, choices ...string) {
-		cmd.Flags().StringVar(value, name, def, usage+strings.Join(choices, ", "))
+		cmd.Flags().StringVar(value, name, def, usage+strings.Join(choices, ", ")+".")
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
 	}
-	choice(&f.level, "log.level", "info", "log messages of this `level` and above: ", "debug", "info", "warn", "error")
-	choice(&f.format, "log.format", formatText, "`format` of log messages: ", formatText, formatJSON)
+	choice(&f.level, "log.level", "info", "Log messages of this `level` and above: ", "debug", "info", "warn", "error")
+	choice(&f.format, "log.format", formatText, "Output `format` of log messages: ", formatText, formatJSON)
 }
 
 func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
@@ -44,10 +44,11 @@ func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
 	return log, nil
 }
 
-// A serverLog is the log of a server. It owns standard error until it is closed, and no reader of it or of a file can block the server.
+// A serverLog is the log of a server. It owns standard error until it is closed. A reader of
+// standard error or of a log file that stops reading does not block the server.
 //
-// Standard error has the error that ends the server once: as a record if the log there is JSON, for log collectors, and else as the line
-// that any command ends with.
+// The error that ends the server is on standard error once: as a record if the log there is JSON,
+// for log collectors, and otherwise as the last line of any failed command.
 type serverLog struct {
 	*slog.Logger
 	format       string
@@ -55,16 +56,16 @@ type serverLog struct {
 	files        []logFile
 	handlers     []slog.Handler // of files
 	jsonOnStderr bool
-	dropped      atomic.Int64 // lines that the outputs lack, all together
+	dropped      atomic.Int64 // dropped lines of all outputs
 }
 
-// A logFile is a file of the log.
+// A logFile is a log file and its queue.
 type logFile struct {
 	*logQueue
 	file *os.File
 }
 
-// newServerLog returns a log without outputs: toFile and toStderr add them. The caller closes it.
+// newServerLog returns a log without outputs, which toFile and toStderr add. The caller closes it.
 func newServerLog(stderr io.Writer, format string) *serverLog {
 	l := &serverLog{Logger: slog.New(slog.DiscardHandler), format: format}
 	l.stderr = l.queue(stderr)
@@ -77,7 +78,7 @@ func (l *serverLog) queue(out io.Writer) *logQueue {
 	return newLogQueue(out, report, &l.dropped)
 }
 
-// toFile logs to a file too.
+// toFile also logs to a file.
 func (l *serverLog) toFile(name string, level slog.Level) error {
 	file, err := openLog(name)
 	if err != nil {
@@ -90,14 +91,14 @@ func (l *serverLog) toFile(name string, level slog.Level) error {
 	return nil
 }
 
-// toStderr logs to standard error too. Files come before it.
+// toStderr also logs to standard error. It is called after toFile.
 func (l *serverLog) toStderr(level slog.Level) {
 	all := append(slices.Clip(l.handlers), newLogHandler(l.stderr, l.format, level))
 	l.Logger = slog.New(slog.NewMultiHandler(all...))
 	l.jsonOnStderr = l.format != formatText
 }
 
-// close writes what is left of the log, if its outputs take it within logFlushTime.
+// close writes the queued lines, and gives up after logFlushTime.
 func (l *serverLog) close() {
 	limit, cancel := context.WithTimeout(context.Background(), logFlushTime)
 	defer cancel()
@@ -109,22 +110,23 @@ func (l *serverLog) close() {
 	l.stderr.close(limit)
 }
 
-// end logs how the server ended, with the signal if ctx was canceled by one. It returns the error as main is to take it.
+// end logs how the server ended, with the signal if one canceled ctx. It returns err, marked as
+// logged.
 func (l *serverLog) end(ctx context.Context, err error) error {
 	if err == nil {
 		l.Info("Metric server stopped", signalAttr(ctx)...)
 		return nil
 	}
 	if l.jsonOnStderr {
-		l.Error("Metric server ends", "err", err)
+		l.Error("Metric server failed", "err", err)
 	} else {
-		slog.New(slog.NewMultiHandler(l.handlers...)).Error("Metric server ends", "err", err)
+		slog.New(slog.NewMultiHandler(l.handlers...)).Error("Metric server failed", "err", err)
 		_, _ = io.WriteString(l.stderr, cli.ErrorLine(programName, err))
 	}
 	return cli.Logged(err)
 }
 
-// Formats of logs. The last is one that log collectors of Kubernetes take apart.
+// Formats of logs. The log collectors of Kubernetes parse the last one.
 const (
 	formatText    = "text"
 	formatJSON    = "json"
@@ -139,7 +141,7 @@ func newLogHandler(out io.Writer, format string, level slog.Level) slog.Handler 
 	o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 		switch {
 		case a.Value.Kind() == slog.KindDuration:
-			a.Value = slog.StringValue(a.Value.Duration().String()) // with its unit, as in text
+			a.Value = slog.StringValue(a.Value.Duration().String()) // with a unit, as in the text format
 		case len(groups) == 0 && a.Key == slog.MessageKey && format == formatJSONK8s:
 			a.Key = "log"
 		}
@@ -154,8 +156,8 @@ const (
 	logNameTimestamp = "20060102-150405.000000"
 )
 
-// openRunscLog returns the log that runsc's flags describe: errors to --log, and everything to --debug-log, else to standard error. The
-// caller closes it.
+// openRunscLog returns the log that runsc's flags describe: errors go to --log, and everything goes
+// to --debug-log or, without that, to standard error. The caller closes it.
 func openRunscLog(conf *config.Config, stderr io.Writer) (*serverLog, error) {
 	level := slog.LevelInfo
 	if conf.Debug {
@@ -182,17 +184,18 @@ func openRunscLog(conf *config.Config, stderr io.Writer) (*serverLog, error) {
 func openLog(name string) (*os.File, error) {
 	if dir := filepath.Dir(name); dir != "." {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("directory for the log: %w", err)
+			return nil, fmt.Errorf("create directory of log file: %w", err)
 		}
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+		return nil, fmt.Errorf("open log file: %w", err)
 	}
 	return f, nil
 }
 
-// debugLogPath is the path of the log for a --debug-log, which is a directory when it ends in a slash.
+// debugLogPath returns the path of the log file for --debug-log, which is a directory if it ends in
+// a slash.
 func debugLogPath(pattern string, now time.Time) string {
 	if strings.HasSuffix(pattern, "/") {
 		pattern += debugLogName

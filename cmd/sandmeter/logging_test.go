@@ -89,7 +89,8 @@ func TestRunscLog(t *testing.T) {
 		`{"time":T,"level":"DEBUG","log":"d"}`+"\n"+ki+ke)
 }
 
-// TestRunscLogOfTheEnd: standard error has the error that ends a server once, as a record if the log there is JSON; files have it in any case.
+// TestRunscLogOfTheEnd: standard error has the error that ends a server once, as a record if the
+// log there is JSON; files have it in any case.
 func TestRunscLogOfTheEnd(t *testing.T) {
 	w := newWorld(t)
 	check := func(conf config.Config, wantStderr, wantFile string) {
@@ -114,9 +115,9 @@ func TestRunscLogOfTheEnd(t *testing.T) {
 		}
 	}
 	const (
-		text = `level=ERROR msg="Metric server ends" err=why` + "\n"
-		json = `{"level":"ERROR","msg":"Metric server ends","err":"why"}` + "\n"
-		k8s  = `{"level":"ERROR","log":"Metric server ends","err":"why"}` + "\n"
+		text = `level=ERROR msg="Metric server failed" err=why` + "\n"
+		json = `{"level":"ERROR","msg":"Metric server failed","err":"why"}` + "\n"
+		k8s  = `{"level":"ERROR","log":"Metric server failed","err":"why"}` + "\n"
 	)
 	const line = "sandmeter: why\n"
 	check(config.Config{}, line, "")

@@ -11,38 +11,40 @@ import (
 )
 
 const (
-	// maxLogQueue is how many bytes of lines a queue holds: a thousand lines or two.
+	// maxLogQueue is the size of a queue in bytes: room for one or two thousand lines.
 	maxLogQueue = 256 << 10
-	// logFlushTime is how long a server that ends waits for the last lines to be written.
+	// logFlushTime is how long a server waits at its end for the last lines to be written.
 	logFlushTime = 2 * time.Second
 )
 
-// A logQueue is the writer of one output of the log. Write never waits: the program that reads the output may be slow, or may not read at
-// all, and the goroutine that logs holds up scrapes, or the end of the server. So a goroutine of the queue's own writes the lines, one
-// call each, in the order in which they came.
+// A logQueue is the writer of one output of the log. Write never blocks: the program that reads the
+// output may be slow or hang, and the goroutine that logs may serve a scrape or shut the server
+// down. So the queue has a goroutine of its own, which writes the lines in order, with one call per
+// line.
 //
-// Lines that the queue has no room for are dropped, and so are lines that cannot be written. From the first line that is dropped, all are,
-// until the output has taken those before it. Then one line says how many were dropped: it stands where they are missing, and a reader
-// who is always behind gets one per queue rather than one per line.
+// Lines are dropped if the queue is full or the output fails. After the first dropped line, all
+// lines are dropped until the queue is empty. Then one line reports how many were dropped. It
+// stands at the place of the missing lines, and a reader that is always slow gets one such line per
+// full queue, not one per dropped line.
 //
 // It is safe for concurrent use.
 type logQueue struct {
 	out    io.Writer
-	report func(dropped int) []byte // returns the line about dropped lines
+	report func(dropped int) []byte // returns the line that reports dropped lines
 	total  *atomic.Int64            // dropped lines of all queues of the server
-	ended  chan struct{}            // closed when no more is written
+	ended  chan struct{}            // closed when the goroutine has ended
 
-	mu      sync.Mutex // never held while a line is written, which can take forever
-	changed sync.Cond  // for the goroutine that writes: there is something to do
+	mu      sync.Mutex // never held while a line is written, which can block forever
+	changed sync.Cond  // wakes the goroutine that writes
 	lines   [][]byte
 	size    int  // bytes in lines
-	dropped int  // lines that the log does not report yet
-	failing bool // the last write failed: nothing is tried again before there is another line
+	dropped int  // lines that are not reported yet
+	failing bool // the last write failed: the next line triggers a retry
 	closed  bool
 }
 
-// newLogQueue returns a queue for out, whose dropped lines are added to total. They are reported with the handler that newHandler makes.
-// The caller closes the queue.
+// newLogQueue returns a queue for out. Dropped lines are added to total, and reported with the
+// handler that newHandler returns. The caller closes the queue.
 func newLogQueue(out io.Writer, newHandler func(io.Writer) slog.Handler, total *atomic.Int64) *logQueue {
 	q := &logQueue{out: out, report: reporter(newHandler), total: total, ended: make(chan struct{})}
 	q.changed.L = &q.mu
@@ -50,19 +52,19 @@ func newLogQueue(out io.Writer, newHandler func(io.Writer) slog.Handler, total *
 	return q
 }
 
-// reporter returns a function that makes a line about dropped lines. It is written whatever the level of the log is: it stands for lines
-// of any level.
+// reporter returns a function that formats the report of dropped lines. The report does not depend
+// on the level of the log, because it replaces lines of any level.
 func reporter(newHandler func(io.Writer) slog.Handler) func(int) []byte {
 	return func(dropped int) []byte {
 		var line bytes.Buffer
-		record := slog.NewRecord(time.Now(), slog.LevelWarn, "Log lines were dropped: the log was not read, or could not be written", 0)
+		record := slog.NewRecord(time.Now(), slog.LevelWarn, "Log lines dropped: the output was blocked or failed", 0)
 		record.AddAttrs(slog.Int("dropped", dropped))
-		_ = newHandler(&line).Handle(context.Background(), record) // a buffer takes everything
+		_ = newHandler(&line).Handle(context.Background(), record) // a buffer never fails
 		return line.Bytes()
 	}
 }
 
-// Write puts a line into the queue, or drops it. It returns no error.
+// Write queues a line, or drops it. It never returns an error.
 func (q *logQueue) Write(line []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -77,13 +79,13 @@ func (q *logQueue) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// drop counts a line that is dropped. The caller holds mu.
+// drop counts a dropped line. The caller holds mu.
 func (q *logQueue) drop() {
 	q.dropped++
 	q.total.Add(1)
 }
 
-// writeLines writes what is in the queue until it is closed and empty.
+// writeLines writes lines until the queue is closed and empty.
 func (q *logQueue) writeLines() {
 	defer close(q.ended)
 	for {
@@ -97,8 +99,8 @@ func (q *logQueue) writeLines() {
 	}
 }
 
-// next waits for the next line to write. If that is the report about dropped lines, reported is their number. It returns false when there
-// will be no more.
+// next waits for the next line to write. If the line reports dropped lines, reported is their
+// number. It returns false when the queue is closed and empty.
 func (q *logQueue) next() (line []byte, reported int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -118,7 +120,8 @@ func (q *logQueue) next() (line []byte, reported int, ok bool) {
 	return q.report(reported), reported, true
 }
 
-// failed records that a line could not be written: the report about so many lines or, if that is 0, another one.
+// failed records that a line could not be written: the report of that many dropped lines or, if
+// reported is 0, an ordinary line.
 func (q *logQueue) failed(reported int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -129,12 +132,13 @@ func (q *logQueue) failed(reported int) {
 	q.dropped += reported
 }
 
-// close takes no more lines, and waits until what is in the queue is written or ctx is done. It returns false in the latter case: then the
-// goroutine that writes goes on until the output takes the line or the process ends.
+// close stops taking lines, and waits until the queue is written or ctx is done. In the latter case
+// it returns false, and the goroutine that writes goes on until the output takes the line or the
+// process ends.
 func (q *logQueue) close(ctx context.Context) (written bool) {
 	q.mu.Lock()
 	q.closed = true
-	q.failing = false // a last try
+	q.failing = false // retry once more
 	q.changed.Signal()
 	q.mu.Unlock()
 	select {

@@ -14,7 +14,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// reader is an output of a log that takes lines only while it reads. Lines have 1 KiB, so that they are easy to count.
+// reader is an output of a log that takes lines only while it reads. Lines have 1 KiB, so that they
+// are easy to count.
 type reader struct {
 	testkit.Buffer
 	reading chan struct{} // closed while it reads
@@ -67,7 +68,7 @@ func logLine(letter string) []byte { return []byte(strings.Repeat(letter, 1023) 
 // room is how many lines a queue holds beside the one that is being written.
 const room = maxLogQueue / 1024
 
-const droppedLines = `level=WARN msg="Log lines were dropped: the log was not read, or could not be written" dropped=`
+const droppedLines = `level=WARN msg="Log lines dropped: the output was blocked or failed" dropped=`
 
 // write logs n lines, and returns when the queue is at rest.
 func write(t *testing.T, q *logQueue, letter string, n int) {
@@ -80,7 +81,8 @@ func write(t *testing.T, q *logQueue, letter string, n int) {
 	synctest.Wait()
 }
 
-// TestLogThatIsNotRead holds up nobody: the queue keeps what it has room for, and one line stands for what it dropped.
+// TestLogThatIsNotRead holds up nobody: the queue keeps what it has room for, and one line stands
+// for what it dropped.
 func TestLogThatIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -197,6 +199,6 @@ func TestReportOfDroppedLines(t *testing.T) {
 		}
 	}
 	check(formatText, droppedLines+"3\n")
-	check(formatJSON, `"msg":"Log lines were dropped: the log was not read, or could not be written","dropped":3}`)
-	check(formatJSONK8s, `"log":"Log lines were dropped: the log was not read, or could not be written","dropped":3}`)
+	check(formatJSON, `"msg":"Log lines dropped: the output was blocked or failed","dropped":3}`)
+	check(formatJSONK8s, `"log":"Log lines dropped: the output was blocked or failed","dropped":3}`)
 }

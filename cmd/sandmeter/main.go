@@ -1,6 +1,8 @@
-// Command sandmeter is the metric server for gVisor sandboxes, and the tools to look at them.
+// Command sandmeter is the metric server for gVisor sandboxes, with commands to inspect servers and
+// sandboxes.
 //
-// Signals, flags, the environment and exit codes live in this package only; a file holds a command.
+// Only this package handles signals, flags, the environment and exit codes. Each command has a
+// file.
 package main
 
 import (
@@ -11,7 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// programName begins the line that says why the program failed.
+// programName begins the last line of a failed command.
 const programName = "sandmeter"
 
 func main() {
@@ -21,7 +23,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the program without its process: it returns the exit code.
+// run runs a command line and returns the exit code.
 func run(ctx context.Context, args []string, std cli.Stdio) int {
 	return cli.Exit(programName, dispatch(ctx, args, std), std)
 }

@@ -14,16 +14,17 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// TestWrongUsage: every way to call the program wrongly ends with exit code 2 and one line that says what to do.
+// TestWrongUsage: every way to call the program wrongly ends with exit code 2 and one line that
+// says what to do.
 func TestWrongUsage(t *testing.T) {
 	w := newWorld(t)
 	wrong := func(line, want string) {
 		t.Helper()
 		w.fails(line, cli.ExitUsage, want)
 	}
-	const runscFlags = "; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help"
+	const runscFlags = "; put runsc's flags before the word metric-server; for other flags, try: sandmeter metric-server --help"
 	const forms = ": give host:port, :port or the absolute path of a Unix socket"
-	const absolute = " is a relative path: that of a Unix socket has to be absolute"
+	const absolute = " is a relative path: the path of a Unix socket must be absolute"
 	wrong("nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
 	wrong("serv", `unknown command "serv" for "sandmeter"; Did you mean this? serve; try: sandmeter --help`)
 	wrong("help nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
@@ -43,9 +44,9 @@ func TestWrongUsage(t *testing.T) {
 	wrong("serve --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter serve --help`)
 	wrong("serve --web.listen-address=", "--web.listen-address is empty"+forms)
 	wrong("serve --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms)
-	wrong("serve --web.listen-address localhost:", `--web.listen-address "localhost:": there is no port ""`+forms)
-	wrong("serve --web.listen-address :99999", `--web.listen-address ":99999": there is no port "99999"`+forms)
-	wrong("serve --web.listen-address :nonsense", `--web.listen-address ":nonsense": there is no port "nonsense"`+forms)
+	wrong("serve --web.listen-address localhost:", `--web.listen-address "localhost:": unknown port ""`+forms)
+	wrong("serve --web.listen-address :99999", `--web.listen-address ":99999": unknown port "99999"`+forms)
+	wrong("serve --web.listen-address :nonsense", `--web.listen-address ":nonsense": unknown port "nonsense"`+forms)
 	wrong("serve --web.listen-address ::1:80", `--web.listen-address "::1:80": too many colons in address`+forms)
 	wrong("serve --web.listen-address nonsense.sock", `--web.listen-address "nonsense.sock"`+absolute)
 	wrong("serve --web.listen-address ./nonsense", `--web.listen-address "./nonsense"`+absolute)
@@ -59,17 +60,17 @@ func TestWrongUsage(t *testing.T) {
 	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets+"--metric-server")
 	wrong("serve --web.allowed-hosts=a,b:80", `allowed host "b:80": give a host name without port; IP addresses are always allowed`)
 	wrong("serve --web.allowed-hosts=", `allowed host "": give a host name without port; IP addresses are always allowed`)
-	wrong("serve --exporter-prefix=", "--exporter-prefix is empty: give a prefix such as runsc_; only metric-server does without one")
+	wrong("serve --exporter-prefix=", "--exporter-prefix is empty: give a prefix such as runsc_; only metric-server allows an empty one")
 	wrong("serve --exporter-prefix=sandmeter_", `exporter prefix "sandmeter_": names that begin with sandmeter_ are reserved`)
 	wrong("serve --root {root} --root {dir}/[", "runtime root \"{dir}/[\" is not a valid glob: escape [, * and ? with a backslash if they are part of a name")
 	wrong("serve --pid-file a --pid-file b", `invalid argument "b" for "--pid-file" flag: it is given twice; try: sandmeter serve --help`)
 	wrong("list --root {root} --root {root}", `invalid argument "{root}" for "--root" flag: it is given twice; try: sandmeter list --help`)
 	wrong("list --json --json", `invalid argument "true" for "--json" flag: it is given twice; try: sandmeter list --help`)
 	wrong("serve --exporter-prefix=9", `exporter prefix "9" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
-	wrong("serve --sandbox-timeout=-1s", "--sandbox-timeout -1s: it has to be positive")
-	wrong("serve --max-collections-per-second=0", "--max-collections-per-second 0: it has to be positive")
-	wrong("serve --max-age=-1s", "--max-age -1s: it must not be negative")
-	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: it has to be positive")
+	wrong("serve --sandbox-timeout=-1s", "--sandbox-timeout -1s: must be positive")
+	wrong("serve --max-collections-per-second=0", "--max-collections-per-second 0: must be positive")
+	wrong("serve --max-age=-1s", "--max-age -1s: must not be negative")
+	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: must be positive")
 	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms; try: sandmeter serve --help`)
 	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`)
 	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`)
@@ -85,14 +86,14 @@ func TestWrongUsage(t *testing.T) {
 	wrong("--metric-server=unix:///run/s.sock metric-server", `--metric-server "unix:///run/s.sock" is a URL: give the path, /run/s.sock`)
 	wrong("serve --max-collections-per-second=x", `invalid argument "x" for "--max-collections-per-second" flag: give a whole number; try: sandmeter serve --help`)
 	wrong("get --filter [z-a]", `--filter "[z-a]": invalid character class range in "z-a"`)
-	wrong("get --sandbox=", "--sandbox is empty: name a sandbox, or leave it out for all")
+	wrong("get --sandbox=", "--sandbox is empty: give an ID, or leave the flag out for all sandboxes")
 	wrong("health --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter health --help`)
 
-	const oneID = "export takes one ID; sandmeter list shows those of sandboxes; try: sandmeter export --help"
+	const oneID = "export requires one ID; sandmeter list shows the IDs of sandboxes; try: sandmeter export --help"
 	wrong("export", oneID)
 	wrong("export a b", oneID)
 	wrong("export --filter ( a", "--filter \"(\": missing closing ) in \"(\"")
-	wrong("export --sandbox-timeout=0 a", "--sandbox-timeout 0s: it has to be positive")
+	wrong("export --sandbox-timeout=0 a", "--sandbox-timeout 0s: must be positive")
 
 	wrong("completion nonsense", `unknown command "nonsense" for "sandmeter completion"; try: sandmeter completion --help`)
 	wrong("completion bash nonsense", `unknown command "nonsense" for "sandmeter completion bash"; try: sandmeter completion bash --help`)
@@ -113,7 +114,8 @@ func TestWrongUsage(t *testing.T) {
 	wrong("--root --metric-server metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 }
 
-// TestFailures: what was asked for and cannot be had ends with exit code 1 and one line that says what to do.
+// TestFailures: what was asked for and cannot be had ends with exit code 1 and one line that says
+// what to do.
 func TestFailures(t *testing.T) {
 	w := newWorld(t)
 	w.must(os.WriteFile(w.path("file"), nil, 0o644))
@@ -124,13 +126,13 @@ func TestFailures(t *testing.T) {
 		t.Helper()
 		w.fails(line, cli.ExitFail, want)
 	}
-	const rootFlag = "; --root names the runtime root"
-	const rootFlags = rootFlag + ", --allow-unknown-root allows it to be missing"
+	const rootFlag = "; set the runtime root with --root"
+	const rootFlags = rootFlag + ", or allow a missing one with --allow-unknown-root"
 	const another = ": end the program that listens there, or choose another address"
 
-	fails("list --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
-	fails("list --root {dir}/file", "read runtime root {dir}/file: not a directory; --root names the runtime root")
-	fails("list --json --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; --root names the runtime root")
+	fails("list --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
+	fails("list --root {dir}/file", "read runtime root {dir}/file: not a directory; set the runtime root with --root")
+	fails("list --json --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
 
 	fails("serve --web.listen-address {socket} --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
 	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlag)
@@ -143,9 +145,9 @@ func TestFailures(t *testing.T) {
 
 	fails("--metric-server={socket} --root={dir}/missing metric-server", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
 	fails("--metric-server={dir}/live --root={root} metric-server", "listen on {dir}/live: address already in use"+another)
-	fails("--metric-server={socket} --root={root} --debug-log={dir}/file/log/ metric-server", "directory for the log: mkdir {dir}/file: not a directory")
-	fails("--metric-server={socket} --root={root} --log={dir}/file/log --debug-log={dir}/file/log metric-server", "directory for the log: mkdir {dir}/file: not a directory")
-	fails("--metric-server={socket} --root={root} --log={root} metric-server", "open the log: open {root}: is a directory")
+	fails("--metric-server={socket} --root={root} --debug-log={dir}/file/log/ metric-server", "create directory of log file: mkdir {dir}/file: not a directory")
+	fails("--metric-server={socket} --root={root} --log={dir}/file/log --debug-log={dir}/file/log metric-server", "create directory of log file: mkdir {dir}/file: not a directory")
+	fails("--metric-server={socket} --root={root} --log={root} metric-server", "open log file: open {root}: is a directory")
 
 	fails("export --root {dir}/missing a", "read runtime root {dir}/missing: no such file or directory"+rootFlag)
 	if _, err := os.Lstat(w.socket); !os.IsNotExist(err) {

@@ -11,8 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// manPages are what cobra makes of the commands. man_test.go writes them: a program that made them itself would hold a renderer of Markdown
-// in the memory of every server.
+// manPages has the man pages that cobra generates from the commands. A test generates them, because
+// a renderer of Markdown in the program would cost memory in every server.
 //
 //go:embed man/*.1
 var manPages embed.FS
@@ -21,19 +21,19 @@ func newManCommand(std cli.Stdio) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "man",
-		Short: "Write the man page",
-		Long:  "Write the man page of sandmeter, or with --dir those of all commands as files.",
+		Short: "Write the man pages",
+		Long:  "Write the man page of sandmeter to standard output, or with --dir the man pages of all commands to files.",
 		Example: "  sandmeter man | man -l -\n" +
 			"  sandmeter man --dir /usr/local/share/man/man1",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return writeManPages(dir, std) },
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "write a file for each command into this existing `directory`")
-	_ = cmd.MarkFlagDirname("dir") // fails for flags that are not there
+	cmd.Flags().StringVar(&dir, "dir", "", "Write one file per command to this existing `directory`.")
+	_ = cmd.MarkFlagDirname("dir") // fails only for unknown flags
 	return cmd
 }
 
-// writeManPages writes the page of the program itself, or all into a directory.
+// writeManPages writes the page of the program to standard output, or all pages to a directory.
 func writeManPages(dir string, std cli.Stdio) error {
 	if dir == "" {
 		page, err := manPages.ReadFile("man/sandmeter.1")
@@ -44,7 +44,7 @@ func writeManPages(dir string, std cli.Stdio) error {
 		return err
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return fmt.Errorf("%s is no directory: make it first", dir)
+		return fmt.Errorf("%s is not a directory: create it first", dir)
 	}
 	pages, err := manPages.ReadDir("man")
 	if err != nil {

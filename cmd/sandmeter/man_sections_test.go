@@ -36,7 +36,8 @@ const rootFiles = `**/var/run/runsc**
 
 `
 
-// addManSections adds to the description of a command, and of those below it, sections that cobra does not write.
+// addManSections adds to the description of a command, and of those below it, sections that cobra
+// does not write.
 func addManSections(c *cobra.Command) {
 	c.Long = cmp.Or(c.Long, c.Short)
 	add := func(title, text string) {
@@ -99,7 +100,8 @@ func manEnvironment(c *cobra.Command) string {
 // manOrder is the order of the sections of a page.
 var manOrder = []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLE", "SEE ALSO"}
 
-// sortManSections moves what cobra takes for a part of the description to where readers look for it.
+// sortManSections moves what cobra takes for a part of the description to where readers look for
+// it.
 func sortManSections(page string) string {
 	head, rest, _ := strings.Cut(page, "\n.SH ")
 	sections := strings.Split(strings.TrimRight(rest, "\n"), "\n.SH ")
@@ -114,7 +116,8 @@ func sortManSections(page string) string {
 	return head + "\n.SH " + strings.Join(sections, "\n\n.SH ")
 }
 
-// TestManSections: every page says how a command exits, those of commands with variables and files list them, and no section is unknown.
+// TestManSections: every page says how a command exits, those of commands with variables and files
+// list them, and no section is unknown.
 func TestManSections(t *testing.T) {
 	for name, page := range readFiles(t, "man") {
 		var titles []string

@@ -15,7 +15,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// TestManPagesAreThoseOfTheCommands: what `man` writes is what cobra makes of the commands and flags of today.
+// TestManPagesAreThoseOfTheCommands: what `man` writes is what cobra makes of the commands and
+// flags of today.
 func TestManPagesAreThoseOfTheCommands(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "") // a default on the pages depends on it
 	w := newWorld(t)
@@ -60,7 +61,8 @@ func makeManPages(t *testing.T, dir string) {
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		t.Fatal(err)
 	}
-	// cobra knows no flags before the name of a command, and takes none for a program that needs one.
+	// cobra knows no flags before the name of a command, and takes none for a program that needs
+	// one.
 	synopsis := strings.NewReplacer("sandmeter metric-server [flags]", "sandmeter [runsc flags] metric-server [flags]",
 		`\fBsandmeter [flags]\fP`, `\fBsandmeter COMMAND [flags]\fP`)
 	for name, page := range readFiles(t, dir) {

@@ -14,23 +14,24 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-const metricServerLong = "Serve as the metric server of runsc does, with the same command line: runsc's flags come before the name of the command,\n" +
-	"--root and --metric-server among them, and all that are not ours are let pass. Only sandboxes created with an equal\n" +
-	"--metric-server are served. Each flag behind the name can be given as an environment variable too, since runsc itself lets only\n" +
-	"some of them pass: SANDMETER_SANDBOX_TIMEOUT for --sandbox-timeout."
+const metricServerLong = "Stand in for runsc's own metric server, with the same command line. runsc's flags, such as --root and --metric-server, come\n" +
+	"before the word metric-server; unknown ones are ignored. The server serves only sandboxes that were created with an equal\n" +
+	"--metric-server. Each flag after the word metric-server can also be set by an environment variable, because runsc passes on\n" +
+	"only some of them: SANDMETER_SANDBOX_TIMEOUT for --sandbox-timeout."
 
 const metricServerExample = "  sandmeter --root=/run/containerd/runsc/k8s.io --metric-server=localhost:1337 metric-server\n" +
 	"  sandmeter --root=/var/run/runsc --metric-server=%RUNTIME_ROOT%/metrics.sock metric-server -exporter-prefix=gvisor_"
 
-// newMetricServerCommand is the command as help shows it; runMetricServer is what runs.
+// newMetricServerCommand returns the command for help and man pages; dispatch calls runMetricServer
+// instead.
 func newMetricServerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                config.MetricServerCommand,
-		Short:              "Serve in place of runsc's own metric server",
+		Short:              "Stand in for runsc's own metric server",
 		Long:               metricServerLong,
 		Example:            metricServerExample,
 		DisableFlagParsing: true,
-		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has a parser of its own") },
+		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has its own parser") },
 	}
 	new(settings).register(cmd.Flags()) // for the man page
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
@@ -39,7 +40,8 @@ func newMetricServerCommand() *cobra.Command {
 	return cmd
 }
 
-// runMetricServer is the command metric-server, given what stands before and after its name.
+// runMetricServer runs the command metric-server: conf has the flags before its name, args those
+// after it.
 func runMetricServer(ctx context.Context, conf *config.Config, args []string, std cli.Stdio) error {
 	var s settings
 	s.Roots = []string{cmp.Or(conf.RootDir, config.DefaultRootDir())}
@@ -49,7 +51,7 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	case errors.Is(err, flag.ErrHelp):
 		return std.Printf("%s", metricServerHelp())
 	case err != nil:
-		return cli.Usagef("%w; runsc's flags go before the word metric-server, for its own try: sandmeter metric-server --help", err)
+		return cli.Usagef("%w; put runsc's flags before the word metric-server; for other flags, try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
 		return cli.Usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
 	case s.Address == "":
@@ -68,7 +70,8 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	return s.serve(ctx, log)
 }
 
-// metricServerHelp is the help of the command metric-server. cobra's would show its flags with two dashes only.
+// metricServerHelp returns the help of the command metric-server. cobra's would show two dashes
+// only.
 func metricServerHelp() string {
 	var usage strings.Builder
 	flags := new(settings).goFlags()

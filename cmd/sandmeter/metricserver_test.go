@@ -36,7 +36,8 @@ func TestMetricServer(t *testing.T) {
 	}
 	const usual, prefixed = "\nrunsc_fs_opens{", "\nx_fs_opens{"
 
-	// runsc's flags before the word, with one dash or two, and the value in the same word or in the next one.
+	// runsc's flags before the word, with one dash or two, and the value in the same word or in the
+	// next one.
 	serves("--root={root} --metric-server={socket} metric-server", usual)
 	serves("-root={root} -metric-server={socket} metric-server", usual)
 	serves("--root {root} --metric-server {socket} metric-server", usual)
@@ -121,10 +122,10 @@ func TestMetricServerLogs(t *testing.T) {
 // TestMetricServerLogsWhyItEnds, beside saying so, unless that is the same place.
 func TestMetricServerLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
-	const why = "read runtime root {dir}/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	const why = "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
 	w.fails("--debug-log={dir}/debug/ --log={dir}/errors/log --root={dir}/missing --metric-server={socket} metric-server", cli.ExitFail, why)
 	for _, dir := range []string{"debug", "errors"} {
-		contains(t, w.theFile(w.path(dir)), `level=ERROR msg="Metric server ends" err="`+strings.ReplaceAll(why, "{dir}", w.dir)+`"`)
+		contains(t, w.theFile(w.path(dir)), `level=ERROR msg="Metric server failed" err="`+strings.ReplaceAll(why, "{dir}", w.dir)+`"`)
 	}
 }
 

@@ -13,15 +13,16 @@ import (
 	"syscall"
 )
 
-// maxPIDFile bounds what is read of a PID file.
+// maxPIDFile is the maximum number of bytes that are read of a PID file.
 const maxPIDFile = 64
 
-// writePIDFile writes a PID file of this process. It is there with its content or not at all. The file of a process that has ended is
-// replaced; that of a running one, and anything else at the path, is left alone.
+// writePIDFile writes the PID file of this process. Readers see it complete or not at all. It
+// replaces the PID file of a process that has ended. It leaves the file of a running process, and
+// any other file, alone.
 func writePIDFile(path string) error {
 	err := placePIDFile(path)
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		err = p.Err // the rest is the path once more, or that of a temporary file
+		err = p.Err // the rest is the path again, or the path of a temporary file
 	}
 	if l, ok := errors.AsType[*os.LinkError](err); ok {
 		err = l.Err
@@ -39,7 +40,7 @@ func placePIDFile(path string) error {
 	}
 	defer os.Remove(written)
 	for {
-		err = os.Link(written, path) // unlike a rename, it fails if there is a file
+		err = os.Link(written, path) // unlike a rename, a link fails if the file exists
 		if errors.Is(err, fs.ErrExist) {
 			err = replacePIDFile(written, path)
 		}
@@ -49,13 +50,14 @@ func placePIDFile(path string) error {
 	}
 }
 
-// writeTempPIDFile writes a file beside path, with the ID of this process, and returns its path.
+// writeTempPIDFile writes the ID of this process to a temporary file next to path, and returns its
+// path.
 func writeTempPIDFile(path string) (string, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return "", err
 	}
-	// Without a newline, as gVisor's own server writes it: there are readers that take every byte for a digit.
+	// No newline, as in the PID file of gVisor's own server: some readers expect only digits.
 	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
 	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
 		os.Remove(f.Name())
@@ -64,11 +66,11 @@ func writeTempPIDFile(path string) (string, error) {
 	return f.Name(), nil
 }
 
-// errMoved says that another process has replaced or removed the file meanwhile.
-var errMoved = errors.New("the file is another one by now")
+// errMoved says that another process has replaced or removed the file in the meantime.
+var errMoved = errors.New("the file was replaced or removed")
 
-// replacePIDFile renames a file to path, if the PID file there is that of a process that has ended. Of several processes that want to, the
-// lock on the old file lets one.
+// replacePIDFile renames a file to path if the PID file there belongs to a process that has ended.
+// If several processes try, the lock on the old file lets only one succeed.
 func replacePIDFile(written, path string) error {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -76,7 +78,7 @@ func replacePIDFile(written, path string) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return errors.New("something that is no regular file is there: remove it, or choose another path")
+		return errors.New("it is not a regular file: remove it, or choose another path")
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,7 +92,7 @@ func replacePIDFile(written, path string) error {
 		return err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.New("another process has it locked: end that process, or choose another path")
+		return errors.New("another process has locked it: stop that process, or choose another path")
 	}
 	if !isAt(f, path) {
 		return errMoved
@@ -98,7 +100,8 @@ func replacePIDFile(written, path string) error {
 	return os.Rename(written, path)
 }
 
-// checkStale returns nil if a PID file names no process, as a failed write leaves it, or one that is not running.
+// checkStale returns nil if a PID file is empty, as after a failed write, or if its process is not
+// running.
 func checkStale(f io.Reader) error {
 	content, err := io.ReadAll(io.LimitReader(f, maxPIDFile))
 	if err != nil {
@@ -111,9 +114,9 @@ func checkStale(f io.Reader) error {
 	pid, err := strconv.ParseInt(text, 10, 32)
 	switch {
 	case err != nil || pid <= 0:
-		return errors.New("the file there is no PID file: remove it, or choose another path")
+		return errors.New("the existing file is not a PID file: remove it, or choose another path")
 	case int(pid) != os.Getpid() && isRunning(int(pid)):
-		return fmt.Errorf("it is that of process %d, which is running: end that process, or choose another path", pid)
+		return fmt.Errorf("it belongs to process %d, which is running: stop that process, or choose another path", pid)
 	}
 	return nil
 }
@@ -128,7 +131,7 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, info)
 }
 
-// isRunning reports whether a process has not ended. One that its parent has not waited for yet has.
+// isRunning reports whether a process is running. A zombie is not.
 func isRunning(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
@@ -141,7 +144,7 @@ func isRunning(pid int) bool {
 	return !bytes.HasPrefix(afterName, []byte(" Z"))
 }
 
-// removePIDFile removes the file if it is still that of this process.
+// removePIDFile removes the PID file if it still belongs to this process.
 func removePIDFile(path string) error {
 	content, err := os.ReadFile(path)
 	if err != nil || string(content) != strconv.Itoa(os.Getpid()) {

@@ -69,7 +69,8 @@ func TestPIDFileIsReplaced(t *testing.T) {
 	}
 }
 
-// TestPIDFileIsLeft if it is that of a running process, or none at all. A server that needs it ends, and has not said that it serves.
+// TestPIDFileIsLeft if it is that of a running process, or none at all. A server that needs it
+// ends, and has not said that it serves.
 func TestPIDFileIsLeft(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("pid")
@@ -87,24 +88,24 @@ func TestPIDFileIsLeft(t *testing.T) {
 	}
 	const another = ", or choose another path"
 	running := w.sleeper()
-	refused(running, "it is that of process "+running+", which is running: end that process"+another)
-	refused(running+"\n", "it is that of process "+running+", which is running: end that process"+another)
-	refused("1", "it is that of process 1, which is running: end that process"+another)
+	refused(running, "it belongs to process "+running+", which is running: stop that process"+another)
+	refused(running+"\n", "it belongs to process "+running+", which is running: stop that process"+another)
+	refused("1", "it belongs to process 1, which is running: stop that process"+another)
 	for _, content := range []string{"root:x:0:0:root:/root:/bin/bash\n", "0", "-1", "99999999999", "12 13"} {
-		refused(content, "the file there is no PID file: remove it"+another)
+		refused(content, "the existing file is not a PID file: remove it"+another)
 	}
 
 	locked, err := os.Create(w.path("pid"))
 	w.must(err)
 	w.must(syscall.Flock(int(locked.Fd()), syscall.LOCK_EX))
 	w.fails("serve --root {root} --web.listen-address {socket} --pid-file {dir}/pid", cli.ExitFail,
-		"PID file {dir}/pid: another process has it locked: end that process"+another)
+		"PID file {dir}/pid: another process has locked it: stop that process"+another)
 	w.must(locked.Close())
 
 	w.must(os.Symlink("root", w.path("link")))
 	for _, name := range []string{"link", "root"} {
 		w.fails("serve --root {root} --web.listen-address {socket} --pid-file {dir}/"+name, cli.ExitFail,
-			"PID file {dir}/"+name+": something that is no regular file is there: remove it"+another)
+			"PID file {dir}/"+name+": it is not a regular file: remove it"+another)
 	}
 	w.fails("serve --root {root} --web.listen-address {socket} --pid-file {dir}/none/pid", cli.ExitFail,
 		"PID file {dir}/none/pid: no such file or directory")
@@ -122,8 +123,9 @@ func TestPIDFileOfAnother(t *testing.T) {
 	w.wantPIDFile(w.path("pid"), "1")
 }
 
-// TestPIDFileOnAFullDisk: a write that fails leaves nothing behind. A limit on the size of files stands for the full disk. It holds for the whole
-// process, and go test has files of its own to write, so a process is started for it.
+// TestPIDFileOnAFullDisk checks that a failed write leaves nothing behind. A limit on the size of
+// files simulates the full disk. It holds for the whole process, and go test writes files of its
+// own, so the test runs in a child process.
 func TestPIDFileOnAFullDisk(t *testing.T) {
 	const child = "SANDMETER_TEST_FULL_DISK"
 	if os.Getenv(child) == "" {
@@ -157,12 +159,13 @@ func TestPIDFileOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestPIDFileAtOnce: while one is replaced again and again, it is never empty, and none of those who replace it fails for a reason of its own.
+// TestPIDFileAtOnce: while one is replaced again and again, it is never empty, and none of those
+// who replace it fails for a reason of its own.
 func TestPIDFileAtOnce(t *testing.T) {
 	w := newWorld(t)
 	path, own := w.path("pid"), strconv.Itoa(os.Getpid())
 	w.must(os.WriteFile(path, []byte(w.ended()), 0o644))
-	locked := fmt.Sprintf("PID file %s: another process has it locked: end that process, or choose another path", path)
+	locked := fmt.Sprintf("PID file %s: another process has locked it: stop that process, or choose another path", path)
 	var writing sync.WaitGroup
 	for range 4 {
 		writing.Go(func() {

@@ -102,7 +102,7 @@ func TestServeLog(t *testing.T) {
 // TestServeLogsWhyItEnds in the form of the log, and never twice.
 func TestServeLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
-	const why = "read runtime root {dir}/missing: no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	const why = "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
 	w.fails("serve --root {dir}/missing --web.listen-address {socket}", cli.ExitFail, why)
 
 	logs := func(line string, wantCode int, want string) {
@@ -111,12 +111,12 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 		var record struct{ Level, Msg, Err string }
 		w.must(json.Unmarshal([]byte(said), &record))
 		want = w.placeholders().Replace(want)
-		if code != wantCode || out != "" || record.Level != "ERROR" || record.Msg != "Metric server ends" || record.Err != want || strings.Count(said, "\n") != 1 {
+		if code != wantCode || out != "" || record.Level != "ERROR" || record.Msg != "Metric server failed" || record.Err != want || strings.Count(said, "\n") != 1 {
 			t.Errorf("%s exits with %d and says %s%s", line, code, out, said)
 		}
 	}
 	logs("serve --log.format json --root {dir}/missing --web.listen-address {socket}", cli.ExitFail, why)
-	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "--sandbox-timeout 0s: it has to be positive")
+	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "--sandbox-timeout 0s: must be positive")
 	logs("--log-format=json --root={dir}/missing --metric-server={socket} metric-server", cli.ExitFail, why)
 }
 
@@ -159,7 +159,7 @@ func TestServeEndsWithItsRoot(t *testing.T) {
 	response.Body.Close()
 	<-s.ended
 	lines := strings.Split(strings.TrimSpace(s.err.String()), "\n")
-	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; --root names the runtime root, --allow-unknown-root allows it to be missing"
+	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
 	if s.code != cli.ExitFail || lines[len(lines)-1] != want {
 		t.Errorf("it exits with %d and says\n%s\nwant\n%s", s.code, s.err.String(), want)
 	}
@@ -185,7 +185,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_LOG_FORMAT":                 "json",
 }
 
-// TestServeVariables: each flag can be given as a variable, the flag itself goes before it, and a wrong one is named.
+// TestServeVariables: each flag can be given as a variable, the flag itself goes before it, and a
+// wrong one is named.
 func TestServeVariables(t *testing.T) {
 	cmd := newServeCommand(cli.Stdio{})
 	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {

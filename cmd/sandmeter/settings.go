@@ -23,7 +23,7 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// startTime is that of the process.
+// startTime is the start time of the process.
 var startTime = time.Now()
 
 // settings are the flags that serve and metric-server share.
@@ -38,40 +38,41 @@ const defaultSocketMode = "0660"
 
 // register adds the shared flags.
 func (s *settings) register(f *pflag.FlagSet) {
-	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "`prefix` of all metric names")
-	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "serve a root that does not exist yet, or ceases to")
-	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "serve CPU and heap profiles of this process")
-	f.StringVar(&s.pidFile, "pid-file", "", "`file` for the process ID while the server listens")
-	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "how long a single sandbox can hold up a scrape")
-	f.DurationVar(&s.MaxAge, "max-age", 0, "how old the snapshot may be that a scrape is served from")
+	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
+	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root, and keep running if it is removed.")
+	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "Serve CPU and heap profiles of the server.")
+	f.StringVar(&s.pidFile, "pid-file", "", "Write the process ID to this `file` while the server listens.")
+	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of a sandbox.")
+	f.DurationVar(&s.MaxAge, "max-age", 0, "Maximum age of a snapshot that is served again. 0 means never.")
 	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
-		"how many collections begin per second at most, however often clients ask")
+		"Maximum rate at which sandboxes are queried, for all clients together.")
 	cli.Names(f, &s.AllowedHosts, "web.allowed-hosts",
-		"on a loopback address accept requests for these host `names` too, separated by commas")
-	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "`mode` of a Unix socket")
-	f.StringVar(&s.SocketGroup, "web.socket-group", "", "`group` of a Unix socket (default: that of this process)")
+		"Additional host `names` to accept on loopback addresses, separated by commas. Repeatable.")
+	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "File `mode` of a Unix socket.")
+	f.StringVar(&s.SocketGroup, "web.socket-group", "", "Owning `group` of a Unix socket (default: the group of the server).")
 }
 
-// goFlags returns the shared flags in Go's syntax, which is that of metric-server.
+// goFlags returns the shared flags in Go's flag syntax, for metric-server.
 func (s *settings) goFlags() *flag.FlagSet {
 	shared := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.register(shared)
 	return cli.GoFlags(config.MetricServerCommand, shared)
 }
 
-// gcPercent is how much garbage there may be, in percent of what is in use, unless $GOGC says otherwise. Scrapes make little, so it costs
-// nothing that can be measured: with 1,000 sandboxes of 60 points the server has 37 MB at Go's own 100, 33 MB at 50 and 30 MB at 25, and
-// the same CPU.
+// gcPercent is the garbage collection target unless $GOGC is set. Scrapes produce little garbage,
+// so a lower target than Go's 100 saves memory at no measurable cost: see docs/performance.md.
 const gcPercent = 25
 
-// serve runs a server with the settings until ctx is done, and logs how it ended. What is wrong with them is an error of the command line.
+// serve runs a server with the settings until ctx is done, and logs how it ended. Invalid settings
+// are a usage error.
 func (s *settings) serve(ctx context.Context, log *serverLog) error {
 	s.Logger, s.LogLinesDropped = log.Logger, log.dropped.Load
 	return log.end(ctx, s.serveUntil(ctx))
 }
 
 func (s *settings) serveUntil(ctx context.Context) error {
-	// The program that started the server may be gone, and with it the reader of our standard error: that is no reason to die at the next line.
+	// If the program that reads our standard error has ended, the next log line must not kill the
+	// server.
 	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -103,14 +104,14 @@ func (s *settings) serveUntil(ctx context.Context) error {
 	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
 		var more string
 		if errors.Is(err, fs.ErrNotExist) {
-			more = ", --allow-unknown-root allows it to be missing"
+			more = ", or allow a missing one with --allow-unknown-root"
 		}
 		err = explainRoot(err, more)
 	}
 	return err
 }
 
-// check returns the settings as the server takes them, or what is wrong with them.
+// check returns the options of the server, or a usage error.
 func (s *settings) check() (metricserver.Options, error) {
 	o := s.Options
 	if err := checkAddress(s.addressFlag, o.Address); err != nil {
@@ -124,29 +125,30 @@ func (s *settings) check() (metricserver.Options, error) {
 		return o, cli.Usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
 	}
 	if o.MaxCollectionsPerSecond <= 0 {
-		return o, cli.Usagef("--max-collections-per-second %d: it has to be positive", o.MaxCollectionsPerSecond)
+		return o, cli.Usagef("--max-collections-per-second %d: must be positive", o.MaxCollectionsPerSecond)
 	}
 	o.SocketMode = fs.FileMode(mode)
 	return fromFlags(o)
 }
 
-// fromFlags returns the options that flags stand for: where an option is zero it stands for its default, and a flag for what it says.
+// fromFlags checks options from flags. A zero option means its default, but a zero flag is an
+// error.
 func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.SandboxTimeout <= 0 {
-		return o, cli.Usagef("--sandbox-timeout %v: it has to be positive", o.SandboxTimeout)
+		return o, cli.Usagef("--sandbox-timeout %v: must be positive", o.SandboxTimeout)
 	}
 	if o.MaxAge < 0 {
-		return o, cli.Usagef("--max-age %v: it must not be negative", o.MaxAge)
+		return o, cli.Usagef("--max-age %v: must not be negative", o.MaxAge)
 	}
 	if o.ExporterPrefix == "" && !o.DropIn {
-		return o, cli.Usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server does without one")
+		return o, cli.Usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server allows an empty one")
 	}
 	return o, nil
 }
 
-// explainRoot adds to why a runtime root could not be read what to do about it: more is what else than --root.
+// explainRoot adds advice to the error of a runtime root: to set --root, and more.
 func explainRoot(err error, more string) error {
-	return fmt.Errorf("%w; %s", err, cmp.Or(cli.PermissionAdvice(err), "--root names the runtime root"+more+suggestRoots(err)))
+	return fmt.Errorf("%w; %s", err, cmp.Or(cli.PermissionAdvice(err), "set the runtime root with --root"+more+suggestRoots(err)))
 }
 
 // announce says what is served and where, and warns where that is everywhere.

@@ -23,8 +23,9 @@ func signalAttr(ctx context.Context) []any {
 	return nil
 }
 
-// stopOnSignals returns a context that the first of some signals cancels, so that the command ends in good order. The second one ends the
-// process at once, whatever holds that up, with the exit code that shells give a process killed by it.
+// stopOnSignals returns a context that the first of some signals cancels, so that the command ends
+// cleanly. The second signal ends the process at once, even if the shutdown hangs, with the exit
+// code that shells report for a process killed by that signal.
 func stopOnSignals(parent context.Context, signals ...os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	return ctx, onSignals(func(s os.Signal) {
@@ -35,8 +36,8 @@ func stopOnSignals(parent context.Context, signals ...os.Signal) (ctx context.Co
 	}, signals...)
 }
 
-// stopOnHangup returns a context that SIGHUP cancels: the terminal of the server is closed. A server that was started to outlive it, as
-// with nohup, takes no notice.
+// stopOnHangup returns a context that SIGHUP cancels, as when the terminal of the server is closed.
+// A server that was started with nohup ignores it.
 func stopOnHangup(parent context.Context) (ctx context.Context, stop func()) {
 	if signal.Ignored(syscall.SIGHUP) {
 		return parent, func() {}
@@ -45,15 +46,16 @@ func stopOnHangup(parent context.Context) (ctx context.Context, stop func()) {
 	return ctx, onSignals(func(s os.Signal) { cancel(stopSignal{s}) }, syscall.SIGHUP)
 }
 
-// ignoreHangup logs each SIGHUP and does no more: service managers send it to make a server read its configuration again, and there is
-// none.
+// ignoreHangup logs each SIGHUP and ignores it. Service managers send it to make a server reload
+// its configuration, and there is none.
 func ignoreHangup(logger *slog.Logger) (stop func()) {
 	return onSignals(func(s os.Signal) {
-		logger.Info("Signal ignored: the server has no configuration to reload", "signal", s.String())
+		logger.Info("Signal ignored: no configuration to reload", "signal", s.String())
 	}, syscall.SIGHUP)
 }
 
-// onSignals calls handle with each of the signals that arrives, one at a time, until stop is called. stop waits for the last call.
+// onSignals calls handle for each signal that arrives, one at a time, until stop is called. stop
+// waits for the last call.
 func onSignals(handle func(os.Signal), signals ...os.Signal) (stop func()) {
 	arrived := make(chan os.Signal, 2)
 	stopped := make(chan struct{})

@@ -20,7 +20,7 @@ func TestServeIgnoresHangup(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("serve --root {root} --web.listen-address {socket}")
 	s.hangUp()
-	const line = `level=INFO msg="Signal ignored: the server has no configuration to reload" signal=hangup`
+	const line = `level=INFO msg="Signal ignored: no configuration to reload" signal=hangup`
 	s.until("it says that it takes no notice", func() bool { return strings.Contains(s.err.String(), line) })
 	s.page()
 	if code := s.stop(); code != cli.ExitOK {

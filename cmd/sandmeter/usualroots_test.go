@@ -19,7 +19,7 @@ func setUsualRoots(t *testing.T, globs ...string) {
 func TestMissingDefaultRoot(t *testing.T) {
 	w := newWorld(t)
 	t.Setenv("XDG_RUNTIME_DIR", w.path("missing"))
-	const missing = "read runtime root {dir}/missing/runsc: no such file or directory; --root names the runtime root"
+	const missing = "read runtime root {dir}/missing/runsc: no such file or directory; set the runtime root with --root"
 	fails := func(line, want string) {
 		t.Helper()
 		w.fails(line, cli.ExitFail, want)
@@ -30,17 +30,17 @@ func TestMissingDefaultRoot(t *testing.T) {
 	w.must(os.MkdirAll(w.path("containerd/default"), 0o755))
 	w.must(os.MkdirAll(w.path("containerd/k8s.io"), 0o755))
 	w.must(os.WriteFile(w.path("containerd/file"), nil, 0o644))
-	const others = "; these exist: {root}, {dir}/containerd/default, {dir}/containerd/k8s.io"
+	const others = "; existing runtime roots: {root}, {dir}/containerd/default, {dir}/containerd/k8s.io"
 	fails("list", missing+others)
 	fails("export a", missing+others)
-	fails("serve --web.listen-address {socket}", missing+", --allow-unknown-root allows it to be missing"+others)
-	fails("--metric-server={socket} metric-server", missing+", --allow-unknown-root allows it to be missing"+others)
+	fails("serve --web.listen-address {socket}", missing+", or allow a missing one with --allow-unknown-root"+others)
+	fails("--metric-server={socket} metric-server", missing+", or allow a missing one with --allow-unknown-root"+others)
 	// One that was named is not the default.
-	fails("list --root {dir}/none", "read runtime root {dir}/none: no such file or directory; --root names the runtime root")
+	fails("list --root {dir}/none", "read runtime root {dir}/none: no such file or directory; set the runtime root with --root")
 	// And this one is not missing.
 	w.must(os.MkdirAll(w.path("missing"), 0o755))
 	w.must(os.WriteFile(w.path("missing/runsc"), nil, 0o644))
-	fails("list", "read runtime root {dir}/missing/runsc: not a directory; --root names the runtime root")
+	fails("list", "read runtime root {dir}/missing/runsc: not a directory; set the runtime root with --root")
 }
 
 // TestUsualRoots are where runtimes have them.

@@ -10,25 +10,25 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// version is set by the linker: the tag of a release, else the commit.
+// version is set by the linker to the tag of a release or, without one, the commit.
 var version = ""
 
 func newVersionCommand(std cli.Stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Say which version this is",
+		Short:   "Print the version",
 		Example: "  sandmeter version",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return std.Printf("sandmeter version %s\n", versionText()) },
 	}
 }
 
-// versionText is the version, and what built it for what.
+// versionText returns the version, the Go version, and the platform.
 func versionText() string {
 	return fmt.Sprintf("%s (%s, %s/%s)", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// programVersion is what the linker has set, else the version of the module, as the build has it.
+// programVersion returns the version that the linker set, else the version of the module.
 func programVersion() string {
 	if version != "" {
 		return version
