@@ -388,7 +388,7 @@ func TestListOfLives(t *testing.T) {
 func TestDemoOfWhatIsNoRunsc(t *testing.T) {
 	demo := newRun(t, sandlab, "demo", "--real", "--runsc", "/bin/false")
 	demo.exit(t, 1)
-	if said := demo.err.String(); !strings.HasSuffix(said, "; if /bin/false is not runsc, name that with --runsc\n") {
+	if said := demo.err.String(); !strings.HasSuffix(said, "; if /bin/false is not runsc, give the path of runsc with --runsc\n") {
 		t.Errorf("demo says\n%s", said)
 	}
 }

@@ -20,10 +20,10 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// demoShutdown bounds the end of the demo's server.
+// demoShutdown is the time limit for the shutdown of the demo's server.
 const demoShutdown = 10 * time.Second
 
-// demo shows sandboxes and their metrics, and cleans up after itself.
+// demo shows sandboxes and their metrics, and removes everything at its end.
 type demo struct {
 	runsc     string
 	real      bool
@@ -37,10 +37,10 @@ func newDemoCommand(std cli.Stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Start three sandboxes and a server, and watch their metrics",
-		Long: "Start three real sandboxes under a runtime root of their own, and a server, and watch the metrics until Ctrl-C. Nothing\n" +
-			"is left behind. It needs root, and runsc: the program of --runsc, else of $" + runsc.EnvRunsc + ", else runsc beside this\n" +
-			"program, else on PATH. Where real sandboxes cannot run, it says why and shows simulated ones, labelled as such on every\n" +
-			"line. On a terminal the metrics stay in place; NO_COLOR in the environment turns colors off.",
+		Long: "Start three real sandboxes in a temporary runtime root, and a server, and show the metrics until Ctrl-C. Everything is\n" +
+			"removed at the end. The demo needs root privileges and runsc: --runsc, $" + runsc.EnvRunsc + ", runsc next to this program, or\n" +
+			"runsc in PATH, in this order. If real sandboxes cannot run, the demo prints the reason and shows simulated ones, labeled\n" +
+			"as such on every line. On a terminal the table is updated in place; NO_COLOR in the environment disables colors.",
 		Example: "  sandlab demo --for 20s\n" +
 			"  sandlab demo --real --runsc /usr/local/bin/runsc --interval 500ms\n" +
 			"  sandlab demo --simulated",
@@ -48,23 +48,23 @@ func newDemoCommand(std cli.Stdio) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&d.duration, "for", 0, "end by itself after this `duration`, such as 20s; 0 means never")
-	flags.DurationVar(&d.interval, "interval", 2*time.Second, "how often the metrics are shown")
-	flags.StringVar(&d.runsc, "runsc", "", "the runsc `program`")
-	flags.BoolVar(&d.real, "real", false, "fail where real sandboxes cannot run, rather than show simulated ones")
-	flags.BoolVar(&d.simulated, "simulated", false, "show simulated sandboxes, also where real ones can run")
+	flags.DurationVar(&d.duration, "for", 0, "Stop after this `duration`, such as 20s. 0 means never.")
+	flags.DurationVar(&d.interval, "interval", 2*time.Second, "Interval between updates of the table.")
+	flags.StringVar(&d.runsc, "runsc", "", "Path of the runsc `program`.")
+	flags.BoolVar(&d.real, "real", false, "Fail if real sandboxes cannot run, instead of showing simulated ones.")
+	flags.BoolVar(&d.simulated, "simulated", false, "Show simulated sandboxes even if real ones can run.")
 	return cmd
 }
 
 // demoSandbox is one of the demo's sandboxes.
 type demoSandbox struct {
 	id    string
-	pod   runsc.Pod     // if it is one
-	every time.Duration // its workload opens a file once in this time
+	pod   runsc.Pod     // zero: not a pod
+	every time.Duration // its workload opens a file once per interval
 }
 
-// demoSandboxes are as different as they can be while each moves: also the one that idles does so as real programs do, which wake up now
-// and then.
+// demoSandboxes returns sandboxes that differ as much as possible, with values that all grow: even
+// an idle program wakes up now and then.
 func demoSandboxes() []demoSandbox {
 	return []demoSandbox{
 		{id: "demo-idle", every: time.Second},
@@ -73,7 +73,7 @@ func demoSandboxes() []demoSandbox {
 	}
 }
 
-// describe returns what the sandbox is, for the user.
+// describe returns a description of the sandbox for the user.
 func (s demoSandbox) describe(label string) string {
 	details := fmt.Sprintf("opens a file every %v", s.every)
 	if s.pod.Name != "" {
@@ -85,15 +85,15 @@ func (s demoSandbox) describe(label string) string {
 	return s.id + " (" + details + ")"
 }
 
-// run shows the demo. The end of the context, be it Ctrl-C during the start, is the usual end and no error.
+// run runs the demo. The end of the context, such as Ctrl-C during the start, is not an error.
 func (d demo) run(ctx context.Context, std cli.Stdio) error {
 	if d.interval <= 0 || d.duration < 0 {
-		return cli.Usagef("--interval has to be more than 0, and --for not less than 0")
+		return cli.Usagef("--interval must be positive, and --for must not be negative")
 	}
 	if d.real && d.simulated {
-		return cli.Usagef("--real and --simulated exclude each other: give one of them")
+		return cli.Usagef("--real and --simulated exclude each other: give only one")
 	}
-	// A terminal that is closed, or a pipe that nothing reads any more, must not end the demo before it has cleaned up.
+	// A closed terminal or a broken pipe must not end the demo before it has cleaned up.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
 	ignored := make(chan os.Signal, 1)
@@ -107,20 +107,21 @@ func (d demo) run(ctx context.Context, std cli.Stdio) error {
 	return err
 }
 
-// runNode runs the demo between the making and the removing of its node.
+// runNode creates the node, runs the demo, and removes the node.
 func (d demo) runNode(ctx context.Context, std cli.Stdio) (err error) {
 	node, err := d.newNode(ctx, std)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		fmt.Fprintln(std.Err, "Ending the sandboxes and removing what they left…")
+		fmt.Fprintln(std.Err, "Stopping the sandboxes and removing their files…")
 		err = andThen(err, node.Close())
 	}()
 	return d.serve(ctx, std, node)
 }
 
-// newNode makes the node of real sandboxes or, where they cannot run or are not wanted, that of simulated ones.
+// newNode creates a node for real sandboxes or, if they cannot run or are not wanted, for simulated
+// ones.
 func (d demo) newNode(ctx context.Context, std cli.Stdio) (demoNode, error) {
 	if d.simulated {
 		return newSimulatedNode()
@@ -137,7 +138,7 @@ func (d demo) newNode(ctx context.Context, std cli.Stdio) (demoNode, error) {
 // demoSocket is where the demo's server listens.
 func demoSocket(node demoNode) string { return filepath.Join(node.Dir(), "metrics.sock") }
 
-// serve runs the demo between the start and the end of its server.
+// serve starts the sandboxes and the server, shows the table, and stops the server.
 func (d demo) serve(ctx context.Context, std cli.Stdio, node demoNode) (err error) {
 	sandboxes := demoSandboxes()
 	for _, s := range sandboxes {
@@ -150,7 +151,7 @@ func (d demo) serve(ctx context.Context, std cli.Stdio, node demoNode) (err erro
 	defer client.Close()
 	fmt.Fprintln(std.Err, "Starting the server…")
 	unsetServerVariables()
-	if err := client.SpawnServer(ctx, nil); err != nil { // the sandmeter beside this program, or on PATH
+	if err := client.SpawnServer(ctx, nil); err != nil { // the sandmeter next to this program, or in PATH
 		return err
 	}
 	defer func() {
@@ -164,11 +165,11 @@ func (d demo) serve(ctx context.Context, std cli.Stdio, node demoNode) (err erro
 	return d.show(ctx, std.Out, client, node, sandboxes)
 }
 
-// envServer names the program that metricclient starts as a server.
+// envServer is the environment variable for the program that metricclient starts as a server.
 const envServer = "SANDMETER_SERVER"
 
-// unsetServerVariables makes the server that is started, which has our environment, one with the settings that the demo shows: others in the
-// environment are for another server. Which programs to run is for the demo too.
+// unsetServerVariables removes the settings of other servers from the environment, which the demo's
+// server inherits. The variables for the programs to run also apply to the demo.
 func unsetServerVariables() {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
@@ -230,7 +231,7 @@ func (d demo) howItEnds() string {
 	return "Ends with Ctrl-C."
 }
 
-// andThen returns err, or the error of the clean-up, or both.
+// andThen joins err and the error of the clean-up, if any.
 func andThen(err, cleanUp error) error {
 	if err == nil || cleanUp == nil {
 		return cmp.Or(err, cleanUp)

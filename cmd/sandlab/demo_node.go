@@ -15,27 +15,28 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// demoNode is a runtime root in a folder of its own, for the demo's sandboxes.
+// demoNode is a runtime root in a temporary directory, for the demo's sandboxes.
 type demoNode interface {
 	Dir() string
 	Root() string
-	// label stands before every line that is shown of sandboxes that are not real. It is empty for those that are.
+	// label begins every line about simulated sandboxes. It is empty for real ones.
 	label() string
-	// hints say why they are not real, unless that is by --simulated.
+	// hints returns the reason for simulated sandboxes, unless that is --simulated.
 	hints() []string
 	// start starts a sandbox.
 	start(ctx context.Context, s demoSandbox, metricServer string) error
-	// Close ends the sandboxes and removes the folder. Something stays behind only with a runsc.ErrLeftBehind.
+	// Close stops the sandboxes and removes the directory. If something is left, the error is a
+	// runsc.ErrLeftBehind.
 	Close() error
 }
 
-// realNode has sandboxes of runsc.
+// realNode is a demoNode with sandboxes of runsc.
 type realNode struct {
 	*runsc.Node
 	reap func() int
 }
 
-// newRealNode makes a node, where real sandboxes can run. The error says why they cannot.
+// newRealNode creates a node if real sandboxes can run. The error has the reason if they cannot.
 func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ demoNode, err error) {
 	conf := runsc.Config{}
 	if conf.Program, err = os.Executable(); err != nil {
@@ -53,10 +54,10 @@ func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ demoN
 			reap()
 		}
 	}()
-	fmt.Fprintf(std.Err, "Trying whether %s can run a sandbox here…\n", conf.Runsc)
+	fmt.Fprintf(std.Err, "Checking whether %s can run a sandbox…\n", conf.Runsc)
 	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
 		if named := cmp.Or(givenRunsc, os.Getenv(runsc.EnvRunsc)); named != "" {
-			err = fmt.Errorf("%w; if %s is not runsc, name that with --runsc", err, named)
+			err = fmt.Errorf("%w; if %s is not runsc, give the path of runsc with --runsc", err, named)
 		}
 		return nil, err
 	}
@@ -83,14 +84,14 @@ func (n realNode) Close() error {
 	return n.Node.Close()
 }
 
-// simulatedNode has simulated sandboxes.
+// simulatedNode is a demoNode with simulated sandboxes.
 type simulatedNode struct {
 	dir       string
 	whyNot    []string
 	sandboxes []*simulate.Sandbox
 }
 
-// newSimulatedNode makes a node. Where it stands in for a real one, whyNot says why.
+// newSimulatedNode creates a node. If it replaces a real one, whyNot is the reason.
 func newSimulatedNode(whyNot ...string) (demoNode, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
@@ -124,7 +125,7 @@ func (n *simulatedNode) start(_ context.Context, s demoSandbox, metricServer str
 	return nil
 }
 
-// busyBehavior makes a sandbox report what it would if a workload were busy in it.
+// busyBehavior makes a sandbox report the metrics of a busy workload.
 func busyBehavior(every time.Duration) simulate.Behavior {
 	var mu sync.Mutex
 	var opens int64 // so far

@@ -10,23 +10,24 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// noValue stands in the table for what the server has no value for.
+// noValue is the cell for a missing value.
 const noValue = "-"
 
-// demoFacts is what a page says about a sandbox.
+// demoFacts has the values of a sandbox on a page.
 type demoFacts struct {
 	id, pod, state string
 	opens, reads   reading
 }
 
-// reading is the value that a counter had at a time. The zero reading is of a counter that was not there.
+// A reading is the value of a counter at a time. The zero reading means that there was no such
+// counter.
 type reading struct {
 	known bool
 	value int64
 	at    time.Time
 }
 
-// readDemo returns what a page says about sandboxes, in their order.
+// readDemo returns the values of sandboxes on a page, in the order of sandboxes.
 func readDemo(page metricclient.MetricData, sandboxes []demoSandbox) ([]demoFacts, error) {
 	var all []demoFacts
 	for _, s := range sandboxes {
@@ -79,8 +80,8 @@ func demoState(running reading) string {
 	return demoRunning
 }
 
-// since returns how fast the counter has grown since another reading, in 1/s. There is no telling where a counter began anew, or where
-// time did not pass.
+// since returns the growth rate of the counter since another reading, in 1/s. It is unknown if the
+// counter was reset or no time has passed.
 func (r reading) since(before reading) (perSecond float64, known bool) {
 	grown, passed := r.value-before.value, r.at.Sub(before.at)
 	if !before.known || !r.known || before.at.IsZero() || passed <= 0 || grown < 0 {
@@ -89,7 +90,7 @@ func (r reading) since(before reading) (perSecond float64, known bool) {
 	return float64(grown) / passed.Seconds(), true
 }
 
-// demoColumns are in the order of the cells of demoTable.
+// demoColumns has the columns in the order of the cells of demoTable.
 var demoColumns = []cli.Column{
 	{Title: "SANDBOX"},
 	{Title: "POD", Optional: 2},
@@ -100,7 +101,8 @@ var demoColumns = []cli.Column{
 	{Title: " READS/S", Optional: 6},
 }
 
-// demoTable shows facts, with rates if there are facts from before about the same sandboxes. A label stands before each line, if there is one.
+// demoTable returns a table of the values now, with rates if there are values from before. A label
+// that is not empty begins each line.
 func demoTable(label string, before, now []demoFacts) cli.Table {
 	table := cli.Table{Columns: demoColumns}
 	if label != "" {
@@ -118,11 +120,11 @@ func demoTable(label string, before, now []demoFacts) cli.Table {
 	return table
 }
 
-// checkStarted returns nil when all sandboxes run.
+// checkStarted returns an error unless all sandboxes run.
 func checkStarted(sandboxes []demoFacts) error {
 	for _, s := range sandboxes {
 		if s.state != demoRunning {
-			return fmt.Errorf("sandbox %s was started, and is not running: name the runsc program with --runsc", s.id)
+			return fmt.Errorf("sandbox %s was started but is not running: give the path of runsc with --runsc", s.id)
 		}
 	}
 	return nil

@@ -30,7 +30,8 @@ runsc_meta_sandbox_running{iteration="a",sandbox="idle"} 1 1795338783582
 runsc_meta_sandbox_running{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 1 1795338783582
 `
 
-// Later the sandbox idle has ended, and began to read; the samples of the pod are 2 s and 1.5 s younger.
+// Later the sandbox idle has ended, and began to read; the samples of the pod are 2 s and 1.5 s
+// younger.
 const pageAfter = `runsc_fs_opens{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 12846 1795338785582
 runsc_fs_reads{iteration="a",sandbox="idle"} 3 1795338785582
 runsc_fs_reads{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 8 1795338785082

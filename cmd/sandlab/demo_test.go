@@ -36,15 +36,16 @@ func TestDemoWrongUsage(t *testing.T) {
 		w.fails(line, cli.ExitUsage, want)
 	}
 	wrong("demo nonsense", `unknown command "nonsense" for "sandlab demo"; try: sandlab demo --help`)
-	wrong("demo --interval 0s", "--interval has to be more than 0, and --for not less than 0")
-	wrong("demo --for -1s", "--interval has to be more than 0, and --for not less than 0")
-	wrong("demo --real --simulated", "--real and --simulated exclude each other: give one of them")
+	wrong("demo --interval 0s", "--interval must be positive, and --for must not be negative")
+	wrong("demo --for -1s", "--interval must be positive, and --for must not be negative")
+	wrong("demo --real --simulated", "--real and --simulated exclude each other: give only one")
 }
 
 // demoRow is a line of a table of three simulated sandboxes, with values and rates.
 var demoRow = regexp.MustCompile(`(?m)^simulated  demo-(idle|busy|pod) +(-|shop/web-0) +running +(\d+) +([\d.]+|-) +(\d+) +([\d.]+|-)$`)
 
-// TestDemoShowsSimulated: where no real sandboxes can run, the demo says so once, and shows others, labeled on every line.
+// TestDemoShowsSimulated: where no real sandboxes can run, the demo says so once, and shows others,
+// labeled on every line.
 func TestDemoShowsSimulated(t *testing.T) {
 	w, tmp := demoWorld(t)
 	check := func(line, whyNot string) {
@@ -71,7 +72,8 @@ func TestDemoShowsSimulated(t *testing.T) {
 		`No real sandboxes: runsc not found at the given path: stat `+w.path("missing")+": no such file or directory. Showing simulated ones.\n")
 }
 
-// wantGrowth fails the test unless the matches of demoRow are of at least two tables in which the numbers of the busy sandbox grow.
+// wantGrowth fails the test unless the matches of demoRow are of at least two tables in which the
+// numbers of the busy sandbox grow.
 func wantGrowth(t *testing.T, rows [][]string) {
 	t.Helper()
 	var opens, reads []int
@@ -104,19 +106,21 @@ func TestDemoReal(t *testing.T) {
 	wantEmpty(t, tmp)
 }
 
-// emptyNode is a node on which sandboxes start and are never seen, as with a runsc program that is another one.
+// emptyNode is a node on which sandboxes start and are never seen, as with a runsc program that is
+// another one.
 type emptyNode struct{ demoNode }
 
 func (emptyNode) start(context.Context, demoSandbox, string) error { return nil }
 
-// TestDemoWithoutSandboxes: a demo whose sandboxes do not run fails, also where nothing said so when they were started.
+// TestDemoWithoutSandboxes: a demo whose sandboxes do not run fails, also where nothing said so
+// when they were started.
 func TestDemoWithoutSandboxes(t *testing.T) {
 	w, tmp := demoWorld(t)
 	node, err := newSimulatedNode()
 	w.must(err)
 	var out, errs strings.Builder
 	err = demo{interval: time.Second}.serve(t.Context(), cli.Stdio{Out: &out, Err: &errs}, emptyNode{node})
-	if err == nil || err.Error() != "sandbox demo-idle was started, and is not running: name the runsc program with --runsc" || strings.Contains(out.String(), "SANDBOX") {
+	if err == nil || err.Error() != "sandbox demo-idle was started but is not running: give the path of runsc with --runsc" || strings.Contains(out.String(), "SANDBOX") {
 		t.Errorf("it ends with %v and says\n%s%s", err, &out, &errs)
 	}
 	w.must(node.Close())

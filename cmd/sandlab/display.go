@@ -9,22 +9,23 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// What every terminal of the last decades understands.
+// Escape sequences that all common terminals support.
 const (
-	up         = "\x1b[%dA" // so many lines
+	up         = "\x1b[%dA" // a number of lines
 	eraseBelow = "\x1b[J"   // from the cursor on
 	bold       = "\x1b[1m"
 	red        = "\x1b[31m"
 	green      = "\x1b[32m"
 	plain      = "\x1b[0m"
-	noWrap     = "\x1b[?7l" // lines end at the edge
+	noWrap     = "\x1b[?7l" // cut lines at the edge
 	wrap       = "\x1b[?7h"
 )
 
-// A display shows tables, one after the other. On a terminal a table takes the place of the one before; elsewhere it stands below it.
+// A display shows tables. On a terminal a table replaces the previous one; elsewhere it follows
+// below.
 type display struct {
 	out    io.Writer
-	width  func() int // of the terminal in columns; nil: it is none
+	width  func() int // of the terminal in columns; nil: not a terminal
 	colors bool
 	drawn  int // lines of the last table, above the cursor
 }
@@ -39,7 +40,8 @@ func newDisplay(out io.Writer) *display {
 	return d
 }
 
-// show shows a table. On a terminal columns are left out where lines would wrap: then the next table would not take their place.
+// show shows a table. On a terminal it leaves out columns so that no line wraps: the next table
+// could not replace wrapped lines.
 func (d *display) show(table cli.Table) error {
 	if d.width == nil {
 		_, err := io.WriteString(d.out, "\n"+strings.Join(table.Lines(0), "\n")+"\n")
@@ -60,7 +62,7 @@ func (d *display) show(table cli.Table) error {
 	return err
 }
 
-// color makes the head of a table bold, and states green and red.
+// color makes the head of a table bold, and the states green and red.
 func (d *display) color(line string, head bool) string {
 	if !d.colors {
 		return line
@@ -68,7 +70,7 @@ func (d *display) color(line string, head bool) string {
 	if head {
 		return bold + line + plain
 	}
-	state := func(text, color string) { // it may be the last column
+	state := func(text, color string) { // the state may be the last column
 		line = strings.Replace(line+" ", " "+text+" ", " "+color+text+plain+" ", 1)
 		line = strings.TrimSuffix(line, " ")
 	}
@@ -77,7 +79,7 @@ func (d *display) color(line string, head bool) string {
 	return line
 }
 
-// labeled returns the cells of a line with a label before them, if there is one.
+// labeled returns the cells of a line with the label before them, unless it is empty.
 func labeled(label string, cells ...string) []string {
 	if label == "" {
 		return cells

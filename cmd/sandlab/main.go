@@ -1,5 +1,5 @@
-// Command sandlab has the tools for trying and testing a metric server: real sandboxes to look at, and simulated ones. It is not installed
-// with the server, which has none of its code.
+// Command sandlab has tools for trying and testing a metric server: a demo with real sandboxes, and
+// simulated sandboxes. It is not installed with the server, which contains none of its code.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the program without its process: it returns the exit code.
+// run runs a command line and returns the exit code.
 func run(ctx context.Context, args []string, std cli.Stdio) int {
 	root := newRootCommand(std)
 	cli.LimitToOnce(root)
@@ -31,13 +31,14 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sandlab",
 		Short: "Tools for trying and testing a metric server for gVisor sandboxes",
-		Long: "Sandlab starts sandboxes for a metric server to serve: three real ones with a server and a table of their metrics, or any\n" +
-			"number of simulated ones.\n\n" +
-			"It exits with 0, with 1 if a command fails, and with 2 if the command line is wrong.",
+		Long: "Sandlab starts sandboxes for a metric server: three real ones, with a server and a table of their metrics, or any number\n" +
+			"of simulated ones.\n\n" +
+			"The exit status is 0, 1 if the command failed, and 2 if the command line is wrong.",
 		Example: "  sandlab demo --for 20s\n  sandlab simulate --sandboxes 100",
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newDemoCommand(std), newSimulateCommand(std), newWorkloadCommand(std))
 	cli.SetUp(root, std)
+	cli.DescribeFlags(root)
 	return root
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// TestHelpHasExamples: the help of each command has examples, all of them command lines that this program takes.
+// TestHelpHasExamples: the help of each command has examples, all of them command lines that this
+// program takes.
 func TestHelpHasExamples(t *testing.T) {
 	w := newWorld(t)
 	for _, line := range []string{"", "--help", "demo --help", "simulate --help", "help simulate"} {

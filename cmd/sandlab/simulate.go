@@ -17,7 +17,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// simulatedPrefix begins the IDs of simulated sandboxes, and so the names of their files and cgroups.
+// simulatedPrefix is the prefix of the IDs of simulated sandboxes, and of the names of their
+// cgroups.
 const simulatedPrefix = "sim-"
 
 // simulation is a simulated fleet.
@@ -37,10 +38,11 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 	var s simulation
 	cmd := &cobra.Command{
 		Use:   "simulate",
-		Short: "Simulate sandboxes, to try a metric server without runsc",
-		Long: "Simulate honest sandboxes under a runtime root of their own, until Ctrl-C: state files and control sockets as runsc makes\n" +
-			"them, and metrics that grow. Everything is removed at the end.\n\n" +
-			"All sandboxes are in this process, unless --processes gives each a process of its own, and --cgroups a cgroup too.",
+		Short: "Simulate sandboxes to try a metric server without runsc",
+		Long: "Simulate sandboxes in a runtime root until Ctrl-C, with state files and control sockets like those of runsc, and metrics\n" +
+			"that grow. Everything is removed at the end.\n\n" +
+			"By default all sandboxes run in one process. With --processes each has its own process, and with --cgroups also its own\n" +
+			"cgroup.",
 		Example: "  sandlab simulate --sandboxes 100\n" +
 			"  sandlab simulate --root /tmp/simulated --sandboxes 1000 --points 170\n" +
 			"  sandlab simulate --processes --cgroups /sys/fs/cgroup",
@@ -48,17 +50,17 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}
 	flags := cmd.Flags()
-	cli.RegisterRoot(cmd, &s.root, "runtime root, an existing `directory` (default: a new one)")
-	flags.IntVarP(&s.count, "sandboxes", "n", 10, "how many sandboxes")
-	flags.IntVar(&s.fleet.Points, "points", 60, "metrics of each that are not zero, 8 to 170")
-	flags.BoolVar(&s.fleet.Static, "static", false, "values do not grow")
-	flags.BoolVar(&s.fleet.ShuffleKeys, "shuffle-keys", false, "fields of JSON objects in replies are in other orders than runsc's")
-	flags.BoolVar(&s.second, "two-releases", false, "every second sandbox is of another runsc release, with other metrics")
-	flags.IntVar(&s.full, "full", 0, "how many of the sandboxes report every series that they registered")
-	flags.DurationVar(&s.late, "late", 0, "how late the last sandbox replies")
-	flags.BoolVar(&s.processes, "processes", false, "each sandbox has a process of its own, which sleeps")
-	flags.StringVar(&s.cgroups, "cgroups", "", "`directory` of a cgroup, version 1 or 2, in which each process has one of its own; implies --processes")
-	flags.StringVar(&s.address, "metric-server", "", "the `address` of the sandboxes' metric server (default "+simulate.DefaultMetricServer+")")
+	cli.RegisterRoot(cmd, &s.root, "Runtime root: an existing `directory`. (default: a temporary one)")
+	flags.IntVarP(&s.count, "sandboxes", "n", 10, "Number of sandboxes.")
+	flags.IntVar(&s.fleet.Points, "points", 60, "Number of samples per sandbox that are not zero, 8 to 170.")
+	flags.BoolVar(&s.fleet.Static, "static", false, "Keep all values constant.")
+	flags.BoolVar(&s.fleet.ShuffleKeys, "shuffle-keys", false, "Write the fields of JSON objects in replies in another order than runsc.")
+	flags.BoolVar(&s.second, "two-releases", false, "Give every second sandbox the metrics of another runsc release.")
+	flags.IntVar(&s.full, "full", 0, "Number of sandboxes that report every series that they registered.")
+	flags.DurationVar(&s.late, "late", 0, "Delay of the replies of the last sandbox.")
+	flags.BoolVar(&s.processes, "processes", false, "Start a process, which sleeps, for each sandbox.")
+	flags.StringVar(&s.cgroups, "cgroups", "", "Create a cgroup for each process in this `directory` of a cgroup, version 1 or 2. Implies --processes.")
+	flags.StringVar(&s.address, "metric-server", "", "The --metric-server `address` of the sandboxes. (default "+simulate.DefaultMetricServer+")")
 	return cmd
 }
 
@@ -78,7 +80,7 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	}
 	fleet, err := simulate.StartFleet(s.root, s.count, s.options())
 	if err != nil {
-		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // a package name means nothing to users
+		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // package names mean nothing to users
 		return fmt.Errorf("simulate sandboxes in %s: %s; %s", s.root, reason, s.advice(err))
 	}
 	defer func() { err = errors.Join(err, fleet.Remove()) }()
@@ -89,27 +91,27 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	return nil
 }
 
-// check returns nil for flags that go together.
+// check returns an error if flags are invalid or exclude each other.
 func (s simulation) check() error {
 	switch points := s.fleet.Points; {
 	case s.count < 1:
-		return cli.Usagef("--sandboxes %d: simulate at least 1", s.count)
+		return cli.Usagef("--sandboxes %d: must be at least 1", s.count)
 	case s.full < 0 || s.full > s.count || s.full > 0 && s.second:
-		return cli.Usagef("--full %d: choose at most as many as there are sandboxes, all of one release", s.full)
+		return cli.Usagef("--full %d: must be at most --sandboxes, and excludes --two-releases", s.full)
 	case points < 8 || points > 170:
-		return cli.Usagef("--points %d: choose 8 to 170", points)
+		return cli.Usagef("--points %d: must be 8 to 170", points)
 	}
 	if s.cgroups == "" {
 		return nil
 	}
-	// Every cgroup has this file, and no other directory.
+	// Every cgroup has this file, and no other directory has it.
 	if _, err := os.Stat(filepath.Join(s.cgroups, "cgroup.procs")); err != nil {
-		return fmt.Errorf("%w; --cgroups takes the directory of a cgroup, such as one in /sys/fs/cgroup", err)
+		return fmt.Errorf("%w; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup", err)
 	}
 	return nil
 }
 
-// options are those of the fleet.
+// options returns the options of the fleet.
 func (s simulation) options() simulate.FleetOptions {
 	o := s.fleet
 	o.Prefix = simulatedPrefix
@@ -133,7 +135,7 @@ func (s simulation) options() simulate.FleetOptions {
 	return o
 }
 
-// advice is what to do about a fleet that does not start.
+// advice returns what to do about a fleet that does not start.
 func (s simulation) advice(err error) string {
 	advice := "simulate fewer with --sandboxes, or elsewhere with --root"
 	if s.cgroups != "" {
@@ -145,15 +147,16 @@ func (s simulation) advice(err error) string {
 	return cmp.Or(cli.PermissionAdvice(err), advice)
 }
 
-// checkSimulatedRoot returns nil for a directory in which sandboxes can be simulated. Others that are there would be overwritten.
+// checkSimulatedRoot returns an error unless root is a directory without simulated sandboxes, which
+// would be overwritten.
 func checkSimulatedRoot(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		return fmt.Errorf("%w; --root names an existing directory", err)
+		return fmt.Errorf("%w; give --root an existing directory", err)
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), simulatedPrefix) {
-			return fmt.Errorf("%s has simulated sandboxes: end the program that simulates them, or remove %s", root, filepath.Join(root, "*"+simulatedPrefix+"*"))
+			return fmt.Errorf("%s has simulated sandboxes: stop the program that simulates them, or remove %s", root, filepath.Join(root, "*"+simulatedPrefix+"*"))
 		}
 	}
 	return nil

@@ -22,18 +22,18 @@ func TestWrongUsage(t *testing.T) {
 	w.must(os.WriteFile(w.path("sim-0000_sandbox:sim-0000.state"), nil, 0o644))
 	w.fails("simulat", cli.ExitUsage, `unknown command "simulat" for "sandlab"; Did you mean this? simulate; try: sandlab --help`)
 	w.fails("simulate --points many", cli.ExitUsage, `invalid argument "many" for "--points" flag: give a whole number; try: sandlab simulate --help`)
-	w.fails("simulate --root {dir}/missing", cli.ExitFail, "open {dir}/missing: no such file or directory; --root names an existing directory")
-	w.fails("simulate --root {dir}/file", cli.ExitFail, "open {dir}/file: not a directory; --root names an existing directory")
-	w.fails("simulate --root {dir}", cli.ExitFail, "{dir} has simulated sandboxes: end the program that simulates them, or remove {dir}/*sim-*")
-	w.fails("simulate -n 0", cli.ExitUsage, "--sandboxes 0: simulate at least 1")
-	w.fails("simulate --points 7", cli.ExitUsage, "--points 7: choose 8 to 170")
-	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; --cgroups takes the directory of a cgroup, such as one in /sys/fs/cgroup")
-	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: choose at most as many as there are sandboxes, all of one release")
+	w.fails("simulate --root {dir}/missing", cli.ExitFail, "open {dir}/missing: no such file or directory; give --root an existing directory")
+	w.fails("simulate --root {dir}/file", cli.ExitFail, "open {dir}/file: not a directory; give --root an existing directory")
+	w.fails("simulate --root {dir}", cli.ExitFail, "{dir} has simulated sandboxes: stop the program that simulates them, or remove {dir}/*sim-*")
+	w.fails("simulate -n 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
+	w.fails("simulate --points 7", cli.ExitUsage, "--points 7: must be 8 to 170")
+	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup")
+	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: must be at most --sandboxes, and excludes --two-releases")
 	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: it is given twice; try: sandlab simulate --help`)
 }
 
-// simulates runs a command line until the end of the test, and returns when its sandboxes are there. What it returns ends the command line
-// and checks its exit code.
+// simulates runs a command line until the end of the test, and returns when its sandboxes are
+// there. What it returns ends the command line and checks its exit code.
 func (w *world) simulates(line string) (end func()) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -59,7 +59,8 @@ func (w *world) simulates(line string) (end func()) {
 
 var statePID = regexp.MustCompile(`"pid":(\d+),`)
 
-// processes returns the process that each state file below the directory names, by the ID of the sandbox.
+// processes returns the process that each state file below the directory names, by the ID of the
+// sandbox.
 func (w *world) processes(dir string) map[string]int {
 	w.Helper()
 	all := make(map[string]int)
@@ -77,7 +78,8 @@ func (w *world) processes(dir string) map[string]int {
 	return all
 }
 
-// TestSimulateProcesses: each sandbox has a process of its own, if asked for in a cgroup of its own, and nothing is left at the end.
+// TestSimulateProcesses: each sandbox has a process of its own, if asked for in a cgroup of its
+// own, and nothing is left at the end.
 func TestSimulateProcesses(t *testing.T) {
 	check := func(line, cgroups string) {
 		t.Helper()

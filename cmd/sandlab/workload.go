@@ -18,20 +18,21 @@ import (
 // The kinds of workload.
 const (
 	workloadIdle  = "idle"  // does nothing
-	workloadBusy  = "busy"  // opens and reads a file again and again, once in a given time
-	workloadTouch = "touch" // opens a file a given number of times, and as often again at every SIGUSR1
+	workloadBusy  = "busy"  // opens and reads a file once per interval
+	workloadTouch = "touch" // opens a file a given number of times, and again at every SIGUSR1
 	workloadExit  = "exit"  // ends at once
 )
 
-// A busy workload is a steady trickle, so that the demo shows movement without taking a core. For the same reason it does not wake up for
-// each open of many.
+// A busy workload opens files at a low rate, so that the values of the demo grow without using a
+// core. It also opens several files per wake-up to save CPU.
 const (
-	busyEvery        = 4 * time.Millisecond // if no other time is given
+	busyEvery        = 4 * time.Millisecond // the default interval
 	busyWakeUp       = 20 * time.Millisecond
 	busyReadsPerOpen = 2
 )
 
-// workload is what sandboxes of the demo and of tests run: this program is all that their root filesystem holds.
+// A workload runs in the sandboxes of the demo and of tests. Their root filesystem has only this
+// program.
 type workload struct {
 	kind  string
 	every time.Duration // of busy
@@ -41,7 +42,7 @@ type workload struct {
 func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:    "workload idle|busy [EVERY]|touch N|exit",
-		Short:  "Be what runs in a sandbox of the demo and of tests, until SIGTERM",
+		Short:  "Run the workload of a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,7 +77,7 @@ func parseWorkload(args []string) (workload, error) {
 			return w, nil
 		}
 	}
-	return w, fmt.Errorf("there is no workload %q", strings.Join(args, " "))
+	return w, fmt.Errorf("unknown workload %q", strings.Join(args, " "))
 }
 
 func (w workload) run(ctx context.Context) error {
@@ -103,7 +104,7 @@ func (w workload) run(ctx context.Context) error {
 	return nil
 }
 
-// repeat calls do whenever when has something, until the context ends.
+// repeat calls do for each value of when, until the context ends.
 func repeat[T any](ctx context.Context, when <-chan T, do func() error) error {
 	for {
 		select {
@@ -117,7 +118,8 @@ func repeat[T any](ctx context.Context, when <-chan T, do func() error) error {
 	}
 }
 
-// openFile opens a file a number of times and reads from it each time. It is plain system calls: tests count on exactly these.
+// openFile opens a file a number of times and reads from it each time. It uses plain system calls,
+// because tests count them.
 func openFile(path string, opens, reads int) error {
 	var buf [512]byte
 	for range opens {
@@ -136,8 +138,9 @@ func openFile(path string, opens, reads int) error {
 	return nil
 }
 
-// startLikeLibc makes the system call that every program linked with glibc begins with. gVisor does not implement it, so usual sandboxes
-// have a family runsc_unimplemented_syscalls, and ours should look like them.
+// startLikeLibc makes the first system call of every program that is linked with glibc. gVisor does
+// not implement it, so most sandboxes have the family runsc_unimplemented_syscalls, and ours should
+// too.
 func startLikeLibc() {
 	// With these arguments the call fails everywhere and changes nothing.
 	_, _, _ = unix.RawSyscall(unix.SYS_RSEQ, 0, 0, 0)

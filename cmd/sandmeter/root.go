@@ -55,5 +55,6 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 		newVersionCommand(std),
 	)
 	cli.SetUp(root, std)
+	cli.DescribeFlags(root)
 	return root
 }

@@ -49,7 +49,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	cli.Names(f, &s.AllowedHosts, "web.allowed-hosts",
 		"Additional host `names` to accept on loopback addresses, separated by commas. Repeatable.")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "File `mode` of a Unix socket.")
-	f.StringVar(&s.SocketGroup, "web.socket-group", "", "Owning `group` of a Unix socket (default: the group of the server).")
+	f.StringVar(&s.SocketGroup, "web.socket-group", "", "Owning `group` of a Unix socket. (default: the group of the server)")
 }
 
 // goFlags returns the shared flags in Go's flag syntax, for metric-server.
