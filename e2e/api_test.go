@@ -20,7 +20,7 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// serverPid returns the process ID that the server says it has.
+// serverPid returns the process ID that the server reports.
 func (w *world) serverPid() int {
 	w.t.Helper()
 	text, err := w.client.GetMetrics(w.ctx(), map[string]string{"": "/runsc-metrics/pid"})
@@ -70,7 +70,7 @@ func TestClientOverTCP(t *testing.T) {
 	w.scrape().wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
 }
 
-// freePort returns a TCP address on this machine that nobody listens on.
+// freePort returns a TCP address on this machine on which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -183,7 +183,7 @@ func TestClientHearsOfAServerThatCannotStart(t *testing.T) {
 	w := newWorld(t)
 	w.setAddr("/nonexistent/metrics.sock")
 	err := w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: sandmeter})
-	// If it waited for all of its time, the error would be that of a deadline.
+	// A wait until the deadline would return the error of the deadline.
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/metrics.sock") || !strings.Contains(err.Error(), "ended: exit status 1") {
 		t.Errorf("SpawnServer at an impossible address: %v", err)
 	}
@@ -205,11 +205,11 @@ func TestClientStartsAgainAfterItsServerWasKilled(t *testing.T) {
 	w.serve()
 	w.must(unix.Kill(w.serverPid(), unix.SIGKILL))
 	w.until(func() error { return w.client.ShutdownServer(w.ctx()) })
-	w.serve() // the dead one's socket is still there
+	w.serve() // the socket of the dead server still exists
 	w.scrape().wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
 }
 
-// The control socket of a default Docker set-up has a path of 109 bytes; connect(2) takes 107.
+// The control socket in a default Docker setup has a path of 109 bytes, and connect(2) takes 107.
 func TestRootWithLongPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	if err := os.Mkdir(dir, 0o755); err != nil {

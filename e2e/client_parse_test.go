@@ -25,8 +25,9 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// TestClientReadsAsPrometheusDoes gives metricclient the inputs of the test suites of Prometheus's parsers, line by line, and has these
-// parsers judge each line too. The inputs are all texts in the tests of the pinned modules, be they right or wrong in any format.
+// TestClientReadsAsPrometheusDoes reads the inputs of the test suites of Prometheus's parsers with
+// metricclient, line by line, and compares the result with those parsers. The inputs are all texts
+// in the tests of the pinned modules, valid or invalid in any format.
 func TestClientReadsAsPrometheusDoes(t *testing.T) {
 	lines := foreignLines(t)
 	accepted := 0
@@ -41,7 +42,8 @@ func TestClientReadsAsPrometheusDoes(t *testing.T) {
 	}
 }
 
-// TestClientReadsOurPages: the strictness does not concern what servers send, neither ours nor gVisor's own.
+// TestClientReadsOurPages: the strict parser accepts the pages of Sandmeter and of gVisor's own
+// server.
 func TestClientReadsOurPages(t *testing.T) {
 	for _, name := range []string{
 		"../internal/collect/testdata/page.golden", "../internal/collect/testdata/reference.txt", "../internal/expo/testdata/page.golden",
@@ -59,7 +61,7 @@ func TestClientReadsOurPages(t *testing.T) {
 	}
 }
 
-// FuzzClientReadsAsPrometheusDoes makes up more lines from those of the test suites.
+// FuzzClientReadsAsPrometheusDoes generates more lines from those of the test suites.
 func FuzzClientReadsAsPrometheusDoes(f *testing.F) {
 	for _, line := range foreignLines(f) {
 		f.Add(line)
@@ -71,7 +73,8 @@ func FuzzClientReadsAsPrometheusDoes(f *testing.F) {
 	})
 }
 
-// checkClientLine has metricclient and the parsers of Prometheus read one line, and reports whether metricclient accepts it.
+// checkClientLine reads one line with metricclient and with the parsers of Prometheus, and reports
+// whether metricclient accepts it.
 func checkClientLine(t *testing.T, line string) bool {
 	t.Helper()
 	got, err := clientReads(line)
@@ -90,7 +93,7 @@ func checkClientLine(t *testing.T, line string) bool {
 	return err == nil
 }
 
-// clientReads returns what metricclient makes of a line.
+// clientReads returns the result of metricclient for a line.
 func clientReads(line string) (string, error) {
 	for s, err := range metricclient.MetricData(line + "\n").Samples() {
 		if err != nil {
@@ -109,7 +112,7 @@ func lineText(name string, labels map[string]string, value float64, ms int64, ha
 	return text
 }
 
-// Where the parsers are narrower than the description of the format, they get the line as the format lets it be written too.
+// Where the parsers are narrower than the description of the format, they get an equivalent line.
 var (
 	spacedType = regexp.MustCompile(`^#[ \t]*TYPE[ \t]+([a-zA-Z_:][a-zA-Z0-9_:]*)[ \t]+`)
 	signedTime = regexp.MustCompile(`([ \t])[-+]([0-9]+)$`)
@@ -117,11 +120,12 @@ var (
 	bareWord   = regexp.MustCompile(`^#[ \t]*(HELP|TYPE)$`)
 )
 
-// prometheusReads returns what Prometheus's parser and its library's make of a line. Both have to accept it.
+// prometheusReads returns the result of Prometheus's parser and of its library's for a line. Both
+// must accept it.
 func prometheusReads(line string) (string, error) {
-	line = strings.TrimLeft(line, " \t") // Prometheus takes them for a part of the name
+	line = strings.TrimLeft(line, " \t") // Prometheus takes blanks for a part of the name
 	if !strings.HasPrefix(line, "#") || spacedType.MatchString(line) {
-		line = strings.TrimRight(line, " \t") // the library takes them for a timestamp
+		line = strings.TrimRight(line, " \t") // the library takes blanks for a timestamp
 	}
 	if strings.HasPrefix(line, "#") && bareWord.MatchString(strings.TrimRight(line, " \t")) {
 		return "", nil
@@ -131,7 +135,7 @@ func prometheusReads(line string) (string, error) {
 		return "", err
 	}
 	if strings.ContainsRune(line, 0) {
-		return fromLibrary, nil // where Prometheus meets a NUL outside of quotes, it stops reading
+		return fromLibrary, nil // Prometheus stops reading at a NUL outside of quotes
 	}
 	plain := spacedType.ReplaceAllString(line, "# TYPE $1 ")
 	if rest, ok := strings.CutPrefix(plain, "#HELP"); ok {
@@ -152,7 +156,7 @@ func prometheusReads(line string) (string, error) {
 func libraryLine(line string) (text string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("it panics: %v", r) // as it does where a line begins with a brace
+			err = fmt.Errorf("it panics: %v", r) // for example at a line that begins with a brace
 		}
 	}()
 	p := expfmt.NewTextParser(model.LegacyValidation)
@@ -160,7 +164,7 @@ func libraryLine(line string) (text string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for name, family := range families { // one, of one metric
+	for name, family := range families { // one family with one metric
 		m := family.Metric[0]
 		set := map[string]string{}
 		for _, l := range m.Label {
@@ -171,7 +175,7 @@ func libraryLine(line string) (text string, err error) {
 	return text, nil
 }
 
-// prometheusLine reads a line with the parser that Prometheus scrapes with.
+// prometheusLine reads a line with the parser of Prometheus's scraper.
 func prometheusLine(line string) (string, error) {
 	p := textparse.NewPromParser([]byte(line+"\n"), labels.NewSymbolTable(), false)
 	text := ""
@@ -203,12 +207,13 @@ func prometheusLine(line string) (string, error) {
 	}
 }
 
-// quotedName reports whether a line may have a quoted name, which is of later formats and which metricclient refuses.
+// quotedName reports whether a line may have a quoted name, which later formats allow and
+// metricclient refuses.
 func quotedName(line string) bool {
 	return quoted.MatchString(line)
 }
 
-// oddLines are lines that the test suites lack.
+// oddLines are lines that the test suites do not have.
 var oddLines = []string{
 	"m 1_2", "m 0x1p4", "m 0X1P-4", "m 0x10", "m 1e999", "m 1e-999", "m nan", "m INFINITY", "m 1 1_2", "m 1 0x1", "m 1 -5", "m 1 +5", "m 1 2 ",
 	"m\r1", "m 1\r", "m 1 2\r", "\r", "m\v1", "m\f1", "m\u00a01", "m\u00851", "m\u20281", "m{\rl=\"v\"} 1", "m{l=\"v\"\r} 1", "m{l=\"v\"}\r1",

@@ -19,7 +19,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// command runs the program to its end and fails the test if it says anything on standard error. It returns what it says else.
+// command runs the program to its end and returns its output. It fails the test if the program
+// writes to standard error.
 func (w *world) command(args ...string) string {
 	w.t.Helper()
 	p := newProgram(w.t, args...)
@@ -30,7 +31,8 @@ func (w *world) command(args ...string) string {
 	return p.out.String()
 }
 
-// fails runs the program and fails the test unless it ends with 1, and says only why: in one line that matches want.
+// fails runs the program and fails the test unless it exits with 1 and writes one line, the error,
+// that matches want.
 func (w *world) fails(want string, args ...string) {
 	w.t.Helper()
 	p := newProgram(w.t, args...)
@@ -40,7 +42,7 @@ func (w *world) fails(want string, args ...string) {
 	}
 }
 
-// text is a regular expression for a text.
+// text returns a regular expression that matches a text.
 func text(s string) string { return regexp.QuoteMeta(s) }
 
 func TestExport(t *testing.T) {
@@ -54,7 +56,7 @@ func TestExport(t *testing.T) {
 	w.must(w.node.Pause(w.ctx(), "paused"))
 	w.must(w.node.Create(w.ctx(), w.container("created", "idle")))
 	w.serve()
-	w.until(func() error { // nothing moves any more
+	w.until(func() error { // no value changes any more
 		if before, after := w.scrape(), w.scrape(); !maps.Equal(before.of("pre"), after.of("pre")) || after.of("pre")["runsc_fs_opens"] < 10 {
 			return errNot("the workload has done what it does")
 		}
@@ -74,12 +76,13 @@ func TestExport(t *testing.T) {
 				}
 			}
 		}
-		// The server says the same.
+		// The server has the same values.
 		if exported, served := page.of(id), w.scrape().of(id); len(exported) == 0 || !maps.Equal(exported, served) {
 			t.Errorf("export %s:\n%v\nthe server's page:\n%v", id, exported, served)
 		}
 	}
-	// Any container of a pod stands for it, as with runsc export-metrics, and so does a beginning that leaves no choice.
+	// The ID of any container of a pod selects the pod, as in runsc export-metrics, and so does a
+	// unique prefix.
 	for _, id := range []string{"app", "ap"} {
 		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, "--filter", "^fs_opens$", id)))
 		if len(page.families) != 1 || len(page.find("runsc_fs_opens", "sandbox", "pre")) != 1 {
@@ -92,7 +95,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// of returns the sums of what a sandbox itself says, by family.
+// of returns the sums of the metrics that a sandbox reports, by family.
 func (p page) of(id string) map[string]float64 {
 	sums := map[string]float64{}
 	for name := range p.families {
@@ -224,7 +227,7 @@ func TestHealth(t *testing.T) {
 	health := func(addr string) []string { return []string{"health", "--address", addr, "--root", root} }
 	otherRoot := []string{"health", "--address", w.addr, "--root", "/another/root"}
 
-	// Nobody listens: there is no socket; there is one, of a dead server; there is none at a port.
+	// Nothing listens: without a socket, with the socket of a dead server, and at a free port.
 	nobody := text("nobody listens: ") + ".*; start one with sandmeter serve, or give its address with --address"
 	w.fails(nobody, health(w.addr)...)
 	w.fails(nobody, health(freePort(t))...)
@@ -233,13 +236,13 @@ func TestHealth(t *testing.T) {
 	dead.wantEnd(ample, -1)
 	w.fails(nobody, health(w.addr)...)
 
-	// All is well.
+	// A healthy server.
 	w.startServer(w.serveArgs())
 	if said := w.command(health(w.addr)...); !strings.Contains(said, w.addr) || !strings.Contains(said, root) || strings.Count(said, "\n") != 1 {
 		t.Errorf("health says\n%s", said)
 	}
 
-	// However the root is written, by who asks and by who serves.
+	// A trailing slash makes no difference, neither on the client nor on the server.
 	w.command("health", "--address", w.addr, "--root", root+"/")
 	slash := filepath.Join(w.node.Dir(), "slash.sock")
 	asWritten := startServer(t, []string{"--root=" + root + "/", "--metric-server=" + slash, "metric-server"})
@@ -248,16 +251,17 @@ func TestHealth(t *testing.T) {
 	asWritten.signal(syscall.SIGTERM)
 	asWritten.wantEnd(ample, 0)
 
-	// It serves another root.
+	// The server serves another root.
 	w.fails("serves another root: "+text(root+", not /another/root; give its root with --root"), otherRoot...)
 
-	// It is about to end. Ours answers nobody any more then; this is what gVisor's says.
+	// The server is shutting down. Sandmeter's closes its listeners then; this is the reply of
+	// gVisor's.
 	ending := w.web("ending.sock", func(r http.ResponseWriter, _ *http.Request) {
 		http.Error(r, "server is shutting down", http.StatusServiceUnavailable)
 	})
 	w.fails("the metric server is shutting down; try again", health(ending)...)
 
-	// Somebody else listens: a web server, one who says anything at once, and a file.
+	// Something else listens: a web server, a program that sends a greeting, and a regular file.
 	someone := text("what is there is no metric server") + ".*; give the address of the metric server with --address"
 	w.fails(someone, health(w.web("web.sock", http.NotFound))...)
 	rude := w.listen("rude.sock")
@@ -272,11 +276,12 @@ func TestHealth(t *testing.T) {
 	w.fails(someone, health(sandmeter)...)
 }
 
-// web serves HTTP on a Unix socket in the node's folder until the test ends, and returns its path.
-func (w *world) web(name string, answer http.HandlerFunc) (path string) {
+// web serves HTTP on a Unix socket in the node's directory until the test ends, and returns its
+// path.
+func (w *world) web(name string, reply http.HandlerFunc) (path string) {
 	w.t.Helper()
 	l := w.listen(name)
-	server := &http.Server{Handler: answer}
+	server := &http.Server{Handler: reply}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -289,7 +294,7 @@ func (w *world) web(name string, answer http.HandlerFunc) (path string) {
 	return l.Addr().String()
 }
 
-// listen listens on a Unix socket in the node's folder until the test ends.
+// listen listens on a Unix socket in the node's directory until the test ends.
 func (w *world) listen(name string) net.Listener {
 	w.t.Helper()
 	l, err := net.Listen("unix", filepath.Join(w.node.Dir(), name))
@@ -298,8 +303,9 @@ func (w *world) listen(name string) net.Listener {
 	return l
 }
 
-// A health check whose connection a server took before it was told to end, and whose question came after that: the server is ending, or
-// nobody listens any more. That someone else listens is not true.
+// The server accepts the connection of a health check, gets SIGTERM, and then gets the request: the
+// error is that the server is shutting down or that nothing listens, and never that it is not a
+// metric server.
 func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	w := newWorld(t)
 	s := w.startServer(w.serveArgs())
@@ -309,7 +315,7 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	relay := w.listen("relay.sock")
 	relayed := make(chan error, 1)
 	go func() { relayed <- relayTo(relay, before) }()
-	w.must(w.client.HealthCheck(w.ctx())) // by now the server has taken the connection
+	w.must(w.client.HealthCheck(w.ctx())) // by now the server has accepted the connection
 	told := time.Now()
 	s.signal(syscall.SIGTERM)
 	w.until(func() error {
@@ -318,7 +324,7 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 		}
 		return nil
 	})
-	// It waits for half a second. A slow machine may come here later; then nobody listens any more.
+	// The server waits half a second. On a slow machine it may have ended already.
 	if s.hasEnded() && time.Since(told) < 400*time.Millisecond {
 		t.Fatalf("the server did not wait for the client that was connected; it said:\n%s", &s.err)
 	}
@@ -331,7 +337,8 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	s.wantEnd(ample, 0)
 }
 
-// relayTo accepts one connection, the last one, and copies between it and another one until both have nothing more to say.
+// relayTo accepts one connection, the last one, and copies between it and another one until both
+// are closed.
 func relayTo(l net.Listener, server net.Conn) error {
 	client, err := l.Accept()
 	if err != nil {
@@ -342,7 +349,7 @@ func relayTo(l net.Listener, server net.Conn) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(client, server)
-		client.Close() // the server has hung up
+		client.Close() // the server has closed the connection
 		done <- err
 	}()
 	_, _ = io.Copy(server, client) // ends when client is closed
@@ -384,7 +391,8 @@ func TestListOfLives(t *testing.T) {
 	f(map[string]string{"pre": "running"})
 }
 
-// A program that is no runsc looks like a machine that can run no sandboxes: the demo tells of both.
+// A program that is not runsc looks like a machine that cannot run sandboxes: the demo reports both
+// causes.
 func TestDemoOfWhatIsNoRunsc(t *testing.T) {
 	demo := newRun(t, sandlab, "demo", "--real", "--runsc", "/bin/false")
 	demo.exit(t, 1)

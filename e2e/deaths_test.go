@@ -17,21 +17,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sandboxTimeout and stalledTimeout are how long a sandbox is waited for: one that answered the last time, and one that did not.
+// sandboxTimeout and stalledTimeout are the timeouts of a sandbox that replied to the last query,
+// and of a sandbox that did not.
 const (
 	sandboxTimeout = 2 * time.Second
 	stalledTimeout = 50 * time.Millisecond
 )
 
-// wholeTime is the --sandbox-timeout of tests that tell a scrape which waits for all of it from one that does not by the time that the scrape
-// takes. Without waiting it takes a tenth of a second, so that a busy machine makes no difference. A collection lasts 5 s at most: with more
-// than that, a sandbox that stalls would be out of time, not stalled.
+// wholeTime is the --sandbox-timeout of tests that measure whether a scrape waits for all of it.
+// Other scrapes take a tenth of a second, so a busy machine makes no difference. It is less than
+// the 5 s of a collection: otherwise a sandbox that stalls would be out of time, not stalled.
 const wholeTime = 3 * time.Second
 
-// useWholeTime makes that the timeout of servers to come, of both kinds.
+// useWholeTime sets that timeout for all servers that start later.
 func (w *world) useWholeTime() { w.t.Setenv("SANDMETER_SANDBOX_TIMEOUT", wholeTime.String()) }
 
-// processState returns the state of a process as /proc has it, such as "S", "T" for stopped or "Z" for a zombie, and "" if there is none.
+// processState returns the state of a process from /proc, such as "S", "T" for stopped or "Z" for a
+// zombie, and "" if there is none.
 func processState(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -40,7 +42,7 @@ func processState(pid int) string {
 	return string(bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])[0])
 }
 
-// pid returns the process of a sandbox.
+// pid returns the PID of a sandbox.
 func (w *world) pid(id string) int {
 	w.t.Helper()
 	pid, err := w.node.Pid(id)
@@ -48,7 +50,8 @@ func (w *world) pid(id string) int {
 	return pid
 }
 
-// kill kills a sandbox and returns its process, a zombie: it is a child of this program, which reaps it when reaped is called.
+// kill kills a sandbox and returns the PID of the zombie: it is a child of this program, which
+// reaps it when reaped is called.
 func (w *world) kill(id string) (pid int) {
 	w.t.Helper()
 	pid = w.pid(id)
@@ -56,7 +59,8 @@ func (w *world) kill(id string) (pid int) {
 	w.must(err)
 	defer unix.Close(fd)
 	w.must(unix.Kill(pid, unix.SIGKILL))
-	// It takes milliseconds to die. Its first thread is a zombie before the others have ended, so /proc does not tell when that is over.
+	// A process takes milliseconds to die. Its first thread is a zombie before the others have
+	// ended, so /proc does not show the end.
 	w.until(func() error {
 		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); n == 0 {
 			return fmt.Errorf("process %d, killed, has not ended", pid)
@@ -80,7 +84,7 @@ func (w *world) reaped(pid int) {
 	}
 }
 
-// stopSandbox stops a sandbox with SIGSTOP. It goes on at goOn, or when the test ends.
+// stopSandbox stops a sandbox with SIGSTOP. goOn continues it, and so does the end of the test.
 func (w *world) stopSandbox(id string) (goOn func()) {
 	w.t.Helper()
 	pid := w.pid(id)
@@ -99,7 +103,7 @@ func (w *world) stopSandbox(id string) (goOn func()) {
 	return goOn
 }
 
-// timed scrapes and returns how long that took.
+// timed scrapes and returns the duration too.
 func (w *world) timed() (page, time.Duration) {
 	w.t.Helper()
 	begin := time.Now()
@@ -114,7 +118,7 @@ func TestKilledSandboxDoesNotRunAtTheNextScrape(t *testing.T) {
 	w.serve()
 	w.scrape().wantLives(t, []string{"killed", "lives"}, nil)
 	pid := w.kill("killed")
-	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"}) // a zombie that nobody reaped
+	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"}) // a zombie that is not reaped
 	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
 	w.reaped(pid)
 	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
@@ -122,7 +126,7 @@ func TestKilledSandboxDoesNotRunAtTheNextScrape(t *testing.T) {
 	w.scrape().wantLives(t, []string{"lives"}, nil)
 }
 
-// What a scrape waits for is gone, and so is the waiting. The sandbox is dead when the page is written: it is neither running nor broken.
+// The scrape stops waiting for a sandbox that dies. On the page it is neither running nor broken.
 func TestSandboxKilledWhileItIsAsked(t *testing.T) {
 	w := newWorld(t)
 	w.start("lives", "idle")
@@ -138,10 +142,11 @@ func TestSandboxKilledWhileItIsAsked(t *testing.T) {
 	w.scrape().wantLives(t, []string{"lives"}, []string{"killed"})
 }
 
-// dyingAfter is when in a scrape a sandbox is killed.
+// dyingAfter has the times in a scrape at which a sandbox is killed.
 const dyingAfter = 200 * time.Millisecond
 
-// scrapeDuringWhichDies scrapes, and kills a sandbox while it is asked. It returns how long the scrape took, too.
+// scrapeDuringWhichDies scrapes, and kills a sandbox during its query. It also returns the duration
+// of the scrape.
 func (w *world) scrapeDuringWhichDies(id string) (page, time.Duration) {
 	w.t.Helper()
 	pid := w.pid(id)
@@ -154,8 +159,9 @@ func (w *world) scrapeDuringWhichDies(id string) (page, time.Duration) {
 	return p, took
 }
 
-// untilLives scrapes until all sandboxes have values again, and returns how many scrapes that took. A sandbox that stood still has 50 ms for
-// its first reply, which can be too little on a slow machine.
+// untilLives scrapes until all sandboxes have values again, and returns the number of scrapes. A
+// sandbox that was stopped has 50 ms for its first reply, which can be too little on a slow
+// machine.
 func (w *world) untilLives(running ...string) (scrapes int) {
 	w.t.Helper()
 	w.until(func() error {
@@ -170,8 +176,9 @@ func (w *world) untilLives(running ...string) (scrapes int) {
 	return scrapes
 }
 
-// Sandboxes that stand still cost their own values, not those of others: the first scrape their whole time, however many they are, the
-// scrapes after that 50 milliseconds, and none once they go on. Each answer then doubles the time they get when they next stand still.
+// Stopped sandboxes lose their own values, not those of others. The first scrape waits the whole
+// timeout, for any number of stopped sandboxes. Later scrapes wait 50 ms, and none once the
+// sandboxes go on. Each reply then doubles the time of the next stall.
 func TestStoppedSandboxes(t *testing.T) {
 	w := newWorld(t)
 	w.start("good", "idle")
@@ -202,11 +209,12 @@ func TestStoppedSandboxes(t *testing.T) {
 		}
 		p, took := w.timed()
 		without(p)
-		// Each reply doubles their time. On a slow machine it may take so many that they have their whole time again.
+		// Each reply doubles the timeout. On a slow machine the sandboxes may reply often enough to
+		// have the whole timeout again.
 		if took < atLeast || 0 < replies && replies <= 3 && took >= wholeTime {
 			t.Errorf("the first scrape took %v, after at most %d replies", took, replies)
 		}
-		// More often than a stopped sandbox has room for questions: it queues 16.
+		// More requests than a stopped sandbox has room for: it queues 16.
 		for range scrapes {
 			p, took := w.timed()
 			without(p)
@@ -222,7 +230,7 @@ func TestStoppedSandboxes(t *testing.T) {
 	w.wantDescriptors(open)
 }
 
-// That holds for the first scrape ever, too.
+// The same holds for the first scrape of a server.
 func TestStoppedSandboxAtFirstSight(t *testing.T) {
 	w := newWorld(t)
 	w.start("good", "idle")
@@ -232,7 +240,7 @@ func TestStoppedSandboxAtFirstSight(t *testing.T) {
 	p := w.scrape()
 	p.wantValue(t, 1, alwaysThere, "sandbox", "good")
 	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "still")
-	p.wantFailure(t, "still", "stalled") // not "out_of_time": the scrape did not wait to the end of the collection
+	p.wantFailure(t, "still", "stalled") // not "out_of_time": the scrape did not wait until the end of the collection
 	goOn()
 	w.untilLives("good", "still")
 }
@@ -241,7 +249,8 @@ func TestSameIDAtOnceAgain(t *testing.T) {
 	w := newWorld(t)
 	w.start("other", "idle")
 	s := w.startServer(w.metricServerArgs())
-	// Whatever is seen in between, it is the values of one life: counters begin again, and no rule is broken by that.
+	// Every page has the values of one life of the sandbox: counters begin again, which breaks no
+	// rule.
 	scraping, stop := context.WithCancel(t.Context())
 	broken := make(chan string, 1)
 	go func() {
@@ -281,14 +290,14 @@ func TestSameIDAtOnceAgain(t *testing.T) {
 	}
 	w.scrape().wantLives(t, []string{"other"}, nil)
 	s.signal(syscall.SIGTERM)
-	s.wantEnd(soon, 0) // by then the log is complete
+	s.wantEnd(soon, 0) // the log is complete now
 	if log := s.err.String(); strings.Contains(log, "sandbox=other") {
 		t.Errorf("the log says:\n%s", log)
 	}
 }
 
-// A runsc that is killed in the middle of making a sandbox leaves a state file that is empty, or half a file, or one of a sandbox without a
-// process, or one whose process runs on.
+// A runsc that is killed while it creates a sandbox leaves an empty state file, a half-written one,
+// one without a process, or one whose process keeps running.
 func TestStateFilesLeftByACrash(t *testing.T) {
 	w := newWorld(t)
 	w.start("good", "idle")
@@ -299,12 +308,12 @@ func TestStateFilesLeftByACrash(t *testing.T) {
 		cancel()
 		w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "good")
 	}
-	w.until(func() error { // some processes take a moment to end
+	w.until(func() error { // processes take a moment to end
 		return pageAgrees(w.scrape(), w.statesLeft())
 	})
 }
 
-// statesLeft returns what the readable state files of the runtime root say.
+// statesLeft returns the content of the readable state files of the runtime root.
 func (w *world) statesLeft() []sandboxState {
 	w.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(w.root, "*.state"))
@@ -321,7 +330,8 @@ func (w *world) statesLeft() []sandboxState {
 	return states
 }
 
-// pageAgrees says where a page does not have the sandboxes of state files as running or ended, as their processes are.
+// pageAgrees reports sandboxes of state files whose state on the page does not match that of their
+// processes.
 func pageAgrees(p page, states []sandboxState) error {
 	for _, s := range states {
 		want := 0.0
@@ -335,7 +345,8 @@ func pageAgrees(p page, states []sandboxState) error {
 	return nil
 }
 
-// A file that was cut is news of nothing: who knows the sandbox goes on knowing it, and who does not says why.
+// A truncated state file changes nothing: a server that knows the sandbox keeps it, and another one
+// logs the error.
 func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	w := newWorld(t)
 	w.start("good", "idle")
@@ -359,7 +370,7 @@ func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	second := w.startServer(w.metricServerArgs())
 	w.scrape().wantLives(t, []string{"good"}, nil)
 	w.until(func() error {
-		w.scrape() // it is news if it lasts
+		w.scrape() // it is reported if it persists
 		if log := second.err.String(); !strings.Contains(log, "crashed_sandbox:crashed.state") {
 			return fmt.Errorf("the log does not name the file:\n%s", log)
 		}
@@ -368,7 +379,7 @@ func TestHalfAStateFileLeftByACrash(t *testing.T) {
 	f(len(whole))
 }
 
-// A machine that crashed may keep its runtime root, and give the process IDs in it to others.
+// After a crash of the machine, a runtime root may remain whose PIDs belong to other processes.
 func TestStateFileOfAReusedProcessID(t *testing.T) {
 	w := newWorld(t)
 	w.start("good", "idle")
@@ -390,7 +401,7 @@ func TestStateFileOfAReusedProcessID(t *testing.T) {
 	write()
 	w.serve()
 	w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})
-	// For runsc to delete it, it must not be of this process.
+	// So that runsc can delete the sandbox, its PID must not be this process.
 	sandbox["pid"] = pid
 	write()
 	w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})

@@ -1,5 +1,5 @@
-// Package e2e tests the sandmeter program and its client against real sandboxes of a real runsc, and against simulated ones where there have to
-// be many, or hostile ones.
+// Package e2e tests the sandmeter program and its client with real sandboxes of a real runsc, and
+// with simulated ones where tests need many or hostile sandboxes.
 //
-// It is a module of its own, so that what only tests need stays out of the requirements of those who use Sandmeter.
+// It is a separate module, so that dependencies of tests are no dependencies of Sandmeter.
 package e2e

@@ -24,29 +24,31 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// envRequireDocker names the environment variable that turns skipping TestDocker into failing when it is "1".
+// envRequireDocker names the environment variable that turns skipping TestDocker into failing when
+// it is "1".
 const envRequireDocker = "SANDMETER_REQUIRE_DOCKER"
 
-// dockerExecRoot is Docker's default for where it keeps the runtime root of its containers, as runtime-runc/moby. A control socket below it
-// has a path of defaultSocketPath bytes: more than connect(2) takes.
+// dockerExecRoot is Docker's default directory for the runtime root of its containers, as
+// runtime-runc/moby. The path of a control socket below it has defaultSocketPath bytes, more than
+// connect(2) takes.
 const (
 	dockerExecRoot    = "/var/run/docker"
 	defaultSocketPath = 109
 )
 
-// A docker is a Docker daemon with one more runtime, runsc, in network and mount namespaces of its own, and with all of its files in
-// one folder.
+// A docker is a Docker daemon with runsc as an additional runtime, in network and mount namespaces
+// of its own, and with all of its files in one directory.
 type docker struct {
 	t      *testing.T
 	dir    string
 	client string // the program docker
 	daemon *exec.Cmd
-	ended  chan struct{} // closed when the daemon has been waited for
+	ended  chan struct{} // closed when the daemon has ended
 	log    testkit.Buffer
-	addr   string // of the metric server that sandboxes are told of
+	addr   string // the --metric-server of the sandboxes
 }
 
-// noDocker skips the test, or fails it where Docker is required.
+// noDocker skips the test, or fails it if Docker is required.
 func noDocker(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv(envRequireDocker) == "1" {
@@ -55,7 +57,7 @@ func noDocker(t *testing.T, why string) {
 	t.Skipf("%s; $%s=1 makes this an error", why, envRequireDocker)
 }
 
-// newDocker starts a Docker daemon that ends with the test, or skips the test where there can be none.
+// newDocker starts a Docker daemon that ends with the test. It skips the test if Docker cannot run.
 func newDocker(t *testing.T) *docker {
 	t.Helper()
 	runsc := realRunsc(t)
@@ -64,9 +66,9 @@ func newDocker(t *testing.T) *docker {
 		noDocker(t, err.Error()+": install it, with Debian's package docker.io for instance")
 	}
 	d := &docker{t: t, dir: dockerDir(t), client: dockerClient(t, program), ended: make(chan struct{})}
-	d.addr = filepath.Join(d.dir, "sandmeter.sock") // metrics.sock is one of the daemon's own
+	d.addr = filepath.Join(d.dir, "sandmeter.sock") // metrics.sock belongs to the daemon
 	d.write("daemon.json", map[string]any{
-		"deprecated-key-path": filepath.Join(d.dir, "key.json"), // else it is in /etc
+		"deprecated-key-path": filepath.Join(d.dir, "key.json"), // the default is in /etc
 		"runtimes": map[string]any{
 			"runsc": map[string]any{
 				"path":        runsc,
@@ -77,18 +79,18 @@ func newDocker(t *testing.T) *docker {
 	d.daemon = exec.Command(program, "--config-file", filepath.Join(d.dir, "daemon.json"), "--data-root", filepath.Join(d.dir, "data"),
 		"--exec-root", d.dir, "--pidfile", filepath.Join(d.dir, "pid"), "--host", "unix://"+d.socket())
 	d.daemon.Stdout, d.daemon.Stderr = &d.log, &d.log
-	// What it mounts, and the bridge and the firewall rules that it makes, are nobody else's and go with it.
+	// Its mounts, bridge and firewall rules are in its own namespaces and disappear with them.
 	d.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET}
 	d.daemon.WaitDelay = time.Second
 	pluginsOfOthers := exists("/run/docker/plugins")
 	d.must(d.daemon.Start())
 	go func() {
 		defer close(d.ended)
-		_ = d.daemon.Wait() // ProcessState has what there is to say
+		_ = d.daemon.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() {
 		d.end()
-		if !pluginsOfOthers { // the one folder that it makes elsewhere; not removed where something is in it
+		if !pluginsOfOthers { // the only directory outside of its own; removed only if empty
 			_ = os.Remove("/run/docker/plugins")
 			_ = os.Remove("/run/docker")
 		}
@@ -120,7 +122,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// dockerDir makes a folder whose path is as long as Docker's default, so that all paths below it are.
+// dockerDir creates a directory whose path is as long as Docker's default, so that all paths below
+// it are too.
 func dockerDir(t *testing.T) string {
 	t.Helper()
 	const begin = "/tmp/sm"
@@ -138,7 +141,7 @@ func dockerDir(t *testing.T) string {
 	}
 }
 
-// dockerClient returns the program docker that was installed with a daemon.
+// dockerClient returns the docker program that was installed with a daemon.
 func dockerClient(t *testing.T, daemon string) string {
 	t.Helper()
 	if client, err := exec.LookPath(filepath.Join(filepath.Dir(daemon), "../bin/docker")); err == nil {
@@ -151,7 +154,7 @@ func dockerClient(t *testing.T, daemon string) string {
 	return client
 }
 
-// root is the runtime root of the daemon's containers.
+// root returns the runtime root of the daemon's containers.
 func (d *docker) root() string { return filepath.Join(d.dir, "runtime-runc", "moby") }
 
 func (d *docker) socket() string { return filepath.Join(d.dir, "docker.sock") }
@@ -170,7 +173,7 @@ func (d *docker) write(name string, value any) {
 	d.must(os.WriteFile(filepath.Join(d.dir, name), doc, 0o600))
 }
 
-// try runs `docker args…` and returns what it prints.
+// try runs `docker args…` and returns its output.
 func (d *docker) try(input []byte, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
@@ -185,7 +188,7 @@ func (d *docker) try(input []byte, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// run is try for what has to work.
+// run is try for commands that must succeed.
 func (d *docker) run(args ...string) string {
 	d.t.Helper()
 	out, err := d.try(nil, args...)
@@ -193,7 +196,7 @@ func (d *docker) run(args ...string) string {
 	return out
 }
 
-// image makes an image that holds the program sandlab, and nothing else.
+// image creates an image that contains only the program sandlab.
 func (d *docker) image(name string) {
 	d.t.Helper()
 	program, err := os.ReadFile(sandlab)
@@ -208,7 +211,7 @@ func (d *docker) image(name string) {
 	d.must(err)
 }
 
-// end ends the daemon, and with it its containers.
+// end ends the daemon and its containers.
 func (d *docker) end() {
 	d.t.Helper()
 	if !d.hasEnded() {
@@ -229,7 +232,7 @@ func (d *docker) end() {
 	}
 }
 
-// The lives of a Docker container whose runtime is runsc, with paths as long as Docker's are by default.
+// The lives of a Docker container with the runtime runsc, with paths as long as Docker's defaults.
 func TestDocker(t *testing.T) {
 	d := newDocker(t)
 	d.image("local/app:1")
@@ -303,7 +306,7 @@ func TestDocker(t *testing.T) {
 	w.scrape().wantLives(t, []string{other}, nil)
 	w.scrape().wantValue(t, 4, "runsc_meta_num_sandboxes_total")
 	s.signal(syscall.SIGTERM)
-	s.wantEnd(soon, 0) // by then the log is complete
+	s.wantEnd(soon, 0) // the log is complete now
 	if log := s.err.String(); strings.Contains(log, "refused") {
 		t.Errorf("the log says:\n%s", log)
 	}

@@ -70,7 +70,8 @@ func TestSandboxesOfAnotherServerAreNotServed(t *testing.T) {
 	}
 }
 
-// Overlapping scrapes, with a filter and without, all get every sandbox, and nothing older than their own request.
+// Overlapping scrapes, with and without a filter, all get every sandbox, and no data older than
+// their own request.
 func TestOverlappingScrapesLoseNothing(t *testing.T) {
 	w := newWorld(t)
 	want := []string{"sb-0", "sb-1", "sb-2"}

@@ -23,7 +23,7 @@ func TestValuesGrowWithWorkDone(t *testing.T) {
 	w.start("none", "touch", "0")
 	w.start("some", "touch", strconv.Itoa(opens))
 	w.serve()
-	// What the program needs to start is the same in both.
+	// The program makes the same number of opens at its start in both.
 	var start float64
 	w.until(func() error {
 		p := w.scrape()
@@ -66,7 +66,7 @@ func TestBusyIsATrickle(t *testing.T) {
 			}
 			return nil
 		})
-		// A slow machine makes it slower, and none makes it faster.
+		// A slow machine lowers the rate, and no machine raises it.
 		if rate > 1000 {
 			t.Errorf("%s grows by %.0f a second, want some hundreds", name, rate)
 		}
@@ -100,7 +100,7 @@ func TestTwoLivesOfOneIDHaveTwoIterations(t *testing.T) {
 	w := newWorld(t)
 	w.serve()
 	seen := map[string]bool{}
-	// runsc writes the time of creation with the offset of its own time zone.
+	// runsc writes the creation time with the offset of its own time zone.
 	for _, zone := range []string{"UTC", "Asia/Kolkata"} {
 		t.Setenv("TZ", zone)
 		w.start("sb", "idle")
@@ -122,7 +122,7 @@ func TestTwoLivesOfOneIDHaveTwoIterations(t *testing.T) {
 	w.scrape().wantValue(t, 2, "runsc_meta_num_sandboxes_total")
 }
 
-// sandboxState is what tests need of a state file, read without the code under test.
+// sandboxState has the fields of a state file that tests need, parsed without the code under test.
 type sandboxState struct {
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"createdAt"`
@@ -140,7 +140,7 @@ func stateOf(w *world, id string) sandboxState {
 	return s
 }
 
-// iteration is the value of the label of that name.
+// iteration returns the value of the label iteration.
 func (s sandboxState) iteration() string {
 	sum := sha256.Sum256([]byte(s.ID + ":" + s.CreatedAt.UTC().String()))
 	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:]), 36)

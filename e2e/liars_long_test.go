@@ -8,11 +8,12 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 )
 
-// long are the liars whose texts in the state file would be on every line of theirs: without limits one costs a page 20 MB, and the other its
-// reader minutes.
+// long are the liars whose texts in the state file would be on each of their lines. Without limits
+// one adds 20 MB to the page, and the other makes it take minutes to parse.
 var long = map[string]bool{"pod-long": true, "metadata-many": true}
 
-// TestLongTextsOfOneSandboxCostTheOthersNothing: a text that a user chose, or a label more, is no reason for a page that nobody can read.
+// TestLongTextsOfOneSandboxCostTheOthersNothing: a long name or many labels of one sandbox do not
+// make the page unreadable.
 func TestLongTextsOfOneSandboxCostTheOthersNothing(t *testing.T) {
 	for name := range long {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// crowd are the liars of a world, by ID.
+// crowd has the liars of a world, by ID.
 type crowd map[string]*liar
 
 type liar struct {
@@ -43,8 +43,8 @@ func (w *world) startLiars(wanted func(liars.Liar) bool) crowd {
 	return c
 }
 
-// check fails the test if a liar is refused for something else than its lie. None has to be refused at each scrape, and on a busy machine
-// any of them may be late.
+// check fails the test if a liar is refused for a reason other than its lie. A scrape does not have
+// to refuse all liars, and on a busy machine any of them may be late.
 func (c crowd) check(t *testing.T, p page) {
 	t.Helper()
 	for _, failure := range p.find("runsc_meta_sandbox_failure") {
@@ -57,7 +57,7 @@ func (c crowd) check(t *testing.T, p page) {
 	}
 }
 
-// remove ends all liars.
+// remove removes all liars.
 func (c crowd) remove(t *testing.T) {
 	t.Helper()
 	for _, l := range c {
@@ -67,7 +67,8 @@ func (c crowd) remove(t *testing.T) {
 	}
 }
 
-// parseTwice parses a page as parsePage does and with the parser that Prometheus scrapes with, and fails the test if they do not agree.
+// parseTwice parses a page with parsePage and with the parser of Prometheus's scraper, and fails
+// the test if the results differ.
 func parseTwice(t *testing.T, data metricclient.MetricData) page {
 	t.Helper()
 	p := parsePage(t, data)
@@ -90,13 +91,13 @@ func parseTwice(t *testing.T, data metricclient.MetricData) page {
 	return p
 }
 
-// honesty holds the pages of honest sandboxes against each other.
+// honesty compares the pages of honest sandboxes with each other.
 type honesty struct {
 	series map[string]int     // by sandbox, as at the first scrape
-	opens  map[string]float64 // by sandbox, at the last one
+	opens  map[string]float64 // by sandbox, as at the last scrape
 }
 
-// observe looks at all series that sandboxes have on a page.
+// observe checks all series of sandboxes on a page.
 func observe(p page) honesty {
 	h := honesty{map[string]int{}, map[string]float64{}}
 	for name, family := range p.families {
@@ -117,7 +118,7 @@ func observe(p page) honesty {
 	return h
 }
 
-// wantPrintable fails the test if a log has a byte that a terminal would obey.
+// wantPrintable fails the test if a log has a terminal control character.
 func wantPrintable(t *testing.T, log string) {
 	t.Helper()
 	if !utf8.ValidString(log) {
@@ -141,7 +142,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	lying := w.startLiars(func(liars.Liar) bool { return true })
 
 	const scrapes, early = 100, 4
-	// While one page is read, the next one is made.
+	// While the test reads one page, the server makes the next one.
 	pages := make(chan timedPage)
 	var scraping sync.WaitGroup
 	defer scraping.Wait()
@@ -167,7 +168,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 			first = page.took
 		case i >= early:
 			if slowest = max(slowest, page.took); page.took >= sandboxTimeout {
-				slow++ // a busy machine can make a liar late that is not late by itself
+				slow++ // on a busy machine any liar can be late
 			}
 		}
 		got := parseTwice(t, page.data)
@@ -186,7 +187,8 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 			t.Fatalf("the log says\n%.10000q", s.err.String())
 		}
 	}
-	// If one that stalls had its whole time at each scrape, or at every other one, at least half of them would be slow.
+	// If a stalled sandbox had its whole timeout at each scrape, or at every other one, at least
+	// half of the scrapes would be slow.
 	if slow > (scrapes-early)/4 {
 		t.Errorf("%d of %d scrapes took the whole time of a sandbox; the first took %v, the slowest %v", slow, scrapes-early, first, slowest)
 	}
@@ -218,7 +220,7 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	for i := range 6 {
 		data, _ := w.within(10 * time.Second)
 		got := parseTwice(t, data)
-		lying.check(t, got) // none is out of time: sandboxes have 2 s, now and then, and a collection 5 s
+		lying.check(t, got) // none is out of time: sandboxes sometimes have 2 s, and a collection 5 s
 		for _, id := range real {
 			got.wantFailure(t, id, "")
 			n, _ := got.value("runsc_fs_opens", "sandbox", id)
@@ -238,7 +240,8 @@ func TestLiarsBesideRealSandboxes(t *testing.T) {
 	w.wantDescriptors(open)
 }
 
-// TestMemoryWhileAHundredOfAThousandFlood: all of them have answers that are too long, each in one of the ways that there are.
+// TestMemoryWhileAHundredOfAThousandFlood: a hundred sandboxes send replies that are too long, in
+// all possible ways.
 func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 	var floods []liars.Liar
 	for _, l := range liars.All() {
@@ -262,7 +265,8 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 		if len(served) == all-flooding {
 			continue
 		}
-		// On a slow machine a collection may not reach all of them. Then the next one begins with the others.
+		// On a slow machine a collection may not reach all of them. The next one begins with the
+		// others.
 		got := parsePage(t, data)
 		found := got.find(alwaysThere)
 		for _, s := range found {
@@ -285,17 +289,18 @@ func TestMemoryWhileAHundredOfAThousandFlood(t *testing.T) {
 	}
 }
 
-// TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst: what they add to each later scrape is 50 ms.
+// TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst: stalled sandboxes add 50 ms to each later
+// scrape.
 func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 	w := newSimulatedWorld(t)
 	fleet := w.simulateFleet(1000, simulate.FleetOptions{})
 	w.startServer(w.serveArgs())
 	w.within(10 * time.Second)
 	const silent, later = 10, 5
-	waits := make(chan time.Duration, 1000) // from when a sandbox that says nothing has read the request until the server hangs up
+	waits := make(chan time.Duration, 1000) // from the request to a silent sandbox until the server closes the connection
 	stall := func(x *simulate.Exchange) error {
 		begin := time.Now()
-		err := x.Stall() // until it hangs up
+		err := x.Stall() // until the server closes the connection
 		waits <- time.Since(begin)
 		return err
 	}
@@ -310,7 +315,7 @@ func TestTwentyStalledOfAThousandHoldNoScrapeButTheFirst(t *testing.T) {
 		}
 	}
 	var first time.Duration
-	// A slow machine may take more than one collection to reach the others.
+	// A slow machine may need more than one collection to reach the others.
 	w.until(func() error {
 		data, took := w.within(10 * time.Second)
 		first = cmp.Or(first, took)

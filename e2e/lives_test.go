@@ -10,8 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
-// wantLives fails the test unless the page of a drop-in server has exactly the running sandboxes, with values. Those that have ended are not on
-// it, whether their state files are still there or not.
+// wantLives fails the test unless the page of metric-server has exactly the running sandboxes,
+// with values. Ended sandboxes are not on it, even if their state files exist.
 func (p page) wantLives(t *testing.T, running, ended []string) {
 	t.Helper()
 	p.wantRunning(t, running, running)
@@ -20,7 +20,7 @@ func (p page) wantLives(t *testing.T, running, ended []string) {
 	}
 }
 
-// wantKept is wantLives for a server that keeps sandboxes that have ended.
+// wantKept is wantLives for a server that keeps ended sandboxes.
 func (p page) wantKept(t *testing.T, running, ended []string) {
 	t.Helper()
 	p.wantRunning(t, running, slices.Sorted(slices.Values(slices.Concat(running, ended))))
@@ -32,7 +32,8 @@ func (p page) wantKept(t *testing.T, running, ended []string) {
 	}
 }
 
-// wantRunning fails the test unless the page has exactly the given sandboxes, of which some run and have values.
+// wantRunning fails the test unless the page has exactly the given sandboxes, and those that run
+// have values.
 func (p page) wantRunning(t *testing.T, running, all []string) {
 	t.Helper()
 	if got := p.sandboxes(); !slices.Equal(got, all) {
@@ -65,7 +66,7 @@ func TestPodOfTwoContainersIsOneSandbox(t *testing.T) {
 	add("app", func(c *runsc.Container) { c.Args = []string{"workload", "touch", "20"} })
 	w.serve()
 	w.until(func() error {
-		if opens, _ := w.scrape().value("runsc_fs_opens"); opens < 30 { // what its containers do is the pod's
+		if opens, _ := w.scrape().value("runsc_fs_opens"); opens < 30 { // the opens of its containers are opens of the pod
 			return fmt.Errorf("the pod opened %v files, its containers 10 and 20", opens)
 		}
 		return nil
@@ -205,10 +206,10 @@ func TestRestoredSandbox(t *testing.T) {
 	}
 }
 
-// savings are what a restored sandbox saved. Either may be negative.
+// savings has the families of the time that a restored sandbox saved. Values may be negative.
 var savings = []string{"runsc_meta_sandbox_cpu_time_saved_milliseconds", "runsc_meta_sandbox_wall_time_saved_milliseconds"}
 
-// untilEnded waits until a sandbox has ended, whose state file goes on saying that it is running.
+// untilEnded waits until sandboxes have ended. Their state files still have the status "running".
 func (w *world) untilEnded(ids ...string) {
 	w.t.Helper()
 	for _, id := range ids {

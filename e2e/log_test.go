@@ -17,7 +17,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// fullPipe returns a pipe that has no room for another byte, as that of a log collector that hangs.
+// fullPipe returns a full pipe, like that of a log collector that hangs.
 func fullPipe(t *testing.T) (reader, writer *os.File) {
 	t.Helper()
 	var fds [2]int
@@ -49,7 +49,7 @@ func fullPipe(t *testing.T) (reader, writer *os.File) {
 	return reader, writer
 }
 
-// bothCommands runs a test with the command line of each of the two commands that serve, which log for debugging.
+// bothCommands runs a test with both server commands, at log level debug.
 func bothCommands(t *testing.T, test func(w *world, args []string)) {
 	t.Run("serve", func(t *testing.T) {
 		w := newSimulatedWorld(t)
@@ -61,14 +61,14 @@ func bothCommands(t *testing.T, test func(w *world, args []string)) {
 	})
 }
 
-// dropped returns how many log lines the server has dropped.
+// dropped returns the number of log lines that the server has dropped.
 func (w *world) dropped() int {
 	w.t.Helper()
-	n, _ := w.scrape().value("sandmeter_log_lines_dropped_total") // in drop-in mode it is there once a line was dropped
+	n, _ := w.scrape().value("sandmeter_log_lines_dropped_total") // with metric-server it exists only after a line was dropped
 	return int(n)
 }
 
-// startLogging starts a server with a standard error of the test's.
+// startLogging starts a server with the given standard error.
 func (w *world) startLogging(args []string, stderr *os.File) *server {
 	w.t.Helper()
 	run := newProgram(w.t, args...)
@@ -76,7 +76,7 @@ func (w *world) startLogging(args []string, stderr *os.File) *server {
 	return w.startProgram(run)
 }
 
-// TestLogThatIsNotRead: scrapes go on, and SIGTERM ends the server.
+// TestLogThatIsNotRead: scrapes still succeed, and SIGTERM ends the server.
 func TestLogThatIsNotRead(t *testing.T) {
 	bothCommands(t, func(w *world, args []string) {
 		_, writer := fullPipe(w.t)
@@ -87,7 +87,8 @@ func TestLogThatIsNotRead(t *testing.T) {
 	})
 }
 
-// TestLogThatIsNotReadOfAServerThatFails: the line that says why it does not hold its end either.
+// TestLogThatIsNotReadOfAServerThatFails: the line with the error does not delay the end of the
+// server.
 func TestLogThatIsNotReadOfAServerThatFails(t *testing.T) {
 	bothCommands(t, func(w *world, args []string) {
 		_, writer := fullPipe(w.t)
@@ -97,12 +98,13 @@ func TestLogThatIsNotReadOfAServerThatFails(t *testing.T) {
 	})
 }
 
-// TestLogThatIsReadAgain has one line for all that were dropped, with their number, and then goes on.
+// TestLogThatIsReadAgain: the log reports all dropped lines in one line with their number, and then
+// goes on.
 func TestLogThatIsReadAgain(t *testing.T) {
 	bothCommands(t, func(w *world, args []string) {
 		reader, writer := fullPipe(w.t)
 		s := w.startLogging(args, writer)
-		w.must(writer.Close()) // the server has it
+		w.must(writer.Close()) // the server has a copy
 		w.scrapeUntilDropped()
 		lines := make(chan string, 100_000)
 		go func() {
@@ -138,7 +140,7 @@ func TestLogThatIsReadAgain(t *testing.T) {
 // scrapeUntilDropped scrapes until the server has to drop log lines.
 func (w *world) scrapeUntilDropped() {
 	w.t.Helper()
-	const queue = 256 << 10 // bytes; a scrape logs more than a hundred
+	const queue = 256 << 10 // bytes; a scrape logs more than a hundred bytes
 	filter := strings.Repeat("x", 200)
 	for range queue / 100 {
 		w.scrape("runsc-sandbox-metrics-filter", filter)
@@ -149,7 +151,8 @@ func (w *world) scrapeUntilDropped() {
 	w.t.Fatal("no log line is dropped")
 }
 
-// TestSecondSignal ends the server at once, while the first one leaves it the time to end a scrape.
+// TestSecondSignal: a second signal ends the server at once, while the first lets it finish a
+// scrape.
 func TestSecondSignal(t *testing.T) {
 	bothCommands(t, func(w *world, args []string) {
 		asked := make(chan struct{})
@@ -165,7 +168,7 @@ func TestSecondSignal(t *testing.T) {
 			_, _ = w.client.GetMetrics(w.ctx(), nil)
 		}()
 		<-asked
-		// The second one is there as soon as the first, so the server cannot have ended before.
+		// The second signal comes right after the first, so the server cannot have ended before.
 		s.signal(syscall.SIGSTOP)
 		s.signal(syscall.SIGTERM)
 		s.signal(syscall.SIGINT)
@@ -178,7 +181,8 @@ func TestSecondSignal(t *testing.T) {
 	})
 }
 
-// TestHangup: serve takes no notice, metric-server ends in good order, and one that was started with nohup goes on.
+// TestHangup: serve ignores SIGHUP, metric-server shuts down cleanly, and a server that was started
+// with nohup goes on.
 func TestHangup(t *testing.T) {
 	// A program inherits that a signal is ignored, as it is where these tests run under nohup, but not that it is handled.
 	handled := make(chan os.Signal, 1)
@@ -219,7 +223,7 @@ func TestHangup(t *testing.T) {
 	})
 }
 
-// TestPIDFileOfARunningServer is left alone by another server that is started with it.
+// TestPIDFileOfARunningServer: a second server leaves the PID file of a running one alone.
 func TestPIDFileOfARunningServer(t *testing.T) {
 	w := newSimulatedWorld(t)
 	pid := filepath.Join(filepath.Dir(w.root), "pid")

@@ -13,9 +13,10 @@ import (
 )
 
 var (
-	// sandmeter is the path of the program under test, a static binary as users get it, and sandlab that of the tools beside it.
+	// sandmeter is the path of the program under test, a static binary as users get it, and sandlab
+	// that of the tools.
 	sandmeter, sandlab string
-	// reap reaps the sandboxes that ended and says how many; see runsc.AdoptOrphans.
+	// reap reaps ended sandboxes and returns their number; see runsc.AdoptOrphans.
 	reap func() int
 )
 
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run runs the tests around the making and removing of what they share.
+// run creates what the tests share, runs them, and removes it.
 func run(m *testing.M) (code int, err error) {
 	if reap, err = runsc.AdoptOrphans(); err != nil {
 		return 1, err
@@ -39,7 +40,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	// Other users may run it too.
+	// Other users can run the program too.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 1, err
 	}

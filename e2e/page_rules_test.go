@@ -12,7 +12,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// serveThree starts and serves the sandboxes that the recorded page is of: an idle one, a busy one, and one of a Kubernetes pod.
+// serveThree starts and serves the sandboxes of the recorded page: an idle one, a busy one, and a
+// Kubernetes pod.
 func serveThree(w *world) {
 	w.t.Helper()
 	w.start("sb-plain", "idle")
@@ -24,10 +25,11 @@ func serveThree(w *world) {
 	w.untilBegun(3)
 }
 
-// correctedFamilies are those that the recorded page calls counters though they fall: they are gauges, and so their help is another.
+// correctedFamilies are gauges, although the recorded page calls them counters. So they also have
+// another HELP text.
 var correctedFamilies = []string{"runsc_meta_num_sandboxes_checkpointed", "runsc_meta_num_sandboxes_restored"}
 
-// The recorded page, testdata/families.txt, is that of gVisor's own server for three sandboxes.
+// The recorded page, testdata/families.txt, is from gVisor's own server with three sandboxes.
 func TestFamiliesAreThoseOfTheRecordedPage(t *testing.T) {
 	w := newWorld(t)
 	serveThree(w)
@@ -43,7 +45,8 @@ func TestFamiliesAreThoseOfTheRecordedPage(t *testing.T) {
 	}
 }
 
-// comments returns the HELP and TYPE lines of a page, sorted by family; those of corrected families without what was corrected.
+// comments returns the HELP and TYPE lines of a page, sorted by family, without the corrected
+// parts.
 func comments(page string) []string {
 	var lines []string
 	for line := range strings.Lines(page) {

@@ -13,17 +13,18 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// alwaysThere is a metric of which every sandbox has a series, whether its program has done anything yet or not.
+// alwaysThere is a metric with a series for every sandbox, even before its program has done
+// anything.
 const alwaysThere = "runsc_sentry_entry_point"
 
-// page is a page of metrics as Prometheus's own parser reads it.
+// A page is a page of metrics as Prometheus's own parser reads it.
 type page struct {
 	raw      metricclient.MetricData
 	families map[string]*dto.MetricFamily
 }
 
-// parsePage parses a page and fails the test if it is not one that Prometheus accepts whole: with TYPE and HELP for each family, every
-// series once, and a timestamp at each.
+// parsePage parses a page. It fails the test unless Prometheus accepts the whole page, each family
+// has TYPE and HELP, each series occurs once, and each sample has a timestamp.
 func parsePage(t *testing.T, data metricclient.MetricData) page {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -50,7 +51,7 @@ func parsePage(t *testing.T, data metricclient.MetricData) page {
 	return page{data, families}
 }
 
-// labelText returns a series's labels in one order.
+// labelText returns the labels of a series in a fixed order.
 func labelText(m *dto.Metric) string {
 	var pairs []string
 	for _, l := range m.Label {
@@ -60,7 +61,8 @@ func labelText(m *dto.Metric) string {
 	return strings.Join(pairs, ",")
 }
 
-// find returns the labels and values of a family's series that have the given labels; labels alternate between names and values.
+// find returns the labels and values of the series of a family that have the given labels; labels
+// alternate between names and values.
 func (p page) find(metric string, labels ...string) []sample {
 	family, ok := p.families[metric]
 	if !ok {
@@ -94,7 +96,8 @@ func (s sample) has(labels []string) bool {
 	return true
 }
 
-// value returns the value of the only series of a family with the given labels, and whether there is exactly one.
+// value returns the value of the series of a family with the given labels, and whether there is
+// exactly one.
 func (p page) value(metric string, labels ...string) (float64, bool) {
 	samples := p.find(metric, labels...)
 	if len(samples) != 1 {
@@ -103,7 +106,7 @@ func (p page) value(metric string, labels ...string) (float64, bool) {
 	return samples[0].value, true
 }
 
-// labels returns the values of a label in a family, sorted, each as often as it is there.
+// labels returns the values of a label in a family, sorted, with duplicates.
 func (p page) labels(metric, label string, labels ...string) []string {
 	var values []string
 	for _, s := range p.find(metric, labels...) {
@@ -113,13 +116,13 @@ func (p page) labels(metric, label string, labels ...string) []string {
 	return values
 }
 
-// sandboxes returns the IDs of the sandboxes that the page says are there.
+// sandboxes returns the IDs of the sandboxes on the page.
 func (p page) sandboxes() []string { return p.labels("runsc_meta_sandbox_presence", "sandbox") }
 
 // names returns the names of the page's families, sorted.
 func (p page) names() []string { return slices.Sorted(maps.Keys(p.families)) }
 
-// wantValue fails the test if a series is not there with a value.
+// wantValue fails the test unless a series has a value.
 func (p page) wantValue(t *testing.T, want float64, metric string, labels ...string) {
 	t.Helper()
 	if got, ok := p.value(metric, labels...); !ok || got != want {
@@ -140,7 +143,7 @@ func (p page) withoutValues() []string {
 	var lines []string
 	for line := range strings.Lines(string(p.raw)) {
 		if !strings.HasPrefix(line, "#") {
-			// Label values may hold blanks; what follows them does not.
+			// Label values may have blanks; the text after them has none.
 			end := strings.LastIndexByte(line, '}') + 1
 			if end == 0 {
 				end = strings.IndexByte(line, ' ')

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestClockStep: after a step of the wall clock the state files have times that do not fit the processes. Sandboxes that run are served all the
-// same by a server that starts later.
+// TestClockStep: after a step of the wall clock, the times in state files do not fit the processes.
+// A server that starts later serves running sandboxes all the same.
 func TestClockStep(t *testing.T) {
 	w := newWorld(t)
 	w.start("ahead", "idle")
@@ -33,7 +33,7 @@ func TestClockStep(t *testing.T) {
 	}
 }
 
-// setStartTime changes the time at which a sandbox was started in its state file.
+// setStartTime changes the start time of a sandbox in its state file.
 func (w *world) setStartTime(id string, step time.Duration) {
 	w.t.Helper()
 	path := filepath.Join(w.root, id+"_sandbox:"+id+".state")
@@ -47,8 +47,8 @@ func (w *world) setStartTime(id string, step time.Duration) {
 	w.must(os.WriteFile(path, changed, 0o600))
 }
 
-// TestOtherPIDNamespace: a server in a PID namespace of its own sees no process of a sandbox. What listens on the control sockets shows it which
-// sandboxes run.
+// TestOtherPIDNamespace: a server in its own PID namespace cannot see the processes of sandboxes.
+// The listeners of the control sockets show which sandboxes run.
 func TestOtherPIDNamespace(t *testing.T) {
 	w := newWorld(t)
 	w.start("a", "idle")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestServiceUnit: the unit of the package is as confined as it can be.
+// TestServiceUnit: the unit in packaging is as restricted as possible.
 func TestServiceUnit(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -21,7 +21,8 @@ func TestServiceUnit(t *testing.T) {
 	}
 }
 
-// underRestrictions returns a program that runs with the flags of setpriv, in a file system that is read-only except for one directory.
+// underRestrictions returns a program that runs with the flags of setpriv, in a file system that is
+// read-only except for one directory.
 func (w *world) underRestrictions(writable, setpriv string, args []string) *program {
 	const script = `mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / &&
 		mount --bind "$2" "$2" && mount -o remount,bind,ro "$2" && shift 2 && exec "$@"`
@@ -31,7 +32,7 @@ func (w *world) underRestrictions(writable, setpriv string, args []string) *prog
 	return newRun(w.t, "unshare", append(command, args...)...)
 }
 
-// TestPrivileges: which privileges are enough, and what a sandbox looks like without them.
+// TestPrivileges: which privileges the server needs, and what the page has without them.
 func TestPrivileges(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give privileges up")

@@ -33,20 +33,20 @@ func newProgram(t *testing.T, args ...string) *program {
 	return newRun(t, sandmeter, args...)
 }
 
-// newRun is newProgram for one of the programs.
+// newRun is newProgram for one of the two programs.
 func newRun(t *testing.T, path string, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	p := &program{Cmd: exec.CommandContext(ctx, path, args...)}
 	p.Stdout, p.Stderr = &p.out, &p.err
-	// A test that fails shall leave no sandboxes behind either.
+	// A test that fails must not leave sandboxes behind either.
 	p.Cancel = func() error { return p.Process.Signal(syscall.SIGTERM) }
 	p.WaitDelay = time.Minute
 	return p
 }
 
-// exit runs the program to its end and fails the test if its exit code is another.
+// exit runs the program to its end and fails the test if it exits with another code.
 func (p *program) exit(t *testing.T, want int) {
 	t.Helper()
 	err := p.Run()
@@ -63,17 +63,17 @@ func (p *program) wantExit(t *testing.T, want int) {
 	}
 }
 
-// lastLine is the last line of an output.
+// lastLine returns the last line of an output.
 func lastLine(o *testkit.Buffer) string {
 	lines := strings.Split(strings.TrimSuffix(o.String(), "\n"), "\n")
 	return lines[len(lines)-1]
 }
 
-// server is a run of the program that goes on until it is told to end.
+// A server is a run of the program that goes on until it is stopped.
 type server struct {
 	*program
 	t     *testing.T
-	ended chan struct{} // closed when its process has been waited for
+	ended chan struct{} // closed when the process has ended
 }
 
 // startServer starts the program as a server. It ends with the test at the latest.
@@ -86,14 +86,14 @@ func startServer(t *testing.T, args []string) *server {
 func startProgram(t *testing.T, p *program) *server {
 	t.Helper()
 	s := &server{p, t, make(chan struct{})}
-	s.Cancel = func() error { return nil } // on a busy machine a test may need its server longer than other programs
+	s.Cancel = func() error { return nil } // on a busy machine the server of a test may have to outlive the time limit of other programs
 	s.WaitDelay = 4 * time.Minute
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		defer close(s.ended)
-		_ = s.Wait() // ProcessState has what there is to say
+		_ = s.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() {
 		s.signal(syscall.SIGCONT)
@@ -120,7 +120,8 @@ func (s *server) signal(signal syscall.Signal) {
 	}
 }
 
-// wantEnd fails the test if the server does not end within a time, and with an exit code. One killed by a signal has -1.
+// wantEnd fails the test unless the server ends within a time, with an exit code. A signal that
+// kills it is code -1.
 func (s *server) wantEnd(within time.Duration, code int) {
 	s.t.Helper()
 	select {
@@ -247,7 +248,7 @@ func number(t *testing.T, text string) int {
 	return n
 }
 
-// demo returns a run of the demo that makes its folder in tmp.
+// demo returns a run of the demo that creates its directory in tmp.
 func demo(t *testing.T, tmp string, flags ...string) *program {
 	t.Helper()
 	return demoWith(t, tmp, append([]string{"--real", "--runsc", realRunsc(t)}, flags...)...)
@@ -255,13 +256,13 @@ func demo(t *testing.T, tmp string, flags ...string) *program {
 
 func demoWith(t *testing.T, tmp string, flags ...string) *program {
 	t.Helper()
-	reap() // what other tests left
+	reap() // left by other tests
 	p := newRun(t, sandlab, append([]string{"demo"}, flags...)...)
 	p.Env = append(os.Environ(), "TMPDIR="+tmp)
 	return p
 }
 
-// wantNothingLeft fails the test if anything is left of what a demo did in a folder.
+// wantNothingLeft fails the test if a demo left anything in a directory.
 func wantNothingLeft(t *testing.T, tmp string) {
 	t.Helper()
 	if zombies := reap(); zombies > 0 {
@@ -279,7 +280,7 @@ func wantNothingLeft(t *testing.T, tmp string) {
 	}
 }
 
-// Whenever Ctrl-C comes, the demo ends well and leaves nothing behind.
+// Ctrl-C at any time ends the demo without an error, and nothing is left.
 func TestDemoInterrupted(t *testing.T) {
 	realRunsc(t)
 	w := &world{t: t}
@@ -287,7 +288,7 @@ func TestDemoInterrupted(t *testing.T) {
 		tmp := t.TempDir()
 		p := demo(t, tmp)
 		w.must(p.Start())
-		// Before it has said what it is about to do, it does nothing.
+		// Before its first message the demo does nothing.
 		w.until(func() error {
 			if p.err.String() == "" {
 				return errors.New("the demo says nothing")
@@ -322,7 +323,7 @@ func TestDemoWhoseTerminalIsClosed(t *testing.T) {
 	wantNothingLeft(t, tmp)
 }
 
-// As in `sandlab demo | head`.
+// The same as `sandlab demo | head`.
 func TestDemoWhoseReaderGoesAway(t *testing.T) {
 	realRunsc(t)
 	tmp := t.TempDir()
@@ -338,7 +339,7 @@ func TestDemoWhoseReaderGoesAway(t *testing.T) {
 	wantNothingLeft(t, tmp)
 }
 
-// A runsc that fails at the third sandbox, and a server that ends in the middle.
+// A runsc that fails at the third sandbox, and a server that ends during the demo.
 func TestDemoFailsHalfWay(t *testing.T) {
 	real := realRunsc(t)
 	tmp, dir := t.TempDir(), t.TempDir()
@@ -371,7 +372,7 @@ func TestDemoWhoseServerIsKilled(t *testing.T) {
 	wantNothingLeft(t, tmp)
 }
 
-// demoServer waits for the server of a demo in tmp and returns its process ID.
+// demoServer waits for the server of a demo in tmp and returns its PID.
 func demoServer(t *testing.T, tmp string) int {
 	t.Helper()
 	w := &world{t: t}
@@ -397,7 +398,7 @@ func TestDemoSaysWhyNot(t *testing.T) {
 	f := func(code int, want string, prepare func(*program), args ...string) {
 		t.Helper()
 		tmp := t.TempDir()
-		for _, dir := range []string{filepath.Dir(tmp), tmp} { // for whoever is to run it
+		for _, dir := range []string{filepath.Dir(tmp), tmp} { // the demo may run as another user
 			if err := os.Chmod(dir, 0o777); err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,7 @@
 package e2e
 
-// The fuzz target of this file is not in internal/expo, with those that read pages with a parser of our own: it needs Prometheus's parsers,
-// which are no dependency of the product. The command make fuzz runs it as well.
+// The fuzz target of this file is not in internal/expo, because it needs Prometheus's parsers,
+// which are no dependency of the product. make fuzz runs it too.
 
 import (
 	"encoding/json"
@@ -22,12 +22,12 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// fuzzTime is when all snapshots of fuzz targets were taken.
+// fuzzTime is the time of all snapshots in fuzz targets.
 var fuzzTime = time.Date(2026, 11, 22, 9, 14, 59, 112779000, time.UTC)
 
 const fuzzWhen = `"when":"2026-11-22T09:14:59.112779Z"`
 
-// FuzzHonestReplyReadsBack makes up texts and numbers, and puts them into an honest registration and reply.
+// FuzzHonestReplyReadsBack puts generated texts and numbers into an honest registration and reply.
 func FuzzHonestReplyReadsBack(f *testing.F) {
 	f.Add("Number of file opens.", "ok", "failed", "web-1", "shop", "platform", "systrap", int64(51), 2.5, 0.5)
 	f.Add("", "", "\x00", "\x00", "\xff", "a", "\xed\xa0\x80", int64(0), 0.0, 0.0)
@@ -59,7 +59,8 @@ func FuzzHonestReplyReadsBack(f *testing.F) {
 	})
 }
 
-// checkReadsBack renders a sandbox's answer, with a label of its metadata, and reads the page with Prometheus's parsers.
+// checkReadsBack renders a reply, with a label of the metadata, and reads the page with
+// Prometheus's parsers.
 func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, namespace, key, metadata string) {
 	t.Helper()
 	extra := []snapshot.Label{}
@@ -79,7 +80,7 @@ func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, nam
 	checkFormats(t, page, want)
 }
 
-// compare fails the test if a page does not read back to what it was made of.
+// compare fails the test if a page reads back as something else than its source.
 func (r readBack) compare(t *testing.T, want readBack, parser string, page []byte) {
 	t.Helper()
 	for series, value := range want.values {
@@ -94,7 +95,8 @@ func (r readBack) compare(t *testing.T, want readBack, parser string, page []byt
 		}
 	}
 	for family, help := range want.help {
-		// Prometheus's library skips blanks before a help text, and its parser takes one of nothing but NULs for none.
+		// Prometheus's library skips blanks before a HELP text, and its parser drops a HELP text of
+		// only NULs.
 		const none = " \t\x00"
 		if got := r.help[family]; strings.TrimLeft(got, none) != strings.TrimLeft(help, none) || r.kind[family] != want.kind[family] {
 			t.Errorf("%s reads family %s as %s, %q; want %s, %q", parser, family, r.kind[family], got, want.kind[family], help)
@@ -110,7 +112,7 @@ func (r readBack) compare(t *testing.T, want readBack, parser string, page []byt
 
 const metadataFamily = "runsc_meta_sandbox_metadata"
 
-// wantReadBack is what a sandbox's answer should read back as.
+// wantReadBack returns what a reply should read back as.
 func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[string]string, extra []snapshot.Label) readBack {
 	t.Helper()
 	want := newReadBack()
@@ -180,7 +182,7 @@ func fuzzRegistration(help, value, other string) []byte {
 	return r.JSON()
 }
 
-// fuzzReply is what a sandbox with that registration says.
+// fuzzReply returns the reply of a sandbox with that registration.
 func fuzzReply(help, value, other string, n int64, total, ssd float64) []byte {
 	text := func(s string) string {
 		quoted, err := json.Marshal(s)

@@ -17,8 +17,9 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 )
 
-// readBack is what a parser makes of a page: values by series, and what is said of families. Series are written as on a page, with their
-// labels sorted and their values quoted as Go does it.
+// readBack is the result of a parser for a page: values by series, and the types and HELP texts of
+// families. Series are written as on a page, with their labels sorted and their values quoted in
+// Go's syntax.
 type readBack struct {
 	values map[string]float64
 	times  map[string]int64
@@ -30,7 +31,7 @@ func newReadBack() readBack {
 	return readBack{map[string]float64{}, map[string]int64{}, map[string]string{}, map[string]string{}}
 }
 
-// add adds a sample, unless its series is there.
+// add adds a sample, unless its series exists.
 func (r *readBack) add(name string, labels map[string]string, value float64, time int64) error {
 	series := seriesText(name, labels)
 	if _, twice := r.values[series]; twice {
@@ -40,7 +41,8 @@ func (r *readBack) add(name string, labels map[string]string, value float64, tim
 	return nil
 }
 
-// seriesText writes a series. Bounds of buckets are written as numbers, whatever number of digits they had.
+// seriesText returns the text of a series. Bounds of buckets are written as numbers, so that the
+// number of digits does not matter.
 func seriesText(name string, labels map[string]string) string {
 	var pairs []string
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
@@ -53,10 +55,10 @@ func seriesText(name string, labels map[string]string) string {
 	return name + "{" + strings.Join(pairs, ",") + "}"
 }
 
-// sameNumber reports whether two numbers are the same; no number is the same as no number.
+// sameNumber reports whether two numbers are equal; NaN equals NaN.
 func sameNumber(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 
-// countAsPrometheus reads a page of text with the parser that Prometheus scrapes with, and says only how many samples it has.
+// countAsPrometheus reads a page of text with the parser of Prometheus's scraper, and returns only the number of samples.
 func countAsPrometheus(page []byte) (samples int, err error) {
 	parser := textparse.NewPromParser(page, labels.NewSymbolTable(), false)
 	var set labels.Labels

@@ -15,8 +15,9 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// TestSeveralRoots serves two runtime roots of real sandboxes with the same ID, beside a link to one of them, a glob that also matches that
-// one, roots that appear later, and one that is no directory.
+// TestSeveralRoots serves two runtime roots of real sandboxes with the same ID, together with a
+// link to one of them, a glob that also matches it, roots that appear later, and a path that is not
+// a directory.
 func TestSeveralRoots(t *testing.T) {
 	w := newWorld(t)
 	other := runsctest.NewNode(t, runsc.Config{Runsc: realRunsc(t), Program: sandlab})
@@ -48,7 +49,7 @@ func TestSeveralRoots(t *testing.T) {
 	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", link)
 	p.wantValue(t, 2, "runsc_meta_num_sandboxes_total")
 
-	// Roots that appear are served from the next scrape on, and those that go are not.
+	// A root that appears is served from the next scrape on, and a removed one no longer.
 	glob := filepath.Join(dir, "glob1")
 	for _, root := range []string{later, glob} {
 		w.must(os.Mkdir(root, 0o755))
@@ -64,7 +65,7 @@ func TestSeveralRoots(t *testing.T) {
 	}
 	p.wantNone(t, "sandmeter_runtime_root_readable", "runtime_root", glob)
 	s.signal(syscall.SIGTERM)
-	s.wantEnd(soon, 0) // by then the log is complete
+	s.wantEnd(soon, 0) // the log is complete now
 	for _, want := range []string{"Runtime root does not exist", "Runtime root is not readable", "Runtime root is readable"} {
 		if got := strings.Count(s.err.String(), want); got != 1 {
 			t.Errorf("the log has %q %d times, want once:\n%s", want, got, &s.err)

@@ -13,11 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// soon is how long a server may take to notice what happens to its runtime root while nobody scrapes, and to end. It takes less than a
-// second, but for a slow machine; without inotify it would take up to a minute.
+// soon is the time limit for a server to notice a change of its runtime root without a scrape, and
+// to end. It takes less than a second, except on a slow machine; without inotify it would take up
+// to a minute.
 const soon = 20 * time.Second
 
-// bothServers runs a test with each of the two commands that serve.
+// bothServers runs a test with both server commands.
 func bothServers(t *testing.T, test func(w *world, args func(flags ...string) []string)) {
 	t.Run("serve", func(t *testing.T) {
 		w := newWorld(t)
@@ -67,14 +68,14 @@ func TestSecondServerOnALiveSocket(t *testing.T) {
 		refused()
 		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
 
-		// One that does not answer is alive, too, even when its backlog is full.
+		// A server that does not reply is running too, even if its backlog is full.
 		first.signal(syscall.SIGSTOP)
 		refused()
 		hangUp := fillBacklog(w.t, w.addr)
 		refused()
 		hangUp()
 		first.signal(syscall.SIGCONT)
-		w.until(func() error { return w.client.HealthCheck(w.ctx()) }) // it has the backlog to work off first
+		w.until(func() error { return w.client.HealthCheck(w.ctx()) }) // first it serves its backlog
 		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
 
 		w.setAddr(freePort(w.t))
@@ -83,7 +84,8 @@ func TestSecondServerOnALiveSocket(t *testing.T) {
 	})
 }
 
-// fillBacklog connects to the socket of a stopped server until the kernel has no place for more, and returns what hangs up.
+// fillBacklog connects to the socket of a stopped server until its backlog is full, and returns a
+// function that closes the connections.
 func fillBacklog(t *testing.T, path string) (hangUp func()) {
 	t.Helper()
 	var conns []int
@@ -107,7 +109,7 @@ func fillBacklog(t *testing.T, path string) (hangUp func()) {
 	}
 }
 
-// Of any number of servers that start at once on a dead one's socket, one gets it.
+// Of several servers that start at once on the socket of a dead one, exactly one gets it.
 func TestServersThatStartAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.start("sb", "idle")
@@ -145,7 +147,7 @@ func TestServersThatStartAtOnce(t *testing.T) {
 	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
 }
 
-// removeRoot removes the runtime root, whose sandboxes have to be deleted before.
+// removeRoot removes the runtime root. Its sandboxes must be deleted before.
 func (w *world) removeRoot() {
 	w.t.Helper()
 	root := w.root
@@ -156,10 +158,11 @@ func (w *world) removeRoot() {
 	w.must(os.RemoveAll(root))
 }
 
-// away is where a test moves the runtime root to.
+// away returns the path to which a test moves the runtime root.
 func (w *world) away() string { return filepath.Join(w.node.Dir(), "away") }
 
-// wantRootLost fails the test if a server does not end soon, by itself, and say what to do.
+// wantRootLost fails the test unless a server soon ends by itself, with an error that says what to
+// do.
 func wantRootLost(w *world, s *server) {
 	w.t.Helper()
 	s.wantEnd(soon, 1)
@@ -206,7 +209,7 @@ func TestRootMovedAwayEndsTheServer(t *testing.T) {
 	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
 	w.must(os.Rename(w.root, w.away()))
 	wantRootLost(w, s)
-	// The sandbox knows nothing of all that.
+	// The sandbox is not affected.
 	w.must(os.Rename(w.away(), w.root))
 	w.startServer(w.serveArgs())
 	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
@@ -220,7 +223,7 @@ func TestRootMissingAtTheStart(t *testing.T) {
 	})
 }
 
-// With --allow-unknown-root a root that is missing is one without sandboxes, and no more than that.
+// --allow-unknown-root permits a missing root, and no other error.
 func TestRootAllowedToBeUnknown(t *testing.T) {
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.removeRoot()
@@ -262,7 +265,7 @@ func TestRootAllowedToBeUnknown(t *testing.T) {
 	})
 }
 
-// Nobody scrapes, and the server knows within a second which sandboxes there are: it holds their processes from then on.
+// Within a second, without a scrape, the server knows all sandboxes and holds their pidfds.
 func TestSandboxesAreNoticedWithoutAScrape(t *testing.T) {
 	w := newWorld(t)
 	w.start("early", "idle")
@@ -288,7 +291,7 @@ func TestSandboxesAreNoticedWithoutAScrape(t *testing.T) {
 	holds(1)
 }
 
-// pidfds returns how many processes a process holds by descriptors.
+// pidfds returns the number of processes for which a process has pidfds.
 func pidfds(t *testing.T, pid int) int {
 	t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
@@ -297,7 +300,7 @@ func pidfds(t *testing.T, pid int) int {
 	}
 	n := 0
 	for _, link := range links {
-		// A descriptor that was closed since is none.
+		// A file descriptor that was closed in the meantime does not count.
 		if target, err := os.Readlink(link); err == nil && strings.Contains(target, "pidfd") {
 			n++
 		}

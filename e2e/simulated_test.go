@@ -16,7 +16,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// newSimulatedWorld returns a world for simulated sandboxes, which this process runs: only the server is real.
+// newSimulatedWorld returns a world with simulated sandboxes, which run in this process. Only the
+// server is real.
 func newSimulatedWorld(t *testing.T) *world {
 	t.Helper()
 	dir := testkit.TempDir(t)
@@ -41,14 +42,14 @@ func (w *world) simulateFleet(n int, opts simulate.FleetOptions) *simulate.Fleet
 	return f
 }
 
-// timedPage is a page and how long it took.
+// timedPage is a page and the duration of its scrape.
 type timedPage struct {
 	data metricclient.MetricData
 	took time.Duration
 	err  error
 }
 
-// tryWithin scrapes with the time that a scraper gives the server. One that is late is an error.
+// tryWithin scrapes with a scrape timeout. A page that comes later is an error.
 func (w *world) tryWithin(ctx context.Context, limit time.Duration) timedPage {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -67,7 +68,7 @@ func (w *world) within(limit time.Duration) (metricclient.MetricData, time.Durat
 	return page.data, page.took
 }
 
-// descriptors returns how many descriptors the server has open.
+// descriptors returns the number of open file descriptors of the server.
 func (w *world) descriptors() int {
 	w.t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.serverPid()))
@@ -75,7 +76,8 @@ func (w *world) descriptors() int {
 	return len(entries)
 }
 
-// wantDescriptors fails the test if the server goes on having more descriptors open. Connections of the last scrape may be closing.
+// wantDescriptors fails the test if the server keeps more file descriptors open. Connections of the
+// last scrape may be closing.
 func (w *world) wantDescriptors(atMost int) {
 	w.t.Helper()
 	w.until(func() error {
@@ -86,7 +88,8 @@ func (w *world) wantDescriptors(atMost int) {
 	})
 }
 
-// memory returns a line of the server's /proc/PID/status in bytes: VmRSS is what it has, VmHWM the most it ever had.
+// memory returns a field of the server's /proc/PID/status in bytes: VmRSS is the current memory,
+// VmHWM the peak.
 func (w *world) memory(line string) int {
 	w.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.serverPid()))
@@ -98,7 +101,8 @@ func (w *world) memory(line string) int {
 	return kB << 10
 }
 
-// wantFailure fails the test if the page gives another reason for which a sandbox has no metrics; "" is none.
+// wantFailure fails the test unless the page has this reason for missing metrics of a sandbox; ""
+// means none.
 func (p page) wantFailure(t *testing.T, id, reason string) {
 	t.Helper()
 	got := ""

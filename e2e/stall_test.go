@@ -10,8 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger than one that stalls at each: to answer in between does not buy it its whole
-// time again.
+// TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger than a sandbox that stalls at each:
+// replies in between do not restore its whole timeout.
 func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
 	w := newSimulatedWorld(t)
 	w.simulate(simulate.Spec{ID: "good"})
@@ -33,7 +33,8 @@ func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
 	}
 }
 
-// TestPausedServerAcceptsWhatHasArrived when it goes on, however long it was paused.
+// TestPausedServerAcceptsWhatHasArrived: after a pause of any length, the server accepts replies
+// that have arrived.
 func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
 	w := newSimulatedWorld(t)
 	asked, reply, replied := make(chan struct{}, 100), make(chan struct{}), make(chan error, 100)
@@ -60,7 +61,7 @@ func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
 	})
 	release()
 	w.must(<-replied)
-	time.Sleep(sandboxTimeout) // until the sandbox has had all of its time, and more
+	time.Sleep(sandboxTimeout) // until the whole timeout of the sandbox has passed
 	s.signal(syscall.SIGCONT)
 	page := <-pages
 	w.must(page.err)

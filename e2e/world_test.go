@@ -15,10 +15,11 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// ample is longer than anything takes that is not meant to wait, even on a busy machine.
+// ample is longer than any step takes that does not wait on purpose, even on a busy machine.
 const ample = time.Minute
 
-// world is a runtime root, of real sandboxes or of simulated ones, and the address and client of its metric server.
+// A world is a runtime root with real or simulated sandboxes, and the address and client of its
+// metric server.
 type world struct {
 	t      *testing.T
 	root   string
@@ -27,7 +28,8 @@ type world struct {
 	client *metricclient.MetricClient
 }
 
-// newWorld returns a world for real sandboxes, without sandboxes and without a server. Everything in it ends with the test.
+// newWorld returns a world for real sandboxes, without sandboxes and without a server. Its contents
+// end with the test.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	conf := runsc.Config{Runsc: realRunsc(t), Program: sandlab}
@@ -42,13 +44,13 @@ func newWorldWith(t *testing.T, conf runsc.Config) *world {
 	return w
 }
 
-// realRunsc returns the path of a runsc that runs here, or skips the test.
+// realRunsc returns the path of a runsc that works here, or skips the test.
 func realRunsc(t *testing.T) string {
 	t.Helper()
 	return runsctest.Program(t, sandlab, "workload", "exit")
 }
 
-// setAddr chooses another address for the sandboxes and servers to come.
+// setAddr changes the address of sandboxes and servers that start later.
 func (w *world) setAddr(addr string) {
 	w.addr = addr
 	w.client = metricclient.NewMetricClient(addr, w.root)
@@ -70,12 +72,12 @@ func (w *world) must(err error) {
 	}
 }
 
-// container returns a container that runs a workload and asks for metrics.
+// container returns a container with metrics that runs a workload.
 func (w *world) container(id string, workload ...string) runsc.Container {
 	return runsc.Container{ID: id, Args: append([]string{"workload"}, workload...), MetricServer: w.addr}
 }
 
-// start starts a container that runs a workload and asks for metrics.
+// start starts a container with metrics that runs a workload.
 func (w *world) start(id string, workload ...string) {
 	w.t.Helper()
 	w.must(w.node.Run(w.ctx(), w.container(id, workload...)))
@@ -89,13 +91,13 @@ func (w *world) remove(ids ...string) {
 	}
 }
 
-// serve starts a metric server that ends with the test, if stop does not end it before.
+// serve starts a metric server that ends with the test, or earlier with stop.
 func (w *world) serve(extraArgs ...string) {
 	w.t.Helper()
 	w.must(w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: sandmeter}, extraArgs...))
 	client := w.client
 	w.t.Cleanup(func() {
-		// The test's own context has ended by now.
+		// The context of the test has ended by now.
 		ctx, cancel := context.WithTimeout(context.Background(), ample)
 		defer cancel()
 		if err := client.ShutdownServer(ctx); err != nil && !errors.Is(err, metricclient.ErrNotRunning) {
@@ -110,23 +112,24 @@ func (w *world) stop() {
 	w.must(w.client.ShutdownServer(w.ctx()))
 }
 
-// serveArgs is the command line of a server for people, for the world's root and address.
+// serveArgs returns the command line of serve for the world's root and address.
 func (w *world) serveArgs(flags ...string) []string {
 	return append([]string{"serve", "--root", w.root, "--web.listen-address", w.addr}, flags...)
 }
 
-// metricServerArgs is the command line of a server in place of runsc's own.
+// metricServerArgs returns the command line of metric-server for the world's root and address.
 func (w *world) metricServerArgs(flags ...string) []string {
 	return append([]string{"--root=" + w.root, "--metric-server=" + w.addr, "metric-server"}, flags...)
 }
 
-// startServer starts the program with the command line of a server, and returns when it is healthy. It ends with the test at the latest.
+// startServer starts the program with a server command line, and returns when it is healthy. It
+// ends with the test at the latest.
 func (w *world) startServer(args []string) *server {
 	w.t.Helper()
 	return w.startProgram(newProgram(w.t, args...))
 }
 
-// startProgram is startServer for a program that is ready to start.
+// startProgram is startServer for a prepared program.
 func (w *world) startProgram(p *program) *server {
 	w.t.Helper()
 	s := startProgram(w.t, p)
@@ -139,7 +142,8 @@ func (w *world) startProgram(p *program) *server {
 	return s
 }
 
-// scrape returns the server's page; params alternate between names and values of the request's parameters.
+// scrape returns the server's page; params alternate between names and values of request
+// parameters.
 func (w *world) scrape(params ...string) page {
 	w.t.Helper()
 	urlParams := map[string]string{}
@@ -171,8 +175,9 @@ func (w *world) untilValue(want float64, metric string, labels ...string) {
 	})
 }
 
-// untilBegun waits until the workloads of a number of sandboxes have begun: each begins with a system call that shows, see the command
-// workload. Until then, counters that have not counted yet are not on the page.
+// untilBegun waits until the workloads of a number of sandboxes have begun: each begins with a
+// visible system call, see the command workload. Before that, counters that are zero are not on the
+// page.
 func (w *world) untilBegun(sandboxes int) {
 	w.t.Helper()
 	w.until(func() error {

@@ -30,8 +30,8 @@ runsc_meta_sandbox_running{iteration="a",sandbox="idle"} 1 1795338783582
 runsc_meta_sandbox_running{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 1 1795338783582
 `
 
-// Later the sandbox idle has ended, and began to read; the samples of the pod are 2 s and 1.5 s
-// younger.
+// On the later page, the sandbox idle has ended and begun to read; the samples of the pod are 2 s
+// and 1.5 s newer.
 const pageAfter = `runsc_fs_opens{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 12846 1795338785582
 runsc_fs_reads{iteration="a",sandbox="idle"} 3 1795338785582
 runsc_fs_reads{iteration="b",namespace_name="shop",pod_name="web",sandbox="pod"} 8 1795338785082
@@ -76,7 +76,7 @@ simulated  idle     -    running        8         -        -         -
 `)
 }
 
-// TestDemoTableOnANarrowTerminal: there are fewer columns, and each is whole.
+// TestDemoTableOnANarrowTerminal: columns are left out, and never cut.
 func TestDemoTableOnANarrowTerminal(t *testing.T) {
 	table := demoTable("simulated", nil, mustReadDemo(t, pageBefore)[1:2])
 	check := func(columns int, want string) {
@@ -139,13 +139,13 @@ func TestRates(t *testing.T) {
 	check(at(1, 0), at(2, time.Hour), "0.0")
 	check(at(math.MaxInt64-2, 0), at(math.MaxInt64, time.Second), "2.0")
 
-	check(at(500, 0), at(499, time.Second), noValue)           // it began anew
-	check(at(1, 0), at(2, 0), noValue)                         // time stood still
-	check(at(1, 0), at(2, -time.Second), noValue)              // or went back
-	check(reading{}, at(2, 0), noValue)                        // it was not there
-	check(at(1, 0), reading{}, noValue)                        // it is gone
-	check(reading{}, reading{}, noValue)                       // it never was
-	check(reading{known: true, value: 1}, at(2, 0), noValue)   // it has no time
-	check(at(1, 0), reading{known: true, value: 2}, noValue)   // or is
-	check(reading{known: true}, reading{known: true}, noValue) // or both
+	check(at(500, 0), at(499, time.Second), noValue)           // the counter was reset
+	check(at(1, 0), at(2, 0), noValue)                         // no time has passed
+	check(at(1, 0), at(2, -time.Second), noValue)              // time went back
+	check(reading{}, at(2, 0), noValue)                        // the first value is missing
+	check(at(1, 0), reading{}, noValue)                        // the second value is missing
+	check(reading{}, reading{}, noValue)                       // both values are missing
+	check(reading{known: true, value: 1}, at(2, 0), noValue)   // the first time is missing
+	check(at(1, 0), reading{known: true, value: 2}, noValue)   // the second time is missing
+	check(reading{known: true}, reading{known: true}, noValue) // both times are missing
 }

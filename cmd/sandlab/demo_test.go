@@ -12,7 +12,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// demoWorld is a world for demos: what they leave behind would be in tmp.
+// demoWorld returns a world for demos, and the directory for their temporary files.
 func demoWorld(t *testing.T) (w *world, tmp string) {
 	w = newWorld(t)
 	tmp = w.path("tmp")
@@ -41,11 +41,11 @@ func TestDemoWrongUsage(t *testing.T) {
 	wrong("demo --real --simulated", "--real and --simulated exclude each other: give only one")
 }
 
-// demoRow is a line of a table of three simulated sandboxes, with values and rates.
+// demoRow matches a line of the table of three simulated sandboxes, with values and rates.
 var demoRow = regexp.MustCompile(`(?m)^simulated  demo-(idle|busy|pod) +(-|shop/web-0) +running +(\d+) +([\d.]+|-) +(\d+) +([\d.]+|-)$`)
 
-// TestDemoShowsSimulated: where no real sandboxes can run, the demo says so once, and shows others,
-// labeled on every line.
+// TestDemoShowsSimulated: if real sandboxes cannot run, the demo prints the reason once and shows
+// simulated ones, labeled on every line.
 func TestDemoShowsSimulated(t *testing.T) {
 	w, tmp := demoWorld(t)
 	check := func(line, whyNot string) {
@@ -65,15 +65,15 @@ func TestDemoShowsSimulated(t *testing.T) {
 	}
 	check("demo --simulated --for 1s --interval 250ms", "")
 	for name, value := range map[string]string{"SANDMETER_EXPORTER_PREFIX": "foo_", "SANDMETER_SANDBOX_TIMEOUT": "nonsense", "SANDMETER_PID_FILE": "/dev/full/pid"} {
-		t.Setenv(name, value) // for a server of one's own
+		t.Setenv(name, value) // settings for another server
 	}
 	check("demo --simulated --for 1s --interval 250ms", "")
 	check("demo --runsc {dir}/missing --for 1s --interval 250ms",
 		`No real sandboxes: runsc not found at the given path: stat `+w.path("missing")+": no such file or directory. Showing simulated ones.\n")
 }
 
-// wantGrowth fails the test unless the matches of demoRow are of at least two tables in which the
-// numbers of the busy sandbox grow.
+// wantGrowth fails the test unless the matches of demoRow are from at least two tables, and the
+// values of the busy sandbox grow.
 func wantGrowth(t *testing.T, rows [][]string) {
 	t.Helper()
 	var opens, reads []int
@@ -92,28 +92,27 @@ func wantGrowth(t *testing.T, rows [][]string) {
 		t.Fatalf("%d tables with %d rows", len(opens), len(rows))
 	}
 	for i := range opens[1:] {
-		// 250 a second, on a machine that may have much else to do
+		// 250 per second, but less on a busy machine.
 		if more := opens[i+1] - opens[i]; more < 10 || reads[i+1]-reads[i] != busyReadsPerOpen*more {
 			t.Errorf("opens %d and reads %d", opens, reads)
 		}
 	}
 }
 
-// TestDemoReal: with --real there are real sandboxes or an error.
+// TestDemoReal: --real shows real sandboxes or fails.
 func TestDemoReal(t *testing.T) {
 	w, tmp := demoWorld(t)
 	w.fails("demo --real --runsc {dir}/missing", cli.ExitFail, `runsc not found at the given path: stat {dir}/missing: no such file or directory`)
 	wantEmpty(t, tmp)
 }
 
-// emptyNode is a node on which sandboxes start and are never seen, as with a runsc program that is
-// another one.
+// An emptyNode starts no sandboxes and reports no error, like a program that is not runsc.
 type emptyNode struct{ demoNode }
 
 func (emptyNode) start(context.Context, demoSandbox, string) error { return nil }
 
-// TestDemoWithoutSandboxes: a demo whose sandboxes do not run fails, also where nothing said so
-// when they were started.
+// TestDemoWithoutSandboxes: the demo fails if its sandboxes do not run, even if starting them
+// reported no error.
 func TestDemoWithoutSandboxes(t *testing.T) {
 	w, tmp := demoWorld(t)
 	node, err := newSimulatedNode()

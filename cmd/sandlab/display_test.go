@@ -7,7 +7,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// displayTables are shown one after the other.
+// displayTables returns tables to show in sequence.
 func displayTables() []cli.Table {
 	columns := []cli.Column{{Title: "HEAD"}, {Title: "STATE"}, {Title: "N", Optional: 1}}
 	return []cli.Table{

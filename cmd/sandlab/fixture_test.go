@@ -15,7 +15,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// ample is longer than anything takes here.
+// ample is longer than any step of these tests takes.
 const ample = time.Minute
 
 // TestMain builds the server that demos start.
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// world is a directory, and a program to run.
+// A world is a directory in which tests run the program.
 type world struct {
 	*testing.T
 	dir string
@@ -57,10 +57,10 @@ func (w *world) must(err error) {
 	}
 }
 
-// path is a path in the directory.
+// path returns a path in the directory.
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-// command runs a command line, in which {dir} stands for the world's directory, to its end.
+// command runs a command line to its end. {dir} stands for the directory.
 func (w *world) command(line string) (code int, out, err string) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), ample)
@@ -70,7 +70,7 @@ func (w *world) command(line string) (code int, out, err string) {
 	return code, outs.String(), errs.String()
 }
 
-// fails fails the test unless a command line ends with an exit code, and one line that says why.
+// fails fails the test unless a command line exits with a code and writes one line, the error.
 func (w *world) fails(line string, wantCode int, want string) {
 	w.Helper()
 	code, out, err := w.command(line)
@@ -80,7 +80,7 @@ func (w *world) fails(line string, wantCode int, want string) {
 	}
 }
 
-// contains fails the test unless a text has all the parts.
+// contains fails the test unless a text contains all parts.
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {

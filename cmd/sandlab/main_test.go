@@ -7,8 +7,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// TestHelpHasExamples: the help of each command has examples, all of them command lines that this
-// program takes.
+// TestHelpHasExamples: the help of each command has examples, and the program accepts all of them.
 func TestHelpHasExamples(t *testing.T) {
 	w := newWorld(t)
 	for _, line := range []string{"", "--help", "demo --help", "simulate --help", "help simulate"} {
@@ -31,7 +30,7 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 }
 
-// TestWorkloadIsHidden: the help does not show what runs in sandboxes.
+// TestWorkloadIsHidden: the help does not list the command that runs in sandboxes.
 func TestWorkloadIsHidden(t *testing.T) {
 	w := newWorld(t)
 	if _, out, _ := w.command("--help"); strings.Contains(out, "workload") {

@@ -32,8 +32,8 @@ func TestWrongUsage(t *testing.T) {
 	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: it is given twice; try: sandlab simulate --help`)
 }
 
-// simulates runs a command line until the end of the test, and returns when its sandboxes are
-// there. What it returns ends the command line and checks its exit code.
+// simulates runs a command line until the end of the test, and returns when its sandboxes have
+// started. The returned function stops the command and checks its exit code.
 func (w *world) simulates(line string) (end func()) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -59,8 +59,7 @@ func (w *world) simulates(line string) (end func()) {
 
 var statePID = regexp.MustCompile(`"pid":(\d+),`)
 
-// processes returns the process that each state file below the directory names, by the ID of the
-// sandbox.
+// processes returns the PIDs in the state files below a directory, by sandbox ID.
 func (w *world) processes(dir string) map[string]int {
 	w.Helper()
 	all := make(map[string]int)
@@ -78,8 +77,8 @@ func (w *world) processes(dir string) map[string]int {
 	return all
 }
 
-// TestSimulateProcesses: each sandbox has a process of its own, if asked for in a cgroup of its
-// own, and nothing is left at the end.
+// TestSimulateProcesses: each sandbox has its own process, with --cgroups in its own cgroup, and
+// nothing is left at the end.
 func TestSimulateProcesses(t *testing.T) {
 	check := func(line, cgroups string) {
 		t.Helper()
@@ -119,7 +118,7 @@ func TestSimulateProcesses(t *testing.T) {
 	check("simulate -n 3 --root {dir}/root --cgroups {dir}/cgroups", "cgroups")
 }
 
-// TestSimulateInOneProcess: without --processes all sandboxes are in this one.
+// TestSimulateInOneProcess: without --processes all sandboxes are in this process.
 func TestSimulateInOneProcess(t *testing.T) {
 	w := newWorld(t)
 	end := w.simulates("simulate -n 3 --root {dir}")
@@ -132,7 +131,7 @@ func TestSimulateInOneProcess(t *testing.T) {
 	wantEmpty(t, w.dir)
 }
 
-// TestSimulateWhereCgroupsAre: those of another program are neither taken nor removed.
+// TestSimulateWhereCgroupsAre: cgroups of another program are neither used nor removed.
 func TestSimulateWhereCgroupsAre(t *testing.T) {
 	w := newWorld(t)
 	w.must(os.Mkdir(w.path("root"), 0o755))

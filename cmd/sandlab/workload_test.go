@@ -31,7 +31,7 @@ func TestParseWorkload(t *testing.T) {
 	}
 }
 
-// TestBusyWorkload: one that is called is at work until it is ended, and that is no failure.
+// TestBusyWorkload: the workload runs until it is stopped, without an error.
 func TestBusyWorkload(t *testing.T) {
 	for _, words := range []string{"busy 10us", "busy 30ms", "busy", "idle"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

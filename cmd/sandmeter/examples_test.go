@@ -13,7 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// examples are all command lines that help shows.
+// examples returns all command lines in the help.
 func examples() []string {
 	root := newRootCommand(cli.Stdio{})
 	text := root.Example
@@ -29,8 +29,7 @@ func examples() []string {
 	return lines
 }
 
-// TestExamplesRun runs every command line that help shows, with paths, addresses and a group of
-// this test in place of its own.
+// TestExamplesRun runs every example of the help, with paths, addresses and a group of this test.
 func TestExamplesRun(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "5f0c2a1b"})
@@ -45,7 +44,7 @@ func TestExamplesRun(t *testing.T) {
 		"--address /run/sandmeter.sock", "--address "+w.socket, "/run/sandmeter.sock", w.path("own.sock"),
 		":19640", "127.0.0.1:0", "localhost:1337", "127.0.0.1:0", "--web.socket-group prometheus", "--web.socket-group 0", "1000", "20", "'", "")
 	for _, example := range examples() {
-		line, _, _ := strings.Cut(example, " | ") // what another program makes of it
+		line, _, _ := strings.Cut(example, " | ") // without the program that reads its output
 		words := strings.Fields(ours.Replace(line))
 		if words[0] != "sandmeter" {
 			continue
@@ -57,7 +56,8 @@ func TestExamplesRun(t *testing.T) {
 			code := make(chan int, 1)
 			go func() { code <- run(ctx, words[1:], cli.Stdio{Out: &out, Err: &errs}) }()
 			if slices.ContainsFunc(words, func(w string) bool { return w == "serve" || w == "metric-server" }) {
-				// These run until they are told to end. One that never serves fails by then.
+				// Servers run until they are stopped. A server that does not start fails before
+				// that.
 				(&world{T: t}).until("it serves or ends", func() bool { return strings.Contains(errs.String(), "msg=Serving") || len(code) > 0 })
 				cancel()
 			}
@@ -74,7 +74,7 @@ func TestExamplesRun(t *testing.T) {
 	}
 }
 
-// commandNames are the names of the commands that help shows.
+// commandNames returns the names of the commands in the help.
 func commandNames() []string {
 	var names []string
 	for _, c := range newRootCommand(cli.Stdio{}).Commands() {

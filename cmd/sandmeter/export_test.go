@@ -10,7 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// newExportWorld has a pod, state files that say nothing, and sandboxes with similar IDs.
+// newExportWorld returns a world with a pod, empty state files, and sandboxes with similar IDs.
 func newExportWorld(t *testing.T) *world {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "pod", More: []simulate.Container{{ID: "app"}, {ID: "pod-side"}}})
@@ -25,8 +25,8 @@ func newExportWorld(t *testing.T) *world {
 	return w
 }
 
-// TestExportIDs: the ID of any container will do, and so much of its beginning that it matches of
-// one sandbox only.
+// TestExportIDs: export accepts the ID of any container, and a prefix that matches only one
+// sandbox.
 func TestExportIDs(t *testing.T) {
 	w := newExportWorld(t)
 	exports := func(id, wantSandbox string) {
@@ -37,10 +37,10 @@ func TestExportIDs(t *testing.T) {
 		}
 	}
 	exports("pod", "pod")
-	exports("po", "pod") // two containers of it begin so
+	exports("po", "pod") // matches two containers of the pod
 	exports("app", "pod")
 	exports("ap", "pod")
-	exports("log", "pod") // its state file says nothing, but the file's name does
+	exports("log", "pod") // its state file is empty, but the file name has the sandbox
 	exports("5f0c", "5f0c")
 	exports("5f0c2a1b", "5f0c2a1b")
 	exports("5f0c2a1b-", "5f0c2a1b")
@@ -59,8 +59,8 @@ func TestExportIDs(t *testing.T) {
 	fails("many", `ID "many" is ambiguous: it matches manya, manyb, manyc, manyd, manye, manyf, manyg, manyh, manyi, manyj and 2 more`)
 }
 
-// TestExportSaysWhyNot: a sandbox that is not there, one whose state file says nothing, and one
-// that has nothing to tell are three things.
+// TestExportSaysWhyNot: a missing sandbox, an empty state file and a sandbox without metrics have
+// different errors.
 func TestExportSaysWhyNot(t *testing.T) {
 	w := newExportWorld(t)
 	fails := func(id, want string) {

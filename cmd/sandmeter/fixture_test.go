@@ -19,10 +19,10 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// ample is longer than anything takes here.
+// ample is longer than any step of these tests takes.
 const ample = 20 * time.Second
 
-// world is a folder with a runtime root in it, and with a program to run.
+// A world is a directory with a runtime root, in which tests run the program.
 type world struct {
 	*testing.T
 	dir, root, socket string
@@ -43,10 +43,10 @@ func (w *world) must(err error) {
 	}
 }
 
-// path is a path in the folder.
+// path returns a path in the directory.
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-// placeholders puts the world's paths where {dir}, {root} and {socket} stand.
+// placeholders replaces {dir}, {root} and {socket} by the paths of the world.
 func (w *world) placeholders() *strings.Replacer {
 	return strings.NewReplacer("{dir}", w.dir, "{root}", w.root, "{socket}", w.socket)
 }
@@ -76,7 +76,7 @@ func (w *world) commandWords(words ...string) (code int, out, err string) {
 	return code, outs.String(), errs.String()
 }
 
-// fails fails the test unless a command line ends with an exit code, and one line that says why.
+// fails fails the test unless a command line exits with a code and writes one line, the error.
 func (w *world) fails(line string, wantCode int, want string) {
 	w.Helper()
 	code, out, err := w.command(line)
@@ -86,7 +86,7 @@ func (w *world) fails(line string, wantCode int, want string) {
 	}
 }
 
-// service is a command line that serves on the world's socket.
+// A service is a running server that listens on the world's socket.
 type service struct {
 	*world
 	out, err testkit.Buffer
@@ -96,7 +96,7 @@ type service struct {
 	client   *http.Client
 }
 
-// serve runs a command line and returns when it serves.
+// serve runs the command line of a server and returns when it serves.
 func (w *world) serve(line string) *service {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -139,7 +139,7 @@ func (s *service) page() string {
 	return string(body)
 }
 
-// stop ends the service as a signal does, and returns its exit code.
+// stop stops the service as a signal does, and returns its exit code.
 func (s *service) stop() int {
 	s.Helper()
 	s.client.CloseIdleConnections()
@@ -152,13 +152,13 @@ func (s *service) stop() int {
 	return s.code
 }
 
-// until waits for what should be so soon.
+// until waits for a condition that should soon hold.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
 	testkit.Until(w, what, so)
 }
 
-// contains fails the test unless a text contains others.
+// contains fails the test unless a text contains all parts.
 func contains(t *testing.T, text string, wanted ...string) {
 	t.Helper()
 	for _, want := range wanted {

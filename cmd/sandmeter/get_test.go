@@ -64,7 +64,7 @@ func TestGet(t *testing.T) {
 	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
 }
 
-// TestGetSandbox: an ID can be abbreviated, unless that leaves a choice.
+// TestGetSandbox: get accepts a unique prefix of an ID.
 func TestGetSandbox(t *testing.T) {
 	w := newWorld(t)
 	for _, id := range []string{"ab", "abc1", "abc2", "b"} {
@@ -92,7 +92,7 @@ func TestWrongServer(t *testing.T) {
 	w := newWorld(t)
 	listener, err := net.Listen("unix", w.socket)
 	w.must(err)
-	answers := make(chan string, 1)
+	replies := make(chan string, 1)
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -101,23 +101,23 @@ func TestWrongServer(t *testing.T) {
 				return
 			}
 			_, _ = conn.Read(make([]byte, 64<<10))
-			answer := <-answers
-			answers <- answer
-			_, _ = io.WriteString(conn, answer)
+			reply := <-replies
+			replies <- reply
+			_, _ = io.WriteString(conn, reply)
 			conn.Close()
 		}
 	})
 	defer serving.Wait()
 	defer listener.Close()
-	check := func(answer, want string) {
+	check := func(reply, want string) {
 		t.Helper()
-		answers <- answer
+		replies <- reply
 		for _, line := range []string{"get", "health"} {
 			if code, out, said := w.command(line + " --address {socket}"); code != cli.ExitFail || out != "" || !strings.HasSuffix(said, want+"\n") {
-				t.Errorf("%s of %q exits with %d and says %s%s", line, answer, code, out, said)
+				t.Errorf("%s of %q exits with %d and says %s%s", line, reply, code, out, said)
 			}
 		}
-		<-answers
+		<-replies
 	}
 	const elsewhere = "; give the address of the metric server with --address"
 	check("HTTP/1.0 404 Not Found\r\n\r\n<html>\n", "404 Not Found: <html>"+elsewhere)
@@ -127,7 +127,7 @@ func TestWrongServer(t *testing.T) {
 	check("HTTP/1.0 503 Service Unavailable\r\n\r\nserver is shutting down\n", "the metric server is shutting down; try again")
 }
 
-// TestAdvice is of what root never sees.
+// TestAdvice covers an error that root never gets.
 func TestAdvice(t *testing.T) {
 	err := advised(fmt.Errorf("connect: %w", syscall.EACCES))
 	const want = "connect: permission denied; the Unix socket of a server has mode 0660: run this as root, or start the server with a --web.socket-group that you belong to"
@@ -146,7 +146,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// BenchmarkGet takes one metric out of a page of 10 MB.
+// BenchmarkGet selects one metric from a page of 10 MB.
 func BenchmarkGet(b *testing.B) {
 	var page strings.Builder
 	for family := range 100 {

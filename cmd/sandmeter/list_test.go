@@ -34,8 +34,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// startListed starts sandboxes of every kind that a list can have. All that run are process 1,
-// which is always there.
+// startListed starts sandboxes in every state that list shows. Running ones have PID 1, which
+// always exists.
 func (w *world) startListed() {
 	at := func(second int) simulate.Container {
 		return simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
@@ -92,7 +92,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// wantPrintable fails the test if a terminal would do more with a text than show it in lines.
+// wantPrintable fails the test if a text has terminal control sequences.
 func wantPrintable(t *testing.T, text string) {
 	t.Helper()
 	for _, r := range text {
@@ -112,7 +112,7 @@ func TestListOfNothing(t *testing.T) {
 	}
 }
 
-// TestListBesideUnreadableFiles: they are named, and cost nobody else anything.
+// TestListBesideUnreadableFiles: list reports unreadable files, and shows all other sandboxes.
 func TestListBesideUnreadableFiles(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "fine"})
@@ -143,7 +143,7 @@ func TestListBesideUnreadableFiles(t *testing.T) {
 	wantPrintable(t, err)
 }
 
-// TestListFromTheEnvironment: flags can be given as variables, and go before them.
+// TestListFromTheEnvironment: environment variables set flags, and flags take precedence.
 func TestListFromTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "fine"})
@@ -161,7 +161,7 @@ func TestListFromTheEnvironment(t *testing.T) {
 	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
 	t.Setenv("SANDMETER_JSON", "maybe")
 	w.fails("list", cli.ExitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: give true or false`)
-	t.Setenv("SANDMETER_JSON", "") // as if it were not set
+	t.Setenv("SANDMETER_JSON", "") // counts as unset
 	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
 		t.Errorf("list exits with %d and says %s%s", code, out, err)
 	}

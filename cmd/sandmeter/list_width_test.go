@@ -14,7 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// dockerIDs are as long as those of containers usually are; two of them begin in the same way.
+// dockerIDs are as long as the IDs of most containers. Two of them have a common prefix.
 var dockerIDs = []string{
 	"5f0c2a1b7d8e9f00112233445566778899aabbccddeeff001122334455667788",
 	"9e8d7c6b5a4f9f00112233445566778899aabbccddeeff001122334455667788",
@@ -74,7 +74,7 @@ SANDBOX
 `)
 }
 
-// terminal returns both ends of a terminal of so many columns.
+// terminal returns both ends of a terminal with a number of columns.
 func terminal(t *testing.T, columns uint16) (ours, programs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -101,7 +101,8 @@ func terminal(t *testing.T, columns uint16) (ours, programs *os.File) {
 	return ours, programs
 }
 
-// TestListOnATerminal fits it, unless it is told not to. Elsewhere nothing is cut.
+// TestListOnATerminal: the table fits a terminal, except with --no-trunc. Other outputs are never
+// cut.
 func TestListOnATerminal(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: dockerIDs[0], PID: 1, Pod: "web-7d8b49557c-abcde", Namespace: "shop"})
@@ -110,7 +111,7 @@ func TestListOnATerminal(t *testing.T) {
 		ours, programs := terminal(t, columns)
 		code := run(t.Context(), w.words(line), cli.Stdio{Out: programs, Err: io.Discard})
 		w.must(programs.Close())
-		text, _ := io.ReadAll(ours) // ends with an error, since the other end is closed
+		text, _ := io.ReadAll(ours) // returns an error, because the other end is closed
 		if code != cli.ExitOK {
 			t.Errorf("%s exits with %d", line, code)
 		}

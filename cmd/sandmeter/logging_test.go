@@ -32,7 +32,7 @@ func TestDebugLogPath(t *testing.T) {
 	check("%ID%", "%ID%")
 }
 
-// TestRunscLog: where what is logged goes, and in which form.
+// TestRunscLog checks the destination and the format of log messages.
 func TestRunscLog(t *testing.T) {
 	w := newWorld(t)
 	check := func(conf config.Config, wantErr, wantLog, wantDebugLog string) {
@@ -89,8 +89,8 @@ func TestRunscLog(t *testing.T) {
 		`{"time":T,"level":"DEBUG","log":"d"}`+"\n"+ki+ke)
 }
 
-// TestRunscLogOfTheEnd: standard error has the error that ends a server once, as a record if the
-// log there is JSON; files have it in any case.
+// TestRunscLogOfTheEnd: the error that ends a server is on standard error once, as a record if the
+// log there is JSON. Log files always have it.
 func TestRunscLogOfTheEnd(t *testing.T) {
 	w := newWorld(t)
 	check := func(conf config.Config, wantStderr, wantFile string) {
@@ -129,7 +129,7 @@ func TestRunscLogOfTheEnd(t *testing.T) {
 	check(config.Config{DebugLog: w.path("log"), LogFormat: "json"}, line, json)
 }
 
-// TestLogIsAppendedTo: a server that starts again does not wipe out why it ended.
+// TestLogIsAppendedTo: a server that restarts keeps the previous log.
 func TestLogIsAppendedTo(t *testing.T) {
 	w := newWorld(t)
 	conf := config.Config{DebugLog: w.path("log")}
@@ -176,7 +176,7 @@ func TestLogFlags(t *testing.T) {
 	}
 }
 
-// theFile returns the only file in a folder.
+// theFile returns the content of the only file in a directory.
 func (w *world) theFile(dir string) string {
 	w.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*"))

@@ -14,11 +14,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// reader is an output of a log that takes lines only while it reads. Lines have 1 KiB, so that they
+// A reader is an output of a log that blocks unless it is reading. Lines have 1 KiB, so that they
 // are easy to count.
 type reader struct {
 	testkit.Buffer
-	reading chan struct{} // closed while it reads
+	reading chan struct{} // closed while the reader reads
 	err     atomic.Pointer[error]
 }
 
@@ -41,7 +41,7 @@ func (r *reader) fail(err error) {
 	}
 }
 
-// lines returns the first letter of each line, and reports as they are without the time.
+// lines returns the first letter of each line, and reports without their time.
 func (r *reader) lines() string {
 	var lines []string
 	for line := range strings.Lines(r.String()) {
@@ -62,15 +62,15 @@ func newTestQueue(r *reader) (q *logQueue, total *atomic.Int64) {
 	return newLogQueue(r, text, total), total
 }
 
-// logLine is a line of 1 KiB that begins with a letter.
+// logLine returns a line of 1 KiB that begins with a letter.
 func logLine(letter string) []byte { return []byte(strings.Repeat(letter, 1023) + "\n") }
 
-// room is how many lines a queue holds beside the one that is being written.
+// room is the number of lines in a full queue, besides the line that is being written.
 const room = maxLogQueue / 1024
 
 const droppedLines = `level=WARN msg="Log lines dropped: the output was blocked or failed" dropped=`
 
-// write logs n lines, and returns when the queue is at rest.
+// write logs n lines, and returns when the queue is idle.
 func write(t *testing.T, q *logQueue, letter string, n int) {
 	t.Helper()
 	for range n {
@@ -81,8 +81,8 @@ func write(t *testing.T, q *logQueue, letter string, n int) {
 	synctest.Wait()
 }
 
-// TestLogThatIsNotRead holds up nobody: the queue keeps what it has room for, and one line stands
-// for what it dropped.
+// TestLogThatIsNotRead: a write never blocks, the queue keeps as many lines as it has room for, and
+// one line reports the dropped ones.
 func TestLogThatIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -108,14 +108,14 @@ func TestLogThatIsNotRead(t *testing.T) {
 	})
 }
 
-// TestLogOfASlowReader: as long as the reader is behind, lines are dropped without a line for each.
+// TestLogOfASlowReader: while the reader lags behind, dropped lines do not have one report each.
 func TestLogOfASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
 		q, total := newTestQueue(r)
 		write(t, q, "a", 1) // is being written
 		write(t, q, "a", room+1)
-		for range room { // it reads one line at a time, and more come
+		for range room { // the reader takes one line at a time while more arrive
 			r.reading <- struct{}{}
 			write(t, q, "b", 1)
 		}
@@ -130,7 +130,7 @@ func TestLogOfASlowReader(t *testing.T) {
 	})
 }
 
-// TestLogThatCannotBeWritten, as on a full disk, and then can be.
+// TestLogThatCannotBeWritten: writes fail, as on a full disk, and succeed later.
 func TestLogThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -141,7 +141,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 		write(t, q, "b", 1)
 		write(t, q, "c", 3)
 		r.fail(nil)
-		write(t, q, "d", 1) // it is dropped, and reported
+		write(t, q, "d", 1) // dropped and reported
 		write(t, q, "e", 1)
 		q.close(t.Context())
 		if got, want := r.lines(), "a "+droppedLines+"5 e"; got != want || total.Load() != 5 {
@@ -150,7 +150,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	})
 }
 
-// TestEndOfALogThatIsNotRead does not wait for the reader for long.
+// TestEndOfALogThatIsNotRead: close does not wait for a blocked reader forever.
 func TestEndOfALogThatIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -161,7 +161,7 @@ func TestEndOfALogThatIsNotRead(t *testing.T) {
 		if q.close(ctx) {
 			t.Error("the queue is written to its end")
 		}
-		write(t, q, "b", 1) // comes too late
+		write(t, q, "b", 1) // too late
 		close(r.reading)
 		<-q.ended
 		if got, want := r.lines(), "a "+droppedLines+"1"; got != want {
@@ -170,7 +170,8 @@ func TestEndOfALogThatIsNotRead(t *testing.T) {
 	})
 }
 
-// TestLastDroppedLines are reported at the end, if they can be written then.
+// TestLastDroppedLines: lines dropped last are reported at the end if the output accepts a line
+// then.
 func TestLastDroppedLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -186,7 +187,7 @@ func TestLastDroppedLines(t *testing.T) {
 	})
 }
 
-// TestReportOfDroppedLines has the form of the log, whatever its level.
+// TestReportOfDroppedLines: the report has the format of the log, at every log level.
 func TestReportOfDroppedLines(t *testing.T) {
 	check := func(format, want string) {
 		t.Helper()

@@ -14,8 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// TestWrongUsage: every way to call the program wrongly ends with exit code 2 and one line that
-// says what to do.
+// TestWrongUsage: every usage error exits with 2 and one line that says what to do.
 func TestWrongUsage(t *testing.T) {
 	w := newWorld(t)
 	wrong := func(line, want string) {
@@ -114,8 +113,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("--root --metric-server metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 }
 
-// TestFailures: what was asked for and cannot be had ends with exit code 1 and one line that says
-// what to do.
+// TestFailures: every failure exits with 1 and one line that says what to do.
 func TestFailures(t *testing.T) {
 	w := newWorld(t)
 	w.must(os.WriteFile(w.path("file"), nil, 0o644))
@@ -138,7 +136,7 @@ func TestFailures(t *testing.T) {
 	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlag)
 	fails("serve --root {root} --web.listen-address {dir}/live", "listen on {dir}/live: address already in use"+another)
 	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: something that is no socket is there: remove it, or choose another address")
-	// What is missing here is not the root, and so nothing is said about it.
+	// Not the root is missing here, so there is no advice about the root.
 	fails("serve --root {root} --web.listen-address {dir}/missing/socket", "listen on {dir}/missing/socket: open {dir}/missing: no such file or directory: create the directory, or choose another address")
 	fails("serve --root {root} --web.listen-address {socket} --web.socket-group no-such-group",
 		`listen on {socket}: there is no group "no-such-group" for the socket: name one that exists, or its number`)
@@ -155,7 +153,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestHelp: each command explains itself, with an example, and its help can be had in every way.
+// TestHelp: each command has help with an example, in every way to ask for it.
 func TestHelp(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range newRootCommand(cli.Stdio{}).Commands() {
@@ -201,7 +199,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestFullDevice: what was asked for and could not be written is a failure.
+// TestFullDevice: output that cannot be written is a failure.
 func TestFullDevice(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
@@ -220,7 +218,7 @@ func TestFullDevice(t *testing.T) {
 	}
 }
 
-// TestRootsOfPeople: however they write a directory, it is the same.
+// TestRootsOfPeople: different spellings of a directory are the same root.
 func TestRootsOfPeople(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
@@ -236,7 +234,7 @@ func TestRootsOfPeople(t *testing.T) {
 	_, out, _ := w.command("health --address {socket} --root root/")
 	contains(t, out, "serves "+w.root+".\n")
 
-	// runsc's is taken as it is: who asks for it may write it as runsc's user did.
+	// metric-server uses the root as written, and clients may write it as runsc's user did.
 	w.socket = w.path("other")
 	s := w.serve("--root={root}/ --metric-server={socket} metric-server")
 	w.until("it says which root it serves", func() bool { return strings.Contains(s.err.String(), " root="+w.root+"/ ") })
@@ -245,7 +243,7 @@ func TestRootsOfPeople(t *testing.T) {
 	}
 }
 
-// TestCompletion: what a shell is told to complete a word with.
+// TestCompletion checks the completions that shells get.
 func TestCompletion(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a", More: []simulate.Container{{ID: "app"}}})

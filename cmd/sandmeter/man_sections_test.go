@@ -13,7 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// failures say when a command exits with 1, where that is not only because it failed.
+// failures has descriptions of exit status 1 that say more than that the command failed.
 var failures = map[string]string{
 	"list":   "The command failed, or a state file could not be read.",
 	"get":    "The command failed, or there is no metric to show.",
@@ -21,7 +21,7 @@ var failures = map[string]string{
 	"health": "The server does not serve the runtime root, or is shutting down.",
 }
 
-// rootFiles are the files of commands that read a runtime root.
+// rootFiles describes the files of commands that read a runtime root.
 const rootFiles = `**/var/run/runsc**
 : The default runtime root, if XDG_RUNTIME_DIR is not set.
 
@@ -36,8 +36,8 @@ const rootFiles = `**/var/run/runsc**
 
 `
 
-// addManSections adds to the description of a command, and of those below it, sections that cobra
-// does not write.
+// addManSections adds sections that cobra does not write to the description of a command and of its
+// subcommands.
 func addManSections(c *cobra.Command) {
 	c.Long = cmp.Or(c.Long, c.Short)
 	add := func(title, text string) {
@@ -73,7 +73,7 @@ func readsRoot(c *cobra.Command) bool {
 	return c.Flags().Lookup("root") != nil && c.Name() != "health" || c.Name() == config.MetricServerCommand
 }
 
-// readsEnvironment reports whether the flags of a command can be given as environment variables.
+// readsEnvironment reports whether environment variables can set the flags of a command.
 func readsEnvironment(c *cobra.Command) bool {
 	return c.PreRunE != nil || c.Name() == config.MetricServerCommand
 }
@@ -100,8 +100,8 @@ func manEnvironment(c *cobra.Command) string {
 // manOrder is the order of the sections of a page.
 var manOrder = []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLE", "SEE ALSO"}
 
-// sortManSections moves what cobra takes for a part of the description to where readers look for
-// it.
+// sortManSections moves sections that cobra takes for a part of the description to their usual
+// places.
 func sortManSections(page string) string {
 	head, rest, _ := strings.Cut(page, "\n.SH ")
 	sections := strings.Split(strings.TrimRight(rest, "\n"), "\n.SH ")
@@ -116,8 +116,8 @@ func sortManSections(page string) string {
 	return head + "\n.SH " + strings.Join(sections, "\n\n.SH ")
 }
 
-// TestManSections: every page says how a command exits, those of commands with variables and files
-// list them, and no section is unknown.
+// TestManSections: every page has the exit status, pages of commands with variables and files list
+// them, and there are no unknown sections.
 func TestManSections(t *testing.T) {
 	for name, page := range readFiles(t, "man") {
 		var titles []string

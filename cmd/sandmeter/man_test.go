@@ -15,10 +15,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// TestManPagesAreThoseOfTheCommands: what `man` writes is what cobra makes of the commands and
-// flags of today.
+// TestManPagesAreThoseOfTheCommands: the pages that man writes are up to date with commands and
+// flags.
 func TestManPagesAreThoseOfTheCommands(t *testing.T) {
-	t.Setenv("XDG_RUNTIME_DIR", "") // a default on the pages depends on it
+	t.Setenv("XDG_RUNTIME_DIR", "") // it changes a default on the pages
 	w := newWorld(t)
 	if *update {
 		w.must(os.RemoveAll("man"))
@@ -48,21 +48,21 @@ func TestManPagesAreThoseOfTheCommands(t *testing.T) {
 	}
 }
 
-// manDate is on the pages in place of the day of their making.
+// manDate replaces the current date on the pages.
 var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 
-// makeManPages writes the pages as cobra makes them, but for the date.
+// makeManPages generates the pages with cobra, except for the date.
 func makeManPages(t *testing.T, dir string) {
 	t.Helper()
 	root := newRootCommand(cli.Stdio{})
-	root.DisableAutoGenTag = true // it has a date
+	root.DisableAutoGenTag = true // the tag has a date
 	addManSections(root)
 	header := &doc.GenManHeader{Section: "1", Source: "Sandmeter", Manual: "Sandmeter", Date: &manDate}
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		t.Fatal(err)
 	}
-	// cobra knows no flags before the name of a command, and takes none for a program that needs
-	// one.
+	// cobra does not support flags before the name of a command, and does not know that the program
+	// needs a command.
 	synopsis := strings.NewReplacer("sandmeter metric-server [flags]", "sandmeter [runsc flags] metric-server [flags]",
 		`\fBsandmeter [flags]\fP`, `\fBsandmeter COMMAND [flags]\fP`)
 	for name, page := range readFiles(t, dir) {

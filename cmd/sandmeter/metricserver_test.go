@@ -12,7 +12,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestMetricServer: the form of runsc's own command line.
+// TestMetricServer checks the forms of runsc's own command line.
 func TestMetricServer(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "ours", MetricServer: w.socket})
@@ -36,21 +36,21 @@ func TestMetricServer(t *testing.T) {
 	}
 	const usual, prefixed = "\nrunsc_fs_opens{", "\nx_fs_opens{"
 
-	// runsc's flags before the word, with one dash or two, and the value in the same word or in the
-	// next one.
+	// runsc's flags before the word, with one or two dashes, and with the value in the same or the
+	// next word.
 	serves("--root={root} --metric-server={socket} metric-server", usual)
 	serves("-root={root} -metric-server={socket} metric-server", usual)
 	serves("--root {root} --metric-server {socket} metric-server", usual)
 	serves("-root {root} -metric-server {socket} metric-server", usual)
 	serves("--root={dir}/missing --root={root} --metric-server={socket} metric-server", usual)
 
-	// Those that are not ours are let pass.
+	// Unknown flags are ignored.
 	serves("--platform=systrap --root={root} --network none -ignore-cgroups --metric-server={socket} --rootless=false --overlay2=root:self metric-server", usual)
 	serves("--root={root} --metric-server={socket} --platform systrap metric-server", usual)
 	serves("--root={root} --metric-server={socket} --ignore-cgroups metric-server", usual)
 	serves("--root={root} --metric-server={socket} -- metric-server", usual)
 
-	// Our own stand behind the word.
+	// Flags of the server come after the word.
 	serves("--root={root} --metric-server={socket} metric-server -exporter-prefix=x_", prefixed)
 	serves("--root={root} --metric-server={socket} metric-server --exporter-prefix=x_", prefixed)
 	serves("--root={root} --metric-server={socket} metric-server -exporter-prefix x_", prefixed)
@@ -95,7 +95,7 @@ func TestMetricServerWithoutRoot(t *testing.T) {
 	}
 }
 
-// TestMetricServerLogs: whoever names a folder for debug logs finds the server's log there.
+// TestMetricServerLogs: the server's log is in the directory for debug logs.
 func TestMetricServerLogs(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "broken", MetricServer: w.socket, NoSocket: true})
@@ -119,7 +119,8 @@ func TestMetricServerLogs(t *testing.T) {
 	}
 }
 
-// TestMetricServerLogsWhyItEnds, beside saying so, unless that is the same place.
+// TestMetricServerLogsWhyItEnds: the error is in the log files and on standard error, but not twice
+// in the same place.
 func TestMetricServerLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
 	const why = "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
@@ -129,7 +130,7 @@ func TestMetricServerLogsWhyItEnds(t *testing.T) {
 	}
 }
 
-// TestMetricServerVariables: what runsc's own parser would not let pass can be given as variables.
+// TestMetricServerVariables: environment variables set flags that runsc's own parser rejects.
 func TestMetricServerVariables(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a", MetricServer: w.socket})

@@ -36,7 +36,7 @@ func (w *world) sleeper() string {
 	return strconv.Itoa(cmd.Process.Pid)
 }
 
-// wantPIDFile fails the test unless a file has this content, and nothing is beside it.
+// wantPIDFile fails the test unless a file has this content and is the only file in its directory.
 func (w *world) wantPIDFile(path, want string) {
 	w.Helper()
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
@@ -47,7 +47,7 @@ func (w *world) wantPIDFile(path, want string) {
 	}
 }
 
-// TestPIDFileIsReplaced if it is that of a process that has ended.
+// TestPIDFileIsReplaced: the PID file of a process that has ended is replaced.
 func TestPIDFileIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	path, own := w.path("pid"), strconv.Itoa(os.Getpid())
@@ -69,8 +69,8 @@ func TestPIDFileIsReplaced(t *testing.T) {
 	}
 }
 
-// TestPIDFileIsLeft if it is that of a running process, or none at all. A server that needs it
-// ends, and has not said that it serves.
+// TestPIDFileIsLeft: the PID file of a running process, and a file that is not a PID file, are left
+// alone. The server fails before it logs that it serves.
 func TestPIDFileIsLeft(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("pid")
@@ -111,7 +111,7 @@ func TestPIDFileIsLeft(t *testing.T) {
 		"PID file {dir}/none/pid: no such file or directory")
 }
 
-// TestPIDFileOfAnother is left at the end.
+// TestPIDFileOfAnother: at its end a server leaves the PID file of another process alone.
 func TestPIDFileOfAnother(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("serve --root {root} --web.listen-address {socket} --pid-file {dir}/pid")
@@ -123,9 +123,9 @@ func TestPIDFileOfAnother(t *testing.T) {
 	w.wantPIDFile(w.path("pid"), "1")
 }
 
-// TestPIDFileOnAFullDisk checks that a failed write leaves nothing behind. A limit on the size of
-// files simulates the full disk. It holds for the whole process, and go test writes files of its
-// own, so the test runs in a child process.
+// TestPIDFileOnAFullDisk: a failed write leaves no file. A limit on file size stands in for a full
+// disk. It holds for the whole process, and go test writes files of its own, so the test runs in a
+// child process.
 func TestPIDFileOnAFullDisk(t *testing.T) {
 	const child = "SANDMETER_TEST_FULL_DISK"
 	if os.Getenv(child) == "" {
@@ -159,8 +159,8 @@ func TestPIDFileOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestPIDFileAtOnce: while one is replaced again and again, it is never empty, and none of those
-// who replace it fails for a reason of its own.
+// TestPIDFileAtOnce: while several processes replace the file again and again, it is never empty,
+// and every replacement succeeds or finds the file locked.
 func TestPIDFileAtOnce(t *testing.T) {
 	w := newWorld(t)
 	path, own := w.path("pid"), strconv.Itoa(os.Getpid())

@@ -99,7 +99,7 @@ func TestServeLog(t *testing.T) {
 	}
 }
 
-// TestServeLogsWhyItEnds in the form of the log, and never twice.
+// TestServeLogsWhyItEnds: the error has the format of the log, and is never logged twice.
 func TestServeLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
 	const why = "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
@@ -120,7 +120,7 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 	logs("--log-format=json --root={dir}/missing --metric-server={socket} metric-server", cli.ExitFail, why)
 }
 
-// TestServeOnTCP says where, also when the port was for the system to choose.
+// TestServeOnTCP: the log has the address, even if the system chose the port.
 func TestServeOnTCP(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -149,7 +149,7 @@ func TestServeOnTCP(t *testing.T) {
 	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
 }
 
-// TestServeEndsWithItsRoot when that is not allowed to be missing.
+// TestServeEndsWithItsRoot: the server ends if its root is removed and may not be missing.
 func TestServeEndsWithItsRoot(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("serve --root {root} --web.listen-address {socket} --log.level warn")
@@ -185,8 +185,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_LOG_FORMAT":                 "json",
 }
 
-// TestServeVariables: each flag can be given as a variable, the flag itself goes before it, and a
-// wrong one is named.
+// TestServeVariables: an environment variable sets each flag, the flag takes precedence, and an
+// invalid variable is an error with its name.
 func TestServeVariables(t *testing.T) {
 	cmd := newServeCommand(cli.Stdio{})
 	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// hangUp sends SIGHUP to the process of the test, which is that of a server that serves.
+// hangUp sends SIGHUP to this process, in which the server runs.
 func (s *service) hangUp() {
 	s.Helper()
 	s.must(syscall.Kill(os.Getpid(), syscall.SIGHUP))
 }
 
-// TestServeIgnoresHangup, and says so.
+// TestServeIgnoresHangup: serve logs SIGHUP and goes on.
 func TestServeIgnoresHangup(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("serve --root {root} --web.listen-address {socket}")
@@ -28,7 +28,7 @@ func TestServeIgnoresHangup(t *testing.T) {
 	}
 }
 
-// TestMetricServerEndsAtHangup, in good order.
+// TestMetricServerEndsAtHangup: metric-server shuts down cleanly on SIGHUP.
 func TestMetricServerEndsAtHangup(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("--root={root} --metric-server={socket} metric-server --pid-file={dir}/pid")

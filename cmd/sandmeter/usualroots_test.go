@@ -8,14 +8,15 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// setUsualRoots has globs in place of those of this machine.
+// setUsualRoots replaces the globs of usual roots during a test.
 func setUsualRoots(t *testing.T, globs ...string) {
 	before := usualRoots
 	usualRoots = globs
 	t.Cleanup(func() { usualRoots = before })
 }
 
-// TestMissingDefaultRoot: where the default root is missing, other roots that exist are suggested.
+// TestMissingDefaultRoot: if the default root is missing, the error suggests other roots that
+// exist.
 func TestMissingDefaultRoot(t *testing.T) {
 	w := newWorld(t)
 	t.Setenv("XDG_RUNTIME_DIR", w.path("missing"))
@@ -35,15 +36,15 @@ func TestMissingDefaultRoot(t *testing.T) {
 	fails("export a", missing+others)
 	fails("serve --web.listen-address {socket}", missing+", or allow a missing one with --allow-unknown-root"+others)
 	fails("--metric-server={socket} metric-server", missing+", or allow a missing one with --allow-unknown-root"+others)
-	// One that was named is not the default.
+	// A root from a flag is not the default.
 	fails("list --root {dir}/none", "read runtime root {dir}/none: no such file or directory; set the runtime root with --root")
-	// And this one is not missing.
+	// This root is not missing.
 	w.must(os.MkdirAll(w.path("missing"), 0o755))
 	w.must(os.WriteFile(w.path("missing/runsc"), nil, 0o644))
 	fails("list", "read runtime root {dir}/missing/runsc: not a directory; set the runtime root with --root")
 }
 
-// TestUsualRoots are where runtimes have them.
+// TestUsualRoots: runtimes have their roots at these paths.
 func TestUsualRoots(t *testing.T) {
 	for _, glob := range []string{"/run/containerd/runsc/*", "/var/run/docker/runtime-runc/*", "/var/run/runsc"} {
 		if !slices.Contains(usualRoots, glob) {
