@@ -36,7 +36,7 @@ func trials() []trial {
 	return []trial{
 		{"16 scrapers with 16 different filters at once", "4 × the CPU and wall time of one scrape", thousand, 0, manyFilters},
 		{"100 clients sending new filters all the time, next to a scraper (10 s)", "complete pages, under 3 s", thousand, 0, newFilters},
-		{"12 connections sending costly filters of 4 KB for 8 s, 50 sandboxes", "64 MB more, a scrape under 1 s", fleet{sandboxes: 50, points: 60}, 0, costlyFilters},
+		{"12 connections sending costly filters of 4 KiB for 8 s, 50 sandboxes", "64 MB more, a scrape under 1 s", fleet{sandboxes: 50, points: 60}, 0, costlyFilters},
 		{"300 sandboxes that report every series, next to 100 honest ones", "honest ones complete, page under 40 MB, memory under 160 MB",
 			fleet{sandboxes: 400, points: 60, flags: []string{"--full", "300"}}, 0, fullSandboxes},
 		{"a sandbox that always replies after 1.8 s, seven filtered scrapes at once", "two collections", fleet{sandboxes: 100, points: 60, flags: []string{"--late", "1.8s"}}, 0, lateSandbox},
