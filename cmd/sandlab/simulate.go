@@ -97,7 +97,7 @@ func (s simulation) check() error {
 	case s.count < 1:
 		return cli.Usagef("--sandboxes %d: must be at least 1", s.count)
 	case s.full < 0 || s.full > s.count || s.full > 0 && s.second:
-		return cli.Usagef("--full %d: must be at most --sandboxes, and excludes --two-releases", s.full)
+		return cli.Usagef("--full %d: must be 0 to --sandboxes, and excludes --two-releases", s.full)
 	case points < 8 || points > 170:
 		return cli.Usagef("--points %d: must be 8 to 170", points)
 	}

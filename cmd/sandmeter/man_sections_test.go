@@ -17,8 +17,8 @@ import (
 var failures = map[string]string{
 	"list":   "The command failed, or a state file could not be read.",
 	"get":    "The command failed, or there is no metric to show.",
-	"export": "The command failed, the sandbox has no metrics, or none matches **--filter**.",
-	"health": "The server does not serve the runtime root, or is shutting down.",
+	"export": "The command failed, the sandbox has no metrics, or no metric matches **--filter**.",
+	"health": "The server is unreachable, does not serve the runtime root, or is shutting down.",
 }
 
 // rootFiles describes the files of commands that read a runtime root.
@@ -26,7 +26,7 @@ const rootFiles = `**/var/run/runsc**
 : The default runtime root, if XDG_RUNTIME_DIR is not set.
 
 **/run/containerd/runsc/NAMESPACE**
-: Runtime root of a namespace of containerd. That of Kubernetes is k8s.io.
+: Runtime root of a containerd namespace. The namespace of Kubernetes is k8s.io.
 
 **/var/run/docker/runtime-runc/moby**
 : Runtime root of Docker.
@@ -84,11 +84,11 @@ func manEnvironment(c *cobra.Command) string {
 	}
 	text := "A variable that is empty counts as unset. Flags take precedence.\n\n"
 	if !c.HasParent() {
-		text += "**SANDMETER_FLAG**\n: Stands for the flag --flag: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address. The pages of the commands list them.\n\n"
+		text += "**SANDMETER_FLAG**\n: Sets the flag --flag: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address. The page of each command lists its variables.\n\n"
 	}
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if c.HasParent() && f.Name != "help" {
-			text += "**" + cli.EnvName(f.Name) + "**\n: Stands for --" + f.Name + ".\n\n"
+			text += "**" + cli.EnvName(f.Name) + "**\n: Sets --" + f.Name + ".\n\n"
 		}
 	})
 	if !c.HasParent() || readsRoot(c) || c.Flags().Lookup("root") != nil {
