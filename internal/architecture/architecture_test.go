@@ -16,16 +16,19 @@ const (
 	module = "github.com/sandmeter/sandmeter/"
 )
 
-// mayImport has, for each package, what it may import of this module and of others. Data flows from the first of the stages to the last,
-// and so a stage knows only those before it. A new package gets a line here, and in ARCHITECTURE.md.
+// mayImport lists, for each package, the packages of this module and of others that it may import.
+// Data flows from the first stage to the last, and a stage imports only earlier stages. A new
+// package gets a line here and in ARCHITECTURE.md.
 var mayImport = map[string][]string{
-	// What users import. The client is for any Unix and any program, so it drags in nothing.
+	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
 	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/web", "github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
 
-	// The stages, in the order in which data flows. Only control and verify see raw bytes of a sandbox. Only collect sees both sides of a
-	// snapshot. All that is below the snapshot starts from it, and knows none of verify, control, state and host.
+	// The stages, in the order in which data flows. Only control and verify see raw bytes of a
+	// sandbox. Only collect imports packages of both sides of the snapshot. Later stages read the
+	// snapshot, and never import verify, control, state or host. share and web also import collect,
+	// for the types with which they ask for a collection and receive its error.
 	"internal/failure":  {},
 	"internal/jscan":    {},
 	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
@@ -43,8 +46,8 @@ var mayImport = map[string][]string{
 	"internal/api":   {"internal/schema", "internal/snapshot"},
 	"internal/web":   {"internal/api", "internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
-	// What stands beside. Simulated sandboxes know nothing of the code that is tested with them, so that a mistake in the one
-	// is not repeated in the other.
+	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
+	// mistake in one is not repeated in the other.
 	"internal/simulate":        {"golang.org/x/sys/unix"},
 	"internal/simulate/liars":  {"internal/simulate"},
 	"internal/runsc":           {"golang.org/x/sys/unix"},
@@ -53,7 +56,8 @@ var mayImport = map[string][]string{
 	"internal/testkit":         {"internal/simulate", "internal/simulate/liars"},
 	"internal/architecture":    {},
 
-	// The program sees the stages only through metricserver; to list a root it asks state and collect.
+	// The program sees the stages only through metricserver; to list a root it asks state and
+	// collect.
 	"internal/cli":  {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/collect", "internal/state", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab":   {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},

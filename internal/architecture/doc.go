@@ -1,2 +1,2 @@
-// Package architecture holds, as a test, the rules of who may import whom.
+// Package architecture tests the import rules of ARCHITECTURE.md.
 package architecture

@@ -1,4 +1,5 @@
-// Package web serves HTTP: requests in, pages out.
+// Package web serves HTTP: it parses requests, gets pages from package share, and sends them. It has
+// no access to sandboxes.
 package web
 
 import (
