@@ -29,7 +29,7 @@ func TestWrongUsage(t *testing.T) {
 	w.fails("simulate --points 7", cli.ExitUsage, "--points 7: must be 8 to 170")
 	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup")
 	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: must be 0 to --sandboxes, and excludes --two-releases")
-	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: it is given twice; try: sandlab simulate --help`)
+	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: given twice; try: sandlab simulate --help`)
 }
 
 // simulates runs a command line until the end of the test, and returns when its sandboxes have

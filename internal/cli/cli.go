@@ -1,5 +1,5 @@
-// Package cli is what the programs of this module have in common as command lines: exit codes, errors that advise, flags that can
-// also be given as environment variables, and text that is fit for a terminal.
+// Package cli has the command-line code that the programs of this module share: exit codes, errors
+// with advice, flags with environment variables, and safe output for terminals.
 package cli
 
 import (
@@ -18,16 +18,16 @@ import (
 // Exit codes of every command.
 const (
 	ExitOK    = 0
-	ExitFail  = 1 // the command was understood, and failed
+	ExitFail  = 1 // the command failed
 	ExitUsage = 2 // the command line is wrong
 )
 
-// Stdio is where a command writes: the result of the command on Out, everything else on Err.
+// Stdio has the outputs of a command: its result goes to Out, everything else to Err.
 type Stdio struct {
 	Out, Err io.Writer
 }
 
-// Printf writes a part of the result.
+// Printf writes formatted text to Out.
 func (s Stdio) Printf(format string, args ...any) error {
 	_, err := fmt.Fprintf(s.Out, format, args...)
 	return err
@@ -36,25 +36,25 @@ func (s Stdio) Printf(format string, args ...any) error {
 // UsageError is an error of the command line: exit code 2.
 type UsageError struct{ error }
 
-// Unwrap returns the reason.
+// Unwrap returns the wrapped error.
 func (e UsageError) Unwrap() error { return e.error }
 
-// Usage makes an error one of the command line.
+// Usage wraps an error as a UsageError.
 func Usage(err error) error { return UsageError{err} }
 
-// Usagef returns an error of the command line.
+// Usagef returns a UsageError with a formatted text.
 func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
-// LoggedError is an error that standard error already has: a server has written it with its log.
+// LoggedError is an error that is already in the log on standard error.
 type LoggedError struct{ error }
 
-// Logged makes an error one that is not to be written again.
+// Logged wraps an error as a LoggedError, so that Exit does not write it again.
 func Logged(err error) error { return LoggedError{err} }
 
-// Unwrap returns the reason.
+// Unwrap returns the wrapped error.
 func (e LoggedError) Unwrap() error { return e.error }
 
-// Exit writes the error that a program ends with, if any, as one line, and returns the exit code.
+// Exit writes err, if it is not nil, as one line, and returns the exit code for it.
 func Exit(program string, err error, std Stdio) int {
 	if err == nil {
 		return ExitOK
@@ -68,12 +68,12 @@ func Exit(program string, err error, std Stdio) int {
 	return ExitFail
 }
 
-// ErrorLine returns the line that a program ends with because of an error.
+// ErrorLine returns the line that Exit writes for an error.
 func ErrorLine(program string, err error) string {
 	return fmt.Sprintf("%s: %s\n", program, OneLine(err.Error()))
 }
 
-// OneLine makes a text one that a terminal shows as one line, whatever was joined into it.
+// OneLine returns a text as one printable line.
 func OneLine(text string) string {
 	var line strings.Builder
 	separator := ""
@@ -82,7 +82,7 @@ func OneLine(text string) string {
 			continue
 		}
 		line.WriteString(separator + part)
-		if separator = "; "; strings.HasSuffix(part, "?") { // a suggestion of cobra's follows
+		if separator = "; "; strings.HasSuffix(part, "?") { // a suggestion by cobra follows
 			separator = " "
 		}
 	}
@@ -94,7 +94,8 @@ func OneLine(text string) string {
 	}, line.String())
 }
 
-// Cell makes a foreign string one that a terminal shows as it is; nothing is a dash.
+// Cell returns an untrusted string for a table: quoted if it is not printable, and "-" if it is
+// empty.
 func Cell(s string) string {
 	if s == "" {
 		return "-"
@@ -105,12 +106,12 @@ func Cell(s string) string {
 	return s
 }
 
-// IsTerminal reports whether what is written to out goes to a terminal.
+// IsTerminal reports whether out is a terminal.
 func IsTerminal(out io.Writer) bool { return TerminalWidth(out) > 0 }
 
-// TerminalWidth returns how many columns the terminal has that out goes to, 0 if that is none.
+// TerminalWidth returns the number of columns of the terminal out, or 0 if out is not a terminal.
 func TerminalWidth(out io.Writer) int {
-	const usual = 80 // of a terminal that does not know
+	const usual = 80 // for a terminal that does not report its size
 	file, isFile := out.(*os.File)
 	if !isFile || !term.IsTerminal(int(file.Fd())) {
 		return 0
@@ -121,10 +122,10 @@ func TerminalWidth(out io.Writer) int {
 	return usual
 }
 
-// PermissionAdvice is what to do about an error that is a lack of permission, "" about any other.
+// PermissionAdvice returns advice for a permission error, and "" for other errors.
 func PermissionAdvice(err error) string {
 	if errors.Is(err, fs.ErrPermission) {
-		return "run this as root, or as a user with permission"
+		return "run as root or as a user with permission"
 	}
 	return ""
 }

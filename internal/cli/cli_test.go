@@ -38,7 +38,7 @@ func TestCell(t *testing.T) {
 	}
 }
 
-// command returns a command with a flag of each kind, and what they are set to.
+// command returns a command with a flag of each kind, and their values.
 func command() (*cobra.Command, func() string) {
 	root, roots := "/default", []string{"/default"}
 	var on bool
@@ -69,8 +69,8 @@ func TestFlags(t *testing.T) {
 	check("--root /a", "[/a] /default false")
 	check("--root /a/ --root /b/../c --root /a,b", "[/a /c /a,b] /default false")
 	check("--one /x --on.off", "[/default] /x true")
-	check("--one /x --one /x", `invalid argument "/x" for "--one" flag: it is given twice; try: prog --help`)
-	check("--on.off --on.off=false", `invalid argument "false" for "--on.off" flag: it is given twice; try: prog --help`)
+	check("--one /x --one /x", `invalid argument "/x" for "--one" flag: given twice; try: prog --help`)
+	check("--on.off --on.off=false", `invalid argument "false" for "--on.off" flag: given twice; try: prog --help`)
 	check("--on.off=maybe", `invalid argument "maybe" for "--on.off" flag: give true or false; try: prog --help`)
 	check("--root=", `invalid argument "" for "--root" flag: name a directory; try: prog --help`)
 }
@@ -118,7 +118,7 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
-// TestPlainWords: what a flag takes is said in plain words, whichever package parses it.
+// TestPlainWords: errors describe the valid values of a flag, with both flag packages.
 func TestPlainWords(t *testing.T) {
 	check := func(line, want string) {
 		t.Helper()
@@ -183,7 +183,7 @@ func TestExecute(t *testing.T) {
 	check("completion bash x", ExitUsage, "", `prog: unknown command "x" for "prog completion bash"; try: prog completion bash --help`+"\n")
 }
 
-// TestHelpThatCannotBeWritten is an error, said once.
+// TestHelpThatCannotBeWritten: a failed write of help is an error, reported once.
 func TestHelpThatCannotBeWritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// SetUp prepares the root command of a program for Execute, once it has all its commands. What it adds to cobra is that help which cannot
-// be written is an error, and so is an argument of help or completion that means nothing.
+// SetUp prepares the root command of a program for Execute, after all commands were added. It makes
+// a failed write of help an error, and unknown arguments of help and completion too.
 func SetUp(root *cobra.Command, std Stdio) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetOut(&output{Writer: std.Out})
 	root.SetErr(std.Err)
-	root.InitDefaultVersionFlag()             // cobra takes the word behind an unknown flag for its value
-	commands := slices.Clone(root.Commands()) // without those of cobra
+	root.InitDefaultVersionFlag()             // else cobra takes the word after --version for its value
+	commands := slices.Clone(root.Commands()) // without cobra's own commands
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
@@ -23,14 +23,14 @@ func SetUp(root *cobra.Command, std Stdio) {
 		case c.Name() == "help":
 			c.Example = "  " + root.Name() + " help " + commands[0].Name()
 			c.Args = checkTopic
-		case !c.Runnable(): // completion: cobra shows its help whatever the arguments are
+		case !c.Runnable(): // completion: cobra would accept any arguments
 			c.Example = "  source <(" + root.Name() + " " + c.Name() + " bash)"
 			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
 }
 
-// checkTopic returns nil when the arguments of help name a command.
+// checkTopic returns an error unless the arguments of help name a command.
 func checkTopic(help *cobra.Command, args []string) error {
 	topic, rest, err := help.Root().Find(args)
 	if err != nil {
@@ -39,7 +39,7 @@ func checkTopic(help *cobra.Command, args []string) error {
 	return cobra.NoArgs(topic, rest)
 }
 
-// Execute runs a command line. An error that cobra finds before the command begins is one of the command line.
+// Execute runs a command line. Errors of cobra before the command begins are UsageErrors.
 func Execute(ctx context.Context, root *cobra.Command, args []string) error {
 	begun := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
@@ -53,16 +53,17 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) error {
 	case cmd.Name() == "help":
 		cmd = root
 	}
-	return Usagef("%s; try: %s --help", OneLine(err.Error()), cmd.CommandPath()) // cobra's suggestions have lines
+	return Usagef("%s; try: %s --help", OneLine(err.Error()), cmd.CommandPath()) // cobra's suggestions have several lines
 }
 
-// output is where cobra writes. cobra drops errors of writing, or writes them to standard error and goes on, so it is told of none.
+// output is the writer for cobra. It keeps the first error and returns none, since cobra ignores
+// write errors or prints them and goes on.
 type output struct {
 	io.Writer
 	err error // the first one
 }
 
-// Write writes until there is an error.
+// Write writes p, unless a write has failed before.
 func (o *output) Write(p []byte) (int, error) {
 	if o.err == nil {
 		_, o.err = o.Writer.Write(p)

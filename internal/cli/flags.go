@@ -12,14 +12,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// rootFlag is the --root of a command for users: however they write a directory, its path is absolute and clean, so that a server and
-// its clients name the same one.
+// rootFlag is the value of --root. It makes the path absolute and clean, so that server and clients
+// use the same path for a directory.
 type rootFlag string
 
-// RegisterRoot adds the flag --root, with what path has as its default.
+// RegisterRoot adds the flag --root. Its default is the current value of path.
 func RegisterRoot(cmd *cobra.Command, path *string, usage string) {
 	cmd.Flags().Var((*rootFlag)(path), "root", usage)
-	_ = cmd.MarkFlagDirname("root") // fails for flags that are not there
+	_ = cmd.MarkFlagDirname("root") // fails only for unknown flags
 }
 
 func (r *rootFlag) String() string { return string(*r) }
@@ -35,16 +35,17 @@ func (r *rootFlag) Set(path string) error {
 	return err
 }
 
-// rootsFlag is the --root of a command that takes several. The first one given replaces the default.
+// rootsFlag is the value of a --root that may be repeated. The first one given replaces the
+// default.
 type rootsFlag struct {
 	roots *[]string
 	given bool
 }
 
-// RegisterRoots adds a flag --root that may be repeated, with what roots has as its default.
+// RegisterRoots adds a flag --root that may be repeated. Its default is the current value of roots.
 func RegisterRoots(cmd *cobra.Command, roots *[]string, usage string) {
 	cmd.Flags().Var(&rootsFlag{roots: roots}, "root", usage)
-	_ = cmd.MarkFlagDirname("root") // fails for flags that are not there
+	_ = cmd.MarkFlagDirname("root") // fails only for unknown flags
 }
 
 func (r *rootsFlag) String() string { return strings.Join(*r.roots, ",") }
@@ -70,13 +71,13 @@ func (*rootsFlag) isList() {}
 // namesFlag is a list of names, separated by commas.
 type namesFlag struct{ names *[]string }
 
-// Names adds a flag for names that are separated by commas. It may be repeated, and then all of them count.
+// Names adds a flag for names that are separated by commas. It may be repeated to add more names.
 func Names(flags *pflag.FlagSet, names *[]string, name, usage string) {
 	flags.Var(namesFlag{names}, name, usage)
 }
 
 func (n namesFlag) String() string {
-	if n.names == nil { // package flag asks a zero value
+	if n.names == nil { // package flag calls it on a zero value
 		return ""
 	}
 	return strings.Join(*n.names, ",")
@@ -95,7 +96,7 @@ func (namesFlag) isList() {}
 // A listFlag may be given more than once; in the environment its values are separated by commas.
 type listFlag interface{ isList() }
 
-// onceFlag is a flag that may be given once: of two values one would be ignored without a word.
+// onceFlag is a flag that may be given once. Otherwise one of two values would be ignored silently.
 type onceFlag struct {
 	pflag.Value
 	given bool
@@ -103,20 +104,21 @@ type onceFlag struct {
 
 func (f *onceFlag) Set(value string) error {
 	if f.given {
-		return errors.New("it is given twice")
+		return errors.New("given twice")
 	}
 	f.given = true
 	return f.Value.Set(value)
 }
 
-// valueForms say what the flags of a type take. Errors of their parsers are for programmers.
+// valueForms describe the values of each flag type. The errors of the parsers are not meant for
+// users.
 var valueForms = map[string]string{
 	"bool":     "true or false",
 	"duration": "a number with a unit, such as 2s or 500ms",
 	"int":      "a whole number",
 }
 
-// plainFlag is a flag that says in plain words what it takes.
+// plainFlag is a flag whose errors describe the valid values.
 type plainFlag struct{ pflag.Value }
 
 // Set sets the value.
@@ -128,7 +130,7 @@ func (f plainFlag) Set(value string) error {
 	return err
 }
 
-// String returns the value. Package flag wants one of the zero plainFlag too.
+// String returns the value. Package flag also calls it on a zero plainFlag.
 func (f plainFlag) String() string {
 	if f.Value == nil {
 		return ""
@@ -136,10 +138,10 @@ func (f plainFlag) String() string {
 	return f.Value.String()
 }
 
-// IsBoolFlag tells package flag that the value can be left out.
+// IsBoolFlag tells package flag whether the value is optional.
 func (f plainFlag) IsBoolFlag() bool { return f.Type() == "bool" }
 
-// GoFlags returns flags in the syntax of package flag.
+// GoFlags returns the flags as a FlagSet of package flag, with its syntax.
 func GoFlags(name string, flags *pflag.FlagSet) *flag.FlagSet {
 	g := flag.NewFlagSet(name, flag.ContinueOnError)
 	g.SetOutput(io.Discard)
@@ -147,8 +149,8 @@ func GoFlags(name string, flags *pflag.FlagSet) *flag.FlagSet {
 	return g
 }
 
-// LimitToOnce makes it an error to give a flag twice that is not a list, for a command and all below it, and has flags say in plain words what
-// they take.
+// LimitToOnce makes it an error to give a flag twice unless it is a list, for a command and its
+// subcommands. It also makes the errors of flags describe the valid values.
 func LimitToOnce(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if _, isList := f.Value.(listFlag); !isList {
@@ -160,15 +162,16 @@ func LimitToOnce(cmd *cobra.Command) {
 	}
 }
 
-// EnvPrefix begins the names of the environment variables that stand for flags.
+// EnvPrefix begins the names of the environment variables of flags.
 const EnvPrefix = "SANDMETER_"
 
-// EnvName is the environment variable of a flag: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address.
+// EnvName returns the environment variable of a flag: SANDMETER_WEB_LISTEN_ADDRESS for
+// --web.listen-address.
 func EnvName(flag string) string {
 	return EnvPrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
 }
 
-// FromEnv sets the flags that were not given from their environment variables.
+// FromEnv sets flags that are not on the command line from their environment variables.
 func FromEnv(flags *pflag.FlagSet) error {
 	var missing []envFlag
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -179,7 +182,7 @@ func FromEnv(flags *pflag.FlagSet) error {
 	return setFromEnv(missing, flags.Set)
 }
 
-// GoFlagsFromEnv is FromEnv for flags of Go's.
+// GoFlagsFromEnv is FromEnv for a FlagSet of package flag.
 func GoFlagsFromEnv(flags *flag.FlagSet) error {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })

@@ -9,14 +9,16 @@ import (
 // A Column of a table.
 type Column struct {
 	Title string
-	// MinWidth is how narrow the column may become where a table is too wide: longer cells are cut and end in an ellipsis. 0: its cells are
-	// never cut.
+	// MinWidth is the smallest width of the column in a table that is too wide: longer cells are
+	// cut and end in an ellipsis. 0: cells are never cut.
 	MinWidth int
-	// Optional columns are left out where a table is still too wide, those with the highest numbers first. 0: the column is always there.
+	// Optional columns are left out if the table is still too wide, highest numbers first. 0: the
+	// column is never left out.
 	Optional int
 }
 
-// A Table is text in columns, two blanks apart. Cells are printable, and there are as many in a row as there are columns.
+// A Table is text in columns, separated by two blanks. Cells must be printable, and each row needs
+// one cell per column.
 type Table struct {
 	Columns []Column
 	Rows    [][]string
@@ -27,8 +29,9 @@ const (
 	ellipsis  = "…"
 )
 
-// Lines returns the table with its titles in the first line. Where that is too wide for a terminal of so many columns, cells are cut and
-// columns left out; the lines are still wider if nothing more can go. 0 columns are any number.
+// Lines returns the lines of the table, the titles first. If the table is wider than the given
+// number of terminal columns, Lines cuts cells and leaves out columns as far as allowed; the result
+// may still be too wide. 0 means no limit.
 func (t Table) Lines(columns int) []string {
 	widths := t.widths()
 	if columns > 0 {
@@ -44,7 +47,7 @@ func (t Table) Lines(columns int) []string {
 	return lines
 }
 
-// Width returns how wide the table is if nothing is cut or left out.
+// Width returns the full width of the table.
 func (t Table) Width() int { return sum(t.widths()) }
 
 func (t Table) titles() []string {
@@ -55,7 +58,7 @@ func (t Table) titles() []string {
 	return titles
 }
 
-// widths returns how wide the columns are.
+// widths returns the full widths of the columns.
 func (t Table) widths() []int {
 	var widths []int
 	for i, c := range t.Columns {
@@ -68,7 +71,7 @@ func (t Table) widths() []int {
 	return widths
 }
 
-// minWidth returns how wide the table is when all cells are cut that may be.
+// minWidth returns the width of the table with all cells cut as far as allowed.
 func (t Table) minWidth(widths []int) int {
 	narrowest := slices.Clone(widths)
 	for i, c := range t.Columns {
@@ -79,7 +82,8 @@ func (t Table) minWidth(widths []int) int {
 	return sum(narrowest)
 }
 
-// leaveOut removes the column that is most optional, if there is one. The table that it was copied from keeps its columns.
+// leaveOut removes the most optional column, and returns false if there is none. It does not change
+// copies of the table.
 func (t *Table) leaveOut() bool {
 	least := 0
 	for i, c := range t.Columns {
@@ -99,7 +103,8 @@ func (t *Table) leaveOut() bool {
 	return true
 }
 
-// narrow makes the widest column that may be cut narrower until the table fits or none may.
+// narrow reduces the widths, always of the widest column that may be cut, until the table fits or
+// no more columns may be cut.
 func (t Table) narrow(widths []int, columns int) {
 	for sum(widths) > columns {
 		widest := -1
@@ -124,7 +129,7 @@ func sum(widths []int) int {
 	return total
 }
 
-// line returns a row, padded but for its end.
+// line returns a row as text, without padding at its end.
 func (t Table) line(row []string, widths []int) string {
 	var line strings.Builder
 	for i, cell := range row {
@@ -140,7 +145,7 @@ func (t Table) line(row []string, widths []int) string {
 	return line.String()
 }
 
-// cut returns as much of a text as fits into columns, with an ellipsis if that is not all.
+// cut shortens a text to a number of columns, with an ellipsis at the end if it was longer.
 func cut(text string, columns int) string {
 	if textWidth(text) <= columns {
 		return text
@@ -152,7 +157,7 @@ func cut(text string, columns int) string {
 	return string(runes) + ellipsis
 }
 
-// wide are the characters that take two columns on a terminal, and some between them that may.
+// wide has the characters that take two columns on a terminal, and some that may.
 var wide = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x1100, Hi: 0x115f, Stride: 1}, // Hangul
@@ -168,7 +173,7 @@ var wide = &unicode.RangeTable{
 	R32: []unicode.Range32{{Lo: 0x16fe0, Hi: 0x3ffff, Stride: 1}}, // emoji, and more of China and Japan
 }
 
-// textWidth returns how many columns a text takes on a terminal, or more.
+// textWidth returns the number of columns of a text on a terminal, or an upper bound.
 func textWidth(text string) int {
 	width := 0
 	for _, r := range text {

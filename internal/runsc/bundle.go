@@ -9,15 +9,17 @@ import (
 	"regexp"
 )
 
-// ProgramPath is where a container finds Config.Program; it is the first word of the container's command line.
+// ProgramPath is the path of Config.Program in a container, and the first word of the container's
+// command line.
 const ProgramPath = "/sandlab"
 
-// DefaultOCIVersion is the ociVersion of a container that names none.
+// DefaultOCIVersion is the default of Container.OCIVersion.
 const DefaultOCIVersion = "1.0.0"
 
-// Container describes a container to make. The zero value of every field but ID is usable.
+// A Container describes a container to create. Only ID is required.
 type Container struct {
-	// ID of the container, and of its sandbox unless the annotations put it into a pod (see Pod). It matches ^[\w+.-]+$.
+	// ID of the container, and of its sandbox unless the annotations place it in a pod (see Pod).
+	// It matches ^[\w+.-]+$.
 	ID string
 	// Args of the program, without the program itself.
 	Args []string
@@ -25,26 +27,28 @@ type Container struct {
 	Annotations map[string]string
 	// UID is the user that the program runs as.
 	UID uint32
-	// Capabilities of the program, such as "CAP_KILL". Nil means those that `runsc spec` gives: CAP_AUDIT_WRITE, CAP_KILL and
-	// CAP_NET_BIND_SERVICE.
+	// Capabilities of the program, such as "CAP_KILL". Nil means those of `runsc spec`:
+	// CAP_AUDIT_WRITE, CAP_KILL and CAP_NET_BIND_SERVICE.
 	Capabilities []string
 	// OCIVersion of the spec; empty means DefaultOCIVersion.
 	OCIVersion string
-	// MetricServer is the address of the metric server that the sandbox is told of (--metric-server); empty means that no metrics are
-	// asked for.
+	// MetricServer is the value of --metric-server; empty means a sandbox without metrics.
 	MetricServer string
-	// Flags are further flags of runsc (before its command) for making this container; the last of two equal flags wins.
+	// Flags are additional flags of runsc (before its command) to create this container; the last
+	// of two equal flags wins.
 	Flags []string
 }
 
-// Pod names a Kubernetes pod. Its containers share the sandbox of its first container, whose ID is the sandbox's.
+// A Pod identifies a Kubernetes pod. Its containers share the sandbox of its first container, whose
+// ID is the sandbox's.
 type Pod struct {
 	Sandbox   string // ID of the sandbox
 	Name      string
 	Namespace string
 }
 
-// Annotations returns the annotations that the Kubernetes container runtime interface gives to a container of the pod.
+// Annotations returns the annotations that the Kubernetes container runtime interface (CRI) sets on
+// a container of the pod.
 func (p Pod) Annotations(container string) map[string]string {
 	kind := "container"
 	if container == p.Sandbox {
@@ -58,7 +62,7 @@ func (p Pod) Annotations(container string) map[string]string {
 	}
 }
 
-// spec is the part of an OCI runtime spec that we write.
+// spec is the part of an OCI runtime spec that this package writes.
 type spec struct {
 	OCIVersion  string            `json:"ociVersion"`
 	Process     process           `json:"process"`
@@ -108,17 +112,19 @@ func (c Container) spec(root string) spec {
 			Cwd:          "/",
 			Capabilities: capabilities{caps, caps, caps, caps},
 		},
-		// Read-only, so that runsc keeps no overlay file in it and all containers of a node can share it.
+		// Read-only, so that runsc creates no overlay file in it and all containers of a node can
+		// share it.
 		Root:        rootfs{Path: root, Readonly: true},
 		Hostname:    "sandmeter",
 		Annotations: c.Annotations,
 	}
 }
 
-// idPattern is what runsc takes as an ID; "." and ".." match it too and are no names for a folder.
+// idPattern is runsc's pattern of IDs. "." and ".." match it too, but cannot be names of
+// directories.
 var idPattern = regexp.MustCompile(`^[\w+.-]+$`)
 
-// writeBundle writes the container's bundle below bundles and returns its folder.
+// writeBundle writes the container's bundle below bundles and returns its directory.
 func (c Container) writeBundle(bundles, root string) (string, error) {
 	if !idPattern.MatchString(c.ID) || c.ID == "." || c.ID == ".." {
 		return "", fmt.Errorf("container ID %q is not a name of letters, digits and _ + . -", c.ID)

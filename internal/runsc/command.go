@@ -13,10 +13,11 @@ import (
 	"unicode"
 )
 
-// CommandTimeout bounds every call of the runsc program. It is far more than any takes: a sandbox starts in a tenth of a second.
+// CommandTimeout limits every call of the runsc program. Calls are much faster: a sandbox starts in
+// a tenth of a second.
 const CommandTimeout = 30 * time.Second
 
-// tailBytes is how much of what runsc printed last goes into an error.
+// tailBytes limits the part of runsc's output that is included in an error.
 const tailBytes = 1024
 
 // command runs `runsc flags… command… id`.
@@ -24,12 +25,12 @@ func (n *Node) command(ctx context.Context, flags []string, id string, command .
 	return n.invoke(ctx, flags, id, append(command, id)...)
 }
 
-// invoke runs `runsc flags… args…` to its end, for the container id. What it and the container print goes to a file of the container,
-// and its new tail into the error.
+// invoke runs `runsc flags… args…` for the container id and waits for it. The output of runsc and
+// the container goes to a file per container. An error includes the end of the new output.
 func (n *Node) invoke(ctx context.Context, flags []string, id string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
-	// A file, not a pipe: a container outlives the command that made it and keeps its output open.
+	// A file, not a pipe: the container outlives the command and keeps its output open.
 	output, err := os.OpenFile(filepath.Join(n.path("output"), id), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -43,7 +44,8 @@ func (n *Node) invoke(ctx context.Context, flags []string, id string, args ...st
 	words = append(append(append(words, n.flags...), flags...), args...)
 	cmd := exec.CommandContext(ctx, n.runsc, words...)
 	cmd.Stdout, cmd.Stderr = output, output
-	// A session of its own: Ctrl-C at the terminal is for our own program, which then ends all in good order.
+	// A new session, so that Ctrl-C at the terminal signals only this program, which then cleans
+	// up.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
@@ -54,11 +56,11 @@ func (n *Node) invoke(ctx context.Context, flags []string, id string, args ...st
 	return nil
 }
 
-// rootFlag is a word that all processes of the node have on their command line.
+// rootFlag returns the flag that all processes of the node have on their command lines.
 func (n *Node) rootFlag() string { return "--root=" + n.Root() }
 
-// tail returns the last lines of what was written to file from the offset start on, in the form that ends an error: ": …". A container
-// may have written them, so nothing in them reaches a terminal but what can be printed.
+// tail returns the last output in file after the offset start, in the form ": …" for the end of an
+// error. A container may have written it, so only printable characters are kept.
 func tail(file *os.File, start int64) string {
 	end, err := file.Seek(0, io.SeekEnd)
 	if err != nil || end <= start {

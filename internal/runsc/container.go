@@ -15,22 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Create makes a container that has not started its program yet; Start starts it.
+// Create creates a container without starting its program; see Start.
 func (n *Node) Create(ctx context.Context, c Container) error {
 	return n.launch(ctx, c, "create")
 }
 
-// Run makes a container and starts its program.
+// Run creates a container and starts its program.
 func (n *Node) Run(ctx context.Context, c Container) error {
 	return n.launch(ctx, c, "run", "-detach")
 }
 
-// Restore makes a container that goes on from an image of Checkpoint. One that was created and not started goes on from it as it is.
+// Restore restores a container from an image of Checkpoint. The container is created, unless it was
+// created and not started before.
 func (n *Node) Restore(ctx context.Context, c Container, image string) error {
 	return n.launch(ctx, c, "restore", "-detach", "-image-path", image)
 }
 
-// launch runs a command that makes a container from a bundle.
+// launch runs a command that creates a container from a bundle.
 func (n *Node) launch(ctx context.Context, c Container, command ...string) error {
 	bundle, err := c.writeBundle(n.path("bundles"), n.rootfs())
 	if err != nil {
@@ -53,13 +54,13 @@ func (n *Node) Pause(ctx context.Context, id string) error {
 	return n.on(ctx, id, "pause")
 }
 
-// Resume lets a paused container go on.
+// Resume resumes a paused container.
 func (n *Node) Resume(ctx context.Context, id string) error {
 	return n.on(ctx, id, "resume")
 }
 
-// Checkpoint saves a container into an image, a folder that Close removes, and ends it. A container that is restored from the image may
-// have the same ID once this one is deleted.
+// Checkpoint saves a container to an image and ends the container. The image is a directory that
+// Close removes. A container restored from it may have the same ID once this one is deleted.
 func (n *Node) Checkpoint(ctx context.Context, id string) (image string, err error) {
 	image, err = os.MkdirTemp(n.path("images"), "")
 	if err != nil {
@@ -73,12 +74,13 @@ func (n *Node) Kill(ctx context.Context, id string, signal unix.Signal) error {
 	if err := n.has(id); err != nil {
 		return err
 	}
-	// The signal stands after the ID.
+	// The signal follows the ID.
 	return n.invoke(ctx, nil, id, "kill", id, strconv.Itoa(int(signal)))
 }
 
-// Delete ends a container, removes it from the runtime root, and returns when its processes have ended. The containers of a pod go
-// before its sandbox. While IDs exist that begin with this one, runsc refuses, for it takes IDs as abbreviations.
+// Delete ends a container, removes it from the runtime root, and returns when its processes have
+// ended. Delete the containers of a pod before its sandbox. runsc refuses to delete a container
+// while other IDs begin with its ID, since it accepts abbreviated IDs.
 func (n *Node) Delete(ctx context.Context, id string) error {
 	s, err := n.state(id)
 	if err != nil {
@@ -98,13 +100,13 @@ func (n *Node) Pid(id string) (int, error) {
 	return s.Sandbox.Pid, err
 }
 
-// Status returns a container's status as the runtime root has it, such as "running".
+// Status returns a container's status in the runtime root, such as "running".
 func (n *Node) Status(id string) (string, error) {
 	s, err := n.state(id)
 	return s.Status, err
 }
 
-// on runs a command about an existing container.
+// on runs a command on an existing container.
 func (n *Node) on(ctx context.Context, id string, command ...string) error {
 	if err := n.has(id); err != nil {
 		return err
@@ -112,7 +114,8 @@ func (n *Node) on(ctx context.Context, id string, command ...string) error {
 	return n.command(ctx, nil, id, command...)
 }
 
-// has tells whether there is a container of exactly this ID: runsc would take any other that begins with it.
+// has returns an error unless a container with exactly this ID exists: runsc would accept an
+// abbreviation.
 func (n *Node) has(id string) error {
 	_, err := n.stateFile(id)
 	return err
@@ -126,7 +129,7 @@ func (n *Node) deleteAll() error {
 	if err != nil {
 		return err
 	}
-	// A pod's containers before its sandbox; IDs before their own beginnings.
+	// The containers of a pod before its sandbox, and long IDs before their prefixes.
 	slices.SortFunc(files, func(a, b stateFile) int {
 		if a.isSandbox() != b.isSandbox() {
 			if a.isSandbox() {
@@ -143,7 +146,7 @@ func (n *Node) deleteAll() error {
 	return errors.Join(errs...)
 }
 
-// stateFile is the name of a container's state file, taken apart.
+// stateFile is the path of a container's state file and the IDs in its name.
 type stateFile struct {
 	path               string
 	container, sandbox string
@@ -181,7 +184,7 @@ func (n *Node) stateFile(id string) (stateFile, error) {
 	return stateFile{}, fmt.Errorf("container %q: %w", id, fs.ErrNotExist)
 }
 
-// containerState is what we need of a state file.
+// containerState is the part of a state file that this package needs.
 type containerState struct {
 	ID       string `json:"id"`
 	Status   string `json:"status"`
@@ -198,11 +201,11 @@ func (s containerState) processes() []int {
 	if s.ID == s.Sandbox.ID {
 		pids = append(pids, s.Sandbox.Pid)
 	}
-	// 0 stands for a process that is gone.
+	// 0 means that the process is gone.
 	return slices.DeleteFunc(pids, func(pid int) bool { return pid <= 0 })
 }
 
-// state reads the state file of a container that no command is changing at the moment.
+// state reads the state file of a container. No runsc command may be changing it.
 func (n *Node) state(id string) (containerState, error) {
 	var s containerState
 	f, err := n.stateFile(id)

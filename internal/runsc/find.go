@@ -11,8 +11,9 @@ import (
 // EnvRunsc names the environment variable with the path of the runsc program.
 const EnvRunsc = "SANDMETER_RUNSC"
 
-// Find returns the absolute path of the runsc program: path if it is not empty, else $SANDMETER_RUNSC, else a runsc beside the running
-// executable, else the one on PATH. A place that was named by path or by the environment is the only one looked at.
+// Find returns the absolute path of the runsc program: path if it is not empty, else
+// $SANDMETER_RUNSC, else a runsc in the directory of the running executable, else the one in PATH.
+// If path or the environment variable is set, Find looks nowhere else.
 func Find(path string) (string, error) {
 	if path != "" {
 		return found(path, "the given path")
@@ -30,14 +31,15 @@ func Find(path string) (string, error) {
 	if path, err := found("runsc", "PATH"); err == nil {
 		return path, nil
 	}
-	return "", fmt.Errorf("runsc not found: $%s is not set, there is no %s and none on PATH; build it with: make build", EnvRunsc, beside)
+	return "", fmt.Errorf("runsc not found: $%s is not set, and there is no %s and no runsc in PATH; build it with: make build", EnvRunsc, beside)
 }
 
-// found returns the absolute path of the program that path names; where says who named it.
+// found returns the absolute path of the program at path. where describes the source of path in an
+// error.
 func found(path, where string) (string, error) {
 	path, err := exec.LookPath(path)
 	if wrong, ok := errors.AsType[*exec.Error](err); ok {
-		err = wrong.Err // without "exec:", and without the path for a second time
+		err = wrong.Err // without "exec:" and the repeated path
 	}
 	if err != nil {
 		return "", fmt.Errorf("runsc not found at %s: %w", where, err)

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmountBelow unmounts everything that is mounted below dir: runsc leaves a mount in its root that pins a network namespace.
+// unmountBelow unmounts everything below dir: runsc leaves a mount in its root that pins a network
+// namespace.
 func unmountBelow(dir string) error {
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -45,12 +46,12 @@ func mountsBelow(mountinfo, dir string) []string {
 
 var octal = regexp.MustCompile(`\\[0-7]{3}`)
 
-// unescapeOctal undoes what the kernel does to blanks and backslashes in a path.
+// unescapeOctal reverts the kernel's escapes for blanks and backslashes in a path.
 func unescapeOctal(s string) string {
 	return octal.ReplaceAllStringFunc(s, func(escape string) string {
 		code, err := strconv.ParseUint(escape[1:], 8, 8)
 		if err != nil {
-			return escape // \400 and more: no byte
+			return escape // \400 and above are not bytes
 		}
 		return string([]byte{byte(code)})
 	})

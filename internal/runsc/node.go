@@ -15,37 +15,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Close has to end, also where a sandbox does not: this is for runsc to delete the containers, and then for the kernel to end what is
-// left of them.
+// Close must return even if a sandbox does not end. deleteTimeout is for runsc to delete the
+// containers, killTimeout for the kernel to kill the remaining processes.
 const (
 	deleteTimeout = 40 * time.Second
 	killTimeout   = 10 * time.Second
 )
 
-// ErrLeftBehind says that something of a node is still there after Close.
-var ErrLeftBehind = errors.New("something stays behind")
+// ErrLeftBehind is the error of a Close that could not remove everything.
+var ErrLeftBehind = errors.New("cleanup incomplete")
 
-// Config says what a Node runs, and with what.
+// A Config configures a Node.
 type Config struct {
 	// Runsc is the path of the runsc program; see Find.
 	Runsc string
 	// Program is the path of the static program that containers run. It is copied.
 	Program string
-	// Flags are further flags of runsc for every command; the last of two equal flags wins.
+	// Flags are additional flags of runsc for every command; the last of two equal flags wins.
 	Flags []string
-	// TempDir is the folder to make the node's own in; empty means os.TempDir().
+	// TempDir is the parent of the node's directory; empty means os.TempDir().
 	TempDir string
 }
 
-// Node is a runtime root of its own, and the containers in it. It keeps no list of them: what the runtime root holds is the truth.
-// Its methods may be called concurrently, but for Close, which wants to be the last.
+// A Node is a runtime root with its containers. It keeps no list of containers: the runtime root is
+// the only source. Its methods are safe for concurrent use, except Close, which must be called
+// last.
 type Node struct {
 	runsc string
 	flags []string
 	dir   string
 }
 
-// NewNode makes a node without containers. Close ends it.
+// NewNode returns a node without containers. Call Close when it is no longer needed.
 func NewNode(conf Config) (*Node, error) {
 	if err := checkStatic(conf.Program); err != nil {
 		return nil, err
@@ -55,13 +56,14 @@ func NewNode(conf Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{runsc: conf.Runsc, flags: conf.Flags, dir: dir}
-	if err := n.furnish(conf.Program); err != nil {
+	if err := n.populate(conf.Program); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return n, nil
 }
 
-// makeTempDir makes a folder whose path is the one that the kernel shows, in mounts and command lines.
+// makeTempDir makes a directory and returns its path without symbolic links, as the kernel shows it
+// in mounts and command lines.
 func makeTempDir(parent string) (string, error) {
 	parent, err := filepath.EvalSymlinks(cmp.Or(parent, os.TempDir()))
 	if err != nil {
@@ -74,8 +76,8 @@ func makeTempDir(parent string) (string, error) {
 	return os.MkdirTemp(parent, "sandmeter-")
 }
 
-// furnish makes the node's folders and the root filesystem that all containers share.
-func (n *Node) furnish(program string) error {
+// populate makes the directories of the node and the root filesystem that all containers share.
+func (n *Node) populate(program string) error {
 	if err := checkExec(n.dir); err != nil {
 		return err
 	}
@@ -87,21 +89,22 @@ func (n *Node) furnish(program string) error {
 	return copyProgram(filepath.Join(n.rootfs(), ProgramPath), program)
 }
 
-// Dir is the node's folder, an absolute path. What is put into it goes at Close.
+// Dir returns the absolute path of the node's directory, which Close removes.
 func (n *Node) Dir() string { return n.dir }
 
-// Root is the node's runtime root.
+// Root returns the path of the runtime root.
 func (n *Node) Root() string { return n.path("root") }
 
 func (n *Node) rootfs() string { return n.path("rootfs") }
 
 func (n *Node) path(name string) string { return filepath.Join(n.dir, name) }
 
-// Close deletes all containers, waits until their processes have ended, and removes the node's folder. It returns within a minute, and
-// an error, one with ErrLeftBehind, only if something stays behind.
+// Close deletes all containers, waits until their processes have ended, and removes the node's
+// directory. It returns within a minute. Its only error is ErrLeftBehind, wrapped, if something
+// could not be removed.
 func (n *Node) Close() error {
-	// runsc cleans up best, so it goes first. What it could not, or never knew of because it was ended itself, ends by force: then its
-	// error is worth a word only if that fails too.
+	// Delete the containers with runsc first. Then remove the rest by force, for example the
+	// processes of a runsc that was killed. The error of runsc matters only if that fails too.
 	deleteErr := n.deleteAll()
 	if err := n.remove(); err != nil {
 		return fmt.Errorf("%w: %w", ErrLeftBehind, oneLine{errors.Join(err, deleteErr)})
@@ -109,27 +112,27 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// remove ends what still runs on the node and removes its folder.
+// remove kills the remaining processes of the node and removes its directory.
 func (n *Node) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
 	defer cancel()
 	if err := n.endProcesses(ctx); err != nil {
 		return err
 	}
-	// Removing through a mount would remove what is mounted.
+	// Unmount first: removing through a mount would remove the mounted files.
 	if err := unmountBelow(n.dir); err != nil {
 		return err
 	}
 	return os.RemoveAll(n.dir)
 }
 
-// oneLine is an error of several, told in one line.
+// oneLine is an error whose text is a single line.
 type oneLine struct{ error }
 
 func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
 func (e oneLine) Unwrap() error { return e.error }
 
-// checkStatic tells whether a program can run in a root filesystem that holds nothing else.
+// checkStatic returns an error unless the program can run in a root filesystem with no other files.
 func checkStatic(program string) error {
 	file, err := elf.Open(program)
 	if err != nil {
@@ -144,15 +147,15 @@ func checkStatic(program string) error {
 	return nil
 }
 
-// checkExec tells whether programs can be run from dir: from a file system that forbids it, sandboxes do not start and runsc does not
-// say why.
+// checkExec returns an error unless programs can be run from dir: on a file system mounted noexec,
+// sandboxes do not start, without an error that explains it.
 func checkExec(dir string) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("statfs %s: %w", dir, err)
 	}
 	if fs.Flags&unix.ST_NOEXEC != 0 {
-		return fmt.Errorf("%s is on a file system mounted noexec; set TMPDIR to a folder on another", dir)
+		return fmt.Errorf("%s is on a file system mounted noexec; set TMPDIR to a directory on another file system", dir)
 	}
 	return nil
 }

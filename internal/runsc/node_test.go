@@ -104,7 +104,7 @@ func TestLife(t *testing.T) {
 	wantStatus(t, node, "one", "running")
 }
 
-// runs tells whether a process has not ended: it may still be a zombie then.
+// runs reports whether a process has not ended. A zombie has ended.
 func runs(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && len(line) > 0
@@ -120,7 +120,7 @@ func TestAdoptedOrphansAreReaped(t *testing.T) {
 	pid, err := node.Pid("one")
 	must(t, err)
 	must(t, node.Delete(t.Context(), "one"))
-	// The sandbox and the process that opens files for it.
+	// The sandbox and its gofer.
 	if n := reap(); n != 2 {
 		t.Errorf("%d processes were reaped, want 2", n)
 	}
@@ -162,7 +162,7 @@ func TestPodSharesItsSandbox(t *testing.T) {
 	wantStatus(t, node, "b", "running")
 }
 
-// runsc takes any ID as an abbreviation of others.
+// runsc accepts abbreviated IDs.
 func TestIDsAreExact(t *testing.T) {
 	node := runsctest.NewNode(t, config(t))
 	ctx := t.Context()
@@ -203,7 +203,7 @@ func TestCloseAfterCancelledRun(t *testing.T) {
 	}
 }
 
-// A runtime root that runsc no longer understands is no reason to leave anything behind.
+// Close removes everything even if runsc cannot read the runtime root any more.
 func TestCloseWithoutStateFiles(t *testing.T) {
 	node := runsctest.NewNode(t, config(t))
 	must(t, node.Run(t.Context(), runsc.Container{ID: "lost"}))

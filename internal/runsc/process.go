@@ -13,11 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AdoptOrphans makes the processes of sandboxes, which runsc leaves without a parent, children of this process from now on, and returns a
-// function that reaps those that have ended and says how many. Without it they would stay zombies on machines where nobody reaps, such
-// as a container whose first process is no init.
-//
-// It is for the program as a whole: reap takes any child, so it may be called only while nobody else waits for one.
+// AdoptOrphans makes this process the parent of orphaned processes of sandboxes from now on, and
+// returns a function that reaps ended ones and returns their number. Otherwise they would stay
+// zombies where the first process does not reap, as in a container without an init. It affects the
+// whole program: reap reaps any child, so call it only while no other code waits for a child.
 func AdoptOrphans() (reap func() int, err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, os.NewSyscallError("prctl", err)
@@ -25,7 +24,8 @@ func AdoptOrphans() (reap func() int, err error) {
 	return reapChildren, nil
 }
 
-// exitTime is how long a process that has lost its memory, and so is known to Close as ended, may take to become a zombie.
+// exitTime is how long a process may take to become a zombie after it has released its memory, at
+// which point Close counts it as ended.
 const exitTime = time.Second
 
 func reapChildren() int {
@@ -35,19 +35,19 @@ func reapChildren() int {
 		case pid > 0:
 			n++
 		case err != nil && !errors.Is(err, unix.EINTR), time.Now().After(deadline):
-			return n // there are no children, or none that ends
+			return n // there are no children, or none has ended
 		default:
 			time.Sleep(time.Millisecond)
 		}
 	}
 }
 
-// held are processes of a node, held by descriptors: their numbers cannot come to mean other processes.
+// held are processes of a node, held by pidfds, so that reused PIDs are never mistaken for them.
 type held []heldProcess
 
 type heldProcess struct{ pid, fd int }
 
-// hold holds those of pids that are processes of this node.
+// hold opens pidfds of those pids that are processes of this node.
 func (n *Node) hold(pids []int) held {
 	var h held
 	for _, pid := range pids {
@@ -55,7 +55,7 @@ func (n *Node) hold(pids []int) held {
 		if err != nil {
 			continue // it has ended
 		}
-		// Asked once it is held: before, the number could have passed to another process in between.
+		// Checked while the pidfd is held; otherwise the PID could be reused in between.
 		if !n.owns(pid) {
 			unix.Close(fd)
 			continue
@@ -65,8 +65,9 @@ func (n *Node) hold(pids []int) held {
 	return h
 }
 
-// owns tells whether a process is runsc's and works on this node: its name is that of the program or one that runsc gives itself, such as
-// runsc-sandbox, and its command line has the runtime root, which is no one else's.
+// owns reports whether a process is a runsc process of this node: its name is the program's or
+// begins with runsc-, such as runsc-sandbox, and its command line has the runtime root, which is
+// unique.
 func (n *Node) owns(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
@@ -77,7 +78,7 @@ func (n *Node) owns(pid int) bool {
 	return isRunsc && slices.Contains(args, n.rootFlag())
 }
 
-// endProcesses ends by force what still runs for this node.
+// endProcesses kills the remaining processes of this node.
 func (n *Node) endProcesses(ctx context.Context) error {
 	for {
 		pids, err := allPids()
@@ -89,7 +90,7 @@ func (n *Node) endProcesses(ctx context.Context) error {
 			return nil
 		}
 		for _, p := range h {
-			// It fails if the process has just ended, and then wait says so.
+			// An error means that the process has just ended, which wait observes.
 			_ = unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
 		}
 		err = h.wait(ctx)
@@ -97,7 +98,7 @@ func (n *Node) endProcesses(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// Once more: one of them may have started another.
+		// Again, since one of them may have started another process.
 	}
 }
 
@@ -111,7 +112,7 @@ func (h held) wait(ctx context.Context) error {
 	return nil
 }
 
-// pollInterval is how often a wait looks at its context.
+// pollInterval is the interval at which wait checks its context.
 const pollInterval = 50 * time.Millisecond
 
 func (p heldProcess) wait(ctx context.Context) error {

@@ -1,4 +1,4 @@
-// Package runsctest gives tests nodes of real sandboxes, where runsc can run.
+// Package runsctest provides nodes of real sandboxes to tests, where runsc can run.
 package runsctest
 
 import (
@@ -16,7 +16,8 @@ import (
 // EnvRequire names the environment variable that turns skipping into failing when it is "1".
 const EnvRequire = "SANDMETER_REQUIRE_RUNSC"
 
-// checked remembers runsc.Check, which takes a tenth of a second and says the same to every test. The key is the program.
+// checked caches the results of runsc.Check, which takes a tenth of a second. The key is the
+// program.
 var checked sync.Map
 
 type verdict struct {
@@ -24,8 +25,9 @@ type verdict struct {
 	err  error
 }
 
-// Program finds runsc and checks that it can run here with a static program, which has to end at once with status 0 when it is called
-// with args. If runsc can't run, the test is skipped with the reason, or fails where runsc is required.
+// Program finds runsc and checks that it can run a static program, which must exit at once with
+// status 0 when called with args. If runsc cannot run, Program skips the test with the reason, or
+// fails it if runsc is required.
 func Program(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	once, _ := checked.LoadOrStore(program, sync.OnceValue(func() verdict { return check(program, args) }))
@@ -49,7 +51,8 @@ func check(program string, args []string) verdict {
 	return verdict{path, runsc.Check(ctx, runsc.Config{Runsc: path, Program: program}, args...)}
 }
 
-// find returns the runsc of the environment, else the one that `make build` puts into the checkout that the test runs in, else any.
+// find returns the runsc of the environment variable, else bin/runsc of the checkout, else the
+// result of runsc.Find.
 func find() (string, error) {
 	if os.Getenv(runsc.EnvRunsc) == "" {
 		if dir, err := os.Getwd(); err == nil {
@@ -63,7 +66,8 @@ func find() (string, error) {
 	return runsc.Find("")
 }
 
-// NewNode returns a node that the test closes at its end; something left behind by that fails the test.
+// NewNode returns a node that is closed at the end of the test. The test fails if Close leaves
+// anything behind.
 func NewNode(t testing.TB, conf runsc.Config) *runsc.Node {
 	t.Helper()
 	node, err := runsc.NewNode(conf)
@@ -74,7 +78,7 @@ func NewNode(t testing.TB, conf runsc.Config) *runsc.Node {
 	return node
 }
 
-// Close closes a node and fails the test if something of it stays behind: a process, a mount or a file.
+// Close closes a node and fails the test if a process, mount or file of it is left behind.
 func Close(t testing.TB, node *runsc.Node) {
 	t.Helper()
 	if err := node.Close(); err != nil {
@@ -85,12 +89,13 @@ func Close(t testing.TB, node *runsc.Node) {
 	}
 }
 
-// Leftovers names the processes, mounts and sockets of this machine that name a folder, and the folder itself if it exists.
+// Leftovers returns the processes, mounts and sockets of this machine that refer to a directory,
+// and the directory if it exists.
 func Leftovers(t testing.TB, dir string) []string {
 	t.Helper()
 	var left []string
 	if _, err := os.Lstat(dir); err == nil {
-		left = append(left, "folder "+dir)
+		left = append(left, "directory "+dir)
 	}
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command sleeper stands for the program in a sandbox: it ends at once if told so, else at SIGTERM.
+// Command sleeper is the program in the sandboxes of tests: depending on its argument it ends at once, or at SIGTERM.
 package main
 
 import (
