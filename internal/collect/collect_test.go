@@ -122,7 +122,7 @@ func TestWhoIsServed(t *testing.T) {
 	check("all that have a registration", "", "expands", "longer", "named")
 	check("equal addresses only", "localhost:1", "named")
 	check("the root in an address", "ROOT/m.sock", "expands")
-	check("nobody", "localhost:2")
+	check("no sandbox", "localhost:2")
 }
 
 // TestWithoutMetrics has sandboxes that are present but have no metrics.
@@ -197,7 +197,7 @@ func TestStalled(t *testing.T) {
 	}
 	n.expect(text(snap), opens, `runsc_fs_opens{sandbox="b"} 51`)
 	n.expectTimeout("a", stalledTimeout)
-	n.budget("b").used = time.Millisecond // whatever a reply takes on this machine
+	n.budget("b").used = time.Millisecond // independent of the speed of this machine
 	if order := n.order(); !slices.Equal(order, []string{"b", "a"}) {
 		t.Errorf("they are queried in the order %q", order)
 	}
@@ -577,7 +577,7 @@ func TestNotInstrumented(t *testing.T) {
 			}
 		})
 	}
-	check("is said once", nil, "create sandboxes with runsc's flag --metric-server\" sandbox=b")
+	check("is logged once", nil, "create sandboxes with runsc's flag --metric-server\" sandbox=b")
 	check("is nothing to a server of one address", func(o *Options) { o.MatchAddress = "other" }, "")
 }
 

@@ -109,7 +109,7 @@ func TestBytesAndCalls(t *testing.T) {
 	}
 }
 
-// readIO is the kernel's count of what this process has read and written.
+// readIO returns the kernel's I/O counters of this process.
 func readIO(t *testing.T) map[string]int {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/io")
@@ -134,14 +134,14 @@ func TestSystemCalls(t *testing.T) {
 	scrape := costNode(t, 60)
 	table := filepath.Join(t.TempDir(), "calls")
 	tracer := exec.Command(strace, "-f", "-c", "-o", table, "-p", strconv.Itoa(os.Getpid()))
-	said, err := tracer.StderrPipe()
+	stderr, err := tracer.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := tracer.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
+	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
 		_ = tracer.Wait()
 		t.Skipf("strace cannot attach here: %s", strings.TrimSpace(line))
 	}
@@ -156,7 +156,7 @@ func TestSystemCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := 0.0
-	// What the Go runtime does for itself depends on the machine's mood.
+	// The number of system calls of the Go runtime itself varies.
 	for _, m := range regexp.MustCompile(`(?m)^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$`).FindAllStringSubmatch(string(calls), -1) {
 		switch m[2] {
 		case "futex", "nanosleep", "madvise", "tgkill", "getpid", "rt_sigreturn", "sched_yield", "total", "restart_syscall", "epoll_pwait", "epoll_wait":

@@ -27,7 +27,7 @@ func tooLong(limit int) *failure.Failure {
 }
 
 // notConnected is for a control socket to which no connection can be made. A missing permission has
-// a reason of its own, since the sandbox did not cause it.
+// a separate reason, since the sandbox did not cause it.
 func notConnected(a *Address, err error) *failure.Failure {
 	if errors.Is(err, fs.ErrPermission) {
 		return failure.Newf(failure.PermissionDenied,

@@ -121,8 +121,8 @@ func (l *Loop) serve() {
 		if l.inFlight() == 0 {
 			continue // all queries that were begun have failed at once
 		}
-		// What arrived before now is read before a sandbox counts as late, since the delay may be
-		// that of this process.
+		// Data that has arrived is read before a sandbox counts as late, since this process may
+		// have caused the delay.
 		now := time.Now()
 		if l.wait() && now.Sub(swept) >= tick {
 			l.sweep(now)
@@ -155,8 +155,8 @@ func (l *Loop) accept() bool {
 	}
 }
 
-// sweep reads replies that are throttled, ends what is past its deadline, and tries again to
-// connect what could not be connected.
+// sweep reads throttled replies, fails queries past their deadlines, and retries pending
+// connections.
 func (l *Loop) sweep(now time.Time) {
 	for i := range l.slots {
 		if l.slots[i].throttled {

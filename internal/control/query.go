@@ -23,8 +23,8 @@ import (
 type Query interface {
 	// Address returns where the sandbox listens.
 	Address() *Address
-	// Request returns what to send. The loop does not change the bytes; nothing may until the query
-	// ends. A request has to fit into the buffer of an empty socket, which 24 KiB do.
+	// Request returns the bytes to send. The loop does not change the bytes; nothing may until the
+	// query ends. A request has to fit into the buffer of an empty socket, which 24 KiB do.
 	Request() []byte
 	// Limit returns the length of the longest reply, in bytes. A longer one fails.
 	Limit() int
@@ -36,14 +36,14 @@ type Query interface {
 	Connected(peer int) *failure.Failure
 	// Read receives the data that has arrived when that may be a whole reply, and reports whether
 	// it is. If not, Read is called again with more. The reply is valid until Read returns. took is
-	// the time from connecting until the loop learned of what has arrived; it is above 0.
+	// the time from connecting until the loop noticed the data; it is above 0.
 	Read(r Reply, took time.Duration) (whole bool)
 	// Fail receives the reason why there is no reply. took is the time since connecting began, and
 	// 0 if and only if the query was never begun.
 	Fail(f *failure.Failure, took time.Duration)
 }
 
-// A Reply is what a sandbox sent. It is not trusted.
+// A Reply is the untrusted data that a sandbox sent.
 type Reply struct{ bytes []byte }
 
 // NewReply makes a Reply of bytes, for tests and for tools that have them from elsewhere.

@@ -11,7 +11,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// TestExportRequest compares with what gVisor's own client sends.
+// TestExportRequest compares the request with a recorded one of gVisor's client.
 func TestExportRequest(t *testing.T) {
 	want := testkit.Testdata(t, "export_all.request.bin")
 	if got := ExportRequest(); string(got) != string(want) {

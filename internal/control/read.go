@@ -16,8 +16,8 @@ const (
 	fairPiece = 4 << 10
 )
 
-// wait waits for replies, a tick at most, and reads what has arrived. It reports false when it was
-// interrupted and has not looked.
+// wait waits for replies, at most a tick, and reads the data that has arrived. It returns false if
+// it was interrupted before.
 func (l *Loop) wait() bool {
 	n, err := unix.EpollWait(l.epoll, l.events, int(tick/time.Millisecond))
 	if err != nil {

@@ -146,7 +146,7 @@ func isDone(p *Process) bool {
 	}
 }
 
-// check fails the test unless what the process reports is that it has ended, or that it has not.
+// check fails the test unless all methods of the process agree with ended.
 func check(t testing.TB, what string, p *Process, ended bool) {
 	t.Helper()
 	if (p.End() != nil) != ended || isDone(p) != ended {

@@ -119,8 +119,8 @@ func hold(pid int) (fd int, start int64, alive bool) {
 		unix.Close(fd)
 		fd = -1
 	}
-	// Read after the pidfd is held: what is read is about the process that is held, or that process
-	// has ended, and then its pidfd is readable.
+	// Read after the pidfd is held: either the data is about the held process, or that process has
+	// ended, and then its pidfd is readable.
 	start, alive = look(pid, 0, fd >= 0)
 	if !alive && fd >= 0 {
 		unix.Close(fd)

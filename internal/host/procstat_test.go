@@ -42,7 +42,7 @@ func FuzzParseProcStat(f *testing.F) {
 		if stat, err := parseProcStat(data); err != nil && stat != (procStat{}) {
 			t.Errorf("%+v beside the error %v", stat, err)
 		}
-		// Whatever the name of a process, the fields after it are found.
+		// The fields are found after process names with any characters.
 		line := fmt.Sprintf("1 (%s) Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %d 1\n", name, start)
 		if stat, err := parseProcStat([]byte(line)); err != nil || stat != (procStat{ended: true, start: start}) {
 			t.Errorf("%q: %+v, %v", line, stat, err)

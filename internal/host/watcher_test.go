@@ -316,8 +316,7 @@ func TestObservedBesideSync(t *testing.T) {
 	busy.Wait()
 }
 
-// TestEndedBeforeWatched: at whatever moment a process ends while Watch looks at it, its end is
-// observed.
+// TestEndedBeforeWatched: the end of a process is observed if it ends at any moment during Watch.
 func TestEndedBeforeWatched(t *testing.T) {
 	leaktest.Check(t)
 	w := newWatcher(t)

@@ -93,7 +93,7 @@ func decode(s *Scanner) any {
 	}
 }
 
-// validUTF8 does what encoding/json does: each bad byte becomes a U+FFFD.
+// validUTF8 replaces each invalid byte with U+FFFD, as encoding/json does.
 func validUTF8(b []byte) string { return string([]rune(string(b))) }
 
 // FuzzNumber compares numbers with strconv.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzFilter compares Match with the regexp package: what is accepted matches the same names,
+// FuzzFilter compares Match with the regexp package: an accepted filter matches the same names,
 // cached or not, and is within the limits.
 func FuzzFilter(f *testing.F) {
 	for _, text := range []string{

@@ -17,7 +17,7 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkFind looks up what each point of a reply needs: the metric and a label's value.
+// BenchmarkFind measures the lookups for a point of a reply: the metric and a label value.
 func BenchmarkFind(b *testing.B) {
 	s, err := Compile(testkit.Testdata(b, "registration.json"))
 	if err != nil {

@@ -69,7 +69,7 @@ func TestCompileCapture(t *testing.T) {
 	}
 }
 
-// TestDefinition holds the definitions against those in the reply of a real sandbox.
+// TestDefinition compares the definitions with those in the reply of a real sandbox.
 func TestDefinition(t *testing.T) {
 	s := compiled(t, string(testkit.Testdata(t, "registration.json")))
 	var reply struct {
@@ -112,7 +112,7 @@ func TestDefinitionEscapes(t *testing.T) {
 	}
 }
 
-// TestMaxReply writes the largest honest replies, as runsc's encoder would.
+// TestMaxReply compares MaxReply with the largest replies in runsc's encoding.
 func TestMaxReply(t *testing.T) {
 	fits := func(name, registration string, slack float64) {
 		t.Helper()
@@ -180,7 +180,8 @@ func TestSeriesNumbersOfCapture(t *testing.T) {
 	checkNumbers(t, compiled(t, string(testkit.Testdata(t, "registration.json"))))
 }
 
-// checkNumbers checks that each series has a number, in order, and that its labels lead to it.
+// checkNumbers checks that series have consecutive numbers, and that their labels map to the
+// numbers.
 func checkNumbers(t *testing.T, s *Schema) {
 	t.Helper()
 	next := uint32(0)
@@ -212,7 +213,8 @@ func checkNumbers(t *testing.T, s *Schema) {
 	}
 }
 
-// TestCompileAnyOrder: each sandbox lists its metrics in an order of its own.
+// TestCompileAnyOrder: the order of metrics, which differs from sandbox to sandbox, does not
+// matter.
 func TestCompileAnyOrder(t *testing.T) {
 	registration := testkit.Testdata(t, "registration.json")
 	var r map[string][]json.RawMessage
@@ -300,7 +302,7 @@ func TestCompile(t *testing.T) {
 	accept("the longest field", registering(counting(field(longest, 1))), "a gauge 1 "+longest+`=["v0"]`)
 }
 
-// TestCompileRefuses has a case for each rule, in which nothing but that rule is broken.
+// TestCompileRefuses has a case for each rule, in which only that rule is broken.
 func TestCompileRefuses(t *testing.T) {
 	refuse := func(name, metric, rule string, metrics ...string) {
 		t.Helper()
@@ -459,7 +461,7 @@ func TestTypeString(t *testing.T) {
 	}
 }
 
-// FuzzCompile: a registration is refused with a reason fit for a log, or its schema holds together.
+// FuzzCompile: a registration is refused with a printable reason, or its schema is consistent.
 func FuzzCompile(f *testing.F) {
 	f.Add([]byte(registering(counting(field("f", 3)), `{"name":"/b","prometheus_name":"b","description":"\u003c","cumulative":true,"sync":true,"units":1}`)))
 	f.Add([]byte(registering(counting(bounds(2) + field("g", 2)))))

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// BenchmarkReply is what the bytes of one reply cost, without a socket.
+// BenchmarkReply measures the encoding of one reply, without a socket.
 func BenchmarkReply(b *testing.B) {
 	for _, points := range []int{8, 60, 170} {
 		b.Run(fmt.Sprint(points), func(b *testing.B) {
@@ -36,9 +36,9 @@ func BenchmarkReply(b *testing.B) {
 	}
 }
 
-// BenchmarkFleet is what a query costs a fleet in a process of its own ("fleet-ns/query", the CPU
-// time of that process), queried by 16 clients that take one connection per query. One operation
-// queries every sandbox once.
+// BenchmarkFleet measures the cost of a query in a fleet in another process ("fleet-ns/query", the
+// CPU time of that process), queried by 16 clients that take one connection per query. One
+// operation queries every sandbox once.
 func BenchmarkFleet(b *testing.B) {
 	for _, size := range []struct{ sandboxes, points int }{{1000, 8}, {1000, 60}, {1000, 170}, {4000, 60}} {
 		b.Run(fmt.Sprintf("%dx%d", size.sandboxes, size.points), func(b *testing.B) {
@@ -92,7 +92,7 @@ func askOnce(socket string, buf []byte) error {
 	}
 }
 
-// fleetProcess is this test binary as a fleet.
+// fleetProcess is the test binary running as a fleet.
 type fleetProcess struct {
 	b   *testing.B
 	in  io.Writer

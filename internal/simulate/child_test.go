@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestOwnProcess: each sandbox has a process of its own, which its state file names, and which ends
-// with it.
+// TestOwnProcess: each sandbox has its own process, which its state file names, and which ends with
+// the sandbox.
 func TestOwnProcess(t *testing.T) {
 	root := t.TempDir()
 	fleet, err := StartFleet(root, 3, FleetOptions{Spec: func(_ int, s *Spec) { s.OwnProcess = true }})
@@ -44,8 +44,8 @@ func TestOwnProcess(t *testing.T) {
 	}
 }
 
-// TestOwnProcessKilled: what kills the process of a sandbox, as the kernel does when memory is
-// short, leaves the rest of it to remove.
+// TestOwnProcessKilled: a sandbox can be removed after its process was killed, for example by the
+// kernel when memory is short.
 func TestOwnProcessKilled(t *testing.T) {
 	root := t.TempDir()
 	s, err := Start(root, Spec{ID: "a", OwnProcess: true})
@@ -91,8 +91,8 @@ func checkCgroup(t *testing.T, s *Sandbox, dir string) {
 	}
 }
 
-// TestOwnCgroupInATree: files that are no cgroups show what is written where, also where no cgroup
-// can be made.
+// TestOwnCgroupInATree uses plain directories in place of cgroups, to check the written files where
+// cgroups cannot be made.
 func TestOwnCgroupInATree(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "a")
@@ -114,7 +114,7 @@ func TestOwnCgroupInATree(t *testing.T) {
 	}
 }
 
-// TestOwnCgroup: the process is in a cgroup of its own, which is removed with it.
+// TestOwnCgroup: the process is in its own cgroup, which is removed with it.
 func TestOwnCgroup(t *testing.T) {
 	for _, parent := range cgroupParents() {
 		dir := filepath.Join(parent, "sandmeter-test-"+strconv.Itoa(os.Getpid()))

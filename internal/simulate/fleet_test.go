@@ -99,7 +99,7 @@ func TestFleetGrowsUnlessStatic(t *testing.T) {
 	}
 }
 
-// TestFleetLeavesOddConnections covers all that the poller leaves to goroutines.
+// TestFleetLeavesOddConnections has all cases that the poller hands to goroutines.
 func TestFleetLeavesOddConnections(t *testing.T) {
 	f := mustFleet(t, t.TempDir(), 2, FleetOptions{Points: 170})
 	s := f.Sandboxes[0]

@@ -11,8 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
-// TestMain lets the test binary be a fleet in a process of its own, whose CPU time can be told from
-// that of its clients.
+// TestMain lets the test binary run as a fleet in another process, so that its CPU time is separate
+// from that of its clients.
 func TestMain(m *testing.M) {
 	if root := os.Getenv("SIMULATE_FLEET"); root != "" {
 		if err := runFleet(root); err != nil {

@@ -46,8 +46,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// ask sends a request on a connection of its own and returns the reply, or what came before the
-// end.
+// ask sends a request on a new connection and returns the reply, or the data before the connection
+// closed.
 func ask(t testing.TB, socket, request string) []byte {
 	t.Helper()
 	c, err := net.Dial("unix", socket)
@@ -66,7 +66,7 @@ func ask(t testing.TB, socket, request string) []byte {
 	return reply
 }
 
-// normal returns an Export's reply with its points sorted, each on a line, and its time taken out.
+// normal returns the reply to an Export with its points sorted, one per line, and without its time.
 func normal(t *testing.T, reply []byte) string {
 	t.Helper()
 	var points []string
@@ -126,8 +126,7 @@ func TestStateFileIsTheCapturedOne(t *testing.T) {
 			got, err := os.ReadFile(filepath.Join(root, spec.ID+"_sandbox:"+spec.ID+".state"))
 			must(t, err)
 			got = bytes.ReplaceAll(got, []byte(root), []byte("/run/runsc"))
-			// The captured files had their registration cut out, which the real one is checked
-			// against.
+			// The captured files do not include the registration, so the real one is used.
 			want := bytes.Replace(captured(t, spec.ID+".state"), []byte(`"registeredMetrics":null`),
 				append([]byte(`"registeredMetrics":`), realRegistration...), 1)
 			if !bytes.Equal(got, want) {
@@ -282,7 +281,7 @@ func TestShuffledKeysSayTheSame(t *testing.T) {
 	}
 }
 
-// canonical returns a reply with its points and its keys sorted and its time taken out.
+// canonical returns a reply with points and keys sorted, and without its time.
 func canonical(t *testing.T, reply []byte) string {
 	t.Helper()
 	var v map[string]any

@@ -514,7 +514,7 @@ func TestListRegistrations(t *testing.T) {
 	}
 	n.want("", "")
 	if len(n.shared.registrations.byHash) != 0 || len(n.shared.registrations.recent) != 0 {
-		t.Error("a registration that nobody has is remembered")
+		t.Error("an unused registration is kept")
 	}
 }
 
@@ -550,13 +550,13 @@ func TestListNoRoot(t *testing.T) {
 	n.must(n.Check())
 }
 
-// asNobody calls f without the privileges of root.
-func asNobody(t *testing.T, f func()) {
+// asUnprivileged calls f without the privileges of root.
+func asUnprivileged(t *testing.T, f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if os.Geteuid() == 0 {
-		const nobody = 65534
-		if _, err := unix.SetfsuidRetUid(nobody); err != nil {
+		const unprivileged = 65534
+		if _, err := unix.SetfsuidRetUid(unprivileged); err != nil {
 			t.Skip(err)
 		}
 		defer unix.SetfsuidRetUid(0)
@@ -572,18 +572,18 @@ func TestListUnreadable(t *testing.T) {
 	const name = "a_sandbox:a.state"
 	n.run("a", "a")
 	chmod(name, 0o644)
-	asNobody(t, func() { n.want("a", "") })
+	asUnprivileged(t, func() { n.want("a", "") })
 
 	chmod(name, 0o200)
-	asNobody(t, func() { n.want("a", `state file "`+name+`": `+denied) })
+	asUnprivileged(t, func() { n.want("a", `state file "`+name+`": `+denied) })
 	chmod(name, 0o644)
-	asNobody(t, func() { n.want("a", "") })
+	asUnprivileged(t, func() { n.want("a", "") })
 
 	chmod(".", 0o644) // names can be listed, but not looked up
-	asNobody(t, func() { n.want("a", `state file "`+name+`": `+denied) })
+	asUnprivileged(t, func() { n.want("a", `state file "`+name+`": `+denied) })
 
 	chmod(".", 0o300)
-	asNobody(t, func() {
+	asUnprivileged(t, func() {
 		if _, err := n.List(); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%v, want %s", err, denied)
 		}
@@ -592,7 +592,7 @@ func TestListUnreadable(t *testing.T) {
 		}
 	})
 	chmod(".", 0o755)
-	asNobody(t, func() { n.want("a", "") })
+	asUnprivileged(t, func() { n.want("a", "") })
 }
 
 // TestListBrokenOff: files that were read before the listing failed are not read again by the next

@@ -64,7 +64,7 @@ func (v *Verifier) begin(s *schema.Schema) {
 	}
 }
 
-// clear drops what was read.
+// clear resets the verifier after a reply.
 func (v *Verifier) clear() {
 	clear(v.seen[:(v.schema.Series+63)/64])
 	clear(v.histograms)

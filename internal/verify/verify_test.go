@@ -171,13 +171,13 @@ func TestRules(t *testing.T) {
 			if after := show(s, &b); after != before || !b.When.Equal(when) {
 				t.Errorf("the baseline changed\nfrom %s\nto   %s (%v)", before, after, b.When)
 			}
-			// The next honest reply is none the worse.
+			// The next honest reply is accepted.
 			if err := export(&v, control.NewReply([]byte(first)), s, &b, now); err != nil {
 				t.Errorf("the next reply: %v", err)
 			}
 		})
 	}
-	// change is the first reply with one thing changed.
+	// change returns the first reply with one change.
 	change := func(old, new string) string {
 		t.Helper()
 		if !strings.Contains(first, old) {
@@ -273,7 +273,7 @@ func TestRules(t *testing.T) {
 	refuse("a maximum that falls", RuleMax, "lat", change(`"max":{"int":40}`, `"max":{"int":39}`))
 }
 
-// TestProgress is about what may change from one reply to the next.
+// TestProgress has changes that are allowed from one reply to the next.
 func TestProgress(t *testing.T) {
 	s := compile(t, registration)
 	sequence := func(name string, want string, replies ...string) {
@@ -301,7 +301,8 @@ func TestProgress(t *testing.T) {
 		reply(strings.NewReplacer(`"n":1`, `"n":0`, `"n":2`, `"n":0`, `"n":3`, `"n":0`, `"max":{"int":40}`, `"max":{"int":99}`, `"min":{"int":4}`, `"min":{}`).Replace(hist)), reply(hist))
 }
 
-// TestClockJumps: a sandbox and we have the same clock, so none is refused for what the clock does.
+// TestClockJumps: sandboxes and the server have the same clock, so steps of the clock do not cause
+// refusals.
 func TestClockJumps(t *testing.T) {
 	s := compile(t, registration)
 	var v Verifier
@@ -312,7 +313,7 @@ func TestClockJumps(t *testing.T) {
 		if err := export(&v, control.NewReply([]byte(replyAt(clock, opens3))), s, &b, clock); err != nil {
 			t.Errorf("after a jump of %v: %v", jump, err)
 		}
-		// What is older than the last one, by the same clock, is refused as ever.
+		// A reply that is older than the last one by the same clock is refused.
 		err := export(&v, control.NewReply([]byte(replyAt(clock.Add(-time.Millisecond), opens3))), s, &b, clock)
 		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != RuleOrder {
 			t.Errorf("after a jump of %v, an older reply: got %v, want %q", jump, err, RuleOrder)
@@ -320,8 +321,8 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// TestBaselinesAreImmutable: a snapshot may go on showing a baseline that later replies have
-// replaced, and what does not change takes no memory anew.
+// TestBaselinesAreImmutable: later replies do not change a baseline, and equal samples share
+// memory.
 func TestBaselinesAreImmutable(t *testing.T) {
 	s := compile(t, registration)
 	var v Verifier
@@ -417,8 +418,8 @@ func TestSavings(t *testing.T) {
 	}
 }
 
-// TestForeignTextIsPrintable: what a sandbox sends goes into a message, and from there into a log
-// and a terminal.
+// TestForeignTextIsPrintable: texts of a sandbox are escaped in errors, which end up in logs and
+// terminals.
 func TestForeignTextIsPrintable(t *testing.T) {
 	nasty := "\x1b[31m\u202e\xff\\n" + strings.Repeat("x", 1000)
 	_, err := ReadSavings(control.NewReply([]byte(`{"success":false,"err":"` + strings.ReplaceAll(nasty, "\x1b", `\u001b`) + `"}`)))
@@ -435,8 +436,8 @@ func TestForeignTextIsPrintable(t *testing.T) {
 	}
 }
 
-// FuzzExport holds the fast reader against the general one, and both against the promise that what
-// is refused leaves no trace.
+// FuzzExport compares the fast reader with the general one, and checks that a refused reply changes
+// nothing.
 func FuzzExport(f *testing.F) {
 	s := compile(f, registration)
 	for _, seed := range []string{reply(), reply(opens3, callsOK, conns0, hist), `{"success":false,"err":"x","result":null}`} {
@@ -477,7 +478,7 @@ func FuzzReadSavings(f *testing.F) {
 	})
 }
 
-// TestBeyondFloats: integers that float64 does not tell apart are told apart.
+// TestBeyondFloats: integers that are equal as float64 are still different.
 func TestBeyondFloats(t *testing.T) {
 	const (
 		edge         = "9007199254740992" // 2^53

@@ -62,7 +62,7 @@ func TestEachLiarLies(t *testing.T) {
 				t.Errorf("%s: %v", l.Name, err)
 				return
 			}
-			if said := observe(s, time.Second/20); slices.Equal(said, honest) {
+			if observed := observe(s, time.Second/20); slices.Equal(observed, honest) {
 				t.Errorf("%s: says what an honest sandbox says", l.Name)
 			}
 			if err := s.Remove(); err != nil {
@@ -76,15 +76,16 @@ func TestEachLiarLies(t *testing.T) {
 	}
 }
 
-// observe queries a sandbox a few times and returns all that it said but for what differs between
-// honest ones, each different reply once. Silence for as long as patience ends a reply.
-func observe(s *simulate.Sandbox, patience time.Duration) []string {
-	var said []string
+// observe queries a sandbox a few times and returns its distinct replies and state files, without
+// the parts that differ between honest sandboxes. A reply ends when no data arrives for the
+// duration quiet.
+func observe(s *simulate.Sandbox, quiet time.Duration) []string {
+	var observed []string
 	for range 2 {
-		said = append(said,
-			"all: "+overhear(s, exportAll, patience),
-			"some: "+overhear(s, `{"method":"Metrics.Export","arg":{"only_metrics":"^fs_opens$"}}`, patience),
-			"savings: "+overhear(s, `{"method":"containerManager.GetSavings","arg":null}`, patience))
+		observed = append(observed,
+			"all: "+readUntilQuiet(s, exportAll, quiet),
+			"some: "+readUntilQuiet(s, `{"method":"Metrics.Export","arg":{"only_metrics":"^fs_opens$"}}`, quiet),
+			"savings: "+readUntilQuiet(s, `{"method":"containerManager.GetSavings","arg":null}`, quiet))
 	}
 	var states []string
 	for range 10 {
@@ -92,10 +93,10 @@ func observe(s *simulate.Sandbox, patience time.Duration) []string {
 		time.Sleep(time.Millisecond)
 	}
 	for _, state := range slices.Compact(states) {
-		said = append(said, "state: "+honestState(state, s.ID()))
+		observed = append(observed, "state: "+honestState(state, s.ID()))
 	}
-	slices.Sort(said)
-	return slices.Compact(said)
+	slices.Sort(observed)
+	return slices.Compact(observed)
 }
 
 // readSome returns the beginning of a file.
@@ -148,9 +149,9 @@ func honestTime(reply string) string {
 	})
 }
 
-// overhear sends a request and returns all that comes until there is silence, with a note of how it
-// ended, and of descriptors.
-func overhear(s *simulate.Sandbox, request string, patience time.Duration) string {
+// readUntilQuiet sends a request and returns all data until no more arrives, with a note of how the reply
+// ended, and of file descriptors.
+func readUntilQuiet(s *simulate.Sandbox, request string, quiet time.Duration) string {
 	c, err := net.Dial("unix", s.SocketPath())
 	if err != nil {
 		return err.Error()
@@ -160,11 +161,11 @@ func overhear(s *simulate.Sandbox, request string, patience time.Duration) strin
 	var all []byte
 	buf, rights := make([]byte, 64<<10), make([]byte, 4096)
 	for len(all) < 4<<20 {
-		c.SetReadDeadline(time.Now().Add(patience))
+		c.SetReadDeadline(time.Now().Add(quiet))
 		n, oob, _, _, err := c.(*net.UnixConn).ReadMsgUnix(buf, rights)
 		if oob > 0 {
 			closeRights(rights[:oob])
-			return "descriptors"
+			return "file descriptors"
 		}
 		if err != nil || n == 0 {
 			return honestTime(string(all)) + fmt.Sprint(" end: ", os.IsTimeout(err))

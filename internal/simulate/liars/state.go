@@ -72,7 +72,7 @@ func foreignTextLiars() []Liar {
 	}
 }
 
-// savingsLiars were restored, and lie about what that saved.
+// savingsLiars were restored, and lie about their savings.
 func savingsLiars() []Liar {
 	lie := func(name, describe string, b simulate.Behavior) Liar {
 		return is("savings-"+name, describe, func(s *simulate.Spec) {
