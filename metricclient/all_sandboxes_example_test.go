@@ -35,8 +35,8 @@ func Example_allSandboxes() {
 	listening := make(chan struct{})
 	server, err := metricserver.New(metricserver.Options{
 		Roots:     []string{root},
-		Address:   address,
-		Listening: func(net.Addr) error { close(listening); return nil },
+		Addresses: []string{address},
+		Listening: func([]net.Addr) error { close(listening); return nil },
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -66,7 +66,8 @@ func (w *world) server(o Options) *Server {
 // run is a run of a server that listens.
 type run struct {
 	*world
-	addr   net.Addr
+	addr   net.Addr   // the first of addrs
+	addrs  []net.Addr // where it listens
 	client *http.Client
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when Run has returned
@@ -88,15 +89,16 @@ func (w *world) tryRun(s *Server) (*run, error) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{world: w, cancel: cancel, ended: make(chan struct{})}
-	listening := make(chan net.Addr, 1)
-	s.options.Listening = func(a net.Addr) error { listening <- a; return nil }
+	listening := make(chan []net.Addr, 1)
+	s.options.Listening = func(addrs []net.Addr) error { listening <- addrs; return nil }
 	go func() {
 		defer close(r.ended)
 		r.err = s.Run(ctx)
 	}()
 	w.Cleanup(func() { r.stop() })
 	select {
-	case r.addr = <-listening:
+	case r.addrs = <-listening:
+		r.addr = r.addrs[0]
 	case <-r.ended:
 		return nil, r.err
 	}

@@ -33,7 +33,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	unix := func(o Options) Options {
-		o.Address = "%RUNTIME_ROOT%/m.sock"
+		o.Addresses = []string{"%RUNTIME_ROOT%/m.sock"}
 		return o
 	}
 	check(unix(Options{}), openMetrics, openMetrics, false)

@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,6 +23,35 @@ const (
 	lockTimeout   = 2 * time.Second
 	lockPause     = 10 * time.Millisecond
 )
+
+// listenAll listens on all addresses of the options, or on none.
+func listenAll(o *Options) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, address := range o.Addresses {
+		l, err := listen(address, o.SocketMode, o.SocketGroup)
+		if err != nil {
+			closeAll(listeners)
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+// closeAll closes listeners, which may be closed already.
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
+func addrsOf(listeners []net.Listener) []net.Addr {
+	addrs := make([]net.Addr, len(listeners))
+	for i, l := range listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
 
 // listen listens on host:port, on :port, or on a Unix socket at an absolute path.
 func listen(address string, mode fs.FileMode, group string) (net.Listener, error) {
@@ -165,11 +195,12 @@ func removeStale(path string) error {
 	return explain(path, syscall.EADDRINUSE)
 }
 
-// An ownSocket removes its file when it is closed, if it is still its own.
+// An ownSocket removes its file when it is closed for the first time, if it is still its own.
 type ownSocket struct {
 	*net.UnixListener
-	path string
-	info fs.FileInfo
+	path   string
+	info   fs.FileInfo
+	remove sync.Once // later, the inode may be another server's
 }
 
 func newOwnSocket(l *net.UnixListener, path string) (*ownSocket, error) {
@@ -178,13 +209,15 @@ func newOwnSocket(l *net.UnixListener, path string) (*ownSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ownSocket{l, path, info}, nil
+	return &ownSocket{UnixListener: l, path: path, info: info}, nil
 }
 
 // Close stops listening and removes the socket.
 func (s *ownSocket) Close() error {
-	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.info) {
-		os.Remove(s.path)
-	}
+	s.remove.Do(func() {
+		if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.info) {
+			os.Remove(s.path)
+		}
+	})
 	return s.UnixListener.Close()
 }

@@ -26,7 +26,7 @@ func (w *world) refused(o Options, want string) {
 	w.Helper()
 	r, err := w.tryRun(w.server(o))
 	if err == nil {
-		w.Errorf("%s: it listens on %v", o.Address, r.addr)
+		w.Errorf("%q: it listens on %v", o.Addresses, r.addr)
 		return
 	}
 	if err.Error() != want {
@@ -38,7 +38,7 @@ func TestAddresses(t *testing.T) {
 	w := newWorld(t)
 	listens := func(address, network, wantPrefix string) {
 		t.Helper()
-		r := w.run(w.server(Options{Address: address}))
+		r := w.run(w.server(Options{Addresses: []string{address}}))
 		if r.addr.Network() != network || !strings.HasPrefix(r.addr.String(), wantPrefix) || strings.HasSuffix(r.addr.String(), ":0") {
 			t.Errorf("%s: it listens on %s %s", address, r.addr.Network(), r.addr)
 		}
@@ -69,18 +69,18 @@ func TestHosts(t *testing.T) {
 		w.must(err)
 		response.Body.Close()
 		if response.StatusCode != want {
-			t.Errorf("%s, allowed hosts %q: %d for host %s, want %d", o.Address, o.AllowedHosts, response.StatusCode, host, want)
+			t.Errorf("%q, allowed hosts %q: %d for host %s, want %d", o.Addresses, o.AllowedHosts, response.StatusCode, host, want)
 		}
 	}
 	const served, refused = http.StatusOK, http.StatusForbidden
-	check(Options{Address: "127.0.0.1:0"}, "evil.example", refused)
-	check(Options{Address: "localhost:0"}, "evil.example:80", refused)
-	check(Options{Address: "localhost:0"}, "localhost:80", served)
-	check(Options{Address: "127.0.0.1:0", AllowedHosts: []string{"node7.example", "proxy"}}, "proxy:80", served)
-	check(Options{Address: "127.0.0.1:0", AllowedHosts: []string{"node7.example"}}, "evil.example", refused)
-	check(Options{Address: w.path("socket")}, "evil.example", served)
-	check(Options{Address: ":0"}, "evil.example", served)
-	check(Options{Address: "0.0.0.0:0"}, "evil.example", served)
+	check(Options{Addresses: []string{"127.0.0.1:0"}}, "evil.example", refused)
+	check(Options{Addresses: []string{"localhost:0"}}, "evil.example:80", refused)
+	check(Options{Addresses: []string{"localhost:0"}}, "localhost:80", served)
+	check(Options{Addresses: []string{"127.0.0.1:0"}, AllowedHosts: []string{"node7.example", "proxy"}}, "proxy:80", served)
+	check(Options{Addresses: []string{"127.0.0.1:0"}, AllowedHosts: []string{"node7.example"}}, "evil.example", refused)
+	check(Options{Addresses: []string{w.path("socket")}}, "evil.example", served)
+	check(Options{Addresses: []string{":0"}}, "evil.example", served)
+	check(Options{Addresses: []string{"0.0.0.0:0"}}, "evil.example", served)
 }
 
 // TestHostOfTheAddress: the name in the configured address is one of this machine, whatever it is.
@@ -88,7 +88,7 @@ func TestHostOfTheAddress(t *testing.T) {
 	w := newWorld(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must(err)
-	s := w.server(Options{Address: "node7.example:19640"})
+	s := w.server(Options{Addresses: []string{"node7.example:19640"}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()
@@ -111,7 +111,7 @@ func TestAddressErrors(t *testing.T) {
 	const forms = ": give host:port, :port or the absolute path of a Unix socket"
 	check := func(address, want string) {
 		t.Helper()
-		w.refused(Options{Address: address}, "listen on "+address+": "+want)
+		w.refused(Options{Addresses: []string{address}}, "listen on "+address+": "+want)
 	}
 	check("nonsense", "missing port in address"+forms)
 	check("relative/socket", "missing port in address"+forms)
@@ -134,8 +134,8 @@ func TestAddressErrors(t *testing.T) {
 func TestInUseIsToldApart(t *testing.T) {
 	w := newWorld(t)
 	address := w.path("socket")
-	w.run(w.server(Options{Address: address}))
-	if _, err := w.tryRun(w.server(Options{Address: address})); !errors.Is(err, syscall.EADDRINUSE) {
+	w.run(w.server(Options{Addresses: []string{address}}))
+	if _, err := w.tryRun(w.server(Options{Addresses: []string{address}})); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -143,9 +143,9 @@ func TestInUseIsToldApart(t *testing.T) {
 func TestPathLength(t *testing.T) {
 	w := newWorld(t)
 	path := func(length int) string { return w.path(strings.Repeat("x", length-len(w.dir)-1)) }
-	w.run(w.server(Options{Address: path(107)})).healthy()
+	w.run(w.server(Options{Addresses: []string{path(107)}})).healthy()
 	for _, length := range []int{108, 109, 250} {
-		w.refused(Options{Address: path(length)},
+		w.refused(Options{Addresses: []string{path(length)}},
 			fmt.Sprintf("listen on %s: the path has %d bytes, and a Unix socket's at most 107: choose a shorter one", path(length), length))
 		w.nothingAt(path(length))
 	}
@@ -161,10 +161,10 @@ func TestSocketAccess(t *testing.T) {
 	w.must(err)
 	check := func(umask int, o Options, wantMode fs.FileMode, wantGroup uint32) {
 		t.Helper()
-		o.Address = w.path("socket")
+		o.Addresses = []string{w.path("socket")}
 		defer syscall.Umask(syscall.Umask(umask))
 		r := w.run(w.server(o))
-		info, err := os.Stat(o.Address)
+		info, err := os.Stat(w.path("socket"))
 		w.must(err)
 		if got := info.Mode(); got != wantMode|fs.ModeSocket {
 			t.Errorf("umask %04o, mode %04o: the socket has %v, want %v", umask, o.SocketMode, got, wantMode|fs.ModeSocket)
@@ -182,7 +182,7 @@ func TestSocketAccess(t *testing.T) {
 		check(umask, Options{SocketMode: 0o666, SocketGroup: daemon.Name}, 0o666, 1)
 		check(umask, Options{SocketGroup: "12345"}, 0o660, 12345)
 	}
-	w.refused(Options{Address: w.path("socket"), SocketGroup: "no-such-group"},
+	w.refused(Options{Addresses: []string{w.path("socket")}, SocketGroup: "no-such-group"},
 		"listen on "+w.path("socket")+`: there is no group "no-such-group" for the socket: name one that exists, or its number`)
 	w.nothingAt(w.path("socket"))
 }
@@ -200,7 +200,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("socket")
 	w.leaveSocket(path)
-	r := w.run(w.server(Options{Address: path}))
+	r := w.run(w.server(Options{Addresses: []string{path}}))
 	r.healthy()
 	w.must(r.stop())
 	w.nothingAt(path)
@@ -211,8 +211,8 @@ func TestLiveSocketIsLeft(t *testing.T) {
 	t.Run("of a server", func(t *testing.T) {
 		w := newWorld(t)
 		path := w.path("socket")
-		first := w.run(w.server(Options{Address: path}))
-		w.refused(Options{Address: path}, "listen on "+path+inUse)
+		first := w.run(w.server(Options{Addresses: []string{path}}))
+		w.refused(Options{Addresses: []string{path}}, "listen on "+path+inUse)
 		first.healthy()
 	})
 	t.Run("of somebody whose backlog is full", func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestLiveSocketIsLeft(t *testing.T) {
 			defer unix.Close(c)
 			full = unix.Connect(c, &unix.SockaddrUnix{Name: path}) == unix.EAGAIN
 		}
-		w.refused(Options{Address: path}, "listen on "+path+inUse)
+		w.refused(Options{Addresses: []string{path}}, "listen on "+path+inUse)
 		if _, err := os.Lstat(path); err != nil {
 			t.Error(err)
 		}
@@ -241,7 +241,7 @@ func TestLiveSocketIsLeft(t *testing.T) {
 		c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 		w.must(err)
 		defer c.Close()
-		w.refused(Options{Address: path}, "listen on "+path+inUse)
+		w.refused(Options{Addresses: []string{path}}, "listen on "+path+inUse)
 	})
 }
 
@@ -257,7 +257,7 @@ func TestWhatIsNoSocketIsLeft(t *testing.T) {
 	for _, path := range []string{file, dir, pipe, link, dangling} {
 		before, err := os.Lstat(path)
 		w.must(err)
-		w.refused(Options{Address: path}, "listen on "+path+": something that is no socket is there: remove it, or choose another address")
+		w.refused(Options{Addresses: []string{path}}, "listen on "+path+": something that is no socket is there: remove it, or choose another address")
 		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) || before.ModTime() != after.ModTime() {
 			t.Errorf("%s was changed: %v", path, err)
 		}
@@ -278,7 +278,7 @@ func TestServersStartingAtOnce(t *testing.T) {
 		errs := make([]error, servers)
 		var starting sync.WaitGroup
 		for i := range servers {
-			starting.Go(func() { runs[i], errs[i] = w.tryRun(w.server(Options{Address: path})) })
+			starting.Go(func() { runs[i], errs[i] = w.tryRun(w.server(Options{Addresses: []string{path}})) })
 		}
 		starting.Wait()
 		var winner *run
@@ -305,12 +305,12 @@ func TestServersStartingAtOnce(t *testing.T) {
 func TestStartsWhileAnotherStops(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("socket")
-	first := w.run(w.server(Options{Address: path}))
+	first := w.run(w.server(Options{Addresses: []string{path}}))
 	for range 20 {
 		first.cancel()
 		var second *run
 		testkit.Until(w, "the second one gets the socket", func() bool {
-			r, err := w.tryRun(w.server(Options{Address: path}))
+			r, err := w.tryRun(w.server(Options{Addresses: []string{path}}))
 			if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 				t.Fatal(err)
 			}
@@ -327,7 +327,7 @@ func TestStartsWhileAnotherStops(t *testing.T) {
 func TestSomebodyElsesSocketIsLeft(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("socket")
-	r := w.run(w.server(Options{Address: path}))
+	r := w.run(w.server(Options{Addresses: []string{path}}))
 	w.must(os.Remove(path))
 	other, err := net.Listen("unix", path)
 	w.must(err)
@@ -341,7 +341,7 @@ func TestSomebodyElsesSocketIsLeft(t *testing.T) {
 func TestSocketIsGoneAlready(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("socket")
-	r := w.run(w.server(Options{Address: path}))
+	r := w.run(w.server(Options{Addresses: []string{path}}))
 	w.must(os.Remove(path))
 	w.must(r.stop())
 }

@@ -11,7 +11,7 @@ import (
 func TestDefaults(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
 	before := time.Now()
-	s, err := New(Options{Address: ":0"})
+	s, err := New(Options{Addresses: []string{":0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, Address: ":0", ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,8 +32,9 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		Roots: []string{"/r"}, Address: "/a", MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
-		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start, Logger: slog.Default(),
+		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
+		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
+		WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
 	s, err := New(given)
 	if err != nil {
@@ -45,12 +46,12 @@ func TestOptionsAreKept(t *testing.T) {
 }
 
 func TestRuntimeRootInAddresses(t *testing.T) {
-	s, err := New(Options{Roots: []string{"/r"}, Address: "%RUNTIME_ROOT%/a", MatchAddress: "%RUNTIME_ROOT%/b"})
+	s, err := New(Options{Roots: []string{"/r"}, Addresses: []string{"%RUNTIME_ROOT%/a"}, MatchAddress: "%RUNTIME_ROOT%/b"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.options.Address != "/r/a" || s.options.MatchAddress != "%RUNTIME_ROOT%/b" { // that is for each root to expand
-		t.Errorf("addresses are %q and %q", s.options.Address, s.options.MatchAddress)
+	if s.options.Addresses[0] != "/r/a" || s.options.MatchAddress != "%RUNTIME_ROOT%/b" { // that is for each root to expand
+		t.Errorf("addresses are %q and %q", s.options.Addresses, s.options.MatchAddress)
 	}
 }
 
@@ -58,14 +59,14 @@ func TestPrefix(t *testing.T) {
 	const invalid = ` makes names that Prometheus refuses: use letters, digits and underscores, no digit first`
 	takes := func(prefix, want string) {
 		t.Helper()
-		s, err := New(Options{Address: ":0", ExporterPrefix: prefix})
+		s, err := New(Options{Addresses: []string{":0"}, ExporterPrefix: prefix})
 		if err != nil || s.options.ExporterPrefix != want {
 			t.Errorf("prefix %q: %v, %v, want %q", prefix, s, err, want)
 		}
 	}
 	refuses := func(prefix string) {
 		t.Helper()
-		_, err := New(Options{Address: ":0", ExporterPrefix: prefix})
+		_, err := New(Options{Addresses: []string{":0"}, ExporterPrefix: prefix})
 		if want := fmt.Sprintf("exporter prefix %q", prefix) + invalid; err == nil || err.Error() != want {
 			t.Errorf("prefix %q: %v, want %s", prefix, err, want)
 		}
@@ -105,10 +106,11 @@ func TestOptionErrors(t *testing.T) {
 	}
 	check(Options{Roots: []string{""}}, "a runtime root is empty: name a directory")
 	check(Options{Roots: []string{"/a", "/b/["}}, `runtime root "/b/[" is not a valid glob: escape [, * and ? with a backslash if they are part of a name`)
+	check(Options{TelemetryPath: "/a/"}, `telemetry path "/a/": give a path such as /metrics, of letters, digits and . _ ~ -`)
 	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "exporter prefix \"go_\": names that begin with go_ are reserved\n"+
 		"sandbox timeout -1ns: it has to be positive\nmaximum age -1ns: it must not be negative")
 	for _, host := range []string{"", "a:80", "[::1]", "http://a", "a b", "*"} {
 		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
 	}
-	check(Options{Address: ":0", SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
+	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +21,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultExporterPrefix             = "runsc_"
+	DefaultTelemetryPath              = web.DefaultMetricsPath
 	DefaultSandboxTimeout             = 2 * time.Second
 	DefaultSocketMode     fs.FileMode = 0o660
 
@@ -45,9 +45,17 @@ type Options struct {
 	// for each collection. At most 64 are served at a time, each directory once. If there is more than one, or a glob, the series of a
 	// sandbox have the label runtime_root. Default: config.DefaultRootDir.
 	Roots []string
-	// Address is where Run listens: host:port, :port, or the absolute path of a Unix socket. %RUNTIME_ROOT% in it stands for the first of
-	// Roots. It has no default; Serve and Handler do not need it.
-	Address string
+	// Addresses are where Run listens, each of them host:port, :port, or the absolute path of a Unix socket. %RUNTIME_ROOT% in one stands for
+	// the first of Roots. There is no default; Serve and Handler do not need any.
+	Addresses []string
+	// WebConfigFile is a file in the format of Prometheus's exporter-toolkit, which says for Run and Serve with what TLS, client certificates,
+	// passwords, rate limit and headers they serve, on every listener. The file, and what it names, is read again for each connection and
+	// request; only whether there is TLS at all, and the rate limit, stay as they were. Default: plain HTTP for everyone who can connect.
+	WebConfigFile string
+	// TelemetryPath is the path of the metrics. Default: DefaultTelemetryPath.
+	TelemetryPath string
+	// Version is that of the program, for the page at /. Default: the page has none.
+	Version string
 	// MatchAddress limits the sandboxes to those that were created with an equal --metric-server; %RUNTIME_ROOT% in either stands for the
 	// sandbox's root. Default: every sandbox that registered metrics.
 	MatchAddress string
@@ -76,12 +84,12 @@ type Options struct {
 	// MaxCollectionsPerSecond limits how many collections begin per second, so that a client that asks in a loop cannot keep every sandbox
 	// awake; requests that have to wait for one share it. Default: DefaultMaxCollectionsPerSecond.
 	MaxCollectionsPerSecond int
-	// SocketMode is the mode of a Unix socket. Default: DefaultSocketMode.
+	// SocketMode is the mode of the Unix sockets among Addresses. Default: DefaultSocketMode.
 	SocketMode fs.FileMode
-	// SocketGroup is the name or ID of the group that a Unix socket belongs to. Default: that of the process.
+	// SocketGroup is the name or ID of the group that these sockets belong to. Default: that of the process.
 	SocketGroup string
 	// AllowedHosts are more host names that the Host header of a request may have if Run or Serve listens on a loopback address. There, they
-	// refuse with status 403 what has neither an IP address in it, nor localhost or a name below it, nor the host of Address: this
+	// refuse with status 403 what has neither an IP address in it, nor localhost or a name below it, nor the host of one of Addresses: this
 	// protects the metrics from web pages in a browser on this machine (DNS rebinding). Names have no port.
 	AllowedHosts []string
 	// StartTime is when the process started, for process_start_time_seconds. Default: when New was called.
@@ -91,8 +99,8 @@ type Options struct {
 	// LogLinesDropped returns how many lines the log lacks, for the counter sandmeter_log_lines_dropped_total. It must be safe for concurrent
 	// use and not block. Default: there is no such family.
 	LogLinesDropped func() int64
-	// Listening is called once the server listens, with the address. An error ends Run. Default: nothing is called.
-	Listening func(net.Addr) error
+	// Listening is called once the server listens on all addresses, with these. An error ends Run. Default: nothing is called.
+	Listening func([]net.Addr) error
 }
 
 var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
@@ -119,7 +127,11 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Address = config.ExpandAddress(o.Address, o.Roots[0])
+	o.TelemetryPath = cmp.Or(o.TelemetryPath, DefaultTelemetryPath)
+	o.Addresses = slices.Clone(o.Addresses)
+	for i, address := range o.Addresses {
+		o.Addresses[i] = config.ExpandAddress(address, o.Roots[0])
+	}
 	return o, o.check()
 }
 
@@ -144,6 +156,8 @@ func (o *Options) check() error {
 	for _, name := range o.AllowedHosts {
 		wrong(!validHost.MatchString(name), "allowed host %q: give a host name without port; IP addresses are always allowed", name)
 	}
+	err := web.CheckMetricsPath(o.TelemetryPath)
+	wrong(err != nil, "telemetry path %q: %w", o.TelemetryPath, err)
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)
@@ -174,26 +188,30 @@ func New(o Options) (*Server, error) {
 	return &Server{o, stopTimeout}, nil
 }
 
-// Run listens on Options.Address and serves until ctx is done, as Serve does.
+// Run listens on Options.Addresses and serves until ctx is done, as Serve does.
 func (s *Server) Run(ctx context.Context) error {
-	o := &s.options
-	if o.Address == "" {
+	if len(s.options.Addresses) == 0 {
 		return errors.New("no address to listen on: give host:port, :port or the absolute path of a Unix socket")
 	}
-	return s.run(ctx, func() (net.Listener, error) { return listen(o.Address, o.SocketMode, o.SocketGroup) })
+	return s.run(ctx, func() ([]net.Listener, error) { return listenAll(&s.options) })
 }
 
-// Serve serves on a listener until ctx is done, and returns nil then. It returns an error when it cannot serve, and a *RootError when a single
-// runtime root cannot be read, at the start or later, unless Options.AllowUnknownRoot says that it may be missing. The listener, and all that the server
-// opened, is closed when it returns; requests under way get some seconds to end.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	err := s.run(ctx, func() (net.Listener, error) { return l, nil })
-	l.Close() // it was not served if the root cannot be read
-	return err
+// Serve serves on listeners until ctx is done, and returns nil then. It returns an error when it cannot serve on each of them, and a *RootError
+// when a single runtime root cannot be read, at the start or later, unless Options.AllowUnknownRoot says that it may be missing. The listeners,
+// and all that the server opened, are closed when it returns; requests under way get some seconds to end.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	defer closeAll(listeners) // they were not served if the root cannot be read
+	if len(listeners) == 0 {
+		return errors.New("no listener to serve on")
+	}
+	return s.run(ctx, func() ([]net.Listener, error) { return listeners, nil })
 }
 
 // run opens, listens and serves.
-func (s *Server) run(ctx context.Context, listen func() (net.Listener, error)) error {
+func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error)) error {
+	if err := checkWebConfig(s.options.WebConfigFile); err != nil {
+		return err
+	}
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	h, err := s.open(lost)
@@ -204,67 +222,21 @@ func (s *Server) run(ctx context.Context, listen func() (net.Listener, error)) e
 	if err := h.collector.CheckRoot(); err != nil {
 		return &RootError{err}
 	}
-	listener, err := listen()
+	listeners, err := listen()
 	if err != nil {
 		return err
 	}
+	defer closeAll(listeners)
 	if s.options.Listening != nil {
-		if err := s.options.Listening(listener.Addr()); err != nil {
-			listener.Close()
+		if err := s.options.Listening(addrsOf(listeners)); err != nil {
 			return err
 		}
 	}
-	if err := s.serve(ctx, listener, h.web); err != nil {
+	if err := s.serve(ctx, listeners, h.web); err != nil {
 		return err
 	}
 	if root, ok := errors.AsType[*RootError](context.Cause(ctx)); ok {
 		return root
 	}
-	return nil
-}
-
-// limitHosts returns the handler for requests that arrive at an address: that of the server or, on a loopback address, one that refuses those
-// for other hosts.
-func (s *Server) limitHosts(h *web.Handler, addr net.Addr) http.Handler {
-	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return h
-	}
-	allowed := s.options.AllowedHosts
-	if host, _, err := net.SplitHostPort(s.options.Address); err == nil {
-		allowed = append(slices.Clip(allowed), host)
-	}
-	return web.LimitHosts(h, allowed, s.options.Logger)
-}
-
-// serve serves HTTP until ctx is done, and for as long after that as requests take, up to stopTimeout.
-func (s *Server) serve(ctx context.Context, listener net.Listener, handler *web.Handler) error {
-	server := &http.Server{
-		Handler:           s.limitHosts(handler, listener.Addr()),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ConnState:         web.NewConnections(web.MaxConnections(), s.options.Logger).Track,
-		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		server.Close()
-		return err
-	case <-ctx.Done():
-	}
-	limit, cancel := context.WithTimeout(context.Background(), s.stopTimeout)
-	defer cancel()
-	handler.Stop(limit)
-	// What is left are the last bytes of answers, and connections that have not asked for anything.
-	limit, cancel = context.WithTimeout(limit, lingerTimeout)
-	defer cancel()
-	if server.Shutdown(limit) != nil {
-		server.Close()
-	}
-	<-failed
 	return nil
 }

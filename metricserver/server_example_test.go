@@ -25,12 +25,12 @@ func ExampleServer() {
 	}
 	defer os.RemoveAll(root)
 
-	listening := make(chan net.Addr, 1)
+	listening := make(chan []net.Addr, 1)
 	server, err := metricserver.New(metricserver.Options{
 		Roots:     []string{root},
-		Address:   "localhost:0",
+		Addresses: []string{"localhost:0"},
 		Logger:    slog.Default(),
-		Listening: func(a net.Addr) error { listening <- a; return nil },
+		Listening: func(addrs []net.Addr) error { listening <- addrs; return nil },
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -41,8 +41,8 @@ func ExampleServer() {
 	go func() { ended <- server.Run(ctx) }()
 
 	select {
-	case addr := <-listening:
-		printMetric("http://"+addr.String()+"/metrics", "runsc_meta_num_sandboxes_running")
+	case addrs := <-listening:
+		printMetric("http://"+addrs[0].String()+"/metrics", "runsc_meta_num_sandboxes_running")
 	case err := <-ended:
 		log.Fatal(err)
 	}

@@ -25,7 +25,7 @@ import (
 func TestServes(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
-	s := w.server(Options{Address: w.path("socket"), StartTime: time.Unix(1795338760, 500e6)})
+	s := w.server(Options{Addresses: []string{w.path("socket")}, StartTime: time.Unix(1795338760, 500e6)})
 	for range 3 { // again after it was stopped
 		r := w.run(s)
 		r.healthy()
@@ -50,7 +50,7 @@ func TestOptionsCount(t *testing.T) {
 	w.start(simulate.Spec{ID: "two", MetricServer: "%RUNTIME_ROOT%/two"})
 	check := func(o Options, line string, want bool) {
 		t.Helper()
-		o.Address = "127.0.0.1:0"
+		o.Addresses = []string{"127.0.0.1:0"}
 		r := w.run(w.server(o))
 		defer r.stop()
 		if page := r.page(); strings.Contains(page, line) != want {
@@ -74,7 +74,7 @@ func TestSandboxTimeout(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "fine"})
 	w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
-	r := w.run(w.server(Options{Address: "127.0.0.1:0", SandboxTimeout: 500 * time.Millisecond}))
+	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}, SandboxTimeout: 500 * time.Millisecond}))
 	// The scraper waits less than the default timeout of a sandbox, so the reason tells which of the two ended the query. On a slow machine
 	// the first scrapes may be too short.
 	header := http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"2"}} // of which the server uses 1.5 s
@@ -99,7 +99,7 @@ func TestRoot(t *testing.T) {
 	check := func(root, want string) {
 		t.Helper()
 		address := w.path("socket")
-		_, err := w.tryRun(w.server(Options{Roots: []string{root}, Address: address}))
+		_, err := w.tryRun(w.server(Options{Roots: []string{root}, Addresses: []string{address}}))
 		reason := new(RootError)
 		path := new(fs.PathError)
 		if !errors.As(err, &reason) || !errors.As(err, &path) || path.Path != root || err.Error() != "read runtime root "+root+": "+want {
@@ -107,7 +107,7 @@ func TestRoot(t *testing.T) {
 		}
 		w.nothingAt(address)
 
-		o := Options{Roots: []string{root}, Address: address, AllowUnknownRoot: true}
+		o := Options{Roots: []string{root}, Addresses: []string{address}, AllowUnknownRoot: true}
 		if root != missing {
 			if _, err := w.tryRun(w.server(o)); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("root %s, which may be missing: %v, want %s", root, err, want)
@@ -136,7 +136,7 @@ func TestRoot(t *testing.T) {
 // TestRootIsRemoved: unless that is allowed, it ends the server, at the next scrape.
 func TestRootIsRemoved(t *testing.T) {
 	w := newWorld(t)
-	r := w.run(w.server(Options{Address: w.path("socket")}))
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
 	r.page()
 	w.must(os.Remove(w.root))
 	status, body, err := r.get("/metrics")
@@ -153,7 +153,7 @@ func TestRootIsRemoved(t *testing.T) {
 func TestRootComesAndGoes(t *testing.T) {
 	w := newWorld(t)
 	w.must(os.Remove(w.root))
-	r := w.run(w.server(Options{Address: w.path("socket"), AllowUnknownRoot: true}))
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, AllowUnknownRoot: true}))
 	expect := func(running int) {
 		t.Helper()
 		if page := r.page(); !strings.Contains(page, fmt.Sprintf("runsc_meta_num_sandboxes_running %d ", running)) {
@@ -173,7 +173,7 @@ func TestRootComesAndGoes(t *testing.T) {
 // TestNoDescriptors: that the process has none left says nothing about the root, and ends no server.
 func TestNoDescriptors(t *testing.T) {
 	w := newWorld(t)
-	r := w.run(w.server(Options{Address: "127.0.0.1:0"}))
+	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}}))
 	r.page() // the connection is kept
 	var limit unix.Rlimit
 	w.must(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
@@ -191,7 +191,7 @@ func TestLogger(t *testing.T) {
 	w := newWorld(t)
 	var log bytes.Buffer // collections are over when it is read
 	w.start(simulate.Spec{ID: "broken", Pod: "\x1b[31m", NoSocket: true})
-	r := w.run(w.server(Options{Address: w.path("socket"), Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 	r.page()
 	w.must(r.stop())
 	if text := log.String(); !strings.Contains(text, "sandbox=broken") || !strings.Contains(text, `pod="\x1b[31m"`) || strings.Contains(text, "\x1b") {
@@ -203,12 +203,12 @@ func TestLogger(t *testing.T) {
 func TestLogLinesDropped(t *testing.T) {
 	w := newWorld(t)
 	const family = "sandmeter_log_lines_dropped_total"
-	r := w.run(w.server(Options{Address: w.path("socket"), LogLinesDropped: func() int64 { return 7 }}))
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, LogLinesDropped: func() int64 { return 7 }}))
 	if page := r.page(); !strings.Contains(page, "\n# TYPE "+family+" counter\n"+family+" 7 ") {
 		t.Errorf("the page is\n%s", page)
 	}
 	w.must(r.stop())
-	if page := w.run(w.server(Options{Address: w.path("socket")})).page(); strings.Contains(page, family) {
+	if page := w.run(w.server(Options{Addresses: []string{w.path("socket")}})).page(); strings.Contains(page, family) {
 		t.Errorf("nobody counts, and the page is\n%s", page)
 	}
 }
@@ -216,7 +216,7 @@ func TestLogLinesDropped(t *testing.T) {
 // TestLongHeader: requests are bounded.
 func TestLongHeader(t *testing.T) {
 	w := newWorld(t)
-	r := w.run(w.server(Options{Address: w.path("socket")}))
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
 	c, err := net.Dial(r.addr.Network(), r.addr.String())
 	w.must(err)
 	defer c.Close()
@@ -233,7 +233,7 @@ func TestLongHeader(t *testing.T) {
 // TestIdleConnections cost nobody anything, and do not hold the end of the server.
 func TestIdleConnections(t *testing.T) {
 	w := newWorld(t)
-	s := w.server(Options{Address: w.path("socket")})
+	s := w.server(Options{Addresses: []string{w.path("socket")}})
 	s.stopTimeout = 100 * time.Millisecond
 	r := w.run(s)
 	for range 300 {
@@ -282,7 +282,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 	t.Run("in time", func(t *testing.T) {
 		w := newWorld(t)
 		asked, answer := w.stalling()
-		s := w.server(Options{Address: w.path("socket")})
+		s := w.server(Options{Addresses: []string{w.path("socket")}})
 		s.stopTimeout = ample // it is in time on any machine
 		r := w.run(s)
 		results := scrape(r)
@@ -302,7 +302,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		w := newWorld(t)
 		asked, answer := w.stalling()
 		defer close(answer)
-		s := w.server(Options{Address: w.path("socket")})
+		s := w.server(Options{Addresses: []string{w.path("socket")}})
 		s.stopTimeout = time.Millisecond // the sandbox replies when the server has ended
 		r := w.run(s)
 		results := scrape(r)
@@ -320,7 +320,7 @@ func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 	fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
 	w.must(err)
 	t.Cleanup(func() { fleet.Remove() })
-	s := w.server(Options{Address: w.path("socket")})
+	s := w.server(Options{Addresses: []string{w.path("socket")}})
 	s.stopTimeout = 100 * time.Millisecond
 	r := w.run(s)
 	c, err := net.Dial(r.addr.Network(), r.addr.String())
@@ -345,7 +345,7 @@ func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 // TestStopsWithSilentConnections: those that have asked for nothing, or for half of something, do not hold it.
 func TestStopsWithSilentConnections(t *testing.T) {
 	w := newWorld(t)
-	s := w.server(Options{Address: w.path("socket")})
+	s := w.server(Options{Addresses: []string{w.path("socket")}})
 	s.stopTimeout = time.Hour
 	r := w.run(s)
 	began := time.Now()
@@ -369,7 +369,7 @@ func TestStopsWithSilentConnections(t *testing.T) {
 func TestHalfClosedConnection(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "sb"})
-	w.run(w.server(Options{Address: w.path("socket")}))
+	w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
 	for range 20 {
 		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: w.path("socket")})
 		w.must(err)
@@ -390,7 +390,7 @@ func TestHalfClosedConnection(t *testing.T) {
 // TestStopsBeforeItStarted: a context that is done already is an end like any other.
 func TestStopsBeforeItStarted(t *testing.T) {
 	w := newWorld(t)
-	s := w.server(Options{Address: w.path("socket")})
+	s := w.server(Options{Addresses: []string{w.path("socket")}})
 	for range 20 {
 		r := w.run(s)
 		if err := r.stop(); err != nil {

@@ -45,7 +45,7 @@ func newMetricServerCommand() *cobra.Command {
 func runMetricServer(ctx context.Context, conf *config.Config, args []string, std cli.Stdio) error {
 	var s settings
 	s.Roots = []string{cmp.Or(conf.RootDir, config.DefaultRootDir())}
-	s.Address, s.MatchAddress, s.addressFlag, s.DropIn = conf.MetricServer, conf.MetricServer, "--metric-server", true
+	s.Addresses, s.MatchAddress, s.addressFlag, s.DropIn = []string{conf.MetricServer}, conf.MetricServer, "--metric-server", true
 	flags := s.goFlags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -54,7 +54,7 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 		return cli.Usagef("%w; put runsc's flags before the word metric-server; for other flags, try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
 		return cli.Usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
-	case s.Address == "":
+	case conf.MetricServer == "":
 		return cli.Usagef("no address to serve on: give --metric-server=ADDRESS before the word metric-server")
 	}
 	if err := cli.GoFlagsFromEnv(flags); err != nil {

@@ -7,10 +7,13 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/metricserver"
 )
 
 // defaultListenAddress is of this machine only. Its port is outside of the range that Prometheus's list of exporters has given away.
 const defaultListenAddress = "localhost:19640"
+
+const listenAddressFlag = "web.listen-address"
 
 // serve is the server for people and service managers.
 type serve struct {
@@ -26,21 +29,35 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 		Long: "Serve the metrics of every sandbox that registered metrics, whatever --metric-server it was created with. With more\n" +
 			"than one runtime root, or a glob, the series of a sandbox have the label runtime_root. Every flag can be given as an\n" +
 			"environment variable too: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address, and SANDMETER_ROOT for --root, where\n" +
-			"commas separate roots.",
+			"commas separate addresses and roots.\n\n" +
+			"With --web.config.file every address and every path is behind the same TLS and passwords. The server reads the file, and\n" +
+			"the files that it names, again for each connection and request. Replace it with a rename, so that no request meets half of it.",
 		Example: "  sandmeter serve --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter serve --root '/run/containerd/runsc/*' --root /var/run/docker/runtime-runc/moby\n" +
 			"  sandmeter serve --root /var/run/docker/runtime-runc/moby --web.listen-address :19640\n" +
-			"  sandmeter serve --web.listen-address /run/sandmeter.sock --web.socket-group prometheus",
+			"  sandmeter serve --web.listen-address /run/sandmeter.sock --web.socket-group prometheus\n" +
+			"  sandmeter serve --web.listen-address :19640 --web.listen-address /run/sandmeter.sock --web.config.file /etc/sandmeter/web.yml",
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
-		RunE:    func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.systemdSocket && cmd.Flags().Changed(listenAddressFlag) {
+				return cli.Usagef("--web.systemd-socket serves on the sockets of systemd: leave out --%s", listenAddressFlag)
+			}
+			return s.run(cmd.Context(), std)
+		},
 	}
 	flags := cmd.Flags()
 	s.settings.register(flags)
-	s.Roots, s.addressFlag, s.KeepEnded = []string{config.DefaultRootDir()}, "--web.listen-address", true
+	s.Roots, s.KeepEnded = []string{config.DefaultRootDir()}, true
+	s.Addresses, s.addressFlag = []string{defaultListenAddress}, "--"+listenAddressFlag
 	cli.RegisterRoots(cmd, &s.Roots, "a runtime root, `directory` of runsc's state files, or a glob; may be given more than once")
-	flags.StringVar(&s.Address, "web.listen-address", defaultListenAddress,
-		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket")
+	cli.Repeatable(flags, &s.Addresses, listenAddressFlag,
+		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket; may be given more than once")
+	flags.BoolVar(&s.systemdSocket, "web.systemd-socket", false, "serve on the sockets that systemd passes, instead of listening on addresses")
+	flags.StringVar(&s.WebConfigFile, "web.config.file", "",
+		"`file` with TLS, client certificates, passwords, rate limit and headers, in the format of Prometheus's exporter-toolkit")
+	_ = cmd.MarkFlagFilename("web.config.file", "yml", "yaml") // fails for flags that are not there
+	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`path` of the metrics")
 	flags.BoolVar(&s.CreatedSeries, "openmetrics-created", false,
 		"add to OpenMetrics pages series NAME_created with the time at which a counter was 0")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "serve only sandboxes created with this --metric-server `address`")

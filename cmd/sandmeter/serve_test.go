@@ -168,7 +168,10 @@ func TestServeEndsWithItsRoot(t *testing.T) {
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
 	"SANDMETER_ROOT":                       "/some/root",
-	"SANDMETER_WEB_LISTEN_ADDRESS":         "/some/socket",
+	"SANDMETER_WEB_LISTEN_ADDRESS":         "/some/socket,:1",
+	"SANDMETER_WEB_CONFIG_FILE":            "/some/web.yml",
+	"SANDMETER_WEB_SYSTEMD_SOCKET":         "true",
+	"SANDMETER_WEB_TELEMETRY_PATH":         "/some/path",
 	"SANDMETER_WEB_SOCKET_MODE":            "0600",
 	"SANDMETER_WEB_ALLOWED_HOSTS":          "a.example,b.example",
 	"SANDMETER_WEB_SOCKET_GROUP":           "some",

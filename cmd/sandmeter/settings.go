@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,9 +30,10 @@ var startTime = time.Now()
 // settings are the flags that serve and metric-server share.
 type settings struct {
 	metricserver.Options
-	addressFlag string // the flag that Address is of
-	socketMode  string
-	pidFile     string
+	addressFlag   string // the flag that Addresses are of
+	systemdSocket bool   // serve on systemd's sockets, and not on Addresses
+	socketMode    string
+	pidFile       string
 }
 
 const defaultSocketMode = "0660"
@@ -81,23 +83,23 @@ func (s *settings) serveUntil(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.StartTime = startTime
+	o.StartTime, o.Version = startTime, programVersion()
 	var wrotePID bool
-	o.Listening = func(addr net.Addr) error {
+	o.Listening = func(addrs []net.Addr) error {
 		if s.pidFile != "" {
 			if err := writePIDFile(s.pidFile); err != nil {
 				return err
 			}
 			wrotePID = true
 		}
-		announce(o, addr)
+		announce(o, addrs)
 		return nil
 	}
 	server, err := metricserver.New(o)
 	if err != nil {
 		return cli.Usage(err)
 	}
-	err = server.Run(ctx)
+	err = s.listen(ctx, server)
 	if wrotePID {
 		err = errors.Join(err, removePIDFile(s.pidFile))
 	}
@@ -111,17 +113,34 @@ func (s *settings) serveUntil(ctx context.Context) error {
 	return err
 }
 
+// listen runs the server on the sockets of systemd, or on sockets of its own.
+func (s *settings) listen(ctx context.Context, server *metricserver.Server) error {
+	if !s.systemdSocket {
+		return server.Run(ctx)
+	}
+	listeners, err := systemdListeners()
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx, listeners...)
+}
+
 // check returns the options of the server, or a usage error.
 func (s *settings) check() (metricserver.Options, error) {
 	o := s.Options
-	if err := checkAddress(s.addressFlag, o.Address); err != nil {
-		return o, err
+	if s.systemdSocket {
+		o.Addresses = nil
+	}
+	for _, address := range o.Addresses {
+		if err := checkAddress(s.addressFlag, address); err != nil {
+			return o, err
+		}
 	}
 	mode, err := strconv.ParseUint(s.socketMode, 8, 9)
 	switch {
 	case err != nil || mode == 0:
 		return o, cli.Usagef("--web.socket-mode %q: give an octal number such as 0660", s.socketMode)
-	case !isSocket(o.Address) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
+	case !slices.ContainsFunc(o.Addresses, isSocket) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
 		return o, cli.Usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
 	}
 	if o.MaxCollectionsPerSecond <= 0 {
@@ -152,21 +171,34 @@ func explainRoot(err error, more string) error {
 }
 
 // announce says what is served and where, and warns where that is everywhere.
-func announce(o metricserver.Options, addr net.Addr) {
+func announce(o metricserver.Options, addrs []net.Addr) {
 	what := "every sandbox with a registration"
 	if o.MatchAddress != "" {
 		what = "sandboxes created with --metric-server=" + o.MatchAddress
 	}
-	facts := []any{"root", strings.Join(o.Roots, ","), "sandboxes", what, "address", addr.String(), "version", programVersion()}
-	tcp, isTCP := addr.(*net.TCPAddr)
-	if isTCP {
-		facts = append(facts, "url", "http://"+addr.String()+"/metrics")
+	var addresses, urls, open []string
+	for _, addr := range addrs {
+		addresses = append(addresses, addr.String())
+		if tcp, ok := addr.(*net.TCPAddr); ok && o.WebConfigFile == "" {
+			urls = append(urls, "http://"+addr.String()+cmp.Or(o.TelemetryPath, metricserver.DefaultTelemetryPath))
+			if tcp.IP.IsUnspecified() {
+				open = append(open, addr.String())
+			}
+		}
+	}
+	facts := []any{"root", strings.Join(o.Roots, ","), "sandboxes", what, "address", strings.Join(addresses, ","), "version", programVersion()}
+	switch {
+	case o.WebConfigFile != "":
+		facts = append(facts, "web_config", o.WebConfigFile)
+	case len(urls) > 0:
+		facts = append(facts, "url", strings.Join(urls, ","))
 	}
 	o.Logger.Info("Serving", facts...)
-	if isTCP && tcp.IP.IsUnspecified() {
-		o.Logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost unless that is wanted", "address", addr.String())
+	if len(open) > 0 {
+		o.Logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost, or ask for passwords or client "+
+			"certificates with --web.config.file, unless that is wanted", "address", strings.Join(open, ","))
 	}
 	if o.AllowProfiling {
-		o.Logger.Warn("Everybody who can reach the address can profile this process")
+		o.Logger.Warn("Everybody who can read the metrics can profile this process")
 	}
 }

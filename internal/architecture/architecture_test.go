@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/web", "github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/web", "github.com/fsnotify/fsnotify", "github.com/prometheus/exporter-toolkit/web",
+		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// The stages, in the order in which data flows. Only control and verify see raw bytes of a
 	// sandbox. Only collect imports packages of both sides of the snapshot. Later stages read the
@@ -58,9 +59,10 @@ var mayImport = map[string][]string{
 
 	// The program sees the stages only through metricserver; to list a root it asks state and
 	// collect.
-	"internal/cli":  {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/collect", "internal/state", "github.com/spf13/cobra", "github.com/spf13/pflag"},
-	"cmd/sandlab":   {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
+	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/collect", "internal/state",
+		"github.com/coreos/go-systemd/v22/activation", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},

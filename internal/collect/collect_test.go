@@ -843,6 +843,31 @@ func TestMissingRoot(t *testing.T) {
 	}
 }
 
+// TestListed is whether the roots have been listed once, by a collection or by a look at them.
+func TestListed(t *testing.T) {
+	check := func(change func(*Options), root string, list func(*Collector) error, want bool) {
+		t.Helper()
+		n := newNode(t, change)
+		n.collector.options.Roots, n.collector.table.roots = []string{root}, roots{root}
+		if n.collector.Listed() {
+			t.Errorf("root %s: it was listed before it was looked at", root)
+		}
+		if err := list(n.collector); (err == nil) != want || n.collector.Listed() != want {
+			t.Errorf("root %s: listed is %v, error %v", root, n.collector.Listed(), err)
+		}
+	}
+	collect := func(c *Collector) error {
+		_, err := c.Collect(Plan{Deadline: time.Now().Add(time.Minute)})
+		return err
+	}
+	dir := t.TempDir()
+	for _, list := range []func(*Collector) error{(*Collector).Look, collect} {
+		check(nil, dir, list, true)
+		check(nil, dir+"/missing", list, false)
+		check(func(o *Options) { o.AllowUnknownRoot = true }, dir+"/missing", list, true)
+	}
+}
+
 // TestLog: one line per sandbox and reason, not one per scrape.
 func TestLog(t *testing.T) {
 	n := newNode(t, nil)

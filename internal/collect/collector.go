@@ -67,6 +67,7 @@ type Collector struct {
 	watcher *host.Watcher
 
 	served atomic.Pointer[[]string] // the result of Roots
+	listed atomic.Bool              // the result of Listed
 
 	mu       sync.Mutex
 	table    *table
@@ -130,6 +131,10 @@ func (o *Options) allowsMissing(err error) bool {
 // collection or Look, in the order of the configuration. The slice must not be changed. Roots never
 // waits.
 func (c *Collector) Roots() []string { return *c.served.Load() }
+
+// Listed reports whether a collection, or Look, has listed the roots without an error since the
+// Collector was made. It never waits.
+func (c *Collector) Listed() bool { return c.listed.Load() }
 
 // A RootError is the error of a runtime root that could not be read.
 type RootError struct{ Err error }

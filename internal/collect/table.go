@@ -68,6 +68,7 @@ func (t *table) list() error {
 	}
 	t.merge()
 	t.forgetUnused()
+	t.collector.listed.Store(true)
 	return nil
 }
 

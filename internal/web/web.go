@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -24,16 +27,39 @@ import (
 	"github.com/sandmeter/sandmeter/internal/share"
 )
 
-// Paths that the handler serves, as the metric server of gVisor does.
+// DefaultMetricsPath is where the metrics are.
+const DefaultMetricsPath = "/metrics"
+
+// Paths that the handler serves beside the metrics: those of gVisor's metric server, and those by which Prometheus's programs are probed.
 const (
-	pathIndex   = "/"
-	pathMetrics = "/metrics"
-	pathHealth  = "/runsc-metrics/healthcheck"
-	pathPID     = "/runsc-metrics/pid"
+	pathIndex  = "/"
+	pathHealth = "/runsc-metrics/healthcheck"
+	pathPID    = "/runsc-metrics/pid"
 
 	pathProfileCPU  = "/runsc-metrics/profile-cpu"
 	pathProfileHeap = "/runsc-metrics/profile-heap"
+
+	pathHealthy = "/-/healthy"
+	pathReady   = "/-/ready"
 )
+
+// reservedPaths begin the paths that are not for the metrics.
+var reservedPaths = []string{"/runsc-metrics/", "/-/"}
+
+var validPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+// CheckMetricsPath returns why the metrics cannot be served at a path, or nil.
+func CheckMetricsPath(metrics string) error {
+	if !validPath.MatchString(metrics) || path.Clean(metrics) != metrics {
+		return errors.New("give a path such as /metrics, of letters, digits and . _ ~ -")
+	}
+	for _, reserved := range reservedPaths {
+		if strings.HasPrefix(metrics+"/", reserved) {
+			return fmt.Errorf("paths below %s are reserved", reserved)
+		}
+	}
+	return nil
+}
 
 // healthy is the body of a health check's answer.
 const healthy = "runsc-metrics:OK"
@@ -52,6 +78,9 @@ type Options struct {
 	MaxPerSecond int
 	MaxAge       time.Duration   // of the snapshot that a scrape may be served from
 	Roots        func() []string // the runtime roots that are served now, as health checks name them
+	Ready        func() bool     // reports whether the roots have been listed; it must not block
+	MetricsPath  string          // empty: DefaultMetricsPath
+	Version      string          // for the front page; empty: it has none
 	Logger       *slog.Logger
 	// API serves the JSON API.
 	API bool
@@ -78,14 +107,17 @@ type Handler struct {
 
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
+	o.MetricsPath = cmp.Or(o.MetricsPath, DefaultMetricsPath)
 	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond), filters: page.NewFilters()}
 	h.slowReaders.Interval = time.Minute
-	h.handle(pathMetrics, h.metrics)
+	h.handle(o.MetricsPath, h.metrics)
 	h.handle(pathHealth, h.health, http.MethodPost)
 	h.handle(pathPID, h.pid)
 	if o.API {
 		h.handleAPI()
 	}
+	h.handle(pathHealthy, h.healthy)
+	h.handle(pathReady, h.ready)
 	if o.AllowProfiling {
 		h.handle(pathProfileCPU, h.profiler.cpu)
 		h.handle(pathProfileHeap, h.profiler.heap)
@@ -213,6 +245,19 @@ func (h *Handler) pid(w http.ResponseWriter, _ *http.Request) error {
 	return writeText(w, fmt.Sprint(os.Getpid()))
 }
 
+// healthy is for liveness probes, which know no runtime root: the server runs.
+func (h *Handler) healthy(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, "Sandmeter is healthy.\n")
+}
+
+// ready is for readiness probes.
+func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) error {
+	if !h.options.Ready() {
+		return refuse(http.StatusServiceUnavailable, "the runtime root has not been read yet, the server's log says why")
+	}
+	return writeText(w, "Sandmeter is ready.\n")
+}
+
 func writeText(w http.ResponseWriter, text string) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(text)) // an error is the client's having gone away
@@ -223,10 +268,10 @@ func writeText(w http.ResponseWriter, text string) error {
 // arrives from scrapers that take no parameters.
 func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Path == pathIndex {
-		return writeIndex(w, strings.Join(h.options.Roots(), ", "))
+		return h.writeIndex(w)
 	}
-	path, query, found := strings.Cut(r.URL.Path, "?")
-	if !found || path != pathMetrics {
+	target, query, found := strings.Cut(r.URL.Path, "?")
+	if !found || target != h.options.MetricsPath {
 		return refuse(http.StatusNotFound, "path not found")
 	}
 	return h.scrapeFor(w, r, query)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -62,13 +63,16 @@ const frontPage = `<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Sandmeter</title></head>
 <body>
-<h1>Sandmeter</h1>
+<h1>Sandmeter 1.2.3</h1>
 <p>The metric server for gVisor sandboxes, serving runtime root <code>/run/runsc</code>.</p>
 <ul>
-<li><a href="/metrics">/metrics</a>: the metrics of all sandboxes, for Prometheus</li>
-<li><a href="/metrics?runsc-sandbox-metrics-filter=^fs_">/metrics?runsc-sandbox-metrics-filter=^fs_</a>: those whose names match a regular expression</li>
-<li><a href="/metrics?runsc-capability-filter=NET">/metrics?runsc-capability-filter=NET</a>: capabilities that match one</li>
+<li><a href="metrics">/metrics</a>: the metrics of all sandboxes, for Prometheus</li>
+<li><a href="metrics?runsc-sandbox-metrics-filter=^fs_">/metrics?runsc-sandbox-metrics-filter=^fs_</a>: those whose names match a regular expression</li>
+<li><a href="metrics?runsc-capability-filter=NET">/metrics?runsc-capability-filter=NET</a>: capabilities that match one</li>
+<li><a href="-/healthy">/-/healthy</a>: whether the server runs</li>
+<li><a href="-/ready">/-/ready</a>: whether it has read the runtime root</li>
 </ul>
+<p><a href="https://github.com/sandmeter/sandmeter">Documentation</a></p>
 </body>
 </html>
 `
@@ -206,6 +210,8 @@ func TestMethods(t *testing.T) {
 	check("/metrics", "GET, HEAD")
 	check("/metrics%3Fa=b", "GET, HEAD")
 	check("/runsc-metrics/pid", "GET, HEAD")
+	check("/-/healthy", "GET, HEAD")
+	check("/-/ready", "GET, HEAD")
 	check("/runsc-metrics/healthcheck", "GET, HEAD, POST")
 }
 
@@ -318,9 +324,66 @@ func (b *endlessBody) Read(p []byte) (int, error) {
 func TestFrontPageEscapes(t *testing.T) {
 	w := newWorld(t, nil)
 	w.handler.options.Roots = func() []string { return []string{`/<script>&"`} }
-	if got := w.page("/"); !strings.Contains(got, "<code>/&lt;script&gt;&amp;&#34;</code>") {
+	w.handler.options.Version = "<v>"
+	if got := w.page("/"); !strings.Contains(got, "<code>/&lt;script&gt;&amp;&#34;</code>") || !strings.Contains(got, "&lt;v&gt;") {
 		t.Errorf("the page is\n%s", got)
 	}
+}
+
+// TestProbes know no runtime root. A server is ready once it has listed its roots.
+func TestProbes(t *testing.T) {
+	w := newWorld(t, nil)
+	ready := false
+	w.handler.options.Ready = func() bool { return ready }
+	w.expect(w.get("/-/healthy"), http.StatusOK, "Sandmeter is healthy.\n")
+	w.expect(w.get("/-/ready"), http.StatusServiceUnavailable, "the runtime root has not been read yet, the server's log says why\n")
+	ready = true
+	w.expect(w.get("/-/ready"), http.StatusOK, "Sandmeter is ready.\n")
+	w.handler.Stop(t.Context())
+	for _, path := range []string{"/-/healthy", "/-/ready"} {
+		w.expect(w.get(path), http.StatusServiceUnavailable, "server is shutting down\n")
+	}
+}
+
+// TestMetricsPath: the metrics are at their path only, and the front page links to it.
+func TestMetricsPath(t *testing.T) {
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.MetricsPath = "/node/sandboxes" })
+	for _, path := range []string{"/node/sandboxes", "/node/sandboxes%3Fa=b"} {
+		if page := w.page(path); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
+			t.Errorf("%s is\n%s", path, page)
+		}
+	}
+	w.expect(w.get("/metrics"), http.StatusNotFound, "path not found\n")
+	if page := w.page("/"); !strings.Contains(page, `<a href="node/sandboxes">/node/sandboxes</a>`) {
+		t.Errorf("the front page is\n%s", page)
+	}
+}
+
+func TestCheckMetricsPath(t *testing.T) {
+	const form = "give a path such as /metrics, of letters, digits and . _ ~ -"
+	check := func(path, want string) {
+		t.Helper()
+		got := ""
+		if err := CheckMetricsPath(path); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", path, got, want)
+		}
+	}
+	for _, path := range []string{"/metrics", "/a/b-c_d.e~1", "/-", "/-x", "/runsc-metrics2"} {
+		want := ""
+		if path == "/-" {
+			want = "paths below /-/ are reserved"
+		}
+		check(path, want)
+	}
+	for _, path := range []string{"", "/", "metrics", "/metrics/", "//metrics", "/a/../b", "/.", "/a b", "/{a}", "/a?b", "/a%20", "/é", "/a\n"} {
+		check(path, form)
+	}
+	check("/-/healthy", "paths below /-/ are reserved")
+	check("/runsc-metrics/metrics", "paths below /runsc-metrics/ are reserved")
+	check("/runsc-metrics", "paths below /runsc-metrics/ are reserved")
 }
 
 func TestPanicInAHandler(t *testing.T) {

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"slices"
+
+	"github.com/coreos/go-systemd/v22/activation"
+)
+
+// systemdListeners returns the sockets that systemd passed to this process (LISTEN_FDS). Their files are systemd's: closing leaves them.
+func systemdListeners() ([]net.Listener, error) {
+	listeners, err := activation.Listeners()
+	if err != nil {
+		return nil, err
+	}
+	if len(listeners) == 0 {
+		return nil, errors.New("systemd passed no socket: start the service by a .socket unit, or leave out --web.systemd-socket")
+	}
+	if slices.Contains(listeners, nil) {
+		return nil, errors.New("systemd passed a file descriptor that is no stream socket: the .socket unit should have ListenStream= only")
+	}
+	return listeners, nil
+}

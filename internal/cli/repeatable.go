@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// repeatableFlag is a flag that may be given more than once, with one value each time. The first one given replaces the default.
+type repeatableFlag struct {
+	values *[]string
+	given  bool
+}
+
+// Repeatable adds a flag that may be repeated, with what values has as its default.
+func Repeatable(flags *pflag.FlagSet, values *[]string, name, usage string) {
+	flags.Var(&repeatableFlag{values: values}, name, usage)
+}
+
+func (r *repeatableFlag) String() string { return strings.Join(*r.values, ",") }
+
+func (*repeatableFlag) Type() string { return "string" }
+
+// Set adds a value.
+func (r *repeatableFlag) Set(value string) error {
+	if !r.given {
+		*r.values = nil
+	}
+	r.given = true
+	*r.values = append(*r.values, value)
+	return nil
+}
+
+func (*repeatableFlag) isList() {}
