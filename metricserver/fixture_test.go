@@ -2,6 +2,7 @@ package metricserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -23,12 +24,14 @@ type world struct {
 	*testing.T
 	dir  string
 	root string
+
+	clientTLS *tls.Config // for servers with a WebConfigFile; nil: these have no TLS
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := testkit.TempDir(t)
-	w := &world{t, dir, filepath.Join(dir, "root")}
+	w := &world{T: t, dir: dir, root: filepath.Join(dir, "root")}
 	w.must(os.Mkdir(w.root, 0o755))
 	return w
 }
@@ -66,18 +69,21 @@ func (w *world) server(o Options) *Server {
 // run is a run of a server that listens.
 type run struct {
 	*world
-	addr   net.Addr   // the first of addrs
-	addrs  []net.Addr // where it listens
-	client *http.Client
-	cancel context.CancelFunc
-	ended  chan struct{} // closed when Run has returned
-	err    error         // what it returned
+	addr  net.Addr    // the first of addrs
+	addrs []net.Addr  // where it listens
+	tls   *tls.Config // nil: none
+
+	receiveBuffer int // of connections that dial makes; 0: as the kernel likes
+	client        *http.Client
+	cancel        context.CancelFunc
+	ended         chan struct{} // closed when Run has returned
+	err           error         // what it returned
 }
 
-// run runs a server until the test ends, and returns when it listens.
-func (w *world) run(s *Server) *run {
+// run runs a server until the test ends, and returns when it listens. Without listeners it makes its own.
+func (w *world) run(s *Server, listeners ...net.Listener) *run {
 	w.Helper()
-	r, err := w.tryRun(s)
+	r, err := w.tryRun(s, listeners...)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -85,7 +91,7 @@ func (w *world) run(s *Server) *run {
 }
 
 // tryRun runs a server until the test ends, and returns when it listens or has failed.
-func (w *world) tryRun(s *Server) (*run, error) {
+func (w *world) tryRun(s *Server, listeners ...net.Listener) (*run, error) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{world: w, cancel: cancel, ended: make(chan struct{})}
@@ -93,7 +99,11 @@ func (w *world) tryRun(s *Server) (*run, error) {
 	s.options.Listening = func(addrs []net.Addr) error { listening <- addrs; return nil }
 	go func() {
 		defer close(r.ended)
-		r.err = s.Run(ctx)
+		if len(listeners) > 0 {
+			r.err = s.Serve(ctx, listeners...)
+		} else {
+			r.err = s.Run(ctx)
+		}
 	}()
 	w.Cleanup(func() { r.stop() })
 	select {
@@ -102,17 +112,20 @@ func (w *world) tryRun(s *Server) (*run, error) {
 	case <-r.ended:
 		return nil, r.err
 	}
-	r.client = newClient(r.addr)
+	if s.options.WebConfigFile != "" {
+		r.tls = w.clientTLS
+	}
+	r.client = newClient(r.addr, r.tls)
 	w.Cleanup(r.client.CloseIdleConnections)
 	return r, nil
 }
 
-// newClient returns a client for the server at an address, as http://localhost/.
-func newClient(addr net.Addr) *http.Client {
+// newClient returns a client for the server at an address, as http://localhost/ or https://localhost/.
+func newClient(addr net.Addr, config *tls.Config) *http.Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
 	}
-	return &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: ample}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: config}, Timeout: ample}
 }
 
 // stop ends the run and returns what it returned.
@@ -134,12 +147,37 @@ func (r *run) wait() error {
 	}
 }
 
+// url is that of a path, for the client.
+func (r *run) url(path string) string {
+	if r.tls != nil {
+		return "https://localhost" + path
+	}
+	return "http://localhost" + path
+}
+
+// dial connects to the server, with TLS if it has that.
+func (r *run) dial() net.Conn {
+	r.Helper()
+	c, err := net.Dial(r.addr.Network(), r.addr.String())
+	r.must(err)
+	r.Cleanup(func() { c.Close() })
+	if r.receiveBuffer > 0 {
+		r.must(c.(interface{ SetReadBuffer(int) error }).SetReadBuffer(r.receiveBuffer))
+	}
+	if r.tls == nil {
+		return c
+	}
+	secured := tls.Client(c, r.tls)
+	r.must(secured.Handshake())
+	return secured
+}
+
 // get returns the status and body of a path.
 func (r *run) get(path string) (int, string, error) { return r.getWith(path, nil) }
 
 // getWith is get with headers.
 func (r *run) getWith(path string, header http.Header) (int, string, error) {
-	request, err := http.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+	request, err := http.NewRequest(http.MethodGet, r.url(path), nil)
 	if err != nil {
 		return 0, "", err
 	}

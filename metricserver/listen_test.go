@@ -92,7 +92,7 @@ func TestHostOfTheAddress(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()
-	client := newClient(l.Addr())
+	client := newClient(l.Addr(), nil)
 	for host, want := range map[string]int{"node7.example:19640": http.StatusOK, "evil.example:19640": http.StatusForbidden} {
 		response, err := client.Get("http://" + host + "/runsc-metrics/pid")
 		w.must(err)

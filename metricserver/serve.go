@@ -11,10 +11,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
-// serve serves HTTP until ctx is done, and for as long after that as requests take, up to stopTimeout. It ends with an error as soon as one of
+// serve serves HTTP until ctx is done, and for as long after that as requests take, up to limits.stop. It ends with an error as soon as one of
 // the listeners does.
 func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *web.Handler) error {
-	connections := web.NewConnections(web.MaxConnections(), s.options.Logger) // of all listeners together
+	connections := web.NewConnections(s.limits.connections, s.options.Logger)
 	servers := make([]*http.Server, len(listeners))
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
@@ -25,16 +25,19 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *w
 	defer serving.Wait()
 	select {
 	case err := <-failed:
+		connections.CloseAll()
 		forEach(servers, func(server *http.Server) { server.Close() })
 		return err
 	case <-ctx.Done():
 	}
-	limit, cancel := context.WithTimeout(context.Background(), s.stopTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), s.limits.stop)
 	defer cancel()
 	handler.Stop(limit)
 	// What is left are the last bytes of responses, and connections that have not asked for anything.
 	limit, cancel = context.WithTimeout(limit, lingerTimeout)
 	defer cancel()
+	// To end TLS, Shutdown sends each client a last message, and waits 5 s for one that does not read.
+	defer context.AfterFunc(limit, connections.CloseAll)()
 	forEach(servers, func(server *http.Server) {
 		if server.Shutdown(limit) != nil {
 			server.Close()
@@ -56,10 +59,10 @@ func forEach(servers []*http.Server, do func(*http.Server)) {
 func (s *Server) newHTTPServer(handler *web.Handler, addr net.Addr, connections *web.Connections) *http.Server {
 	server := &http.Server{
 		Handler:           s.limitHosts(handler, addr),
-		ReadHeaderTimeout: headerTimeout, // and for the handshake of TLS
+		ReadHeaderTimeout: s.limits.header, // and for the handshake of TLS
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
+		IdleTimeout:       s.limits.idle,
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         connections.Track,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),

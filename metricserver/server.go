@@ -39,6 +39,12 @@ const (
 	lingerTimeout  = 500 * time.Millisecond // of it, for connections that no request is under way on
 )
 
+// limits are those that tests change.
+type limits struct {
+	header, idle, stop time.Duration
+	connections        int // of all listeners together
+}
+
 // Options say what a Server serves and where. The zero value of each is its default.
 type Options struct {
 	// Roots are the runtime roots whose sandboxes are served: directories, and globs such as /run/containerd/runsc/*, which are evaluated again
@@ -175,8 +181,8 @@ func (e *RootError) Unwrap() error { return e.Err }
 // A Server serves the metrics of the sandboxes of runtime roots. Its methods are safe for concurrent use; each call of Run, Serve or Handler
 // has a server of its own, which knows nothing of the others.
 type Server struct {
-	options     Options
-	stopTimeout time.Duration
+	options Options
+	limits  limits
 }
 
 // New returns a Server, or an error that says all that is wrong with the options. Nothing is opened yet.
@@ -185,7 +191,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{o, stopTimeout}, nil
+	return &Server{o, limits{headerTimeout, idleTimeout, stopTimeout, web.MaxConnections()}}, nil
 }
 
 // Run listens on Options.Addresses and serves until ctx is done, as Serve does.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -215,36 +216,34 @@ func TestLogLinesDropped(t *testing.T) {
 
 // TestLongHeader: requests are bounded.
 func TestLongHeader(t *testing.T) {
-	w := newWorld(t)
-	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
-	c, err := net.Dial(r.addr.Network(), r.addr.String())
-	w.must(err)
-	defer c.Close()
-	go io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 1<<20)+"\r\n\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(c), nil)
-	w.must(err)
-	response.Body.Close()
-	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("the status is %s", response.Status)
-	}
-	r.healthy()
+	onEachTransport(t, func(w *world, o Options) {
+		r := w.run(w.server(o))
+		c := r.dial()
+		go io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Long: "+strings.Repeat("x", 1<<20)+"\r\n\r\n")
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		w.must(err)
+		response.Body.Close()
+		if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			w.Errorf("the status is %s", response.Status)
+		}
+		r.healthy()
+	})
 }
 
 // TestIdleConnections cost nobody anything, and do not hold the end of the server.
 func TestIdleConnections(t *testing.T) {
-	w := newWorld(t)
-	s := w.server(Options{Addresses: []string{w.path("socket")}})
-	s.stopTimeout = 100 * time.Millisecond
-	r := w.run(s)
-	for range 300 {
-		c, err := net.Dial(r.addr.Network(), r.addr.String())
-		w.must(err)
-		defer c.Close()
-		_, err = io.WriteString(c, "GET /metr")
-		w.must(err)
-	}
-	r.page()
-	w.must(r.stop())
+	onEachTransport(t, func(w *world, o Options) {
+		s := w.server(o)
+		s.limits.stop = 100 * time.Millisecond
+		r := w.run(s)
+		for range 300 {
+			c := r.dial()
+			_, err := io.WriteString(c, "GET /metr")
+			w.must(err)
+		}
+		r.page()
+		w.must(r.stop())
+	})
 }
 
 // stalling returns a sandbox that answers only when the channel is closed, and one that is closed when it is asked.
@@ -279,11 +278,10 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		}()
 		return results
 	}
-	t.Run("in time", func(t *testing.T) {
-		w := newWorld(t)
+	onEachTransport(t, func(w *world, o Options) { // in time
 		asked, answer := w.stalling()
-		s := w.server(Options{Addresses: []string{w.path("socket")}})
-		s.stopTimeout = ample // it is in time on any machine
+		s := w.server(o)
+		s.limits.stop = ample // it is in time on any machine
 		r := w.run(s)
 		results := scrape(r)
 		<-asked
@@ -294,108 +292,119 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		})
 		close(answer)
 		if got := <-results; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.page, `runsc_fs_opens{`) {
-			t.Errorf("%d %s, %v", got.status, got.page, got.err)
+			w.Errorf("%d %s, %v", got.status, got.page, got.err)
 		}
 		w.must(r.wait())
 	})
-	t.Run("too late", func(t *testing.T) {
-		w := newWorld(t)
+	onEachTransport(t, func(w *world, o Options) { // too late
 		asked, answer := w.stalling()
 		defer close(answer)
-		s := w.server(Options{Addresses: []string{w.path("socket")}})
-		s.stopTimeout = time.Millisecond // the sandbox replies when the server has ended
+		s := w.server(o)
+		s.limits.stop = time.Millisecond // the sandbox replies when the server has ended
 		r := w.run(s)
 		results := scrape(r)
 		<-asked
 		w.must(r.stop())
 		if got := <-results; got.err == nil {
-			t.Errorf("%d %s", got.status, got.page)
+			w.Errorf("%d %s", got.status, got.page)
 		}
 	})
 }
 
 // TestStopsWithAClientThatDoesNotRead: it is cut off.
 func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
-	w := newWorld(t)
-	fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
+	onEachTransport(t, func(w *world, o Options) {
+		fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
+		w.must(err)
+		w.Cleanup(func() { fleet.Remove() })
+		s := w.server(o)
+		s.limits.stop = 100 * time.Millisecond
+		l, err := listen(o.Addresses[0], DefaultSocketMode, "")
+		w.must(err)
+		limitSendBuffer(w, l)
+		r := w.run(s, l)
+		r.receiveBuffer = 64 << 10
+		c := r.dial()
+		_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		w.must(err)
+		begin := make([]byte, 1)
+		_, err = io.ReadFull(c, begin) // its page is being sent
+		w.must(err)
+		w.must(r.stop())
+		response, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(begin), c)), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		if err == nil {
+			w.Error("the page was sent to its end")
+		}
+	})
+}
+
+// limitSendBuffer makes the kernel take little of what is written to the listener's connections. That of TCP would take some megabytes.
+func limitSendBuffer(w *world, l net.Listener) {
+	raw, err := l.(syscall.Conn).SyscallConn()
 	w.must(err)
-	t.Cleanup(func() { fleet.Remove() })
-	s := w.server(Options{Addresses: []string{w.path("socket")}})
-	s.stopTimeout = 100 * time.Millisecond
-	r := w.run(s)
-	c, err := net.Dial(r.addr.Network(), r.addr.String())
+	w.must(raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10)
+	}))
 	w.must(err)
-	defer c.Close()
-	_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-	w.must(err)
-	begin := make([]byte, 1)
-	_, err = io.ReadFull(c, begin) // its page is being sent
-	w.must(err)
-	w.must(r.stop())
-	response, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(begin), c)), nil)
-	if err == nil {
-		_, err = io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-	}
-	if err == nil {
-		t.Error("the page was sent to its end")
-	}
 }
 
 // TestStopsWithSilentConnections: those that have asked for nothing, or for half of something, do not hold it.
 func TestStopsWithSilentConnections(t *testing.T) {
-	w := newWorld(t)
-	s := w.server(Options{Addresses: []string{w.path("socket")}})
-	s.stopTimeout = time.Hour
-	r := w.run(s)
-	began := time.Now()
-	for _, said := range []string{"", "GET /metrics HTT"} {
-		c, err := net.Dial(r.addr.Network(), r.addr.String())
-		w.must(err)
-		defer c.Close()
-		_, err = io.WriteString(c, said)
-		w.must(err)
-	}
-	r.page() // by now the server has taken them
-	w.must(r.stop())
-	// The server closes them after half a second. Otherwise net/http and the header timeout would close them when they are 5 s old, and the
-	// server would not end before. The bound is ten times what the test takes, so a slow machine does not reach it.
-	if took := time.Since(began); took >= headerTimeout {
-		t.Errorf("it took %v", took)
-	}
+	onEachTransport(t, func(w *world, o Options) {
+		s := w.server(o)
+		s.limits.stop = time.Hour
+		r := w.run(s)
+		began := time.Now()
+		for _, said := range []string{"", "GET /metrics HTT"} {
+			c := r.dial()
+			_, err := io.WriteString(c, said)
+			w.must(err)
+		}
+		r.page() // by now the server has taken them
+		w.must(r.stop())
+		// The server closes them after half a second. Otherwise net/http and the header timeout would close them when they are 5 s old, and the
+		// server would not end before. The bound is ten times what the test takes, so a slow machine does not reach it.
+		if took := time.Since(began); took >= headerTimeout {
+			w.Errorf("it took %v", took)
+		}
+	})
 }
 
 // TestHalfClosedConnection: a client that has said all that it has to say gets its page.
 func TestHalfClosedConnection(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "sb"})
-	w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
-	for range 20 {
-		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: w.path("socket")})
-		w.must(err)
-		defer c.Close()
-		_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-		w.must(err)
-		w.must(c.CloseWrite())
-		response, err := http.ReadResponse(bufio.NewReader(c), nil)
-		w.must(err)
-		page, err := io.ReadAll(response.Body)
-		w.must(err)
-		if response.StatusCode != http.StatusOK || !strings.Contains(string(page), "runsc_fs_opens{") {
-			t.Fatalf("%s\n%s", response.Status, page)
+	onEachTransport(t, func(w *world, o Options) {
+		w.start(simulate.Spec{ID: "sb"})
+		r := w.run(w.server(o))
+		for range 20 {
+			c := r.dial()
+			_, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			w.must(err)
+			w.must(c.(interface{ CloseWrite() error }).CloseWrite())
+			response, err := http.ReadResponse(bufio.NewReader(c), nil)
+			w.must(err)
+			page, err := io.ReadAll(response.Body)
+			w.must(err)
+			if response.StatusCode != http.StatusOK || !strings.Contains(string(page), "runsc_fs_opens{") {
+				w.Fatalf("%s\n%s", response.Status, page)
+			}
 		}
-	}
+	})
 }
 
 // TestStopsBeforeItStarted: a context that is done already is an end like any other.
 func TestStopsBeforeItStarted(t *testing.T) {
-	w := newWorld(t)
-	s := w.server(Options{Addresses: []string{w.path("socket")}})
-	for range 20 {
-		r := w.run(s)
-		if err := r.stop(); err != nil {
-			t.Fatal(err)
+	onEachTransport(t, func(w *world, o Options) {
+		s := w.server(o)
+		for range 20 {
+			r := w.run(s)
+			if err := r.stop(); err != nil {
+				w.Fatal(err)
+			}
+			w.nothingAt(w.path("socket"))
 		}
-		w.nothingAt(w.path("socket"))
-	}
+	})
 }

@@ -3,8 +3,10 @@ package web
 import (
 	"container/list"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,6 +118,16 @@ func (c *Connections) push(conn net.Conn) (surplus net.Conn, closed int) {
 	c.closed++
 	c.lines.Do(func() { closed, c.closed = c.closed, 0 })
 	return surplus, closed
+}
+
+// CloseAll closes all connections, whatever is under way on them, and waits for no client.
+func (c *Connections) CloseAll() {
+	c.mu.Lock()
+	all := slices.Collect(maps.Keys(c.open))
+	c.mu.Unlock()
+	for _, conn := range all {
+		closeNow(conn)
+	}
 }
 
 // closeNow closes a connection. That of TLS would first send a message, and wait for a client that does not read.

@@ -160,6 +160,26 @@ func TestTLSIsClosedWithoutWaiting(t *testing.T) {
 	}
 }
 
+// TestCloseAll: idle or not, no connection is waited for.
+func TestCloseAll(t *testing.T) {
+	c := NewConnections(2, slog.New(slog.DiscardHandler))
+	var clients []net.Conn
+	for _, state := range []http.ConnState{http.StateNew, http.StateActive} {
+		client, server := net.Pipe()
+		defer client.Close()
+		conn := &tlsConn{server}
+		c.Track(conn, http.StateNew)
+		c.Track(conn, state)
+		clients = append(clients, client)
+	}
+	c.CloseAll()
+	for _, client := range clients {
+		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the client reads %v, want %v", err, io.EOF)
+		}
+	}
+}
+
 // TestLogOfClosedConnections: one line a minute, with the number since the last one.
 func TestLogOfClosedConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

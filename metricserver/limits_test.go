@@ -1,0 +1,201 @@
+package metricserver
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// closedByServer fails the test unless the server closes a connection on which it does not say anything.
+func (r *run) closedByServer(c net.Conn) {
+	r.Helper()
+	r.must(c.SetReadDeadline(time.Now().Add(ample)))
+	n, err := io.Copy(io.Discard, c)
+	if timeout := net.Error(nil); n > 0 || errors.As(err, &timeout) && timeout.Timeout() {
+		r.Errorf("the server does not close the connection: it says %d bytes, %v", n, err)
+	}
+}
+
+// TestHeaderTimeout: who begins a request, or a handshake, and does not end it is cut off.
+func TestHeaderTimeout(t *testing.T) {
+	onEachTransport(t, func(w *world, o Options) {
+		s := w.server(o)
+		s.limits.header = 100 * time.Millisecond
+		r := w.run(s)
+		c := r.dial()
+		_, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: loc")
+		if err == nil { // else it has been cut off by now
+			r.closedByServer(c)
+		}
+		if r.tls == nil {
+			return
+		}
+		raw, err := net.Dial(r.addr.Network(), r.addr.String())
+		w.must(err)
+		defer raw.Close()
+		_, err = raw.Write([]byte{0x16, 0x03, 0x01}) // a handshake begins so
+		w.must(err)
+		r.closedByServer(raw)
+	})
+}
+
+// TestIdleTimeout: a connection that is kept open and not used is closed.
+func TestIdleTimeout(t *testing.T) {
+	onEachTransport(t, func(w *world, o Options) {
+		s := w.server(o)
+		s.limits.idle = 100 * time.Millisecond
+		r := w.run(s)
+		c := r.dial()
+		r.exchange(c)
+		r.closedByServer(c)
+	})
+}
+
+// exchange sends a request on a connection and reads the response.
+func (r *run) exchange(c net.Conn) {
+	r.Helper()
+	_, err := io.WriteString(c, "GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	r.must(err)
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	r.must(err)
+	_, err = io.Copy(io.Discard, response.Body)
+	r.must(err)
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		r.Errorf("the status is %s", response.Status)
+	}
+}
+
+// TestConnectionLimit is one limit for all listeners: the longest-idle connection makes room for a new one.
+func TestConnectionLimit(t *testing.T) {
+	onEachTransport(t, func(w *world, o Options) {
+		o.Addresses = append(o.Addresses, "127.0.0.1:0", w.path("other"))
+		s := w.server(o)
+		s.limits.connections = 4
+		r := w.run(s)
+		var conns []net.Conn
+		for i := range 4 {
+			r.addr = r.addrs[i%3]
+			c := r.dial()
+			r.exchange(c)
+			conns = append(conns, c)
+		}
+		r.addr = r.addrs[1]
+		r.exchange(r.dial())
+		r.closedByServer(conns[0])
+		r.exchange(conns[3])
+	})
+}
+
+// A stuckConn is a connection of a client that, from some moment on, does not read: Write waits until the connection is closed.
+type stuckConn struct {
+	net.Conn
+	stuck  <-chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *stuckConn) Write(p []byte) (int, error) {
+	select {
+	case <-c.stuck:
+		<-c.closed
+		return 0, net.ErrClosed
+	default:
+		return c.Conn.Write(p)
+	}
+}
+
+func (c *stuckConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// A stuckListener has stuckConns.
+type stuckListener struct {
+	net.Listener
+	stuck <-chan struct{}
+}
+
+func (l stuckListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &stuckConn{Conn: c, stuck: l.stuck, closed: make(chan struct{})}, nil
+}
+
+// TestStopsWithClientsThatDoNotTakeTheEnd: to end TLS takes a message to each client, which one that does not read never takes.
+func TestStopsWithClientsThatDoNotTakeTheEnd(t *testing.T) {
+	onEachTransport(t, func(w *world, o Options) {
+		l, err := listen(o.Addresses[0], DefaultSocketMode, "")
+		w.must(err)
+		stuck := make(chan struct{})
+		r := w.run(w.server(o), stuckListener{l, stuck})
+		for range 3 {
+			r.exchange(r.dial())
+		}
+		close(stuck)
+		w.must(r.stop())
+	})
+}
+
+// TestListeners: each of several is served, and all are closed when the server ends.
+func TestListeners(t *testing.T) {
+	w := newWorld(t)
+	r := w.run(w.server(Options{Addresses: []string{w.path("a"), "127.0.0.1:0", "%RUNTIME_ROOT%/b", "127.0.0.1:0"}}))
+	if len(r.addrs) != 4 || r.addrs[0].String() != w.path("a") || r.addrs[2].String() != w.root+"/b" {
+		t.Errorf("it listens on %v", r.addrs)
+	}
+	for _, addr := range r.addrs {
+		r.addr = addr
+		r.exchange(r.dial())
+	}
+	w.must(r.stop())
+	for _, addr := range r.addrs {
+		if c, err := net.Dial(addr.Network(), addr.String()); err == nil {
+			c.Close()
+			t.Errorf("something listens on %v", addr)
+		}
+	}
+	w.nothingAt(w.path("a"))
+	w.nothingAt(w.root + "/b")
+}
+
+// TestAllListenersOrNone: where one address is not to be had, nothing stays of the others.
+func TestAllListenersOrNone(t *testing.T) {
+	w := newWorld(t)
+	inUse, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	defer inUse.Close()
+	w.refused(Options{Addresses: []string{w.path("a"), inUse.Addr().String(), w.path("b")}},
+		fmt.Sprintf("listen on %v: bind: address already in use: end the program that listens there, or choose another address", inUse.Addr()))
+	w.nothingAt(w.path("a"))
+	w.nothingAt(w.path("b"))
+}
+
+// TestOneListenerFails: the server ends rather than serving on the others only.
+func TestOneListenerFails(t *testing.T) {
+	w := newWorld(t)
+	var listeners []net.Listener
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		w.must(err)
+		listeners = append(listeners, l)
+	}
+	w.must(listeners[1].Close())
+	if err := w.server(Options{}).Serve(t.Context(), listeners...); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it ends with %v", err)
+	}
+	if _, err := listeners[0].Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the other listener is open: %v", err)
+	}
+	if err := w.server(Options{}).Serve(t.Context()); err == nil || err.Error() != "no listener to serve on" {
+		t.Errorf("without a listener: %v", err)
+	}
+}
