@@ -3,6 +3,7 @@ package metricclient
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ const (
 	backlogPause   = 20 * time.Millisecond
 	maxHeaderBytes = 64 << 10
 	maxErrorBytes  = 4 << 10 // read of the body of an answer that is no success
+
+	// plainOnTLS is what a server with TLS that is written in Go answers to plain HTTP.
+	plainOnTLS = "Client sent an HTTP request to an HTTPS server."
 )
 
 // MetricClient talks to the metric server at one address, and can start and stop one there. All methods may be called at the same
@@ -33,6 +37,7 @@ const (
 type MetricClient struct {
 	addr    string // expanded
 	rootDir string // clean
+	options options
 	http    *http.Client
 	maxPage atomic.Int64 // as in SetMaxPageSize
 
@@ -48,29 +53,29 @@ type MetricClient struct {
 // it. Links in it are not followed.
 //
 // For [MetricClient.SpawnServer] the address is also which sandboxes are served: those created with an equal --metric-server.
-func NewMetricClient(addr, rootDir string) *MetricClient {
+//
+// Options are for a server with TLS or passwords.
+func NewMetricClient(addr, rootDir string, opts ...Option) *MetricClient {
 	if rootDir == "" {
 		rootDir = config.DefaultRootDir()
 	}
 	addr = config.ExpandAddress(addr, rootDir) // as a server with this root does, which may not be clean
-	return &MetricClient{addr: addr, rootDir: filepath.Clean(rootDir), http: newHTTPClient(addr)}
+	c := &MetricClient{addr: addr, rootDir: filepath.Clean(rootDir)}
+	for _, set := range opts {
+		set(&c.options)
+	}
+	c.http = newHTTPClient(c.options.transport(addr))
+	return c
 }
 
 // Close releases the client's idle connections. It ends nothing else: calls under way go on, and so does a server that
 // [MetricClient.SpawnServer] started, which only [MetricClient.ShutdownServer] stops. The client may be used again.
 func (c *MetricClient) Close() { c.http.CloseIdleConnections() }
 
-// newHTTPClient returns a client that connects to addr whatever the request's URL says. Neither proxies from the environment nor
-// redirects can lead it elsewhere.
-func newHTTPClient(addr string) *http.Client {
+// newHTTPClient returns a client that follows no redirects, which would lead it to another server.
+func newHTTPClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, addr) },
-			// A connection that was kept open leads to the server that was at the address then, not to the one that is there now.
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-		},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -143,29 +148,48 @@ type answer struct {
 
 // statusError returns the error that an answer with a status other than 200 is.
 func (a answer) statusError() error {
+	switch {
+	case a.status == http.StatusUnauthorized:
+		return ErrUnauthorized
+	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, plainOnTLS):
+		return fmt.Errorf("%w: the server has it, and the client has not", ErrTLS)
+	}
 	return fmt.Errorf("the answer is %d %s: %s", a.status, http.StatusText(a.status), cmp.Or(excerpt(a.body), "(nothing)"))
 }
 
 // get asks for a path of the server. The answer's body has at most limit bytes.
 func (c *MetricClient) get(ctx context.Context, path string, limit int64) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, serverURL(path).String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.serverURL(path).String(), nil)
 	if err != nil {
 		return answer{}, err
 	}
 	return c.do(req, limit)
 }
 
-// serverURL returns the URL of a path of the server. The host is nobody's: dial knows the address.
-func serverURL(path string) *url.URL {
-	return &url.URL{Scheme: "http", Host: "localhost", Path: path}
+// localhost is the Host header of each request: servers on loopback addresses accept it, and to others it does not matter.
+const localhost = "localhost"
+
+// serverURL returns the URL of a path of the server.
+func (c *MetricClient) serverURL(path string) *url.URL {
+	scheme, host := c.options.host(c.addr)
+	return &url.URL{Scheme: scheme, Host: host, Path: path}
 }
 
 // do sends a request. A body with status 200 that is longer than limit is an error; the body of any other status is cut. An error of
 // the context comes before any error that it caused.
 func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
+	req.Host = localhost
+	if c.options.hasUser {
+		req.SetBasicAuth(c.options.user, c.options.password)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, exchangeError(req.Context(), err)
+		err = exchangeError(req.Context(), err)
+		if c.options.tls != nil && hungUp(err) {
+			// A server that does not accept the client's certificate says so and hangs up, and the request may meet the latter first.
+			err = fmt.Errorf("%w: the server closed the connection, as one does that requires another client certificate: %w", ErrTLS, err)
+		}
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -194,8 +218,26 @@ func exchangeError(ctx context.Context, err error) error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
+	if isTLSError(err) {
+		return tlsError{foreignError{err}}
+	}
 	return foreignError{err}
 }
+
+// isTLSError reports whether client and server could not agree on TLS: on certificates, or on whether there is TLS at all.
+func isTLSError(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // an alert, whose type is not exported
+		return true
+	}
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, new(*tls.CertificateVerificationError)) ||
+		errors.As(err, new(tls.RecordHeaderError))
+}
+
+// tlsError is an ErrTLS with what client or server said.
+type tlsError struct{ reason error }
+
+func (e tlsError) Error() string   { return ErrTLS.Error() + ": " + e.reason.Error() }
+func (e tlsError) Unwrap() []error { return []error{ErrTLS, e.reason} }
 
 // foreignError is an error that may quote what a server sent.
 type foreignError struct{ error }

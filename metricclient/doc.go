@@ -13,6 +13,11 @@
 // make a client for that root and address: HealthCheck and GetMetrics work as they do with a spawned server. A sandbox that was created
 // without a --metric-server has no metrics to serve.
 //
+// # TLS and passwords
+//
+// A server that was given a web configuration file has TLS, passwords or both. [WithTLS], [WithBasicAuth] and [WithRoundTripper] are for
+// clients of such a server. A server that SpawnServer starts has neither.
+//
 // # Counters that are zero
 //
 // A sandbox does not send counters that are still zero, so a page does not have them. [ErrNoMetric] says how they can be told from
@@ -21,7 +26,7 @@
 // # Errors
 //
 // What a caller may want to act on can be told apart with [errors.Is] and [errors.As]: [ErrNotListening], [ErrNotMetricServer],
-// [ErrShuttingDown] and [*WrongRootError] say why a server is not the one asked for, [ErrAlreadyRunning] and [ErrNotRunning] that there
+// [ErrShuttingDown], [ErrUnauthorized], [ErrTLS] and [*WrongRootError] say why a server is not the one asked for, [ErrAlreadyRunning] and [ErrNotRunning] that there
 // is nothing to start or stop, [ErrNoSample] and [ErrNoMetric] that a page does not have a value or anything of a metric. An operation that took too long has
 // [context.DeadlineExceeded] in its error, one that was canceled [context.Canceled].
 //

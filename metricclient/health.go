@@ -24,6 +24,12 @@ var (
 
 	// ErrShuttingDown means that the metric server is about to end.
 	ErrShuttingDown = errors.New("the metric server is shutting down")
+
+	// ErrUnauthorized means that the server does not accept the client's user name and password, or that the client has none.
+	ErrUnauthorized = errors.New("the server does not accept the credentials")
+
+	// ErrTLS means that client and server could not agree on TLS: one of them does not accept the other's certificate, or does not speak TLS.
+	ErrTLS = errors.New("TLS failed")
 )
 
 // WrongRootError says that a metric server is there, but serves another runtime root. Two ways to write one root, such as with a slash at its
@@ -49,7 +55,7 @@ const (
 // HealthCheck returns nil when the metric server at the client's address answers and serves the client's runtime root. It waits for an
 // answer as long as ctx allows, and at most 5 seconds.
 //
-// The error has [ErrNotListening], [ErrNotMetricServer], [ErrShuttingDown] or a [*WrongRootError] in its chain when it is known that this
+// The error has [ErrNotListening], [ErrNotMetricServer], [ErrShuttingDown], [ErrUnauthorized], [ErrTLS] or a [*WrongRootError] in its chain when it is known that this
 // is the reason, and [context.DeadlineExceeded] when somebody listens but did not answer in time.
 func (c *MetricClient) HealthCheck(ctx context.Context) (err error) {
 	defer func() {
@@ -78,12 +84,15 @@ func hungUp(err error) bool {
 
 func (c *MetricClient) askHealth(ctx context.Context) error {
 	form := url.Values{"root": {c.rootDir}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, serverURL(healthPath).String(), strings.NewReader(form))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.serverURL(healthPath).String(), strings.NewReader(form))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	a, err := c.do(req, maxHealthBody)
+	if errors.Is(err, ErrTLS) {
+		return err
+	}
 	if _, ok := errors.AsType[foreignError](err); ok {
 		return fmt.Errorf("%w: %w", ErrNotMetricServer, err) // it took the connection, but what it sent is not HTTP
 	}
@@ -103,7 +112,11 @@ func (c *MetricClient) judgeHealth(a answer) error {
 	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, otherRoot):
 		return c.judgeRoot(strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n"))
 	}
-	return fmt.Errorf("%w: %w", ErrNotMetricServer, a.statusError())
+	err := a.statusError()
+	if errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrTLS) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrNotMetricServer, err)
 }
 
 // judgeRoot returns what it means that the server says it serves another root than the client's. It compares what it was given as it

@@ -63,7 +63,7 @@ func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]stri
 	}()
 	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
-	target, err := metricsURL(urlParams)
+	target, err := c.metricsURL(urlParams)
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +86,7 @@ func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]stri
 }
 
 // metricsURL returns the URL that GetMetrics with these parameters asks for.
-func metricsURL(params map[string]string) (*url.URL, error) {
+func (c *MetricClient) metricsURL(params map[string]string) (*url.URL, error) {
 	target, ok := params[""]
 	if !ok {
 		target = metricsPath
@@ -108,7 +108,7 @@ func metricsURL(params map[string]string) (*url.URL, error) {
 			query.Set(name, value)
 		}
 	}
-	u := serverURL(decoded)
+	u := c.serverURL(decoded)
 	u.RawPath = path // as the caller wrote it: the server tells %3F from ?
 	u.RawQuery = query.Encode()
 	return u, nil

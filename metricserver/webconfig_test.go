@@ -56,7 +56,7 @@ func TestPasswords(t *testing.T) {
 			r.client = newClient(r.addr, r.tls)
 			defer r.client.CloseIdleConnections()
 			for path, status := range w.allPaths() {
-				w.until("the roots are listed", func() bool {
+				testkit.Until(w, "the roots are listed", func() bool {
 					status, _, _ := r.getWith("/-/ready", as("prometheus", testkit.Password))
 					return status == http.StatusOK
 				})

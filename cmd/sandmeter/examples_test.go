@@ -37,6 +37,7 @@ func TestExamplesRun(t *testing.T) {
 	w.must(os.Symlink(w.root, w.path("runsc")))
 	w.must(os.Mkdir(w.path("man1"), 0o755))
 	w.must(os.WriteFile(w.path("web.yml"), []byte("http_server_config: {headers: {X-Frame-Options: deny}}\n"), 0o600))
+	w.must(os.WriteFile(w.path("client.yml"), []byte("basic_auth: {username: me, password: secret}\n"), 0o600))
 	t.Setenv("XDG_RUNTIME_DIR", w.dir) // the default root is runsc in it
 	t.Setenv("SANDMETER_ADDRESS", w.socket)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
@@ -44,7 +45,7 @@ func TestExamplesRun(t *testing.T) {
 		"/usr/local/share/man/man1", w.path("man1"),
 		"--address /run/sandmeter.sock", "--address "+w.socket, "/run/sandmeter.sock", w.path("own.sock"),
 		":19640", "127.0.0.1:0", "localhost:1337", "127.0.0.1:0", "--web.socket-group prometheus", "--web.socket-group 0", "1000", "20", "'", "",
-		"/etc/sandmeter/web.yml", w.path("web.yml"))
+		"/etc/sandmeter/web.yml", w.path("web.yml"), "/etc/sandmeter/client.yml", w.path("client.yml"))
 	for _, example := range examples() {
 		line, _, _ := strings.Cut(example, " | ") // without the program that reads its output
 		words := strings.Fields(ours.Replace(line))

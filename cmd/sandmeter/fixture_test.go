@@ -17,7 +17,16 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+// programEnv is set in processes that a test starts: it makes them the program.
+const programEnv = "SANDMETER_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(programEnv) != "" {
+		os.Unsetenv(programEnv)
+		main()
+	}
+	leaktest.Main(m)
+}
 
 // ample is longer than any step of these tests takes.
 const ample = 20 * time.Second

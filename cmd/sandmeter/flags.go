@@ -8,15 +8,36 @@ import (
 	"regexp/syntax"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/internal/clientconfig"
+	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// registerServer adds the flag for the address of a running server.
-func registerServer(flags *pflag.FlagSet, address *string) {
-	flags.StringVar(address, "address", defaultListenAddress, "Server `address`: host:port, or the absolute path of a Unix socket.")
+// serverFlags are the flags for the address of a running server, and for the connection to it.
+type serverFlags struct{ address, configFile string }
+
+func (f *serverFlags) register(cmd *cobra.Command) {
+	const configFlag = "web.client-config.file"
+	flags := cmd.Flags()
+	flags.StringVar(&f.address, "address", defaultListenAddress, "Server `address`: host:port, or the absolute path of a Unix socket.")
+	flags.StringVar(&f.configFile, configFlag, "",
+		"`File` with TLS settings and credentials, in the format of Prometheus's HTTP client configuration.")
+	_ = cmd.MarkFlagFilename(configFlag, "yml", "yaml") // fails only for unknown flags
+}
+
+// client returns a client of the server for a runtime root. The caller closes it.
+func (f *serverFlags) client(root string) (*metricclient.MetricClient, error) {
+	if err := checkAddress("--address", f.address); err != nil {
+		return nil, err
+	}
+	options, err := clientconfig.Load(f.configFile)
+	if err != nil {
+		return nil, err
+	}
+	return metricclient.NewMetricClient(f.address, root, options...), nil
 }
 
 // compileFilter compiles the regular expression of --filter.

@@ -23,7 +23,8 @@ const filterParam = "runsc-sandbox-metrics-filter"
 
 // get shows metrics of a running server.
 type get struct {
-	server  string
+	server  serverFlags
+	path    string
 	filter  string
 	sandbox string
 	prefix  string
@@ -52,7 +53,8 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	registerServer(flags, &g.server)
+	g.server.register(cmd)
+	flags.StringVar(&g.path, "web.telemetry-path", metricserver.DefaultTelemetryPath, "The server's `path` of the metrics.")
 	flags.StringVar(&g.filter, "filter", "", "Show only metrics whose names, without the prefix, match this regular `expression`.")
 	flags.StringVar(&g.sandbox, "sandbox", "", "Show only metrics of the sandbox with this `ID`, or with this unique prefix of its ID.")
 	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "The server's `prefix` of all metric names.")
@@ -66,15 +68,15 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := checkAddress("--address", g.server); err != nil {
+	client, err := g.server.client("")
+	if err != nil {
 		return err
 	}
-	params := map[string]string{}
+	defer client.Close()
+	params := map[string]string{"": g.path}
 	if g.filter != "" {
 		params[filterParam] = g.filter
 	}
-	client := metricclient.NewMetricClient(g.server, "")
-	defer client.Close()
 	page, err := client.GetMetrics(ctx, params)
 	if err != nil {
 		return explainGet(ctx, client, err)
@@ -109,14 +111,17 @@ const completionTimeout = 2 * time.Second
 
 // completeSandbox completes the IDs of the sandboxes that the server serves.
 func (g *get) completeSandbox(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if cli.FromEnv(cmd.Flags()) != nil || checkAddress("--address", g.server) != nil {
+	if cli.FromEnv(cmd.Flags()) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	client, err := g.server.client("")
+	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
-	client := metricclient.NewMetricClient(g.server, "")
 	defer client.Close()
-	page, _ := client.GetMetrics(ctx, map[string]string{filterParam: "^$"}) // the server's own families are enough
+	page, _ := client.GetMetrics(ctx, map[string]string{"": g.path, filterParam: "^$"}) // the server's own families are enough
 	ids := slices.DeleteFunc(sandboxesOn(page), func(id string) bool { return cli.Cell(id) != id })
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
@@ -126,9 +131,9 @@ func (g *get) nothing(page metricclient.MetricData) error {
 	anything := func(string) bool { return true }
 	switch {
 	case isEmpty(selectLines(page, anything, "")):
-		return fmt.Errorf("the server at %s has no metrics; give the address of the metric server with --address", g.server)
+		return fmt.Errorf("the server at %s has no metrics; give the address of the metric server with --address", g.server.address)
 	case isEmpty(selectLines(page, anything, g.sandbox)):
-		return fmt.Errorf("the server at %s does not serve sandbox %q; sandmeter list shows all sandboxes, and which have metrics", g.server, g.sandbox)
+		return fmt.Errorf("the server at %s does not serve sandbox %q; sandmeter list shows all sandboxes, and which have metrics", g.server.address, g.sandbox)
 	}
 	return fmt.Errorf("no metric matches --filter %q; filters match names without the prefix %q, which --exporter-prefix sets", g.filter, g.prefix)
 }

@@ -13,30 +13,32 @@ import (
 )
 
 func newHealthCommand(std cli.Stdio) *cobra.Command {
-	server, root := "", config.DefaultRootDir()
+	var server serverFlags
+	root := config.DefaultRootDir()
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Check that a server serves a runtime root",
 		Long: "Check that the server at an address is a metric server, serves the runtime root, and is not shutting down. The exit status\n" +
 			"is 0 if so. Otherwise it is 1, and the error has the reason: nothing listens at the address, the server is not a metric\n" +
-			"server, it serves another root, or it is shutting down.",
+			"server, it serves another root, it is shutting down, TLS failed, or it does not accept the credentials.",
 		Example: "  sandmeter health --root /run/containerd/runsc/k8s.io\n" +
-			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc",
+			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc\n" +
+			"  sandmeter health --root /var/run/runsc --web.client-config.file /etc/sandmeter/client.yml",
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkAddress("--address", server); err != nil {
+			client, err := server.client(root)
+			if err != nil {
 				return err
 			}
-			client := metricclient.NewMetricClient(server, root)
 			defer client.Close()
 			if err := client.HealthCheck(cmd.Context()); err != nil {
 				return advised(err)
 			}
-			return std.Printf("The server at %s serves %s.\n", server, root)
+			return std.Printf("The server at %s serves %s.\n", server.address, root)
 		},
 	}
-	registerServer(cmd.Flags(), &server)
+	server.register(cmd)
 	cli.RegisterRoot(cmd, &root, "Runtime root: the `directory` that the server should serve.")
 	return cmd
 }
@@ -60,6 +62,10 @@ func advice(err error) string {
 		return "give its root with --root"
 	case errors.Is(err, metricclient.ErrShuttingDown):
 		return "try again"
+	case errors.Is(err, metricclient.ErrUnauthorized):
+		return "give the user name and password with basic_auth in --web.client-config.file"
+	case errors.Is(err, metricclient.ErrTLS):
+		return "check tls_config in --web.client-config.file: the section has to be there if the server has TLS, and only then"
 	case errors.Is(err, fs.ErrPermission):
 		return "the Unix socket of a server has mode 0660: run this as root, or start the server with a --web.socket-group that you belong to"
 	}

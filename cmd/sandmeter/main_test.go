@@ -53,6 +53,11 @@ func TestWrongUsage(t *testing.T) {
 	wrong("serve --web.socket-mode=0888", `--web.socket-mode "0888": give an octal number such as 0660`)
 	wrong("serve --web.socket-mode=01777", `--web.socket-mode "01777": give an octal number such as 0660`)
 	wrong("serve --web.socket-mode=0", `--web.socket-mode "0": give an octal number such as 0660`)
+	wrong("serve --web.listen-address :0 --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms)
+	wrong("serve --web.listen-address :0 --web.systemd-socket", "--web.systemd-socket serves on the sockets of systemd: leave out --web.listen-address")
+	wrong("serve --web.telemetry-path metrics", `telemetry path "metrics": give a path such as /metrics, of letters, digits and . _ ~ -`)
+	wrong("serve --web.telemetry-path /-/ready", `telemetry path "/-/ready": paths below /-/ are reserved`)
+	wrong("serve --web.systemd-socket --web.socket-group=0", "--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as --web.listen-address")
 	const forSockets = "--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as "
 	wrong("serve --web.socket-mode=0600", forSockets+"--web.listen-address")
 	wrong("serve --web.socket-group=0", forSockets+"--web.listen-address")

@@ -54,13 +54,14 @@ var mayImport = map[string][]string{
 	"internal/runsc":           {"golang.org/x/sys/unix"},
 	"internal/runsc/runsctest": {"internal/runsc"},
 	"internal/leaktest":        {},
+	"internal/clientconfig":    {"metricclient", "github.com/prometheus/common/config", "go.yaml.in/yaml/v2"},
 	"internal/testkit":         {"internal/simulate", "internal/simulate/liars"},
 	"internal/architecture":    {},
 
 	// The program sees the stages only through metricserver; to list a root it asks state and
 	// collect.
 	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/collect", "internal/state",
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/collect", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
@@ -77,7 +78,7 @@ var onlyIn = map[string]struct {
 	"flag":          {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest"}, "flags are the program's"},
 	"unsafe":        {nil, "nothing here is worth it"},
 	"html/template": {nil, "it keeps every exported method in the program: 2 MB of each server's memory"},
-	"net/http":      {[]string{"bench", "metricclient", "metricserver", "internal/web"}, "HTTP ends in web"},
+	"net/http":      {[]string{"bench", "metricclient", "metricserver", "internal/clientconfig", "internal/web"}, "HTTP ends in web"},
 }
 
 func TestImports(t *testing.T) {
