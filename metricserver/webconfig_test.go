@@ -220,6 +220,10 @@ func TestBrokenFileIsLogged(t *testing.T) {
 	r := w.run(w.server(Options{
 		Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.webConfig(usersSection), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}))
+	// A server that listens may not have read the file yet, and one that finds it broken at the start ends.
+	if status, _, err := r.get("/-/healthy"); err != nil || status != http.StatusUnauthorized {
+		t.Fatalf("before the file is broken: %d, %v", status, err)
+	}
 	w.webConfig("}")
 	for range 5 {
 		if status, body, err := r.get("/-/healthy"); err != nil || status != http.StatusInternalServerError {
