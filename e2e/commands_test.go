@@ -171,7 +171,7 @@ func TestGet(t *testing.T) {
 	}
 	w.fails(`the server at .* does not serve sandbox "nobody"; .*`, "get", "--address", w.addr, "--sandbox", "nobody")
 	w.fails(`no metric matches --filter .*`, "get", "--address", w.addr, "--filter", "^runsc_fs_opens$")
-	w.fails("nobody listens.*", "get", "--address", filepath.Join(w.node.Dir(), "nobody.sock"))
+	w.fails("nothing listens.*", "get", "--address", filepath.Join(w.node.Dir(), "nobody.sock"))
 }
 
 func TestGetJSON(t *testing.T) {
@@ -228,7 +228,7 @@ func TestHealth(t *testing.T) {
 	otherRoot := []string{"health", "--address", w.addr, "--root", "/another/root"}
 
 	// Nothing listens: without a socket, with the socket of a dead server, and at a free port.
-	nobody := text("nobody listens: ") + ".*; start one with sandmeter serve, or give its address with --address"
+	nobody := text("nothing listens: ") + ".*; start one with sandmeter serve, or give its address with --address"
 	w.fails(nobody, health(w.addr)...)
 	w.fails(nobody, health(freePort(t))...)
 	dead := w.startServer(w.serveArgs())
@@ -262,7 +262,7 @@ func TestHealth(t *testing.T) {
 	w.fails("the metric server is shutting down; try again", health(ending)...)
 
 	// Something else listens: a web server, a program that sends a greeting, and a regular file.
-	someone := text("what is there is no metric server") + ".*; give the address of the metric server with --address"
+	someone := text("not a metric server") + ".*; give the address of the metric server with --address"
 	w.fails(someone, health(w.web("web.sock", http.NotFound))...)
 	rude := w.listen("rude.sock")
 	go func() {
@@ -330,7 +330,7 @@ func TestHealthCheckCutOffByAShutdown(t *testing.T) {
 	}
 	health := newProgram(t, "health", "--address", relay.Addr().String(), "--root", w.root)
 	health.exit(t, 1)
-	if said := health.err.String(); !regexp.MustCompile("is shutting down|nobody listens").MatchString(said) {
+	if said := health.err.String(); !regexp.MustCompile("is shutting down|nothing listens").MatchString(said) {
 		t.Errorf("health says\n%s", said)
 	}
 	w.must(<-relayed)

@@ -16,7 +16,7 @@ const (
 // checkHead returns an error if the head of a response says that its body is too long, or encoded.
 func checkHead(resp *http.Response, limit int64) error {
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fmt.Errorf("the reply has Content-Encoding %s, which was not asked for", encoding)
+		return fmt.Errorf("the reply has Content-Encoding %s, which was not requested", encoding)
 	}
 	if resp.ContentLength > limit {
 		return fmt.Errorf("the reply has %d bytes, the limit is %d", resp.ContentLength, limit)

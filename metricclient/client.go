@@ -123,7 +123,7 @@ func dialReason(network, addr string, err error) error {
 	case errors.Is(err, syscall.ENOENT):
 		return ErrNotListening
 	case network == "unix" && isNoSocket(addr):
-		return fmt.Errorf("%w: it is no socket", ErrNotMetricServer)
+		return fmt.Errorf("%w: not a socket", ErrNotMetricServer)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotListening
 	case errors.Is(err, syscall.EPROTOTYPE): // a Unix socket, but not one of streams
@@ -133,7 +133,7 @@ func dialReason(network, addr string, err error) error {
 }
 
 // isNoSocket reports whether there is something at path that is no socket. Linux refuses to connect to it just as it refuses to
-// connect to a socket that nobody listens on.
+// connect to a socket that nothing listens on.
 func isNoSocket(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode()&os.ModeSocket == 0
@@ -152,7 +152,7 @@ func (a answer) statusError() error {
 	case a.status == http.StatusUnauthorized:
 		return ErrUnauthorized
 	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, plainOnTLS):
-		return fmt.Errorf("%w: the server has it, and the client has not", ErrTLS)
+		return fmt.Errorf("%w: the server requires it, and the client does not use it", ErrTLS)
 	}
 	return fmt.Errorf("the answer is %d %s: %s", a.status, http.StatusText(a.status), cmp.Or(excerpt(a.body), "(nothing)"))
 }
@@ -210,7 +210,7 @@ func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
 // exchangeError returns the error of an exchange without what net/http puts around it.
 func exchangeError(ctx context.Context, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil {
-		return fmt.Errorf("no answer: %w", ctxErr)
+		return fmt.Errorf("no response: %w", ctxErr)
 	}
 	if dialErr, ok := errors.AsType[dialError](err); ok {
 		return dialErr

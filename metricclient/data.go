@@ -82,7 +82,7 @@ func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.
 // UTC, to the millisecond, or the zero time if the page does not say. The sample may have other labels too. A label that is wanted
 // with an empty value must be absent or empty.
 //
-// Integers are exact, whatever notation they are in. Errors are: no sample matches ([ErrNoSample]), several do, the value is no integer or
+// Integers are exact, whatever notation they are in. Errors are: no sample matches ([ErrNoSample]), several do, the value is not an integer or
 // does not fit an int64, the metric is a histogram or a summary (whose parts, such as the _count, can be asked for), or a line of the
 // metric is malformed.
 func (m MetricData) GetPrometheusInteger(metricName string, wantLabels map[string]string) (value int64, at time.Time, err error) {

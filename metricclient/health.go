@@ -15,12 +15,12 @@ import (
 
 // Why a health check failed, as far as it can be known. See also [WrongRootError].
 var (
-	// ErrNotListening means that nobody listens at the address: the connection was refused, or the Unix socket is not there.
-	ErrNotListening = errors.New("nobody listens")
+	// ErrNotListening means that nothing listens at the address: the connection was refused, or the Unix socket is not there.
+	ErrNotListening = errors.New("nothing listens")
 
 	// ErrNotMetricServer means that what is at the address is no metric server: it does not speak HTTP, answers something else, or is
 	// not even a socket.
-	ErrNotMetricServer = errors.New("what is there is no metric server")
+	ErrNotMetricServer = errors.New("not a metric server")
 
 	// ErrShuttingDown means that the metric server is about to end.
 	ErrShuttingDown = errors.New("the metric server is shutting down")

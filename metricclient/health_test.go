@@ -266,7 +266,7 @@ func TestHealthCheckOpensANewConnection(t *testing.T) {
 	}
 }
 
-// staleSocket returns a Unix socket that nobody listens on any more.
+// staleSocket returns a Unix socket that nothing listens on any more.
 func staleSocket(t testing.TB) string {
 	t.Helper()
 	addr := filepath.Join(testkit.TempDir(t), "s")
@@ -293,7 +293,7 @@ func datagramSocket(t testing.TB) string {
 	return addr
 }
 
-// freePort returns a TCP address that nobody listens on.
+// freePort returns a TCP address that nothing listens on.
 func freePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -53,7 +53,7 @@ func (c *MetricClient) maxPageSize() int64 {
 //
 // A reply with a status other than 200 is an error that has the status and the first line of the reply. So is a page that is longer than
 // the limit ([MetricClient.SetMaxPageSize]), that is encoded, or that was cut off: its end is marked by a Content-Length or the chunked
-// encoding, or else, where an old proxy leaves out both, by the newline of its last line ([io.ErrUnexpectedEOF]). When nobody listens,
+// encoding, or else, where an old proxy leaves out both, by the newline of its last line ([io.ErrUnexpectedEOF]). When nothing listens,
 // [ErrNotListening] is in the error's chain. GetMetrics does not check whom it talks to: see [MetricClient.HealthCheck].
 func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]string) (data MetricData, err error) {
 	defer func() {

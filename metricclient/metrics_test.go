@@ -116,7 +116,7 @@ func TestGetMetricsErrors(t *testing.T) {
 			io.WriteString(w, body)
 		})
 	}
-	f("nobody listens", NewMetricClient(freePort(t), testRoot), ErrNotListening)
+	f("nothing listens", NewMetricClient(freePort(t), testRoot), ErrNotListening)
 	f("a bad filter", status(400, "not a regular expression\nmore\n"), nil, "400 Bad Request: not a regular expression")
 	f("a failure", status(500, "\r\n\x1b[31moh\x00 no\u202e\n"), nil, `500 Internal Server Error: \x1b[31moh\x00 no\u202e`)
 	f("an empty failure", status(502, ""), nil, "502 Bad Gateway: (nothing)")

@@ -48,7 +48,7 @@ func exitReason(err error) error {
 	case err == nil:
 		return errors.New("exit status 0")
 	case errors.Is(err, syscall.ECHILD):
-		return errors.New("exit status unknown: somebody else reaped it")
+		return errors.New("exit status unknown: another process reaped it")
 	}
 	return err
 }

@@ -217,7 +217,7 @@ func (s *sample) setNumbers(text string) (err error) {
 	}
 	ms, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil {
-		return errors.New("the timestamp is no number of milliseconds")
+		return errors.New("the timestamp is not a number of milliseconds")
 	}
 	s.at = time.UnixMilli(ms).UTC()
 	return nil
@@ -239,7 +239,7 @@ func parseNumber(text string) (float64, error) {
 	case errors.Is(err, strconv.ErrRange) && !strings.ContainsAny(text, "_pP"):
 		return 0, errors.New("the value does not fit a float64")
 	case err != nil, strings.ContainsAny(text, "_pP"):
-		return 0, errors.New("the value is no number")
+		return 0, errors.New("the value is not a number")
 	}
 	return f, nil
 }
@@ -274,7 +274,7 @@ func (s *sample) integer() (int64, error) {
 		digits, ok = wholeDigits(s.value)
 	}
 	if !ok {
-		return 0, fmt.Errorf("the value is no integer: %s", excerpt(s.value))
+		return 0, fmt.Errorf("the value is not an integer: %s", excerpt(s.value))
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {

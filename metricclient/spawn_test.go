@@ -243,7 +243,7 @@ func TestSpawnServerKillsAServerThatIsNotHealthyInTime(t *testing.T) {
 			}
 		}, func() {})
 		err := c.SpawnServer(ctx, self(t), "-mode="+modeSilent)
-		check(t, c, err, context.DeadlineExceeded, "the last health check: nobody listens", "its standard error ends: starting")
+		check(t, c, err, context.DeadlineExceeded, "the last health check: nothing listens", "its standard error ends: starting")
 	})
 	t.Run("canceled", func(t *testing.T) {
 		c := newClient(t)
@@ -481,7 +481,7 @@ func TestShutdownServerOfAServerThatHasEnded(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("somebody else reaped it", func(t *testing.T) {
+	t.Run("another process reaped it", func(t *testing.T) {
 		signal.Ignore(syscall.SIGCHLD) // the system reaps children itself, as a reaper would
 		defer func() {
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGCHLD) // Reset alone leaves the signal ignored
@@ -495,7 +495,7 @@ func TestShutdownServerOfAServerThatHasEnded(t *testing.T) {
 			t.Errorf("nobody else did: %v", cause)
 		}
 		err := c.SpawnServer(t.Context(), self(t), "-mode="+modeExits)
-		wantError(t, err, nil, "somebody else reaped it", "the address is in use")
+		wantError(t, err, nil, "another process reaped it", "the address is in use")
 	})
 }
 

@@ -167,7 +167,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { unix.Close(fd) }, nil
 }
 
-// removeStale removes a socket on which nobody listens. That it refuses connections is the only proof; one whose backlog is full has a
+// removeStale removes a socket on which nothing listens. That it refuses connections is the only proof; one whose backlog is full has a
 // server.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
@@ -178,7 +178,7 @@ func removeStale(path string) error {
 		return explain(path, err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("listen on %s: something that is no socket is there: remove it, or choose another address", path)
+		return fmt.Errorf("listen on %s: a file that is not a socket is there: remove it, or choose another address", path)
 	}
 	conn, err := net.DialTimeout("unix", path, dialTimeout)
 	switch {

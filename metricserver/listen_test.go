@@ -257,7 +257,7 @@ func TestWhatIsNoSocketIsLeft(t *testing.T) {
 	for _, path := range []string{file, dir, pipe, link, dangling} {
 		before, err := os.Lstat(path)
 		w.must(err)
-		w.refused(Options{Addresses: []string{path}}, "listen on "+path+": something that is no socket is there: remove it, or choose another address")
+		w.refused(Options{Addresses: []string{path}}, "listen on "+path+": a file that is not a socket is there: remove it, or choose another address")
 		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) || before.ModTime() != after.ModTime() {
 			t.Errorf("%s was changed: %v", path, err)
 		}

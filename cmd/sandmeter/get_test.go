@@ -61,7 +61,7 @@ func TestGet(t *testing.T) {
 	nothing("--sandbox nobody", notThere)
 	nothing("--sandbox nobody --filter ^fs_", notThere)
 
-	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nobody listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
+	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nothing listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
 }
 
 // TestGetSandbox: get accepts a unique prefix of an ID.

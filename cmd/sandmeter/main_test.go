@@ -104,10 +104,10 @@ func TestWrongUsage(t *testing.T) {
 
 	wrong("version nonsense", `unknown command "nonsense" for "sandmeter version"; try: sandmeter version --help`)
 
-	wrong("metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
-	wrong("--metric-server= metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
+	wrong("metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
+	wrong("--metric-server= metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
 	wrong("--metric-server=nonsense metric-server", `--metric-server "nonsense": missing port in address`+forms)
-	wrong("--metric-server={socket} metric-server nonsense", `metric-server takes no argument, and "nonsense" is one; try: sandmeter metric-server --help`)
+	wrong("--metric-server={socket} metric-server nonsense", `metric-server takes no arguments, and got "nonsense"; try: sandmeter metric-server --help`)
 	wrong("--metric-server={socket} metric-server --nonsense", "flag provided but not defined: -nonsense"+runscFlags)
 	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix"+runscFlags)
 	wrong("metric-server --root=/r", "flag provided but not defined: -root"+runscFlags)
@@ -115,7 +115,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `exporter prefix "a-b" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
 	wrong("--metric-server={socket} --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
 	wrong("--debug=maybe metric-server", `runsc flags: --debug does not take "maybe": write --debug=true|false`)
-	wrong("--root --metric-server metric-server", "no address to serve on: give --metric-server=ADDRESS before the word metric-server")
+	wrong("--root --metric-server metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
 }
 
 // TestFailures: every failure exits with 1 and one line that says what to do.
@@ -140,7 +140,7 @@ func TestFailures(t *testing.T) {
 	fails("serve --web.listen-address {socket} --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
 	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlag)
 	fails("serve --root {root} --web.listen-address {dir}/live", "listen on {dir}/live: address already in use"+another)
-	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: something that is no socket is there: remove it, or choose another address")
+	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: a file that is not a socket is there: remove it, or choose another address")
 	// Not the root is missing here, so there is no advice about the root.
 	fails("serve --root {root} --web.listen-address {dir}/missing/socket", "listen on {dir}/missing/socket: open {dir}/missing: no such file or directory: create the directory, or choose another address")
 	fails("serve --root {root} --web.listen-address {socket} --web.socket-group no-such-group",

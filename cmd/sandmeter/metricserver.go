@@ -53,9 +53,9 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	case err != nil:
 		return cli.Usagef("%w; put runsc's flags before the word metric-server; for other flags, try: sandmeter metric-server --help", err)
 	case flags.NArg() > 0:
-		return cli.Usagef("metric-server takes no argument, and %q is one; try: sandmeter metric-server --help", flags.Arg(0))
+		return cli.Usagef("metric-server takes no arguments, and got %q; try: sandmeter metric-server --help", flags.Arg(0))
 	case conf.MetricServer == "":
-		return cli.Usagef("no address to serve on: give --metric-server=ADDRESS before the word metric-server")
+		return cli.Usagef("no address to listen on: give --metric-server=ADDRESS before the word metric-server")
 	}
 	if err := cli.GoFlagsFromEnv(flags); err != nil {
 		return err

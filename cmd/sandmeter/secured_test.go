@@ -54,7 +54,7 @@ func TestSecuredServe(t *testing.T) {
 		clients(cli.ExitOK, "", "--web.client-config.file {dir}/client.yml")
 		clients(cli.ExitFail, "does not accept the credentials; give the user name", "--web.client-config.file {dir}/nobody.yml")
 		clients(cli.ExitFail, "TLS failed: ", "--web.client-config.file {dir}/plain.yml")
-		clients(cli.ExitFail, "TLS failed: the server has it, and the client has not; check tls_config", "")
+		clients(cli.ExitFail, "TLS failed: the server requires it, and the client does not use it; check tls_config", "")
 	}
 	w.fails("health --web.client-config.file {dir}/missing", cli.ExitFail, "client configuration file {dir}/missing: open {dir}/missing: no such file or directory")
 }

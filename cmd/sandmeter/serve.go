@@ -50,17 +50,17 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	s.settings.register(flags)
 	s.Roots, s.KeepEnded = []string{config.DefaultRootDir()}, true
 	s.Addresses, s.addressFlag = []string{defaultListenAddress}, "--"+listenAddressFlag
-	cli.RegisterRoots(cmd, &s.Roots, "a runtime root, `directory` of runsc's state files, or a glob; may be given more than once")
+	cli.RegisterRoots(cmd, &s.Roots, "Runtime root: the `directory` of runsc's state files, or a glob. Repeatable.")
 	cli.Repeatable(flags, &s.Addresses, listenAddressFlag,
-		"`address` to listen on: host:port, :port, or the absolute path of a Unix socket; may be given more than once")
-	flags.BoolVar(&s.systemdSocket, "web.systemd-socket", false, "serve on the sockets that systemd passes, instead of listening on addresses")
+		"`Address` to listen on: host:port, :port, or the absolute path of a Unix socket. Repeatable.")
+	flags.BoolVar(&s.systemdSocket, "web.systemd-socket", false, "Serve on the sockets that systemd passes, instead of listening on addresses.")
 	flags.StringVar(&s.WebConfigFile, "web.config.file", "",
-		"`file` with TLS, client certificates, passwords, rate limit and headers, in the format of Prometheus's exporter-toolkit")
+		"`File` with TLS, client certificates, passwords, rate limit and headers, in the format of Prometheus's exporter-toolkit.")
 	_ = cmd.MarkFlagFilename("web.config.file", "yml", "yaml") // fails for flags that are not there
-	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`path` of the metrics")
+	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`Path` of the metrics.")
 	flags.BoolVar(&s.CreatedSeries, "openmetrics-created", false,
-		"add to OpenMetrics pages series NAME_created with the time at which a counter was 0")
-	flags.StringVar(&s.MatchAddress, "match-address", "", "serve only sandboxes created with this --metric-server `address`")
+		"Add series NAME_created to OpenMetrics pages, with the time at which a counter was 0.")
+	flags.StringVar(&s.MatchAddress, "match-address", "", "Serve only sandboxes that were created with this --metric-server `address`.")
 	s.log.register(cmd)
 	return cmd
 }

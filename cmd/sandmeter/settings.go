@@ -195,10 +195,10 @@ func announce(o metricserver.Options, addrs []net.Addr) {
 	}
 	o.Logger.Info("Serving", facts...)
 	if len(open) > 0 {
-		o.Logger.Warn("Everybody who can reach this machine can read the metrics: listen on localhost, or ask for passwords or client "+
-			"certificates with --web.config.file, unless that is wanted", "address", strings.Join(open, ","))
+		o.Logger.Warn("Metrics are readable by every host that can reach this machine: listen on localhost, or require passwords or client "+
+			"certificates with --web.config.file", "address", strings.Join(open, ","))
 	}
 	if o.AllowProfiling {
-		o.Logger.Warn("Everybody who can read the metrics can profile this process")
+		o.Logger.Warn("Profiles are available to all clients that can read the metrics")
 	}
 }

@@ -108,7 +108,7 @@ func TestClient(t *testing.T) {
 		t.Error(err)
 	}
 	if err := health(t, filepath.Join(filepath.Dir(file), "s"), file); !errors.Is(err, metricclient.ErrNotListening) {
-		t.Errorf("nobody listens: %v", err)
+		t.Errorf("nothing listens: %v", err)
 	}
 }
 

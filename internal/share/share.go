@@ -20,7 +20,7 @@ const overdue = 5 * time.Second
 
 // Errors of Snapshot, besides that of the collection.
 var (
-	ErrNoTime  = errors.New("there was no time left for a collection of its own")
+	ErrNoTime  = errors.New("no time left for a collection")
 	errOverdue = errors.New("the collection has not ended, long after its deadline")
 )
 

@@ -28,7 +28,7 @@ func (p *profiler) cpu(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if !p.busy.TryLock() {
-		return refuse(http.StatusConflict, "another CPU profile is being taken, try again when it is done")
+		return refuse(http.StatusConflict, "another CPU profile is in progress; try again later")
 	}
 	defer p.busy.Unlock()
 	w.Header().Set("Content-Type", "application/octet-stream")

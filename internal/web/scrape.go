@@ -87,9 +87,9 @@ func (h *Handler) snapshot(ctx context.Context, deadline time.Time, maxAge time.
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return nil, refuse(http.StatusServiceUnavailable, "the connection was closed before other scrapes left this one room")
+		return nil, refuse(http.StatusServiceUnavailable, "the connection was closed while the request waited for other scrapes")
 	case errors.Is(err, share.ErrNoTime):
-		return nil, refuse(http.StatusServiceUnavailable, "other scrapes left this one no time, try again")
+		return nil, refuse(http.StatusServiceUnavailable, "no time left after other scrapes; try again")
 	}
 	return snap, err
 }
@@ -103,7 +103,7 @@ func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	defer context.AfterFunc(lease.Context(), func() {
 		h.slowReaders.Do(func() {
-			h.options.Logger.Warn("A client reads its page too slowly and is cut off, like all that did so in the last minute")
+			h.options.Logger.Warn("Client cut off because it reads its page too slowly; logged at most once per minute")
 		})
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
 	})()

@@ -173,7 +173,7 @@ func TestRootIsLost(t *testing.T) {
 	w := newWorld(t, nil)
 	w.page("/metrics")
 	w.must(os.RemoveAll(w.root))
-	w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")
+	w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed; see the server's log\n")
 	select {
 	case err := <-w.lost:
 		if !strings.Contains(err.Error(), w.root) {
@@ -222,7 +222,7 @@ func TestPanicInACollection(t *testing.T) {
 	w.start(simulate.Spec{ID: "logged", NoSocket: true})
 	armed.Store(true)
 	for range 2 {
-		w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")
+		w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed; see the server's log\n")
 	}
 	if log := w.log.String(); strings.Count(log, "panic: a secret defect") != 2 || strings.Count(log, "\n") != 2 {
 		t.Errorf("the log says\n%s", log)

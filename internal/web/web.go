@@ -214,7 +214,7 @@ func statusOf(err error) (status int, text string) {
 	if known, ok := errors.AsType[*httpError](err); ok {
 		return known.status, known.text
 	}
-	return http.StatusInternalServerError, "the request failed, the server's log says why"
+	return http.StatusInternalServerError, "the request failed; see the server's log"
 }
 
 // try serves a request. A panic is that request's failure: net/http would not answer it, and would not say so where people look.
@@ -253,7 +253,7 @@ func (h *Handler) healthy(w http.ResponseWriter, _ *http.Request) error {
 // ready is for readiness probes.
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) error {
 	if !h.options.Ready() {
-		return refuse(http.StatusServiceUnavailable, "the runtime root has not been read yet, the server's log says why")
+		return refuse(http.StatusServiceUnavailable, "the runtime roots have not been listed yet; see the server's log")
 	}
 	return writeText(w, "Sandmeter is ready.\n")
 }

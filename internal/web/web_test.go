@@ -336,7 +336,7 @@ func TestProbes(t *testing.T) {
 	ready := false
 	w.handler.options.Ready = func() bool { return ready }
 	w.expect(w.get("/-/healthy"), http.StatusOK, "Sandmeter is healthy.\n")
-	w.expect(w.get("/-/ready"), http.StatusServiceUnavailable, "the runtime root has not been read yet, the server's log says why\n")
+	w.expect(w.get("/-/ready"), http.StatusServiceUnavailable, "the runtime roots have not been listed yet; see the server's log\n")
 	ready = true
 	w.expect(w.get("/-/ready"), http.StatusOK, "Sandmeter is ready.\n")
 	w.handler.Stop(t.Context())
@@ -389,7 +389,7 @@ func TestCheckMetricsPath(t *testing.T) {
 func TestPanicInAHandler(t *testing.T) {
 	w := newWorld(t, nil)
 	w.handler.handle("/panics", func(http.ResponseWriter, *http.Request) error { panic("a secret defect") })
-	w.expect(w.get("/panics"), http.StatusInternalServerError, "the request failed, the server's log says why\n")
+	w.expect(w.get("/panics"), http.StatusInternalServerError, "the request failed; see the server's log\n")
 	if log := w.log.String(); !strings.Contains(log, "a secret defect") || !strings.Contains(log, "path=/panics") || strings.Count(log, "\n") != 1 {
 		t.Errorf("the log says\n%s", log)
 	}
