@@ -158,6 +158,14 @@ func (r *run) url(path string) string {
 // dial connects to the server, with TLS if it has that.
 func (r *run) dial() net.Conn {
 	r.Helper()
+	c, err := r.tryDial()
+	r.must(err)
+	return c
+}
+
+// tryDial is dial for a server that may not wait for the handshake to end.
+func (r *run) tryDial() (net.Conn, error) {
+	r.Helper()
 	c, err := net.Dial(r.addr.Network(), r.addr.String())
 	r.must(err)
 	r.Cleanup(func() { c.Close() })
@@ -165,11 +173,10 @@ func (r *run) dial() net.Conn {
 		r.must(c.(interface{ SetReadBuffer(int) error }).SetReadBuffer(r.receiveBuffer))
 	}
 	if r.tls == nil {
-		return c
+		return c, nil
 	}
 	secured := tls.Client(c, r.tls)
-	r.must(secured.Handshake())
-	return secured
+	return secured, secured.Handshake()
 }
 
 // get returns the status and body of a path.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,12 @@ func TestHeaderTimeout(t *testing.T) {
 		s := w.server(o)
 		s.limits.header = 100 * time.Millisecond
 		r := w.run(s)
-		c := r.dial()
+		var c net.Conn
+		w.until("a handshake is in time", func() (inTime bool) {
+			var err error
+			c, err = r.tryDial()
+			return err == nil
+		})
 		_, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: loc")
 		if err == nil { // else it has been cut off by now
 			r.closedByServer(c)
@@ -72,7 +78,7 @@ func (r *run) exchange(c net.Conn) {
 	}
 }
 
-// TestConnectionLimit is one limit for all listeners: the longest-idle connection makes room for a new one.
+// TestConnectionLimit is one limit for all listeners: an idle connection makes room for a new one, whichever listener they are of.
 func TestConnectionLimit(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		o.Addresses = append(o.Addresses, "127.0.0.1:0", w.path("other"))
@@ -88,8 +94,17 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		r.addr = r.addrs[1]
 		r.exchange(r.dial())
-		r.closedByServer(conns[0])
-		r.exchange(conns[3])
+		closed := make(chan error, len(conns))
+		for _, c := range conns {
+			w.must(c.SetReadDeadline(time.Now().Add(ample)))
+			go func() {
+				_, err := c.Read(make([]byte, 1))
+				closed <- err
+			}()
+		}
+		if err := <-closed; errors.Is(err, os.ErrDeadlineExceeded) {
+			w.Errorf("all connections are kept: %v", err)
+		}
 	})
 }
 
