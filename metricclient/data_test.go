@@ -63,7 +63,7 @@ func TestGetPrometheusIntegerErrors(t *testing.T) {
 	f("runsc_fs_opens", labels{"sandbox": "sb-k8s", "pod_name": ""}, ErrNoSample)
 	f("runsc_fs_opens", nil, nil, "3 samples match")
 	f("runsc_meta_sandbox_capabilities", labels{"sandbox": "sb-k8s"}, nil, "3 samples match")
-	f("process_start_time_seconds", nil, nil, "no integer: 1795338760.112779")
+	f("process_start_time_seconds", nil, nil, "not an integer: 1795338760.112779")
 }
 
 func TestGetPrometheusIntegerReadsTheFormat(t *testing.T) {

@@ -117,7 +117,7 @@ func TestHealthCheckErrors(t *testing.T) {
 	f("socket stale", client(staleSocket(t)), ErrNotListening)
 	f("port free", client(freePort(t)), ErrNotListening)
 
-	f("a file", client(file("f")), ErrNotMetricServer, "no socket")
+	f("a file", client(file("f")), ErrNotMetricServer, "not a socket")
 	f("a directory", client(testkit.TempDir(t)), ErrNotMetricServer)
 	f("a datagram socket", client(datagramSocket(t)), ErrNotMetricServer)
 	f("closes at once", listening(t, func(net.Conn) {}), ErrNotMetricServer)

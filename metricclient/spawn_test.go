@@ -491,8 +491,8 @@ func TestShutdownServerOfAServerThatHasEnded(t *testing.T) {
 		spawn(t, c)
 		server := c.currentServer()
 		shutdown(t, c)
-		if cause := context.Cause(server.ended); !strings.Contains(cause.Error(), "somebody else") {
-			t.Errorf("nobody else did: %v", cause)
+		if cause := context.Cause(server.ended); !strings.Contains(cause.Error(), "another process reaped it") {
+			t.Errorf("the cause is %v", cause)
 		}
 		err := c.SpawnServer(t.Context(), self(t), "-mode="+modeExits)
 		wantError(t, err, nil, "another process reaped it", "the address is in use")

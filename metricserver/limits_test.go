@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // closedByServer fails the test unless the server closes a connection on which it does not say anything.
@@ -30,7 +32,7 @@ func TestHeaderTimeout(t *testing.T) {
 		s.limits.header = 100 * time.Millisecond
 		r := w.run(s)
 		var c net.Conn
-		w.until("a handshake is in time", func() (inTime bool) {
+		testkit.Until(w, "a handshake is in time", func() (inTime bool) {
 			var err error
 			c, err = r.tryDial()
 			return err == nil

@@ -209,7 +209,7 @@ func TestSlowReader(t *testing.T) {
 	defer slow.Close()
 	_, err = slow.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"))
 	w.must(err)
-	testkit.Until(w, "it is cut off", func() bool { return strings.Contains(w.log.String(), "A client reads its page too slowly") })
+	testkit.Until(w, "it is cut off", func() bool { return strings.Contains(w.log.String(), "it reads its page too slowly") })
 	if n, err := readAll(slow); err == nil {
 		t.Errorf("it got a whole page of %d bytes", n)
 	}
