@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// maxCuts is how many cuts there may be in a collection.
+// // maxCuts limits the number of cuts in a collection.
 const maxCuts = 4
 
-// cutTimes returns the times, in order, at which a collection that ends at end is to be cut for the readers with earlier deadlines. A reader
-// gets the last cut that is not after its deadline.
+// cutTimes returns, in order, the times at which a collection that ends at end is cut for readers
+// with earlier deadlines. A reader gets the last cut that is not after its deadline.
 //
-// Where there are more deadlines than cuts, the time from the first to the last is divided into equal parts, each with a cut at the first
-// deadline in it. So no reader loses more than such a part, whatever deadlines others choose.
+// If there are more deadlines than cuts, the time from the first deadline to the last is divided
+// into equal parts, and each part has a cut at its first deadline. A reader therefore loses at most
+// one part, whatever the other deadlines are.
 func cutTimes(deadlines []time.Time, end time.Time) []time.Time {
 	var early []time.Time
 	for _, d := range deadlines {
@@ -26,6 +27,7 @@ func cutTimes(deadlines []time.Time, end time.Time) []time.Time {
 		return early
 	}
 	first := early[0]
-	part := early[len(early)-1].Sub(first)/maxCuts + 1 // the last one is in the last part, not behind it
+	// +1 keeps the last deadline inside the last part.
+	part := early[len(early)-1].Sub(first)/maxCuts + 1
 	return slices.CompactFunc(early, func(a, b time.Time) bool { return a.Sub(first)/part == b.Sub(first)/part })
 }

@@ -22,13 +22,14 @@ func TestCutTimes(t *testing.T) {
 			t.Errorf("deadlines at %v s make cuts at %v s, want %v s", deadlines, got, want)
 		}
 	}
-	// Only deadlines before the end need a cut; the same one needs one.
+	// Only deadlines before the end need a cut. Equal deadlines share a cut.
 	check(nil, nil)
 	check([]float64{5, 9, 60}, nil)
 	check([]float64{9.5, 1}, []float64{1})
 	check([]float64{3, 1, 3, 2, 1, 4, 5}, []float64{1, 2, 3, 4})
 
-	// Of more than four, each quarter of the time from the first to the last has a cut at its first.
+	// With more than four deadlines, each quarter of the time from the first to the last has a cut
+	// at its first deadline.
 	check([]float64{1, 2, 3, 4, 4.5}, []float64{1, 2, 3, 4})
 	check([]float64{0.1, 0.2, 0.3, 0.4, 2.5}, []float64{0.1, 2.5})
 	check([]float64{0.1, 2.5, 2.6, 2.7, 2.8}, []float64{0.1, 2.5})

@@ -13,7 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// halves is an encoding that leaves half of a page, and takes a second for it.
+// halves is an encoding that keeps the first half of a page and takes one second.
 type halves struct{ calls *atomic.Int64 }
 
 func (h halves) Append(b, page []byte) []byte {
@@ -31,8 +31,8 @@ func (w *world) encoded(snap *snapshot.Snapshot, rendering string, prepare Prepa
 	return l
 }
 
-// TestEncodedPages: a page is rendered once, and encoded once in each encoding, for any number of readers, and the page itself is freed when
-// it is encoded.
+// TestEncodedPages checks that a page is rendered once, and encoded once per encoding, for any
+// number of readers, and that the plain page is freed after encoding.
 func TestEncodedPages(t *testing.T) {
 	run(t, func(w *world) {
 		snap := new(snapshot.Snapshot)
@@ -72,7 +72,7 @@ func TestEncodedPages(t *testing.T) {
 	})
 }
 
-// TestEncodedPageCounts: it counts with its own bytes.
+// TestEncodedPageCounts checks that an encoded page counts with the size of its own buffer.
 func TestEncodedPageCounts(t *testing.T) {
 	run(t, func(w *world) {
 		var calls atomic.Int64
@@ -87,7 +87,8 @@ func TestEncodedPageCounts(t *testing.T) {
 	})
 }
 
-// TestFourEncodingsAtOnce: encoding is limited like rendering, and both together.
+// TestFourEncodingsAtOnce checks that encodings are limited like renderings, and share one limit
+// with them.
 func TestFourEncodingsAtOnce(t *testing.T) {
 	run(t, func(w *world) {
 		var calls atomic.Int64
@@ -105,7 +106,8 @@ func TestFourEncodingsAtOnce(t *testing.T) {
 	})
 }
 
-// TestEncodedPageFails where its page does, and where the encoding does; the page is not kept.
+// TestEncodedPageFails checks that an encoded page fails if its plain page or its encoding fails,
+// and that the failed page is not kept.
 func TestEncodedPageFails(t *testing.T) {
 	fails := func(prepare Prepare, e Encoding) {
 		t.Helper()

@@ -13,51 +13,55 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// Budgets of pages, which exist for as long as somebody reads them.
+// Budgets for pages. A page exists only while it has readers.
 const (
-	maxRenderings = 4               // pages that are rendered at once
-	maxHeld       = 4               // pages that are held for slow readers
-	maxBytes      = 256 << 20       // of all pages but the newest
-	readGrace     = 5 * time.Second // after which a page that is still being read counts as held
-	minReadRate   = 256 << 10       // bytes per second, on average, that a reader has to take after the grace
+	maxRenderings = 4         // pages that are rendered at once
+	maxHeld       = 4         // pages that are held for slow readers
+	maxBytes      = 256 << 20 // of all pages except the newest
+	// A page that is still being read after this time counts as held.
+	readGrace = 5 * time.Second
+	// Bytes per second that a reader must take on average after the grace period.
+	minReadRate   = 256 << 10
 	reviewEvery   = 1 * time.Second // while there are pages
-	maxSpareBytes = 32 << 20        // of spare buffers, unless there is only one
-	spareTime     = 2 * time.Minute // after the last page, when the spare buffers are freed
+	maxSpareBytes = 32 << 20        // of spare buffers; a single buffer may be larger
+	spareTime     = 2 * time.Minute // the spare buffers are freed this long after the last page
 )
 
-// pageKey is what readers have to have in common to share a page.
+// pageKey identifies a page. Readers with equal keys share the page.
 type pageKey struct {
 	snap      *snapshot.Snapshot
 	rendering any
 }
 
-// pages are the pages that are being rendered or read.
+// pages holds the pages that are being rendered or read.
 type pages struct {
-	rendering chan struct{} // a token for each page that is being rendered
+	rendering chan struct{} // holds a token for each page that is being rendered
 
 	mu     sync.Mutex
 	byKey  map[pageKey]*page
-	bytes  int // of the pages that are rendered
-	most   int // that there may be: maxBytes, or less in tests
+	bytes  int // total size of the rendered pages
+	most   int // upper limit of bytes: maxBytes, or less in tests
 	review *time.Timer
-	spare  [][]byte // buffers of the last pages, for the next ones
+	spare  [][]byte // buffers of the last pages, for reuse
 	drop   *time.Timer
 }
 
-// A Buffer returns an empty buffer with room for size bytes. It is for the page that is being rendered only, which gives it back with the page's
-// bytes. It is safe for concurrent use. Most often it is that of an earlier page: to get as much memory for each page anew
-// costs a scrape of 1,000 sandboxes an eighth more CPU, and the server 6 MB.
+// A Buffer returns an empty buffer with room for size bytes. The buffer is only for the page that
+// is being rendered, and is kept for reuse after that page is freed. A Buffer is safe for
+// concurrent use. It usually reuses the buffer of an earlier page: allocating each page anew costs
+// an eighth more CPU per scrape of 1,000 sandboxes, and 6 MB of server memory.
 type Buffer func(size int) []byte
 
-// page is a page for those who read it.
+// page is a page that its readers share.
 type page struct {
 	key  pageKey
-	done chan struct{} // closed when body or err is there
+	done chan struct{} // closed when body or err is set
 
-	// Guarded by pages.mu; the first two do not change once done is closed, so readers that have waited for that need no lock.
+	// Guarded by pages.mu. body and err do not change after done is closed, so readers that have
+	// waited for done need no lock.
 	body   []byte
 	err    error
-	ready  time.Time // when it was rendered; zero: it is not yet
+	ready  time.Time // time of rendering; zero until the page is rendered
 	leases map[*Lease]bool
 }
 
@@ -67,7 +71,8 @@ func (p *pages) init() {
 	p.most = maxBytes
 }
 
-// close is for when nobody reads any more. A timer's function that runs at this moment finds no pages and does not start its timer again.
+// close stops the timers. Call it when there are no more readers. A timer function that runs at the
+// same time finds no pages and does not restart its timer.
 func (p *pages) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +83,8 @@ func (p *pages) close() {
 	}
 }
 
-// buffer is a Buffer. Spare ones that are much too large are left for larger pages, or freed when none comes.
+// buffer implements Buffer. It skips spare buffers that are much too large: they stay available for
+// larger pages until they are freed.
 func (p *pages) buffer(size int) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,17 +94,19 @@ func (p *pages) buffer(size int) []byte {
 			return b
 		}
 	}
-	return make([]byte, 0, size+size/16) // the next page of the same sandboxes may be a little longer
+	// Leave room: the next page of the same sandboxes may be slightly longer.
+	return make([]byte, 0, size+size/16)
 }
 
-// keep keeps the buffer of a page that nobody reads any more: at least one, and as many as are rendered at once if they are small.
+// keep keeps the buffer of a page without readers for reuse. It always keeps the newest buffer, and
+// up to maxRenderings buffers if they fit into maxSpareBytes. The caller holds p.mu.
 func (p *pages) keep(b []byte) {
 	if cap(b) == 0 {
-		return // it could not be rendered
+		return // rendering failed
 	}
 	p.spare = append(p.spare, b[:0])
 	bytes := 0
-	for i := len(p.spare) - 1; i >= 0; i-- { // the newest first
+	for i := len(p.spare) - 1; i >= 0; i-- { // newest first
 		bytes += cap(p.spare[i])
 		if i < len(p.spare)-1 && (bytes > maxSpareBytes || len(p.spare)-i > maxRenderings) {
 			p.spare = slices.Delete(p.spare, 0, i+1)
@@ -115,33 +123,36 @@ func (p *pages) keep(b []byte) {
 	p.drop.Reset(spareTime)
 }
 
-// A Lease keeps a page for one reader. It is used by one goroutine, but for its context, which any may use.
+// A Lease keeps a page for one reader. Only one goroutine may use it, except for its context, which
+// is safe for concurrent use.
 type Lease struct {
 	pages  *pages
 	page   *page
 	ctx    context.Context
 	cutOff context.CancelFunc
-	since  time.Time // when it was given
+	since  time.Time // creation time of the lease
 
 	sent int // bytes; guarded by pages.mu
 }
 
-// A Prepare does what is to be done for a page before it is rendered, which may wait for other things than the processor, and returns the
-// function that renders it. At most four of these run at a time, any number of Prepares.
+// A Prepare does the work before rendering, which may wait for something other than the CPU, and
+// returns the function that renders the page. At most four render functions run at a time; Prepares
+// are not limited.
 type Prepare func() (render func(Buffer) []byte)
 
-// Page returns a lease of a rendering of the snapshot. Readers that give the same snapshot and rendering share the bytes, which are prepared
-// and rendered once; they must not depend on anything else. Renderings are compared with ==. The page is made by a goroutine of the Share, so
-// that a reader that leaves takes nothing from the others. The caller releases the lease. The error is that of ctx, or says that
-// rendering failed.
+// Page returns a lease of a rendering of the snapshot. Readers that pass the same snapshot and
+// rendering share the bytes, which are prepared and rendered once and must not depend on anything
+// else. Renderings are compared with ==. A goroutine of the Share makes the page, so a reader that
+// leaves does not affect the others. The caller must release the lease. The error is ctx.Err(), or
+// reports that rendering failed.
 func (s *Share) Page(ctx context.Context, snap *snapshot.Snapshot, rendering any, prepare Prepare) (*Lease, error) {
 	return s.page(ctx, pageKey{snap, rendering}, func() (work, error) { return work{render: prepare()}, nil })
 }
 
-// work is how a page is made, once it is prepared.
+// work holds the functions that make a page after it is prepared.
 type work struct {
 	render func(Buffer) []byte
-	done   func() // called when it is, whether render was called or not; nil: nothing
+	done   func() // called after render, or instead of it if render is skipped; may be nil
 }
 
 func (s *Share) page(ctx context.Context, key pageKey, prepare func() (work, error)) (*Lease, error) {
@@ -162,20 +173,21 @@ func (s *Share) page(ctx context.Context, key pageKey, prepare func() (work, err
 	return l, nil
 }
 
-// Body is the page. It must not be changed, nor used after Release.
+// Body returns the page. Do not change it, and do not use it after Release.
 func (l *Lease) Body() []byte { return l.page.body }
 
-// Context ends when the reader is cut off: it is too slow for its page to be kept.
+// Context is canceled when the reader is cut off because it is too slow, and by Release.
 func (l *Lease) Context() context.Context { return l.ctx }
 
-// Sent says that the reader has taken n more bytes.
+// Sent records that the reader has taken n more bytes.
 func (l *Lease) Sent(n int) {
 	l.pages.mu.Lock()
 	defer l.pages.mu.Unlock()
 	l.sent += n
 }
 
-// Release ends the lease; to release it again does nothing. The memory of a page without leases is used for other pages.
+// Release ends the lease. Further calls do nothing. The memory of a page without leases is reused
+// for other pages.
 func (l *Lease) Release() {
 	p := l.pages
 	p.mu.Lock()
@@ -189,7 +201,8 @@ func (l *Lease) Release() {
 	}
 }
 
-// lease returns a lease of the page with the key, and whether it is the first one: then the page has to be rendered.
+// lease returns a lease of the page with the key and reports whether it is the first one. The
+// caller must then render the page.
 func (p *pages) lease(k pageKey) (l *Lease, first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,14 +217,14 @@ func (p *pages) lease(k pageKey) (l *Lease, first bool) {
 	return l, first
 }
 
-// make makes the page, unless all its readers have gone by the time that its turn comes.
+// make makes the page, unless it has no readers left when its turn comes.
 func (p *pages) make(pg *page, prepare func() (work, error)) {
 	defer close(pg.done)
 	body, err := p.try(pg, prepare)
 	p.rendered(pg, body, err)
 }
 
-// try prepares and renders. A defect of ours is this page's failure, not the end of the server.
+// try prepares and renders the page. A panic fails only this page and does not stop the server.
 func (p *pages) try(pg *page, prepare func() (work, error)) (body []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -239,12 +252,13 @@ func (p *pages) wanted(pg *page) bool {
 	return len(pg.leases) > 0
 }
 
-// rendered takes in a page that is ready to be read, and makes room for it.
+// rendered stores a page that is ready to be read. If the other pages exceed the budget, it cuts
+// off those with the least progress.
 func (p *pages) rendered(pg *page, body []byte, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.byKey[pg.key] != pg {
-		return // all its readers have gone meanwhile
+		return // all its readers have left in the meantime
 	}
 	pg.body, pg.err, pg.ready = body, err, time.Now()
 	p.bytes += cap(pg.body)
@@ -261,7 +275,8 @@ func (p *pages) rendered(pg *page, body []byte, err error) {
 	}
 }
 
-// reviewAll cuts off readers that are too slow, and the slowest pages where too many are held.
+// reviewAll cuts off readers that are too slow. If too many pages are held, it also cuts off those
+// with the least progress.
 func (p *pages) reviewAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -283,7 +298,7 @@ func (p *pages) reviewAll() {
 	}
 }
 
-// tooSlow reports whether the reader has taken less than it has to.
+// tooSlow reports whether the reader has taken fewer bytes than minReadRate requires.
 func (l *Lease) tooSlow(now time.Time) bool {
 	began := l.since
 	if l.page.ready.After(began) {
@@ -293,7 +308,8 @@ func (l *Lease) tooSlow(now time.Time) bool {
 	return took > readGrace && float64(l.sent) < minReadRate*took.Seconds()
 }
 
-// slowest returns the pages that are rendered, that have readers which are not cut off, and that match: those with the least progress first.
+// slowest returns the rendered pages that match and have at least one reader that is not cut off,
+// sorted by progress, least first, then by age, oldest first. The caller holds p.mu.
 func (p *pages) slowest(match func(*page) bool) []*page {
 	found := slices.DeleteFunc(slices.Collect(maps.Values(p.byKey)), func(pg *page) bool { return pg.ready.IsZero() || pg.isCutOff() || !match(pg) })
 	slices.SortFunc(found, func(a, b *page) int {
@@ -302,7 +318,7 @@ func (p *pages) slowest(match func(*page) bool) []*page {
 	return found
 }
 
-// progress is how much of the page its fastest reader has taken, from 0 to 1.
+// progress returns the fraction of the page that its fastest reader has taken, from 0 to 1.
 func (pg *page) progress() float64 {
 	most := 0
 	for l := range pg.leases {
@@ -320,7 +336,7 @@ func (pg *page) isCutOff() bool {
 	return true
 }
 
-// cutOff cuts off all readers of the page. It is freed when they have released it.
+// cutOff cuts off all readers of the page. The page is freed after all of them have released it.
 func (pg *page) cutOff() {
 	for l := range pg.leases {
 		l.cutOff()

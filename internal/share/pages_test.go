@@ -12,12 +12,12 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// rendered is the Prepare of a page that needs no preparation.
+// rendered returns a Prepare for a page that needs no preparation.
 func rendered(render func() []byte) Prepare {
 	return func() func(Buffer) []byte { return func(Buffer) []byte { return render() } }
 }
 
-// page returns a lease of a page of so many bytes.
+// page returns a lease of a page of size bytes.
 func (w *world) page(snap *snapshot.Snapshot, rendering string, size int) *Lease {
 	w.Helper()
 	l, err := w.Page(background, snap, rendering, rendered(func() []byte { return make([]byte, size) }))
@@ -56,7 +56,7 @@ func TestReadersSharePages(t *testing.T) {
 	})
 }
 
-// TestFourRenderingsAtOnce: and a page that nobody waits for any more is not rendered.
+// TestFourRenderingsAtOnce also checks that a page without readers is not rendered.
 func TestFourRenderingsAtOnce(t *testing.T) {
 	run(t, func(w *world) {
 		snap := new(snapshot.Snapshot)
@@ -89,7 +89,8 @@ func TestFourRenderingsAtOnce(t *testing.T) {
 	})
 }
 
-// TestPreparing: pages that take long to prepare, because of a costly filter for example, do not keep others from being rendered.
+// TestPreparing checks that pages that take long to prepare, for example because of a costly
+// filter, do not block the rendering of others.
 func TestPreparing(t *testing.T) {
 	run(t, func(w *world) {
 		snap := new(snapshot.Snapshot)
@@ -117,7 +118,8 @@ func TestPreparing(t *testing.T) {
 	})
 }
 
-// TestSpareBuffers: a page is rendered into the memory of an earlier one of about its size, for two minutes after that.
+// TestSpareBuffers checks that a page reuses the memory of an earlier page of about the same size,
+// for up to two minutes.
 func TestSpareBuffers(t *testing.T) {
 	run(t, func(w *world) {
 		page := func(size int) *byte {
@@ -145,7 +147,7 @@ func TestSpareBuffers(t *testing.T) {
 	})
 }
 
-// TestRenderingPanics: that is the failure of those who wanted the page.
+// TestRenderingPanics checks that a panic fails only the readers of that page.
 func TestRenderingPanics(t *testing.T) {
 	run(t, func(w *world) {
 		snap := new(snapshot.Snapshot)
@@ -156,7 +158,7 @@ func TestRenderingPanics(t *testing.T) {
 	})
 }
 
-// TestReadersThatNeverRead are cut off after the grace.
+// TestReadersThatNeverRead checks that such readers are cut off after the grace period.
 func TestReadersThatNeverRead(t *testing.T) {
 	run(t, func(w *world) {
 		var leases []*Lease
@@ -179,7 +181,7 @@ func TestReadersThatNeverRead(t *testing.T) {
 	})
 }
 
-// TestReadRate: 256 KiB per second is enough, and a byte less per second is not.
+// TestReadRate checks that 256 KiB per second is enough and that one byte per second less is not.
 func TestReadRate(t *testing.T) {
 	run(t, func(w *world) {
 		snap := new(snapshot.Snapshot)
@@ -192,7 +194,7 @@ func TestReadRate(t *testing.T) {
 		if isCutOff(enough) || !isCutOff(slow) {
 			t.Errorf("cut off: %v and %v", isCutOff(enough), isCutOff(slow))
 		}
-		late := w.page(snap, "x", 8<<20) // of the same page
+		late := w.page(snap, "x", 8<<20) // the same page
 		time.Sleep(readGrace)
 		enough.Sent(10 * minReadRate)
 		if isCutOff(late) {
@@ -204,7 +206,8 @@ func TestReadRate(t *testing.T) {
 	})
 }
 
-// TestHeldPages: of more than four that are still being read after the grace, those with the least progress are cut off.
+// TestHeldPages checks that, if more than four pages are still being read after the grace period,
+// those with the least progress are cut off.
 func TestHeldPages(t *testing.T) {
 	run(t, func(w *world) {
 		var leases []*Lease
@@ -228,13 +231,14 @@ func TestHeldPages(t *testing.T) {
 	})
 }
 
-// TestBytesOfPages: where pages together are too large, those with the least progress go at once. The newest is not counted.
+// TestBytesOfPages checks that pages with the least progress are cut off at once if all pages
+// together are too large. The newest page does not count.
 func TestBytesOfPages(t *testing.T) {
 	run(t, func(w *world) {
 		w.pages.most = 25
 		a, b := w.page(new(snapshot.Snapshot), "x", 10), w.page(new(snapshot.Snapshot), "x", 10)
 		a.Sent(5)
-		time.Sleep(time.Millisecond) // of those that are equally slow the oldest goes
+		time.Sleep(time.Millisecond) // among equally slow pages, the oldest is cut off
 		c := w.page(new(snapshot.Snapshot), "x", 1000)
 		if isCutOff(a) || isCutOff(b) || isCutOff(c) {
 			t.Error("cut off, and there is room")

@@ -15,20 +15,22 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// overdue is how much later than its deadline a collection may end before its readers are told that there is something wrong with the server.
+// overdue is how long after its deadline a collection may end before its readers get errOverdue,
+// which reports a defect in the server.
 const overdue = 5 * time.Second
 
-// Errors of Snapshot, besides that of the collection.
+// Errors of Snapshot, in addition to those of the collection.
 var (
 	ErrNoTime  = errors.New("no time left for a collection")
 	errOverdue = errors.New("the collection has not ended, long after its deadline")
 )
 
-// A Collect makes a collection, as collect.Collector.Collect does: by the plan's deadline, with a snapshot that is never changed after that. It is
-// called by one goroutine at a time.
+// A Collect makes a collection, like collect.Collector.Collect. It returns by the plan's deadline,
+// and its snapshot never changes afterwards. Only one goroutine at a time calls it.
 type Collect func(collect.Plan) (*snapshot.Snapshot, error)
 
-// A Share shares snapshots and pages. It is safe for concurrent use. Close it when it is no longer needed.
+// A Share shares snapshots and pages. It is safe for concurrent use. Call Close when it is no
+// longer needed.
 type Share struct {
 	collect Collect
 	limit   *rate.Limiter
@@ -36,16 +38,17 @@ type Share struct {
 
 	ended   context.Context // done when Close is called
 	end     context.CancelFunc
-	running sync.WaitGroup // the goroutine that collects, and those that render
-	turn    chan struct{}  // holds a token while a collection is under way or being waited for by its goroutine
+	running sync.WaitGroup // the goroutines that collect and those that render
+	turn    chan struct{}  // holds a token while a collection runs or waits for the rate limit
 
 	mu     sync.Mutex
-	next   *collection        // that readers can join; nil: none has been asked for
-	latest *snapshot.Snapshot // the last complete one
+	next   *collection        // the collection that readers can join; nil if none is requested
+	latest *snapshot.Snapshot // the last complete snapshot
 }
 
-// New returns a Share of the collections that collect makes. perSecond of them begin per second at most, after a burst of as many, so that a
-// client that asks in a loop cannot keep every sandbox awake.
+// New returns a Share of the collections that collect makes. At most perSecond collections begin
+// per second, after a burst of perSecond, so a client that sends requests in a loop cannot keep
+// every sandbox awake.
 func New(collect Collect, perSecond int) *Share {
 	s := &Share{
 		collect: collect,
@@ -57,37 +60,44 @@ func New(collect Collect, perSecond int) *Share {
 	return s
 }
 
-// Close waits for the collections and renderings under way. Collections that have not begun are not made.
+// Close waits for running collections and renderings. Collections that have not begun are dropped.
 func (s *Share) Close() {
 	s.end()
 	s.running.Wait()
 	s.pages.close()
 }
 
-// collection is one that readers wait for.
+// collection is a collection together with the readers that wait for it.
 type collection struct {
-	ctx     context.Context // done if all its readers leave before it begins
-	cancel  context.CancelFunc
-	readers []*reader // guarded by Share.mu until it begins; does not change from then on, and so the collecting goroutine needs no lock
-	end     time.Time // at the latest; set before the readers' began is closed, and read by them after that
+	ctx    context.Context // done if all readers leave before the collection begins
+	cancel context.CancelFunc
+	// Guarded by Share.mu until the collection begins. It does not change afterwards, so the
+	// collecting goroutine needs no lock.
+	readers []*reader
+	// The latest time at which the collection ends. It is set before the began channels of the
+	// readers are closed; readers use it only after that.
+	end time.Time
 }
 
-// reader is one that waits for a collection.
+// reader is a reader that waits for a collection.
 type reader struct {
 	deadline time.Time
 	began    chan struct{} // closed when the collection begins
 	done     chan struct{} // closed when there is a snapshot or an error
 
-	// Written by the goroutines of the collection before done is closed, and read by the reader after that.
+	// The goroutines of the collection write these before done is closed. The reader reads them
+	// after that.
 	snap *snapshot.Snapshot
 	err  error
 }
 
-// Snapshot returns a snapshot whose collection began after the call, or the latest one if it began at most maxAge before. It may be a cut: what
-// was known at the deadline. Readers share it, and it is immutable.
+// Snapshot returns a snapshot whose collection began after the call, or the latest snapshot if its
+// collection began at most maxAge before the call. The snapshot may be a cut: the data available at
+// the deadline. Readers share the snapshot, which is immutable.
 //
-// The error is ErrNoTime if the deadline passes before the collection begins, that of ctx if ctx ends before that, or the collection's. Once
-// it has begun, the end of ctx no longer counts. Other readers do not notice any of it.
+// The error is ErrNoTime if the deadline passes before the collection begins, ctx.Err() if ctx ends
+// before that, or the error of the collection. After the collection begins, the end of ctx has no
+// effect. None of this affects other readers.
 func (s *Share) Snapshot(ctx context.Context, deadline time.Time, maxAge time.Duration) (*snapshot.Snapshot, error) {
 	if recent := s.recent(maxAge); recent != nil {
 		return recent, nil
@@ -104,7 +114,7 @@ func (s *Share) Snapshot(ctx context.Context, deadline time.Time, maxAge time.Du
 			}
 			return nil, ErrNoTime
 		}
-		<-r.began // it begins at this moment: a reader that can no longer leave is served
+		<-r.began // the collection begins now: the reader can no longer leave and gets its result
 	}
 	late := time.NewTimer(time.Until(c.end) + overdue)
 	defer late.Stop()
@@ -129,7 +139,7 @@ func (s *Share) recent(maxAge time.Duration) *snapshot.Snapshot {
 	return s.latest
 }
 
-// join joins the collection that has not begun yet, or asks for one.
+// join joins the collection that has not begun yet, or requests a new one.
 func (s *Share) join(deadline time.Time) (*collection, *reader) {
 	r := &reader{deadline: deadline, began: make(chan struct{}), done: make(chan struct{})}
 	s.mu.Lock()
@@ -144,7 +154,8 @@ func (s *Share) join(deadline time.Time) (*collection, *reader) {
 	return s.next, r
 }
 
-// leave takes back a join, and reports whether that was before the collection began. One that nobody waits for is not made.
+// leave undoes a join and reports whether it did so before the collection began. A collection
+// without readers is canceled.
 func (s *Share) leave(c *collection, r *reader) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,11 +171,12 @@ func (s *Share) leave(c *collection, r *reader) bool {
 	return true
 }
 
-// run makes a collection for all that have joined by the time that it begins.
+// run makes a collection for all readers that join before it begins.
 func (s *Share) run(c *collection) {
 	defer c.cancel()
 	if !s.takeTurn(c.ctx) {
-		return // its readers have left, or will when their time is over: the server ends
+		// All readers have left, or the Share is closed and they leave at their deadlines.
+		return
 	}
 	defer func() { <-s.turn }()
 	if !s.begin(c) {
@@ -179,7 +191,8 @@ func (s *Share) run(c *collection) {
 	c.finish(snap, err)
 }
 
-// takeTurn waits until no other collection is under way and the rate limit allows another, and reports whether that was before ctx ended.
+// takeTurn waits until no other collection runs and the rate limit permits a new one. It reports
+// false if ctx ends first.
 func (s *Share) takeTurn(ctx context.Context) bool {
 	select {
 	case s.turn <- struct{}{}:
@@ -193,7 +206,7 @@ func (s *Share) takeTurn(ctx context.Context) bool {
 	return false
 }
 
-// begin makes the collection one that nobody can join or leave any more, and reports whether anybody waits for it.
+// begin closes the collection to joins and leaves, and reports whether it still has readers.
 func (s *Share) begin(c *collection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,7 +224,7 @@ func (s *Share) begin(c *collection) bool {
 	return true
 }
 
-// deadlines are those of the readers.
+// deadlines returns the deadlines of the readers.
 func (c *collection) deadlines() []time.Time {
 	var all []time.Time
 	for _, r := range c.readers {
@@ -220,7 +233,7 @@ func (c *collection) deadlines() []time.Time {
 	return all
 }
 
-// make collects. A defect of ours is this collection's failure, not the end of the server.
+// make collects. A panic fails only this collection and does not stop the server.
 func (s *Share) make(c *collection) (snap *snapshot.Snapshot, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -228,12 +241,13 @@ func (s *Share) make(c *collection) (snap *snapshot.Snapshot, err error) {
 		}
 	}()
 	cuts := cutTimes(c.deadlines(), c.end)
-	next := append(cuts[:len(cuts):len(cuts)], c.end)[min(1, len(cuts)):] // by cut: the time of the next one, or of the end
+	// For each cut: the time of the next cut, or of the end.
+	next := append(cuts[:len(cuts):len(cuts)], c.end)[min(1, len(cuts)):]
 	return s.collect(collect.Plan{Deadline: c.end, Cuts: cuts, OnCut: func(i int, cut *snapshot.Snapshot) { c.cut(cut, next[i]) }})
 }
 
-// cut gives a cut to the readers that have none yet and cannot wait until next. It is called while the collection is under way, and finish
-// after it, so that the two never run at once.
+// cut gives a cut to the readers that have none yet and cannot wait until next. It runs during the
+// collection, and finish runs after it, so the two never run concurrently.
 func (c *collection) cut(cut *snapshot.Snapshot, next time.Time) {
 	for _, r := range c.readers {
 		if r.snap == nil && r.deadline.Before(next) {
@@ -243,7 +257,7 @@ func (c *collection) cut(cut *snapshot.Snapshot, next time.Time) {
 	}
 }
 
-// finish gives the result to the readers that have not had a cut.
+// finish gives the result to the readers that got no cut.
 func (c *collection) finish(snap *snapshot.Snapshot, err error) {
 	for _, r := range c.readers {
 		if r.snap == nil {

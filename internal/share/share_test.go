@@ -13,13 +13,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// The tests run in bubbles with a clock of their own, so that what they say about time is exact on any machine.
+// The tests run in synctest bubbles with a fake clock, so their times are exact on any machine.
 
-// world is a Share whose collections take as long as a test wants.
+// world is a Share with collections of a configurable duration.
 type world struct {
 	*testing.T
 	*Share
-	takes time.Duration // each collection, unless its plan ends before
+	takes time.Duration // duration of each collection, unless the plan's deadline is earlier
 
 	mu          sync.Mutex
 	collections int
@@ -41,7 +41,8 @@ func run(t *testing.T, test func(w *world)) {
 	})
 }
 
-// collect makes a collection whose snapshot has its number as the number of sandboxes, and whose cuts have none.
+// collect makes a collection. The number of sandboxes in its snapshot is the number of the
+// collection; its cuts have no sandboxes.
 func (w *world) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 	w.mu.Lock()
 	w.collections++
@@ -69,7 +70,7 @@ func (w *world) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 	return &snapshot.Snapshot{Began: began, Sandboxes: make([]snapshot.Sandbox, n)}, nil
 }
 
-// result is what a reader got, and when.
+// result is the result of a read and its time.
 type result struct {
 	snap *snapshot.Snapshot
 	err  error
@@ -84,11 +85,11 @@ func (w *world) read(ctx context.Context, timeout time.Duration) <-chan result {
 		snap, err := w.Snapshot(ctx, deadline, 0)
 		done <- result{snap, err, time.Now()}
 	}()
-	synctest.Wait() // it waits for its collection now
+	synctest.Wait() // the reader now waits for its collection
 	return done
 }
 
-// expect checks which collection a reader got, 0 being a cut, and how long after start.
+// expect checks which collection a reader got (0 means a cut) and how long after start.
 func (w *world) expect(got <-chan result, collection int, start time.Time, after time.Duration) {
 	w.Helper()
 	r := <-got
@@ -120,7 +121,8 @@ const long = 9 * time.Second
 
 var background = context.Background()
 
-// TestReadersShareTheNextCollection, and never get the one that runs when they come.
+// TestReadersShareTheNextCollection checks that readers never get a collection that was already
+// running when they arrived.
 func TestReadersShareTheNextCollection(t *testing.T) {
 	run(t, func(w *world) {
 		start := time.Now()
@@ -130,7 +132,7 @@ func TestReadersShareTheNextCollection(t *testing.T) {
 			others = append(others, w.read(background, long))
 		}
 		time.Sleep(1500 * time.Millisecond)
-		late := w.read(background, long) // the second one runs
+		late := w.read(background, long) // the second collection is running
 		w.expect(first, 1, start, time.Second)
 		for _, r := range others {
 			w.expect(r, 2, start, 2*time.Second)
@@ -180,7 +182,8 @@ func TestReaderLeaves(t *testing.T) {
 	})
 }
 
-// TestDeadlineBeforeTheBegin: a reader whose time is over before its turn comes is told so at that time.
+// TestDeadlineBeforeTheBegin checks that a reader gets ErrNoTime at its deadline if the collection
+// has not begun by then.
 func TestDeadlineBeforeTheBegin(t *testing.T) {
 	run(t, func(w *world) {
 		start := time.Now()
@@ -192,13 +195,13 @@ func TestDeadlineBeforeTheBegin(t *testing.T) {
 	})
 }
 
-// TestDeadlines: a reader with little time gets a cut at its deadline, and one with much waits for the end, which is after 5 s at the
-// latest. Neither changes what the other gets.
+// TestDeadlines checks that a reader with a short deadline gets a cut at that deadline, and that a
+// reader with a long deadline waits for the end, at most 5 s. Neither affects the other.
 func TestDeadlines(t *testing.T) {
 	run(t, func(w *world) {
 		w.takes = time.Hour
 		start := time.Now()
-		first := w.read(background, 100*time.Millisecond) // occupies
+		first := w.read(background, 100*time.Millisecond) // occupies the Share
 		short := w.read(background, 600*time.Millisecond)
 		prometheus := w.read(background, 2*time.Second)
 		patient := w.read(background, time.Minute)
@@ -210,7 +213,8 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestCompleteInTime: where a collection ends before all deadlines, all get the whole of it.
+// TestCompleteInTime checks that all readers get the complete snapshot if the collection ends
+// before their deadlines.
 func TestCompleteInTime(t *testing.T) {
 	run(t, func(w *world) {
 		w.takes = 40 * time.Millisecond
@@ -223,7 +227,8 @@ func TestCompleteInTime(t *testing.T) {
 	})
 }
 
-// TestManyDeadlines: there are four cuts at most, and a reader gets the last one before its deadline.
+// TestManyDeadlines checks that there are at most four cuts and that a reader gets the last cut
+// that is not after its deadline.
 func TestManyDeadlines(t *testing.T) {
 	run(t, func(w *world) {
 		w.takes = time.Hour
@@ -245,7 +250,7 @@ func TestManyDeadlines(t *testing.T) {
 	})
 }
 
-// TestMaxAge: a snapshot that is recent enough is served again, and nothing that is older.
+// TestMaxAge checks that a recent snapshot is served again and an older one is not.
 func TestMaxAge(t *testing.T) {
 	run(t, func(w *world) {
 		get := func(maxAge time.Duration, want int) {
@@ -255,11 +260,11 @@ func TestMaxAge(t *testing.T) {
 				t.Fatalf("got %v %v, want collection %d", snap, err, want)
 			}
 		}
-		get(10*time.Second, 1) // there is none yet
+		get(10*time.Second, 1) // no snapshot yet
 		get(10*time.Second, 1)
 		get(time.Second, 1)
 		get(0, 2)
-		get(time.Second-1, 3) // the second one began a second ago
+		get(time.Second-1, 3) // the second collection began one second ago
 		time.Sleep(4 * time.Second)
 		get(5*time.Second, 3)
 		time.Sleep(time.Nanosecond)
@@ -267,7 +272,7 @@ func TestMaxAge(t *testing.T) {
 	})
 }
 
-// TestCutsAreNotServedAgain: the latest snapshot is a complete one.
+// TestCutsAreNotServedAgain checks that the latest snapshot is always a complete one.
 func TestCutsAreNotServedAgain(t *testing.T) {
 	run(t, func(w *world) {
 		w.takes = 3 * time.Second
@@ -284,7 +289,8 @@ func TestCutsAreNotServedAgain(t *testing.T) {
 	})
 }
 
-// TestRateLimit: however fast a client asks again, collections begin 20 times per second at most, after a burst of 20.
+// TestRateLimit checks that at most 20 collections begin per second, after a burst of 20, however
+// fast a client sends requests.
 func TestRateLimit(t *testing.T) {
 	run(t, func(w *world) {
 		w.takes = 0
@@ -312,7 +318,7 @@ func TestCollectionFails(t *testing.T) {
 		w.fail = nil
 		w.expect(w.read(background, long), 3, start, 3*time.Second)
 	})
-	run(t, func(w *world) { // in our own code
+	run(t, func(w *world) { // a panic in the collect function
 		w.fail = func() error { panic("a defect") }
 		if r := <-w.read(background, long); r.err == nil {
 			t.Error("no error")
@@ -324,7 +330,8 @@ func TestCollectionFails(t *testing.T) {
 	})
 }
 
-// TestOverdue: a collection that does not end, against its contract, does not keep its readers for ever.
+// TestOverdue checks that readers do not wait forever for a collection that violates its contract
+// and does not end.
 func TestOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
@@ -342,7 +349,7 @@ func TestOverdue(t *testing.T) {
 	})
 }
 
-// TestClose waits for the collection under way, and lets none begin.
+// TestClose checks that Close waits for the running collection and that no other collection begins.
 func TestClose(t *testing.T) {
 	run(t, func(w *world) {
 		start := time.Now()
@@ -357,7 +364,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestManyFilters is what 16 scrapers with 16 filters cost: two collections and 16 pages.
+// TestManyFilters checks the cost of 16 scrapers with 16 filters: two collections and 16 pages.
 func TestManyFilters(t *testing.T) {
 	run(t, func(w *world) {
 		var seen sync.Map
