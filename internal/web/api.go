@@ -20,13 +20,14 @@ const (
 	pathDiscovery = "/sd"
 )
 
-// apiMaxAge is how old the snapshot of a document may be: clients that poll must not cost more collections than that.
+// apiMaxAge is the maximum age of the snapshot behind a document, so polling clients cost at most
+// one collection per apiMaxAge.
 const apiMaxAge = time.Second
 
-// A document is what requests have in common to share a document.
+// A document is the key of a JSON document. Requests with equal keys share its bytes.
 type document struct {
-	id, root  string // empty: of all sandboxes
-	discovery bool   // the targets, at the address id
+	id, root  string // empty: all sandboxes
+	discovery bool   // the targets; id then holds their address
 }
 
 func (h *Handler) handleAPI() {
@@ -35,7 +36,7 @@ func (h *Handler) handleAPI() {
 	h.handle(pathDiscovery, h.discover)
 	h.handle(pathOpenAPI, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(api.OpenAPI) // an error is the client's having gone away
+		_, _ = w.Write(api.OpenAPI) // an error means that the client has disconnected
 		return nil
 	})
 }
@@ -70,7 +71,8 @@ func (h *Handler) showSandbox(w http.ResponseWriter, r *http.Request) error {
 	return sendJSON(w, http.StatusConflict, api.Ambiguous(of.id, found))
 }
 
-// discover serves targets for Prometheus: one per sandbox, or one per shard. They are at the address that the client used.
+// discover serves targets for Prometheus: one per sandbox, or one per shard. The targets have the
+// address that the client used.
 func (h *Handler) discover(w http.ResponseWriter, r *http.Request) error {
 	query, err := queryOf(r, "")
 	if err != nil {
@@ -95,7 +97,8 @@ func (h *Handler) apiSnapshot(r *http.Request) (*snapshot.Snapshot, error) {
 	return h.snapshot(r.Context(), deadline, max(apiMaxAge, h.options.MaxAge))
 }
 
-// sendDocument sends a document of a snapshot. Requests for the same one share its bytes, and the limits of pages hold for it.
+// sendDocument sends a document of a snapshot. Requests for the same document share its bytes, and
+// the limits for pages apply.
 func (h *Handler) sendDocument(w http.ResponseWriter, r *http.Request, snap *snapshot.Snapshot, of document, make func() any) error {
 	lease, err := h.shared.Page(context.WithoutCancel(r.Context()), snap, of, func() func(share.Buffer) []byte {
 		return func(buffer share.Buffer) []byte {
@@ -115,15 +118,15 @@ func (h *Handler) sendDocument(w http.ResponseWriter, r *http.Request, snap *sna
 func sendJSON(w http.ResponseWriter, status int, document any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(marshal(document)) // an error is the client's having gone away
+	_, _ = w.Write(marshal(document)) // an error means that the client has disconnected
 	return nil
 }
 
-// marshal returns a document as JSON on a line of its own.
+// marshal returns a document as JSON followed by a newline.
 func marshal(document any) []byte {
 	text, err := json.Marshal(document)
 	if err != nil {
-		panic(err) // documents have strings, integers, finite numbers and times
+		panic(err) // cannot fail: documents only have strings, integers, finite numbers and times
 	}
 	return append(text, '\n')
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// getJSON gets a path and decodes its JSON.
+// getJSON requests a path and decodes the JSON response.
 func getJSON[T any](w *world, path string, wantStatus int) T {
 	w.Helper()
 	response := w.get(path)
@@ -29,7 +29,7 @@ func getJSON[T any](w *world, path string, wantStatus int) T {
 
 func withAPI(_ *collect.Options, o *Options) { o.API = true }
 
-// TestAPI: the documents have what is known of sandboxes, and null for what is not.
+// TestAPI checks that the documents have the known values of sandboxes, and null for unknown ones.
 func TestAPI(t *testing.T) {
 	w := newWorld(t, withAPI)
 	created := time.Date(2026, 11, 22, 9, 12, 52, 799344464, time.UTC)
@@ -77,7 +77,8 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// TestAPIOfSeveralRoots: an ID that several roots have is ambiguous until one is chosen.
+// TestAPIOfSeveralRoots checks that an ID in several roots is ambiguous unless the request names a
+// root.
 func TestAPIOfSeveralRoots(t *testing.T) {
 	roots := []string{testkit.TempDir(t), testkit.TempDir(t)}
 	w := newWorld(t, func(c *collect.Options, o *Options) { c.Roots, o.API = roots, true })
@@ -95,7 +96,8 @@ func TestAPIOfSeveralRoots(t *testing.T) {
 	getJSON[api.Error](w, "/api/v1/sandboxes/a?runtime_root="+filepath.Join(roots[0], "x"), http.StatusNotFound)
 }
 
-// TestAPICollections: documents are made of a recent snapshot, and so cost at most one collection per second.
+// TestAPICollections checks that documents use a recent snapshot and therefore cost at most one
+// collection per second.
 func TestAPICollections(t *testing.T) {
 	w := newWorld(t, func(_ *collect.Options, o *Options) { o.API, o.MaxAge = true, time.Hour })
 	s := w.start(simulate.Spec{ID: "a"})
@@ -108,7 +110,7 @@ func TestAPICollections(t *testing.T) {
 	}
 }
 
-// TestNoAPI: in drop-in mode there is none.
+// TestNoAPI checks that drop-in mode has no JSON API.
 func TestNoAPI(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, path := range []string{"/api/v1/sandboxes", "/api/v1/sandboxes/a", "/api/v1/openapi.json"} {
@@ -116,7 +118,8 @@ func TestNoAPI(t *testing.T) {
 	}
 }
 
-// TestAPIHistogram: buckets count all samples up to their bounds, and the last has none.
+// TestAPIHistogram checks that each bucket counts all samples up to its bound and that the last
+// bucket has no bound.
 func TestAPIHistogram(t *testing.T) {
 	w := newWorld(t, withAPI)
 	w.start(simulate.Spec{

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How many connections of clients a process may have: a share of its file descriptors, within bounds. The rest is for the connections to
-// sandboxes and for watching their processes.
+// Limits on the client connections of a process: a share of its file descriptors, within bounds.
+// The remaining file descriptors are for connections to sandboxes and for watching their processes.
 const (
-	connectionShare = 8 // an eighth
+	connectionShare = 8 // one eighth
 	minConnections  = 16
 	maxConnections  = 1024
 )
 
-// logInterval is the time between two log lines about connections that were closed.
+// logInterval is the minimum time between two log lines about the same problem.
 const logInterval = time.Minute
 
-// MaxConnections returns how many client connections the limit on open files leaves room for.
+// MaxConnections returns the number of client connections that the limit on open files allows.
 func MaxConnections() int {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
@@ -38,25 +38,27 @@ func connectionsOf(files uint64) int {
 	return int(min(max(files/connectionShare, minConnections), maxConnections))
 }
 
-// Connections bounds how many client connections a server has. A new connection over the limit costs the one that has been idle longest.
-// So clients that open connections and leave them idle cannot use up the file descriptors, without which no client would be served. A
-// connection is idle while no request is under way on it, which includes one that has not sent anything yet. A connection with a request
-// is never closed for another one: if there are no others, the new one is closed.
+// Connections limits the number of client connections of a server. If a new connection exceeds the
+// limit, the connection that has been idle longest is closed. Idle clients therefore cannot use up
+// the file descriptors that the server needs to serve other clients. A connection is idle while it
+// has no request in progress; this includes a new connection that has not sent anything yet. A
+// connection with a request in progress is never closed in favor of another: if all others have
+// one, the new connection is closed.
 //
-// It is safe for concurrent use.
+// Connections is safe for concurrent use.
 type Connections struct {
 	most   int
 	logger *slog.Logger
 
-	mu     sync.Mutex // never held while a connection is closed or a line is logged, which can block
+	mu     sync.Mutex // not held while closing a connection or logging, which can block
 	open   map[net.Conn]*list.Element
-	idle   list.List // of net.Conn, the one that has been idle longest first
-	closed int       // for a new one, since the last log line
+	idle   list.List // of net.Conn, longest idle first
+	closed int       // connections closed because of the limit since the last log line
 	lines  rate.Sometimes
 }
 
-// NewConnections returns Connections that permit most connections, at least 1. The logger is told, at most once a minute, that
-// connections are closed.
+// NewConnections returns Connections that permit up to most connections, at least 1. It logs closed
+// connections at most once per minute.
 func NewConnections(most int, logger *slog.Logger) *Connections {
 	return &Connections{
 		most:   most,
@@ -66,7 +68,8 @@ func NewConnections(most int, logger *slog.Logger) *Connections {
 	}
 }
 
-// Track is for http.Server.ConnState, and has to be called for every connection of the server, from its beginning to its end.
+// Track implements http.Server.ConnState. It must see every state change of every connection of the
+// server.
 func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 	if state == http.StateNew {
 		c.add(conn)
@@ -76,7 +79,7 @@ func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 	defer c.mu.Unlock()
 	waiting, known := c.open[conn]
 	if !known {
-		return // closed for another one: the server finds out when it next reads
+		return // closed because of the limit; the server notices at its next read
 	}
 	if waiting != nil {
 		c.idle.Remove(waiting)
@@ -91,8 +94,8 @@ func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// add adds a new connection, and closes one if that is too many. The server calls it before it accepts the next connection, so there is
-// never more than one over the limit.
+// add adds a new connection and closes one if the limit is exceeded. The server calls add before it
+// accepts the next connection, so the limit is never exceeded by more than one.
 func (c *Connections) add(conn net.Conn) {
 	surplus, closed := c.push(conn)
 	if surplus != nil {
@@ -105,7 +108,8 @@ func (c *Connections) add(conn net.Conn) {
 	}
 }
 
-// push adds a new connection. It returns the one to close, nil for none, and how many to log.
+// push adds a new connection. It returns the connection to close, or nil, and the number of closed
+// connections to log, or 0.
 func (c *Connections) push(conn net.Conn) (surplus net.Conn, closed int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,14 +117,15 @@ func (c *Connections) push(conn net.Conn) (surplus net.Conn, closed int) {
 	if len(c.open) <= c.most {
 		return nil, 0
 	}
-	surplus = c.idle.Remove(c.idle.Front()).(net.Conn) // the new one, if all others are busy
+	surplus = c.idle.Remove(c.idle.Front()).(net.Conn) // the new connection if all others are busy
 	delete(c.open, surplus)
 	c.closed++
 	c.lines.Do(func() { closed, c.closed = c.closed, 0 })
 	return surplus, closed
 }
 
-// CloseAll closes all connections, whatever is under way on them, and waits for no client.
+// CloseAll closes all connections, including those with requests in progress, and does not wait for
+// clients.
 func (c *Connections) CloseAll() {
 	c.mu.Lock()
 	all := slices.Collect(maps.Keys(c.open))
@@ -130,10 +135,11 @@ func (c *Connections) CloseAll() {
 	}
 }
 
-// closeNow closes a connection. That of TLS would first send a message, and wait for a client that does not read.
+// closeNow closes a connection without blocking. Close of a TLS connection first sends an alert,
+// which blocks if the client does not read.
 func closeNow(conn net.Conn) {
 	if tls, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = tls.NetConn()
 	}
-	_ = conn.Close() // the server's own attempt to read reports what matters
+	_ = conn.Close() // the server's own read reports relevant errors
 }

@@ -40,13 +40,13 @@ func TestConnectionsOf(t *testing.T) {
 	}
 }
 
-// A pool is Connections with connections that have names.
+// A pool is Connections whose connections have names.
 type pool struct {
 	*testing.T
 	*Connections
 	log    testkit.Buffer
 	byName map[string]*namedConn
-	closed []string // names, in the order in which they were closed
+	closed []string // names, in the order of closing
 }
 
 type namedConn struct {
@@ -66,7 +66,7 @@ func newPool(t *testing.T, most int) *pool {
 	return p
 }
 
-// becomes gives each of the connections a state, in this order.
+// becomes sets the state of each of the connections, in this order.
 func (p *pool) becomes(state http.ConnState, names ...string) {
 	for _, name := range names {
 		if p.byName[name] == nil {
@@ -78,7 +78,8 @@ func (p *pool) becomes(state http.ConnState, names ...string) {
 	}
 }
 
-// expect checks which connections were closed so far, in this order, and how many are open.
+// expect checks the names of all connections closed so far, in this order, and the number of open
+// ones.
 func (p *pool) expect(open int, closed ...string) {
 	p.Helper()
 	if !slices.Equal(p.closed, closed) {
@@ -94,11 +95,11 @@ func TestLongestIdleIsClosed(t *testing.T) {
 	p.becomes(http.StateNew, "a", "b", "c")
 	p.expect(3)
 
-	// One that never sent anything is idle from its beginning.
+	// A connection that has not sent anything is idle from the start.
 	p.becomes(http.StateNew, "d")
 	p.expect(3, "a")
 
-	// A request makes a connection busy. After it, its idle time begins again.
+	// A request makes a connection busy. Its idle time restarts after the request.
 	p.becomes(http.StateActive, "b")
 	p.becomes(http.StateNew, "e")
 	p.expect(3, "a", "c")
@@ -120,7 +121,8 @@ func TestBusyConnectionIsNotClosed(t *testing.T) {
 	p.expect(2, "c", "b")
 }
 
-// TestConnectionsAreForgotten when they are closed or hijacked, and when they were closed for others.
+// TestConnectionsAreForgotten checks that connections are forgotten after they are closed,
+// hijacked, or closed because of the limit.
 func TestConnectionsAreForgotten(t *testing.T) {
 	p := newPool(t, 2)
 	p.becomes(http.StateNew, "a", "b")
@@ -131,7 +133,7 @@ func TestConnectionsAreForgotten(t *testing.T) {
 	p.becomes(http.StateNew, "c", "d", "e")
 	p.expect(2, "c")
 
-	// The server does not know yet that c is closed.
+	// The server has not noticed yet that c is closed.
 	p.becomes(http.StateActive, "c")
 	p.becomes(http.StateIdle, "c")
 	p.becomes(http.StateClosed, "c", "c")
@@ -141,7 +143,7 @@ func TestConnectionsAreForgotten(t *testing.T) {
 	}
 }
 
-// tlsConn has what is special about a *tls.Conn: its own Close may block.
+// tlsConn behaves like a *tls.Conn, whose Close may block.
 type tlsConn struct{ net.Conn }
 
 func (tlsConn) Close() error        { return errors.New("this would wait for the client") }
@@ -160,7 +162,7 @@ func TestTLSIsClosedWithoutWaiting(t *testing.T) {
 	}
 }
 
-// TestCloseAll: idle or not, no connection is waited for.
+// TestCloseAll checks that CloseAll waits for no connection, idle or busy.
 func TestCloseAll(t *testing.T) {
 	c := NewConnections(2, slog.New(slog.DiscardHandler))
 	var clients []net.Conn
@@ -180,7 +182,8 @@ func TestCloseAll(t *testing.T) {
 	}
 }
 
-// TestLogOfClosedConnections: one line a minute, with the number since the last one.
+// TestLogOfClosedConnections checks that there is one log line per minute, with the number of
+// connections closed since the last line.
 func TestLogOfClosedConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, 1)
@@ -215,8 +218,8 @@ func TestLogOfClosedConnections(t *testing.T) {
 	})
 }
 
-// TestIdleFlood: a server whose clients open far more connections than it permits and leave them idle serves others, and finishes the
-// request that is under way.
+// TestIdleFlood checks that a server serves other clients, and finishes the request in progress,
+// while clients open far more connections than the limit and leave them idle.
 func TestIdleFlood(t *testing.T) {
 	const most, flood = 4, 100
 	started, finish := make(chan bool, 1), make(chan bool)
@@ -274,7 +277,8 @@ func TestIdleFlood(t *testing.T) {
 	request(scraper, "/metrics")
 	expect(scraper, "page")
 
-	// The scraper's connection was accepted last, so all surplus ones are closed by now: the first of the flood, in order.
+	// The scraper's connection was accepted last, so all surplus connections are closed by now: the
+	// first ones of the flood, in order.
 	for _, conn := range idle[:flood-(most-2)] {
 		if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
 			t.Errorf("an idle connection reads %d bytes, %v", n, err)

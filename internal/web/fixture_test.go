@@ -19,11 +19,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// ample is longer than anything takes that is not meant to wait.
+// ample is a timeout for operations that should not wait. None of them takes this long.
 const ample = 20 * time.Second
 
-// servedRoot is the root that the recorded server served, and that health checks are asked about. Where the sandboxes are is not seen
-// from outside.
+// servedRoot is the root that the recorded server served and that health checks name. It differs
+// from the directory of the sandboxes, which clients cannot see.
 const servedRoot = "/run/runsc"
 
 // world is a runtime root of simulated sandboxes and a handler that serves them.
@@ -32,10 +32,11 @@ type world struct {
 	root    string
 	handler *Handler
 	log     testkit.Buffer
-	lost    chan error // what RootLost was called with
+	lost    chan error // the errors passed to RootLost
 }
 
-// newWorld returns a world whose collector and handler have the usual options, changed by change.
+// newWorld returns a world whose collector and handler have the usual options, as modified by
+// change.
 func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	t.Helper()
 	root := testkit.TempDir(t)
@@ -84,7 +85,7 @@ func (w *world) do(r *http.Request) *httptest.ResponseRecorder {
 	return response
 }
 
-// get serves GET of a path with headers, each as "Name: value".
+// get serves a GET request for a path. Each header has the form "Name: value".
 func (w *world) get(path string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	for _, h := range headers {
@@ -94,7 +95,7 @@ func (w *world) get(path string, headers ...string) *httptest.ResponseRecorder {
 	return w.do(r)
 }
 
-// expect checks a response that is text.
+// expect checks the status and body of a text response.
 func (w *world) expect(response *httptest.ResponseRecorder, status int, body string) {
 	w.Helper()
 	if response.Code != status || response.Body.String() != body {
@@ -112,7 +113,7 @@ func (w *world) page(path string) string {
 	return response.Body.String()
 }
 
-// serve serves on a Unix socket and returns a client for it, at http://x/.
+// serve serves on a Unix socket and returns a client for http://x/ and the address of the socket.
 func (w *world) serve() (*http.Client, net.Addr) {
 	w.Helper()
 	listener, err := net.Listen("unix", filepath.Join(w.root, "server"))
@@ -140,7 +141,7 @@ func (w *world) fetch(client *http.Client, r *http.Request) (*http.Response, str
 	return response, string(body)
 }
 
-// families returns the names of the families on a page that sandboxes registered.
+// families returns the names of the families on a page that come from sandboxes.
 func families(page string) []string {
 	var names []string
 	for line := range strings.Lines(page) {
@@ -152,7 +153,7 @@ func families(page string) []string {
 	return names
 }
 
-// capabilities returns those on a page.
+// capabilities returns the capabilities on a page.
 func capabilities(page string) []string {
 	var names []string
 	for line := range strings.Lines(page) {

@@ -22,7 +22,7 @@ const (
 	acceptProtobuf    = "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 )
 
-// TestFormats: each format in each encoding that a client can ask for, and both are in the headers.
+// TestFormats checks each format in each encoding that a client can request. The headers name both.
 func TestFormats(t *testing.T) {
 	w := newWorld(t, func(_ *collect.Options, o *Options) {
 		o.Formats = []expo.Format{expo.Text{}, expo.OpenMetrics{}, expo.Protobuf{}}
@@ -53,7 +53,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestFormatsNotOffered: a client that accepts only what is not offered gets text, and one that has several headers may choose in any.
+// TestFormatsNotOffered checks that a client that accepts only other formats gets text, and that
+// all of several Accept headers count.
 func TestFormatsNotOffered(t *testing.T) {
 	w := newWorld(t, func(_ *collect.Options, o *Options) { o.Formats = []expo.Format{expo.Protobuf{}} })
 	check := func(want string, headers ...string) {
@@ -68,7 +69,7 @@ func TestFormatsNotOffered(t *testing.T) {
 	check("application/vnd.google.protobuf;", acceptOpenMetrics, acceptProtobuf)
 }
 
-// TestRefusedIsNotCompressed: errors are text.
+// TestRefusedIsNotCompressed checks that errors are plain text.
 func TestRefusedIsNotCompressed(t *testing.T) {
 	w := newWorld(t, nil)
 	response := w.get("/metrics?runsc-sandbox-metrics-filter=(", acceptProtobuf, "Accept-Encoding: gzip")
@@ -77,7 +78,7 @@ func TestRefusedIsNotCompressed(t *testing.T) {
 	}
 }
 
-// decoded is the page of a response.
+// decoded returns the decoded page of a response.
 func decoded(t *testing.T, response *httptest.ResponseRecorder) string {
 	t.Helper()
 	var r io.Reader = bytes.NewReader(response.Body.Bytes())

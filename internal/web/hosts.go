@@ -11,15 +11,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxLoggedText is how many bytes of a client's text the log has.
+// maxLoggedText is the maximum length, in bytes, of client text in a log line.
 const maxLoggedText = 256
 
-// LimitHosts returns a handler for a server that listens on a loopback address. It passes on requests whose Host header has an IP address,
-// localhost, a name below it, or one of the allowed names, and refuses the others: a web page that has its own name resolve to a loopback
-// address makes the browser of a user of this machine send them (DNS rebinding), and could read the response. Such a request always has
-// the page's name in its Host header. One without the header is not from a browser.
+// LimitHosts returns a handler for a server that listens on a loopback address. It accepts requests
+// whose Host header is an IP address, localhost, a name below localhost, or one of the allowed
+// names, and refuses all others. This prevents DNS rebinding: a web page whose own name resolves to
+// a loopback address makes a local user's browser send requests to this server, and could read the
+// responses. Such a request always has the page's name in its Host header. A request without a Host
+// header does not come from a browser and is accepted.
 //
-// The logger is told, at most once a minute, that a request was refused.
+// LimitHosts logs refused requests at most once per minute.
 func LimitHosts(next http.Handler, allowed []string, logger *slog.Logger) http.Handler {
 	names := make([]string, len(allowed))
 	for i, name := range allowed {
@@ -49,10 +51,11 @@ func hostName(header string) string {
 	return canonicalName(strings.TrimSuffix(strings.TrimPrefix(header, "["), "]"))
 }
 
-// canonicalName returns a name as it is compared with others.
+// canonicalName returns the form of a name that is used for comparisons.
 func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
-// isLocal reports whether no DNS server can make a name, or an IP address, one of this machine: browsers look up neither.
+// isLocal reports whether host is an IP address, localhost, or a name below localhost. Browsers do
+// not look these up, so no DNS server can make them point to this machine.
 func isLocal(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
@@ -61,7 +64,7 @@ func isLocal(host string) bool {
 	return err == nil
 }
 
-// clientOf returns the address of a client for the log.
+// clientOf returns a client's address for the log.
 func clientOf(r *http.Request) string {
 	if r.RemoteAddr == "" || r.RemoteAddr == "@" {
 		return "Unix socket"
@@ -69,5 +72,5 @@ func clientOf(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// shorten returns the beginning of a text of a client, for the log.
+// shorten returns the beginning of a client's text, for the log.
 func shorten(text string) string { return text[:min(len(text), maxLoggedText)] }

@@ -44,7 +44,8 @@ func TestLimitHosts(t *testing.T) {
 	}
 }
 
-// TestRefusedHostIsLogged once, and no more of it than fits.
+// TestRefusedHostIsLogged checks that a refused host is logged once and that long names are
+// shortened.
 func TestRefusedHostIsLogged(t *testing.T) {
 	w := newWorld(t, nil)
 	var log testkit.Buffer

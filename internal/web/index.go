@@ -10,8 +10,9 @@ import (
 //go:embed index.html
 var indexText string
 
-// writeIndex serves the page for people who look at what listens here. Links are relative, since the handler may be mounted at a prefix.
-// For a few words html/template is too much: linking it costs every server 2 MB of memory.
+// writeIndex serves the front page. Its links are relative because the handler may be mounted at a
+// prefix. It does not use html/template, because linking that package costs every server 2 MB of
+// memory.
 func (h *Handler) writeIndex(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	words := strings.NewReplacer(
@@ -19,6 +20,6 @@ func (h *Handler) writeIndex(w http.ResponseWriter) error {
 		"{{roots}}", html.EscapeString(strings.Join(h.options.Roots(), ", ")),
 		"{{metrics}}", html.EscapeString(strings.TrimPrefix(h.options.MetricsPath, "/")),
 	)
-	_, _ = words.WriteString(w, indexText) // an error is the client's having gone away
+	_, _ = words.WriteString(w, indexText) // an error means that the client has disconnected
 	return nil
 }

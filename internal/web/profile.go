@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// Lengths of a CPU profile in seconds.
+// Lengths of a CPU profile, in seconds.
 const (
 	defaultProfile = 10
 	maxProfile     = 60
 )
 
-// profiler serves profiles of the process. There is one CPU profile at a time.
+// profiler serves profiles of the process. Only one CPU profile runs at a time.
 type profiler struct{ busy sync.Mutex }
 
-// cpu profiles the CPU for as many seconds as the request asks for, or until the client goes away.
+// cpu serves a CPU profile of the requested number of seconds. The profile ends early if the client
+// disconnects.
 func (p *profiler) cpu(w http.ResponseWriter, r *http.Request) error {
 	seconds := defaultProfile
 	if text := r.URL.Query().Get("seconds"); text != "" {
@@ -43,9 +44,9 @@ func (p *profiler) cpu(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// heap profiles the memory in use.
+// heap serves a profile of the memory in use.
 func (p *profiler) heap(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
-	runtime.GC() // the profile is as of the last collection
+	runtime.GC() // the heap profile shows the state at the last garbage collection
 	return pprof.Lookup("heap").WriteTo(w, 0)
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fetchProfile asks the handler for a path.
+// fetchProfile requests a path from the handler.
 func fetchProfile(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -53,7 +53,7 @@ func TestProfiles(t *testing.T) {
 func TestOneProfileAtATime(t *testing.T) {
 	h := NewHandler(Options{AllowProfiling: true})
 	defer h.Close()
-	h.profiler.busy.Lock() // as while one is being taken
+	h.profiler.busy.Lock() // as if a profile were in progress
 	defer h.profiler.busy.Unlock()
 	if got := fetchProfile(t, h, pathProfileCPU+"?seconds=1").Code; got != http.StatusConflict {
 		t.Errorf("a second one: status %d", got)

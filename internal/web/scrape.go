@@ -15,14 +15,15 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// headerTimeout is how long the scraper waits.
+// headerTimeout names the header with the scraper's timeout.
 const headerTimeout = "X-Prometheus-Scrape-Timeout-Seconds"
 
-// leavingGrace is how long a request waits for its collection to begin after the client has closed its side of the connection. The client may be
-// gone, or have sent all that it has to send and be waiting for the response: net/http takes the one for the other.
+// leavingGrace is how long a request keeps waiting for its collection to begin after the client has
+// closed its side of the connection. The client may have disconnected, or it may only have finished
+// sending and still wait for the response: net/http does not distinguish the two.
 const leavingGrace = 100 * time.Millisecond
 
-// scrape serves a page, and returns how many bytes of it were sent.
+// scrape serves a page and returns the number of bytes sent.
 func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Values) (sent int, err error) {
 	deadline := time.Now().Add(timeLimit(r.Header.Get(headerTimeout)))
 	want, err := h.parseSelection(query)
@@ -48,10 +49,10 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 	return h.send(w, lease), nil
 }
 
-// page returns a lease of a page of the snapshot, which is compressed unless encoding is nil.
+// page returns a lease of a page of the snapshot. The page is compressed unless encoding is nil.
 func (h *Handler) page(ctx context.Context, snap *snapshot.Snapshot, as rendering, encoding expo.Encoding) (*share.Lease, error) {
 	prepare := func() func(share.Buffer) []byte {
-		p := h.options.Pages.Build(snap, as.want) // which may wait for other costly filters
+		p := h.options.Pages.Build(snap, as.want) // may wait for other costly filters
 		return func(buffer share.Buffer) []byte { return as.format.Append(buffer(p.TextSize()), p) }
 	}
 	if encoding == nil {
@@ -60,7 +61,7 @@ func (h *Handler) page(ctx context.Context, snap *snapshot.Snapshot, as renderin
 	return h.shared.EncodedPage(ctx, snap, as, prepare, encoding)
 }
 
-// logScrape logs a scrape that ended with err, for debugging.
+// logScrape logs a scrape that ended with err, at debug level.
 func (h *Handler) logScrape(r *http.Request, query url.Values, sent int, err error, took time.Duration) {
 	attrs := []any{"client", clientOf(r), "filter", shorten(query.Get(paramFilter))}
 	if text := query.Get(paramCapabilities); text != "" {
@@ -70,7 +71,8 @@ func (h *Handler) logScrape(r *http.Request, query url.Values, sent int, err err
 	h.options.Logger.Debug("Scrape", append(attrs, "status", status, "bytes", sent, "took", took.Round(time.Microsecond).String())...)
 }
 
-// A rendering is what requests have to have in common to share a page. Selections of the same texts have the same filters.
+// A rendering identifies a page of a snapshot. Requests with equal renderings share the page.
+// Selections with the same filter texts have identical filters.
 type rendering struct {
 	format expo.Format
 	want   page.Selection
@@ -94,10 +96,12 @@ func (h *Handler) snapshot(ctx context.Context, deadline time.Time, maxAge time.
 	return snap, err
 }
 
-// sendPiece is how much of a page is written at a time: between two pieces it is seen how fast the client reads.
+// sendPiece is the number of bytes written at a time. The client's read rate is measured between
+// pieces.
 const sendPiece = 256 << 10
 
-// send sends a page, and returns how many bytes the client or the kernel took. A client that is too slow for the page to be kept is cut off.
+// send sends a page and returns the number of bytes that the client or the kernel took. A client
+// that is too slow is cut off, so that its page can be freed.
 func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 	body := lease.Body()
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -112,7 +116,7 @@ func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 		n, err := w.Write(piece)
 		sent += n
 		if err != nil {
-			break // the client has gone, or was cut off
+			break // the client has disconnected or was cut off
 		}
 		lease.Sent(n)
 		body = body[n:]
@@ -120,14 +124,15 @@ func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 	return sent
 }
 
-// Times that a scrape may take. A scraper that says how long it waits gets its page before that.
+// Time limits for scrapes. A scraper that sends its timeout gets its page before the timeout.
 const (
 	defaultLimit = 9 * time.Second
-	maxTimeout   = 60 // seconds; a longer one counts as not given
+	maxTimeout   = 60 // seconds; longer timeouts are ignored
 	margin       = 500 * time.Millisecond
 )
 
-// timeLimit is how long a collection may take for a scraper that waits for as many seconds as the header says.
+// timeLimit returns the maximum duration of a collection for a scraper that sends this header: its
+// timeout in seconds.
 func timeLimit(header string) time.Duration {
 	seconds, err := strconv.ParseFloat(header, 64)
 	if err != nil || !(seconds > 0 && seconds <= maxTimeout) {

@@ -29,7 +29,8 @@ func TestTimeLimit(t *testing.T) {
 	}
 	const ms = time.Millisecond
 
-	// Half a second less than the scraper waits, and half of it below one.
+	// Half a second less than the scraper's timeout, or half the timeout if it is less than one
+	// second.
 	check("10", 9500*ms)
 	check("60", 59500*ms)
 	check("1.5", 1000*ms)
@@ -39,7 +40,7 @@ func TestTimeLimit(t *testing.T) {
 	check("1e1", 9500*ms)
 	check("1e-12", 0)
 
-	// What says nothing believable counts as not said.
+	// Invalid values count as missing.
 	const unsaid = 9 * time.Second
 	check("", unsaid)
 	check("0", unsaid)
@@ -98,17 +99,19 @@ func TestFilters(t *testing.T) {
 	check("runsc-sandbox-metrics-filter=%5Efs_", files, both)
 	check("runsc-sandbox-metrics-filter=fs_.*", files, both)
 	check("runsc-sandbox-metrics-filter=opens$", []string{"fs_opens"}, both)
-	check("runsc-sandbox-metrics-filter=runsc_fs_opens", nil, both) // the prefix is not part of the name
+	// The filter applies to the name without the prefix.
+	check("runsc-sandbox-metrics-filter=runsc_fs_opens", nil, both)
 	check("runsc-capability-filter=NET", all, []string{"NET_RAW"})
 	check("runsc-capability-filter=%5ECAP_NET", all, []string{"NET_RAW"})
 	check("runsc-capability-filter=%5EKILL$", all, []string{"KILL"})
 	check("runsc-capability-filter=none", all, nil)
 	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", files, []string{"KILL"})
-	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-sandbox-metrics-filter=gofer", files, both) // the first one counts
+	// Only the first filter counts.
+	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-sandbox-metrics-filter=gofer", files, both)
 	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", 4096), nil, both)
 	check("runsc-sandbox-metrics-filter=^("+strings.Repeat("gofer_opens_host|", 200)+"fs_opens)$", []string{"fs_opens", "gofer_opens_host"}, both)
 	check("runsc-sandbox-metrics-filter=^f.{1,9}s$", []string{"fs_opens", "fs_reads"}, both)
-	check("", all, both) // and nothing of it is remembered
+	check("", all, both) // no filter carries over
 }
 
 func TestRefusedQueries(t *testing.T) {
@@ -135,7 +138,8 @@ func TestRefusedQueries(t *testing.T) {
 	w.expect(w.get("/metrics/%3Fa=b"), http.StatusNotFound, "path not found\n")
 }
 
-// TestScrapesAreLogged for debugging: whose they are, what they ask for, and what becomes of them.
+// TestScrapesAreLogged checks that scrapes are logged at debug level with their client, their
+// filters and their result.
 func TestScrapesAreLogged(t *testing.T) {
 	var log testkit.Buffer
 	w := newWorld(t, func(_ *collect.Options, o *Options) {
@@ -198,7 +202,8 @@ func TestRootMayBeLost(t *testing.T) {
 	}
 }
 
-// panicHandler is a log that makes who logs panic while it is armed: a defect in the middle of a collection.
+// panicHandler is a log handler that panics while it is armed. It simulates a defect in the middle
+// of a collection.
 type panicHandler struct {
 	slog.Handler
 	armed *atomic.Bool
@@ -211,7 +216,7 @@ func (h panicHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// TestPanicInACollection: it costs this scrape, and nothing else.
+// TestPanicInACollection checks that a panic fails only this scrape.
 func TestPanicInACollection(t *testing.T) {
 	var armed atomic.Bool
 	w := newWorld(t, func(c *collect.Options, _ *Options) {

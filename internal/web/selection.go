@@ -12,7 +12,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 )
 
-// Parameters that select what is on a page. The filters are regular expressions; the others are exact and may be repeated.
+// Parameters that select the contents of a page. The filters are regular expressions. All other
+// parameters match exactly and may be repeated.
 const (
 	paramFilter       = "runsc-sandbox-metrics-filter"
 	paramCapabilities = "runsc-capability-filter"
@@ -23,10 +24,10 @@ const (
 	paramShard        = "shard"
 )
 
-// maxShards bounds the number of shards, each of which costs a scrape.
+// maxShards limits the number of shards. Each shard costs a scrape.
 const maxShards = 1000
 
-// parseSelection returns what the query selects.
+// parseSelection returns the selection in the query.
 func (h *Handler) parseSelection(query url.Values) (want page.Selection, err error) {
 	if want.Metrics, err = h.filter(query.Get(paramFilter), "metric"); err != nil {
 		return want, err
@@ -57,7 +58,7 @@ func (h *Handler) filter(text, what string) (*page.Filter, error) {
 	return f, nil
 }
 
-// parseShard reads a shard in the form I/N.
+// parseShard parses a shard in the form I/N.
 func parseShard(text string) (page.Shard, error) {
 	index, count, _ := strings.Cut(text, "/")
 	i, indexErr := strconv.ParseUint(index, 10, 32)

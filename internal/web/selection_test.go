@@ -11,7 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// sandboxesOf returns the IDs of the sandboxes on a page, and whether the server's own families are on it.
+// sandboxesOf returns the IDs of the sandboxes on a page and reports whether the page has the
+// server's own families.
 func sandboxesOf(page string) (ids []string, server bool) {
 	for line := range strings.Lines(page) {
 		if rest, ok := strings.CutPrefix(line, "runsc_meta_sandbox_presence{"); ok {
@@ -24,7 +25,8 @@ func sandboxesOf(page string) (ids []string, server bool) {
 	return ids, server
 }
 
-// TestSelection: requests select sandboxes by exact values, and shards are whole together.
+// TestSelection checks that requests select sandboxes by exact values and that all shards together
+// are complete.
 func TestSelection(t *testing.T) {
 	w := newWorld(t, nil)
 	w.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
@@ -64,7 +66,7 @@ func TestSelection(t *testing.T) {
 	}
 }
 
-// TestDiscovery: there is a target per running sandbox, or per shard.
+// TestDiscovery checks that there is one target per running sandbox, or one per shard.
 func TestDiscovery(t *testing.T) {
 	w := newWorld(t, withAPI)
 	if body := w.get("/sd").Body.String(); body != "[]\n" {

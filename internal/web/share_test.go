@@ -24,7 +24,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// bubble is a handler in a bubble with a clock of its own. Its collections take a second each, and their number is on the page.
+// bubble is a handler in a synctest bubble with a fake clock. Each collection takes one second, and
+// the page has the number of its collection.
 type bubble struct {
 	*testing.T
 	handler     *Handler
@@ -57,16 +58,16 @@ func (b *bubble) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 	}}, nil
 }
 
-// client is one scrape that waits for its response.
+// client is a scrape that waits for its response.
 type client struct {
 	cancel context.CancelFunc
-	done   chan struct{} // closed when there is a response
+	done   chan struct{} // closed when the response is complete
 	status int
 	body   string
 	at     time.Time
 }
 
-// scrape scrapes in the background.
+// scrape starts a scrape in the background.
 func (b *bubble) scrape(path string, headers ...string) *client {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.Cleanup(cancel)
@@ -88,7 +89,7 @@ func (b *bubble) scrape(path string, headers ...string) *client {
 
 var total = regexp.MustCompile(`(?m)^runsc_meta_num_sandboxes_total (\d+) `)
 
-// expectPage checks of which collection a client's page is.
+// expectPage checks the collection of a client's page.
 func (b *bubble) expectPage(c *client, collection int) {
 	b.Helper()
 	<-c.done
@@ -98,7 +99,7 @@ func (b *bubble) expectPage(c *client, collection int) {
 	}
 }
 
-// expectRefused checks that a client is told, so long after start, that there is no page for it.
+// expectRefused checks that a client gets an error with this body, and how long after start.
 func (b *bubble) expectRefused(c *client, body string, start time.Time, after time.Duration) {
 	b.Helper()
 	<-c.done
@@ -107,7 +108,8 @@ func (b *bubble) expectRefused(c *client, body string, start time.Time, after ti
 	}
 }
 
-// TestFiltersShareCollections: whatever scrapers ask, those that come during a collection share the next one.
+// TestFiltersShareCollections checks that all scrapes that arrive during a collection share the
+// next one, whatever their filters.
 func TestFiltersShareCollections(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		first := b.scrape("/metrics")
@@ -128,7 +130,8 @@ func TestFiltersShareCollections(t *testing.T) {
 	})
 }
 
-// TestNoTimeLeft: a scraper whose time is over before a collection begins is told so then.
+// TestNoTimeLeft checks that a scrape is refused at its deadline if no collection has begun by
+// then.
 func TestNoTimeLeft(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		start := time.Now()
@@ -141,7 +144,8 @@ func TestNoTimeLeft(t *testing.T) {
 	})
 }
 
-// TestClientGoesAway: a client that closes its side may still be waiting, so it gets its page if the collection begins soon.
+// TestClientGoesAway checks that a client that closes its side of the connection, and may still
+// wait for the response, gets its page if the collection begins soon.
 func TestClientGoesAway(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		start := time.Now()
@@ -159,7 +163,7 @@ func TestClientGoesAway(t *testing.T) {
 	})
 }
 
-// TestCloseWaits for requests and collections under way.
+// TestCloseWaits checks that Close waits for running requests and collections.
 func TestCloseWaits(t *testing.T) {
 	closeWaits := func(name string, want time.Duration, begin func(b *bubble) (check func())) {
 		t.Run(name, func(t *testing.T) {
@@ -197,10 +201,12 @@ func TestCloseWaits(t *testing.T) {
 	})
 }
 
-// TestSlowReader: a client that does not read its page is cut off, and the log says so.
+// TestSlowReader checks that a client that does not read its page is cut off and that this is
+// logged.
 func TestSlowReader(t *testing.T) {
 	w := newWorld(t, nil)
-	fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
+	// The page is too large for any socket buffer.
+	fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{})
 	w.must(err)
 	t.Cleanup(func() { fleet.Remove() })
 	_, addr := w.serve()
@@ -215,7 +221,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// readAll reads a response, and returns an error when it is not whole.
+// readAll reads a response. It returns its length, and an error if the response is incomplete.
 func readAll(c net.Conn) (int, error) {
 	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -226,8 +232,8 @@ func readAll(c net.Conn) (int, error) {
 	return int(n), err
 }
 
-// TestManyClients: whatever they ask and however they behave, nobody misses anything, nobody gets what is older than his request, and
-// nothing is left.
+// TestManyClients checks that, for any mix of requests and disconnects, every client gets its page,
+// no page is older than its request, and nothing leaks.
 func TestManyClients(t *testing.T) {
 	w := newWorld(t, nil)
 	s := w.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 1}}})
@@ -256,7 +262,7 @@ func TestManyClients(t *testing.T) {
 	clients.Wait()
 }
 
-// whenOpens returns the time of the sample of fs_opens; the zero time when it is not there.
+// whenOpens returns the time of the sample of fs_opens, or the zero time if the page has none.
 func whenOpens(page string) time.Time {
 	var when int64
 	for line := range strings.Lines(page) {

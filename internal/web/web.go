@@ -1,5 +1,5 @@
-// Package web serves HTTP: it parses requests, gets pages from package share, and sends them. It has
-// no access to sandboxes.
+// Package web serves HTTP: it parses requests, gets pages from package share, and sends them. It
+// has no access to sandboxes.
 package web
 
 import (
@@ -27,10 +27,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/share"
 )
 
-// DefaultMetricsPath is where the metrics are.
+// DefaultMetricsPath is the default path of the metrics.
 const DefaultMetricsPath = "/metrics"
 
-// Paths that the handler serves beside the metrics: those of gVisor's metric server, and those by which Prometheus's programs are probed.
+// Paths that the handler serves in addition to the metrics: those of gVisor's metric server, and
+// the probe paths that Prometheus programs use.
 const (
 	pathIndex  = "/"
 	pathHealth = "/runsc-metrics/healthcheck"
@@ -43,12 +44,12 @@ const (
 	pathReady   = "/-/ready"
 )
 
-// reservedPaths begin the paths that are not for the metrics.
+// reservedPaths are the path prefixes that the metrics path must not have.
 var reservedPaths = []string{"/runsc-metrics/", "/-/"}
 
 var validPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
-// CheckMetricsPath returns why the metrics cannot be served at a path, or nil.
+// CheckMetricsPath returns an error if the metrics cannot be served at the path.
 func CheckMetricsPath(metrics string) error {
 	if !validPath.MatchString(metrics) || path.Clean(metrics) != metrics {
 		return errors.New("give a path such as /metrics, of letters, digits and . _ ~ -")
@@ -61,36 +62,38 @@ func CheckMetricsPath(metrics string) error {
 	return nil
 }
 
-// healthy is the body of a health check's answer.
+// healthy is the body of the response to a successful health check.
 const healthy = "runsc-metrics:OK"
 
 const shuttingDown = "server is shutting down"
 
-// maxForm bounds the body of a health check.
+// maxForm limits the size of a health check's body, in bytes.
 const maxForm = 64 << 10
 
-// Options say what a Handler serves. The functions may be called by several goroutines at once, but for Collect.
+// Options configure a Handler. The functions must be safe for concurrent use, except Collect.
 type Options struct {
 	Collect share.Collect
 	Pages   *page.Builder
-	Formats []expo.Format // that clients may ask for besides the text format 0.0.4
-	// MaxPerSecond is how many collections begin per second at most.
+	Formats []expo.Format // formats that clients may request in addition to text format 0.0.4
+	// MaxPerSecond limits the number of collections that begin per second.
 	MaxPerSecond int
-	MaxAge       time.Duration   // of the snapshot that a scrape may be served from
-	Roots        func() []string // the runtime roots that are served now, as health checks name them
-	Ready        func() bool     // reports whether the roots have been listed; it must not block
+	MaxAge       time.Duration   // maximum age of the snapshot for a scrape
+	Roots        func() []string // the runtime roots currently served, as named in health checks
+	Ready        func() bool     // reports whether the roots have been listed; must not block
 	MetricsPath  string          // empty: DefaultMetricsPath
-	Version      string          // for the front page; empty: it has none
+	Version      string          // shown on the front page; may be empty
 	Logger       *slog.Logger
-	// API serves the JSON API.
+	// API enables the JSON API.
 	API bool
-	// AllowProfiling serves profiles of the process, which cost CPU and tell what it does.
+	// AllowProfiling enables profiles of the process. Profiles cost CPU and reveal what the process
+	// does.
 	AllowProfiling bool
-	// RootLost is called by each scrape that finds that the runtime root can no longer be read.
+	// RootLost is called by each scrape that fails because the runtime root can no longer be read.
 	RootLost func(error)
 }
 
-// A Handler serves the pages. It is safe for concurrent use; Close it when it is no longer needed.
+// A Handler serves the pages. It is safe for concurrent use. Call Close when it is no longer
+// needed.
 type Handler struct {
 	options  Options
 	mux      *http.ServeMux
@@ -98,11 +101,11 @@ type Handler struct {
 	filters  *page.Filters
 	profiler profiler
 
-	slowReaders rate.Sometimes // the log line of clients that are cut off
+	slowReaders rate.Sometimes // limits log lines about clients that are cut off
 
 	mu       sync.Mutex
 	stopped  bool
-	requests sync.WaitGroup // mu is held to add the first
+	requests sync.WaitGroup // hold mu to add a request
 }
 
 // NewHandler returns a Handler.
@@ -136,7 +139,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// enter counts a request that is under way, unless the handler is stopped.
+// enter counts a request in progress. It reports false if the handler is stopped.
 func (h *Handler) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -147,8 +150,8 @@ func (h *Handler) enter() bool {
 	return true
 }
 
-// Stop lets no more requests in: who comes now is told that the server is shutting down. It returns when the requests under way are done,
-// or when ctx is.
+// Stop refuses new requests with the response that the server is shutting down. It returns when all
+// requests in progress are done or ctx is done.
 func (h *Handler) Stop(ctx context.Context) {
 	h.mu.Lock()
 	h.stopped = true
@@ -164,14 +167,15 @@ func (h *Handler) Stop(ctx context.Context) {
 	}
 }
 
-// Close stops, and waits for the requests under way and their scrapes. An http.Server that is closed does not wait for its handlers, and
-// they must not outlive the collector.
+// Close stops the handler and waits for requests in progress and their scrapes. Closing an
+// http.Server does not wait for its handlers, but the handlers must end before the collector is
+// closed.
 func (h *Handler) Close() {
 	h.Stop(context.Background())
 	h.shared.Close()
 }
 
-// A httpError is an error whose text the client is told.
+// A httpError is an error whose text is sent to the client.
 type httpError struct {
 	status int
 	text   string
@@ -183,8 +187,8 @@ func refuse(status int, format string, args ...any) error {
 	return &httpError{status, fmt.Sprintf(format, args...)}
 }
 
-// handle serves a path with GET, HEAD and the other methods named. An error that is no httpError is logged, and the client is told only
-// that there was one.
+// handle serves a path with GET, HEAD and the other methods. If the error is not an httpError, it
+// is logged, and the client only gets a generic error.
 func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Request) error, others ...string) {
 	methods := append([]string{http.MethodGet, http.MethodHead}, others...)
 	allow := strings.Join(methods, ", ")
@@ -206,7 +210,8 @@ func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Requ
 	})
 }
 
-// statusOf returns the status of a request that ended with err, and what the client is told if it failed.
+// statusOf returns the HTTP status of a request that ended with err, and the error text for the
+// client if the request failed.
 func statusOf(err error) (status int, text string) {
 	if err == nil {
 		return http.StatusOK, ""
@@ -217,7 +222,8 @@ func statusOf(err error) (status int, text string) {
 	return http.StatusInternalServerError, "the request failed; see the server's log"
 }
 
-// try serves a request. A panic is that request's failure: net/http would not answer it, and would not say so where people look.
+// try serves a request. A panic fails only this request. Without try, net/http would send no
+// response and would not write the panic to the server's log.
 func try(serve func(http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -227,7 +233,7 @@ func try(serve func(http.ResponseWriter, *http.Request) error, w http.ResponseWr
 	return serve(w, r)
 }
 
-// panicError is to be called where the panic was recovered.
+// panicError must be called from the deferred function that recovers the panic.
 func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
 
 func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
@@ -245,12 +251,13 @@ func (h *Handler) pid(w http.ResponseWriter, _ *http.Request) error {
 	return writeText(w, fmt.Sprint(os.Getpid()))
 }
 
-// healthy is for liveness probes, which know no runtime root: the server runs.
+// healthy serves liveness probes, which do not name a runtime root. It reports that the server
+// runs.
 func (h *Handler) healthy(w http.ResponseWriter, _ *http.Request) error {
 	return writeText(w, "Sandmeter is healthy.\n")
 }
 
-// ready is for readiness probes.
+// ready serves readiness probes.
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) error {
 	if !h.options.Ready() {
 		return refuse(http.StatusServiceUnavailable, "the runtime roots have not been listed yet; see the server's log")
@@ -260,12 +267,13 @@ func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) error {
 
 func writeText(w http.ResponseWriter, text string) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(text)) // an error is the client's having gone away
+	_, _ = w.Write([]byte(text)) // an error means that the client has disconnected
 	return nil
 }
 
-// index serves the front page and, since every other path ends here too, metrics whose query was escaped with the path: that is how it
-// arrives from scrapers that take no parameters.
+// index serves the front page. All unknown paths end here too. Among them are metrics paths with an
+// escaped query, which scrapers without support for parameters send; index serves metrics for
+// these.
 func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Path == pathIndex {
 		return h.writeIndex(w)
@@ -279,7 +287,7 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error { return h.scrapeFor(w, r, "") }
 
-// scrapeFor scrapes with the parameters of the request and those that pathQuery adds.
+// scrapeFor scrapes with the parameters of the request plus those in pathQuery.
 func (h *Handler) scrapeFor(w http.ResponseWriter, r *http.Request, pathQuery string) error {
 	began := time.Now()
 	sent := 0
@@ -291,7 +299,7 @@ func (h *Handler) scrapeFor(w http.ResponseWriter, r *http.Request, pathQuery st
 	return err
 }
 
-// queryOf returns the parameters of a request and those that pathQuery adds.
+// queryOf returns the parameters of a request plus those in pathQuery.
 func queryOf(r *http.Request, pathQuery string) (url.Values, error) {
 	values, err := url.ParseQuery(pathQuery)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// exchange is a request to the metric server of gVisor, and what that answered.
+// exchange is a request to gVisor's metric server and the recorded response.
 type exchange struct {
 	name    string
 	request *http.Request
@@ -27,7 +27,7 @@ type answer struct {
 	body    string
 }
 
-// differences are the answers that are not the recorded ones, on purpose.
+// differences lists the responses that differ from the recorded ones on purpose.
 var differences = map[string]func(*answer){
 	"GET /":    func(a *answer) { a.body = frontPage },
 	"DELETE /": notAllowed,
@@ -42,13 +42,14 @@ var differences = map[string]func(*answer){
 	"PUT /metrics":     notAllowed,
 	"OPTIONS /metrics": notAllowed,
 	"HEAD /metrics": func(a *answer) {
-		a.headers.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8") // it names the format
+		// Names the format.
+		a.headers.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		a.headers.Set("Vary", "Accept, Accept-Encoding")
-		a.headers.Del("Transfer-Encoding") // a page is sent when it is whole
+		a.headers.Del("Transfer-Encoding") // a page is sent only when it is complete
 	},
 }
 
-// saysWhy is for a refused filter.
+// saysWhy adds the reason to the response for a refused filter.
 func saysWhy(why string) func(*answer) {
 	return func(a *answer) { a.body = strings.TrimSuffix(a.body, "\n") + ": error parsing regexp: " + why + "\n" }
 }
@@ -102,7 +103,7 @@ func TestAnswersAreTheRecordedOnes(t *testing.T) {
 	}
 }
 
-// recordedEndpoints reads what curl showed.
+// recordedEndpoints parses the recorded curl session.
 func recordedEndpoints(t *testing.T) []exchange {
 	t.Helper()
 	var all []exchange
@@ -121,7 +122,7 @@ func recordedEndpoints(t *testing.T) []exchange {
 	return all
 }
 
-// curlRequest makes a request of curl's arguments.
+// curlRequest returns the request that a curl command sends.
 func curlRequest(t *testing.T, command string) *http.Request {
 	t.Helper()
 	method, form, contentType := http.MethodGet, "", "application/x-www-form-urlencoded"
@@ -154,7 +155,7 @@ func curlRequest(t *testing.T, command string) *http.Request {
 	return r
 }
 
-// recordedMethods reads what was recorded for methods that metrics are usually not asked for with.
+// recordedMethods parses the recorded responses to methods that scrapers do not usually use.
 func recordedMethods(t *testing.T) []exchange {
 	t.Helper()
 	var all []exchange
@@ -170,7 +171,8 @@ func recordedMethods(t *testing.T) []exchange {
 	return all
 }
 
-// readHead reads the head of a response. Lengths are left out: paths in the recording were made shorter.
+// readHead parses the head of a response. It drops lengths, because the paths in the recording were
+// shortened.
 func readHead(t *testing.T, text string) answer {
 	t.Helper()
 	lines := strings.Split(text, "\r\n")
@@ -265,7 +267,8 @@ func TestHealth(t *testing.T) {
 	healthy(w.get(path + "?root=%2Frun%2frunsc&more=1"))
 	healthy(post(path, form, "root=/run/runsc"))
 	healthy(post(path, form+"; charset=utf-8", "root=%2Frun%2Frunsc&more=1"))
-	healthy(post(path+"?root=/wrong", form, "root=/run/runsc")) // the form goes before the query
+	// The form takes precedence over the query.
+	healthy(post(path+"?root=/wrong", form, "root=/run/runsc"))
 	healthy(post(path+"?root=/run/runsc", "text/plain", "root=/wrong"))
 	healthy(post(path, form, "root=/run/runsc&root=/wrong"))
 
@@ -290,7 +293,7 @@ func TestHealth(t *testing.T) {
 	bad(w.get(path+"?a;b"), "invalid semicolon separator in query")
 	bad(post(path, "no; type;", "root=/run/runsc"), "mime: invalid media parameter")
 
-	// The size of a form: everything up to the limit is read, and no more.
+	// The size limit of a form: a body at the limit is read, and a longer one is refused.
 	atLimit := "root=/run/runsc&more=" + strings.Repeat("x", maxForm)
 	healthy(post(path, form, atLimit[:maxForm]))
 	bad(post(path, form, atLimit[:maxForm+1]), "http: request body too large")
@@ -309,7 +312,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// endlessBody is one letter without end.
+// endlessBody is an endless body of one repeated letter.
 type endlessBody struct{ read int }
 
 func (b *endlessBody) Read(p []byte) (int, error) {
@@ -320,7 +323,7 @@ func (b *endlessBody) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestFrontPageEscapes: the root may have any name.
+// TestFrontPageEscapes checks that the front page escapes the root, which may have any name.
 func TestFrontPageEscapes(t *testing.T) {
 	w := newWorld(t, nil)
 	w.handler.options.Roots = func() []string { return []string{`/<script>&"`} }
@@ -330,7 +333,8 @@ func TestFrontPageEscapes(t *testing.T) {
 	}
 }
 
-// TestProbes know no runtime root. A server is ready once it has listed its roots.
+// TestProbes checks that probes do not depend on a runtime root and that a server is ready after it
+// has listed its roots.
 func TestProbes(t *testing.T) {
 	w := newWorld(t, nil)
 	ready := false
@@ -345,7 +349,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestMetricsPath: the metrics are at their path only, and the front page links to it.
+// TestMetricsPath checks that the metrics are only at their path and that the front page links to
+// it.
 func TestMetricsPath(t *testing.T) {
 	w := newWorld(t, func(_ *collect.Options, o *Options) { o.MetricsPath = "/node/sandboxes" })
 	for _, path := range []string{"/node/sandboxes", "/node/sandboxes%3Fa=b"} {
