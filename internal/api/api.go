@@ -1,8 +1,8 @@
-// Package api makes the documents of the JSON API from a snapshot. It knows no HTTP. The description of the documents for clients is
-// openapi.json, and a test holds the documents to it.
+// Package api builds the documents of the JSON API from a snapshot. It does not depend on HTTP.
+// openapi.json describes the documents for clients, and a test checks the documents against it.
 //
-// What is not known is null, never 0 or an empty string. Lists are in a stable order: sandboxes by ID and then by the order of runtime roots,
-// metrics by name.
+// Unknown values are null, never 0 or an empty string. Lists have a stable order: sandboxes by ID
+// and then by the order of the runtime roots, metrics by name.
 package api
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// OpenAPI describes the API. It must not be changed.
+// OpenAPI describes the API. Do not change it.
 //
 //go:embed openapi.json
 var OpenAPI []byte
 
 // A List is the document of all sandboxes.
 type List struct {
-	// SnapshotTime is when the collection began: nothing in the document is older.
+	// SnapshotTime is the time at which the collection began. Nothing in the document is older.
 	SnapshotTime time.Time `json:"snapshot_time"`
 	Sandboxes    []Sandbox `json:"sandboxes"`
 }
@@ -30,10 +30,10 @@ type List struct {
 type Detail struct {
 	SnapshotTime time.Time `json:"snapshot_time"`
 	Sandbox
-	Metrics []Metric `json:"metrics"` // null if the sandbox has none
+	Metrics []Metric `json:"metrics"` // null if the sandbox has no metrics
 }
 
-// A Sandbox is what is known of a sandbox.
+// A Sandbox holds the known data of a sandbox.
 type Sandbox struct {
 	ID           string      `json:"id"`
 	Iteration    string      `json:"iteration"`
@@ -41,18 +41,18 @@ type Sandbox struct {
 	Pod          *string     `json:"pod"`
 	Namespace    *string     `json:"namespace"`
 	CreatedAt    time.Time   `json:"created_at"`
-	PID          *int        `json:"pid"` // on the host, null once the sandbox has ended
+	PID          *int        `json:"pid"` // on the host; null after the sandbox has ended
 	State        string      `json:"state"`
 	Checkpointed bool        `json:"checkpointed"`
 	Restored     bool        `json:"restored"`
-	Containers   []Container `json:"containers"` // the root container first
-	// QueryStatus is what became of the query for metrics: ok, failed, or not_running.
+	Containers   []Container `json:"containers"` // root container first
+	// QueryStatus is the result of the query for metrics: ok, failed, or not_running.
 	QueryStatus string     `json:"query_status"`
-	Reason      *string    `json:"reason"`     // why it failed, as in the label of that name
-	SampledAt   *time.Time `json:"sampled_at"` // when the sandbox took its samples
+	Reason      *string    `json:"reason"`     // failure reason, as in the label reason
+	SampledAt   *time.Time `json:"sampled_at"` // time at which the sandbox took its samples
 }
 
-// A Container is one of a sandbox's containers.
+// A Container is a container of a sandbox.
 type Container struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
@@ -65,7 +65,8 @@ const (
 	queryNotRunning = "not_running"
 )
 
-// stateStopped is the state of a sandbox whose process has ended. Its state file goes on saying what it was.
+// stateStopped is the state of a sandbox whose process has ended. The state file still has
+// the earlier state.
 const stateStopped = "stopped"
 
 // ListOf returns the document of all sandboxes of a snapshot.
@@ -77,7 +78,8 @@ func ListOf(snap *snapshot.Snapshot) List {
 	return list
 }
 
-// Find returns the sandboxes with the ID: one in each runtime root that has it, or in the root that is named, if one is.
+// Find returns the sandboxes with the ID, at most one per runtime root. If root is not empty, Find
+// only searches that root.
 func Find(snap *snapshot.Snapshot, id, root string) []*snapshot.Sandbox {
 	var found []*snapshot.Sandbox
 	for i := range snap.Sandboxes {
@@ -88,12 +90,13 @@ func Find(snap *snapshot.Snapshot, id, root string) []*snapshot.Sandbox {
 	return found
 }
 
-// DetailOf returns the document of one sandbox of a snapshot. The names of metrics begin with prefix.
+// DetailOf returns the document of one sandbox of a snapshot. The names of its metrics begin with
+// prefix.
 func DetailOf(snap *snapshot.Snapshot, s *snapshot.Sandbox, prefix string) Detail {
 	return Detail{SnapshotTime: snap.Began, Sandbox: describe(s), Metrics: metricsOf(&s.Reported, prefix)}
 }
 
-// describe returns what is known of a sandbox.
+// describe returns the known data of a sandbox.
 func describe(s *snapshot.Sandbox) Sandbox {
 	d := Sandbox{
 		ID:           s.Labels.Sandbox,
@@ -123,7 +126,7 @@ func describe(s *snapshot.Sandbox) Sandbox {
 	return d
 }
 
-// known returns a pointer to a value, or nil for the zero value, which stands for one that is not known.
+// known returns a pointer to value, or nil if value is the zero value, which means unknown.
 func known[T comparable](value T) *T {
 	var zero T
 	if value == zero {
@@ -132,25 +135,26 @@ func known[T comparable](value T) *T {
 	return &value
 }
 
-// A Metric is one series of a sandbox. Counters that are zero are not sent by sandboxes, and are missing.
+// A Metric is one series of a sandbox. Sandboxes do not send counters that are zero, so these are
+// missing.
 type Metric struct {
 	Name      string            `json:"name"`
 	Type      string            `json:"type"`
-	Labels    map[string]string `json:"labels"` // without those of the sandbox
+	Labels    map[string]string `json:"labels"` // without the labels of the sandbox
 	Value     *int64            `json:"value"`  // null for a histogram
 	Histogram *Histogram        `json:"histogram"`
 }
 
-// A Histogram is the value of a metric of that type.
+// A Histogram is the value of a histogram metric.
 type Histogram struct {
 	Count   uint64   `json:"count"`
 	Sum     float64  `json:"sum"`
 	Buckets []Bucket `json:"buckets"`
 }
 
-// A Bucket counts the samples up to a bound, those of the buckets before it included.
+// A Bucket counts the samples up to a bound, including those of all earlier buckets.
 type Bucket struct {
-	UpperBound *int64 `json:"upper_bound"` // null: there is none
+	UpperBound *int64 `json:"upper_bound"` // null: no upper bound
 	Count      uint64 `json:"count"`
 }
 
@@ -192,15 +196,15 @@ func histogramOf(m *schema.Metric, h *snapshot.Histogram) *Histogram {
 // An Error is the document of a request that failed.
 type Error struct {
 	Error      string    `json:"error"`
-	Candidates []Sandbox `json:"candidates"` // sandboxes that the request may mean
+	Candidates []Sandbox `json:"candidates"` // sandboxes that match the request
 }
 
-// NotFound returns the error for an ID that no sandbox has.
+// NotFound returns the error for an unknown ID.
 func NotFound(id string) Error {
 	return Error{fmt.Sprintf("there is no sandbox %q", id), []Sandbox{}}
 }
 
-// Ambiguous returns the error for an ID that several sandboxes have, each in a runtime root of its own.
+// Ambiguous returns the error for an ID that exists in several runtime roots.
 func Ambiguous(id string, found []*snapshot.Sandbox) Error {
 	e := Error{Error: fmt.Sprintf("%d runtime roots have a sandbox %q: choose one with ?runtime_root=", len(found), id)}
 	for _, s := range found {

@@ -6,24 +6,26 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A Target is a target in the format of Prometheus's HTTP service discovery.
+// A Target is a target in the format of Prometheus HTTP service discovery.
 type Target struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
 }
 
-// Each target has an instance of its own, since Prometheus keeps one series up per job and instance.
+// Each target has its own instance label, because Prometheus keeps one up series per job and
+// instance.
 const labelInstance = "instance"
 
-// TargetsOf returns a target for each sandbox of a snapshot that runs. All are at the address, and the parameter sandbox of their scrapes selects
-// the sandbox.
+// TargetsOf returns one target per running sandbox ID of a snapshot. All targets have the same
+// address. The scrape parameter sandbox of each target selects its sandbox.
 func TargetsOf(snap *snapshot.Snapshot, address string) []Target {
-	targets := []Target{} // JSON's null is no list of targets
+	targets := []Target{} // not nil, because JSON null is not a list of targets
 	last := ""
 	for i := range snap.Sandboxes {
 		s := &snap.Sandboxes[i]
 		id := s.Labels.Sandbox
-		if !s.Running || id == last { // equal IDs, in several roots, stand next to each other and are selected together
+		// Equal IDs from several roots are adjacent, and one target selects all of them.
+		if !s.Running || id == last {
 			continue
 		}
 		last = id
@@ -38,7 +40,7 @@ func TargetsOf(snap *snapshot.Snapshot, address string) []Target {
 	return targets
 }
 
-// ShardsOf returns a target for each of n parts of the sandboxes.
+// ShardsOf returns n targets, one per shard of the sandboxes.
 func ShardsOf(address string, n int) []Target {
 	targets := make([]Target, n)
 	for i := range targets {
