@@ -1,5 +1,6 @@
-// Package metricserver is the metric server for gVisor sandboxes, for programs that embed it. The program sandmeter is a thin shell
-// around it.
+// Package metricserver is the gVisor metric server as a library. The sandmeter program is a thin
+// wrapper around it.
 //
-// It installs no signal handlers, has no global state and tunes nothing of the process.
+// The package installs no signal handlers, has no global state and changes no process-wide
+// settings.
 package metricserver

@@ -12,19 +12,22 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 )
 
-// ErrNoMatch means that the sandbox reports no metric that the filter matches.
+// ErrNoMatch means that no metric that the sandbox reports matches the filter.
 var ErrNoMatch = errors.New("no metric matches")
 
-// ErrNoSandbox means that the runtime root has no sandbox with the ID, or none whose state file can be read: Options.Logger is told which
-// files cannot.
+// ErrNoSandbox means that the runtime root has no readable state file for the sandbox ID.
+// Unreadable state files are logged to Options.Logger.
 var ErrNoSandbox = errors.New("there is no sandbox")
 
 var errEnded = errors.New("the sandbox has ended")
 
-// Export asks one sandbox for its metrics, without a server, and writes them to w in Prometheus's text format: those whose names without
-// prefix match a regular expression, or all if that is empty. Nothing is written unless all of what the sandbox said was verified. Of the
-// options, the first of Roots, ExporterPrefix, SandboxTimeout and Logger count. The error is a *RootError when the runtime root cannot be
-// read, and has ErrNoSandbox in its chain when the sandbox is not there, and ErrNoMatch when no metric matches.
+// Export requests the metrics of one sandbox, without a server, and writes them to w in the
+// Prometheus text format. The filter is a regular expression that is matched against metric names
+// without the prefix; an empty filter matches all metrics. Export writes nothing unless it has
+// verified the whole reply from the sandbox. It uses only these options: the first of Roots,
+// ExporterPrefix, SandboxTimeout and Logger. It returns a *RootError if the runtime root cannot be
+// read. The error wraps ErrNoSandbox if the sandbox does not exist, and ErrNoMatch if no metric
+// matches.
 func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer) error {
 	o, err := o.withDefaults()
 	if err != nil {

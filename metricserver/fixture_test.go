@@ -16,16 +16,16 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// ample is longer than anything takes that is not meant to wait.
+// ample is a timeout that no step reaches unless it hangs.
 const ample = 20 * time.Second
 
-// world is a folder with a runtime root in it, and with sockets.
+// world is a directory that contains a runtime root and sockets.
 type world struct {
 	*testing.T
 	dir  string
 	root string
 
-	clientTLS *tls.Config // for servers with a WebConfigFile; nil: these have no TLS
+	clientTLS *tls.Config // for servers with a WebConfigFile; nil: no TLS
 }
 
 func newWorld(t *testing.T) *world {
@@ -43,7 +43,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// path is a path in the folder.
+// path returns a path in the directory.
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
 // start starts a sandbox.
@@ -52,35 +52,36 @@ func (w *world) start(spec simulate.Spec) *simulate.Sandbox {
 	return testkit.Start(w, w.root, spec)
 }
 
-// server returns a server of the world's root.
+// server returns a server of the world's runtime root.
 func (w *world) server(o Options) *Server {
 	w.Helper()
 	if o.Roots == nil {
 		o.Roots = []string{w.root}
 	}
 	if o.SandboxTimeout == 0 {
-		o.SandboxTimeout = ample // so that no sandbox that replies is late on a slow machine
+		o.SandboxTimeout = ample // so that replies are in time on a slow machine
 	}
 	s, err := New(o)
 	w.must(err)
 	return s
 }
 
-// run is a run of a server that listens.
+// run is a running server.
 type run struct {
 	*world
 	addr  net.Addr    // the first of addrs
-	addrs []net.Addr  // where it listens
-	tls   *tls.Config // nil: none
+	addrs []net.Addr  // the listen addresses
+	tls   *tls.Config // nil: no TLS
 
-	receiveBuffer int // of connections that dial makes; 0: as the kernel likes
+	receiveBuffer int // for connections of dial; 0: the default of the kernel
 	client        *http.Client
 	cancel        context.CancelFunc
 	ended         chan struct{} // closed when Run has returned
-	err           error         // what it returned
+	err           error         // the error from Run
 }
 
-// run runs a server until the test ends, and returns when it listens. Without listeners it makes its own.
+// run runs a server until the test ends, and returns when the server listens. Without listeners,
+// the server creates its own.
 func (w *world) run(s *Server, listeners ...net.Listener) *run {
 	w.Helper()
 	r, err := w.tryRun(s, listeners...)
@@ -90,7 +91,7 @@ func (w *world) run(s *Server, listeners ...net.Listener) *run {
 	return r
 }
 
-// tryRun runs a server until the test ends, and returns when it listens or has failed.
+// tryRun runs a server until the test ends, and returns when the server listens or has failed.
 func (w *world) tryRun(s *Server, listeners ...net.Listener) (*run, error) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -120,7 +121,8 @@ func (w *world) tryRun(s *Server, listeners ...net.Listener) (*run, error) {
 	return r, nil
 }
 
-// newClient returns a client for the server at an address, as http://localhost/ or https://localhost/.
+// newClient returns a client that connects to addr for the URLs http://localhost/ and
+// https://localhost/.
 func newClient(addr net.Addr, config *tls.Config) *http.Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
@@ -128,14 +130,14 @@ func newClient(addr net.Addr, config *tls.Config) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: config}, Timeout: ample}
 }
 
-// stop ends the run and returns what it returned.
+// stop ends the run and returns its error.
 func (r *run) stop() error {
 	r.Helper()
 	r.cancel()
 	return r.wait()
 }
 
-// wait waits for the run to end and returns what it returned.
+// wait waits for the run to end and returns its error.
 func (r *run) wait() error {
 	r.Helper()
 	select {
@@ -147,7 +149,7 @@ func (r *run) wait() error {
 	}
 }
 
-// url is that of a path, for the client.
+// url returns the URL of a path for the client.
 func (r *run) url(path string) string {
 	if r.tls != nil {
 		return "https://localhost" + path
@@ -155,7 +157,7 @@ func (r *run) url(path string) string {
 	return "http://localhost" + path
 }
 
-// dial connects to the server, with TLS if it has that.
+// dial connects to the server, with TLS if the server uses it.
 func (r *run) dial() net.Conn {
 	r.Helper()
 	c, err := r.tryDial()
@@ -163,7 +165,7 @@ func (r *run) dial() net.Conn {
 	return c
 }
 
-// tryDial is dial for a server that may not wait for the handshake to end.
+// tryDial is dial for a server that may close the connection before the handshake ends.
 func (r *run) tryDial() (net.Conn, error) {
 	r.Helper()
 	c, err := net.Dial(r.addr.Network(), r.addr.String())
@@ -179,10 +181,10 @@ func (r *run) tryDial() (net.Conn, error) {
 	return secured, secured.Handshake()
 }
 
-// get returns the status and body of a path.
+// get returns the status and body of the response for a path.
 func (r *run) get(path string) (int, string, error) { return r.getWith(path, nil) }
 
-// getWith is get with headers.
+// getWith is get with request headers.
 func (r *run) getWith(path string, header http.Header) (int, string, error) {
 	request, err := http.NewRequest(http.MethodGet, r.url(path), nil)
 	if err != nil {
@@ -200,7 +202,7 @@ func (r *run) getWith(path string, header http.Header) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// page returns the metrics.
+// page returns the page with the metrics.
 func (r *run) page() string {
 	r.Helper()
 	status, body, err := r.get("/metrics")
@@ -210,7 +212,7 @@ func (r *run) page() string {
 	return body
 }
 
-// healthy fails the test unless the server serves the world's root.
+// healthy fails the test unless the server serves the world's runtime root.
 func (r *run) healthy() {
 	r.Helper()
 	status, body, err := r.get("/runsc-metrics/healthcheck?root=" + r.root)
@@ -219,7 +221,7 @@ func (r *run) healthy() {
 	}
 }
 
-// nothingAt fails the test if something is at a path.
+// nothingAt fails the test if a file exists at a path.
 func (w *world) nothingAt(path string) {
 	w.Helper()
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {

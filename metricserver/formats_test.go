@@ -8,7 +8,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestFormats: all formats are there to be asked for, but OpenMetrics in place of gVisor's own server, whose counters it would rename.
+// TestFormats: the server offers all formats, but not OpenMetrics in drop-in mode because it would
+// rename counters.
 func TestFormats(t *testing.T) {
 	const openMetrics = "application/openmetrics-text"
 	protobuf := "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"

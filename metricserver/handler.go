@@ -13,8 +13,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
-// A Handler serves what a Server serves, in an HTTP server of the caller's. It is safe for concurrent use. Close it when it is no longer
-// needed.
+// A Handler serves the same paths as a Server, in an HTTP server of the caller. It is safe for
+// concurrent use. Close it when it is no longer needed.
 type Handler struct {
 	web       *web.Handler
 	collector *collect.Collector
@@ -23,12 +23,14 @@ type Handler struct {
 	background sync.WaitGroup
 }
 
-// Handler returns a handler with the paths of the server, /metrics among them, to be mounted in a mux: at /, or at a prefix behind
-// http.StripPrefix. What a client may cost in connections, headers and time is for the caller's http.Server to limit. A runtime root that
-// cannot be read is an error of each request, with status 500.
+// Handler returns a handler for all paths of the server, including /metrics. Mount it in a mux at
+// /, or at a prefix behind http.StripPrefix. The caller's http.Server has to limit connections,
+// headers and time per client. If a runtime root cannot be read, each request fails with status
+// 500.
 func (s *Server) Handler() (*Handler, error) { return s.open(func(error) {}) }
 
-// open returns a handler that calls lost with a *RootError when the runtime root can no longer be read.
+// open returns a handler that calls lost with a *RootError when the runtime root can no longer be
+// read.
 func (s *Server) open(lost func(error)) (*Handler, error) {
 	o := &s.options
 	collector, err := collect.New(collect.Options{
@@ -78,8 +80,8 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	return h, nil
 }
 
-// formats returns what clients may ask for. OpenMetrics gives counters whose name does not end in _total another type, so what stands in for
-// gVisor's own server does not offer it.
+// formats returns the formats that clients can request. OpenMetrics changes the type of counters
+// whose name does not end in _total, so the server does not offer it in drop-in mode.
 func (o *Options) formats() []expo.Format {
 	formats := []expo.Format{expo.Text{}, expo.Protobuf{}}
 	if !o.DropIn {
@@ -88,8 +90,8 @@ func (o *Options) formats() []expo.Format {
 	return formats
 }
 
-// watched returns the directories in which something may change: the roots that are served, and those in which a root that matches a glob may
-// appear.
+// watched returns the directories to watch for changes: the served roots, and the directories in
+// which new roots can match a glob.
 func watched(configured, served []string) []string {
 	dirs := append([]string(nil), served...)
 	for _, root := range configured {
@@ -107,12 +109,14 @@ func watched(configured, served []string) []string {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.web.ServeHTTP(w, r) }
 
-// Close lets no more requests in, waits for those under way, which end their collection now, and releases all that the handler has.
+// Close rejects new requests, ends the collections of requests in flight, waits for these requests,
+// and releases all resources of the handler.
 //
-// The collector is closed last: requests, and the goroutine that watches the roots, use it until they have ended.
+// The collector is closed last because requests and the goroutine that watches the roots use it
+// until they end.
 func (h *Handler) Close() error {
 	h.cancel()
-	h.collector.Stop() // requests that still wait have had their time
+	h.collector.Stop() // requests in flight get no more time
 	h.web.Close()
 	h.background.Wait()
 	return h.collector.Close()

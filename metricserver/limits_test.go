@@ -15,7 +15,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// closedByServer fails the test unless the server closes a connection on which it does not say anything.
+// closedByServer fails the test unless the server closes a connection without sending anything.
 func (r *run) closedByServer(c net.Conn) {
 	r.Helper()
 	r.must(c.SetReadDeadline(time.Now().Add(ample)))
@@ -25,7 +25,8 @@ func (r *run) closedByServer(c net.Conn) {
 	}
 }
 
-// TestHeaderTimeout: who begins a request, or a handshake, and does not end it is cut off.
+// TestHeaderTimeout: the server closes a connection whose request or handshake does not complete in
+// time.
 func TestHeaderTimeout(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		s := w.server(o)
@@ -38,7 +39,7 @@ func TestHeaderTimeout(t *testing.T) {
 			return err == nil
 		})
 		_, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: loc")
-		if err == nil { // else it has been cut off by now
+		if err == nil { // otherwise the server has already closed it
 			r.closedByServer(c)
 		}
 		if r.tls == nil {
@@ -47,13 +48,13 @@ func TestHeaderTimeout(t *testing.T) {
 		raw, err := net.Dial(r.addr.Network(), r.addr.String())
 		w.must(err)
 		defer raw.Close()
-		_, err = raw.Write([]byte{0x16, 0x03, 0x01}) // a handshake begins so
+		_, err = raw.Write([]byte{0x16, 0x03, 0x01}) // the start of a handshake
 		w.must(err)
 		r.closedByServer(raw)
 	})
 }
 
-// TestIdleTimeout: a connection that is kept open and not used is closed.
+// TestIdleTimeout: the server closes idle connections.
 func TestIdleTimeout(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		s := w.server(o)
@@ -80,7 +81,8 @@ func (r *run) exchange(c net.Conn) {
 	}
 }
 
-// TestConnectionLimit is one limit for all listeners: an idle connection makes room for a new one, whichever listener they are of.
+// TestConnectionLimit: all listeners share one limit. An idle connection makes room for a new
+// connection, even on another listener.
 func TestConnectionLimit(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		o.Addresses = append(o.Addresses, "127.0.0.1:0", w.path("other"))
@@ -110,7 +112,8 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
-// A stuckConn is a connection of a client that, from some moment on, does not read: Write waits until the connection is closed.
+// A stuckConn is a connection to a client that stops reading: after stuck is closed, Write blocks
+// until the connection is closed.
 type stuckConn struct {
 	net.Conn
 	stuck  <-chan struct{}
@@ -133,7 +136,7 @@ func (c *stuckConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A stuckListener has stuckConns.
+// A stuckListener accepts stuckConns.
 type stuckListener struct {
 	net.Listener
 	stuck <-chan struct{}
@@ -147,7 +150,8 @@ func (l stuckListener) Accept() (net.Conn, error) {
 	return &stuckConn{Conn: c, stuck: l.stuck, closed: make(chan struct{})}, nil
 }
 
-// TestStopsWithClientsThatDoNotTakeTheEnd: to end TLS takes a message to each client, which one that does not read never takes.
+// TestStopsWithClientsThatDoNotTakeTheEnd: to end TLS, the server sends a message to each client.
+// The server stops even if a client never reads it.
 func TestStopsWithClientsThatDoNotTakeTheEnd(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		l, err := listen(o.Addresses[0], DefaultSocketMode, "")
@@ -162,7 +166,8 @@ func TestStopsWithClientsThatDoNotTakeTheEnd(t *testing.T) {
 	})
 }
 
-// TestListeners: each of several is served, and all are closed when the server ends.
+// TestListeners: the server serves on each of several listeners, and closes all of them when it
+// ends.
 func TestListeners(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(w.server(Options{Addresses: []string{w.path("a"), "127.0.0.1:0", "%RUNTIME_ROOT%/b", "127.0.0.1:0"}}))
@@ -184,7 +189,8 @@ func TestListeners(t *testing.T) {
 	w.nothingAt(w.root + "/b")
 }
 
-// TestAllListenersOrNone: where one address is not to be had, nothing stays of the others.
+// TestAllListenersOrNone: if the server cannot listen on one address, it closes the other
+// listeners.
 func TestAllListenersOrNone(t *testing.T) {
 	w := newWorld(t)
 	inUse, err := net.Listen("tcp", "127.0.0.1:0")
@@ -196,7 +202,8 @@ func TestAllListenersOrNone(t *testing.T) {
 	w.nothingAt(w.path("b"))
 }
 
-// TestOneListenerFails: the server ends rather than serving on the others only.
+// TestOneListenerFails: if one listener fails, the server ends and does not keep serving on the
+// others.
 func TestOneListenerFails(t *testing.T) {
 	w := newWorld(t)
 	var listeners []net.Listener

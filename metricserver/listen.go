@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	maxSocketPath = 107 // of bind(2), without its NUL
+	maxSocketPath = 107 // the limit of bind(2), without the NUL
 	dialTimeout   = time.Second
 	lockTimeout   = 2 * time.Second
 	lockPause     = 10 * time.Millisecond
 )
 
-// listenAll listens on all addresses of the options, or on none.
+// listenAll listens on all addresses of the options. If one fails, it closes the others.
 func listenAll(o *Options) ([]net.Listener, error) {
 	var listeners []net.Listener
 	for _, address := range o.Addresses {
@@ -38,7 +38,7 @@ func listenAll(o *Options) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-// closeAll closes listeners, which may be closed already.
+// closeAll closes listeners. Some may be closed already.
 func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		_ = l.Close()
@@ -65,10 +65,10 @@ func listen(address string, mode fs.FileMode, group string) (net.Listener, error
 	return listenUnix(address, mode, group)
 }
 
-// explain says what to do about an address that cannot be listened on.
+// explain adds advice to an error from listening on an address.
 func explain(address string, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err // the rest is the address once more
+		err = op.Err // the rest repeats the address
 	}
 	advice := ""
 	wrong, isWrong := errors.AsType[*net.AddrError](err)
@@ -87,7 +87,8 @@ func explain(address string, err error) error {
 	return fmt.Errorf("listen on %s: %w%s", address, err, advice)
 }
 
-// listenUnix makes a Unix socket. One that a server which is dead left behind is replaced; anything else at the path is left alone.
+// listenUnix creates a Unix socket. It replaces a stale socket of a dead server, and leaves any
+// other file at the path alone.
 func listenUnix(path string, mode fs.FileMode, group string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("listen on %s: the path has %d bytes, and a Unix socket's at most %d: choose a shorter one", path, len(path), maxSocketPath)
@@ -100,7 +101,8 @@ func listenUnix(path string, mode fs.FileMode, group string) (net.Listener, erro
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	// The mode is that of the socket before it has a name, so that it is never open to more people than it should be.
+	// Set the mode before the socket has a name, so that its permissions are never wider than
+	// configured.
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if e := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), uint32(mode.Perm())) }); e != nil {
 			return e
@@ -123,7 +125,7 @@ func listenUnix(path string, mode fs.FileMode, group string) (net.Listener, erro
 	return own, nil
 }
 
-// setAccess sets what the umask may have taken of the mode, and the group.
+// setAccess sets the group, and restores mode bits that the umask cleared.
 func setAccess(path string, mode fs.FileMode, group string) error {
 	if group != "" {
 		gid, err := lookupGroup(group)
@@ -151,14 +153,15 @@ func lookupGroup(group string) (int, error) {
 	return strconv.Atoi(g.Gid)
 }
 
-// lockDir locks a directory against other servers that look at this moment whether a socket in it is stale, so that of any number of
-// them exactly one gets it. It makes no file.
+// lockDir locks a directory while a server checks whether a socket in it is stale. If several
+// servers start at the same time, exactly one gets the socket. It creates no file.
 func lockDir(dir string) (unlock func(), err error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
-	// Not for ever: another program may lock the directory for reasons of its own. Then the kernel's check has to do.
+	// Do not wait forever: another program may hold the lock for other purposes. After lockTimeout,
+	// rely on the check in the kernel.
 	for start := time.Now(); time.Since(start) < lockTimeout; time.Sleep(lockPause) {
 		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK && err != unix.EINTR {
 			break
@@ -167,8 +170,8 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { unix.Close(fd) }, nil
 }
 
-// removeStale removes a socket on which nothing listens. That it refuses connections is the only proof; one whose backlog is full has a
-// server.
+// removeStale removes a socket that has no listener. Only a refused connection proves this: a
+// socket with a full backlog still has a server.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -195,12 +198,12 @@ func removeStale(path string) error {
 	return explain(path, syscall.EADDRINUSE)
 }
 
-// An ownSocket removes its file when it is closed for the first time, if it is still its own.
+// An ownSocket removes its file on the first Close, unless another file has replaced it.
 type ownSocket struct {
 	*net.UnixListener
 	path   string
 	info   fs.FileInfo
-	remove sync.Once // later, the inode may be another server's
+	remove sync.Once // after the first Close, another server may reuse the inode
 }
 
 func newOwnSocket(l *net.UnixListener, path string) (*ownSocket, error) {

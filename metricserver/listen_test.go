@@ -21,7 +21,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// refused fails the test unless a server at an address ends with this error at once.
+// refused fails the test unless a server at an address ends at once with this error.
 func (w *world) refused(o Options, want string) {
 	w.Helper()
 	r, err := w.tryRun(w.server(o))
@@ -55,7 +55,8 @@ func TestAddresses(t *testing.T) {
 	w.nothingAt(w.root + "/socket")
 }
 
-// TestHosts: on a loopback address a browser that was made to ask for another host gets nothing; elsewhere any host is served.
+// TestHosts: on a loopback address, the server rejects requests for other hosts, for example from a
+// browser (DNS rebinding). On other addresses it serves any host.
 func TestHosts(t *testing.T) {
 	w := newWorld(t)
 	check := func(o Options, host string, want int) {
@@ -83,7 +84,7 @@ func TestHosts(t *testing.T) {
 	check(Options{Addresses: []string{"0.0.0.0:0"}}, "evil.example", served)
 }
 
-// TestHostOfTheAddress: the name in the configured address is one of this machine, whatever it is.
+// TestHostOfTheAddress: the host in the configured address is always allowed.
 func TestHostOfTheAddress(t *testing.T) {
 	w := newWorld(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -151,7 +152,8 @@ func TestPathLength(t *testing.T) {
 	}
 }
 
-// TestSocketAccess: the socket's mode is what was asked for, whatever the umask is, and so is its group.
+// TestSocketAccess: the socket has the configured mode, whatever the umask is, and the configured
+// group.
 func TestSocketAccess(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to have several groups")
@@ -187,7 +189,7 @@ func TestSocketAccess(t *testing.T) {
 	w.nothingAt(w.path("socket"))
 }
 
-// leaveSocket makes a socket as a server leaves it that was killed.
+// leaveSocket creates a stale socket, like a server that was killed.
 func (w *world) leaveSocket(path string) {
 	w.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -265,7 +267,8 @@ func TestWhatIsNoSocketIsLeft(t *testing.T) {
 	w.nothingAt(w.path("missing"))
 }
 
-// TestServersStartingAtOnce: whoever is first, exactly one gets the socket, a stale one or none being there.
+// TestServersStartingAtOnce: if several servers start at the same time, exactly one gets the
+// socket, with or without a stale socket.
 func TestServersStartingAtOnce(t *testing.T) {
 	w := newWorld(t)
 	for round := range 20 {
@@ -301,7 +304,8 @@ func TestServersStartingAtOnce(t *testing.T) {
 	}
 }
 
-// TestStartsWhileAnotherStops: either it is too early or it gets the socket, and nobody takes it away again.
+// TestStartsWhileAnotherStops: the second server either fails because the address is in use, or
+// gets the socket and keeps it.
 func TestStartsWhileAnotherStops(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("socket")
@@ -323,7 +327,8 @@ func TestStartsWhileAnotherStops(t *testing.T) {
 	}
 }
 
-// TestSomebodyElsesSocketIsLeft at the end.
+// TestSomebodyElsesSocketIsLeft: when the server ends, it does not remove a socket of another
+// program.
 func TestSomebodyElsesSocketIsLeft(t *testing.T) {
 	w := newWorld(t)
 	path := w.path("socket")
@@ -346,7 +351,8 @@ func TestSocketIsGoneAlready(t *testing.T) {
 	w.must(r.stop())
 }
 
-// TestLockedDirectory: somebody who keeps the socket's directory locked for reasons of his own delays the start, and no more.
+// TestLockedDirectory: if another program holds a lock on the directory of the socket, the start is
+// delayed but succeeds.
 func TestLockedDirectory(t *testing.T) {
 	w := newWorld(t)
 	dir, err := os.Open(w.dir)

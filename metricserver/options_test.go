@@ -50,7 +50,8 @@ func TestRuntimeRootInAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.options.Addresses[0] != "/r/a" || s.options.MatchAddress != "%RUNTIME_ROOT%/b" { // that is for each root to expand
+	// Expanded per root.
+	if s.options.Addresses[0] != "/r/a" || s.options.MatchAddress != "%RUNTIME_ROOT%/b" {
 		t.Errorf("addresses are %q and %q", s.options.Addresses, s.options.MatchAddress)
 	}
 }

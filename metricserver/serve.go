@@ -11,8 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
-// serve serves HTTP until ctx is done, and for as long after that as requests take, up to limits.stop. It ends with an error as soon as one of
-// the listeners does.
+// serve serves HTTP until ctx is done, and then waits up to limits.stop for requests in flight. It
+// returns an error as soon as one of the listeners fails.
 func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *web.Handler) error {
 	connections := web.NewConnections(s.limits.connections, s.options.Logger)
 	servers := make([]*http.Server, len(listeners))
@@ -33,10 +33,12 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *w
 	limit, cancel := context.WithTimeout(context.Background(), s.limits.stop)
 	defer cancel()
 	handler.Stop(limit)
-	// What is left are the last bytes of responses, and connections that have not asked for anything.
+	// The remaining connections are sending the last bytes of a response, or have not sent a
+	// complete request.
 	limit, cancel = context.WithTimeout(limit, lingerTimeout)
 	defer cancel()
-	// To end TLS, Shutdown sends each client a last message, and waits 5 s for one that does not read.
+	// To end TLS, Shutdown sends a last message to each client, and waits 5 s for a client that
+	// does not read it.
 	defer context.AfterFunc(limit, connections.CloseAll)()
 	forEach(servers, func(server *http.Server) {
 		if server.Shutdown(limit) != nil {
@@ -46,7 +48,7 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *w
 	return nil
 }
 
-// forEach calls do for all servers at once, and returns when it is done with each.
+// forEach calls do for all servers concurrently, and returns when all calls have returned.
 func forEach(servers []*http.Server, do func(*http.Server)) {
 	var all sync.WaitGroup
 	for _, server := range servers {
@@ -55,11 +57,12 @@ func forEach(servers []*http.Server, do func(*http.Server)) {
 	all.Wait()
 }
 
-// newHTTPServer returns the server for one listener: each has a handler of its own, since the Host header counts on loopback addresses only.
+// newHTTPServer returns the server for one listener. Each listener has its own handler because the
+// Host header is checked on loopback addresses only.
 func (s *Server) newHTTPServer(handler *web.Handler, addr net.Addr, connections *web.Connections) *http.Server {
 	server := &http.Server{
 		Handler:           s.limitHosts(handler, addr),
-		ReadHeaderTimeout: s.limits.header, // and for the handshake of TLS
+		ReadHeaderTimeout: s.limits.header, // also limits the TLS handshake
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       s.limits.idle,
@@ -68,13 +71,14 @@ func (s *Server) newHTTPServer(handler *web.Handler, addr net.Addr, connections 
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 	}
-	// No HTTP/2, also with TLS: it has many requests on one connection, and the limits here are per connection.
+	// Disable HTTP/2, also with TLS: HTTP/2 sends many requests on one connection, and the limits
+	// here are per connection.
 	server.Protocols.SetHTTP1(true)
 	return server
 }
 
-// limitHosts returns the handler for requests that arrive at an address: that of the server or, on a loopback address, one that refuses those
-// for other hosts.
+// limitHosts returns the handler for requests that arrive at an address. On a loopback address, it
+// rejects requests for other hosts.
 func (s *Server) limitHosts(h *web.Handler, addr net.Addr) http.Handler {
 	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		return h

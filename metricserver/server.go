@@ -28,84 +28,104 @@ const (
 	DefaultMaxCollectionsPerSecond = 20
 )
 
-// Limits of what a client may cost.
+// Limits on the resources that a client can use.
 const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 15 * time.Second
-	answerTimeout  = 90 * time.Second // the longest scrape, and a slow reader of its page
+	answerTimeout  = 90 * time.Second // the longest scrape, and a client that reads the page slowly
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 64 << 10
 	stopTimeout    = 5 * time.Second
-	lingerTimeout  = 500 * time.Millisecond // of it, for connections that no request is under way on
+	// Part of stopTimeout, for connections without a request.
+	lingerTimeout = 500 * time.Millisecond
 )
 
-// limits are those that tests change.
+// limits are the limits that tests change.
 type limits struct {
 	header, idle, stop time.Duration
-	connections        int // of all listeners together
+	connections        int // for all listeners together
 }
 
-// Options say what a Server serves and where. The zero value of each is its default.
+// Options configure a Server. The zero value of each field selects its default.
 type Options struct {
-	// Roots are the runtime roots whose sandboxes are served: directories, and globs such as /run/containerd/runsc/*, which are evaluated again
-	// for each collection. At most 64 are served at a time, each directory once. If there is more than one, or a glob, the series of a
-	// sandbox have the label runtime_root. Default: config.DefaultRootDir.
+	// Roots are the runtime roots to serve: directories, or globs such as /run/containerd/runsc/*.
+	// Globs are expanded again for each collection. At most 64 roots are served at a time, and each
+	// directory only once. With more than one root, or a glob, the series of a sandbox have the
+	// label runtime_root. Default: config.DefaultRootDir.
 	Roots []string
-	// Addresses are where Run listens, each of them host:port, :port, or the absolute path of a Unix socket. %RUNTIME_ROOT% in one stands for
-	// the first of Roots. There is no default; Serve and Handler do not need any.
+	// Addresses are the addresses that Run listens on: host:port, :port, or the absolute path of a
+	// Unix socket. %RUNTIME_ROOT% in an address stands for the first of Roots. There is no default;
+	// Serve and Handler do not need an address.
 	Addresses []string
-	// WebConfigFile is a file in the format of Prometheus's exporter-toolkit, which says for Run and Serve with what TLS, client certificates,
-	// passwords, rate limit and headers they serve, on every listener. The file, and what it names, is read again for each connection and
-	// request; only whether there is TLS at all, and the rate limit, stay as they were. Default: plain HTTP for everyone who can connect.
+	// WebConfigFile is a web configuration file in the format of the Prometheus exporter-toolkit.
+	// It configures TLS, client certificates, passwords, the rate limit and headers for all
+	// listeners of Run and Serve. The server reads the file, and the files that it refers to, again
+	// for each connection and request; but turning TLS on or off, or changing the rate limit,
+	// requires a restart. Default: plain HTTP without authentication.
 	WebConfigFile string
 	// TelemetryPath is the path of the metrics. Default: DefaultTelemetryPath.
 	TelemetryPath string
-	// Version is that of the program, for the page at /. Default: the page has none.
+	// Version is the version of the program, for the page at /. Default: the page shows no version.
 	Version string
-	// MatchAddress limits the sandboxes to those that were created with an equal --metric-server; %RUNTIME_ROOT% in either stands for the
-	// sandbox's root. Default: every sandbox that registered metrics.
+	// MatchAddress limits the sandboxes to those that were created with the same --metric-server
+	// address. %RUNTIME_ROOT% in either address stands for the runtime root of the sandbox.
+	// Default: every sandbox that registered metrics.
 	MatchAddress string
-	// ExporterPrefix begins the names of the metrics that sandboxes report, and of those that gVisor's own metric server has too. Default:
-	// DefaultExporterPrefix.
+	// ExporterPrefix is the prefix for the names of the metrics that sandboxes report, and of the
+	// metrics that gVisor's own metric server also exports. Default: DefaultExporterPrefix.
 	ExporterPrefix string
-	// DropIn serves what gVisor's own metric server serves: an empty ExporterPrefix stands for none, and OpenMetrics is not offered, since
-	// its counters have other names.
+	// DropIn makes the server a drop-in replacement for gVisor's own metric server: an empty
+	// ExporterPrefix means no prefix, and OpenMetrics is not offered because it renames counters.
 	DropIn bool
-	// CreatedSeries adds to OpenMetrics pages, for each counter and histogram, a series NAME_created with the time at which it was 0. Clients
-	// of the protobuf format get these times in any case.
+	// CreatedSeries adds a series NAME_created to OpenMetrics pages for each counter and histogram,
+	// with the time at which it was 0. The protobuf format always includes these times.
 	CreatedSeries bool
-	// KeepEnded keeps a sandbox whose process has ended on the page, as not running, until runsc deletes its state file. Default: it leaves
-	// the page when its process ends.
+	// KeepEnded keeps a sandbox on the page, as not running, after its process ends, until runsc
+	// deletes its state file. Default: a sandbox leaves the page when its process ends.
 	KeepEnded bool
-	// AllowUnknownRoot makes a single root that does not exist one without sandboxes, rather than an error. That it cannot be read for
-	// another reason is an error all the same. Of several, or a glob, each may be missing or unreadable.
+	// AllowUnknownRoot treats a single runtime root that does not exist as a root without
+	// sandboxes. Any other reason why it cannot be read is still an error. With several roots, or a
+	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
+	// root is an error.
 	AllowUnknownRoot bool
-	// AllowProfiling serves CPU and heap profiles of the process to everybody who can reach the address.
+	// AllowProfiling serves CPU and heap profiles of the process to every client that can reach the
+	// address.
 	AllowProfiling bool
-	// SandboxTimeout is how long a single sandbox can hold up a scrape. Default: DefaultSandboxTimeout.
+	// SandboxTimeout is the longest time that a single sandbox can delay a scrape. Default:
+	// DefaultSandboxTimeout.
 	SandboxTimeout time.Duration
-	// MaxAge lets a request be served from a snapshot that was taken at most so long before, with the snapshot's times on its samples. So
-	// two Prometheus servers cost the sandboxes one collection instead of two. Default: 0, every request gets a snapshot taken after it.
+	// MaxAge is the maximum age of a snapshot that the server may reuse for a request. Samples
+	// carry the times of the snapshot. With MaxAge set, two Prometheus servers cost the sandboxes
+	// one collection instead of two. Default: 0, every request gets a snapshot taken after the
+	// request.
 	MaxAge time.Duration
-	// MaxCollectionsPerSecond limits how many collections begin per second, so that a client that asks in a loop cannot keep every sandbox
-	// awake; requests that have to wait for one share it. Default: DefaultMaxCollectionsPerSecond.
+	// MaxCollectionsPerSecond is the rate limit for new collections, so that a client that sends
+	// requests in a loop cannot keep every sandbox awake. Requests that wait for a collection share
+	// it. Default: DefaultMaxCollectionsPerSecond.
 	MaxCollectionsPerSecond int
 	// SocketMode is the mode of the Unix sockets among Addresses. Default: DefaultSocketMode.
 	SocketMode fs.FileMode
-	// SocketGroup is the name or ID of the group that these sockets belong to. Default: that of the process.
+	// SocketGroup is the name or ID of the group of these sockets. Default: the group of the
+	// process.
 	SocketGroup string
-	// AllowedHosts are more host names that the Host header of a request may have if Run or Serve listens on a loopback address. There, they
-	// refuse with status 403 what has neither an IP address in it, nor localhost or a name below it, nor the host of one of Addresses: this
-	// protects the metrics from web pages in a browser on this machine (DNS rebinding). Names have no port.
+	// AllowedHosts are additional host names that the Host header may contain if Run or Serve
+	// listens on a loopback address. On such an address, the server always allows IP addresses,
+	// localhost and names below it, and the hosts in Addresses, and rejects other hosts with status
+	// 403. This protects the metrics from web pages in a browser on this machine (DNS rebinding).
+	// Names have no port.
 	AllowedHosts []string
-	// StartTime is when the process started, for process_start_time_seconds. Default: when New was called.
+	// StartTime is the start time of the process, for process_start_time_seconds. Default: the time
+	// of the call to New.
 	StartTime time.Time
-	// Logger is told what goes wrong, with which sandbox, once. Its handler must not block, since scrapes would wait for it. Default: nobody.
+	// Logger logs each problem once, with the affected sandbox. Its handler must not block because
+	// scrapes wait for it. Default: no logging.
 	Logger *slog.Logger
-	// LogLinesDropped returns how many lines the log lacks, for the counter sandmeter_log_lines_dropped_total. It must be safe for concurrent
-	// use and not block. Default: there is no such family.
+	// LogLinesDropped returns the number of dropped log lines, for the counter
+	// sandmeter_log_lines_dropped_total. It must be safe for concurrent use and must not block.
+	// Default: the family is absent.
 	LogLinesDropped func() int64
-	// Listening is called once the server listens on all addresses, with these. An error ends Run. Default: nothing is called.
+	// Listening is called with the listen addresses once the server listens on all of them. If it
+	// returns an error, Run ends with this error. Default: no call.
 	Listening func([]net.Addr) error
 }
 
@@ -113,10 +133,10 @@ var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 
 var validHost = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
 
-// reservedPrefixes begin the names of families that are not a sandbox's.
+// reservedPrefixes are the prefixes of families that do not come from sandboxes.
 var reservedPrefixes = []string{"sandmeter_", "process_", "go_", "container_"}
 
-// withDefaults returns the options with their defaults, or says all that is wrong with them.
+// withDefaults returns the options with their defaults, or an error that lists all invalid options.
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Roots) == 0 {
 		o.Roots = []string{config.DefaultRootDir()}
@@ -141,7 +161,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, o.check()
 }
 
-// check returns all that is wrong with the options.
+// check returns an error that lists all invalid options.
 func (o *Options) check() error {
 	var errs []error
 	wrong := func(is bool, format string, args ...any) {
@@ -170,22 +190,22 @@ func (o *Options) check() error {
 	return errors.Join(errs...)
 }
 
-// A RootError says that the runtime root cannot be read, at the start or any more.
+// A RootError means that the runtime root cannot be read, at the start or later.
 type RootError struct{ Err error }
 
 func (e *RootError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the reason, an *fs.PathError.
+// Unwrap returns the cause, an *fs.PathError.
 func (e *RootError) Unwrap() error { return e.Err }
 
-// A Server serves the metrics of the sandboxes of runtime roots. Its methods are safe for concurrent use; each call of Run, Serve or Handler
-// has a server of its own, which knows nothing of the others.
+// A Server serves the metrics of the sandboxes in runtime roots. Its methods are safe for
+// concurrent use. Each call of Run, Serve or Handler creates an independent server.
 type Server struct {
 	options Options
 	limits  limits
 }
 
-// New returns a Server, or an error that says all that is wrong with the options. Nothing is opened yet.
+// New returns a Server, or an error that lists all invalid options. It does not open anything.
 func New(o Options) (*Server, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -194,7 +214,7 @@ func New(o Options) (*Server, error) {
 	return &Server{o, limits{headerTimeout, idleTimeout, stopTimeout, web.MaxConnections()}}, nil
 }
 
-// Run listens on Options.Addresses and serves until ctx is done, as Serve does.
+// Run listens on Options.Addresses and serves until ctx is done, like Serve.
 func (s *Server) Run(ctx context.Context) error {
 	if len(s.options.Addresses) == 0 {
 		return errors.New("no address to listen on: give host:port, :port or the absolute path of a Unix socket")
@@ -202,18 +222,20 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.run(ctx, func() ([]net.Listener, error) { return listenAll(&s.options) })
 }
 
-// Serve serves on listeners until ctx is done, and returns nil then. It returns an error when it cannot serve on each of them, and a *RootError
-// when a single runtime root cannot be read, at the start or later, unless Options.AllowUnknownRoot says that it may be missing. The listeners,
-// and all that the server opened, are closed when it returns; requests under way get some seconds to end.
+// Serve serves on listeners until ctx is done, and then returns nil. It returns an error if it
+// cannot serve on one of the listeners, and a *RootError if a single runtime root cannot be read,
+// at the start or later. Options.AllowUnknownRoot allows a missing root. When Serve returns, the
+// listeners and everything that the server opened are closed. Requests in flight get a few seconds
+// to finish.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	defer closeAll(listeners) // they were not served if the root cannot be read
+	defer closeAll(listeners) // run does not close them if it fails before it calls listen
 	if len(listeners) == 0 {
 		return errors.New("no listener to serve on")
 	}
 	return s.run(ctx, func() ([]net.Listener, error) { return listeners, nil })
 }
 
-// run opens, listens and serves.
+// run opens the collector, calls listen, and serves.
 func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error)) error {
 	if err := checkWebConfig(s.options.WebConfigFile); err != nil {
 		return err

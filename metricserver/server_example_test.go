@@ -16,8 +16,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// A program serves the metrics of a runtime root for as long as it likes. Here the root has no sandboxes, and what is on the page are the
-// server's own metrics.
+// A program serves the metrics of a runtime root until it cancels the context. This root has no
+// sandboxes, so the page has only the metrics of the server.
 func ExampleServer() {
 	root, err := os.MkdirTemp("", "root")
 	if err != nil {
@@ -57,7 +57,7 @@ func ExampleServer() {
 	// stopped
 }
 
-// A program that has an HTTP server already mounts the metrics in it.
+// A program that already has an HTTP server mounts the metrics in it.
 func ExampleServer_Handler() {
 	root, err := os.MkdirTemp("", "root")
 	if err != nil {
@@ -84,7 +84,7 @@ func ExampleServer_Handler() {
 	// runsc_meta_num_sandboxes_running 0
 }
 
-// A program that listens by itself, for example on a socket that systemd handed to it, passes its listener.
+// A program passes its own listener, for example for a socket from systemd.
 func ExampleServer_Serve() {
 	root, err := os.MkdirTemp("", "root")
 	if err != nil {
@@ -126,7 +126,7 @@ func printMetric(url, name string) {
 	}
 }
 
-// Errors say what to do about them.
+// Errors explain how to fix the options.
 func ExampleNew() {
 	_, err := metricserver.New(metricserver.Options{ExporterPrefix: "gVisor-", MaxAge: -time.Second})
 	fmt.Println(err)

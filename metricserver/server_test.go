@@ -70,15 +70,17 @@ func TestOptionsCount(t *testing.T) {
 	check(Options{DropIn: true}, "runsc_", false)
 }
 
-// TestSandboxTimeout: no single sandbox holds a scrape for longer.
+// TestSandboxTimeout: a single sandbox cannot delay a scrape for longer than the timeout.
 func TestSandboxTimeout(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "fine"})
 	w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
 	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}, SandboxTimeout: 500 * time.Millisecond}))
-	// The scraper waits less than the default timeout of a sandbox, so the reason tells which of the two ended the query. On a slow machine
-	// the first scrapes may be too short.
-	header := http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"2"}} // of which the server uses 1.5 s
+	// The scrape timeout is shorter than the default timeout of a sandbox, so the reason shows
+	// which timeout ended the request to the sandbox. On a slow machine the first scrapes may be
+	// too short.
+	// The server uses 1.5 s of it.
+	header := http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"2"}}
 	var page string
 	testkit.Until(w, "a page without one that stalls", func() bool {
 		var status int
@@ -134,7 +136,8 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-// TestRootIsRemoved: unless that is allowed, it ends the server, at the next scrape.
+// TestRootIsRemoved: if the root is removed, the server ends at the next scrape, unless a missing
+// root is allowed.
 func TestRootIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
@@ -171,11 +174,12 @@ func TestRootComesAndGoes(t *testing.T) {
 	expect(0)
 }
 
-// TestNoDescriptors: that the process has none left says nothing about the root, and ends no server.
+// TestNoDescriptors: the server does not treat a lack of file descriptors as a lost root, and does
+// not end.
 func TestNoDescriptors(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}}))
-	r.page() // the connection is kept
+	r.page() // keeps the connection open
 	var limit unix.Rlimit
 	w.must(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	w.must(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}))
@@ -187,10 +191,10 @@ func TestNoDescriptors(t *testing.T) {
 	r.page()
 }
 
-// TestLogger: what goes wrong is logged, and no byte of a name is so that a terminal obeys it.
+// TestLogger: problems are logged, and names are escaped so that they cannot control a terminal.
 func TestLogger(t *testing.T) {
 	w := newWorld(t)
-	var log bytes.Buffer // collections are over when it is read
+	var log bytes.Buffer // read after the last collection
 	w.start(simulate.Spec{ID: "broken", Pod: "\x1b[31m", NoSocket: true})
 	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 	r.page()
@@ -200,7 +204,7 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// TestLogLinesDropped are a counter, if somebody counts them.
+// TestLogLinesDropped: the counter exists only if Options.LogLinesDropped is set.
 func TestLogLinesDropped(t *testing.T) {
 	w := newWorld(t)
 	const family = "sandmeter_log_lines_dropped_total"
@@ -214,7 +218,7 @@ func TestLogLinesDropped(t *testing.T) {
 	}
 }
 
-// TestLongHeader: requests are bounded.
+// TestLongHeader: the size of request headers is limited.
 func TestLongHeader(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		r := w.run(w.server(o))
@@ -230,7 +234,8 @@ func TestLongHeader(t *testing.T) {
 	})
 }
 
-// TestIdleConnections cost nobody anything, and do not hold the end of the server.
+// TestIdleConnections: idle connections do not affect other clients, and do not delay the end of
+// the server.
 func TestIdleConnections(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		s := w.server(o)
@@ -246,7 +251,8 @@ func TestIdleConnections(t *testing.T) {
 	})
 }
 
-// stalling returns a sandbox that answers only when the channel is closed, and one that is closed when it is asked.
+// stalling starts a sandbox that replies only when the channel answer is closed. The channel asked
+// is closed at the first request.
 func (w *world) stalling() (asked <-chan struct{}, answer chan struct{}) {
 	w.Helper()
 	first, answer := make(chan struct{}), make(chan struct{})
@@ -262,7 +268,8 @@ func (w *world) stalling() (asked <-chan struct{}, answer chan struct{}) {
 	return first, answer
 }
 
-// TestStopsWithAScrapeInFlight: one that is in time gets its page; one that is not is cut off.
+// TestStopsWithAScrapeInFlight: a scrape that finishes in time gets its page; the server cuts off a
+// scrape that does not.
 func TestStopsWithAScrapeInFlight(t *testing.T) {
 	type result struct {
 		status int
@@ -281,7 +288,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) { // in time
 		asked, answer := w.stalling()
 		s := w.server(o)
-		s.limits.stop = ample // it is in time on any machine
+		s.limits.stop = ample // long enough on any machine
 		r := w.run(s)
 		results := scrape(r)
 		<-asked
@@ -300,7 +307,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		asked, answer := w.stalling()
 		defer close(answer)
 		s := w.server(o)
-		s.limits.stop = time.Millisecond // the sandbox replies when the server has ended
+		s.limits.stop = time.Millisecond // the sandbox replies after the server has ended
 		r := w.run(s)
 		results := scrape(r)
 		<-asked
@@ -311,10 +318,12 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 	})
 }
 
-// TestStopsWithAClientThatDoesNotRead: it is cut off.
+// TestStopsWithAClientThatDoesNotRead: the server closes the connection of a client that does not
+// read.
 func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
-		fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{}) // a page that no socket's buffer holds
+		// A page larger than any socket buffer.
+		fleet, err := simulate.StartFleet(w.root, 100, simulate.FleetOptions{})
 		w.must(err)
 		w.Cleanup(func() { fleet.Remove() })
 		s := w.server(o)
@@ -328,7 +337,7 @@ func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 		_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		w.must(err)
 		begin := make([]byte, 1)
-		_, err = io.ReadFull(c, begin) // its page is being sent
+		_, err = io.ReadFull(c, begin) // the server is sending the page
 		w.must(err)
 		w.must(r.stop())
 		response, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(begin), c)), nil)
@@ -342,7 +351,8 @@ func TestStopsWithAClientThatDoesNotRead(t *testing.T) {
 	})
 }
 
-// limitSendBuffer makes the kernel take little of what is written to the listener's connections. That of TCP would take some megabytes.
+// limitSendBuffer limits the send buffer of the listener's connections. The default for TCP is
+// several megabytes.
 func limitSendBuffer(w *world, l net.Listener) {
 	raw, err := l.(syscall.Conn).SyscallConn()
 	w.must(err)
@@ -352,7 +362,8 @@ func limitSendBuffer(w *world, l net.Listener) {
 	w.must(err)
 }
 
-// TestStopsWithSilentConnections: those that have asked for nothing, or for half of something, do not hold it.
+// TestStopsWithSilentConnections: connections without a request, or with an incomplete request, do
+// not delay the end of the server.
 func TestStopsWithSilentConnections(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		s := w.server(o)
@@ -364,17 +375,19 @@ func TestStopsWithSilentConnections(t *testing.T) {
 			_, err := io.WriteString(c, said)
 			w.must(err)
 		}
-		r.page() // by now the server has taken them
+		r.page() // after this the server has accepted them
 		w.must(r.stop())
-		// The server closes them after half a second. Otherwise net/http and the header timeout would close them when they are 5 s old, and the
-		// server would not end before. The bound is ten times what the test takes, so a slow machine does not reach it.
+		// The server closes them after half a second. Otherwise net/http and the header timeout
+		// would close them after 5 s, and the server would not end before that. The bound is ten
+		// times the duration of the test, so a slow machine does not reach it.
 		if took := time.Since(began); took >= headerTimeout {
 			w.Errorf("it took %v", took)
 		}
 	})
 }
 
-// TestHalfClosedConnection: a client that has said all that it has to say gets its page.
+// TestHalfClosedConnection: a client that closes its side of the connection after the request gets
+// its page.
 func TestHalfClosedConnection(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		w.start(simulate.Spec{ID: "sb"})
@@ -395,7 +408,7 @@ func TestHalfClosedConnection(t *testing.T) {
 	})
 }
 
-// TestStopsBeforeItStarted: a context that is done already is an end like any other.
+// TestStopsBeforeItStarted: if the context is already done, the server ends without an error.
 func TestStopsBeforeItStarted(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		s := w.server(o)

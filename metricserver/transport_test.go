@@ -10,7 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// onEachTransport runs a test with options for each way to reach a server. What holds on one has to hold on all.
+// onEachTransport runs a test once per transport, with options for it. Behavior must be the same on
+// all transports.
 func onEachTransport(t *testing.T, test func(w *world, o Options)) {
 	t.Helper()
 	for _, network := range []string{"TCP", "Unix"} {
@@ -34,7 +35,8 @@ func onEachTransport(t *testing.T, test func(w *world, o Options)) {
 	}
 }
 
-// secure writes a web configuration file that requires a client certificate, which the world's clients have.
+// secure writes a web configuration file that requires a client certificate, and gives the world's
+// clients such a certificate.
 func (w *world) secure() string {
 	w.Helper()
 	authority := testkit.NewAuthority(w)
@@ -44,13 +46,14 @@ func (w *world) secure() string {
 	return w.webConfig(tlsSection(authority, server))
 }
 
-// tlsSection is the section of a web configuration file for a server that requires certificates of clients.
+// tlsSection returns the section of a web configuration file that enables TLS and requires client
+// certificates.
 func tlsSection(authority *testkit.Authority, server *testkit.Certificate) string {
 	return fmt.Sprintf("tls_server_config:\n  cert_file: %s\n  key_file: %s\n  client_ca_file: %s\n  client_auth_type: RequireAndVerifyClientCert\n",
 		server.CertFile, server.KeyFile, authority.File)
 }
 
-// webConfig writes a web configuration file, in one step.
+// webConfig writes a web configuration file atomically.
 func (w *world) webConfig(text string) string {
 	w.Helper()
 	w.must(os.WriteFile(w.path("web.tmp"), []byte(text), 0o600))

@@ -14,35 +14,38 @@ import (
 )
 
 const (
-	// settle is how long a change is waited on for others to come with it: runsc writes a state file several times at each start.
+	// settle is the delay between a change and the call of look, to combine changes: runsc writes a
+	// state file several times at each start.
 	settle = 200 * time.Millisecond
-	// rescan is how often the roots are looked at when nothing tells that they changed: inotify may lose events, or be exhausted.
+	// rescan is the interval between looks at the roots without a reported change: inotify can lose
+	// events or be exhausted.
 	rescan = time.Minute
-	// retry is how often a root that does not exist is looked for.
+	// retry is the interval between attempts to watch a root that does not exist.
 	retry = time.Second
 )
 
-// A watch calls look soon after something changed in one of the directories, and once per rescan in any case. It is a hint only: what is
-// served never depends on it. Its methods are for one goroutine, which also calls dirs and look.
+// A watch calls look soon after a change in one of the directories, and at least once per rescan.
+// It is only a hint: the served data never depends on it. All methods, and dirs and look, run in
+// one goroutine.
 type watch struct {
-	dirs   func() []string // asked for again after each look, since that may find others
+	dirs   func() []string // called again after each event: the directories can change
 	look   func()
 	logger *slog.Logger
 	open   func() (*notifier, error)
 
 	notifier *notifier        // nil: inotify is not available
-	failed   map[string]error // why directories are not watched
-	logged   error            // what the log has of inotify
+	failed   map[string]error // errors by directory, for directories that are not watched
+	logged   error            // the inotify error that was logged
 }
 
 func newWatch(dirs func() []string, look func(), logger *slog.Logger) *watch {
 	return &watch{dirs: dirs, look: look, logger: logger, open: openInotify, failed: make(map[string]error)}
 }
 
-// A notifier tells of changes in directories.
+// A notifier reports changes in directories.
 type notifier struct {
 	events <-chan fsnotify.Event
-	errors <-chan error // an overflow
+	errors <-chan error // overflows of the event queue
 	add    func(dir string) error
 	close  func() error
 }
@@ -61,7 +64,7 @@ func (w *watch) run(ctx context.Context) {
 	again := time.NewTicker(rescan)
 	defer again.Stop()
 	w.openNotifier()
-	settled := time.After(0) // nil while nothing has changed; what is there at the start is news
+	settled := time.After(0) // nil: no change is pending; the start counts as a change
 	changed := func() {
 		if settled == nil {
 			settled = time.After(settle)
@@ -92,7 +95,7 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// openNotifier makes inotify available unless it is.
+// openNotifier opens inotify if it is not open.
 func (w *watch) openNotifier() {
 	if w.notifier != nil {
 		return
@@ -111,7 +114,7 @@ func (w *watch) close() {
 	}
 }
 
-// channels returns where changes are told; nil where none are.
+// channels returns the channels for events and overflows, or nil without inotify.
 func (w *watch) channels() (<-chan fsnotify.Event, <-chan error) {
 	if w.notifier == nil {
 		return nil, nil
@@ -119,9 +122,10 @@ func (w *watch) channels() (<-chan fsnotify.Event, <-chan error) {
 	return w.notifier.events, w.notifier.errors
 }
 
-// addDirs watches all directories, those that failed before for another reason than that they are missing only if all is set. It reports whether
-// one of them can be watched again: it may have changed in between. A directory that was removed and made again is another one, so that each is
-// added every time.
+// addDirs watches all directories. It skips directories that failed before for a reason other than
+// that they are missing, unless all is set. It reports whether a directory that failed before is
+// watched again, since it may have changed in the meantime. A directory that was removed and
+// created again needs a new watch, so addDirs adds every directory each time.
 func (w *watch) addDirs(all bool) (back bool) {
 	if w.notifier == nil {
 		return false
@@ -145,7 +149,8 @@ func (w *watch) addDirs(all bool) (back bool) {
 	return back
 }
 
-// retry returns when missing directories are to be looked for: never if there are none.
+// retry returns a channel that fires when it is time to look for missing directories, or nil if
+// none are missing.
 func (w *watch) retry() <-chan time.Time {
 	for _, err := range w.failed {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -155,7 +160,8 @@ func (w *watch) retry() <-chan time.Time {
 	return nil
 }
 
-// logExhausted logs that changes cannot be watched, once. That a directory is missing or unreadable is for the collections to log.
+// logExhausted logs once that changes cannot be watched. Collections log missing and unreadable
+// directories.
 func (w *watch) logExhausted(err error) {
 	var limit string
 	switch {

@@ -17,14 +17,15 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// TestWatch: what happens in a directory is noticed soon, also when it is removed, and when it is made again.
+// TestWatch: the watch notices changes in a directory soon, and also when the directory is removed
+// or created again.
 func TestWatch(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "root")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	looks := make(chan struct{}, 100)
-	var missing atomic.Int32 // rounds that began when the directory did not exist
+	var missing atomic.Int32 // rounds that began while the directory did not exist
 	dirs := func() []string {
 		if _, err := os.Lstat(dir); err != nil {
 			missing.Add(1)
@@ -43,10 +44,10 @@ func TestWatch(t *testing.T) {
 		}
 		select {
 		case <-looks:
-		case <-time.After(rescan / 2): // long for a slow machine, and still no rescan
+		case <-time.After(rescan / 2): // long for a slow machine, but shorter than rescan
 			t.Fatalf("%s is not noticed", what)
 		}
-		for quiet := false; !quiet; { // what else belongs to it
+		for quiet := false; !quiet; { // drain further looks for the same change
 			select {
 			case <-looks:
 			case <-time.After(2 * settle):
@@ -58,14 +59,15 @@ func TestWatch(t *testing.T) {
 	looksAfter("the start", func() error { return nil })
 	looksAfter("a new file", write)
 	looksAfter("the end of the directory", func() error { return os.RemoveAll(dir) })
-	// Its return is a change only if a round has failed to watch it before. When the second round begins without it, the first has.
+	// The new directory counts as a change only if an earlier round failed to watch it. When the
+	// second round begins without the directory, the first has failed.
 	testkit.Until(t, "two rounds have begun without it", func() bool { return missing.Load() >= 2 })
 	looksAfter("its return", func() error { return os.Mkdir(dir, 0o755) })
 	looksAfter("a new file in the new one", write)
 }
 
-// TestExhaustedInotify: without inotify, and without watches for a directory, the roots are looked at once per minute, the log says once what to do,
-// and what was exhausted is tried again at that pace.
+// TestExhaustedInotify: without inotify, or without watches for a directory, the watch looks at the
+// roots once per minute, logs advice once, and retries inotify at the same interval.
 func TestExhaustedInotify(t *testing.T) {
 	check := func(name string, openErr, addErr error, wantOpens, wantAdds int, wantLog string) {
 		t.Run(name, func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// checkWebConfig returns why a web configuration file cannot be used, or nil; "" is none.
+// checkWebConfig returns an error if a web configuration file is invalid. An empty name means no
+// file.
 func checkWebConfig(file string) error {
 	if err := toolkit.Validate(file); err != nil {
 		return fmt.Errorf("web configuration file %s: %w", file, err)
@@ -20,17 +21,19 @@ func checkWebConfig(file string) error {
 	return nil
 }
 
-// serveHTTP serves on a listener as a web configuration file says, "" for plain HTTP, until the server is closed. The server is for this
-// listener only, since the toolkit changes it.
+// serveHTTP serves on a listener until the server is closed, with the settings of a web
+// configuration file, or plain HTTP if file is empty. Each listener needs its own server because
+// the toolkit modifies it.
 func serveHTTP(l net.Listener, server *http.Server, file string, logger *slog.Logger) error {
 	return toolkit.Serve(l, server, &toolkit.FlagConfig{WebConfigFile: &file}, slog.New(newToolkitLog(logger.Handler())))
 }
 
-// toolkitLogInterval is the least time between two errors of the toolkit in the log.
+// toolkitLogInterval is the minimum time between two logged errors of the toolkit.
 const toolkitLogInterval = time.Minute
 
-// toolkitLog is the log of the toolkit: its errors only, since the server announces by itself where it serves. They are about the configuration
-// file and come with each request, so the log has one per minute.
+// toolkitLog is the log handler for the toolkit. It drops everything below errors because the
+// server already logs its addresses. The errors are about the configuration file and occur for each
+// request, so it logs at most one per toolkitLogInterval.
 type toolkitLog struct {
 	slog.Handler
 	errors *rate.Sometimes

@@ -15,10 +15,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// usersSection is the section of a web configuration file for passwords.
+// usersSection is the section of a web configuration file that requires passwords.
 const usersSection = "basic_auth_users:\n  prometheus: " + testkit.PasswordHash + "\n"
 
-// allPaths are those that a server has, with the status of each.
+// allPaths returns the paths of the server, with the status of each.
 func (w *world) allPaths() map[string]int {
 	return map[string]int{
 		"/": http.StatusOK, "/metrics": http.StatusOK, "/metrics%3Fa=b": http.StatusOK, "/-/healthy": http.StatusOK, "/-/ready": http.StatusOK,
@@ -27,14 +27,14 @@ func (w *world) allPaths() map[string]int {
 	}
 }
 
-// as returns the header of a request with a name and a password.
+// as returns the request header for a user name and a password.
 func as(user, password string) http.Header {
 	r := &http.Request{Header: make(http.Header)}
 	r.SetBasicAuth(user, password)
 	return r.Header
 }
 
-// TestPasswords: every path of every listener is behind them.
+// TestPasswords: every path of every listener requires the password.
 func TestPasswords(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		section := ""
@@ -71,7 +71,7 @@ func TestPasswords(t *testing.T) {
 	})
 }
 
-// TestClientCertificates: without one of the authority no request gets in.
+// TestClientCertificates: the server rejects every client without a certificate of the authority.
 func TestClientCertificates(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "socket"} {
 		w := newWorld(t)
@@ -84,7 +84,7 @@ func TestClientCertificates(t *testing.T) {
 		r := w.run(w.server(Options{Addresses: []string{address}, WebConfigFile: w.webConfig(tlsSection(authority, server))}))
 		check := func(who string, want string, certificates ...tls.Certificate) {
 			t.Helper()
-			// A client sends its certificate even if the server names other authorities.
+			// The client sends its certificate even if the server lists other authorities.
 			r.tls = &tls.Config{RootCAs: authority.Pool, ServerName: "localhost", GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return &append(certificates, tls.Certificate{})[0], nil
 			}}
@@ -94,7 +94,7 @@ func TestClientCertificates(t *testing.T) {
 				r.exchange(c)
 				return
 			}
-			if err == nil { // with TLS 1.3 the server refuses it when the handshake has ended for the client
+			if err == nil { // with TLS 1.3 the server rejects it after the client's handshake
 				w.must(c.SetReadDeadline(time.Now().Add(ample)))
 				_, err = c.Read(make([]byte, 1))
 			}
@@ -109,7 +109,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// TestPlainHTTPOnTLS is told so, and gets nothing.
+// TestPlainHTTPOnTLS: the server rejects plain HTTP on a TLS port with an explanation.
 func TestPlainHTTPOnTLS(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "socket"} {
 		w := newWorld(t)
@@ -128,7 +128,7 @@ func TestPlainHTTPOnTLS(t *testing.T) {
 	}
 }
 
-// TestNoHTTP2: the limits are per connection, and HTTP/2 has many requests on one.
+// TestNoHTTP2: the limits are per connection, and HTTP/2 sends many requests on one connection.
 func TestNoHTTP2(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.secure()}))
@@ -142,7 +142,8 @@ func TestNoHTTP2(t *testing.T) {
 	}
 }
 
-// TestHostsWithTLS: the Host header counts on a loopback address, and there only, beside other listeners.
+// TestHostsWithTLS: the Host header is checked on the loopback address only, also if the server has
+// other listeners.
 func TestHostsWithTLS(t *testing.T) {
 	onEachTransport(t, func(w *world, o Options) {
 		o.Addresses = append(o.Addresses, "0.0.0.0:0", "127.0.0.1:0", w.path("other"))
@@ -167,7 +168,7 @@ func TestHostsWithTLS(t *testing.T) {
 	})
 }
 
-// TestReload: a changed file counts at once, and a broken one lets nobody in.
+// TestReload: a changed file takes effect at once, and a broken file blocks all clients.
 func TestReload(t *testing.T) {
 	w := newWorld(t)
 	before, after := testkit.NewAuthority(w), testkit.NewAuthority(w)
@@ -176,7 +177,7 @@ func TestReload(t *testing.T) {
 	beforeText := tlsSection(before, before.Issue(w, "server", until)) + usersSection
 	afterText := strings.Replace(tlsSection(after, after.Issue(w, "server", until))+usersSection, "prometheus:", "other:", 1)
 	s := w.server(Options{Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.webConfig(beforeText)})
-	s.limits.header = ample // a connection is kept here
+	s.limits.header = ample // the test keeps a connection open
 	r := w.run(s)
 	get := func(authority *testkit.Authority, certificate *testkit.Certificate, user string) string {
 		r.tls = &tls.Config{RootCAs: authority.Pool, ServerName: "localhost", Certificates: []tls.Certificate{certificate.TLS}}
@@ -195,7 +196,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	check("before", get(before, beforeClient, "prometheus"), "200")
-	kept := r.dial() // a connection that was there before
+	kept := r.dial() // a connection from before the change
 
 	w.webConfig(afterText)
 	check("the old authority", get(before, beforeClient, "prometheus"), "refused")
@@ -219,14 +220,15 @@ func TestReload(t *testing.T) {
 	check("the file again", get(after, afterClient, "other"), "200")
 }
 
-// TestBrokenFileIsLogged once a minute, however many requests fail.
+// TestBrokenFileIsLogged: the error is logged once per minute, however many requests fail.
 func TestBrokenFileIsLogged(t *testing.T) {
 	w := newWorld(t)
 	var log testkit.Buffer
 	r := w.run(w.server(Options{
 		Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.webConfig(usersSection), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}))
-	if status, _, err := r.get("/-/healthy"); err != nil || status != http.StatusUnauthorized { // by now the server has read the file
+	// After this response the server has read the file.
+	if status, _, err := r.get("/-/healthy"); err != nil || status != http.StatusUnauthorized {
 		t.Errorf("%d, %v", status, err)
 	}
 	w.webConfig("}")
@@ -240,7 +242,7 @@ func TestBrokenFileIsLogged(t *testing.T) {
 	}
 }
 
-// TestHeadersAndRateLimit of the file.
+// TestHeadersAndRateLimit: headers and the rate limit of the file apply.
 func TestHeadersAndRateLimit(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.webConfig(
@@ -255,7 +257,7 @@ func TestHeadersAndRateLimit(t *testing.T) {
 	}
 }
 
-// TestWebConfigErrors: a server does not start with a file that it cannot use.
+// TestWebConfigErrors: the server does not start with an invalid file.
 func TestWebConfigErrors(t *testing.T) {
 	w := newWorld(t)
 	certificate := testkit.NewAuthority(t).Issue(t, "server", time.Now().Add(time.Hour))
