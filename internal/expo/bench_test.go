@@ -11,10 +11,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// benchmarkStart is when the counters of all sandboxes were 0.
+// benchmarkStart is the start time of the counters of all sandboxes.
 const benchmarkStart = (pageTime - 3_600_123) * 1_000_000
 
-// benchmarkPage returns a page of sandboxes that each have the first points series of today's registration.
+// benchmarkPage returns a page of sandboxes. Each sandbox has the first points series of the
+// current registration.
 func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 	s, err := schema.Compile(testkit.Testdata(b, "registration.json"))
 	if err != nil {
@@ -32,12 +33,13 @@ func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 	return build(snap)
 }
 
-// BenchmarkText and the other formats render the same page, so that they can be compared.
+// BenchmarkText and the benchmarks of the other formats render the same page, so their results are
+// comparable.
 func BenchmarkText(b *testing.B)        { benchmark(b, Text{}) }
 func BenchmarkOpenMetrics(b *testing.B) { benchmark(b, OpenMetrics{}) }
 func BenchmarkProtobuf(b *testing.B)    { benchmark(b, Protobuf{}) }
 
-// BenchmarkHistograms is of histograms with a field, and of counters with five.
+// BenchmarkHistograms renders histograms with one field, and counters with five.
 func BenchmarkHistograms(b *testing.B) {
 	const sandboxes = 1000
 	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
@@ -57,7 +59,8 @@ func BenchmarkHistograms(b *testing.B) {
 	}
 }
 
-// BenchmarkOpenMetricsCreated has a line more for each counter whose name ends in _total, and so hardly any.
+// BenchmarkOpenMetricsCreated adds a line for each counter whose name ends in _total. Hardly any
+// counter has such a name.
 func BenchmarkOpenMetricsCreated(b *testing.B) { benchmark(b, OpenMetrics{Created: true}) }
 
 func benchmark(b *testing.B, format Format) {

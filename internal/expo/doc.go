@@ -1,17 +1,19 @@
-// Package expo renders pages, one format per file, and compresses them, one encoding per file. It chooses both by what a client accepts.
-// Escaping happens here and nowhere else.
+// Package expo renders pages in exposition formats, one per file, and compresses them with
+// encodings, one per file. It negotiates both with the client. All escaping happens in this
+// package.
 package expo
 
 import "github.com/sandmeter/sandmeter/internal/page"
 
-// A Format turns pages into bytes. Formats have no state of their own and are safe for concurrent use; the same page always gives the same
-// bytes. Formats are compared with ==.
+// A Format renders pages. Formats are stateless and safe for concurrent use. The same page always
+// renders to the same bytes. Formats are compared with ==.
 type Format interface {
-	// Append appends the page to b and returns the longer slice, which belongs to the caller. Families stand in the page's order, and those
-	// without samples are left out. The page is not changed.
+	// Append appends the page to b and returns the extended slice, which belongs to the caller.
+	// Families keep the order of the page, and families without samples are left out. Append does
+	// not change the page.
 	Append(b []byte, p *page.Page) []byte
 
-	// contentType returns the Content-Type under which the format serves a client that accepts the media type with these parameters, and
-	// "" if it does not.
+	// contentType returns the Content-Type of the response to a client that accepts the media type
+	// with these parameters, or "" if the format does not match them.
 	contentType(mediaType string, params map[string]string) string
 }

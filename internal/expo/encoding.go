@@ -1,18 +1,19 @@
 package expo
 
-// An Encoding compresses pages. Encodings are safe for concurrent use, and compared with ==.
+// An Encoding compresses pages. Encodings are safe for concurrent use and are compared with ==.
 type Encoding interface {
 	// Name is the value of the Content-Encoding header.
 	Name() string
-	// Append appends the compressed page.
+	// Append appends the compressed page to b.
 	Append(b, page []byte) []byte
 }
 
-// encodings are those that clients can ask for, the preferred one first.
+// encodings are the supported encodings, in order of preference.
 var encodings = [...]Encoding{Zstd{}, Gzip{}}
 
-// NegotiateEncoding chooses an encoding for a client that sends these Accept-Encoding headers: of those that it names the one with the highest
-// q. It returns nil, for a page as it is, if the client names none, or prefers identity.
+// NegotiateEncoding chooses the encoding with the highest q in the Accept-Encoding headers of a
+// client. It returns nil, for an uncompressed page, if the headers name no supported encoding or
+// prefer identity.
 func NegotiateEncoding(accept []string) Encoding {
 	named := make(map[string]float64)
 	for c := range choices(accept) {

@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// decoders read what the encodings write.
+// decoders decompress the encodings.
 var decoders = map[Encoding]func(io.Reader) (io.Reader, error){
 	Gzip{}: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
 	Zstd{}: func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r, zstd.WithDecoderConcurrency(1)) },
@@ -30,7 +30,8 @@ func decode(t *testing.T, e Encoding, compressed []byte) []byte {
 	return page
 }
 
-// TestEncodings: pages of any size come back, from several goroutines at once, and what is in the buffer stays there.
+// TestEncodings: pages of any size survive a round trip, from several goroutines at once, and
+// Append keeps the previous content of the buffer.
 func TestEncodings(t *testing.T) {
 	large := Text{}.Append(nil, benchmarkPage(t, 50, 60))
 	for _, e := range encodings {

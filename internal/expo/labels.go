@@ -8,13 +8,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A syntax is how labels are written: as text or as protobuf.
+// A syntax is a way to write labels: as text or as protobuf.
 type syntax struct {
 	open, between, close string
 	append               func(b []byte, name, value string) []byte
 }
 
-// memo returns the one that is for the syntax.
+// memo returns the memo for the syntax.
 func (x *syntax) memo(text, proto *schema.Memo) *schema.Memo {
 	if x == protoLabels {
 		return proto
@@ -22,12 +22,14 @@ func (x *syntax) memo(text, proto *schema.Memo) *schema.Memo {
 	return text
 }
 
-// labelText is the labels of a source in a syntax. Pages are made of it by the ten thousand, so it is made once in the life of a sandbox.
+// labelText is the labels of a source in a syntax. Pages use it tens of thousands of times, so it
+// is built once in the lifetime of a sandbox.
 type labelText struct {
 	syntax *syntax
-	pieces [len(snapshot.IdentityLabels)]string // the first one that is there without a separator before it
-	first  int                                  // index of that one
-	block  string                               // all of them, with braces; "" for none
+	// The first non-empty piece has no leading separator.
+	pieces [len(snapshot.IdentityLabels)]string
+	first  int    // index of the first non-empty piece
+	block  string // all labels, with braces; "" if there are none
 }
 
 // labelsOf returns the labels in the syntax.
@@ -55,7 +57,7 @@ func (x *syntax) newLabelText(l *snapshot.Labels) *labelText {
 	return t
 }
 
-// append appends the labels and those of ins, sorted by name; ins may be nil.
+// append appends the labels and the labels of ins, sorted by name. ins may be nil.
 func (t *labelText) append(b []byte, ins *insertion) []byte {
 	if ins == nil {
 		return append(b, t.block...)
@@ -72,11 +74,11 @@ func (t *labelText) append(b []byte, ins *insertion) []byte {
 	return append(b, t.syntax.close...)
 }
 
-// boundPlace is the place of a bucket's label le, behind the iteration.
+// boundPlace is the place of the label le of a bucket, after the iteration.
 const boundPlace = 1
 
-// appendBound appends the labels as text, those of ins, and the bound of a bucket. Those of the server itself, which have no iteration, never
-// have one.
+// appendBound appends the labels as text, with the labels of ins and the bound of a bucket. The
+// server's own families have no iteration label, and never have buckets.
 func (t *labelText) appendBound(b []byte, ins *insertion, bound []byte) []byte {
 	if ins == nil {
 		ins = &insertion{}
@@ -97,15 +99,18 @@ func (t *labelText) appendBound(b []byte, ins *insertion, bound []byte) []byte {
 	return append(b, '}')
 }
 
-// An insertion is other labels in a syntax for their places before, between and behind those of a sandbox, so that all are sorted. Each piece
-// has its separators, which is right as long as the sandbox has its first label and its last, and all have: the iteration and the ID.
+// An insertion holds additional labels in a syntax, for the places before, between and after the
+// labels of a sandbox, so that all labels are sorted. Each piece includes its separators. This
+// requires that the sandbox has its first and its last label, the iteration and the ID, which every
+// sandbox has.
 type insertion struct {
 	pieces [len(snapshot.IdentityLabels) + 1]string
-	size   int // of all pieces
-	bound  int // where in pieces[boundPlace] a label le goes
+	size   int // of all pieces, in bytes
+	bound  int // offset of a label le in pieces[boundPlace]
 }
 
-// appendAlone appends the labels where there are no others, and nothing for none.
+// appendAlone appends the labels of ins without other labels. If ins has no labels, it appends
+// nothing.
 func (x *syntax) appendAlone(b []byte, ins *insertion) []byte {
 	separator, some := x.open, false
 	for _, text := range ins.pieces {
@@ -120,7 +125,7 @@ func (x *syntax) appendAlone(b []byte, ins *insertion) []byte {
 	return b
 }
 
-// newInsertion returns the labels, which are sorted by name, as an insertion.
+// newInsertion returns labels as an insertion. The labels must be sorted by name.
 func (x *syntax) newInsertion(labels []snapshot.Label) *insertion {
 	var ins insertion
 	for _, l := range labels {
@@ -148,22 +153,23 @@ func (x *syntax) setText(s *snapshot.LabelSet) *insertion {
 	return schema.Remember(x.memo(&s.Text, &s.Proto), func() *insertion { return x.newInsertion(s.Pairs) })
 }
 
-// seriesText has the fields of a schema's series as insertions, each made when it is first needed. It is safe for concurrent use: who comes
-// second to a place that is still empty makes the same text again.
+// seriesText holds the fields of the series of a schema as insertions. Each insertion is built on
+// first use. It is safe for concurrent use: goroutines that find the same place empty each build
+// the same text.
 type seriesText struct {
 	syntax   *syntax
 	schema   *schema.Schema
 	byMetric []atomic.Pointer[[]atomic.Pointer[insertion]]
 }
 
-// seriesOf returns the text of the schema's series.
+// seriesOf returns the seriesText of the schema.
 func (x *syntax) seriesOf(s *schema.Schema) *seriesText {
 	return schema.Remember(x.memo(&s.Text, &s.Proto), func() *seriesText {
 		return &seriesText{x, s, make([]atomic.Pointer[[]atomic.Pointer[insertion]], len(s.Metrics))}
 	})
 }
 
-// fields returns the fields of a sample whose metric has some.
+// fields returns the fields of a sample. The metric of the sample must have fields.
 func (t *seriesText) fields(s snapshot.Sample) *insertion {
 	m := &t.schema.Metrics[s.Metric]
 	place := &t.byMetric[s.Metric]

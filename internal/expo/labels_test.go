@@ -43,7 +43,7 @@ func TestLabels(t *testing.T) {
 	block(labels("i", "n\"", "p\\\n\xff", "s"), `{iteration="i",namespace_name="n\"",pod_name="p\\\n`+"\uFFFD"+`",sandbox="s"}`)
 	block(labels("i", "", `"} 1 1`+"\nforged 1 1", "s"), `{iteration="i",pod_name="\"} 1 1\nforged 1 1",sandbox="s"}`)
 
-	// Those of the server itself, which has none in common.
+	// The server's own families have no labels in common.
 	server := new(snapshot.Labels)
 	block(server, ``)
 	block(server, `{budget="page"}`, snapshot.Label{Name: "budget", Value: "page"})

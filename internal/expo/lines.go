@@ -10,22 +10,22 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// textLabels are labels as the text formats write them.
+// textLabels is the syntax of labels in the text formats.
 var textLabels = &syntax{open: "{", between: ",", close: "}", append: appendLabel}
 
-// lines renders a page in a format that has a line for each sample.
+// lines renders a page in a format with one line per sample.
 type lines struct {
 	walk        *page.Walk
 	sources     []source // of the page, by index
 	help        *strings.Replacer
 	appendBound func(b []byte, bound int64) []byte
-	bound       []byte // of a bucket, while it is written
+	bound       []byte // buffer for the bound of a bucket
 }
 
-// A head is what a family is called. Its samples have the family's own name.
+// A head is the name and type of a family. Samples keep the family's own name.
 type head struct {
 	name, kind string
-	created    string // the name of series that say when it was 0; "": it has none
+	created    string // the name of the series with the start time; "": none
 }
 
 func (l *lines) appendFamily(b []byte, f *page.Family, h head) []byte {
@@ -79,7 +79,7 @@ func appendValue(b []byte, f *page.Family, m *schema.Metric, src *page.Source, s
 	return strconv.AppendInt(b, s.Value, 10)
 }
 
-// appendHistogram appends buckets, sum and count. Prometheus's buckets count all samples up to their bound.
+// appendHistogram appends buckets, sum and count. Prometheus buckets are cumulative.
 func (l *lines) appendHistogram(b []byte, name string, m *schema.Metric, with *source, ins *insertion, h *snapshot.Histogram) []byte {
 	var count uint64
 	for i, n := range h.Counts {
@@ -113,12 +113,14 @@ func appendNumber(b []byte, n snapshot.Number) []byte {
 	return strconv.AppendInt(b, n.Int, 10)
 }
 
-// appendFloat appends the shortest text that reads back as f, without an exponent where people do without one.
+// appendFloat appends the shortest text that parses back to f. It uses an exponent only for very
+// small and very large numbers.
 func appendFloat(b []byte, f float64) []byte {
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		return strconv.AppendFloat(b, f, 'e', -1, 64)
 	}
-	return strconv.AppendFloat(b, f, 'f', -1, 64) // NaN, +Inf and -Inf are spelled as Prometheus does
+	// NaN, +Inf and -Inf are spelled the same in Prometheus.
+	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }
 
 // appendLabel appends a label as text.

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Negotiate chooses a format for a client that sends these Accept headers, and returns it with its Content-Type. Of the types that one of the
-// offered formats serves, the one with the highest q wins, and of several the more specific one, then the first. A client that accepts none
-// of them, or sends no such header, gets the text format 0.0.4.
+// Negotiate chooses a format for a client that sends these Accept headers, and returns it with its
+// Content-Type. Among the media types that match an offered format, the highest q wins, then the
+// more specific type, then the first. If no type matches, or there is no Accept header, the client
+// gets version 0.0.4 of the text format.
 func Negotiate(accept []string, offered []Format) (chosen Format, contentType string) {
 	chosen, contentType = Text{}, contentTypeText
 	var best choice
@@ -36,11 +37,11 @@ func Negotiate(accept []string, offered []Format) (chosen Format, contentType st
 type choice struct {
 	name   string // in lower case
 	params map[string]string
-	q      float64 // above 0 and up to 1
+	q      float64 // from 0 to 1
 }
 
-// choices returns the elements of headers but those that cannot be read, in their order. A q that is none counts as 1, as with Prometheus's
-// exporters.
+// choices returns the valid elements of headers, in order. An invalid q counts as 1, like in
+// Prometheus exporters.
 func choices(headers []string) iter.Seq[choice] {
 	return func(yield func(choice) bool) {
 		for _, header := range headers {
@@ -61,17 +62,20 @@ func choices(headers []string) iter.Seq[choice] {
 	}
 }
 
-// better reports whether the client prefers the choice to the best one so far, whose q is 0 if there is none.
+// better reports whether the client prefers the choice to the best choice so far. The q of best is
+// 0 if there is none.
 func (c *choice) better(best *choice) bool {
 	return c.q > best.q || c.q == best.q && c.q > 0 && c.wildcards() < best.wildcards()
 }
 
 func (c *choice) wildcards() int { return strings.Count(c.name, "*") }
 
-// escapings are the ways to write names that need it. No name here does, so all are the same.
+// escapings are the known values of the parameter escaping. No name here needs escaping, so all of
+// them give the same page.
 var escapings = []string{"allow-utf-8", "underscores", "dots", "values"}
 
-// escaping returns the parameter that tells a client that its way to escape is kept to, and "" for one that asked for none.
+// escaping returns the parameter that confirms the escaping that the client requested, or "" if the
+// client requested none.
 func (c *choice) escaping() string {
 	if way := c.params["escaping"]; slices.Contains(escapings, way) {
 		return "; escaping=" + way

@@ -13,7 +13,7 @@ const (
 	accept242 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
 
-// TestNegotiate: a table of Accept headers, and what they get where OpenMetrics is offered and where it is not.
+// TestNegotiate: Accept headers, with the chosen format if OpenMetrics is offered and if it is not.
 func TestNegotiate(t *testing.T) {
 	dropIn := []Format{Text{}, Protobuf{}}
 	serve := append(dropIn[:len(dropIn):len(dropIn)], OpenMetrics{})
@@ -31,7 +31,7 @@ func TestNegotiate(t *testing.T) {
 		negotiate(dropIn, want, "", accept...)
 	}
 
-	// Nothing that is offered.
+	// No offered type.
 	both(typeText)
 	both(typeText, "")
 	both(typeText, "application/json")
@@ -57,7 +57,7 @@ func TestNegotiate(t *testing.T) {
 	negotiate(serve, typeOpenMetrics, "", "application/openmetrics-text; version=1.0.0; charset=utf-8")
 	negotiate(dropIn, typeText, "", "application/openmetrics-text")
 
-	// The highest q, the more specific one, the first.
+	// The highest q, then the more specific type, then the first.
 	both(typeProtobuf, "text/plain;q=0.5,"+acceptProtobuf+";q=0.6")
 	both(typeText, "text/plain;q=0.6,"+acceptProtobuf+";q=0.5")
 	both(typeProtobuf, "text/plain;q=0.5", acceptProtobuf)
@@ -72,14 +72,14 @@ func TestNegotiate(t *testing.T) {
 	both(typeProtobuf, "text/plain;q=0.5,"+acceptProtobuf+";q=much")
 	both(typeProtobuf, "text/plain;q=0.5,"+acceptProtobuf+";q=NaN")
 
-	// What Prometheus sends.
+	// The headers of Prometheus.
 	negotiate(serve, typeOpenMetrics, "", accept242)
 	negotiate(dropIn, typeText, "", accept242)
 	negotiate(serve, typeOpenMetrics, "; escaping=allow-utf-8", acceptPrometheus)
 	negotiate(dropIn, typeText1, "; escaping=allow-utf-8", acceptPrometheus)
 	both(typeProtobuf, acceptProtobuf+";q=0.7,"+acceptPrometheus)
 
-	// The escaping is that of the type that is chosen.
+	// The escaping of the chosen type applies.
 	for _, way := range []string{"allow-utf-8", "underscores", "dots", "values"} {
 		negotiate(serve, typeText, "; escaping="+way, "text/plain;escaping="+way)
 		negotiate(serve, typeProtobuf, "; escaping="+way, acceptProtobuf+";escaping="+way)

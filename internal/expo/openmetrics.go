@@ -10,9 +10,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
-// OpenMetrics is version 1.0.0 of OpenMetrics's text format.
+// OpenMetrics is version 1.0.0 of the OpenMetrics text format.
 type OpenMetrics struct {
-	Created bool // with a series NAME_created for each counter and histogram whose start is known
+	Created bool // add a series NAME_created for each counter and histogram with a known start
 }
 
 func (OpenMetrics) contentType(mediaType string, params map[string]string) string {
@@ -37,8 +37,9 @@ func (o OpenMetrics) Append(b []byte, p *page.Page) []byte {
 	return append(b, "# EOF\n"...)
 }
 
-// head returns what a family is called. The name of a counter is that of its samples without _total; a counter whose name does not end so, or
-// without it is that of another family, has the type unknown and keeps its name.
+// head returns the head of a family. The name of a counter is the name of its samples without
+// _total. A counter has the type unknown and keeps its name if the name does not end in _total, or
+// if another family has the name without _total.
 func (o OpenMetrics) head(p *page.Page, f *page.Family) head {
 	h := head{name: f.Name, kind: f.Type.String()}
 	switch f.Type {
@@ -63,15 +64,15 @@ func hasFamily(p *page.Page, name string) bool {
 	return found
 }
 
-// appendSeconds appends the time of a sample, which is in seconds here, and the end of its line.
+// appendSeconds appends the time of a sample, in seconds, and the end of the line.
 func appendSeconds(b []byte, ms int64) []byte {
 	return append(appendDecimal(append(b, ' '), ms, 1000), '\n')
 }
 
-// appendStartSeconds appends a start as the value of a sample.
+// appendStartSeconds appends a start time, in seconds, as the value of a sample.
 func appendStartSeconds(b []byte, ns int64) []byte { return appendDecimal(append(b, ' '), ns, 1e9) }
 
-// appendDecimal appends n divided by a power of ten, with all its digits.
+// appendDecimal appends n divided by divisor, a power of ten, with all digits.
 func appendDecimal(b []byte, n, divisor int64) []byte {
 	whole, rest := uint64(n)/uint64(divisor), uint64(n)%uint64(divisor)
 	if n < 0 {
@@ -80,12 +81,12 @@ func appendDecimal(b []byte, n, divisor int64) []byte {
 	}
 	b = strconv.AppendUint(b, whole, 10)
 	point := len(b)
-	b = strconv.AppendUint(b, uint64(divisor)+rest, 10) // a 1 and the digits with their zeros
+	b = strconv.AppendUint(b, uint64(divisor)+rest, 10) // a 1, and the digits with leading zeros
 	b[point] = '.'
 	return b
 }
 
-// appendCanonical appends a bound as OpenMetrics writes floats.
+// appendCanonical appends a bound in the canonical float format of OpenMetrics.
 func appendCanonical(b []byte, bound int64) []byte {
 	from := len(b)
 	b = strconv.AppendFloat(b, float64(bound), 'g', -1, 64)

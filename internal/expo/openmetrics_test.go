@@ -51,7 +51,7 @@ func TestEmptyOpenMetrics(t *testing.T) {
 	}
 }
 
-// TestOpenMetricsHeads: what families are called beside which others.
+// TestOpenMetricsHeads: the name and type of a family depend on the names of the other families.
 func TestOpenMetricsHeads(t *testing.T) {
 	check := func(name string, typ schema.Type, want head, others ...string) {
 		t.Helper()
@@ -76,13 +76,13 @@ func TestOpenMetricsHeads(t *testing.T) {
 	check("z_total", schema.Gauge, head{"z_total", "gauge", ""})
 	check("z", schema.Histogram, head{"z", "histogram", "z_created"})
 
-	// Names that others have.
+	// Other families have the name.
 	check("A_total", schema.Counter, head{"A_total", "unknown", ""}, "A", "B")
 	check("A_total", schema.Counter, head{"A", "counter", ""}, "A_created", "A_total_x", "B")
 	check("A", schema.Histogram, head{"A", "histogram", ""}, "A_created", "B")
 }
 
-// TestSeconds: times read back to the millisecond, as Prometheus reads them.
+// TestSeconds: times keep their milliseconds when Prometheus parses them.
 func TestSeconds(t *testing.T) {
 	check := func(ms int64, want string) {
 		t.Helper()
@@ -122,14 +122,16 @@ func TestCanonicalBounds(t *testing.T) {
 	}
 }
 
-// FuzzOpenMetrics: whatever texts and numbers stand in labels and HELP lines, they read back, and forge nothing.
+// FuzzOpenMetrics: any texts and numbers in labels and HELP lines survive a round trip, and cannot
+// forge lines.
 func FuzzOpenMetrics(f *testing.F) {
 	fuzz(f, func(p *page.Page) ([]parsedFamily, error) {
 		return parseOpenMetrics(string(OpenMetrics{}.Append(nil, p)))
 	})
 }
 
-// parseOpenMetrics reads a page that has no counters, and so differs from text only in its end, in times, and in quotes in HELP lines.
+// parseOpenMetrics parses a page without counters. Such a page differs from the text format only in
+// its end, in times, and in quotes in HELP lines.
 func parseOpenMetrics(page string) ([]parsedFamily, error) {
 	page, isWhole := strings.CutSuffix(page, "# EOF\n")
 	if !isWhole {

@@ -9,7 +9,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// parsedFamily is a family as it reads back from a page.
+// parsedFamily is a family as parsed from a page.
 type parsedFamily struct {
 	name, help, kind string
 	samples          []parsedSample
@@ -22,8 +22,8 @@ type parsedSample struct {
 	time   int64
 }
 
-// parsePage reads a page, and is stricter than Prometheus is: families and labels are sorted, each once, and each family has one HELP
-// and one TYPE before its samples.
+// parsePage parses a page. It is stricter than Prometheus: families and labels have to be sorted
+// and unique, and each family needs one HELP and one TYPE line before its samples.
 func parsePage(page string) ([]parsedFamily, error) {
 	var families []parsedFamily
 	for lineNumber := 1; page != ""; lineNumber++ {
@@ -104,7 +104,7 @@ func parseSample(line string) (s parsedSample, err error) {
 	return s, err
 }
 
-// parseLabels reads labels up to their closing brace.
+// parseLabels parses labels up to the closing brace.
 func parseLabels(text string) (labels []snapshot.Label, rest string, err error) {
 	for {
 		name, value, ok := strings.Cut(text, `="`)
@@ -141,7 +141,8 @@ func parseLabels(text string) (labels []snapshot.Label, rest string, err error) 
 	}
 }
 
-// unescape takes the backslashes out of text, which may stand before the bytes in escaped; n stands for a newline.
+// unescape removes backslash escapes from text. A backslash may precede only the bytes in escaped;
+// n stands for a newline.
 func unescape(text, escaped string) (string, error) {
 	var out []byte
 	for i := 0; i < len(text); i++ {

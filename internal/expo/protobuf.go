@@ -12,8 +12,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// Protobuf is Prometheus's protobuf format: messages io.prometheus.client.MetricFamily, each with its length before it. They are written
-// straight from the page: what is said of a sample has few fields, of which most are the same for all samples of a source.
+// Protobuf is the Prometheus protobuf format: length-delimited messages of type
+// io.prometheus.client.MetricFamily. The encoder writes them directly from the page: a sample has
+// few fields, and most of them are the same for all samples of a source.
 type Protobuf struct{}
 
 func (Protobuf) contentType(mediaType string, params map[string]string) string {
@@ -23,7 +24,7 @@ func (Protobuf) contentType(mediaType string, params map[string]string) string {
 	return "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 }
 
-// Fields as they begin on the wire. All numbers are below 16, so each is one byte.
+// Field tags on the wire. All field numbers are below 16, so each tag is one byte.
 const (
 	labelName  = 1<<3 | byte(protowire.BytesType)
 	labelValue = 2<<3 | byte(protowire.BytesType)
@@ -54,12 +55,12 @@ const (
 	startNanos   = 2<<3 | byte(protowire.VarintType)
 )
 
-const sizeDouble = 1 + 8 // of a field
+const sizeDouble = 1 + 8 // with the tag of the field
 
-// protoTypes are the numbers of MetricType.
+// protoTypes are the values of the enum MetricType.
 var protoTypes = [...]byte{schema.Counter: 0, schema.Gauge: 1, schema.Histogram: 4}
 
-// protoLabels are labels as fields of a metric.
+// protoLabels is the syntax of labels as fields of a metric.
 var protoLabels = &syntax{append: func(b []byte, name, value string) []byte {
 	value = strings.ToValidUTF8(value, "\uFFFD")
 	b = append(b, metricLabel)
@@ -77,13 +78,14 @@ func (Protobuf) Append(b []byte, p *page.Page) []byte {
 	return b
 }
 
-// proto is one page as it is rendered.
+// proto is the state for rendering one page.
 type proto struct {
 	walk    *page.Walk
 	sources []source // of the page, by index
 }
 
-// sizeLength is how many bytes the length of a family most often has: it has 16 KB to 2 MB.
+// sizeLength is the usual size of the length of a family, in bytes: most families take
+// 16 KB to 2 MB.
 const sizeLength = 3
 
 func (x *proto) appendFamily(b []byte, f *page.Family) []byte {
@@ -110,7 +112,8 @@ func (x *proto) appendFamily(b []byte, f *page.Family) []byte {
 	return setLength(b, from)
 }
 
-// setLength sets the length of the message that begins sizeLength bytes after from, and moves it if the length takes another number of bytes.
+// setLength sets the length of the message that begins sizeLength bytes after from. It moves the
+// message if the length takes a different number of bytes.
 func setLength(b []byte, from int) []byte {
 	body := from + sizeLength
 	length := uint64(len(b) - body)
@@ -129,7 +132,7 @@ func appendProtoHead(b []byte, f *page.Family) []byte {
 	return append(b, familyType, protoTypes[f.Type])
 }
 
-// protoValue returns the value of a sample of a gauge or a counter.
+// protoValue returns the value of a sample of a gauge or counter.
 func protoValue(f *page.Family, m *schema.Metric, src *page.Source, s snapshot.Sample) float64 {
 	switch {
 	case f.Part != page.Whole:
@@ -140,7 +143,8 @@ func protoValue(f *page.Family, m *schema.Metric, src *page.Source, s snapshot.S
 	return float64(s.Value)
 }
 
-// appendMetric appends the beginning of a metric: its labels, and the head of a value of size bytes. The value and the time follow.
+// appendMetric appends the start of a metric: its labels, and the tag and length of a value of size
+// bytes. The caller appends the value and the time.
 func (s *source) appendMetric(b []byte, ins *insertion, value byte, size int) []byte {
 	labels := len(s.labels.block)
 	if ins != nil {
@@ -168,7 +172,7 @@ func (s *source) appendSimple(b []byte, t schema.Type, ins *insertion, value flo
 	return append(b, s.time...)
 }
 
-// appendHistogram appends a metric that is a histogram. Prometheus's buckets count all samples up to their bound.
+// appendHistogram appends a histogram metric. Prometheus buckets are cumulative.
 func (s *source) appendHistogram(b []byte, m *schema.Metric, ins *insertion, h *snapshot.Histogram) []byte {
 	size, count := 0, uint64(0)
 	for _, n := range h.Counts {
@@ -205,12 +209,12 @@ func appendDouble(b []byte, field byte, value float64) []byte {
 	return binary.LittleEndian.AppendUint64(append(b, field), math.Float64bits(value))
 }
 
-// appendProtoTime appends the time of a metric.
+// appendProtoTime appends the time of a metric, in milliseconds.
 func appendProtoTime(b []byte, ms int64) []byte {
 	return protowire.AppendVarint(append(b, metricTime), uint64(ms))
 }
 
-// appendProtoStart appends a google.protobuf.Timestamp with its length.
+// appendProtoStart appends a google.protobuf.Timestamp with its length. ns is in nanoseconds.
 func appendProtoStart(b []byte, ns int64) []byte {
 	seconds, nanos := uint64(ns/1e9), uint64(ns%1e9)
 	b = append(b, byte(2+protowire.SizeVarint(seconds)+protowire.SizeVarint(nanos)))

@@ -16,10 +16,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// message is a message as it reads back: its fields, by their numbers.
-type message map[protowire.Number][]any // uint64 of a varint and the bits of a double, []byte
+// message is a parsed message: field values by field number.
+type message map[protowire.Number][]any // uint64 for a varint and for the bits of a double, []byte
 
-// parseMessage reads a message. Every number has to take as few bytes as it can.
+// parseMessage parses a message. Every number must have its shortest encoding.
 func parseMessage(b []byte) (message, error) {
 	m := message{}
 	for len(b) > 0 {
@@ -56,7 +56,7 @@ func parseMessage(b []byte) (message, error) {
 	return m, nil
 }
 
-// must is parseMessage for what has to be one.
+// must is parseMessage, but panics if b is not a valid message.
 func must(b any) message {
 	m, err := parseMessage(b.([]byte))
 	if err != nil {
@@ -68,8 +68,8 @@ func must(b any) message {
 func (m message) text(n protowire.Number) string    { return string(m[n][0].([]byte)) }
 func (m message) double(n protowire.Number) float64 { return math.Float64frombits(m[n][0].(uint64)) }
 
-// parseProtobuf reads a page into what parsePage makes of the same page as text, and the starts of its metrics by their first label but the
-// iteration.
+// parseProtobuf parses a page into the same families that parsePage returns for the text format. It
+// also returns the start times of the metrics, by family name and labels.
 func parseProtobuf(page []byte) (families []parsedFamily, starts map[string]time.Time) {
 	starts = map[string]time.Time{}
 	for len(page) > 0 {
@@ -105,7 +105,7 @@ func (f *parsedFamily) addMetric(m message, starts map[string]time.Time) {
 		for _, text := range value[3] {
 			bucket := must(text)
 			le := strconv.FormatFloat(bucket.double(2), 'f', -1, 64)
-			at := 1 // behind the iteration
+			at := 1 // after the iteration
 			with := append(append(append([]snapshot.Label{}, labels[:at]...), snapshot.Label{Name: "le", Value: le}), labels[at:]...)
 			add("_bucket", with, float64(bucket[1][0].(uint64)))
 		}
@@ -120,7 +120,7 @@ func (f *parsedFamily) addMetric(m message, starts map[string]time.Time) {
 	}
 }
 
-// TestProtobuf: a page has as protobuf what it has as text.
+// TestProtobuf: a page has the same content as protobuf and as text.
 func TestProtobuf(t *testing.T) {
 	p := build(golden(t))
 	want, err := parsePage(render(p))
@@ -137,7 +137,7 @@ func TestProtobuf(t *testing.T) {
 	}
 }
 
-// TestProtobufStarts: counters and histograms whose start is known have it.
+// TestProtobufStarts: counters and histograms with a known start include it.
 func TestProtobufStarts(t *testing.T) {
 	start := time.UnixMilli(pageTime).Add(-time.Hour + 123456789)
 	_, starts := parseProtobuf(Protobuf{}.Append(nil, build(started(t, start))))
@@ -151,8 +151,8 @@ func TestProtobufStarts(t *testing.T) {
 	}
 }
 
-// started is the golden snapshot with a start for the first sandbox, and one for the server; the second sandbox has one that is no earlier
-// than its samples.
+// started returns the golden snapshot with a start for the first sandbox and for the server. The
+// start of the second sandbox is not earlier than its samples.
 func started(t *testing.T, start time.Time) *snapshot.Snapshot {
 	snap := golden(t)
 	snap.Sandboxes[0].Reported.Start = start.UnixNano()
@@ -176,7 +176,7 @@ func TestSetLength(t *testing.T) {
 	}
 }
 
-// FuzzProtobuf: whatever texts and numbers stand in a metric, they read back.
+// FuzzProtobuf: any texts and numbers in a metric survive a round trip.
 func FuzzProtobuf(f *testing.F) {
 	fuzz(f, func(p *page.Page) ([]parsedFamily, error) {
 		families, _ := parseProtobuf(Protobuf{}.Append(nil, p))

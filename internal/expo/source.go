@@ -6,16 +6,17 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// source is what all samples of a source have in common, in the bytes of a format.
+// source holds the bytes that all samples of a source share in a format.
 type source struct {
 	syntax *syntax
 	labels *labelText
 	series *seriesText // nil for the server's own families, which have no fields
 	time   string      // of the samples
-	start  string      // of counters and histograms; "" where it is not known
+	start  string      // of counters and histograms; "" if unknown
 }
 
-// newSources returns the sources of a page. The functions append the time of a source and, unless it is nil, the start of one that has it.
+// newSources returns the sources of a page. appendTime appends the time of a source. appendStart
+// appends the start of a source with a known start; it may be nil.
 func newSources(p *page.Page, x *syntax, appendTime, appendStart func(b []byte, at int64) []byte) []source {
 	sources := make([]source, len(p.Sources))
 	for i := range p.Sources {
@@ -38,7 +39,8 @@ func newSources(p *page.Page, x *syntax, appendTime, appendStart func(b []byte, 
 	return sources
 }
 
-// forSources sets what is made of each source. It is parts of one string, so that a scrape makes no garbage per sandbox here.
+// forSources calls set with the text that appendOne appends for each source. All texts share one
+// string, so that a scrape does not allocate per sandbox here.
 func forSources(p *page.Page, appendOne func([]byte, *snapshot.Source) []byte, set func(int, string)) {
 	const usual = len(" 1795338760.112\n")
 	all := make([]byte, 0, len(p.Sources)*usual)
@@ -54,11 +56,13 @@ func forSources(p *page.Page, appendOne func([]byte, *snapshot.Source) []byte, s
 	}
 }
 
-// hasStart reports whether it is known when the counters of a source were 0. After a step of the wall clock that may be later than their
-// samples, which Prometheus takes for an error.
+// hasStart reports whether the start of the counters of a source is known and earlier than its
+// samples. After a step of the wall clock, it may be later than the samples; Prometheus treats this
+// as an error.
 func hasStart(src *snapshot.Source) bool { return src.Start > 0 && src.Start/1e6 < src.Time }
 
-// insertion returns the labels of a sample besides those of its source: its fields or its label set, nil for none.
+// insertion returns the labels of a sample besides the labels of its source: its fields or its
+// label set, or nil if there are none.
 func (s *source) insertion(m *schema.Metric, src *page.Source, sample snapshot.Sample) *insertion {
 	switch {
 	case m.Open:

@@ -6,10 +6,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 )
 
-// Text is Prometheus's text format. Its versions 0.0.4 and 1.0.0 differ only for names that need quotes, and no name here does.
+// Text is the Prometheus text format. Versions 0.0.4 and 1.0.0 differ only in names that need
+// quotes, and no name here needs them.
 type Text struct{}
 
-// contentTypeText is the Content-Type of version 0.0.4, which is what a client gets that asks for nothing else.
+// contentTypeText is the Content-Type of version 0.0.4, the default format.
 const contentTypeText = "text/plain; version=0.0.4; charset=utf-8"
 
 func (Text) contentType(mediaType string, params map[string]string) string {
@@ -40,7 +41,7 @@ func (Text) Append(b []byte, p *page.Page) []byte {
 	return b
 }
 
-// appendMilliseconds appends the time of a sample and the end of its line.
+// appendMilliseconds appends the time of a sample, in milliseconds, and the end of the line.
 func appendMilliseconds(b []byte, ms int64) []byte {
 	return append(strconv.AppendInt(append(b, ' '), ms, 10), '\n')
 }

@@ -21,8 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// registrationA and registrationB are those of two releases: they share metrics, and disagree about the type of net_open and the help
-// of fs_opens.
+// registrationA and registrationB are the registrations of two gVisor releases. They share metrics,
+// but differ in the type of net_open and the help text of fs_opens.
 const (
 	registrationA = `{"metrics":[
 		{"name":"/fs/opens","prometheus_name":"fs_opens","description":"Number of file opens.","cumulative":true},
@@ -60,18 +60,19 @@ func compileKind(t testing.TB, registration string) kind {
 	return kind{s}
 }
 
-// point is a data point: its metric, and the members behind that, each with a comma before it.
+// point returns a data point for a metric. members are further fields of its JSON, each with a
+// leading comma.
 func (k kind) point(name, members string) string {
 	return `{"metric":{"name":"` + name + string(k.Metrics[k.Find([]byte(name))].Definition) + members + `}`
 }
 
-// replyOf returns the reply of a sandbox with the points.
+// replyOf returns the reply from a sandbox with the points.
 func replyOf(points ...string) []byte {
 	return []byte(`{"success":true,"err":"","result":{"snapshot":{"when":"` + time.UnixMilli(pageTime).Format(time.RFC3339Nano) +
 		`","data":[` + strings.Join(points, ",") + `]}}}`)
 }
 
-// sandbox returns a sandbox that reports the points, ms milliseconds later than the page's time.
+// sandbox returns a sandbox that reports the points ms milliseconds after pageTime.
 func (k kind) sandbox(t testing.TB, labels *snapshot.Labels, ms int64, points ...string) snapshot.Sandbox {
 	t.Helper()
 	s, err := k.verified(labels, replyOf(points...))
@@ -82,7 +83,7 @@ func (k kind) sandbox(t testing.TB, labels *snapshot.Labels, ms int64, points ..
 	return s
 }
 
-// verified returns a sandbox with what verify accepts of its reply.
+// verified returns a sandbox with the data that verify accepts from its reply.
 func (k kind) verified(labels *snapshot.Labels, reply []byte) (snapshot.Sandbox, error) {
 	b, err := new(verify.Verifier).Export(control.NewReply(reply), k.Schema, verify.Baseline{}, time.UnixMilli(pageTime))
 	return snapshot.Sandbox{
@@ -91,7 +92,8 @@ func (k kind) verified(labels *snapshot.Labels, reply []byte) (snapshot.Sandbox,
 	}, err
 }
 
-// serverSource returns what the server says of a sandbox with the labels, or, where they are empty, of itself.
+// serverSource returns the source of the server's families about the sandbox with these labels, or
+// about the server itself if the labels are empty.
 func serverSource(labels *snapshot.Labels, samples ...snapshot.Sample) snapshot.Source {
 	return snapshot.Source{Labels: labels, Schema: schema.Server, Time: pageTime, Samples: samples}
 }
@@ -107,12 +109,12 @@ func build(snap *snapshot.Snapshot) *page.Page {
 
 func render(p *page.Page) string { return string(Text{}.Append(nil, p)) }
 
-// histogram is the member of that name.
+// histogram returns the JSON field histogram, with a leading comma.
 func histogram(total, min, max, ssd string, buckets ...string) string {
 	return fmt.Sprintf(`,"histogram":{"total":{%s},"min":{%s},"max":{%s},"ssd":{%s},"buckets":[%s]}`, total, min, max, ssd, strings.Join(buckets, ","))
 }
 
-// golden has something of everything.
+// golden returns a snapshot that covers all features.
 func golden(t testing.TB) *snapshot.Snapshot {
 	a, b := compileKind(t, registrationA), compileKind(t, registrationB)
 	plain := labels("1af6dvkjq949g", "", "", "a-plain")
@@ -193,7 +195,7 @@ func TestGoldenPage(t *testing.T) {
 
 func TestPageLeavesNothingOut(t *testing.T) { checkComplete(t, build(golden(t))) }
 
-// checkComplete compares what is rendered with what it was made of.
+// checkComplete compares rendered output with the page that it was rendered from.
 func checkComplete(t *testing.T, p *page.Page) {
 	t.Helper()
 	read, err := parsePage(render(p))
@@ -245,7 +247,8 @@ func TestEmptyPage(t *testing.T) {
 	}
 }
 
-// TestConcurrentRenderings: pages of one snapshot are rendered at the same time, and what is made of labels once is made by all of them.
+// TestConcurrentRenderings: several goroutines render pages of one snapshot at the same time, and
+// all of them build the label texts that are built once.
 func TestConcurrentRenderings(t *testing.T) {
 	snap := golden(t)
 	want := render(build(golden(t)))
@@ -290,10 +293,10 @@ func TestAppendFloat(t *testing.T) {
 	float(math.NaN(), "NaN")
 }
 
-// TestAllocations: a page costs no garbage per sandbox or sample.
+// TestAllocations: rendering a page does not allocate per sandbox or sample.
 func TestAllocations(t *testing.T) {
 	snap := golden(t)
-	busy := snap.Sandboxes[1] // it has histograms and fields
+	busy := snap.Sandboxes[1] // has histograms and fields
 	for range 50 {
 		snap.Sandboxes = append(snap.Sandboxes, busy)
 	}
@@ -307,15 +310,16 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// nameOf returns what tests call a format.
+// nameOf returns the name of a format in tests.
 func nameOf(f Format) string { return strings.TrimPrefix(fmt.Sprintf("%T", f), "expo.") }
 
-// FuzzText: whatever texts and numbers stand in labels and HELP lines, they read back, and forge nothing.
+// FuzzText: any texts and numbers in labels and HELP lines survive a round trip, and cannot forge
+// lines.
 func FuzzText(f *testing.F) {
 	fuzz(f, func(p *page.Page) ([]parsedFamily, error) { return parsePage(render(p)) })
 }
 
-// fuzz checks what read makes of a page in a format.
+// fuzz renders pages of one sample, parses them with read, and checks the result.
 func fuzz(f *testing.F, read func(*page.Page) ([]parsedFamily, error)) {
 	f.Add("ns", "pod", "value", "help", 1.5, int64(pageTime))
 	f.Add("n\\s \"x\"", "evil\"} 1 1\nforged_metric 1\t\xff\xfe\x1b[1m é", "\\\\n\r\x00", "C:\\new\nline \"quoted\" \xff", math.Inf(-1), int64(-1))
@@ -347,7 +351,8 @@ func fuzz(f *testing.F, read func(*page.Page) ([]parsedFamily, error)) {
 	})
 }
 
-// FuzzReply: whatever a sandbox registered and sent, what verify accepts of it renders to a page that reads back.
+// FuzzReply: for any registration and reply, the data that verify accepts renders to a page that
+// parses.
 func FuzzReply(f *testing.F) {
 	schemaA, err := schema.Compile([]byte(registrationA))
 	if err != nil {
@@ -376,7 +381,7 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// fuzzPage returns a page of one sample, whose label x has the value.
+// fuzzPage returns a page with one sample. Its label x has the value.
 func fuzzPage(help string, labels *snapshot.Labels, value string, number float64, ms int64) *page.Page {
 	return build(&snapshot.Snapshot{
 		Server: serverSource(new(snapshot.Labels)),

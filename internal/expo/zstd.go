@@ -12,16 +12,17 @@ type Zstd struct{}
 // Name implements Encoding.
 func (Zstd) Name() string { return "zstd" }
 
-// zstdEncoders has encoders for reuse: a new one costs 300 KB.
+// zstdEncoders is a pool of encoders for reuse: a new encoder allocates 300 KB.
 var zstdEncoders = sync.Pool{New: func() any {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow))
 	if err != nil {
-		panic(err) // no such option
+		panic(err) // invalid option
 	}
 	return e
 }}
 
-// zstdWindow is how far back the encoder looks. Larger ones cost more and find no more: what repeats in a page repeats in each line.
+// zstdWindow is the window size of the encoder. Larger windows cost more and do not compress
+// better: the repetition in a page is from line to line.
 const zstdWindow = 256 << 10
 
 // Append implements Encoding.
