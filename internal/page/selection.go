@@ -8,25 +8,29 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A Selection is what a request wants to see of a snapshot. The zero value is all of it. Equal selections are equal with ==.
+// A Selection is the part of a snapshot that a request selects. The zero value selects everything.
+// Equal selections compare equal with ==.
 type Selection struct {
-	Metrics      *Filter // of reported metrics, by their names without prefix; no filter hides the server's own families
-	Capabilities *Filter // of capabilities, by their names with or without CAP_
+	// Metrics filters reported metrics by name without prefix. It never hides the server's own
+	// families.
+	Metrics      *Filter
+	Capabilities *Filter // of capabilities, by name with or without CAP_
 
-	Names      Values // of families, the server's own included
+	Names      Values // of families, including the server's own
 	Sandboxes  Values // IDs
 	Pods       Values
 	Namespaces Values
 	Shard      Shard
 }
 
-// Values are exact texts of which one has to match. The zero value matches everything. Values with the same texts are equal.
+// Values are a set of exact texts. A text matches if it is in the set. The zero value matches
+// everything. Values with the same texts are equal.
 type Values string
 
-// valueSeparator stands between two texts, and behind the last. No name and no ID has it.
+// valueSeparator separates texts, and terminates the last one. No name and no ID contains it.
 const valueSeparator = "\x00"
 
-// NewValues returns the Values of the texts, in any order. No texts match everything.
+// NewValues returns the Values of the texts, in any order. An empty list matches everything.
 func NewValues(texts []string) Values {
 	texts = slices.Compact(slices.Sorted(slices.Values(texts)))
 	if len(texts) == 0 {
@@ -35,7 +39,7 @@ func NewValues(texts []string) Values {
 	return Values(strings.Join(texts, valueSeparator) + valueSeparator)
 }
 
-// set returns the texts as a set; nil matches everything.
+// set returns the texts as a set, or nil, which matches everything.
 func (v Values) set() set {
 	if v == "" {
 		return nil
@@ -51,8 +55,9 @@ type set map[string]bool
 
 func (s set) match(text string) bool { return s == nil || s[text] }
 
-// A Shard is a part of the sandboxes: of Count parts, the one with the number Index, from 0. The zero value is all of them. Each sandbox is in
-// one of the parts, by the FNV-1a hash (32 bits) of its ID, and the server's own families are in the first.
+// A Shard is one of Count parts of the sandboxes, with the number Index, starting at 0. The zero
+// value contains all sandboxes. Each sandbox is in exactly one shard, by the 32-bit FNV-1a hash of
+// its ID. The server's own families are in the first shard.
 type Shard struct{ Index, Count int }
 
 func (s Shard) has(id string) bool {
@@ -67,7 +72,7 @@ func (s Shard) has(id string) bool {
 // hasServer reports whether the server's own families are in the shard.
 func (s Shard) hasServer() bool { return s.Index == 0 }
 
-// sandboxes returns the sandboxes that the selection wants.
+// sandboxes returns the sandboxes that match the selection.
 func (want *Selection) sandboxes(all []snapshot.Sandbox) []snapshot.Sandbox {
 	if want.Sandboxes == "" && want.Pods == "" && want.Namespaces == "" && want.Shard.Count <= 1 {
 		return all

@@ -7,14 +7,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// inPod returns a sandbox of a pod.
+// inPod returns a sandbox in a pod.
 func inPod(id, namespace, pod string) snapshot.Sandbox {
 	s := sandbox(id, nil)
 	s.Labels.Namespace, s.Labels.Pod = namespace, pod
 	return s
 }
 
-// TestExactSelection: values of one key are alternatives, and all keys have to match.
+// TestExactSelection: all keys have to match. A key matches if one of its values matches.
 func TestExactSelection(t *testing.T) {
 	b := NewBuilder("runsc_")
 	snap := snapshotOf(inPod("a", "shop", "web-1"), inPod("b", "shop", "web-2"), inPod("c", "bank", "web-1"), inPod("d", "", ""))
@@ -37,7 +37,8 @@ func TestExactSelection(t *testing.T) {
 	check("without a namespace", Selection{Namespaces: NewValues([]string{""})}, "d")
 }
 
-// TestNames: the names of families are whole, and hide the server's own too.
+// TestNames: names of families match exactly, and the selection also applies to the server's own
+// families.
 func TestNames(t *testing.T) {
 	b := NewBuilder("runsc_")
 	snap := snapshotOf(sandbox("a", register(t, "fs_opens c", "fs_reads c")))
@@ -47,7 +48,7 @@ func TestNames(t *testing.T) {
 	expect(t, "without its prefix", b.Build(snap, Selection{Names: NewValues([]string{"fs_opens"})}))
 }
 
-// TestShards: each sandbox is in one of the shards, and the server's own families are in the first.
+// TestShards: each sandbox is in exactly one shard, and the server's own families are in the first.
 func TestShards(t *testing.T) {
 	b := NewBuilder("runsc_")
 	snap := snapshotOf(sandbox("a", nil), sandbox("b", nil), sandbox("c", nil))
@@ -70,7 +71,7 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// TestValues: equal selections are equal, whatever the order and repetitions.
+// TestValues: equal selections are equal, regardless of order and repetitions.
 func TestValues(t *testing.T) {
 	if NewValues([]string{"b", "a", "b"}) != NewValues([]string{"a", "b"}) {
 		t.Error("the same values differ")
