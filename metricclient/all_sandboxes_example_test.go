@@ -13,8 +13,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// A server that SpawnServer starts serves only sandboxes that were created with the client's address. The package metricserver serves all
-// sandboxes of a runtime root, from within the program that reads them.
+// A server started by SpawnServer serves only sandboxes created with the client's address. The
+// package metricserver serves all sandboxes of a runtime root, in the same process as the reader.
 func Example_allSandboxes() {
 	root, err := os.MkdirTemp("", "runsc")
 	if err != nil {
@@ -23,7 +23,7 @@ func Example_allSandboxes() {
 	}
 	defer os.RemoveAll(root)
 	for id, address := range map[string]string{"web": "localhost:1337", "db": "%RUNTIME_ROOT%/other.sock"} {
-		sandbox, err := simulate.Start(root, simulate.Spec{ID: id, MetricServer: address}) // in place of runsc
+		sandbox, err := simulate.Start(root, simulate.Spec{ID: id, MetricServer: address}) // instead of runsc
 		if err != nil {
 			fmt.Println(err)
 			return

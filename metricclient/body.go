@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Sizes of the pieces in which a body is read. Memory follows what has come, whatever the server says will come.
+// Chunk sizes for reading a body. Memory use follows the bytes received, not the announced length.
 const (
 	firstChunk   = 4 << 10
 	largestChunk = 1 << 20
 )
 
-// checkHead returns an error if the head of a response says that its body is too long, or encoded.
+// checkHead returns an error if the response header announces a body that is too long or encoded.
 func checkHead(resp *http.Response, limit int64) error {
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return fmt.Errorf("the reply has Content-Encoding %s, which was not requested", encoding)
@@ -24,7 +24,8 @@ func checkHead(resp *http.Response, limit int64) error {
 	return nil
 }
 
-// readBody reads a body of at most limit bytes. With an error of r it returns what came before.
+// readBody reads a body of at most limit bytes. On a read error it returns the bytes read so far
+// and the error. It returns no bytes if the body exceeds limit.
 func readBody(r io.Reader, limit int64) (string, error) {
 	var full [][]byte
 	var size int64
@@ -48,7 +49,7 @@ func readBody(r io.Reader, limit int64) (string, error) {
 	}
 }
 
-// join returns the bytes of all chunks, and lets go of each chunk when it is copied.
+// join concatenates the chunks. It releases each chunk once it is copied.
 func join(chunks [][]byte, size int64) string {
 	var body strings.Builder
 	body.Grow(int(size))
@@ -59,7 +60,8 @@ func join(chunks [][]byte, size int64) string {
 	return body.String()
 }
 
-// endsUnmarked reports whether a body ends where the connection does, so that one that was cut off looks like a whole one.
+// endsUnmarked reports whether only the end of the connection marks the end of the body. A
+// truncated body is then indistinguishable from a complete one.
 func endsUnmarked(resp *http.Response) bool {
 	return resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
 }

@@ -42,7 +42,8 @@ func TestReadBody(t *testing.T) {
 	fails(io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(io.ErrUnexpectedEOF)), 3, io.ErrUnexpectedEOF, "ab")
 }
 
-// TestMemoryFollowsTheBody: a body costs a small multiple of its size, whatever the limit, until the limit ends it.
+// TestMemoryFollowsTheBody checks that reading a body needs a small multiple of its size,
+// regardless of the limit, until the body exceeds the limit.
 func TestMemoryFollowsTheBody(t *testing.T) {
 	f := func(size, limit int64) {
 		t.Helper()
@@ -86,7 +87,7 @@ func TestMaxPageSize(t *testing.T) {
 	}
 	f(int64(len(page)))
 	f(1<<63 - 1)
-	f(0) // the default
+	f(0) // means the default
 	f(-1)
 	f(int64(len(page))-1, "the reply is longer than 7 bytes")
 	f(1, "the reply is longer than 1 bytes")
@@ -96,7 +97,8 @@ func TestMaxPageSize(t *testing.T) {
 	}
 }
 
-// TestGetMetricsRefusesByTheHead: the server sends nothing but a head and waits, so only the head can be what is wrong.
+// TestGetMetricsRefusesByTheHead uses a server that sends a response header and then waits, so that
+// only the header can cause the error.
 func TestGetMetricsRefusesByTheHead(t *testing.T) {
 	f := func(head string, texts ...string) {
 		t.Helper()
@@ -129,12 +131,12 @@ func TestPagesThatAreCutOff(t *testing.T) {
 			wantError(t, err, io.ErrUnexpectedEOF)
 		}
 	}
-	// The transport says where the end is.
+	// The transport marks the end of the body.
 	f("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na 1", "a 1")
 	f("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na 1\n", "")
 	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na 1\r\n0\r\n\r\n", "a 1")
 	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n", "")
-	// It does not.
+	// Only the end of the connection marks the end of the body.
 	f("HTTP/1.0 200 OK\r\n\r\na 1\n", "a 1\n")
 	f("HTTP/1.0 200 OK\r\n\r\na 1\na 1", "")
 	f("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na 1", "")

@@ -23,43 +23,47 @@ import (
 
 // Limits of one exchange with a server.
 const (
-	dialTimeout    = 10 * time.Second // no operation waits longer, so this only ends dials that nobody waits for any more
+	dialTimeout    = 10 * time.Second // no request waits longer; this only ends abandoned dials
 	backlogPause   = 20 * time.Millisecond
 	maxHeaderBytes = 64 << 10
-	maxErrorBytes  = 4 << 10 // read of the body of an answer that is no success
+	maxErrorBytes  = 4 << 10 // maximum read of the body of an unsuccessful response
 
-	// plainOnTLS is what a server with TLS that is written in Go answers to plain HTTP.
+	// plainOnTLS is the response of a Go TLS server to plain HTTP.
 	plainOnTLS = "Client sent an HTTP request to an HTTPS server."
 )
 
-// MetricClient talks to the metric server at one address, and can start and stop one there. All methods may be called at the same
-// time from several goroutines.
+// MetricClient talks to the metric server at one address. It can also start and stop a server
+// there. All methods are safe for concurrent use.
 type MetricClient struct {
-	addr    string // expanded
-	rootDir string // clean
+	addr    string // with RuntimeRoot expanded
+	rootDir string // cleaned
 	options options
 	http    *http.Client
-	maxPage atomic.Int64 // as in SetMaxPageSize
+	maxPage atomic.Int64 // see SetMaxPageSize
 
 	mu       sync.Mutex
-	spawning bool     // a SpawnServer is under way
-	server   *process // what SpawnServer started and nobody has seen the end of; nil if there is none
+	spawning bool     // a SpawnServer call is in progress
+	server   *process // started by SpawnServer, not yet known to have ended; or nil
 }
 
-// NewMetricClient returns a client for the metric server at addr that serves the runtime root rootDir. It contacts nobody yet.
+// NewMetricClient returns a client for the metric server at addr that serves the runtime root
+// rootDir. It does not connect to the server.
 //
-// An addr that begins with a slash is the path of a Unix socket, any other a TCP address (host:port or :port). [config.RuntimeRoot] in
-// addr stands for rootDir. An empty rootDir means [config.DefaultRootDir]; another one is taken in its clean form, as [filepath.Clean] has
-// it. Links in it are not followed.
+// If addr begins with a slash, it is the path of a Unix socket; otherwise it is a TCP address
+// (host:port or :port). [config.RuntimeRoot] in addr stands for rootDir. An empty rootDir means
+// [config.DefaultRootDir]. Any other rootDir is cleaned with [filepath.Clean]; symbolic links are
+// not resolved.
 //
-// For [MetricClient.SpawnServer] the address is also which sandboxes are served: those created with an equal --metric-server.
+// For [MetricClient.SpawnServer], the address also selects the sandboxes to serve: those created
+// with the same --metric-server.
 //
-// Options are for a server with TLS or passwords.
+// Options are for servers with TLS or passwords.
 func NewMetricClient(addr, rootDir string, opts ...Option) *MetricClient {
 	if rootDir == "" {
 		rootDir = config.DefaultRootDir()
 	}
-	addr = config.ExpandAddress(addr, rootDir) // as a server with this root does, which may not be clean
+	// A server expands the address with the root as given, before cleaning.
+	addr = config.ExpandAddress(addr, rootDir)
 	c := &MetricClient{addr: addr, rootDir: filepath.Clean(rootDir)}
 	for _, set := range opts {
 		set(&c.options)
@@ -68,11 +72,13 @@ func NewMetricClient(addr, rootDir string, opts ...Option) *MetricClient {
 	return c
 }
 
-// Close releases the client's idle connections. It ends nothing else: calls under way go on, and so does a server that
-// [MetricClient.SpawnServer] started, which only [MetricClient.ShutdownServer] stops. The client may be used again.
+// Close closes the client's idle connections. It does not cancel calls in progress, and it does not
+// stop a server started by [MetricClient.SpawnServer]; only [MetricClient.ShutdownServer] does. The
+// client remains usable.
 func (c *MetricClient) Close() { c.http.CloseIdleConnections() }
 
-// newHTTPClient returns a client that follows no redirects, which would lead it to another server.
+// newHTTPClient returns a client that does not follow redirects, because they can lead to another
+// server.
 func newHTTPClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{
 		Transport:     transport,
@@ -80,27 +86,28 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// dialError is the reason why there is no connection.
+// dialError is the reason for a failed connection attempt.
 type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-// dial connects to addr. Its error is a dialError, with ErrNotListening or ErrNotMetricServer in it where the failure proves that.
+// dial connects to addr. Its error is a dialError. It wraps ErrNotListening or ErrNotMetricServer
+// if the failure proves either.
 func dial(ctx context.Context, addr string) (net.Conn, error) {
 	network := "tcp"
 	if strings.HasPrefix(addr, "/") {
 		network = "unix"
-		// The system's own error for a long path is "invalid argument".
+		// The system reports a path that is too long as "invalid argument".
 		if limit := len(syscall.RawSockaddrUnix{}.Path) - 1; len(addr) > limit {
 			return nil, dialError{fmt.Errorf("the path is %d bytes long: a Unix socket's has at most %d", len(addr), limit)}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout) // net/http does not pass on the end of a request
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout) // net/http does not pass on the cancellation of a request
 	defer cancel()
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, addr)
 	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil {
-		// Too many connections wait to be taken. A TCP dial would wait with them; a Unix one has to ask again.
+		// The accept backlog is full. A TCP dial waits in this case; a Unix socket dial must retry.
 		time.Sleep(backlogPause)
 		conn, err = dialer.DialContext(ctx, network, addr)
 	}
@@ -109,7 +116,7 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	reason := dialReason(network, addr, err)
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		err = opErr.Err // the caller that reports the error names the address
+		err = opErr.Err // the caller adds the address
 	}
 	if reason != nil {
 		err = fmt.Errorf("%w: %w", reason, err)
@@ -126,27 +133,27 @@ func dialReason(network, addr string, err error) error {
 		return fmt.Errorf("%w: not a socket", ErrNotMetricServer)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotListening
-	case errors.Is(err, syscall.EPROTOTYPE): // a Unix socket, but not one of streams
+	case errors.Is(err, syscall.EPROTOTYPE): // not a stream socket
 		return ErrNotMetricServer
 	}
 	return nil
 }
 
-// isNoSocket reports whether there is something at path that is no socket. Linux refuses to connect to it just as it refuses to
-// connect to a socket that nothing listens on.
+// isNoSocket reports whether path exists and is not a socket. Linux returns the same error for it
+// as for a socket without a listener.
 func isNoSocket(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode()&os.ModeSocket == 0
 }
 
-// answer is what a server sent: its status and its body.
+// answer is a response of the server.
 type answer struct {
 	status   int
 	body     string
-	unmarked bool // nothing but the end of the connection says where the body ends
+	unmarked bool // only the end of the connection marks the end of the body
 }
 
-// statusError returns the error that an answer with a status other than 200 is.
+// statusError returns the error for a response with a status other than 200.
 func (a answer) statusError() error {
 	switch {
 	case a.status == http.StatusUnauthorized:
@@ -157,7 +164,7 @@ func (a answer) statusError() error {
 	return fmt.Errorf("the answer is %d %s: %s", a.status, http.StatusText(a.status), cmp.Or(excerpt(a.body), "(nothing)"))
 }
 
-// get asks for a path of the server. The answer's body has at most limit bytes.
+// get requests a path of the server. It accepts a response body of at most limit bytes.
 func (c *MetricClient) get(ctx context.Context, path string, limit int64) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.serverURL(path).String(), nil)
 	if err != nil {
@@ -166,17 +173,18 @@ func (c *MetricClient) get(ctx context.Context, path string, limit int64) (answe
 	return c.do(req, limit)
 }
 
-// localhost is the Host header of each request: servers on loopback addresses accept it, and to others it does not matter.
+// localhost is the Host header of each request. Servers on loopback addresses accept it; other
+// servers ignore it.
 const localhost = "localhost"
 
-// serverURL returns the URL of a path of the server.
 func (c *MetricClient) serverURL(path string) *url.URL {
 	scheme, host := c.options.host(c.addr)
 	return &url.URL{Scheme: scheme, Host: host, Path: path}
 }
 
-// do sends a request. A body with status 200 that is longer than limit is an error; the body of any other status is cut. An error of
-// the context comes before any error that it caused.
+// do sends a request. A body that exceeds limit is an error if the status is 200; the body of any
+// other status is truncated. If the context is done, its error takes precedence over the errors
+// that it causes.
 func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
 	req.Host = localhost
 	if c.options.hasUser {
@@ -186,14 +194,15 @@ func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
 	if err != nil {
 		err = exchangeError(req.Context(), err)
 		if c.options.tls != nil && hungUp(err) {
-			// A server that does not accept the client's certificate says so and hangs up, and the request may meet the latter first.
+			// A server that rejects the client certificate sends an alert and closes the
+			// connection. The request can fail on the closed connection before the alert is read.
 			err = fmt.Errorf("%w: the server closed the connection, as one does that requires another client certificate: %w", ErrTLS, err)
 		}
 		return answer{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		// That the rest cannot be read does not change the status.
+		// A read error does not change the status.
 		body, _ := readBody(io.LimitReader(resp.Body, maxErrorBytes), maxErrorBytes)
 		return answer{status: resp.StatusCode, body: body}, nil
 	}
@@ -207,7 +216,7 @@ func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
 	return answer{resp.StatusCode, body, endsUnmarked(resp)}, nil
 }
 
-// exchangeError returns the error of an exchange without what net/http puts around it.
+// exchangeError returns the error of an exchange without the wrapping of net/http.
 func exchangeError(ctx context.Context, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return fmt.Errorf("no response: %w", ctxErr)
@@ -224,22 +233,23 @@ func exchangeError(ctx context.Context, err error) error {
 	return foreignError{err}
 }
 
-// isTLSError reports whether client and server could not agree on TLS: on certificates, or on whether there is TLS at all.
+// isTLSError reports whether TLS negotiation failed: one side rejected a certificate, or only one
+// side uses TLS.
 func isTLSError(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // an alert, whose type is not exported
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert; its type is not exported
 		return true
 	}
 	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, new(*tls.CertificateVerificationError)) ||
 		errors.As(err, new(tls.RecordHeaderError))
 }
 
-// tlsError is an ErrTLS with what client or server said.
+// tlsError is an ErrTLS with the reason given by the client or the server.
 type tlsError struct{ reason error }
 
 func (e tlsError) Error() string   { return ErrTLS.Error() + ": " + e.reason.Error() }
 func (e tlsError) Unwrap() []error { return []error{ErrTLS, e.reason} }
 
-// foreignError is an error that may quote what a server sent.
+// foreignError is an error that can contain text from the server.
 type foreignError struct{ error }
 
 func (e foreignError) Error() string { return excerpt(e.error.Error()) }

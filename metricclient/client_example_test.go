@@ -10,7 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// A program that starts a metric server of its own, reads it and stops it.
+// This program starts a metric server, reads its metrics and stops it.
 func Example() {
 	root, err := os.MkdirTemp("", "runsc")
 	if err != nil {
@@ -65,7 +65,7 @@ func ExampleMetricClient_HealthCheck() {
 	case errors.As(err, &wrongRoot):
 		fmt.Println("it serves", wrongRoot.Got)
 	default:
-		fmt.Println(err) // such as no answer in time
+		fmt.Println(err) // such as a timeout
 	}
 	// Output: it does not run
 }

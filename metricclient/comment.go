@@ -6,16 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// comment is a HELP or TYPE line. Any other comment is the zero value.
+// comment is a HELP or TYPE line. The zero value stands for any other comment.
 type comment struct {
 	keyword string // HELP or TYPE
 	family  string
-	text    string // the help text without its escapes, or the type
+	text    string // the unescaped help text, or the type
 }
 
-// parseComment reads a line that begins with #. With an error, keyword and family are what could be read.
+// parseComment parses a line that begins with #. On error, it returns the keyword and the family as
+// far as they are readable.
 //
-// As in Prometheus's library, blanks before the keyword may be missing, and a keyword without anything behind it is any other comment.
+// As in the Prometheus library, blanks before the keyword are optional, and a keyword with nothing
+// after it is an ordinary comment.
 func parseComment(line string) (c comment, err error) {
 	keyword, rest := cutToken(line[len("#"):])
 	if keyword != "HELP" && keyword != "TYPE" || rest == "" {
@@ -39,7 +41,7 @@ func parseComment(line string) (c comment, err error) {
 	return c, nil
 }
 
-// checkType returns a type that the format has.
+// checkType returns kind if it is a type of the text format, or an error.
 func checkType(kind string) (string, error) {
 	switch kind {
 	case "counter", "gauge", "histogram", "summary", "untyped":
@@ -48,7 +50,7 @@ func checkType(kind string) (string, error) {
 	return "", errors.New("an unknown type")
 }
 
-// unescapeHelp returns a help text without its escapes.
+// unescapeHelp returns the unescaped help text.
 func unescapeHelp(text string) (string, error) {
 	if !utf8.ValidString(text) {
 		return "", errors.New("a help text that is not UTF-8")
@@ -72,8 +74,8 @@ func unescapeHelp(text string) (string, error) {
 	}
 }
 
-// describes reports whether a comment is about the family that a metric belongs to: the metric itself, or a histogram or summary that it
-// is a part of.
+// describes reports whether a comment is about the family of a metric: the metric itself, or the
+// histogram or summary that the metric is part of.
 func (c comment) describes(metric string) bool {
 	part, ok := strings.CutPrefix(metric, c.family)
 	switch part {

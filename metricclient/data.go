@@ -12,56 +12,63 @@ import (
 	"time"
 )
 
-// Why a value is not on the page.
+// Reasons why a value is not on the page.
 var (
-	// ErrNoSample means that the page has no sample of the metric with these labels. That is no fault of the page: a sandbox does not
-	// send counters that are still zero.
+	// ErrNoSample means that the page has no sample of the metric with these labels. This does not
+	// mean that the page is wrong: a sandbox does not send counters that are still zero.
 	ErrNoSample = errors.New("no such sample")
 
-	// ErrNoMetric is the [ErrNoSample] of a metric of which the page has nothing at all: no sample of any sandbox, and no type.
+	// ErrNoMetric is an [ErrNoSample] for a metric without any data on the page: no sample of any
+	// sandbox, and no type.
 	//
-	// An ErrNoSample that is not an ErrNoMetric means that the value is a zero that the sandbox did not send, if the metric is a counter
-	// ([MetricData.Family]), the sandbox is on the page with metrics of its own (runsc_meta_sandbox_running is 1, and
-	// runsc_meta_sandbox_failure has no sample of it), and its version of runsc has the metric. A counter that is zero in all sandboxes
-	// is an ErrNoMetric: the page does not tell it from a metric that does not exist.
+	// An ErrNoSample that is not an ErrNoMetric means that the value is zero and was not sent, if
+	// all of these hold: the metric is a counter ([MetricData.Family]); the sandbox has metrics of
+	// its own on the page (runsc_meta_sandbox_running is 1, and runsc_meta_sandbox_failure has no
+	// sample for it); and its version of runsc has the metric. A counter that is zero in all
+	// sandboxes yields ErrNoMetric: the page does not distinguish it from a metric that does not
+	// exist.
 	ErrNoMetric = fmt.Errorf("%w: the page has none of this metric", ErrNoSample)
 )
 
-// Labels that the server adds to what a sandbox tells.
+// Labels that the server adds to the metrics of a sandbox.
 const (
 	sandboxLabel   = "sandbox"
 	podLabel       = "pod_name"
 	namespaceLabel = "namespace_name"
 )
 
-// The family of metadata is named by the prefix that the server was given and this.
+// The name of the metadata family is the prefix of the server followed by metadataSuffix.
 const (
 	defaultPrefix  = "runsc_"
 	metadataSuffix = "meta_sandbox_metadata"
 )
 
-// MetricData is a page of metrics as [MetricClient.GetMetrics] returns it, in Prometheus's text format 0.0.4, with methods that find
-// single values in it. A method reads the lines of the metric it is asked for, and no others, so a bad line elsewhere does no harm.
+// MetricData is a page of metrics in the Prometheus text format 0.0.4, as returned by
+// [MetricClient.GetMetrics]. Its methods look up single values. A lookup parses only the lines of
+// the requested metric, so malformed lines elsewhere do not affect it.
 type MetricData string
 
 // WantMetric names one sample of one sandbox.
 type WantMetric struct {
-	// Metric is the name of the metric, with the server's prefix, as in runsc_fs_opens.
+	// Metric is the name of the metric, with the prefix of the server, such as runsc_fs_opens.
 	Metric string
 
 	// Sandbox is the ID of the sandbox.
 	Sandbox string
 
-	// Pod and Namespace are the name and the namespace of the Kubernetes pod that the sandbox is. They are empty if it is none.
+	// Pod and Namespace are the name and the namespace of the Kubernetes pod that the sandbox runs.
+	// Both are empty if the sandbox is not a pod.
 	Pod, Namespace string
 
-	// ExtraLabels are further labels that the sample must have, with these values. A label with an empty value is the same as none.
-	// They do not name what Sandbox, Pod and Namespace do: sandbox, pod_name and namespace_name.
+	// ExtraLabels are further labels and values that the sample must have. An empty value is the
+	// same as an absent label. ExtraLabels must not contain sandbox, pod_name or namespace_name:
+	// use Sandbox, Pod and Namespace for these.
 	ExtraLabels map[string]string
 }
 
-// GetPrometheusContainerInteger returns the value of the one sample that want names, and when it was taken. An empty want.Pod or
-// want.Namespace matches any; an empty want.Sandbox is an error. For all else see [MetricData.GetPrometheusInteger].
+// GetPrometheusContainerInteger returns the value and the timestamp of the one sample that matches
+// want. An empty want.Pod or want.Namespace matches any value; an empty want.Sandbox is an error.
+// Otherwise it works like [MetricData.GetPrometheusInteger].
 func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.Time, error) {
 	labels := map[string]string{}
 	maps.Copy(labels, want.ExtraLabels)
@@ -78,13 +85,15 @@ func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.
 	return m.GetPrometheusInteger(want.Metric, labels)
 }
 
-// GetPrometheusInteger returns the value of the one sample of the metric metricName that has all of wantLabels, and when it was taken: in
-// UTC, to the millisecond, or the zero time if the page does not say. The sample may have other labels too. A label that is wanted
-// with an empty value must be absent or empty.
+// GetPrometheusInteger returns the value and the timestamp of the one sample of metricName that has
+// all of wantLabels. The timestamp is in UTC with millisecond precision; it is the zero time if the
+// page has none. The sample may have other labels too. A label with an empty value in wantLabels
+// must be absent or empty.
 //
-// Integers are exact, whatever notation they are in. Errors are: no sample matches ([ErrNoSample]), several do, the value is not an integer or
-// does not fit an int64, the metric is a histogram or a summary (whose parts, such as the _count, can be asked for), or a line of the
-// metric is malformed.
+// Integers are exact in any notation. It is an error if no sample matches ([ErrNoSample]), if
+// several samples match, if the value is not an integer or does not fit an int64, if the metric is
+// a histogram or a summary (their parts, such as _count, are available), or if a line of the metric
+// is malformed.
 func (m MetricData) GetPrometheusInteger(metricName string, wantLabels map[string]string) (value int64, at time.Time, err error) {
 	defer func() {
 		if err != nil {
@@ -101,13 +110,14 @@ func (m MetricData) GetPrometheusInteger(metricName string, wantLabels map[strin
 	return value, s.at, nil
 }
 
-// GetSandboxMetadataMetric returns the labels of the sandbox's metadata, such as platform, version and iteration: all labels of the
-// sample but sandbox, pod_name and namespace_name, which want has.
+// GetSandboxMetadataMetric returns the metadata labels of a sandbox, such as platform, version and
+// iteration: all labels of the sample except sandbox, pod_name and namespace_name.
 //
-// want.Sandbox, want.Pod and want.Namespace must be exactly the sample's, where empty means absent; want.ExtraLabels must match too.
-// want.Metric is the metric to look in. When it is empty, that is the server's own family of metadata: runsc_meta_sandbox_metadata, or
-// with another prefix if that is what the server was given. Errors are: no sample matches ([ErrNoSample]), several do, or a line of the
-// metric is malformed.
+// want.Sandbox, want.Pod and want.Namespace must match the sample exactly, where empty means
+// absent. want.ExtraLabels must match too. want.Metric is the metric to read. If it is empty, that
+// is the metadata family of the server: runsc_meta_sandbox_metadata, or the same name with the
+// prefix of the server. It is an error if no sample matches ([ErrNoSample]), if several samples
+// match, or if a line of the metric is malformed.
 func (m MetricData) GetSandboxMetadataMetric(want WantMetric) (metadata map[string]string, err error) {
 	name := want.Metric
 	if name == "" {
@@ -128,7 +138,7 @@ func (m MetricData) GetSandboxMetadataMetric(want WantMetric) (metadata map[stri
 	metadata = make(map[string]string, len(s.labels))
 	for _, l := range s.labels {
 		if l.name != sandboxLabel && l.name != podLabel && l.name != namespaceLabel {
-			metadata[strings.Clone(l.name)] = strings.Clone(l.value) // not to hold on to the page
+			metadata[strings.Clone(l.name)] = strings.Clone(l.value) // do not retain the page
 		}
 	}
 	return metadata, nil
@@ -168,7 +178,7 @@ func (m MetricData) only(name string, want map[string]string) (sample, error) {
 	return sample{}, ErrNoMetric
 }
 
-// linesOf returns the comments of the page and the lines of a metric.
+// linesOf returns the comments of the page and the lines of a metric, in page order.
 func (m MetricData) linesOf(metric string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if !isMetricName(metric) {
@@ -182,8 +192,8 @@ func (m MetricData) linesOf(metric string) iter.Seq[string] {
 	}
 }
 
-// typeOf returns the type that a comment gives to the family of a metric, or nothing. Histograms and summaries have no value of their own:
-// to ask for one is an error.
+// typeOf returns the type that a comment gives to the family of a metric, or "". Histograms and
+// summaries have no single value, so a lookup of one is an error.
 func typeOf(line, metric string) (string, error) {
 	c, err := parseComment(line)
 	switch {
@@ -195,8 +205,9 @@ func typeOf(line, metric string) (string, error) {
 	return c.text, err
 }
 
-// metadataFamily returns the name of the server's family of metadata. No metric of a sandbox can pass for it: its name would have more
-// between prefix and suffix, so the shortest name is the server's.
+// metadataFamily returns the name of the metadata family of the server. Metrics of a sandbox cannot
+// take its place: their names have more between prefix and suffix, so the shortest name belongs to
+// the server.
 func (m MetricData) metadataFamily() string {
 	name := ""
 	for line := range m.lines() {
@@ -211,7 +222,7 @@ func (m MetricData) metadataFamily() string {
 	return cmp.Or(name, defaultPrefix+metadataSuffix)
 }
 
-// selector returns the name of a metric with labels, as a query would have it.
+// selector returns a metric name with labels in the syntax of a query.
 func selector(name string, labels map[string]string) string {
 	if len(labels) == 0 {
 		return name

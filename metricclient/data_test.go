@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// recorded is a page of the reference server about three sandboxes: sb-plain, sb-busy, and sb-k8s, which is a pod.
+// recorded returns a page of the reference server with three sandboxes: sb-plain, sb-busy and
+// sb-k8s. sb-k8s is a pod.
 func recorded(t testing.TB) MetricData {
 	t.Helper()
 	page, err := os.ReadFile("testdata/metrics.txt")
@@ -40,7 +41,7 @@ func TestGetPrometheusInteger(t *testing.T) {
 	f("runsc_fs_opens", labels{"sandbox": "sb-plain"}, 8, 1795338783582)
 	f("runsc_fs_opens", labels{"pod_name": "nginx-7d8b49557c-abcde", "namespace_name": "prod-ns"}, 29, 1795338783582)
 	f("runsc_meta_sandbox_capabilities", labels{"sandbox": "sb-k8s", "capability": "KILL"}, 1, 1795338783582)
-	// An empty value is as good as no label.
+	// An empty value is the same as an absent label.
 	f("runsc_fs_opens", labels{"sandbox": "sb-plain", "pod_name": ""}, 8, 1795338783582)
 	f("runsc_unimplemented_syscalls", labels{"sandbox": "sb-k8s", "sysno": "334"}, 3, 1795338783582)
 }
@@ -88,7 +89,7 @@ func TestGetPrometheusIntegerReadsTheFormat(t *testing.T) {
 	f(`m{a="`+"\x1b"+`",l="v"} 1`, "1")
 	f("# TYPE m gauge\n# HELP m l\nmm{l=\"v\"} 9\nm_m 9\nm{l=\"w\"} 9\nm 9\nm{l=\"v\"} 1\n", "1")
 	f("#m{l=\"v\"} 2\nm{l=\"v\"} 1\n", "1")
-	f("x{\nm{l=\"v\"} 1\n", "1") // another metric's bad line does no harm
+	f("x{\nm{l=\"v\"} 1\n", "1") // malformed lines of other metrics do not matter
 	f("# TYPE mm histogram\nm{l=\"v\"} 1\n", "1")
 }
 
@@ -149,7 +150,7 @@ func TestHistogramsHaveNoInteger(t *testing.T) {
 	_, _, err = page.GetPrometheusInteger("s", nil)
 	wantError(t, err, nil, "it is a summary")
 
-	// Its parts are as good as any metric.
+	// Its parts work like any other metric.
 	f := func(metric string, l labels, want int64) {
 		t.Helper()
 		if got, _, err := page.GetPrometheusInteger(metric, l); got != want || err != nil {
@@ -191,7 +192,7 @@ func TestGetPrometheusContainerInteger(t *testing.T) {
 	fails(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", Namespace: "other"}, ErrNoSample, `namespace_name="other"`)
 	fails(WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", ExtraLabels: labels{"a": "b"}}, ErrNoSample, `a="b"`)
 	fails(WantMetric{Metric: "runsc_meta_sandbox_capabilities", Sandbox: "sb-k8s"}, nil, "3 samples match")
-	// No sandbox must not mean the server's own metric.
+	// An empty sandbox must not select the server's own metric.
 	fails(WantMetric{Metric: "runsc_meta_num_sandboxes_running"}, nil, "no sandbox is named")
 }
 
@@ -249,12 +250,13 @@ func TestGetSandboxMetadataMetricFindsTheServersFamily(t *testing.T) {
 	f(family("my_meta_sandbox_metadata", "prefix"), "prefix")
 	f(family("meta_sandbox_metadata", "none"), "none")
 	f(strings.SplitAfterN(family("runsc_meta_sandbox_metadata", "no comment"), "\n", 2)[1], "no comment")
-	// What a sandbox calls its own metric does not matter.
+	// The names of sandbox metrics do not matter.
 	f(family("my_a_meta_sandbox_metadata", "liar")+family("my_meta_sandbox_metadata", "server"), "server")
 	f(family("my_meta_sandbox_metadata", "server")+family("my_a_meta_sandbox_metadata", "liar"), "server")
 }
 
-// FuzzParseSample: no line makes parseSample panic, and a line that it takes means the same when it is written again.
+// FuzzParseSample checks that parseSample does not panic, and that an accepted line keeps its
+// meaning when it is rendered and parsed again.
 func FuzzParseSample(f *testing.F) {
 	f.Add(`runsc_fs_opens{iteration="1af6dvkjq949g",sandbox="sb-plain"} 8 1795338783582`)
 	f.Add(`m { a = "\\\"\n}" , } NaN`)
@@ -277,7 +279,7 @@ func FuzzParseSample(f *testing.F) {
 	})
 }
 
-// rendered writes a sample in the text format.
+// rendered formats a sample in the text format.
 func rendered(s sample) string {
 	escape := strings.NewReplacer("\\", `\\`, `"`, `\"`, "\n", `\n`)
 	var pairs []string
@@ -291,7 +293,7 @@ func rendered(s sample) string {
 	return line + " " + strconv.FormatInt(s.at.UnixMilli(), 10)
 }
 
-// largePage returns a page of at least 10 MB: 1,000 sandboxes with as many metrics as that takes.
+// largePage returns a page of at least 10 MB: 1,000 sandboxes with as many metrics as needed.
 func largePage() MetricData {
 	var b strings.Builder
 	for family := 0; b.Len() < 10<<20; family++ {
@@ -309,7 +311,7 @@ func largePage() MetricData {
 	return MetricData(b.String())
 }
 
-// BenchmarkLookup looks values up in a page of 10 MB.
+// BenchmarkLookup measures lookups in a page of 10 MB.
 func BenchmarkLookup(b *testing.B) {
 	page := largePage()
 	f := func(name string, lookup func() error) {

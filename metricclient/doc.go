@@ -1,34 +1,40 @@
 // Package metricclient starts, checks, reads and stops a metric server for gVisor sandboxes.
 //
-// A [MetricClient] is made for one address and one runtime root. [MetricClient.SpawnServer] starts a server there as a process of its
-// own, [MetricClient.HealthCheck] tells whether that server is there, [MetricClient.GetMetrics] reads its metrics, and
-// [MetricClient.ShutdownServer] ends it. The server need not be one that this client started: HealthCheck and GetMetrics talk to
-// whoever listens. [MetricData], the page that GetMetrics returns, finds single values in it.
+// A [MetricClient] is for one address and one runtime root. [MetricClient.SpawnServer] starts a
+// server there in a separate process, [MetricClient.HealthCheck] checks that the server is there,
+// [MetricClient.GetMetrics] reads its metrics, and [MetricClient.ShutdownServer] stops it.
+// HealthCheck and GetMetrics also work with a server that this client did not start. GetMetrics
+// returns a [MetricData], which has methods to look up single values.
 //
 // # Which sandboxes
 //
-// A server that SpawnServer starts serves the sandboxes that were created with the client's address as their --metric-server, as gVisor's
-// own server does; no argument of the command metric-server changes that. To serve all sandboxes of a runtime root, whatever their
-// address, start "sandmeter serve --root ROOT --web.listen-address ADDRESS" or run the package metricserver without a MatchAddress, and
-// make a client for that root and address: HealthCheck and GetMetrics work as they do with a spawned server. A sandbox that was created
-// without a --metric-server has no metrics to serve.
+// A server started by SpawnServer serves the sandboxes created with the client's address as their
+// --metric-server, like gVisor's own server. No argument of the metric-server command changes that.
+// To serve all sandboxes of a runtime root, regardless of their address, run "sandmeter serve
+// --root ROOT --web.listen-address ADDRESS" or use the package metricserver without a MatchAddress,
+// and create a client for that root and address. HealthCheck and GetMetrics then work as with a
+// spawned server. A sandbox created without --metric-server has no metrics.
 //
 // # TLS and passwords
 //
-// A server that was given a web configuration file has TLS, passwords or both. [WithTLS], [WithBasicAuth] and [WithRoundTripper] are for
-// clients of such a server. A server that SpawnServer starts has neither.
+// A server with a web configuration file has TLS, passwords or both. [WithTLS], [WithBasicAuth] and
+// [WithRoundTripper] are for clients of such a server. A server started by SpawnServer has neither.
 //
 // # Counters that are zero
 //
-// A sandbox does not send counters that are still zero, so a page does not have them. [ErrNoMetric] says how they can be told from
-// metrics that do not exist, and the example of [MetricData.Family] does it.
+// A sandbox does not send counters that are still zero, so they are not on the page. [ErrNoMetric]
+// describes how to distinguish them from metrics that do not exist; see the example of
+// [MetricData.Family].
 //
 // # Errors
 //
-// What a caller may want to act on can be told apart with [errors.Is] and [errors.As]: [ErrNotListening], [ErrNotMetricServer],
-// [ErrShuttingDown], [ErrUnauthorized], [ErrTLS] and [*WrongRootError] say why a server is not the one asked for, [ErrAlreadyRunning] and [ErrNotRunning] that there
-// is nothing to start or stop, [ErrNoSample] and [ErrNoMetric] that a page does not have a value or anything of a metric. An operation that took too long has
-// [context.DeadlineExceeded] in its error, one that was canceled [context.Canceled].
+// Use [errors.Is] and [errors.As] to distinguish errors. [ErrNotListening], [ErrNotMetricServer],
+// [ErrShuttingDown], [ErrUnauthorized], [ErrTLS] and [*WrongRootError] mean that the expected
+// server is not available. [ErrAlreadyRunning] and [ErrNotRunning] mean that there is nothing to
+// start or stop. [ErrNoSample] means that a value is not on the page, and [ErrNoMetric] that the
+// page has no data about a metric. An operation that times out returns an error that wraps
+// [context.DeadlineExceeded]; a canceled operation wraps [context.Canceled].
 //
-// An error is one line. What a server said is in it with control characters escaped and cut to a sensible length.
+// An error text is one line. Text from a server is truncated, and its control characters are
+// escaped.
 package metricclient

@@ -16,29 +16,30 @@ import (
 	"github.com/sandmeter/sandmeter/config"
 )
 
-// fakeServerEnv is set in the processes that the tests start: it makes them fake servers.
+// fakeServerEnv makes a process started by the tests run as a fake server.
 const fakeServerEnv = "METRICCLIENT_TEST_FAKE_SERVER"
 
-// Modes of the fake server, given as -mode=MODE after metric-server. By default it works as a metric server should.
+// Modes of the fake server, passed as -mode=MODE after metric-server. By default it works like a
+// metric server.
 const (
-	modeExits       = "exits"        // exits at start, and writes why to standard error
+	modeExits       = "exits"        // writes the reason to standard error and exits
 	modeSilent      = "silent"       // never listens
 	modeIgnoresTERM = "ignores-term" // ignores SIGTERM
-	modeOtherRoot   = "other-root"   // serves another root than the one in the command line
-	modeOtherPID    = "other-pid"    // answers from another process than the one that was started
-	modeWrapper     = "wrapper"      // starts a server and waits for it, as a shell script without exec does
+	modeOtherRoot   = "other-root"   // serves a root other than the one on the command line
+	modeOtherPID    = "other-pid"    // another process responds, not the started one
+	modeWrapper     = "wrapper"      // starts a server and waits for it, like a shell script without exec
 )
 
-// processInfo is what a fake server serves at selfPath: facts about its process.
+// processInfo describes the process of a fake server. The server serves it at selfPath.
 type processInfo struct {
 	Args  []string
 	Dir   string
-	Files map[string]string // what its open descriptors are
+	Files map[string]string // targets of its open file descriptors
 }
 
 const selfPath = "/self"
 
-// runFakeServer is the main function of a process that the tests started.
+// runFakeServer is the main function of a process started by the tests.
 func runFakeServer() {
 	conf, rest, err := config.FromFlags(os.Args[1:])
 	if err != nil {
@@ -50,7 +51,7 @@ func runFakeServer() {
 	flags := flag.NewFlagSet("fake", flag.ExitOnError)
 	mode := flags.String("mode", "", "")
 	_ = flags.Parse(rest[1:])
-	// No test depends on this: it ends processes that a failed test leaves behind.
+	// No test depends on this. It ends processes left behind by a failed test.
 	time.AfterFunc(time.Minute, func() { die("too old") })
 
 	switch *mode {
@@ -76,7 +77,7 @@ func runFakeServer() {
 	serve(conf, *mode)
 }
 
-// serve is a metric server that serves until SIGTERM, with one line in its log.
+// serve runs a metric server until SIGTERM. It logs one line.
 func serve(conf *config.Config, mode string) {
 	network := "tcp"
 	if strings.HasPrefix(conf.MetricServer, "/") {
@@ -104,7 +105,7 @@ func serve(conf *config.Config, mode string) {
 	_ = os.Remove(conf.MetricServer)
 }
 
-// fakeHandler replies as the metric server of a root does.
+// fakeHandler responds like the metric server of a root.
 func fakeHandler(root string, pid int) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(healthPath, func(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +135,7 @@ func ownInfo() processInfo {
 	return p
 }
 
-// die ends the process with an error.
+// die exits the process with an error.
 func die(reason ...any) {
 	fmt.Fprintln(os.Stderr, reason...)
 	os.Exit(1)

@@ -7,20 +7,24 @@ import (
 	"strings"
 )
 
-// A Family is what a page says about a metric rather than about its samples.
+// A Family is the metadata of a metric on a page.
 type Family struct {
-	// Name is the name of the family. Histograms and summaries have samples with other names: this with _bucket, _sum or _count behind it.
+	// Name is the name of the family. The samples of histograms and summaries have this name with
+	// the suffix _bucket, _sum or _count.
 	Name string
-	// Help describes the metric. It is empty if the page does not.
+	// Help describes the metric. It is empty if the page has no HELP line.
 	Help string
-	// Type is counter, gauge, histogram, summary or untyped. It is untyped, too, if the page does not say.
+	// Type is counter, gauge, histogram, summary or untyped. It is untyped if the page has no TYPE
+	// line.
 	Type string
 }
 
-// Family returns the family that a metric belongs to. For the parts of a histogram or a summary, such as its _count, that is the whole.
-// Servers put a family on the page when at least one sandbox has a sample of it.
+// Family returns the family of a metric. For a part of a histogram or a summary, such as _count,
+// this is the family of the histogram or summary. A server puts a family on the page if at least
+// one sandbox has a sample of it.
 //
-// Errors are: the page has nothing of the metric ([ErrNoMetric]), a HELP or TYPE line of the family is malformed or there twice.
+// It is an error if the page has no data about the metric ([ErrNoMetric]), or if a HELP or TYPE
+// line of the family is malformed or duplicated.
 func (m MetricData) Family(metric string) (f Family, err error) {
 	defer func() {
 		if err != nil {
@@ -30,7 +34,7 @@ func (m MetricData) Family(metric string) (f Family, err error) {
 	return m.family(m.familyName(metric))
 }
 
-// familyName returns the name of the family that a metric belongs to.
+// familyName returns the name of the family of a metric.
 func (m MetricData) familyName(metric string) string {
 	name := metric
 	for line := range m.linesOf(metric) {
@@ -49,10 +53,10 @@ func (m MetricData) familyName(metric string) string {
 	return name
 }
 
-// family reads the comments of a family.
+// family parses the comments of a family.
 func (m MetricData) family(name string) (Family, error) {
-	f := Family{Name: strings.Clone(name)} // not to hold on to the page
-	times := map[string]int{}              // that there is a line of a kind
+	f := Family{Name: strings.Clone(name)} // do not retain the page
+	times := map[string]int{}              // lines seen, by kind
 	for line := range m.linesOf(name) {
 		if line[0] != '#' {
 			times["sample"]++

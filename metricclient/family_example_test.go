@@ -7,7 +7,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// A sandbox does not send counters that are still zero. This function tells them from metrics that do not exist, where the page can.
+// A sandbox does not send counters that are still zero. This example distinguishes them from
+// metrics that do not exist, as far as the page allows.
 func ExampleMetricData_Family() {
 	page := metricclient.MetricData(`# TYPE runsc_fs_opens counter
 runsc_fs_opens{sandbox="web"} 29
@@ -27,7 +28,7 @@ runsc_meta_sandbox_running{sandbox="web"} 1
 		if err == nil || !errors.Is(err, metricclient.ErrNoSample) {
 			return n, err
 		}
-		family, familyErr := page.Family(metric) // ErrNoMetric if no sandbox has it
+		family, familyErr := page.Family(metric) // ErrNoMetric if no sandbox has the metric
 		running, _ := value("runsc_meta_sandbox_running")
 		failed, _ := value("runsc_meta_sandbox_failure")
 		if familyErr == nil && family.Type == "counter" && running == 1 && failed == 0 {

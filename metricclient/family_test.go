@@ -16,7 +16,7 @@ func TestFamily(t *testing.T) {
 	f(page, "runsc_fs_opens", Family{"runsc_fs_opens", "Number of file opens.", "counter"})
 	f(page, "process_start_time_seconds", Family{"process_start_time_seconds", "Start time of the process since unix epoch in seconds.", "gauge"})
 
-	// What the page does not say.
+	// Help and type that are not on the page.
 	f("m 1\n", "m", Family{"m", "", "untyped"})
 	f("# TYPE m untyped\n", "m", Family{"m", "", "untyped"})
 	f("# HELP m\n", "m", Family{"m", "", "untyped"})
@@ -28,7 +28,7 @@ func TestFamily(t *testing.T) {
 	f("# HELP mm x\n# TYPE mm gauge\n# TYPE\n# m\n# TYPED m gauge\nm 1\n", "m", Family{"m", "", "untyped"})
 	f("# TYPE x nonsense\n# HELP x \\t\n# TYPE m gauge\n", "m", Family{"m", "", "gauge"})
 
-	// Parts are of the whole, unless there is a family of that very name.
+	// A part belongs to the whole, unless a family with its exact name exists.
 	const histogram = "# HELP h H.\n# TYPE h histogram\n"
 	for _, part := range []string{"h", "h_bucket", "h_sum", "h_count"} {
 		f(histogram, part, Family{"h", "H.", "histogram"})
@@ -62,7 +62,8 @@ func TestFamily(t *testing.T) {
 	fails("# HELP m a\nm 1\n# HELP m b\n", "m", nil, "a second HELP line: # HELP m b")
 }
 
-// TestNoSampleOrNoMetric: of a counter that is zero in one sandbox a page has less than of one that is zero in all.
+// TestNoSampleOrNoMetric checks that a page has some data about a counter that is zero in one
+// sandbox, but none about a counter that is zero in all.
 func TestNoSampleOrNoMetric(t *testing.T) {
 	f := func(page, metric string, known bool) {
 		t.Helper()

@@ -13,30 +13,33 @@ import (
 	"time"
 )
 
-// Why a health check failed, as far as it can be known. See also [WrongRootError].
+// Reasons for a failed health check. See also [WrongRootError].
 var (
-	// ErrNotListening means that nothing listens at the address: the connection was refused, or the Unix socket is not there.
+	// ErrNotListening means that nothing listens at the address: the connection is refused, or the
+	// Unix socket does not exist.
 	ErrNotListening = errors.New("nothing listens")
 
-	// ErrNotMetricServer means that what is at the address is no metric server: it does not speak HTTP, answers something else, or is
-	// not even a socket.
+	// ErrNotMetricServer means that something other than a metric server is at the address: it does
+	// not speak HTTP, sends an unexpected response, or is not a socket.
 	ErrNotMetricServer = errors.New("not a metric server")
 
-	// ErrShuttingDown means that the metric server is about to end.
+	// ErrShuttingDown means that the metric server is shutting down.
 	ErrShuttingDown = errors.New("the metric server is shutting down")
 
-	// ErrUnauthorized means that the server does not accept the client's user name and password, or that the client has none.
+	// ErrUnauthorized means that the server rejects the client's user name and password, or
+	// requires credentials and the client has none.
 	ErrUnauthorized = errors.New("the server does not accept the credentials")
 
-	// ErrTLS means that client and server could not agree on TLS: one of them does not accept the other's certificate, or does not speak TLS.
+	// ErrTLS means that TLS negotiation failed: one side rejects the other's certificate, or only
+	// one side uses TLS.
 	ErrTLS = errors.New("TLS failed")
 )
 
-// WrongRootError says that a metric server is there, but serves another runtime root. Two ways to write one root, such as with a slash at its
-// end and without, are not two roots.
+// WrongRootError means that the metric server serves another runtime root. Different spellings of
+// the same root, such as with and without a trailing slash, are not an error.
 type WrongRootError struct {
-	Want string // the root of the client, in its clean form
-	Got  string // the root that the server says it serves, unchecked
+	Want string // the client's root, cleaned
+	Got  string // the root reported by the server, not validated
 }
 
 func (e *WrongRootError) Error() string {
@@ -49,14 +52,15 @@ const (
 	healthy       = "runsc-metrics:OK"
 	shuttingDown  = "shutting down"
 	otherRoot     = "this metric server is configured to serve root directory: "
-	maxHealthBody = 8 << 10 // a path has up to 4 KB
+	maxHealthBody = 8 << 10 // a path has up to 4 KiB
 )
 
-// HealthCheck returns nil when the metric server at the client's address answers and serves the client's runtime root. It waits for an
-// answer as long as ctx allows, and at most 5 seconds.
+// HealthCheck returns nil if the metric server at the client's address responds and serves the
+// client's runtime root. It times out after 5 seconds, or when ctx is done if that is earlier.
 //
-// The error has [ErrNotListening], [ErrNotMetricServer], [ErrShuttingDown], [ErrUnauthorized], [ErrTLS] or a [*WrongRootError] in its chain when it is known that this
-// is the reason, and [context.DeadlineExceeded] when somebody listens but did not answer in time.
+// The error wraps [ErrNotListening], [ErrNotMetricServer], [ErrShuttingDown], [ErrUnauthorized],
+// [ErrTLS] or a [*WrongRootError] if the reason is known. It wraps [context.DeadlineExceeded] if
+// the server accepts the connection but does not respond in time.
 func (c *MetricClient) HealthCheck(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
@@ -71,13 +75,14 @@ func (c *MetricClient) checkHealth(ctx context.Context) error {
 	defer cancel()
 	err := c.askHealth(ctx)
 	if hungUp(err) {
-		// A server that ends may do so between taking a connection and reading from it: who listens now?
+		// A server that is ending can close a connection right after accepting it. Retry once to
+		// check what listens now.
 		err = c.askHealth(ctx)
 	}
 	return err
 }
 
-// hungUp reports whether an exchange ended because the other side closed the connection.
+// hungUp reports whether an exchange failed because the other side closed the connection.
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
@@ -94,7 +99,7 @@ func (c *MetricClient) askHealth(ctx context.Context) error {
 		return err
 	}
 	if _, ok := errors.AsType[foreignError](err); ok {
-		return fmt.Errorf("%w: %w", ErrNotMetricServer, err) // it took the connection, but what it sent is not HTTP
+		return fmt.Errorf("%w: %w", ErrNotMetricServer, err) // something accepts connections but does not speak HTTP
 	}
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func (c *MetricClient) askHealth(ctx context.Context) error {
 	return c.judgeHealth(a)
 }
 
-// judgeHealth returns what the answer to a health check means.
+// judgeHealth interprets the response to a health check.
 func (c *MetricClient) judgeHealth(a answer) error {
 	switch {
 	case a.status == http.StatusOK && strings.TrimSuffix(a.body, "\n") == healthy:
@@ -119,8 +124,9 @@ func (c *MetricClient) judgeHealth(a answer) error {
 	return fmt.Errorf("%w: %w", ErrNotMetricServer, err)
 }
 
-// judgeRoot returns what it means that the server says it serves another root than the client's. It compares what it was given as it
-// stands, and runsc gives it what its user wrote.
+// judgeRoot returns nil if the root reported by the server is the client's root in another
+// spelling, or else a WrongRootError. The server compares roots without cleaning them, and runsc
+// passes the root as the user wrote it.
 func (c *MetricClient) judgeRoot(served string) error {
 	if served != "" && filepath.Clean(served) == c.rootDir {
 		return nil

@@ -28,7 +28,8 @@ func serving(t testing.TB, handler http.HandlerFunc) *MetricClient {
 	return NewMetricClient(server.Listener.Addr().String(), testRoot)
 }
 
-// listening returns a client for testRoot of a listener on a Unix socket that does this with each connection and then closes it.
+// listening returns a client for testRoot of a Unix socket listener. The listener calls serve for
+// each connection and then closes the connection.
 func listening(t testing.TB, serve func(net.Conn)) *MetricClient {
 	t.Helper()
 	addr := filepath.Join(testkit.TempDir(t), "s")
@@ -55,7 +56,7 @@ func listening(t testing.TB, serve func(net.Conn)) *MetricClient {
 	return NewMetricClient(addr, testRoot)
 }
 
-// saying returns what a server does that sends this, whatever it is asked.
+// saying returns a serve function that sends text regardless of the request.
 func saying(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 64<<10))
@@ -166,13 +167,14 @@ func TestHealthCheckNamesTheOtherRoot(t *testing.T) {
 		}
 	}
 	f("/var/run/runsc", "/var/run/runsc", "/var/run/runsc")
-	f("/var/run/runsc\n", "/var/run/runsc", "/var/run/runsc") // as recorded: two newlines
+	f("/var/run/runsc\n", "/var/run/runsc", "/var/run/runsc") // recorded response: two newlines
 	f("/a b\x1b[31m", "/a b\x1b[31m", `/a b\x1b[31m`)
 	f("", "", "another root: ,")
 	f(testRoot+"/other/", testRoot+"/other/", testRoot+"/other/")
 }
 
-// TestHealthCheckKnowsTheRootHoweverItIsWritten: servers compare what runsc gave them as it stands.
+// TestHealthCheckKnowsTheRootHoweverItIsWritten covers spellings of the root: servers compare the
+// root from runsc without cleaning it.
 func TestHealthCheckKnowsTheRootHoweverItIsWritten(t *testing.T) {
 	f := func(served, asked string) {
 		t.Helper()
@@ -189,7 +191,8 @@ func TestHealthCheckKnowsTheRootHoweverItIsWritten(t *testing.T) {
 	f("runsc/", "./runsc")
 }
 
-// TestFullBacklogIsWaitedFor: on a Unix socket it is an error at once, on TCP a wait.
+// TestFullBacklogIsWaitedFor covers full backlogs: a dial fails at once on a Unix socket and waits
+// on TCP.
 func TestFullBacklogIsWaitedFor(t *testing.T) {
 	path := filepath.Join(testkit.TempDir(t), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -209,7 +212,7 @@ func TestFullBacklogIsWaitedFor(t *testing.T) {
 	defer cancel()
 	c := NewMetricClient(path, testRoot)
 	wantError(t, c.HealthCheck(ctx), context.DeadlineExceeded)
-	c.Close() // ends the dial, which net/http would wait for
+	c.Close() // ends the dial, which net/http would otherwise wait for
 }
 
 func TestHealthCheckGivesUp(t *testing.T) {
@@ -243,7 +246,8 @@ func TestHealthCheckGivesUp(t *testing.T) {
 	})
 }
 
-// TestHealthCheckOpensANewConnection has one server replace another one at an address while a connection to the first could be kept.
+// TestHealthCheckOpensANewConnection replaces the server at an address while a connection to the
+// first server could be kept alive.
 func TestHealthCheckOpensANewConnection(t *testing.T) {
 	addr := filepath.Join(testkit.TempDir(t), "s")
 	c := NewMetricClient(addr, testRoot)
@@ -266,7 +270,7 @@ func TestHealthCheckOpensANewConnection(t *testing.T) {
 	}
 }
 
-// staleSocket returns a Unix socket that nothing listens on any more.
+// staleSocket returns the path of a Unix socket without a listener.
 func staleSocket(t testing.TB) string {
 	t.Helper()
 	addr := filepath.Join(testkit.TempDir(t), "s")
@@ -293,7 +297,7 @@ func datagramSocket(t testing.TB) string {
 	return addr
 }
 
-// freePort returns a TCP address that nothing listens on.
+// freePort returns a TCP address without a listener.
 func freePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

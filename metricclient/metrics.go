@@ -15,26 +15,29 @@ const (
 	metricsTimeout = 10 * time.Second
 	metricsPath    = "/metrics"
 
-	// scrapeTimeoutHeader tells a server how long its answer is waited for, in seconds.
+	// scrapeTimeoutHeader is the header with the client's timeout, in seconds.
 	scrapeTimeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 )
 
-// Parameters of [MetricClient.GetMetrics] that a metric server knows. Each value is a regular expression in Go's syntax; it may match any
-// part of a name.
+// Parameters of [MetricClient.GetMetrics] for a metric server. Each value is a regular expression
+// in Go syntax. It may match any part of a name.
 const (
-	// MetricsFilterParam leaves the metrics of sandboxes whose names match, without the prefix of the server: fs_opens for runsc_fs_opens.
-	// The server's own metrics stay.
+	// MetricsFilterParam keeps only the sandbox metrics with matching names, without the prefix of
+	// the server: fs_opens for runsc_fs_opens. It does not filter the server's own metrics.
 	MetricsFilterParam = "runsc-sandbox-metrics-filter"
 
-	// CapabilityFilterParam leaves the samples of runsc_meta_sandbox_capabilities whose capabilities match, such as CAP_NET_RAW.
+	// CapabilityFilterParam keeps only the samples of runsc_meta_sandbox_capabilities with matching
+	// capabilities, such as CAP_NET_RAW.
 	CapabilityFilterParam = "runsc-capability-filter"
 )
 
-// DefaultMaxPageSize is how many bytes a page may have unless [MetricClient.SetMaxPageSize] says otherwise: 256 MiB.
+// DefaultMaxPageSize is the default maximum size of a page in bytes: 256 MiB. See
+// [MetricClient.SetMaxPageSize].
 const DefaultMaxPageSize = 256 << 20
 
-// SetMaxPageSize sets how many bytes [MetricClient.GetMetrics] accepts. Reading a page takes up to twice as much memory as the page has
-// bytes. Zero and less mean [DefaultMaxPageSize]. The limit applies to calls that begin after it is set.
+// SetMaxPageSize sets the maximum size in bytes of a page that [MetricClient.GetMetrics] accepts.
+// Reading a page needs up to twice its size in memory. Zero or less means [DefaultMaxPageSize]. The
+// limit applies to calls that begin after it is set.
 func (c *MetricClient) SetMaxPageSize(bytes int64) { c.maxPage.Store(bytes) }
 
 func (c *MetricClient) maxPageSize() int64 {
@@ -44,17 +47,21 @@ func (c *MetricClient) maxPageSize() int64 {
 	return DefaultMaxPageSize
 }
 
-// GetMetrics returns the page of the metric server at the client's address, as it was sent. It waits as long as ctx allows, and at
-// most 10 seconds; the server is told how long that is, so that it can answer in time with the sandboxes that answered it.
+// GetMetrics returns the page of the metric server at the client's address, unmodified. It times
+// out after 10 seconds, or when ctx is done if that is earlier. The request contains the timeout,
+// so that the server can respond in time with the sandboxes that have replied by then.
 //
-// The parameters, such as [MetricsFilterParam], are sent as the query of the request, but for the one whose key is the empty string: its value is used as the path of
-// the request instead of /metrics. A path may have a query of its own, after ? or, for callers who may not write that, after %3F.
-// Parameters that are in both have the value of urlParams. GetMetrics does not change urlParams.
+// The parameters, such as [MetricsFilterParam], are sent as the query of the request. The parameter
+// with the empty key is different: its value replaces the request path /metrics. The path may
+// contain a query after ?, or after %3F for callers that cannot write a question mark. If a
+// parameter is in both, the value in urlParams applies. GetMetrics does not change urlParams.
 //
-// A reply with a status other than 200 is an error that has the status and the first line of the reply. So is a page that is longer than
-// the limit ([MetricClient.SetMaxPageSize]), that is encoded, or that was cut off: its end is marked by a Content-Length or the chunked
-// encoding, or else, where an old proxy leaves out both, by the newline of its last line ([io.ErrUnexpectedEOF]). When nothing listens,
-// [ErrNotListening] is in the error's chain. GetMetrics does not check whom it talks to: see [MetricClient.HealthCheck].
+// A response with a status other than 200 is an error that contains the status and the first line
+// of the response. A page that is encoded, truncated or longer than the limit
+// ([MetricClient.SetMaxPageSize]) is an error too. A page is complete if its Content-Length or its
+// chunked encoding shows it; if an old proxy omits both, the last line must end with a newline
+// ([io.ErrUnexpectedEOF]). If nothing listens, the error wraps [ErrNotListening]. GetMetrics does
+// not check the identity of the server: see [MetricClient.HealthCheck].
 func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]string) (data MetricData, err error) {
 	defer func() {
 		if err != nil {
@@ -85,7 +92,7 @@ func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]stri
 	return MetricData(a.body), nil
 }
 
-// metricsURL returns the URL that GetMetrics with these parameters asks for.
+// metricsURL returns the request URL of GetMetrics for these parameters.
 func (c *MetricClient) metricsURL(params map[string]string) (*url.URL, error) {
 	target, ok := params[""]
 	if !ok {
@@ -109,7 +116,7 @@ func (c *MetricClient) metricsURL(params map[string]string) (*url.URL, error) {
 		}
 	}
 	u := c.serverURL(decoded)
-	u.RawPath = path // as the caller wrote it: the server tells %3F from ?
+	u.RawPath = path // as given by the caller: the server distinguishes %3F from ?
 	u.RawQuery = query.Encode()
 	return u, nil
 }

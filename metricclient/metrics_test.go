@@ -47,7 +47,7 @@ func TestGetMetricsTakesParameters(t *testing.T) {
 	f("/metrics?"+filter+"=%5Efs_%28a%7Cb%29%2B%24", map[string]string{filter: "^fs_(a|b)+$"})
 	f("/metrics?"+caps+"=NET&"+filter+"=", map[string]string{filter: "", caps: "NET"})
 
-	// The empty key is the path.
+	// The empty key sets the path.
 	f("/other", map[string]string{"": "/other"})
 	f("/other", map[string]string{"": "other"})
 	f("/", map[string]string{"": ""})
@@ -85,7 +85,7 @@ func TestGetMetricsSendsTheTimeThatIsLeft(t *testing.T) {
 			t.Errorf("sent %q, want %.3f to %v", sent, low, limit)
 		}
 	}
-	// The client's own limit begins with the call, later than this.
+	// The client's own timeout starts with the call, later than this.
 	f(t.Context(), time.Now(), metricsTimeout)
 	const limit = 5 * time.Second
 	began := time.Now()
@@ -127,7 +127,7 @@ func TestGetMetricsErrors(t *testing.T) {
 	f("a stall in the page", stalling(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na 1\n"), context.DeadlineExceeded)
 }
 
-// stalling returns a client of a server that says no more than this, until the test ends.
+// stalling returns a client of a server that sends only head, until the test ends.
 func stalling(t testing.TB, head string) *MetricClient {
 	t.Helper()
 	release := make(chan struct{})
@@ -156,5 +156,5 @@ func TestExcerpt(t *testing.T) {
 	f("\xff\xfe", "��")
 	f(strings.Repeat("x", maxExcerpt), strings.Repeat("x", maxExcerpt))
 	f(strings.Repeat("x", maxExcerpt+1), strings.Repeat("x", maxExcerpt)+"…")
-	f("x"+strings.Repeat("ä", maxExcerpt), "x"+strings.Repeat("ä", maxExcerpt/2-1)+"…") // never half a letter
+	f("x"+strings.Repeat("ä", maxExcerpt), "x"+strings.Repeat("ä", maxExcerpt/2-1)+"…") // never splits a character
 }

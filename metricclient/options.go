@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// An Option says how a [MetricClient] talks to its server. Without options it speaks plain HTTP and has no credentials, which is what a
-// server that [MetricClient.SpawnServer] starts expects.
+// An Option configures how a [MetricClient] talks to its server. The default is plain HTTP without
+// credentials, as required by a server started by [MetricClient.SpawnServer].
 type Option func(*options)
 
 type options struct {
@@ -19,12 +19,13 @@ type options struct {
 	roundTripper   func(DialContext) http.RoundTripper
 }
 
-// DialContext connects to the server of a client, whatever address it is given.
+// DialContext connects to the server of a client. It ignores the network and the address.
 type DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-// WithTLS makes the client speak TLS. It checks the server's certificate against the host in its address, or against localhost if that has none or
-// is a Unix socket, unless config has a ServerName. A nil config means the roots of the system and no client certificate. The client does not
-// change config.
+// WithTLS makes the client use TLS. The server certificate must match config.ServerName if that is
+// set, or else the host of the address, or localhost if the address has no host or is a Unix
+// socket. A nil config means the system roots and no client certificate. The client does not change
+// config.
 func WithTLS(config *tls.Config) Option {
 	if config == nil {
 		config = new(tls.Config)
@@ -37,14 +38,16 @@ func WithBasicAuth(user, password string) Option {
 	return func(o *options) { o.user, o.password, o.hasUser = user, password, true }
 }
 
-// WithRoundTripper makes the client send its requests through the RoundTripper that newRoundTripper returns, for credentials other than those of
-// [WithBasicAuth]. It is called once, with the function that connects to the server, which the RoundTripper has to use for that. Beside [WithTLS] the
-// URLs of requests have the scheme https, and TLS is for the RoundTripper to set up.
+// WithRoundTripper makes the client send its requests through the RoundTripper that newRoundTripper
+// returns, for credentials other than those of [WithBasicAuth]. The client calls newRoundTripper
+// once, with the function that connects to the server. The RoundTripper must use this function for
+// its connections. With [WithTLS], request URLs have the scheme https, and the RoundTripper must
+// set up TLS itself.
 func WithRoundTripper(newRoundTripper func(DialContext) http.RoundTripper) Option {
 	return func(o *options) { o.roundTripper = newRoundTripper }
 }
 
-// transport returns what sends the requests of a client of addr.
+// transport returns the RoundTripper of a client of addr.
 func (o *options) transport(addr string) http.RoundTripper {
 	dialServer := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, addr) }
 	if o.roundTripper != nil {
@@ -52,7 +55,8 @@ func (o *options) transport(addr string) http.RoundTripper {
 	}
 	return &http.Transport{
 		DialContext: dialServer,
-		// A connection that was kept open leads to the server that was at the address then, not to the one that is there now.
+		// A kept-alive connection leads to the previous server if another server has taken over the
+		// address.
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeaderBytes,
@@ -60,7 +64,8 @@ func (o *options) transport(addr string) http.RoundTripper {
 	}
 }
 
-// host is that of the URLs of requests, which certificates are checked against. Plain HTTP needs none: dial knows the address.
+// host returns the scheme and the host of request URLs. Certificates are checked against the host.
+// Plain HTTP does not need it, because dial uses the address.
 func (o *options) host(addr string) (scheme, host string) {
 	if o.tls == nil {
 		return "http", localhost

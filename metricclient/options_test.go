@@ -16,14 +16,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// securedServer is a healthy server with TLS that requires a client certificate and a password.
+// securedServer is a healthy TLS server that requires a client certificate and a password.
 type securedServer struct {
 	addr              string
 	authority         *testkit.Authority
 	certificate, user tls.Certificate
 }
 
-// newSecuredServer returns one at a TCP address, or at a Unix socket.
+// newSecuredServer starts a securedServer at a TCP address or a Unix socket.
 func newSecuredServer(t *testing.T, network string) *securedServer {
 	t.Helper()
 	until := time.Now().Add(time.Hour)
@@ -57,7 +57,7 @@ func newSecuredServer(t *testing.T, network string) *securedServer {
 	return s
 }
 
-// config is what a client needs.
+// config returns the TLS configuration of a valid client.
 func (s *securedServer) config() *tls.Config {
 	return &tls.Config{RootCAs: s.authority.Pool, Certificates: []tls.Certificate{s.user}}
 }
@@ -69,7 +69,7 @@ func TestSecuredServer(t *testing.T) {
 		sends := func(certificate tls.Certificate) *tls.Config {
 			config := s.config()
 			config.Certificates = nil
-			// A client sends its certificate even if the server names other authorities.
+			// The client sends its certificate even if the server names other authorities.
 			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
 			return config
 		}
@@ -101,7 +101,8 @@ func TestSecuredServer(t *testing.T) {
 	}
 }
 
-// TestTLSOnPlainServer is told apart from a server that is no metric server.
+// TestTLSOnPlainServer checks that a server without TLS is distinguished from something other than
+// a metric server.
 func TestTLSOnPlainServer(t *testing.T) {
 	server := httptest.NewServer(fakeHandler(testRoot, 1))
 	defer server.Close()
@@ -109,7 +110,7 @@ func TestTLSOnPlainServer(t *testing.T) {
 	wantError(t, c.HealthCheck(t.Context()), ErrTLS, "HTTP response to HTTPS client")
 }
 
-// TestHostOfTheAddress: certificates are checked against it.
+// TestHostOfTheAddress checks the host that certificates are verified against.
 func TestHostOfTheAddress(t *testing.T) {
 	f := func(addr string, config *tls.Config, want string) {
 		t.Helper()
@@ -127,7 +128,8 @@ func TestHostOfTheAddress(t *testing.T) {
 	f("/run/a:80", new(tls.Config), "https://localhost/x")
 }
 
-// TestWithRoundTripper: it gets the requests, and connects to the server with the function that it was given.
+// TestWithRoundTripper checks that the RoundTripper receives the requests and connects to the
+// server with the given function.
 func TestWithRoundTripper(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		s := newSecuredServer(t, network)
@@ -144,7 +146,7 @@ func TestWithRoundTripper(t *testing.T) {
 	wantError(t, c.HealthCheck(t.Context()), ErrNotListening)
 }
 
-// withPassword adds a password to requests.
+// withPassword is a RoundTripper that adds a password to requests.
 type withPassword struct{ next http.RoundTripper }
 
 func (w withPassword) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -153,5 +155,5 @@ func (w withPassword) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(r)
 }
 
-// discardLog is for servers whose handshakes fail on purpose.
+// discardLog is for servers with intentionally failing handshakes.
 var discardLog = log.New(io.Discard, "", 0)

@@ -13,21 +13,23 @@ import (
 )
 
 const (
-	tailBytes = 4 << 10 // kept of a server's standard error
-	tailLines = 5       // shown of it in an error
+	tailBytes = 4 << 10 // bytes of standard error to keep
+	tailLines = 5       // lines of standard error to show in an error
 
-	// stderrDelay is how long the end of a process waits for the end of its standard error, which processes that it started may hold open.
+	// stderrDelay is how long to wait for the end of standard error after the process has ended.
+	// Its child processes can hold standard error open.
 	stderrDelay = 500 * time.Millisecond
 )
 
-// process is a server that was started. One goroutine waits for its end, and lives as long as it.
+// process is a started server. One goroutine waits for the process to end; it exits with the
+// process.
 type process struct {
 	cmd    *exec.Cmd
 	stderr tail
-	ended  context.Context // done when the process has ended and is reaped; its cause says how it ended
+	ended  context.Context // done once the process is reaped; the cause is the exit reason
 }
 
-// startProcess starts a program in a session of its own.
+// startProcess starts a program in a new session.
 func startProcess(program string, args []string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -42,7 +44,7 @@ func startProcess(program string, args []string) (*process, error) {
 	return p, nil
 }
 
-// exitReason returns how a process ended as an error, given what waiting for it returned.
+// exitReason converts the result of Wait to an error that describes how the process ended.
 func exitReason(err error) error {
 	switch {
 	case err == nil:
@@ -57,7 +59,7 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) running() bool { return p.ended.Err() == nil }
 
-// terminate asks the process to end and waits until it has, or until ctx is done.
+// terminate sends SIGTERM to the process and waits until it has ended or ctx is done.
 func (p *process) terminate(ctx context.Context) error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("process %d: %w", p.pid(), err)
@@ -73,22 +75,22 @@ func (p *process) terminate(ctx context.Context) error {
 	return fmt.Errorf("process %d has not ended: %w", p.pid(), ctx.Err())
 }
 
-// kill ends the process, and what it started in its group, and waits until it is reaped.
+// kill kills the process and its process group, and waits until the process is reaped.
 func (p *process) kill() {
 	if p.running() {
-		// The group has the number of the process that leads it. Should that process be reaped just now, the number is free, but
-		// numbers are not given again before all others were.
+		// The process leads its group, so the group ID is its PID. If the process is reaped right
+		// now, the PID is free, but the kernel does not reuse a PID before it has used all others.
 		_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
 	}
 	<-p.ended.Done()
 }
 
-// exitError returns the error of a server that ended before it was healthy.
+// exitError returns the error for a server that ended before it was healthy.
 func (p *process) exitError() error {
 	return fmt.Errorf("%s ended: %w%s", p.cmd.Path, context.Cause(p.ended), p.stderrEnd())
 }
 
-// unhealthyError returns the error of a server that was not healthy when time was up.
+// unhealthyError returns the error for a server that was not healthy in time.
 func (p *process) unhealthyError(timeout, last error) error {
 	if last == nil {
 		last = errors.New("none was answered")
@@ -96,7 +98,7 @@ func (p *process) unhealthyError(timeout, last error) error {
 	return fmt.Errorf("%s is not healthy: %w; the last health check: %v%s", p.cmd.Path, timeout, last, p.stderrEnd())
 }
 
-// stderrEnd returns the last lines of standard error as the end of an error text.
+// stderrEnd returns the last lines of standard error, formatted as the end of an error text.
 func (p *process) stderrEnd() string {
 	lines := p.stderr.lastLines(tailLines)
 	if len(lines) == 0 {
@@ -105,11 +107,11 @@ func (p *process) stderrEnd() string {
 	return "; its standard error ends: " + strings.Join(lines, " / ")
 }
 
-// tail keeps the end of what is written to it.
+// tail is a writer that keeps the last tailBytes bytes.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte
-	cut bool // something was dropped
+	cut bool // earlier bytes were dropped
 }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -123,7 +125,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastLines returns at most n lines, fit for a terminal. Neither empty lines count nor one whose beginning is lost.
+// lastLines returns at most n lines, safe to print on a terminal. It skips empty lines, and the
+// first line if its beginning was dropped.
 func (t *tail) lastLines(n int) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,8 +12,8 @@ const (
 	programEnv  = "SANDMETER_SERVER"
 )
 
-// findServer returns the path of the program to start as a server. A program that somebody named is taken or refused; only where nobody
-// named one is it searched.
+// findServer returns the path of the server program. A program set by the caller or the environment
+// must exist; the search only runs if neither is set.
 func findServer(given string) (string, error) {
 	if given != "" {
 		return lookPath("Config.ServerPath", given)
@@ -36,7 +36,7 @@ func findServer(given string) (string, error) {
 	return path, nil
 }
 
-// lookPath returns the path of a program that was named by source.
+// lookPath returns the path of a program. The error names source, the setting that contains it.
 func lookPath(source, program string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {

@@ -12,24 +12,24 @@ import (
 	"unicode/utf8"
 )
 
-// blanks separate the tokens of a line. Nothing else does, not even a carriage return.
+// blanks separate the tokens of a line. No other characters do, not even a carriage return.
 const blanks = " \t"
 
-// nameLabel is the label that Prometheus gives to a metric's name. A page must not have it.
+// nameLabel is the label that Prometheus uses for the metric name. It must not be on a page.
 const nameLabel = "__name__"
 
 // sample is a line of the text format: name{label="value",...} value timestamp.
 type sample struct {
 	name   string
 	labels []label
-	value  string    // as it stands on the page
+	value  string    // as written on the page
 	number float64   // the value, rounded
-	at     time.Time // in UTC; zero if the line does not say
+	at     time.Time // in UTC; zero if the line has no timestamp
 }
 
 type label struct{ name, value string }
 
-// lines returns the lines of a page without the blanks that they begin with.
+// lines returns the lines of a page without their leading blanks.
 func (m MetricData) lines() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for line := range strings.SplitSeq(string(m), "\n") {
@@ -40,13 +40,14 @@ func (m MetricData) lines() iter.Seq[string] {
 	}
 }
 
-// isLineOf reports whether a line without leading blanks is one of the metric, well formed or not.
+// isLineOf reports whether a line without leading blanks belongs to the metric. The line may be
+// malformed.
 func isLineOf(line, metric string) bool {
 	return strings.HasPrefix(line, metric) && (len(line) == len(metric) || !isNameByte(line[len(metric)]))
 }
 
-// parseSample reads a line of the text format 0.0.4 that has no leading blanks. It accepts what both parsers of Prometheus do, but for
-// quoted names, which later formats have.
+// parseSample parses a line of the text format 0.0.4 without leading blanks. It accepts the lines
+// that both Prometheus parsers accept, except quoted names, which only later formats have.
 func parseSample(line string) (sample, error) {
 	s, rest, err := parseSeries(line)
 	if err == nil {
@@ -58,12 +59,12 @@ func parseSample(line string) (sample, error) {
 	return s, nil
 }
 
-// malformed returns the error of a line.
+// malformed returns the error for a line.
 func malformed(line string, reason error) error {
 	return fmt.Errorf("malformed line: %w: %s", reason, excerpt(strings.TrimRight(line, blanks)))
 }
 
-// parseSeries reads the name and the labels at the beginning of a line.
+// parseSeries parses the name and the labels at the beginning of a line.
 func parseSeries(line string) (s sample, rest string, err error) {
 	s.name, rest = cutName(line)
 	if s.name == "" {
@@ -76,7 +77,7 @@ func parseSeries(line string) (s sample, rest string, err error) {
 	return s, rest, err
 }
 
-// cutName splits a text behind the name of a metric. The name is empty if there is none.
+// cutName splits text after the leading metric name. The name is empty if there is none.
 func cutName(text string) (name, rest string) {
 	n := 0
 	for n < len(text) && isNameByte(text[n]) {
@@ -96,13 +97,13 @@ func isLabelByte(c byte) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// isMetricName reports whether the format allows a name.
+// isMetricName reports whether s is a valid metric name.
 func isMetricName(s string) bool {
 	name, rest := cutName(s)
 	return name != "" && rest == ""
 }
 
-// parseLabels reads labels and their closing brace.
+// parseLabels parses labels and the closing brace.
 func parseLabels(text string) (labels []label, rest string, err error) {
 	for {
 		text = strings.TrimLeft(text, blanks)
@@ -123,9 +124,9 @@ func parseLabels(text string) (labels []label, rest string, err error) {
 	}
 }
 
-// checkOnce returns an error if a label is there twice.
+// checkOnce returns an error if a label is duplicated.
 func checkOnce(labels []label) error {
-	names := make([]string, 0, 16) // on the stack, if there are not more
+	names := make([]string, 0, 16) // stays on the stack for up to 16 labels
 	for _, l := range labels {
 		names = append(names, l.name)
 	}
@@ -138,7 +139,7 @@ func checkOnce(labels []label) error {
 	return nil
 }
 
-// parseLabel reads name="value" at the beginning of text.
+// parseLabel parses name="value" at the beginning of text.
 func parseLabel(text string) (l label, rest string, err error) {
 	n := 0
 	for n < len(text) && isLabelByte(text[n]) {
@@ -163,7 +164,7 @@ func parseLabel(text string) (l label, rest string, err error) {
 	return l, rest, err
 }
 
-// unquote reads the rest of a label value and its closing quote.
+// unquote parses the rest of a label value and the closing quote.
 func unquote(text string) (value, rest string, err error) {
 	var b strings.Builder
 	for {
@@ -172,7 +173,7 @@ func unquote(text string) (value, rest string, err error) {
 		case i < 0 || i == len(text)-1 && text[i] == '\\':
 			return "", "", errors.New("a label value without end")
 		case text[i] == '"' && b.Len() == 0:
-			return text[:i], text[i+1:], nil // the usual case: nothing is escaped, nothing copied
+			return text[:i], text[i+1:], nil // usual case: no escapes, no copy
 		case text[i] == '"':
 			b.WriteString(text[:i])
 			return b.String(), text[i+1:], nil
@@ -187,7 +188,7 @@ func unquote(text string) (value, rest string, err error) {
 	}
 }
 
-// unescape returns what a letter behind a backslash stands for.
+// unescape returns the character that an escaped letter stands for.
 func unescape(c byte) (byte, error) {
 	switch c {
 	case '\\', '"':
@@ -198,7 +199,7 @@ func unescape(c byte) (byte, error) {
 	return 0, errors.New("an unknown escape")
 }
 
-// setNumbers reads what stands behind name and labels.
+// setNumbers parses the text after the name and the labels.
 func (s *sample) setNumbers(text string) (err error) {
 	value, rest := cutToken(text)
 	timestamp, rest := cutToken(rest)
@@ -223,7 +224,7 @@ func (s *sample) setNumbers(text string) (err error) {
 	return nil
 }
 
-// cutToken returns the token that a text begins with, and what follows it, both without the blanks around them.
+// cutToken returns the first token of a text and the rest, both without surrounding blanks.
 func cutToken(text string) (token, rest string) {
 	text = strings.TrimLeft(text, blanks)
 	if i := strings.IndexAny(text, blanks); i >= 0 {
@@ -232,7 +233,7 @@ func cutToken(text string) (token, rest string) {
 	return text, ""
 }
 
-// parseNumber reads a value. Its notation is Go's, without underscores and hexadecimal digits.
+// parseNumber parses a value in Go notation, without underscores and hexadecimal digits.
 func parseNumber(text string) (float64, error) {
 	f, err := strconv.ParseFloat(text, 64)
 	switch {
@@ -244,7 +245,7 @@ func parseNumber(text string) (float64, error) {
 	return f, nil
 }
 
-// label returns the value of a label, and whether the sample has it.
+// label returns the value of a label, and whether the sample has the label.
 func (s *sample) label(name string) (string, bool) {
 	for _, l := range s.labels {
 		if l.name == name {
@@ -254,7 +255,7 @@ func (s *sample) label(name string) (string, bool) {
 	return "", false
 }
 
-// has reports whether the sample has all the labels. An empty value is the same as no label.
+// has reports whether the sample has all the labels. An empty value is the same as an absent label.
 func (s *sample) has(want map[string]string) bool {
 	for name, value := range want {
 		if got, _ := s.label(name); got != value {
@@ -264,7 +265,7 @@ func (s *sample) has(want map[string]string) bool {
 	return true
 }
 
-// integer returns the exact value, which may be written like 42, 42.0 or 4.2e1.
+// integer returns the exact value, which can be written as 42, 42.0 or 4.2e1.
 func (s *sample) integer() (int64, error) {
 	if n, err := strconv.ParseInt(s.value, 10, 64); err == nil {
 		return n, nil
@@ -283,8 +284,9 @@ func (s *sample) integer() (int64, error) {
 	return n, nil
 }
 
-// wholeDigits returns a decimal number without its point and its exponent, and whether that is possible: whether it is an integer. One
-// beyond int64 may lose digits, but not come back into its range.
+// wholeDigits converts a decimal number to digits without point and exponent. It reports false if
+// the number is not an integer. A number beyond int64 can lose digits, but its result stays beyond
+// int64.
 func wholeDigits(number string) (digits string, ok bool) {
 	mantissa, exponent := number, "0"
 	if i := strings.IndexAny(number, "eE"); i >= 0 {
@@ -302,12 +304,12 @@ func wholeDigits(number string) (digits string, ok bool) {
 	}
 	shift, err := strconv.Atoi(exponent)
 	if err != nil {
-		return "", false // it is so far below zero that it does not fit an int
+		return "", false // the exponent is so small that it does not fit an int
 	}
 	shift += len(all) - len(significant) - len(fraction)
 	if shift < 0 {
 		return "", false
 	}
-	const tooMany = 20 // digits for an int64
+	const tooMany = 20 // more digits than an int64 has
 	return sign + significant + strings.Repeat("0", min(shift, tooMany)), true
 }

@@ -6,22 +6,23 @@ import (
 	"time"
 )
 
-// A Sample is one line of a page: the value that one series has.
+// A Sample is one line of a page: the current value of one series.
 type Sample struct {
-	// Name is the name on the line. Those of a histogram are its family's with _bucket, _sum or _count behind it.
+	// Name is the metric name on the line. For histograms, it is the family name with the suffix
+	// _bucket, _sum or _count.
 	Name string
-	// Labels are all labels of the series; nil if it has none.
+	// Labels are all labels of the series. It is nil if there are none.
 	Labels map[string]string
-	// Value is the value, rounded to a float64. Text is it as it stands on the page.
+	// Value is the value, rounded to a float64. Text is the value as written on the page.
 	Value float64
 	Text  string
-	// Time is when the value was taken, in UTC and in milliseconds. It is zero if the line does not say.
+	// Time is the timestamp in UTC, with millisecond precision. It is zero if the line has none.
 	Time time.Time
 }
 
-// Samples returns the samples of the page in its order. A line that the format does not allow, be it a sample or a HELP or TYPE comment,
-// yields an error that quotes its beginning; the lines after it are read all the same. Lines are judged one by one: it is no error that
-// a series or a comment is there twice.
+// Samples returns the samples of the page in page order. A malformed sample, HELP line or TYPE line
+// yields an error that quotes the beginning of the line; iteration continues with the next line.
+// Each line is checked on its own: duplicate series or comments are not an error.
 func (m MetricData) Samples() iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
 		for line := range m.lines() {
@@ -38,7 +39,7 @@ func (m MetricData) Samples() iter.Seq2[Sample, error] {
 	}
 }
 
-// readSample reads a line. What it returns does not hold on to the page.
+// readSample parses a line. The result does not retain the page.
 func readSample(line string) (Sample, error) {
 	s, err := parseSample(strings.Clone(line))
 	if err != nil {

@@ -32,7 +32,7 @@ h_sum NaN
 		case err != nil:
 			errs = append(errs, err.Error())
 		case s.Text == "NaN":
-			s.Value = 0 // it does not equal itself
+			s.Value = 0 // NaN does not equal itself
 			fallthrough
 		default:
 			got = append(got, s)

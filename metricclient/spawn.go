@@ -13,13 +13,14 @@ import (
 	"github.com/sandmeter/sandmeter/config"
 )
 
-// Why there is nothing to start or stop.
+// Errors for when there is nothing to start or stop.
 var (
-	// ErrAlreadyRunning means that there is a server already: the one that this client started, or somebody else's at the same address
-	// for the same runtime root.
+	// ErrAlreadyRunning means that a server already exists: the one started by this client, or
+	// another one at the same address for the same runtime root.
 	ErrAlreadyRunning = errors.New("a metric server is already running")
 
-	// ErrNotRunning means that this client has started no server that it has not seen the end of.
+	// ErrNotRunning means that this client has no server: it did not start one, or it already knows
+	// that the server has ended.
 	ErrNotRunning = errors.New("this client has started no metric server")
 )
 
@@ -28,32 +29,38 @@ const (
 	pidPath      = "/runsc-metrics/pid"
 	maxPIDBody   = 64
 
-	// A server is there within milliseconds; one that takes longer is asked less often.
+	// A server usually starts within milliseconds. The polling interval grows for slower ones.
 	firstPoll   = 2 * time.Millisecond
 	slowestPoll = 100 * time.Millisecond
 )
 
-// SpawnServer starts a metric server at the client's address and for its runtime root, and returns when it is healthy, as
-// [MetricClient.HealthCheck] has it. It waits as long as ctx allows, and at most 20 seconds; the server itself does not depend on ctx.
-// To stop the server, call [MetricClient.ShutdownServer].
+// SpawnServer starts a metric server at the client's address for its runtime root, and returns once
+// [MetricClient.HealthCheck] succeeds. It times out after 20 seconds, or when ctx is done if that
+// is earlier. After SpawnServer has returned nil, ctx does not affect the server. To stop the
+// server, call [MetricClient.ShutdownServer].
 //
-// The server serves only sandboxes that were created with a --metric-server equal to the client's address, [config.RuntimeRoot] in either
-// standing for the runtime root. A page without the sandboxes of a root is mostly one of a server at another address than they name. The
-// documentation of the package says how to serve all sandboxes of a root.
+// The server serves only sandboxes created with a --metric-server equal to the client's address,
+// where [config.RuntimeRoot] in either stands for the runtime root. If sandboxes are missing from
+// the page, they were most likely created with another address. The package documentation explains
+// how to serve all sandboxes of a root.
 //
-// The program is baseConf.ServerPath; where that is empty, what the environment variable SANDMETER_SERVER names; else sandmeter in the
-// directory of the running program, else sandmeter on PATH. A program that was named but is not there is an error. The command line is
-// baseConf's flags, with address and root replaced by the client's, the word metric-server, and extraArgs. baseConf may be nil and is not
-// changed.
+// The program is baseConf.ServerPath; if that is empty, the value of the environment variable
+// SANDMETER_SERVER; or else sandmeter in the directory of the running program; or else sandmeter in
+// PATH. If ServerPath or SANDMETER_SERVER is set and the program does not exist, that is an error.
+// The command line consists of the flags of baseConf, with address and root replaced by the
+// client's, the word metric-server, and extraArgs. baseConf may be nil and is not changed.
 //
-// The server is a process in a session of its own, in the directory and with the environment of this program. It has to be the very
-// process that was started: a wrapper script must end in exec. Its standard input and output are /dev/null, and it inherits no other
-// descriptor that this program opened. Its standard error is a pipe, of which the client keeps the last lines for its errors and discards
-// the rest. The server does not end with this program; to live on it must not mind a closed standard error (SIGPIPE).
+// The server is a process in its own session, with the working directory and the environment of
+// this program. It must be the started process itself: a wrapper script must end in exec. Its
+// standard input and output are /dev/null, and it inherits no other file descriptors opened by this
+// program. Its standard error is a pipe. The client keeps the last lines for its errors and
+// discards the rest. The server does not end with this program; to keep running, it must tolerate a
+// closed standard error (SIGPIPE).
 //
-// A server that ends before it is healthy is reported at once, with its exit status and its last lines; one that does not become
-// healthy in time is killed, and gone when SpawnServer returns. [ErrAlreadyRunning] is in the error's chain when there is a server
-// already for the same root, and what HealthCheck says of the address when something else is there.
+// If the server ends before it is healthy, SpawnServer returns at once, with the exit status and
+// the last lines of standard error. If the server is not healthy in time, SpawnServer kills it and
+// returns after it has ended. The error wraps [ErrAlreadyRunning] if a server for the same root is
+// already at the address, or the error of HealthCheck if something else is there.
 func (c *MetricClient) SpawnServer(ctx context.Context, baseConf *config.Config, extraArgs ...string) (err error) {
 	defer func() {
 		if err != nil {
@@ -87,9 +94,10 @@ func (c *MetricClient) SpawnServer(ctx context.Context, baseConf *config.Config,
 	return nil
 }
 
-// ShutdownServer asks the server that [MetricClient.SpawnServer] started to end (SIGTERM) and returns when its process has ended, however it
-// ended and whoever reaped it, or when ctx is done. In the latter case the error has the context's in its chain, the server is
-// still this client's, and ShutdownServer may be called again. Without a server the error is [ErrNotRunning].
+// ShutdownServer sends SIGTERM to the server started by [MetricClient.SpawnServer]. It returns when
+// the process has ended, regardless of its exit status and of which process reaped it, or when ctx
+// is done. If ctx is done first, the error wraps the error of ctx, the client keeps the server, and
+// ShutdownServer may be called again. Without a server, the error is [ErrNotRunning].
 func (c *MetricClient) ShutdownServer(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
@@ -107,7 +115,7 @@ func (c *MetricClient) ShutdownServer(ctx context.Context) (err error) {
 	return nil
 }
 
-// beginSpawn claims the client's place for a server. A server that ended by itself does not hold it.
+// beginSpawn reserves the client for a new server. A server that ended by itself does not block it.
 func (c *MetricClient) beginSpawn() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +138,7 @@ func (c *MetricClient) setServer(server *process) {
 	c.server = server
 }
 
-// forget gives up a server that has ended, unless there is another one by now.
+// forget drops a server that has ended, unless the client already has another one.
 func (c *MetricClient) forget(server *process) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,7 +153,7 @@ func (c *MetricClient) currentServer() *process {
 	return c.server
 }
 
-// serverConfig returns the settings of the server to start: the caller's, but for what makes it the server of this client.
+// serverConfig returns the caller's settings with the root and the address of the client.
 func (c *MetricClient) serverConfig(base *config.Config) config.Config {
 	var conf config.Config
 	if base != nil {
@@ -155,8 +163,8 @@ func (c *MetricClient) serverConfig(base *config.Config) config.Config {
 	return conf
 }
 
-// checkFree returns nil when nobody is at the address. Whoever is there would keep a new server from listening, and might be taken
-// for it. A server that is shutting down is waited for.
+// checkFree returns nil if nothing is at the address. Anything there would keep a new server from
+// listening and could be mistaken for it. checkFree waits for a server that is shutting down.
 func (c *MetricClient) checkFree(ctx context.Context) error {
 	err := c.checkHealth(ctx)
 	for errors.Is(err, ErrShuttingDown) {
@@ -179,8 +187,8 @@ func (c *MetricClient) checkFree(ctx context.Context) error {
 	}
 }
 
-// awaitHealthy returns nil when the process answers health checks at the client's address. It gives up when the process has ended, when
-// somebody else turns out to be at the address, and when ctx is done.
+// awaitHealthy returns nil once the process responds to health checks at the client's address. It
+// fails when the process has ended, when another server is at the address, or when ctx is done.
 func (c *MetricClient) awaitHealthy(ctx context.Context, server *process) error {
 	spawning := ctx
 	ctx, cancel := context.WithCancel(ctx)
@@ -190,7 +198,7 @@ func (c *MetricClient) awaitHealthy(ctx context.Context, server *process) error 
 	for pause := firstPoll; ; pause = min(2*pause, slowestPoll) {
 		err := c.checkServes(ctx, server)
 		if !server.running() {
-			return c.endedError(spawning, server) // also if the check went well: then it was somebody else who answered
+			return c.endedError(spawning, server) // even if the check succeeded: then another server responded
 		}
 		if err == nil || isOtherServer(err) {
 			return err
@@ -209,7 +217,8 @@ func (c *MetricClient) awaitHealthy(ctx context.Context, server *process) error 
 	}
 }
 
-// endedError returns why a server ended before it was healthy, another server's being at the address first of all.
+// endedError returns why a server ended before it was healthy. If another server is at the address,
+// that comes first.
 func (c *MetricClient) endedError(ctx context.Context, server *process) error {
 	err := server.exitError()
 	if other := c.checkFree(ctx); isOtherServer(other) {
@@ -218,14 +227,15 @@ func (c *MetricClient) endedError(ctx context.Context, server *process) error {
 	return err
 }
 
-// isOtherServer reports whether the error of checkServes is final: another metric server has the address.
+// isOtherServer reports whether an error of checkServes is final: another metric server has the
+// address.
 func isOtherServer(err error) bool {
 	_, wrongRoot := errors.AsType[*WrongRootError](err)
 	return wrongRoot || errors.Is(err, ErrAlreadyRunning)
 }
 
-// checkServes returns nil when the process is who answers health checks at the client's address, and an ErrAlreadyRunning when another
-// process does.
+// checkServes returns nil if the process responds to health checks at the client's address. The
+// error wraps ErrAlreadyRunning if another process does.
 func (c *MetricClient) checkServes(ctx context.Context, server *process) error {
 	if err := c.checkHealth(ctx); err != nil {
 		return err

@@ -33,7 +33,8 @@ func self(t testing.TB) *config.Config {
 	return &config.Config{ServerPath: path}
 }
 
-// newClient returns a client for a Unix socket and a root in a directory of its own. What it started ends with the test.
+// newClient returns a client for a Unix socket and a root in a new directory. The server that it
+// starts ends with the test.
 func newClient(t testing.TB) *MetricClient {
 	t.Helper()
 	c := NewMetricClient(config.RuntimeRoot+"/s", testkit.TempDir(t))
@@ -52,7 +53,8 @@ func cleanUp(t testing.TB, c *MetricClient) {
 	})
 }
 
-// spawn starts a server in the mode that args say, and ends the test if it does not become healthy.
+// spawn starts a server with args, which can set its mode. It fails the test if the server does not
+// become healthy.
 func spawn(t testing.TB, c *MetricClient, args ...string) {
 	t.Helper()
 	if err := c.SpawnServer(t.Context(), self(t), args...); err != nil {
@@ -67,7 +69,7 @@ func shutdown(t testing.TB, c *MetricClient) {
 	}
 }
 
-// infoOf asks the fake server for facts about its process.
+// infoOf requests the processInfo of the fake server.
 func infoOf(t testing.TB, c *MetricClient) (p processInfo) {
 	t.Helper()
 	page, err := c.GetMetrics(t.Context(), map[string]string{"": selfPath})
@@ -80,7 +82,8 @@ func infoOf(t testing.TB, c *MetricClient) (p processInfo) {
 	return p
 }
 
-// wantError checks that an error has a sentinel in its chain (nil: none is expected) and all of the texts in its one line.
+// wantError checks that an error wraps a sentinel (nil: no error is expected), contains all texts
+// and is a single line.
 func wantError(t testing.TB, err, is error, texts ...string) {
 	t.Helper()
 	if err == nil {
@@ -106,14 +109,14 @@ func TestSpawnServerUntilShutdown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		listener.Close() // the port stays free for the moment
+		listener.Close() // the port stays free for now
 		c := NewMetricClient(listener.Addr().String(), testkit.TempDir(t))
 		cleanUp(t, c)
 		testLife(t, c)
 	})
 }
 
-// testLife starts, uses and stops the client's server, twice.
+// testLife starts, uses and stops the client's server twice.
 func testLife(t *testing.T, c *MetricClient) {
 	wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
 	for range 2 {
@@ -165,7 +168,7 @@ func TestSpawnServerPassesNoDescriptors(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	var mine []string // what both ends are called in the list of descriptors
+	var mine []string // names of both ends in the list of file descriptors
 	for _, end := range []*os.File{r, w} {
 		if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", end.Fd())); err == nil {
 			mine = append(mine, name)
@@ -237,7 +240,8 @@ func TestSpawnServerKillsAServerThatIsNotHealthyInTime(t *testing.T) {
 		ctx := newExpiring(t)
 		checks := 0
 		onExchange(c, func() {
-			// The first is about the address, the second about the server; with the third the result of that is known.
+			// The first check tests the address, and the second the server. At the third, the
+			// result of the second is known.
 			if checks++; checks >= 3 && len(c.currentServer().stderr.lastLines(1)) > 0 {
 				ctx.expire()
 			}
@@ -256,7 +260,8 @@ func TestSpawnServerKillsAServerThatIsNotHealthyInTime(t *testing.T) {
 	})
 }
 
-// expiring is a context whose deadline comes when the test calls expire, so that it never comes before what the test waits for.
+// expiring is a context whose deadline expires when the test calls expire, never before the event
+// that the test waits for.
 type expiring struct {
 	context.Context
 	done   chan struct{}
@@ -279,7 +284,7 @@ func (e *expiring) Err() error {
 	}
 }
 
-// onExchange makes a client call begin before each request, and end after it has read the response.
+// onExchange makes the client call begin before each request and end after reading the response.
 func onExchange(c *MetricClient, begin, end func()) {
 	c.http.Transport = &exchanges{c.http.Transport.(*http.Transport), begin, end}
 }
@@ -354,7 +359,7 @@ func TestSpawnServerDetectsOtherServers(t *testing.T) {
 	t.Run("wrapper", func(t *testing.T) {
 		c := newClient(t)
 		wantError(t, c.SpawnServer(t.Context(), self(t), "-mode="+modeWrapper), ErrAlreadyRunning, "exec")
-		// What the wrapper started is gone too, or about to be.
+		// The wrapper's child has ended too, or is about to end.
 		testkit.Until(t, "the wrapper's server has ended", func() bool { return errors.Is(c.HealthCheck(t.Context()), ErrNotListening) })
 	})
 }
@@ -482,7 +487,7 @@ func TestShutdownServerOfAServerThatHasEnded(t *testing.T) {
 		}
 	})
 	t.Run("another process reaped it", func(t *testing.T) {
-		signal.Ignore(syscall.SIGCHLD) // the system reaps children itself, as a reaper would
+		signal.Ignore(syscall.SIGCHLD) // the kernel reaps children itself, like a child reaper would
 		defer func() {
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGCHLD) // Reset alone leaves the signal ignored
 			signal.Reset(syscall.SIGCHLD)
@@ -548,7 +553,7 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSpawnWaitsForAServerThatIsShuttingDown: its address is about to be free.
+// TestSpawnWaitsForAServerThatIsShuttingDown covers an address that is about to be free.
 func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 	ending := func(c *MetricClient) *http.Server {
 		listener, err := net.Listen("unix", c.addr)
@@ -566,7 +571,7 @@ func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 	server := ending(c)
 	responses := 0
 	onExchange(c, func() {}, func() {
-		if responses++; responses == 2 { // the client has tried again
+		if responses++; responses == 2 { // the client has retried
 			server.Close()
 		}
 	})
@@ -605,7 +610,7 @@ func TestConcurrentSpawns(t *testing.T) {
 		t.Errorf("%d of %d lost: %v", len(lost), len(clients), lost)
 	}
 	for _, err := range lost {
-		// Between taking the address and listening there, the winner cannot be told from nobody.
+		// After the winner binds the address and before it listens, a dial cannot detect it.
 		if !errors.Is(err, ErrAlreadyRunning) && !strings.Contains(err.Error(), "address already in use") {
 			t.Errorf("one that lost says %v", err)
 		}
@@ -632,7 +637,7 @@ func TestTailKeepsTheLastLines(t *testing.T) {
 	f(nil, "", "\n \r\n")
 	f([]string{"a"}, "a")
 	f([]string{"b", "c"}, "a\nb\n", "\nc\r\n")
-	f([]string{"x"}, strings.Repeat("y", tailBytes), "\nx\n") // the first line lost its beginning
+	f([]string{"x"}, strings.Repeat("y", tailBytes), "\nx\n") // the beginning of the first line was dropped
 	f([]string{"b", "a b"}, fmt.Sprint(strings.Repeat("aaa\n", tailBytes), "b\n"), "a", " b")
 	long := strings.Repeat("z", 3*tailBytes)
 	f([]string{long[:maxExcerpt] + "…"}, long)

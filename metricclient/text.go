@@ -6,10 +6,11 @@ import (
 	"unicode"
 )
 
-// maxExcerpt is how many bytes of a line that somebody else wrote get into an error.
+// maxExcerpt is the maximum number of bytes of an excerpt in an error.
 const maxExcerpt = 200
 
-// excerpt returns the first line of a text that somebody else wrote, cut to a sensible length and fit for a terminal.
+// excerpt returns the first line of a text from another process, truncated and safe to print on a
+// terminal.
 func excerpt(text string) string {
 	line, _, _ := strings.Cut(strings.TrimLeft(text, "\r\n"), "\n")
 	line = strings.TrimRight(line, "\r")
@@ -19,7 +20,7 @@ func excerpt(text string) string {
 	return printable(strings.ToValidUTF8(line[:maxExcerpt], "")) + "…"
 }
 
-// printable returns s with everything escaped that would not show on a terminal, or do more than show.
+// printable escapes the characters of s that are invisible on a terminal or control it.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {

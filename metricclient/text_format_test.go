@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// readLine returns the error of Samples and that of a lookup for a page with one line, which is a line of the metric m. They have to agree.
+// readLine parses a page with one line of the metric m, and returns the error of Samples. A lookup
+// must fail exactly when Samples does.
 func readLine(t testing.TB, line string) error {
 	t.Helper()
 	var samplesErr error
@@ -33,7 +34,7 @@ func TestLinesThatTheFormatRefuses(t *testing.T) {
 	f("m 1 2 3", "more than a value and a timestamp")
 	f("m 1 # {} 2", "more than a value and a timestamp")
 
-	// Numbers have the notation of Go without what is only for programs.
+	// Numbers use Go notation, without the forms that are only for source code.
 	f("m 1_2", "the value is not a number")
 	f("m 0x1p4", "the value is not a number")
 	f("m 0X1P-4", "the value is not a number")
@@ -52,7 +53,7 @@ func TestLinesThatTheFormatRefuses(t *testing.T) {
 	f("m 1 0x1", "the timestamp is not a number of milliseconds")
 	f("m 1 99999999999999999999", "the timestamp is not a number of milliseconds")
 
-	// Only blank and tab separate.
+	// Only spaces and tabs separate tokens.
 	f("m 1\r", "the value is not a number")
 	f("m\r1", "the value is not a number")
 	f("m 1\r2", "the value is not a number")
@@ -67,7 +68,7 @@ func TestLinesThatTheFormatRefuses(t *testing.T) {
 	f("m{l=\"v\"\r} 1", "no comma")
 	f("m{l=\"v\"}\r1", "the value is not a number")
 
-	// Names are of letters, digits, underscores and, but for labels, colons.
+	// Names consist of letters, digits, underscores and, except in labels, colons.
 	f("m.n 1", "the value is not a number")
 	f("m-n 1", "the value is not a number")
 	f("mä 1", "the value is not a number")
@@ -156,7 +157,7 @@ func TestLinesThatTheFormatAllows(t *testing.T) {
 	f(`m{l=""} 1`, "mmap[l:] 1")
 }
 
-// TestErrorsAreShort gives lines of a megabyte, each wrong in another place.
+// TestErrorsAreShort parses lines of one megabyte, each malformed in a different place.
 func TestErrorsAreShort(t *testing.T) {
 	long := strings.Repeat("1\x1b", 1<<19)
 	for _, line := range []string{
@@ -172,7 +173,8 @@ func TestErrorsAreShort(t *testing.T) {
 	}
 }
 
-// TestManyLabelsOnALine reads a line with so many labels that comparing each with each would take minutes.
+// TestManyLabelsOnALine parses a line with so many labels that comparing every pair would take
+// minutes.
 func TestManyLabelsOnALine(t *testing.T) {
 	const labels = 1 << 16
 	var b strings.Builder
