@@ -1,4 +1,5 @@
-// Package clientconfig reads how a client talks to a server from a file in the format of Prometheus's HTTP client configuration.
+// Package clientconfig reads the client's connection settings from a file in the format of the
+// Prometheus HTTP client configuration.
 package clientconfig
 
 import (
@@ -13,8 +14,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// Load returns what a client needs to talk to a server as a file says, and nothing for no file, "". The client speaks TLS if the file has the
-// section tls_config, even an empty one.
+// Load returns the client options set by a file, or none if file is empty. The client uses TLS if
+// the file has a tls_config section, even an empty one.
 func Load(file string) ([]metricclient.Option, error) {
 	if file == "" {
 		return nil, nil
@@ -31,14 +32,14 @@ func load(file string) ([]metricclient.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Tokens and proxies take connections to other places than the server.
+	// OAuth2 tokens and proxies need connections to hosts other than the server.
 	if c.OAuth2 != nil {
 		return nil, errors.New("oauth2 is not supported: use basic_auth, authorization or a client certificate")
 	}
 	if c.ProxyURL.URL != nil || c.ProxyFromEnvironment {
 		return nil, errors.New("a proxy is not supported: the client connects to the server itself")
 	}
-	// This finds what is wrong with the file; no connection is made.
+	// This validates the file. It makes no connection.
 	if _, err := newRoundTripper(c, nil); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func load(file string) ([]metricclient.Option, error) {
 	options := []metricclient.Option{metricclient.WithRoundTripper(func(dial metricclient.DialContext) http.RoundTripper {
 		rt, err := newRoundTripper(c, dial)
 		if err != nil {
-			return failed{err} // a file that c names has changed since
+			return failed{err} // a file named in c has changed since
 		}
 		return rt
 	})}
@@ -61,13 +62,14 @@ func load(file string) ([]metricclient.Option, error) {
 	return options, nil
 }
 
-// newRoundTripper returns what sends requests as c says. Connections are not kept, and there is no HTTP/2: a client sends few requests.
+// newRoundTripper returns a RoundTripper configured by c. It does not keep connections alive or use
+// HTTP/2, because a client sends few requests.
 func newRoundTripper(c *config.HTTPClientConfig, dial metricclient.DialContext) (http.RoundTripper, error) {
 	return config.NewRoundTripperFromConfig(*c, "sandmeter", config.WithKeepAlivesDisabled(), config.WithHTTP2Disabled(),
 		config.WithDialContextFunc(config.DialContextFunc(dial)))
 }
 
-// failed is a RoundTripper that cannot send anything.
+// failed is a RoundTripper that always returns err.
 type failed struct{ err error }
 
 func (f failed) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }

@@ -19,7 +19,7 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// write writes a client configuration file.
+// write creates a client configuration file and returns its path.
 func write(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(testkit.TempDir(t), "client.yml")
@@ -29,7 +29,7 @@ func write(t *testing.T, text string) string {
 	return file
 }
 
-// health checks a server with a client configuration file.
+// health runs a health check on a server, with a client configuration file.
 func health(t *testing.T, address, file string) error {
 	t.Helper()
 	options, err := Load(file)
@@ -41,7 +41,7 @@ func health(t *testing.T, address, file string) error {
 	return c.HealthCheck(t.Context())
 }
 
-// serve serves on a listener until the test ends, for those with this Authorization header.
+// serve runs a server until the test ends. It accepts only requests with this Authorization header.
 func serve(t *testing.T, network, authorization string, config *tls.Config) string {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -70,7 +70,8 @@ func serve(t *testing.T, network, authorization string, config *tls.Config) stri
 	return l.Addr().String()
 }
 
-// TestClient: over TCP and Unix sockets the file decides on TLS and credentials. Paths in it are relative to it.
+// TestClient checks that the file controls TLS and credentials, over TCP and Unix sockets. Paths in
+// the file are relative to its directory.
 func TestClient(t *testing.T) {
 	authority := testkit.NewAuthority(t)
 	certificate := authority.Issue(t, "client", time.Now().Add(time.Hour))
