@@ -13,13 +13,14 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// write writes a file into the world's folder.
+// write creates a file in the directory of the test.
 func (w *world) write(name, text string) {
 	w.Helper()
 	w.must(os.WriteFile(w.path(name), []byte(text), 0o600))
 }
 
-// TestSecuredServe: serve with TLS and passwords on several addresses, and the commands that are its clients.
+// TestSecuredServe runs serve with TLS and passwords on several addresses, and runs the client
+// commands against it.
 func TestSecuredServe(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
@@ -59,7 +60,7 @@ func TestSecuredServe(t *testing.T) {
 	w.fails("health --web.client-config.file {dir}/missing", cli.ExitFail, "client configuration file {dir}/missing: open {dir}/missing: no such file or directory")
 }
 
-// TestServeOnSystemdSockets: the process serves on the file descriptors that it was started with.
+// TestServeOnSystemdSockets checks that the process serves on inherited file descriptors.
 func TestServeOnSystemdSockets(t *testing.T) {
 	w := newWorld(t)
 	w.fails("serve --root {root} --web.systemd-socket", cli.ExitFail,

@@ -10,12 +10,13 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// defaultListenAddress is of this machine only. Its port is outside of the range that Prometheus's list of exporters has given away.
+// defaultListenAddress is only reachable from this machine. Its port is outside the range allocated
+// in the Prometheus list of exporters.
 const defaultListenAddress = "localhost:19640"
 
 const listenAddressFlag = "web.listen-address"
 
-// serve is the server for people and service managers.
+// serve is the command that runs the server for users and service managers.
 type serve struct {
 	settings
 	log logFlags
@@ -56,7 +57,7 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	flags.BoolVar(&s.systemdSocket, "web.systemd-socket", false, "Serve on the sockets that systemd passes, instead of listening on addresses.")
 	flags.StringVar(&s.WebConfigFile, "web.config.file", "",
 		"`File` with TLS, client certificates, passwords, rate limit and headers, in the format of Prometheus's exporter-toolkit.")
-	_ = cmd.MarkFlagFilename("web.config.file", "yml", "yaml") // fails for flags that are not there
+	_ = cmd.MarkFlagFilename("web.config.file", "yml", "yaml") // only fails for unknown flags
 	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`Path` of the metrics.")
 	flags.BoolVar(&s.CreatedSeries, "openmetrics-created", false,
 		"Add series NAME_created to OpenMetrics pages, with the time at which a counter was 0.")

@@ -24,21 +24,19 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// startTime is the start time of the process.
 var startTime = time.Now()
 
-// settings are the flags that serve and metric-server share.
+// settings are the flags shared by serve and metric-server.
 type settings struct {
 	metricserver.Options
-	addressFlag   string // the flag that Addresses are of
-	systemdSocket bool   // serve on systemd's sockets, and not on Addresses
+	addressFlag   string // the flag that sets Addresses
+	systemdSocket bool   // serve on the sockets of systemd instead of Addresses
 	socketMode    string
 	pidFile       string
 }
 
 const defaultSocketMode = "0660"
 
-// register adds the shared flags.
 func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
 	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root, and keep running if it is removed.")
@@ -54,7 +52,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "Owning `group` of a Unix socket. (default: the group of the server)")
 }
 
-// goFlags returns the shared flags in Go's flag syntax, for metric-server.
+// goFlags returns the shared flags in Go flag syntax, for metric-server.
 func (s *settings) goFlags() *flag.FlagSet {
 	shared := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.register(shared)
@@ -65,7 +63,7 @@ func (s *settings) goFlags() *flag.FlagSet {
 // so a lower target than Go's 100 saves memory at no measurable cost: see docs/performance.md.
 const gcPercent = 25
 
-// serve runs a server with the settings until ctx is done, and logs how it ended. Invalid settings
+// serve runs a server with the settings until ctx is done, and logs the result. Invalid settings
 // are a usage error.
 func (s *settings) serve(ctx context.Context, log *serverLog) error {
 	s.Logger, s.LogLinesDropped = log.Logger, log.dropped.Load
@@ -73,8 +71,7 @@ func (s *settings) serve(ctx context.Context, log *serverLog) error {
 }
 
 func (s *settings) serveUntil(ctx context.Context) error {
-	// If the program that reads our standard error has ended, the next log line must not kill the
-	// server.
+	// If the reader of standard error has exited, the next log line must not kill the server.
 	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -113,7 +110,7 @@ func (s *settings) serveUntil(ctx context.Context) error {
 	return err
 }
 
-// listen runs the server on the sockets of systemd, or on sockets of its own.
+// listen runs the server on the sockets of systemd, or on its own sockets.
 func (s *settings) listen(ctx context.Context, server *metricserver.Server) error {
 	if !s.systemdSocket {
 		return server.Run(ctx)
@@ -165,12 +162,14 @@ func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	return o, nil
 }
 
-// explainRoot adds advice to the error of a runtime root: to set --root, and more.
+// explainRoot adds advice to a runtime root error: fix the permissions, or set --root, followed by
+// more.
 func explainRoot(err error, more string) error {
 	return fmt.Errorf("%w; %s", err, cmp.Or(cli.PermissionAdvice(err), "set the runtime root with --root"+more+suggestRoots(err)))
 }
 
-// announce says what is served and where, and warns where that is everywhere.
+// announce logs the served sandboxes and addresses. It warns about TCP listeners on all interfaces
+// without a web configuration file, and about profiling.
 func announce(o metricserver.Options, addrs []net.Addr) {
 	what := "every sandbox with a registration"
 	if o.MatchAddress != "" {

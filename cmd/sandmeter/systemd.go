@@ -8,7 +8,8 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// systemdListeners returns the sockets that systemd passed to this process (LISTEN_FDS). Their files are systemd's: closing leaves them.
+// systemdListeners returns the sockets that systemd passed to this process (LISTEN_FDS). systemd
+// owns the socket files: closing a listener does not remove its file.
 func systemdListeners() ([]net.Listener, error) {
 	listeners, err := activation.Listeners()
 	if err != nil {
