@@ -6,13 +6,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// repeatableFlag is a flag that may be given more than once, with one value each time. The first one given replaces the default.
+// repeatableFlag is a flag that may be repeated, with one value per occurrence. The first
+// occurrence replaces the default.
 type repeatableFlag struct {
 	values *[]string
 	given  bool
 }
 
-// Repeatable adds a flag that may be repeated, with what values has as its default.
+// Repeatable adds a repeatable flag. Its default is the current content of values.
 func Repeatable(flags *pflag.FlagSet, values *[]string, name, usage string) {
 	flags.Var(&repeatableFlag{values: values}, name, usage)
 }
@@ -21,7 +22,7 @@ func (r *repeatableFlag) String() string { return strings.Join(*r.values, ",") }
 
 func (*repeatableFlag) Type() string { return "string" }
 
-// Set adds a value.
+// Set appends a value. The first call discards the default.
 func (r *repeatableFlag) Set(value string) error {
 	if !r.given {
 		*r.values = nil
