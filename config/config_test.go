@@ -24,7 +24,7 @@ func TestExpandAddress(t *testing.T) {
 	f("", "/run/runsc", "")
 	f("localhost:8080", "/run/runsc", "localhost:8080")
 	f("%RUNTIME_ROOT%/metrics.sock", "/run/runsc", "/run/runsc/metrics.sock")
-	f("%RUNTIME_ROOT%/metrics.sock", "/run/runsc/", "/run/runsc//metrics.sock") // plain replacement: runsc does no more
+	f("%RUNTIME_ROOT%/metrics.sock", "/run/runsc/", "/run/runsc//metrics.sock") // plain replacement, as in runsc
 	f("/tmp%RUNTIME_ROOT%%RUNTIME_ROOT%", "/r", "/tmp/r/r")
 	f("%runtime_root%", "/r", "%runtime_root%")
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// flags returns the settings of c as the flags they stand for. The usage text of a flag is what to write after its equals sign.
+// flags returns a flag set with the settings of c. The usage text of a flag is the text to show
+// after its equals sign.
 func (c *Config) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("runsc", flag.ContinueOnError)
 	fs.StringVar(&c.RootDir, "root", c.RootDir, "DIRECTORY")
@@ -19,7 +20,7 @@ func (c *Config) flags() *flag.FlagSet {
 	return fs
 }
 
-// logFormat is the value of --log-format.
+// logFormat is the flag.Value of --log-format.
 type logFormat string
 
 func (f *logFormat) String() string { return string(*f) }
@@ -33,10 +34,10 @@ func (f *logFormat) Set(s string) error {
 	return errors.New("unknown log format")
 }
 
-// ToFlags returns the flags of runsc that stand for c, each as one word (--name=value), in the order of their names. Fields that have
-// their zero value are left out, and so is ServerPath. [FromFlags] reads them back.
+// ToFlags returns c as runsc flags, each as one word (--name=value), sorted by name. It omits
+// fields with zero values and ServerPath. [FromFlags] parses them.
 func (c *Config) ToFlags() []string {
-	settings := *c // the flags point into it
+	settings := *c // the flags point into settings
 	zero := new(Config).flags()
 	var words []string
 	settings.flags().VisitAll(func(f *flag.Flag) {
@@ -47,14 +48,16 @@ func (c *Config) ToFlags() []string {
 	return words
 }
 
-// FromFlags reads the flags of a whole runsc command line (without the program's name) up to the subcommand, and returns the settings
-// among them; rest is the subcommand and all words after it.
+// FromFlags parses the flags of a runsc command line (without the program name) up to the
+// subcommand, and returns the settings. rest is the subcommand and all words after it.
 //
-// The syntax is that of package flag. Flags of runsc that are no settings of [Config] are passed over: where such a flag has no equals
-// sign, the next word is taken for its value, unless that word starts with a dash or is [MetricServerCommand].
+// The syntax is that of package flag. FromFlags skips runsc flags that are not settings of
+// [Config]. If such a flag has no equals sign, the next word is its value, unless that word starts
+// with a dash or is [MetricServerCommand].
 //
-// An error is a setting without a value or with a bad one, or a word such as -=x. Even then rest is returned: parsing goes on after
-// the error, so that a caller can tell from the subcommand whether this command line is for FromFlags at all.
+// It is an error if a setting has no value or an invalid one, or if a word is malformed, such as
+// -=x. Parsing continues after an error, and rest is returned too, so that a caller can tell
+// from the subcommand whether the command line is meant for FromFlags.
 func FromFlags(args []string) (conf *Config, rest []string, err error) {
 	conf = new(Config)
 	flags := conf.flags()
@@ -76,10 +79,10 @@ func FromFlags(args []string) (conf *Config, rest []string, err error) {
 	return conf, args, nil
 }
 
-// isFlag reports whether a word is a flag; a lone dash is not.
+// isFlag reports whether a word is a flag. A lone dash is not.
 func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
 
-// readFlag sets the flag that word names and returns what is left of the words that followed it.
+// readFlag sets the flag in word and returns the remaining words of next.
 func readFlag(flags *flag.FlagSet, word string, next []string) ([]string, error) {
 	name, value, inline := strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
 	if name == "" || name[0] == '-' {
@@ -93,7 +96,7 @@ func readFlag(flags *flag.FlagSet, word string, next []string) ([]string, error)
 		}
 		return next, nil
 	case inline:
-	case name == "debug": // the only boolean: it never takes the next word
+	case name == "debug": // the only boolean, which never takes the next word
 		value = "true"
 	case len(next) == 0:
 		return next, fmt.Errorf("--%s has no value: write --%s=%s", name, name, f.Usage)

@@ -42,7 +42,7 @@ func TestFromFlags(t *testing.T) {
 		}
 	}
 
-	// The subcommand and what follows it are left alone.
+	// The subcommand and the words after it are unchanged.
 	f("", Config{})
 	f("metric-server", Config{}, "metric-server")
 	f("metric-server --root=/r", Config{}, "metric-server", "--root=/r")
@@ -51,13 +51,13 @@ func TestFromFlags(t *testing.T) {
 	f("--debug -- metric-server", Config{Debug: true}, "metric-server")
 	f("- --root=/r", Config{}, "-", "--root=/r")
 
-	// One dash or two, an equals sign or the next word.
+	// One or two dashes; the value after an equals sign or in the next word.
 	all := Config{RootDir: "/r", MetricServer: ":80", Debug: true, DebugLog: "/d/", LogFilename: "/l", LogFormat: "json-k8s"}
 	f("--root=/r --metric-server=:80 --debug --debug-log=/d/ --log=/l --log-format=json-k8s run", all, "run")
 	f("-root=/r -metric-server=:80 -debug -debug-log=/d/ -log=/l -log-format=json-k8s run", all, "run")
 	f("--root /r -metric-server :80 --debug -debug-log /d/ --log /l -log-format json-k8s run", all, "run")
 	f("--metric-server=%RUNTIME_ROOT%/m?a=b x", Config{MetricServer: "%RUNTIME_ROOT%/m?a=b"}, "x")
-	f("--root --debug x", Config{RootDir: "--debug"}, "x") // as package flag has it
+	f("--root --debug x", Config{RootDir: "--debug"}, "x") // as in package flag
 	f("--root=/a --root=/b --log-format=json --log-format= x", Config{RootDir: "/b"}, "x")
 
 	// Booleans never take the next word.
@@ -66,7 +66,7 @@ func TestFromFlags(t *testing.T) {
 	f("--debug=T x", Config{Debug: true}, "x")
 	f("--debug --debug=0 x", Config{}, "x")
 
-	// Flags of runsc that are not ours.
+	// runsc flags that are not in Config.
 	f("--platform=systrap --root=/r x", Config{RootDir: "/r"}, "x")
 	f("--platform systrap --root=/r x", Config{RootDir: "/r"}, "x")
 	f("-platform systrap x", Config{}, "x")
@@ -101,7 +101,7 @@ func TestFromFlagsErrors(t *testing.T) {
 	f("-=x metric-server a", `"-=x" is no flag: write --name=value`, "metric-server", "a")
 	f("---root=/r x", `"---root=/r" is no flag: write --name=value`, "x")
 
-	// The first error is the one reported, and the subcommand is found all the same.
+	// FromFlags reports the first error and still finds the subcommand.
 	f("--log-format=xml --debug=2 --platform systrap metric-server -a", `--log-format does not take "xml": write --log-format=text|json|json-k8s`,
 		"metric-server", "-a")
 }
