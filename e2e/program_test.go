@@ -421,7 +421,7 @@ func TestDemoSaysWhyNot(t *testing.T) {
 		asNobody := func(p *program) {
 			p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}
-		f(1, "needs root", asNobody, "--real", "--runsc", "/bin/false")
-		f(0, "needs root", asNobody, "--runsc", "/bin/false", "--for", "1s")
+		f(1, "run as root", asNobody, "--real", "--runsc", "/bin/false")
+		f(0, "run as root", asNobody, "--runsc", "/bin/false", "--for", "1s")
 	}
 }
