@@ -126,6 +126,6 @@ func (t *table) endUnreachable() {
 // possible causes, because the server cannot tell which is true.
 func (s *sandbox) logSuspect(began time.Time) {
 	s.inventory.table.options.Logger.Warn("Sandbox counts as ended: its process does not listen on the control socket, and the process with its PID began "+
-		"later than the sandbox (PID reused, or wall clock set back)",
+		"later than the sandbox (PID reused, or wall clock set forward)",
 		"sandbox", s.facts.ID, "pid", s.facts.PID, "later_by", began.Sub(s.facts.StartTime).Round(time.Second))
 }

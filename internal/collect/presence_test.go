@@ -43,7 +43,7 @@ func TestPresence(t *testing.T) {
 		})
 	}
 	unreachable := outcome{"1", "unreachable", "no such file"}
-	endedByClock := outcome{running: "0", log: "PID reused, or wall clock set back"}
+	endedByClock := outcome{running: "0", log: "PID reused, or wall clock set forward"}
 	const never = 1<<22 + 1 // above any PID that Linux gives
 
 	check("it listens", simulate.Spec{}, 0, served)

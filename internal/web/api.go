@@ -99,10 +99,10 @@ func (h *Handler) apiSnapshot(r *http.Request) (*snapshot.Snapshot, error) {
 
 // sendDocument sends a document of a snapshot. Requests for the same document share its bytes, and
 // the limits for pages apply.
-func (h *Handler) sendDocument(w http.ResponseWriter, r *http.Request, snap *snapshot.Snapshot, of document, make func() any) error {
+func (h *Handler) sendDocument(w http.ResponseWriter, r *http.Request, snap *snapshot.Snapshot, of document, build func() any) error {
 	lease, err := h.shared.Page(context.WithoutCancel(r.Context()), snap, of, func() func(share.Buffer) []byte {
 		return func(buffer share.Buffer) []byte {
-			text := marshal(make())
+			text := marshal(build())
 			return append(buffer(len(text)), text...)
 		}
 	})
