@@ -58,7 +58,7 @@ func (b bench) try(ctx context.Context, t trial) (string, error) {
 		return "", err
 	}
 	defer sim.stop()
-	s, err := startServer(ctx, b.program, sim.root, t.limit)
+	s, err := startServer(ctx, b.program, sim.root, t.limit, onlySent)
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +71,7 @@ func (b bench) try(ctx context.Context, t trial) (string, error) {
 }
 
 // sandboxes counts the sandboxes on a page that have metrics of their own.
-func sandboxes(page []byte) int { return bytes.Count(page, []byte("\nrunsc_fs_opens{")) }
+func sandboxes(page []byte) int { return bytes.Count(page, []byte("\nrunsc_fs_opens_total{")) }
 
 func manyFilters(_ context.Context, s *server) (string, error) {
 	const rounds = 10
@@ -90,7 +90,7 @@ func manyFilters(_ context.Context, s *server) (string, error) {
 		errs := make([]error, 16)
 		var wait sync.WaitGroup
 		for i := range errs {
-			wait.Go(func() { _, errs[i] = s.get("http://x/metrics" + filterParam + fmt.Sprintf("^[a-%c]", 'f'+i)) }) // from a few families to nearly all
+			wait.Go(func() { _, errs[i] = s.get("http://x/metrics"+filterParam+fmt.Sprintf("^[a-%c]", 'f'+i), nil) }) // from a few families to nearly all
 		}
 		wait.Wait()
 		wall := time.Since(began)
@@ -186,7 +186,7 @@ func fullSandboxes(_ context.Context, s *server) (string, error) {
 	}
 	honest := 0
 	for line := range bytes.Lines(page) {
-		if at := bytes.Index(line, []byte(`sandbox="sim-`)); at > 0 && bytes.HasPrefix(line, []byte("runsc_fs_opens{")) {
+		if at := bytes.Index(line, []byte(`sandbox="sim-`)); at > 0 && bytes.HasPrefix(line, []byte("runsc_fs_opens_total{")) {
 			if n, _ := strconv.Atoi(string(line[at+len(`sandbox="sim-`):][:4])); n >= 300 {
 				honest++
 			}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -39,6 +40,7 @@ func run(ctx context.Context, args []string) error {
 	idle := flags.Duration("idle", 30*time.Second, "How long to measure the idle server; 0 skips it.")
 	only := flags.String("only", "", "Measure only fleets whose `name` contains this text.")
 	trial := flags.String("trial", "", "Run only trials whose `name` contains this text.")
+	formats := flags.Bool("formats", true, "Also compare the formats.")
 	hostile := flags.Bool("hostile", true, "Also measure many, slow and hostile clients and sandboxes.")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -57,6 +59,11 @@ func run(ctx context.Context, args []string) error {
 	if *idle > 0 {
 		if err := b.idle(ctx, *idle); err != nil {
 			return err
+		}
+	}
+	if *formats {
+		if err := b.formats(ctx); err != nil {
+			return fmt.Errorf("formats: %w", err)
 		}
 	}
 	if !*hostile {
@@ -87,8 +94,10 @@ type bench struct {
 type fleet struct {
 	sandboxes, points int
 	flags             []string // of sandlab simulate
+	zeros             bool     // the server shows counters that are zero
 	query             string   // of the scrapes
-	scrapers          int      // at once
+	header            http.Header
+	scrapers          int // at once
 	note              string
 }
 
@@ -98,6 +107,14 @@ func (f fleet) name() string {
 		name += ", " + f.note
 	}
 	return name
+}
+
+// serverFlags returns flags of the server.
+func (f fleet) serverFlags() []string {
+	if f.zeros {
+		return nil // the default
+	}
+	return []string{onlySent}
 }
 
 // fleets returns all fleets, in the order of the table.
@@ -120,6 +137,7 @@ func fleets() []fleet {
 	odd("shuffled keys", func(f *fleet) { f.flags = []string{"--shuffle-keys"} })
 	odd("nothing changes", func(f *fleet) { f.flags = []string{"--static"} })
 	odd("one family", func(f *fleet) { f.query = "?runsc-sandbox-metrics-filter=^fs_opens$" })
+	odd("with zero counters", func(f *fleet) { f.zeros = true })
 	odd("8 scrapers", func(f *fleet) { f.scrapers = 8 })
 	return all
 }
@@ -146,7 +164,7 @@ func (b bench) measure(ctx context.Context, f fleet) (string, error) {
 		return "", err
 	}
 	defer floor.stop()
-	server, err := startServer(ctx, b.program, sim.root, 0)
+	server, err := startServer(ctx, b.program, sim.root, 0, f.serverFlags()...)
 	if err != nil {
 		return "", err
 	}
@@ -184,7 +202,7 @@ func (b bench) idle(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	defer sim.stop()
-	server, err := startServer(ctx, b.program, sim.root, 0)
+	server, err := startServer(ctx, b.program, sim.root, 0, onlySent)
 	if err != nil {
 		return err
 	}

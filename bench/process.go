@@ -105,10 +105,14 @@ type server struct {
 	socket string
 }
 
+// onlySent makes pages that have the points that the floor client fetches, and no counters that are
+// zero.
+const onlySent = "--zero-counters=off"
+
 // startServer starts the server, with a limit on its file descriptors unless limit is 0.
-func startServer(ctx context.Context, program, root string, limit int) (*server, error) {
+func startServer(ctx context.Context, program, root string, limit int, flags ...string) (*server, error) {
 	socket := filepath.Join(root, "m.sock")
-	args := []string{"serve", "--log.level=error", "--root", root, "--web.listen-address", socket}
+	args := append([]string{"serve", "--log.level=error", "--root", root, "--web.listen-address", socket}, flags...)
 	if limit > 0 {
 		args = append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), program}, args...)
 		program = "sh"
@@ -143,7 +147,7 @@ func (s *server) scrape(f fleet) (cost, int, error) {
 	sizes, errs := make([]int, f.scrapers), make([]error, f.scrapers)
 	var wait sync.WaitGroup
 	for i := range f.scrapers {
-		wait.Go(func() { sizes[i], errs[i] = s.get("http://sandmeter/metrics" + f.query) })
+		wait.Go(func() { sizes[i], errs[i] = s.get("http://sandmeter/metrics"+f.query, f.header) })
 	}
 	wait.Wait()
 	wall := time.Since(began)
@@ -151,8 +155,13 @@ func (s *server) scrape(f fleet) (cost, int, error) {
 	return cost{after - before, wall}, sizes[0], errors.Join(append(errs, err)...)
 }
 
-func (s *server) get(url string) (int, error) {
-	resp, err := s.client.Get(url)
+func (s *server) get(url string, header http.Header) (int, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header = header
+	resp, err := s.client.Do(request)
 	if err != nil {
 		return 0, err
 	}
