@@ -63,7 +63,7 @@ func TestExport(t *testing.T) {
 		return nil
 	})
 	for _, id := range []string{"pre", "pre1", "paused", "created"} {
-		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, id)))
+		page := parsePage(t, metricclient.MetricData(w.command("export", "--metric-naming", "runsc", "--root", w.root, id)))
 		for line := range strings.Lines(string(page.raw)) {
 			if !regexp.MustCompile(`^(# (HELP|TYPE) )?runsc_[a-z]`).MatchString(line) || strings.Contains(line, "runsc_meta_") {
 				t.Errorf("export %s has a line that is none of the sandbox's:\n%s", id, line)
@@ -84,12 +84,12 @@ func TestExport(t *testing.T) {
 	// The ID of any container of a pod selects the pod, as in runsc export-metrics, and so does a
 	// unique prefix.
 	for _, id := range []string{"app", "ap"} {
-		page := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, "--filter", "^fs_opens$", id)))
+		page := parsePage(t, metricclient.MetricData(w.command("export", "--metric-naming", "runsc", "--root", w.root, "--filter", "^fs_opens$", id)))
 		if len(page.families) != 1 || len(page.find("runsc_fs_opens", "sandbox", "pre")) != 1 {
 			t.Errorf("export %s:\n%s", id, page.raw)
 		}
 	}
-	exported := parsePage(t, metricclient.MetricData(w.command("export", "--root", w.root, "--exporter-prefix", "x_", "pre")))
+	exported := parsePage(t, metricclient.MetricData(w.command("export", "--metric-naming", "runsc", "--root", w.root, "--exporter-prefix", "x_", "pre")))
 	if len(exported.find("x_fs_opens", "pod_name", pod.Name, "namespace_name", "shop")) != 1 {
 		t.Errorf("the pod's labels and the prefix:\n%s", exported.raw)
 	}
@@ -99,7 +99,7 @@ func TestExport(t *testing.T) {
 func (p page) of(id string) map[string]float64 {
 	sums := map[string]float64{}
 	for name := range p.families {
-		if strings.HasPrefix(name, "runsc_meta_") {
+		if strings.HasPrefix(name, "runsc_meta_") || strings.HasPrefix(name, "sandmeter_") {
 			continue
 		}
 		for _, s := range p.find(name, "sandbox", id) {
@@ -166,7 +166,7 @@ func TestGet(t *testing.T) {
 	if want := served.of("pre"); !maps.Equal(one.of("pre"), want) {
 		t.Errorf("get --sandbox pre shows\n%v\nthe page has\n%v", one.of("pre"), want)
 	}
-	if meta := get("--filter", "^meta_num"); !slices.Contains(meta.names(), "runsc_meta_num_sandboxes_running") || len(meta.names()) != 5 {
+	if meta := get("--filter", "^meta_num"); !slices.Contains(meta.names(), "runsc_meta_num_sandboxes_running") || len(meta.names()) != 7 {
 		t.Errorf("get --filter ^meta_num shows %q", meta.names())
 	}
 	w.fails(`the server at .* does not serve sandbox "nobody"; .*`, "get", "--address", w.addr, "--sandbox", "nobody")

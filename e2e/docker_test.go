@@ -251,7 +251,7 @@ func TestDocker(t *testing.T) {
 	client := metricclient.NewMetricClient(d.addr, d.root())
 	defer client.Close()
 	w := &world{t: t, addr: d.addr, client: client}
-	s := w.startServer([]string{"serve", "--root", d.root(), "--web.listen-address", d.addr})
+	s := w.startServer(serveArgs(d.root(), d.addr))
 	iterations := map[string]bool{}
 	newLife := func(after string) {
 		t.Helper()
@@ -273,7 +273,7 @@ func TestDocker(t *testing.T) {
 		}
 		return nil
 	})
-	exported := parsePage(t, metricclient.MetricData(w.command("export", "--root", d.root(), id)))
+	exported := parsePage(t, metricclient.MetricData(w.command("export", "--metric-naming", "runsc", "--root", d.root(), id)))
 	exported.wantValue(t, 1, alwaysThere, "sandbox", id)
 
 	d.run("exec", "app", "/sandlab", "--help")

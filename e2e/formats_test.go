@@ -67,10 +67,10 @@ func readScraped(page []byte, contentType string) (scraped, error) {
 
 func (s *scraped) addSeries(parser textparse.Parser) error {
 	_, at, value := parser.Series()
-	if at == nil {
-		return errors.New("a sample without a time")
+	var when int64 // 0: the sample has no time
+	if at != nil {
+		when = *at // the parser's, which it uses again when it looks for a start
 	}
-	when := *at // the parser's, which it uses again when it looks for a start
 	var set labels.Labels
 	parser.Labels(&set)
 	byName := set.Map()

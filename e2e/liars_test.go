@@ -101,7 +101,7 @@ type honesty struct {
 func observe(p page) honesty {
 	h := honesty{map[string]int{}, map[string]float64{}}
 	for name, family := range p.families {
-		if strings.HasPrefix(name, "runsc_meta_") {
+		if strings.HasPrefix(name, "runsc_meta_") || strings.HasPrefix(name, "sandmeter_") {
 			continue
 		}
 		for _, m := range family.Metric {

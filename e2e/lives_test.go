@@ -250,7 +250,7 @@ func TestSandboxThatEndedByItself(t *testing.T) {
 		func(p page, running, ended []string) { p.wantLives(t, running, ended) })
 	check("stays on the page of serve until it is deleted",
 		func(w *world) {
-			w.startServer([]string{"serve", "--root", w.root, "--web.listen-address", w.addr})
+			w.startServer(w.serveArgs())
 		},
 		func(p page, running, ended []string) { p.wantKept(t, running, ended) })
 }

@@ -147,7 +147,7 @@ func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 	f := func(want string, flags ...string) {
 		t.Helper()
 		w.setAddr(freePort(t))
-		p := newProgram(t, append([]string{"serve", "--root", w.root, "--web.listen-address", w.addr}, flags...)...)
+		p := newProgram(t, w.serveArgs(flags...)...)
 		w.must(p.Start())
 		w.until(func() error { return w.client.HealthCheck(w.ctx()) })
 		page := w.scrape()

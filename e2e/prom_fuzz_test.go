@@ -68,7 +68,7 @@ func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, nam
 		extra = append(extra, snapshot.Label{Name: key, Value: metadata})
 	}
 	l := &snapshot.Labels{Iteration: "33sp8vo18t24b", Namespace: namespace, Pod: pod, Sandbox: "sb"}
-	page := pagepkg.NewBuilder("runsc_").Build(&snapshot.Snapshot{
+	page := pagepkg.NewBuilder(pagepkg.Options{Prefix: "runsc_", Naming: pagepkg.RunscNaming, Timestamps: true, DropIn: true}).Build(&snapshot.Snapshot{
 		Server: snapshot.Source{Labels: new(snapshot.Labels), Schema: schema.Server},
 		Sandboxes: []snapshot.Sandbox{{
 			Reported: snapshot.Source{Labels: l, Schema: s, Time: b.When.UnixMilli(), Start: fuzzTime.Add(-time.Hour).UnixNano(), Samples: b.Samples, Histograms: b.Histograms},

@@ -114,7 +114,14 @@ func (w *world) stop() {
 
 // serveArgs returns the command line of serve for the world's root and address.
 func (w *world) serveArgs(flags ...string) []string {
-	return append([]string{"serve", "--root", w.root, "--web.listen-address", w.addr}, flags...)
+	return serveArgs(w.root, w.addr, flags...)
+}
+
+// serveArgs returns the command line of serve. Its page has the names and lines of metric-server,
+// so that tests of both read the same page.
+func serveArgs(root, addr string, flags ...string) []string {
+	return append([]string{"serve", "--root", root, "--web.listen-address", addr,
+		"--metric-naming", "runsc", "--timestamps", "on", "--zero-counters", "off", "--web.disable-exporter-metrics"}, flags...)
 }
 
 // metricServerArgs returns the command line of metric-server for the world's root and address.
