@@ -25,7 +25,7 @@ var errEnded = errors.New("the sandbox has ended")
 // Prometheus text format. The filter is a regular expression that is matched against metric names
 // without the prefix; an empty filter matches all metrics. Export writes nothing unless it has
 // verified the whole reply from the sandbox. It uses only these options: the first of Roots,
-// ExporterPrefix, SandboxTimeout and Logger. It returns a *RootError if the runtime root cannot be
+// ExporterPrefix, MetricNaming, Timestamps, SandboxTimeout and Logger. It returns a *RootError if the runtime root cannot be
 // read. The error wraps ErrNoSandbox if the sandbox does not exist, and ErrNoMatch if no metric
 // matches.
 func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer) error {
@@ -67,7 +67,7 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 	if err != nil {
 		return fmt.Errorf("sandbox %q: %w", sandbox, err)
 	}
-	text := expo.Text{}.Append(nil, page.NewBuilder(o.ExporterPrefix).BuildReported(&snap.Sandboxes[0], want))
+	text := expo.Text{}.Append(nil, o.pages().BuildReported(&snap.Sandboxes[0], want))
 	if want != nil && len(text) == 0 {
 		return fmt.Errorf("sandbox %q: %w %q", sandbox, ErrNoMatch, filter)
 	}

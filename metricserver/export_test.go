@@ -19,10 +19,10 @@ func TestExport(t *testing.T) {
 		return page.String(), err
 	}
 	export := func(root, id string) (string, error) { return filtered(root, id, "") }
-	if page, err := export(w.root, "a"); err != nil || !strings.Contains(page, "\nrunsc_fs_opens{") {
+	if page, err := export(w.root, "a"); err != nil || !strings.Contains(page, "\nrunsc_fs_opens_total{") {
 		t.Errorf("%v, and the page is\n%s", err, page)
 	}
-	if page, err := filtered(w.root, "a", "^fs_r"); err != nil || strings.Count(page, "{") != 1 || !strings.Contains(page, "\nrunsc_fs_reads{") {
+	if page, err := filtered(w.root, "a", "^fs_r"); err != nil || strings.Count(page, "{") != 1 || !strings.Contains(page, "\nrunsc_fs_reads_total{") {
 		t.Errorf("%v, and the page of a filter is\n%s", err, page)
 	}
 	if page, err := filtered(w.root, "a", "^runsc_"); !errors.Is(err, ErrNoMatch) || err.Error() != `sandbox "a": no metric matches "^runsc_"` || page != "" {

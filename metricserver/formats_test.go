@@ -29,7 +29,7 @@ func TestFormats(t *testing.T) {
 		if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, contentType) {
 			t.Errorf("%+v: %s gets %s, want %s", o, accept, got, contentType)
 		}
-		if got := strings.Contains(page.String(), "runsc_meta_num_sandboxes_created "); got != created {
+		if got := strings.Contains(page.String(), "sandmeter_num_sandboxes_created "); got != created {
 			t.Errorf("%+v: %s gets series NAME_created: %t, want %t", o, accept, got, created)
 		}
 	}

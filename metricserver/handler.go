@@ -10,6 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -17,6 +18,7 @@ import (
 // concurrent use. Close it when it is no longer needed.
 type Handler struct {
 	web       *web.Handler
+	counters  web.Counters
 	collector *collect.Collector
 
 	cancel     context.CancelFunc
@@ -33,17 +35,25 @@ func (s *Server) Handler() (*Handler, error) { return s.open(func(error) {}) }
 // read.
 func (s *Server) open(lost func(error)) (*Handler, error) {
 	o := &s.options
+	h := new(Handler)
 	collector, err := collect.New(collect.Options{
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		DropIn:           o.DropIn,
 		KeepEnded:        o.KeepEnded,
+		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
 		SandboxTimeout:   o.SandboxTimeout,
 		StartTime:        o.StartTime,
 		ShowTime:         o.MaxAge > 0,
 		Logger:           o.Logger,
-		LogLinesDropped:  o.LogLinesDropped,
+		BuildInfo:        o.buildInfo(),
+		Process:          o.processMetrics(),
+		Counters: collect.Counters{
+			LogLinesDropped:   o.LogLinesDropped,
+			ResponsesCutOff:   h.counters.ResponsesCutOff.Load,
+			ConnectionsClosed: h.counters.ConnectionsClosed.Load,
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -53,9 +63,10 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 			lost(&RootError{root.Err})
 		}
 	}
-	h := &Handler{collector: collector, web: web.NewHandler(web.Options{
+	h.collector = collector
+	h.web = web.NewHandler(web.Options{
 		Collect:        collector.Collect,
-		Pages:          page.NewBuilder(o.ExporterPrefix),
+		Pages:          o.pages(),
 		Formats:        o.formats(),
 		MaxPerSecond:   o.MaxCollectionsPerSecond,
 		MaxAge:         o.MaxAge,
@@ -66,8 +77,9 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		Logger:         o.Logger,
 		API:            !o.DropIn,
 		AllowProfiling: o.AllowProfiling,
+		Counters:       &h.counters,
 		RootLost:       rootLost,
-	})}
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	dirs := func() []string { return watched(o.Roots, collector.Roots()) }
@@ -78,6 +90,11 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	}
 	h.background.Go(func() { newWatch(dirs, look, o.Logger).run(ctx) })
 	return h, nil
+}
+
+// pages returns the builder of pages.
+func (o *Options) pages() *page.Builder {
+	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, DropIn: o.DropIn})
 }
 
 // formats returns the formats that clients can request. OpenMetrics changes the type of counters

@@ -13,13 +13,13 @@ import (
 
 // serve serves HTTP until ctx is done, and then waits up to limits.stop for requests in flight. It
 // returns an error as soon as one of the listeners fails.
-func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *web.Handler) error {
-	connections := web.NewConnections(s.limits.connections, s.options.Logger)
+func (s *Server) serve(ctx context.Context, listeners []net.Listener, h *Handler) error {
+	connections := web.NewConnections(s.limits.connections, &h.counters, s.options.Logger)
 	servers := make([]*http.Server, len(listeners))
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
 	for i, l := range listeners {
-		servers[i] = s.newHTTPServer(handler, l.Addr(), connections)
+		servers[i] = s.newHTTPServer(h.web, l.Addr(), connections)
 		serving.Go(func() { failed <- serveHTTP(l, servers[i], s.options.WebConfigFile, s.options.Logger) })
 	}
 	defer serving.Wait()
@@ -32,7 +32,7 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, handler *w
 	}
 	limit, cancel := context.WithTimeout(context.Background(), s.limits.stop)
 	defer cancel()
-	handler.Stop(limit)
+	h.web.Stop(limit)
 	// The remaining connections are sending the last bytes of a response, or have not sent a
 	// complete request.
 	limit, cancel = context.WithTimeout(limit, lingerTimeout)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -77,6 +78,20 @@ type Options struct {
 	// DropIn makes the server a drop-in replacement for gVisor's own metric server: an empty
 	// ExporterPrefix means no prefix, and OpenMetrics is not offered because it renames counters.
 	DropIn bool
+	// MetricNaming decides the names and units of families. Default: PrometheusNaming, or
+	// RunscNaming with DropIn.
+	MetricNaming Naming
+	// Timestamps gives each sample the time at which it was taken. Prometheus then shows the series
+	// of a removed sandbox for five more minutes, unless it is configured otherwise. Default:
+	// samples have no timestamps, and Prometheus uses the time of its scrape.
+	Timestamps bool
+	// ZeroCounters shows counters without labels of their own as 0 that a sandbox did not send
+	// because they are zero. Without the 0, increase() and rate() in Prometheus miss the first
+	// increment. Default: pages only have counters above zero.
+	ZeroCounters bool
+	// ZeroCountersWithFields are the names of counters with labels of their own, without the prefix
+	// and as runsc registers them, of which each possible series is shown as 0. Default: none.
+	ZeroCountersWithFields []string
 	// CreatedSeries adds a series NAME_created to OpenMetrics pages for each counter and histogram,
 	// with the time at which it was 0. The protobuf format always includes these times.
 	CreatedSeries bool
@@ -124,10 +139,24 @@ type Options struct {
 	// sandmeter_log_lines_dropped_total. It must be safe for concurrent use and must not block.
 	// Default: the family is absent.
 	LogLinesDropped func() int64
+	// ProcessMetrics adds the process_* and go_* families of Prometheus's Go client about the process.
+	// It has no effect with DropIn. Default: process_start_time_seconds only.
+	ProcessMetrics bool
 	// Listening is called with the listen addresses once the server listens on all of them. If it
 	// returns an error, Run ends with this error. Default: no call.
 	Listening func([]net.Addr) error
 }
+
+// A Naming decides the names and units of families. docs/metrics.md lists the names of both.
+type Naming = page.Naming
+
+// The namings.
+const (
+	// RunscNaming has the names and units of gVisor's own metric server.
+	RunscNaming = page.RunscNaming
+	// PrometheusNaming follows Prometheus's conventions: _total, seconds, _info.
+	PrometheusNaming = page.PrometheusNaming
+)
 
 var validPrefix = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 
@@ -143,6 +172,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.ExporterPrefix == "" && !o.DropIn {
 		o.ExporterPrefix = DefaultExporterPrefix
+	}
+	if o.MetricNaming == "" {
+		o.MetricNaming = PrometheusNaming
+		if o.DropIn {
+			o.MetricNaming = RunscNaming
+		}
 	}
 	o.SandboxTimeout = cmp.Or(o.SandboxTimeout, DefaultSandboxTimeout)
 	o.MaxCollectionsPerSecond = cmp.Or(o.MaxCollectionsPerSecond, DefaultMaxCollectionsPerSecond)
@@ -179,6 +214,7 @@ func (o *Options) check() error {
 	for _, reserved := range reservedPrefixes {
 		wrong(strings.HasPrefix(o.ExporterPrefix, reserved), "exporter prefix %q: names that begin with %s are reserved", o.ExporterPrefix, reserved)
 	}
+	wrong(o.MetricNaming != RunscNaming && o.MetricNaming != PrometheusNaming, "metric naming %q: choose %s or %s", o.MetricNaming, RunscNaming, PrometheusNaming)
 	for _, name := range o.AllowedHosts {
 		wrong(!validHost.MatchString(name), "allowed host %q: give a host name without port; IP addresses are always allowed", name)
 	}
@@ -260,7 +296,7 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 			return err
 		}
 	}
-	if err := s.serve(ctx, listeners, h.web); err != nil {
+	if err := s.serve(ctx, listeners, h); err != nil {
 		return err
 	}
 	if root, ok := errors.AsType[*RootError](context.Cause(ctx)); ok {

@@ -42,7 +42,7 @@ func ExampleServer() {
 
 	select {
 	case addrs := <-listening:
-		printMetric("http://"+addrs[0].String()+"/metrics", "runsc_meta_num_sandboxes_running")
+		printMetric("http://"+addrs[0].String()+"/metrics", "sandmeter_num_sandboxes_running")
 	case err := <-ended:
 		log.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func ExampleServer() {
 	}
 	fmt.Println("stopped")
 	// Output:
-	// runsc_meta_num_sandboxes_running 0
+	// sandmeter_num_sandboxes_running 0
 	// stopped
 }
 
@@ -79,9 +79,9 @@ func ExampleServer_Handler() {
 	mux.Handle("/sandboxes/", http.StripPrefix("/sandboxes", handler))
 	ours := httptest.NewServer(mux)
 	defer ours.Close()
-	printMetric(ours.URL+"/sandboxes/metrics", "runsc_meta_num_sandboxes_running")
+	printMetric(ours.URL+"/sandboxes/metrics", "sandmeter_num_sandboxes_running")
 	// Output:
-	// runsc_meta_num_sandboxes_running 0
+	// sandmeter_num_sandboxes_running 0
 }
 
 // A program passes its own listener, for example for a socket from systemd.
@@ -103,11 +103,11 @@ func ExampleServer_Serve() {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, listener) }()
-	printMetric("http://"+listener.Addr().String()+"/metrics", "runsc_meta_num_sandboxes_running")
+	printMetric("http://"+listener.Addr().String()+"/metrics", "sandmeter_num_sandboxes_running")
 	stop()
 	fmt.Println(<-ended)
 	// Output:
-	// runsc_meta_num_sandboxes_running 0
+	// sandmeter_num_sandboxes_running 0
 	// <nil>
 }
 
@@ -121,7 +121,7 @@ func printMetric(url, name string) {
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		if sample := lines.Text(); strings.HasPrefix(sample, name+" ") {
-			fmt.Println(sample[:strings.LastIndexByte(sample, ' ')])
+			fmt.Println(sample)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func TestServes(t *testing.T) {
 		r := w.run(s)
 		r.healthy()
 		page := r.page()
-		for _, want := range []string{"process_start_time_seconds 1795338760.5 ", "runsc_meta_num_sandboxes_running 1 ", `namespace_name="shop",pod_name="web",sandbox="a"} 51 `} {
+		for _, want := range []string{"process_start_time_seconds 1795338760.5\n", "sandmeter_num_sandboxes_running 1\n", `namespace_name="shop",pod_name="web",sandbox="a"} 51`} {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page lacks %s:\n%s", want, page)
 			}
@@ -65,7 +65,14 @@ func TestOptionsCount(t *testing.T) {
 	check(Options{MatchAddress: w.root + "/two"}, `sandbox="two"`, true)
 	check(Options{MatchAddress: "%RUNTIME_ROOT%/two"}, `sandbox="two"`, true)
 	check(Options{MatchAddress: "localhost:2"}, `sandbox=`, false)
-	check(Options{ExporterPrefix: "gvisor_"}, "\ngvisor_fs_opens{", true)
+	check(Options{ExporterPrefix: "gvisor_"}, "\ngvisor_fs_opens_total{", true)
+	check(Options{MetricNaming: RunscNaming}, "\nrunsc_fs_opens{", true)
+	check(Options{MetricNaming: RunscNaming}, "\nrunsc_meta_sandbox_running{", true)
+	check(Options{Timestamps: true}, "\nsandmeter_num_sandboxes_running 2 1", true)
+	check(Options{}, "fs_read_wait", false)
+	check(Options{ZeroCounters: true}, `runsc_fs_read_wait_seconds_total{iteration="`, true)
+	check(Options{ZeroCounters: true}, `sysno="335"`, false)
+	check(Options{ZeroCountersWithFields: []string{"unimplemented_syscalls"}}, `sysno="335"`, true)
 	check(Options{DropIn: true}, "\nfs_opens{", true)
 	check(Options{DropIn: true}, "runsc_", false)
 }
@@ -86,10 +93,10 @@ func TestSandboxTimeout(t *testing.T) {
 		var status int
 		var err error
 		status, page, err = r.getWith("/metrics", header)
-		return err == nil && status == http.StatusOK && strings.Contains(page, `sandbox="fine"} 51 `) &&
-			strings.Contains(page, `runsc_meta_sandbox_failure{`) && strings.Contains(page, `reason="stalled",sandbox="stalls"} 1 `)
+		return err == nil && status == http.StatusOK && strings.Contains(page, "sandbox=\"fine\"} 51\n") &&
+			strings.Contains(page, `sandmeter_sandbox_failure{`) && strings.Contains(page, `reason="stalled",sandbox="stalls"} 1`)
 	})
-	if !strings.Contains(page, "runsc_meta_num_sandboxes_broken_metrics 1 ") {
+	if !strings.Contains(page, "sandmeter_num_sandboxes_broken_metrics 1\n") {
 		t.Errorf("the page is\n%s", page)
 	}
 }
@@ -118,7 +125,7 @@ func TestRoot(t *testing.T) {
 			return
 		}
 		r := w.run(w.server(o))
-		if page := r.page(); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
+		if page := r.page(); !strings.Contains(page, "sandmeter_num_sandboxes_running 0\n") {
 			t.Errorf("root %s, allowed to be unknown: the page is\n%s", root, page)
 		}
 		if err := r.stop(); err != nil {
@@ -160,7 +167,7 @@ func TestRootComesAndGoes(t *testing.T) {
 	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, AllowUnknownRoot: true}))
 	expect := func(running int) {
 		t.Helper()
-		if page := r.page(); !strings.Contains(page, fmt.Sprintf("runsc_meta_num_sandboxes_running %d ", running)) {
+		if page := r.page(); !strings.Contains(page, fmt.Sprintf("sandmeter_num_sandboxes_running %d\n", running)) {
 			t.Errorf("not %d sandboxes:\n%s", running, page)
 		}
 	}
@@ -209,7 +216,7 @@ func TestLogLinesDropped(t *testing.T) {
 	w := newWorld(t)
 	const family = "sandmeter_log_lines_dropped_total"
 	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, LogLinesDropped: func() int64 { return 7 }}))
-	if page := r.page(); !strings.Contains(page, "\n# TYPE "+family+" counter\n"+family+" 7 ") {
+	if page := r.page(); !strings.Contains(page, "\n# TYPE "+family+" counter\n"+family+" 7\n") {
 		t.Errorf("the page is\n%s", page)
 	}
 	w.must(r.stop())
@@ -298,7 +305,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 			return err == nil && status == http.StatusServiceUnavailable && text == "server is shutting down\n"
 		})
 		close(answer)
-		if got := <-results; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.page, `runsc_fs_opens{`) {
+		if got := <-results; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.page, `runsc_fs_opens_total{`) {
 			w.Errorf("%d %s, %v", got.status, got.page, got.err)
 		}
 		w.must(r.wait())
@@ -401,7 +408,7 @@ func TestHalfClosedConnection(t *testing.T) {
 			w.must(err)
 			page, err := io.ReadAll(response.Body)
 			w.must(err)
-			if response.StatusCode != http.StatusOK || !strings.Contains(string(page), "runsc_fs_opens{") {
+			if response.StatusCode != http.StatusOK || !strings.Contains(string(page), "runsc_fs_opens_total{") {
 				w.Fatalf("%s\n%s", response.Status, page)
 			}
 		}

@@ -22,10 +22,11 @@ type export struct {
 	metricserver.Options
 	root   string
 	filter string
+	naming string
 }
 
 func newExportCommand(std cli.Stdio) *cobra.Command {
-	e := export{root: config.DefaultRootDir()}
+	e := export{root: config.DefaultRootDir(), naming: string(metricserver.PrometheusNaming)}
 	cmd := &cobra.Command{
 		Use:   "export ID",
 		Short: "Write the metrics of one sandbox, directly from its control socket",
@@ -55,6 +56,8 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 	cli.RegisterRoot(cmd, &e.root, "Runtime root: the `directory` of runsc's state files.")
 	flags.StringVar(&e.filter, "filter", "", "Write only metrics whose names, without the prefix, match this regular `expression`.")
 	flags.StringVar(&e.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
+	registerNaming(flags, &e.naming)
+	cli.CompleteChoices(cmd)
 	flags.DurationVar(&e.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of the sandbox.")
 	return cmd
 }
@@ -78,7 +81,7 @@ func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
 	case sandbox == "":
 		return fmt.Errorf("%w %q in runtime root %s; sandmeter list shows all sandboxes", metricserver.ErrNoSandbox, id, e.root)
 	}
-	o.Roots = []string{e.root}
+	o.Roots, o.MetricNaming, o.Timestamps = []string{e.root}, metricserver.Naming(e.naming), true
 	err = metricserver.Export(ctx, o, sandbox, e.filter, std.Out)
 	return explainExport(err, e.root, listing, sandbox)
 }

@@ -87,11 +87,12 @@ func TestExportFilter(t *testing.T) {
 			contains(t, out, "\n"+name+"{")
 		}
 	}
-	exports("--filter ^fs_", "runsc_fs_opens", "runsc_fs_reads")
-	exports("--filter opens", "runsc_fs_opens", "runsc_gofer_opens_host")
-	exports("--filter ^fs_opens$ --exporter-prefix x_", "x_fs_opens")
+	exports("--filter ^fs_", "runsc_fs_opens_total", "runsc_fs_reads_total")
+	exports("--filter opens", "runsc_fs_opens_total", "runsc_gofer_opens_host_total")
+	exports("--filter ^fs_opens$ --exporter-prefix x_", "x_fs_opens_total")
 	const why = "; filters match names without the prefix, and counters that are zero are left out"
 	w.fails("export --root {root} a --filter ^runsc_", cli.ExitFail, `sandbox "a": no metric matches "^runsc_"`+why)
+	exports("--filter ^fs_opens$ --metric-naming runsc", "runsc_fs_opens")
 	t.Setenv("SANDMETER_FILTER", "fs_reads")
-	exports("", "runsc_fs_reads")
+	exports("", "runsc_fs_reads_total")
 }

@@ -41,7 +41,7 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 			"With --json, values are strings exactly as on the page: JSON numbers cannot represent NaN or infinity, and most JSON\n" +
 			"parsers lose precision beyond 2^53.",
 		Example: "  sandmeter get --filter '^fs_opens$'\n" +
-			"  sandmeter get --sandbox 5f0c2a1b --filter ^meta_sandbox --json\n" +
+			"  sandmeter get --sandbox 5f0c2a1b --filter ^sandmeter_sandbox --json\n" +
 			"  sandmeter get --address /run/sandmeter.sock",
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
@@ -84,7 +84,9 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 	if g.sandbox, err = matchSandbox(g.sandbox, page); err != nil {
 		return err
 	}
-	wanted := func(family string) bool { return filter.MatchString(strings.TrimPrefix(family, g.prefix)) }
+	wanted := func(family string) bool {
+		return !g.isServerFamily(family) || filter.MatchString(strings.TrimPrefix(family, g.prefix))
+	}
 	out := bufio.NewWriter(std.Out)
 	if g.json {
 		err = writeSamples(out, selectLines(page, wanted, g.sandbox))
@@ -104,6 +106,13 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 		return g.nothing(page)
 	}
 	return nil
+}
+
+// isServerFamily reports whether a family is the server's own. The server filters the others by the
+// names with which runsc registers them, which may differ from those on the page.
+func (g *get) isServerFamily(name string) bool {
+	return slices.ContainsFunc([]string{g.prefix + "meta_", "sandmeter_", "process_", "go_"},
+		func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // completionTimeout limits how long shell completion waits for a server.
@@ -135,7 +144,7 @@ func (g *get) nothing(page metricclient.MetricData) error {
 	case isEmpty(selectLines(page, anything, g.sandbox)):
 		return fmt.Errorf("the server at %s does not serve sandbox %q; sandmeter list shows all sandboxes, and which have metrics", g.server.address, g.sandbox)
 	}
-	return fmt.Errorf("no metric matches --filter %q; filters match names without the prefix %q, which --exporter-prefix sets", g.filter, g.prefix)
+	return fmt.Errorf("no metric matches --filter %q; filters match names as runsc registers them, without the prefix and without _total", g.filter)
 }
 
 func isEmpty(lines iter.Seq[string]) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -30,7 +31,7 @@ func TestGet(t *testing.T) {
 		for l := range strings.Lines(out) {
 			if !strings.HasPrefix(l, "#") {
 				got = append(got, l[:strings.IndexAny(l, "{ ")])
-			} else if !strings.HasPrefix(l, "# HELP runsc_") && !strings.HasPrefix(l, "# TYPE runsc_") {
+			} else if !regexp.MustCompile("^# (HELP|TYPE) (runsc|sandmeter)_").MatchString(l) {
 				t.Errorf("get %s has %s", line, l)
 			}
 		}
@@ -38,9 +39,9 @@ func TestGet(t *testing.T) {
 			t.Errorf("get %s: samples of %q, want %q", line, got, want)
 		}
 	}
-	names("--filter ^fs_opens$", "runsc_fs_opens", "runsc_fs_opens")
-	names("--filter ^fs_ --sandbox a", "runsc_fs_opens", "runsc_fs_reads")
-	names("--filter ^meta_num_sandboxes_r", "runsc_meta_num_sandboxes_restored", "runsc_meta_num_sandboxes_running")
+	names("--filter ^fs_opens$", "runsc_fs_opens_total", "runsc_fs_opens_total")
+	names("--filter ^fs_ --sandbox a", "runsc_fs_opens_total", "runsc_fs_read_wait_seconds_total", "runsc_fs_reads_total")
+	names("--filter ^sandmeter_num_sandboxes_r", "sandmeter_num_sandboxes_restored", "sandmeter_num_sandboxes_running")
 
 	_, out, _ := w.command("get --address {socket} --filter ^fs_opens$ --json")
 	contains(t, out, `"value": "9007199254740993"`, `"pod_name": "\u001b[31mred\u202e"`)
@@ -54,9 +55,9 @@ func TestGet(t *testing.T) {
 			t.Errorf("%s --json exits with %d and says %s%s", line, code, out, err)
 		}
 	}
-	const prefix = `; filters match names without the prefix "runsc_", which --exporter-prefix sets`
+	const prefix = `; filters match names as runsc registers them, without the prefix and without _total`
 	const notThere = `the server at {socket} does not serve sandbox "nobody"; sandmeter list shows all sandboxes, and which have metrics`
-	nothing("--filter ^meta_num --sandbox a", `no metric matches --filter "^meta_num"`+prefix)
+	nothing("--filter ^sandmeter_num --sandbox a", `no metric matches --filter "^sandmeter_num"`+prefix)
 	nothing("--filter ^runsc_", `no metric matches --filter "^runsc_"`+prefix)
 	nothing("--sandbox nobody", notThere)
 	nothing("--sandbox nobody --filter ^fs_", notThere)
@@ -74,7 +75,7 @@ func TestGetSandbox(t *testing.T) {
 	shows := func(arg, want string) {
 		t.Helper()
 		code, out, err := w.command("get --address {socket} --filter ^fs_opens$ --sandbox " + arg)
-		if code != cli.ExitOK || err != "" || strings.Count(out, "\nrunsc_fs_opens{") != 1 || !strings.Contains(out, `,sandbox="`+want+`"} `) {
+		if code != cli.ExitOK || err != "" || strings.Count(out, "\nrunsc_fs_opens_total{") != 1 || !strings.Contains(out, `,sandbox="`+want+`"} `) {
 			t.Errorf("get --sandbox %s exits with %d and says %s%s", arg, code, out, err)
 		}
 	}

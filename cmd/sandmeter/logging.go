@@ -23,21 +23,15 @@ import (
 type logFlags struct{ level, format string }
 
 func (f *logFlags) register(cmd *cobra.Command) {
-	choice := func(value *string, name, def, usage string, choices ...string) {
-		cmd.Flags().StringVar(value, name, def, usage+strings.Join(choices, ", ")+".")
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
-	}
-	choice(&f.level, "log.level", "info", "Log messages of this `level` and above: ", "debug", "info", "warn", "error")
-	choice(&f.format, "log.format", formatText, "Output `format` of log messages: ", formatText, formatJSON)
+	f.level, f.format = "info", formatText
+	cli.Choice(cmd.Flags(), &f.level, "log.level", "Log messages of this `level` and above:", "debug", "info", "warn", "error")
+	cli.Choice(cmd.Flags(), &f.format, "log.format", "Output `format` of log messages:", formatText, formatJSON)
 }
 
 func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, cli.Usagef("--log.level %q: choose debug, info, warn or error", f.level)
-	}
-	if f.format != formatText && f.format != formatJSON {
-		return nil, cli.Usagef("--log.format %q: choose text or json", f.format)
+		return nil, err // cannot happen: all choices are levels
 	}
 	log := newServerLog(stderr, f.format)
 	log.toStderr(level)

@@ -76,8 +76,8 @@ func TestWrongUsage(t *testing.T) {
 	wrong("serve --max-age=-1s", "--max-age -1s: must not be negative")
 	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: must be positive")
 	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms; try: sandmeter serve --help`)
-	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`)
-	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`)
+	wrong("serve --log.level=loud", `invalid argument "loud" for "--log.level" flag: choose debug, info, warn or error; try: sandmeter serve --help`)
+	wrong("serve --log.format=json-k8s", `invalid argument "json-k8s" for "--log.format" flag: choose text or json; try: sandmeter serve --help`)
 
 	for _, client := range []string{"get", "health"} {
 		wrong(client+" --address=", "--address is empty"+forms)

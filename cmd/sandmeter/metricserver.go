@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/metricserver"
 )
 
 const metricServerLong = "Stand in for runsc's own metric server, with the same command line. runsc's flags, such as --root and --metric-server, come\n" +
@@ -33,19 +34,24 @@ func newMetricServerCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has its own parser") },
 	}
-	new(settings).register(cmd.Flags()) // for the man page
+	dropIn().register(cmd.Flags()) // for the man page
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		fmt.Fprint(cmd.OutOrStdout(), metricServerHelp())
 	})
 	return cmd
 }
 
+// dropIn returns the defaults of the command metric-server.
+func dropIn() *settings {
+	return &settings{Options: metricserver.Options{DropIn: true}, timestamps: on, zeroCounters: off}
+}
+
 // runMetricServer runs the command metric-server: conf has the flags before its name, args those
 // after it.
 func runMetricServer(ctx context.Context, conf *config.Config, args []string, std cli.Stdio) error {
-	var s settings
+	s := dropIn()
 	s.Roots = []string{cmp.Or(conf.RootDir, config.DefaultRootDir())}
-	s.Addresses, s.MatchAddress, s.addressFlag, s.DropIn = []string{conf.MetricServer}, conf.MetricServer, "--metric-server", true
+	s.Addresses, s.MatchAddress, s.addressFlag = []string{conf.MetricServer}, conf.MetricServer, "--metric-server"
 	flags := s.goFlags()
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -74,7 +80,7 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 // only.
 func metricServerHelp() string {
 	var usage strings.Builder
-	flags := new(settings).goFlags()
+	flags := dropIn().goFlags()
 	flags.SetOutput(&usage)
 	flags.PrintDefaults()
 	return fmt.Sprintf("%s\n\nUsage:\n  sandmeter [runsc flags] metric-server [flags]\n\nExamples:\n%s\n\nFlags:\n%s",

@@ -19,11 +19,12 @@ const listenAddressFlag = "web.listen-address"
 // serve is the command that runs the server for users and service managers.
 type serve struct {
 	settings
-	log logFlags
+	log               logFlags
+	noExporterMetrics bool
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
-	var s serve
+	s := serve{settings: settings{naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",
@@ -61,8 +62,11 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`Path` of the metrics.")
 	flags.BoolVar(&s.CreatedSeries, "openmetrics-created", false,
 		"Add series NAME_created to OpenMetrics pages, with the time at which a counter was 0.")
+	registerNaming(flags, &s.naming)
+	flags.BoolVar(&s.noExporterMetrics, "web.disable-exporter-metrics", false, "Leave out metrics about the server process: process_* and go_*.")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "Serve only sandboxes that were created with this --metric-server `address`.")
 	s.log.register(cmd)
+	cli.CompleteChoices(cmd)
 	return cmd
 }
 
@@ -73,5 +77,6 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 	}
 	defer log.close()
 	defer ignoreHangup(log.Logger)()
+	s.ProcessMetrics = !s.noExporterMetrics
 	return s.serve(ctx, log)
 }

@@ -58,12 +58,16 @@ func TestServeFlags(t *testing.T) {
 		defer s.stop()
 		return s.page()
 	}
-	contains(t, page(""), "\nrunsc_fs_opens{")
-	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens{")
-	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0 `)
-	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51 `)
+	contains(t, page(""), "\nrunsc_fs_opens_total{")
+	contains(t, page("--metric-naming runsc"), "\nrunsc_fs_opens{")
+	contains(t, page(""), "\nrunsc_fs_read_wait_seconds_total{")
+	contains(t, page("--zero-counters off --timestamps on"), "\nsandmeter_num_sandboxes_running 1 1")
+	contains(t, page("--zero-counters-with-fields unimplemented_syscalls"), `sysno="335"} 0`)
+	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens_total{")
+	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0`)
+	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51`)
 	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket} --allow-unknown-root")
-	contains(t, unknown.page(), "runsc_meta_num_sandboxes_running 0 ")
+	contains(t, unknown.page(), "sandmeter_num_sandboxes_running 0")
 	unknown.stop()
 
 	mode := func(flags string, want fs.FileMode) {
@@ -167,25 +171,30 @@ func TestServeEndsWithItsRoot(t *testing.T) {
 
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
-	"SANDMETER_ROOT":                       "/some/root",
-	"SANDMETER_WEB_LISTEN_ADDRESS":         "/some/socket,:1",
-	"SANDMETER_WEB_CONFIG_FILE":            "/some/web.yml",
-	"SANDMETER_WEB_SYSTEMD_SOCKET":         "true",
-	"SANDMETER_WEB_TELEMETRY_PATH":         "/some/path",
-	"SANDMETER_WEB_SOCKET_MODE":            "0600",
-	"SANDMETER_WEB_ALLOWED_HOSTS":          "a.example,b.example",
-	"SANDMETER_WEB_SOCKET_GROUP":           "some",
-	"SANDMETER_MATCH_ADDRESS":              ":1",
-	"SANDMETER_OPENMETRICS_CREATED":        "true",
-	"SANDMETER_EXPORTER_PREFIX":            "x_",
-	"SANDMETER_ALLOW_UNKNOWN_ROOT":         "true",
-	"SANDMETER_ALLOW_PROFILING":            "true",
-	"SANDMETER_PID_FILE":                   "/some/pid",
-	"SANDMETER_SANDBOX_TIMEOUT":            "3s",
-	"SANDMETER_MAX_AGE":                    "4s",
-	"SANDMETER_MAX_COLLECTIONS_PER_SECOND": "7",
-	"SANDMETER_LOG_LEVEL":                  "warn",
-	"SANDMETER_LOG_FORMAT":                 "json",
+	"SANDMETER_ROOT":                         "/some/root",
+	"SANDMETER_WEB_LISTEN_ADDRESS":           "/some/socket,:1",
+	"SANDMETER_WEB_CONFIG_FILE":              "/some/web.yml",
+	"SANDMETER_WEB_SYSTEMD_SOCKET":           "true",
+	"SANDMETER_WEB_TELEMETRY_PATH":           "/some/path",
+	"SANDMETER_WEB_SOCKET_MODE":              "0600",
+	"SANDMETER_WEB_ALLOWED_HOSTS":            "a.example,b.example",
+	"SANDMETER_WEB_SOCKET_GROUP":             "some",
+	"SANDMETER_MATCH_ADDRESS":                ":1",
+	"SANDMETER_OPENMETRICS_CREATED":          "true",
+	"SANDMETER_METRIC_NAMING":                "runsc",
+	"SANDMETER_WEB_DISABLE_EXPORTER_METRICS": "true",
+	"SANDMETER_TIMESTAMPS":                   "on",
+	"SANDMETER_ZERO_COUNTERS":                "off",
+	"SANDMETER_ZERO_COUNTERS_WITH_FIELDS":    "weirdness",
+	"SANDMETER_EXPORTER_PREFIX":              "x_",
+	"SANDMETER_ALLOW_UNKNOWN_ROOT":           "true",
+	"SANDMETER_ALLOW_PROFILING":              "true",
+	"SANDMETER_PID_FILE":                     "/some/pid",
+	"SANDMETER_SANDBOX_TIMEOUT":              "3s",
+	"SANDMETER_MAX_AGE":                      "4s",
+	"SANDMETER_MAX_COLLECTIONS_PER_SECOND":   "7",
+	"SANDMETER_LOG_LEVEL":                    "warn",
+	"SANDMETER_LOG_FORMAT":                   "json",
 }
 
 // TestServeVariables: an environment variable sets each flag, the flag takes precedence, and an
@@ -224,5 +233,5 @@ func TestServeFromTheEnvironment(t *testing.T) {
 	t.Setenv("SANDMETER_ROOT", w.root)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", w.socket)
 	t.Setenv("SANDMETER_EXPORTER_PREFIX", "x_")
-	contains(t, w.serve("serve").page(), "\nx_fs_opens{")
+	contains(t, w.serve("serve").page(), "\nx_fs_opens_total{")
 }

@@ -30,6 +30,9 @@ var startTime = time.Now()
 type settings struct {
 	metricserver.Options
 	addressFlag   string // the flag that sets Addresses
+	naming        string
+	timestamps    string // on or off
+	zeroCounters  string // on or off
 	systemdSocket bool   // serve on the sockets of systemd instead of Addresses
 	socketMode    string
 	pidFile       string
@@ -37,8 +40,14 @@ type settings struct {
 
 const defaultSocketMode = "0660"
 
+const on, off = "on", "off"
+
 func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
+	cli.Choice(f, &s.timestamps, "timestamps", "Give samples the time at which they were taken:", on, off)
+	cli.Choice(f, &s.zeroCounters, "zero-counters", "Show counters without labels of their own that are zero:", on, off)
+	cli.Names(f, &s.ZeroCountersWithFields, "zero-counters-with-fields",
+		"Show all series of these counters that are zero: `names` as runsc registers them, separated by commas. Repeatable.")
 	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root, and keep running if it is removed.")
 	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "Serve CPU and heap profiles of the server.")
 	f.StringVar(&s.pidFile, "pid-file", "", "Write the process ID to this `file` while the server listens.")
@@ -50,6 +59,12 @@ func (s *settings) register(f *pflag.FlagSet) {
 		"Additional host `names` to accept on loopback addresses, separated by commas. Repeatable.")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "File `mode` of a Unix socket.")
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "Owning `group` of a Unix socket. (default: the group of the server)")
+}
+
+// registerNaming adds the flag --metric-naming.
+func registerNaming(f *pflag.FlagSet, naming *string) {
+	cli.Choice(f, naming, "metric-naming", "Names and units of metrics, Prometheus's or gVisor's:",
+		string(metricserver.PrometheusNaming), string(metricserver.RunscNaming))
 }
 
 // goFlags returns the shared flags in Go flag syntax, for metric-server.
@@ -144,6 +159,8 @@ func (s *settings) check() (metricserver.Options, error) {
 		return o, cli.Usagef("--max-collections-per-second %d: must be positive", o.MaxCollectionsPerSecond)
 	}
 	o.SocketMode = fs.FileMode(mode)
+	o.MetricNaming = metricserver.Naming(s.naming)
+	o.Timestamps, o.ZeroCounters = s.timestamps == on, s.zeroCounters == on
 	return fromFlags(o)
 }
 

@@ -135,11 +135,13 @@ func known[T comparable](value T) *T {
 	return &value
 }
 
-// A Metric is one series of a sandbox. Sandboxes do not send counters that are zero, so these are
+// A Metric is one series of a sandbox, with the name and the unit with which runsc registers it.
+// Sandboxes do not send counters that are zero. Those that pages show are here too; the others are
 // missing.
 type Metric struct {
-	Name      string            `json:"name"`
+	Name      string            `json:"name"` // with the exporter's prefix
 	Type      string            `json:"type"`
+	Unit      *string           `json:"unit"`   // nanoseconds, or null
 	Labels    map[string]string `json:"labels"` // without the labels of the sandbox
 	Value     *int64            `json:"value"`  // null for a histogram
 	Histogram *Histogram        `json:"histogram"`
@@ -163,15 +165,17 @@ func metricsOf(source *snapshot.Source, prefix string) []Metric {
 	if source.Schema == nil {
 		return nil
 	}
-	metrics := make([]Metric, 0, len(source.Samples))
-	for _, sample := range source.Samples {
-		m := source.Metric(sample)
-		metric := Metric{Name: prefix + m.Name, Type: m.Type.String(), Labels: make(map[string]string, len(m.Fields))}
+	samples := source.WithZeros()
+	metrics := make([]Metric, 0, len(samples))
+	for i := range samples {
+		sample := &samples[i]
+		m := source.Metric(*sample)
+		metric := Metric{Name: prefix + m.Name, Type: m.Type.String(), Unit: known(m.Unit.String()), Labels: make(map[string]string, len(m.Fields))}
 		for i, value := range m.Labels(sample.Series) {
 			metric.Labels[m.Fields[i].Name] = value
 		}
 		if m.Type == schema.Histogram {
-			metric.Histogram = histogramOf(m, source.Histogram(sample))
+			metric.Histogram = histogramOf(m, source.Histogram(*sample))
 		} else {
 			metric.Value = &sample.Value
 		}

@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/web", "github.com/fsnotify/fsnotify", "github.com/prometheus/exporter-toolkit/web",
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/schema", "internal/snapshot", "internal/web", "github.com/fsnotify/fsnotify",
+		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// The stages, in the order in which data flows. Only control and verify see raw bytes of a
@@ -37,12 +38,12 @@ var mayImport = map[string][]string{
 	"internal/control":  {"internal/failure", "golang.org/x/sys/unix"},
 	"internal/schema":   {"internal/jscan"},
 	"internal/verify":   {"internal/control", "internal/jscan", "internal/schema", "internal/snapshot"},
-	"internal/snapshot": {"internal/failure", "internal/schema"},
+	"internal/snapshot": {"internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
 	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/schema", "internal/snapshot", "internal/state",
-		"internal/verify", "golang.org/x/sys/unix"},
-	"internal/page": {"internal/schema", "internal/snapshot"},
+		"internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
+	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",
-		"google.golang.org/protobuf/encoding/protowire"},
+		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},
 	"internal/share": {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
 	"internal/api":   {"internal/schema", "internal/snapshot"},
 	"internal/web":   {"internal/api", "internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},

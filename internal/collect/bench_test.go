@@ -25,7 +25,7 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	pages := page.NewBuilder("runsc_")
+	pages := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true})
 	var text []byte
 	b.ReportAllocs()
 	for b.Loop() {

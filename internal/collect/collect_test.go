@@ -145,7 +145,7 @@ func TestWithoutMetrics(t *testing.T) {
 					families = append(families, line[:strings.IndexByte(line, '{')])
 				}
 			}
-			families = slices.DeleteFunc(families, func(f string) bool { return f == "runsc_meta_sandbox_failure" })
+			families = slices.DeleteFunc(families, func(f string) bool { return f == "runsc_meta_sandbox_failure" || strings.HasPrefix(f, "sandmeter_") })
 			if want := []string{"runsc_meta_sandbox_checkpointed", "runsc_meta_sandbox_cpu_time_saved_milliseconds", "runsc_meta_sandbox_presence",
 				"runsc_meta_sandbox_restored", "runsc_meta_sandbox_running", "runsc_meta_sandbox_wall_time_saved_milliseconds"}; !slices.Equal(families, want) {
 				t.Errorf("it has %q, want %q", families, want)
@@ -427,7 +427,7 @@ func TestPageBudget(t *testing.T) {
 	if lines := series(page, opens); !slices.Contains(lines, `runsc_fs_opens{sandbox="small"} 51`) || len(lines) != large-over+1 {
 		t.Errorf("%d sandboxes are on the page, want %d: %q", len(lines), large-over+1, lines)
 	}
-	n.expect(page, "sandmeter_over_budget", fmt.Sprintf(`sandmeter_over_budget{budget="page"} %d`, over))
+	n.expect(page, "sandmeter_over_budget", fmt.Sprintf(`sandmeter_over_budget{budget="page"} %d`, over), `sandmeter_over_budget{budget="replies"} 0`)
 	n.expect(page, "runsc_meta_num_sandboxes_broken_metrics", fmt.Sprintf("runsc_meta_num_sandboxes_broken_metrics %d", over))
 	if limit := n.collector.pageBase + pagePerSandbox*(large+1); len(page) > limit+limit/10 || len(page) < limit/2 {
 		t.Errorf("the page has %d bytes, and its budget is %d", len(page), limit)
@@ -586,15 +586,15 @@ func TestUnreadableStateFiles(t *testing.T) {
 	n := newNode(t, nil)
 	s := n.start(simulate.Spec{ID: "a"})
 	const unreadable = "runsc_meta_num_state_files_unreadable"
-	n.expect(n.page(), unreadable)
+	n.expect(n.page(), unreadable, unreadable+" 0")
 	if err := s.WriteState("a", []byte(`{"garbage`)); err != nil {
 		t.Fatal(err)
 	}
-	n.expect(n.page(), unreadable) // it may be half written
+	n.expect(n.page(), unreadable, unreadable+" 0") // it may be half written
 	n.pass(fileGrace)
 	n.expect(n.page(), unreadable, unreadable+" 1")
 	n.update(s, func(*simulate.Spec) {})
-	n.expect(n.page(), unreadable)
+	n.expect(n.page(), unreadable, unreadable+" 0")
 }
 
 // TestLogOfManySandboxes: a failure of many sandboxes is one line with a count.

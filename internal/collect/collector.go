@@ -11,10 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
@@ -46,13 +48,25 @@ type Options struct {
 	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their
 	// state files.
 	KeepEnded      bool
+	Zeros          schema.Zeros  // counters that are on pages as 0 if a sandbox did not send them
 	SandboxTimeout time.Duration // longest time that one sandbox may take to reply
 	StartTime      time.Time     // of the server process
 	ShowTime       bool          // add a family with the time of the snapshot, because snapshots may be served again
 	Logger         *slog.Logger
-	// LogLinesDropped returns how many log lines were dropped, which is served as a family. It must
-	// not block. Nil: no such family.
-	LogLinesDropped func() int64
+	// BuildInfo are the labels of the family that describes the program.
+	BuildInfo []snapshot.Label
+	Counters  Counters
+	// Process returns the families about the server process, which become a part of snapshots. The
+	// caller does not change them. Nil: none, and process_start_time_seconds from StartTime.
+	Process func() []*dto.MetricFamily
+}
+
+// Counters return what the server has counted outside of collections, for families of those names.
+// They must be safe for concurrent use and must not block. If one is nil, its family is absent.
+type Counters struct {
+	LogLinesDropped   func() int64
+	ResponsesCutOff   func() int64
+	ConnectionsClosed func() int64
 }
 
 // A Collector makes snapshots of the sandboxes of one or more runtime roots. It is safe for
@@ -74,7 +88,8 @@ type Collector struct {
 	verifier verify.Verifier
 	queries  []control.Query // reused by the next collection
 	samples  []snapshot.Sample
-	pageBase int // the constant pageBase, or less in tests
+	traffic  control.Traffic // at the start of the collection
+	pageBase int             // the constant pageBase, or less in tests
 }
 
 // New returns a Collector.
@@ -167,6 +182,7 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := time.Now()
+	c.traffic = c.loop.Traffic()
 	if err := c.table.list(); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ type compiled struct {
 
 // compile compiles a registration. A panic is a failure of the sandboxes that have the
 // registration, and of no others.
-func compile(r *state.Registration) (c *compiled) {
+func compile(r *state.Registration, zeros schema.Zeros) (c *compiled) {
 	defer func() {
 		if p := recover(); p != nil {
 			c = &compiled{failure: failure.Panicked(p)}
@@ -24,5 +24,6 @@ func compile(r *state.Registration) (c *compiled) {
 	if err != nil {
 		return &compiled{failure: failure.New(failure.RegistrationRefused, err)}
 	}
+	s.ShowZeros(zeros)
 	return &compiled{schema: s}
 }

@@ -52,7 +52,7 @@ func costNode(t *testing.T, points int) (scrape func() int) {
 		t.Fatal(err)
 	}
 	var text []byte
-	pages := page.NewBuilder("runsc_")
+	pages := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true})
 	scrape = func() int {
 		p := pages.Build(n.collect(), page.Selection{})
 		if p.TextSize() > cap(text) {

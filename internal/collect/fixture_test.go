@@ -85,7 +85,7 @@ func (n *node) collectUntil(deadline time.Time) *snapshot.Snapshot {
 
 // text returns the whole page of a snapshot, without times.
 func text(snap *snapshot.Snapshot) string {
-	p := page.NewBuilder("runsc_").Build(snap, page.Selection{})
+	p := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, DropIn: true}).Build(snap, page.Selection{})
 	return sampleTime.ReplaceAllString(string(expo.Text{}.Append(nil, p)), "")
 }
 

@@ -34,7 +34,7 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 		return false
 	}
 	q.budget.replied(took, q.whole())
-	s.pending = false
+	s.pending, s.took = false, took
 	if err != nil {
 		s.failure = failure.New(failure.ReplyRefused, err)
 		return true
@@ -46,5 +46,5 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 // Fail implements control.Query.
 func (q *exportQuery) Fail(f *failure.Failure, took time.Duration) {
 	q.budget.failed(f, took)
-	q.sandbox.pending, q.sandbox.failure = false, f
+	q.sandbox.pending, q.sandbox.failure, q.sandbox.took = false, f, took
 }

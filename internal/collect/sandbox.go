@@ -32,9 +32,11 @@ type sandbox struct {
 
 	kinds    []kind // its queries
 	baseline verify.Baseline
-	textSize int            // approximate number of bytes of its metrics on a page
+	textSize int            // approximate number of bytes of its metrics on a page, without zeros that it did not send
+	zeroSize int            // of those zeros
 	savings  verify.Savings // reported by the sandbox; zero: not yet
 
+	took      time.Duration    // of its export query in this collection; 0: none has ended
 	pending   bool             // its export query has neither succeeded nor failed yet
 	failure   *failure.Failure // why it has no metrics in this collection; nil: it has
 	before    *failure.Failure // failure in the last collection
@@ -107,7 +109,7 @@ var errNotInstrumented = errors.New("no metrics registered")
 
 // prepare resets the sandbox for a collection, and reports whether it can be queried.
 func (s *sandbox) prepare() bool {
-	s.failure = nil
+	s.failure, s.took = nil, 0
 	switch {
 	case !s.running():
 		return false
@@ -122,7 +124,8 @@ func (s *sandbox) prepare() bool {
 	return s.pending
 }
 
-// maxShare limits the bytes of the page that one sandbox may take. All series that runsc registers,
+// maxShare limits the bytes of the page that one sandbox may take. It does not limit zeros, which
+// depend on the registration and not on the sandbox. All series that runsc registers,
 // with the longest labels that Kubernetes allows, fit into it.
 const maxShare = 2 << 20
 
@@ -131,6 +134,7 @@ const maxShare = 2 << 20
 func (s *sandbox) commit(next verify.Baseline) *failure.Failure {
 	s.baseline = next
 	source := s.reported()
+	s.zeroSize = source.MeasureZeros()
 	if s.textSize = source.MeasureText(); s.textSize > maxShare {
 		return failure.Newf(failure.TooLong, "the metrics take %d bytes of the page; the limit is %d", s.textSize, maxShare)
 	}

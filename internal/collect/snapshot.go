@@ -36,6 +36,9 @@ func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
 		}
 	}
 	snap.Server = c.serverOf(snap)
+	if c.options.Process != nil {
+		snap.Process = c.options.Process()
+	}
 	return snap
 }
 
@@ -116,6 +119,9 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		view.Server.Sets = c.table.reasonSets(failed.Reason)
 	}
 	c.samples = appendSandbox(c.samples[:0], &view, s.capabilities)
+	if !c.options.DropIn && view.Running {
+		c.samples = appendQuery(c.samples, s.took, failed == nil)
+	}
 	if !slices.Equal(c.samples, s.server.Samples) {
 		view.Server.Samples = slices.Clone(c.samples)
 		view.Server.TextSize = view.Server.MeasureText()
@@ -135,6 +141,7 @@ func (s *sandbox) reported() snapshot.Source {
 		Samples:    s.baseline.Samples,
 		Histograms: s.baseline.Histograms,
 		TextSize:   s.textSize,
+		ZeroSize:   s.zeroSize,
 	}
 }
 
@@ -172,90 +179,6 @@ func appendSandbox(samples []snapshot.Sample, s *snapshot.Sandbox, capabilities 
 	return samples
 }
 
-// serverOf returns the server's own families about the server itself.
-func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
-	var running, broken, checkpointed, restored int64
-	var over [len(budgets)]int64
-	for i := range snap.Sandboxes {
-		s := &snap.Sandboxes[i]
-		running += number(s.Running)
-		broken += number(s.Failure != nil)
-		checkpointed += number(s.Checkpointed)
-		restored += number(s.Restored)
-		for i, b := range budgets {
-			over[i] += number(s.Failure != nil && s.Failure.Reason == b)
-		}
-	}
-	var unreadable int64
-	for i := range snap.Roots {
-		unreadable += int64(snap.Roots[i].Unreadable)
-	}
-	source := snapshot.Source{
-		Labels: &noLabels,
-		Schema: schema.Server,
-		Time:   snap.Time.UnixMilli(),
-		Start:  nanoseconds(c.options.StartTime),
-		Sets:   slices.Clone(budgetSets),
-	}
-	add := func(metric int, value int64) {
-		source.Samples = append(source.Samples, snapshot.Sample{Metric: int32(metric), Value: value})
-	}
-	add(schema.ServerPresence, 1)
-	add(schema.SandboxesBroken, broken)
-	add(schema.SandboxesCheckpointed, checkpointed)
-	add(schema.SandboxesRestored, restored)
-	add(schema.SandboxesRunning, running)
-	add(schema.SandboxesTotal, int64(c.table.total))
-	if unreadable > 0 {
-		add(schema.StateFilesUnreadable, unreadable)
-	}
-	add(schema.ProcessStart, seconds(c.options.StartTime))
-	if dropped := c.options.LogLinesDropped; dropped != nil && (!c.options.DropIn || dropped() > 0) {
-		add(schema.LogLinesDropped, dropped())
-	}
-	for i, n := range over {
-		if n > 0 {
-			source.Samples = append(source.Samples, snapshot.Sample{Metric: schema.OverBudget, Series: uint32(i), Value: n})
-		}
-	}
-	c.addRoots(&source, snap.Roots)
-	if c.options.ShowTime {
-		add(schema.SnapshotTime, seconds(snap.Began))
-	}
-	source.TextSize = source.MeasureText()
-	return source
-}
-
-// addRoots adds the samples that tell which runtime roots could be read.
-func (c *Collector) addRoots(source *snapshot.Source, roots []snapshot.Root) {
-	single := c.table.roots.single()
-	for _, root := range roots {
-		if c.options.DropIn && root.Err == nil {
-			continue
-		}
-		var labels []snapshot.Label
-		if !single {
-			labels = append(labels, snapshot.Label{Name: "runtime_root", Value: root.Path})
-		}
-		source.Samples = append(source.Samples, snapshot.Sample{Metric: schema.RootReadable, Series: uint32(len(source.Sets)), Value: number(root.Err == nil)})
-		source.Sets = append(source.Sets, snapshot.NewLabelSet(labels...))
-	}
-}
-
-// Labels that all snapshots share.
-var (
-	noLabels   snapshot.Labels
-	budgetSets = []*snapshot.LabelSet{budgetSet("page"), budgetSet("replies")}
-)
-
-// budgets are the failure reasons of the budgets that all sandboxes share, in the order of
-// budgetSets.
-var budgets = [...]failure.Reason{failure.PageBudget, failure.ReplyBudget}
-
-func budgetSet(name string) *snapshot.LabelSet {
-	return snapshot.NewLabelSet(snapshot.Label{Name: "budget", Value: name})
-}
-
 // reasonSets returns the label set of a failure.
 func (t *table) reasonSets(r failure.Reason) []*snapshot.LabelSet {
 	if t.reasons[r] == nil {
@@ -279,6 +202,15 @@ func (t *table) capabilitySet(name string) *snapshot.LabelSet {
 		}
 	}
 	return set
+}
+
+// appendQuery appends the samples about the query of a running sandbox, in the order of the
+// families, which follow those of appendSandbox.
+func appendQuery(samples []snapshot.Sample, took time.Duration, up bool) []snapshot.Sample {
+	if took > 0 {
+		samples = append(samples, snapshot.Sample{Metric: schema.SandboxQueryDuration, Value: snapshot.FloatValue(took.Seconds())})
+	}
+	return append(samples, snapshot.Sample{Metric: schema.SandboxUp, Value: number(up)})
 }
 
 // describe returns the label sets of the families that describe a sandbox: one for each capability,

@@ -123,7 +123,7 @@ func (t *table) compile(r *state.Registration) *compiled {
 		}
 	}
 	if c == nil {
-		c = compile(r)
+		c = compile(r, t.collector.options.Zeros)
 	}
 	t.compiled[r] = c
 	return c

@@ -31,6 +31,8 @@ type Loop struct {
 	ended    chan struct{} // closed when the goroutine has ended
 	stopped  atomic.Bool
 
+	queries, received atomic.Int64 // see Traffic
+
 	// All other fields are used by the loop's goroutine only, and so need no lock.
 	epoll   int
 	events  []unix.EpollEvent
@@ -98,6 +100,21 @@ func (l *Loop) Run(queries []Query, deadline time.Time, alarms ...Alarm) {
 	l.incoming <- r
 	<-r.done
 }
+
+// Traffic is what a Loop has sent and received in total.
+type Traffic struct {
+	Queries int64 // begun
+	Bytes   int64 // received
+}
+
+// Since returns the difference to an earlier Traffic of the same Loop.
+func (t Traffic) Since(earlier Traffic) Traffic {
+	return Traffic{t.Queries - earlier.Queries, t.Bytes - earlier.Bytes}
+}
+
+// Traffic returns the totals since NewLoop. It is safe for concurrent use. The queries that have
+// ended count in full.
+func (l *Loop) Traffic() Traffic { return Traffic{l.queries.Load(), l.received.Load()} }
 
 // Stop makes every run under way, and all to come, end as if its deadline had come. It does not
 // wait for them.

@@ -40,6 +40,7 @@ func (l *Loop) read(i int32, now time.Time) {
 	l.runAlarms()
 	s := &l.slots[i]
 	n, err := receive(s.fd, l.buffer, l.refuses)
+	l.received.Add(int64(max(n, 0)))
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 	case err == errDescriptors:

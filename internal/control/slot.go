@@ -65,6 +65,7 @@ func (l *Loop) beginNext(r *run, now time.Time) bool {
 	l.slots[i] = slot{run: r, query: q, target: target, fd: fd, began: now}
 	r.next++
 	r.inFlight++
+	l.queries.Add(1)
 	l.connect(i)
 	return true
 }

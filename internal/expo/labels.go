@@ -11,6 +11,7 @@ import (
 // A syntax is a way to write labels: as text or as protobuf.
 type syntax struct {
 	open, between, close string
+	noTime               string // the end of a sample without a time
 	append               func(b []byte, name, value string) []byte
 }
 

@@ -1,6 +1,7 @@
 package expo
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -11,14 +12,14 @@ import (
 )
 
 // textLabels is the syntax of labels in the text formats.
-var textLabels = &syntax{open: "{", between: ",", close: "}", append: appendLabel}
+var textLabels = &syntax{open: "{", between: ",", close: "}", noTime: "\n", append: appendLabel}
 
 // lines renders a page in a format with one line per sample.
 type lines struct {
 	walk        *page.Walk
 	sources     []source // of the page, by index
 	help        *strings.Replacer
-	appendBound func(b []byte, bound int64) []byte
+	appendBound func(b []byte, bound, perSecond int64) []byte
 	bound       []byte // buffer for the bound of a bucket
 }
 
@@ -39,7 +40,7 @@ func (l *lines) appendFamily(b []byte, f *page.Family, h head) []byte {
 		for _, s := range samples {
 			ins := with.insertion(m, src, s)
 			if f.Type == schema.Histogram {
-				b = l.appendHistogram(b, f.Name, m, with, ins, src.Histogram(s))
+				b = l.appendHistogram(b, f, m, with, ins, src.Histogram(s))
 			} else {
 				b = append(b, f.Name...)
 				b = with.labels.append(b, ins)
@@ -72,45 +73,57 @@ func (l *lines) appendHead(b []byte, f *page.Family, h head) []byte {
 func appendValue(b []byte, f *page.Family, m *schema.Metric, src *page.Source, s snapshot.Sample) []byte {
 	switch {
 	case f.Part != page.Whole:
-		return appendNumber(b, f.Part.Of(src.Histogram(s)))
+		return appendNumber(b, f.Part.Of(src.Histogram(s)), f.PartPerSecond())
 	case m.Float:
 		return appendFloat(b, s.Float())
 	}
-	return strconv.AppendInt(b, s.Value, 10)
+	return appendInt(b, s.Value, f.PerSecond)
 }
 
 // appendHistogram appends buckets, sum and count. Prometheus buckets are cumulative.
-func (l *lines) appendHistogram(b []byte, name string, m *schema.Metric, with *source, ins *insertion, h *snapshot.Histogram) []byte {
+func (l *lines) appendHistogram(b []byte, f *page.Family, m *schema.Metric, with *source, ins *insertion, h *snapshot.Histogram) []byte {
 	var count uint64
 	for i, n := range h.Counts {
 		count += n
 		l.bound = append(l.bound[:0], "+Inf"...)
 		if i < len(m.Bounds) {
-			l.bound = l.appendBound(l.bound[:0], m.Bounds[i])
+			l.bound = l.appendBound(l.bound[:0], m.Bounds[i], f.PerSecond)
 		}
-		b = append(b, name...)
+		b = append(b, f.Name...)
 		b = append(b, "_bucket"...)
 		b = with.labels.appendBound(b, ins, l.bound)
 		b = strconv.AppendUint(append(b, ' '), count, 10)
 		b = append(b, with.time...)
 	}
-	b = append(b, name...)
+	b = append(b, f.Name...)
 	b = append(b, "_sum"...)
 	b = with.labels.append(b, ins)
-	b = appendNumber(append(b, ' '), h.Total)
+	b = appendNumber(append(b, ' '), h.Total, f.PerSecond)
 	b = append(b, with.time...)
-	b = append(b, name...)
+	b = append(b, f.Name...)
 	b = append(b, "_count"...)
 	b = with.labels.append(b, ins)
 	b = strconv.AppendUint(append(b, ' '), count, 10)
 	return append(b, with.time...)
 }
 
-func appendNumber(b []byte, n snapshot.Number) []byte {
+// appendNumber appends n divided by perSecond, which is what a second has of n's unit.
+func appendNumber(b []byte, n snapshot.Number, perSecond int64) []byte {
 	if n.IsFloat {
-		return appendFloat(b, n.Float)
+		return appendFloat(b, n.Float/float64(perSecond))
 	}
-	return strconv.AppendInt(b, n.Int, 10)
+	return appendInt(b, n.Int, perSecond)
+}
+
+// appendInt appends n divided by perSecond, a power of ten, with all digits.
+func appendInt(b []byte, n, perSecond int64) []byte {
+	switch {
+	case perSecond == 1: // nearly always: do not divide
+		return strconv.AppendInt(b, n, 10)
+	case n%perSecond == 0:
+		return strconv.AppendInt(b, n/perSecond, 10)
+	}
+	return bytes.TrimRight(appendDecimal(b, n, perSecond), "0")
 }
 
 // appendFloat appends the shortest text that parses back to f. It uses an exponent only for very

@@ -30,6 +30,7 @@ func (o OpenMetrics) Append(b []byte, p *page.Page) []byte {
 		appendStart = appendStartSeconds
 	}
 	l.sources = newSources(p, textLabels, appendSeconds, appendStart)
+	b = appendProcess(b, p.Process, openMetricsFamily)
 	for i := range p.Families {
 		f := &p.Families[i]
 		b = l.appendFamily(b, f, o.head(p, f))
@@ -87,9 +88,9 @@ func appendDecimal(b []byte, n, divisor int64) []byte {
 }
 
 // appendCanonical appends a bound in the canonical float format of OpenMetrics.
-func appendCanonical(b []byte, bound int64) []byte {
+func appendCanonical(b []byte, bound, perSecond int64) []byte {
 	from := len(b)
-	b = strconv.AppendFloat(b, float64(bound), 'g', -1, 64)
+	b = strconv.AppendFloat(b, float64(bound)/float64(perSecond), 'g', -1, 64)
 	if !bytes.ContainsAny(b[from:], ".e") {
 		b = append(b, ".0"...)
 	}

@@ -116,7 +116,7 @@ func TestCanonicalBounds(t *testing.T) {
 	for bound, want := range map[int64]string{
 		0: "0.0", 1: "1.0", -5: "-5.0", 100_000: "100000.0", 1_000_000: "1e+06", 1_234_567: "1.234567e+06", math.MaxInt64: "9.223372036854776e+18",
 	} {
-		if got := string(appendCanonical(nil, bound)); got != want {
+		if got := string(appendCanonical(nil, bound, 1)); got != want {
 			t.Errorf("%d is %s, want %s", bound, got, want)
 		}
 	}

@@ -72,6 +72,7 @@ var protoLabels = &syntax{append: func(b []byte, name, value string) []byte {
 // Append implements Format.
 func (Protobuf) Append(b []byte, p *page.Page) []byte {
 	x := proto{walk: p.Walk(), sources: newSources(p, protoLabels, appendProtoTime, appendProtoStart)}
+	b = appendProcess(b, p.Process, protobufFamily)
 	for i := range p.Families {
 		b = x.appendFamily(b, &p.Families[i])
 	}
@@ -100,7 +101,7 @@ func (x *proto) appendFamily(b []byte, f *page.Family) []byte {
 		for _, s := range samples {
 			ins := with.insertion(m, src, s)
 			if f.Type == schema.Histogram {
-				b = with.appendHistogram(b, m, ins, src.Histogram(s))
+				b = with.appendHistogram(b, f, m, ins, src.Histogram(s))
 			} else {
 				b = with.appendSimple(b, f.Type, ins, protoValue(f, m, src, s))
 			}
@@ -136,11 +137,11 @@ func appendProtoHead(b []byte, f *page.Family) []byte {
 func protoValue(f *page.Family, m *schema.Metric, src *page.Source, s snapshot.Sample) float64 {
 	switch {
 	case f.Part != page.Whole:
-		return f.Part.Of(src.Histogram(s)).AsFloat()
+		return f.Part.Of(src.Histogram(s)).AsFloat() / float64(f.PartPerSecond())
 	case m.Float:
 		return s.Float()
 	}
-	return float64(s.Value)
+	return float64(s.Value) / float64(f.PerSecond)
 }
 
 // appendMetric appends the start of a metric: its labels, and the tag and length of a value of size
@@ -173,7 +174,7 @@ func (s *source) appendSimple(b []byte, t schema.Type, ins *insertion, value flo
 }
 
 // appendHistogram appends a histogram metric. Prometheus buckets are cumulative.
-func (s *source) appendHistogram(b []byte, m *schema.Metric, ins *insertion, h *snapshot.Histogram) []byte {
+func (s *source) appendHistogram(b []byte, f *page.Family, m *schema.Metric, ins *insertion, h *snapshot.Histogram) []byte {
 	size, count := 0, uint64(0)
 	for _, n := range h.Counts {
 		count += n
@@ -185,13 +186,13 @@ func (s *source) appendHistogram(b []byte, m *schema.Metric, ins *insertion, h *
 	}
 	b = s.appendMetric(b, ins, metricHistogram, size)
 	b = protowire.AppendVarint(append(b, histogramCount), count)
-	b = appendDouble(b, histogramSum, h.Total.AsFloat())
+	b = appendDouble(b, histogramSum, h.Total.AsFloat()/float64(f.PerSecond))
 	count = 0
 	for i, n := range h.Counts {
 		count += n
 		bound := math.Inf(1)
 		if i < len(m.Bounds) {
-			bound = float64(m.Bounds[i])
+			bound = float64(m.Bounds[i]) / float64(f.PerSecond)
 		}
 		b = append(b, histogramBucket, byte(sizeBucket(count)))
 		b = protowire.AppendVarint(append(b, bucketCount), count)

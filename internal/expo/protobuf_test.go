@@ -95,7 +95,11 @@ func (f *parsedFamily) addMetric(m message, starts map[string]time.Time) {
 		labels = append(labels, snapshot.Label{Name: l.text(1), Value: l.text(2)})
 	}
 	add := func(suffix string, labels []snapshot.Label, value float64) {
-		f.samples = append(f.samples, parsedSample{f.name + suffix, labels, value, int64(m[6][0].(uint64))})
+		var at int64
+		if len(m[6]) > 0 {
+			at = int64(m[6][0].(uint64))
+		}
+		f.samples = append(f.samples, parsedSample{f.name + suffix, labels, value, at})
 	}
 	field := map[string]protowire.Number{"gauge": 2, "counter": 3, "histogram": 7}[f.kind]
 	value := must(m[field][0])

@@ -11,7 +11,7 @@ type source struct {
 	syntax *syntax
 	labels *labelText
 	series *seriesText // nil for the server's own families, which have no fields
-	time   string      // of the samples
+	time   string      // of the samples, if the page has times, and the end of a line
 	start  string      // of counters and histograms; "" if unknown
 }
 
@@ -26,8 +26,12 @@ func newSources(p *page.Page, x *syntax, appendTime, appendStart func(b []byte, 
 			s.series = x.seriesOf(src.Schema)
 		}
 	}
-	forSources(p, func(b []byte, src *snapshot.Source) []byte { return appendTime(b, src.Time) },
-		func(i int, text string) { sources[i].time = text })
+	forSources(p, func(b []byte, src *snapshot.Source) []byte {
+		if !p.Timestamps {
+			return append(b, x.noTime...)
+		}
+		return appendTime(b, src.Time)
+	}, func(i int, text string) { sources[i].time = text })
 	if appendStart != nil {
 		forSources(p, func(b []byte, src *snapshot.Source) []byte {
 			if !hasStart(src) {

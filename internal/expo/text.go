@@ -32,8 +32,9 @@ func (Text) Append(b []byte, p *page.Page) []byte {
 		walk:        p.Walk(),
 		sources:     newSources(p, textLabels, appendMilliseconds, nil),
 		help:        plainText,
-		appendBound: func(b []byte, bound int64) []byte { return strconv.AppendInt(b, bound, 10) },
+		appendBound: appendInt,
 	}
+	b = appendProcess(b, p.Process, textFamily)
 	for i := range p.Families {
 		f := &p.Families[i]
 		b = l.appendFamily(b, f, head{name: f.Name, kind: f.Type.String()})

@@ -104,7 +104,7 @@ func labels(iteration, namespace, pod, sandbox string) *snapshot.Labels {
 
 // build returns the page of a snapshot.
 func build(snap *snapshot.Snapshot) *page.Page {
-	return page.NewBuilder("runsc_").Build(snap, page.Selection{})
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, DropIn: true}).Build(snap, page.Selection{})
 }
 
 func render(p *page.Page) string { return string(Text{}.Append(nil, p)) }

@@ -27,6 +27,10 @@ const (
 	Internal            Reason = "internal"             // the server lacks resources, or has a defect
 )
 
+// Reasons are all reasons, in the order above. The slice must not be changed.
+var Reasons = []Reason{Stalled, OutOfTime, Unreachable, PermissionDenied, WrongPeer, Closed, TooLong, ReplyBudget, ReplyRefused,
+	RegistrationRefused, TextsRefused, NotInstrumented, PageBudget, Internal}
+
 // A Failure says why a sandbox has no metrics in a snapshot. It is immutable and safe for
 // concurrent use.
 type Failure struct {

@@ -8,30 +8,41 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
+// Options are what all pages of a server have in common.
+type Options struct {
+	Prefix     string // of the names of reported families; with RunscNaming also of the server's own
+	Naming     Naming // no default
+	Timestamps bool   // samples carry the time at which they were taken
+	DropIn     bool   // leave out the number of series left out if it is 0
+}
+
 // A Builder builds the pages of one server. It is safe for concurrent use.
 type Builder struct {
-	prefix string
+	options Options
 
 	mu     sync.Mutex // not held while filters run
 	layout *layout    // of the last page; usually the next page has the same
 }
 
-// NewBuilder returns a Builder of pages. Family names begin with prefix, except those of schema
-// metrics with Whole set.
-func NewBuilder(prefix string) *Builder { return &Builder{prefix: prefix} }
+// NewBuilder returns a Builder of pages.
+func NewBuilder(o Options) *Builder { return &Builder{options: o} }
 
-// Prefix returns what the names of families begin with.
-func (b *Builder) Prefix() string { return b.prefix }
+// Prefix returns what the names of reported families begin with.
+func (b *Builder) Prefix() string { return b.options.Prefix }
 
 // Build returns a page of a snapshot. The page refers to the snapshot and does not change it. Build
 // may wait for filters of other requests that are being compiled or run for the first time.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
-	p := &Page{whole: want.Metrics == nil && want.Names == ""}
+	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == ""}
 	sandboxes := want.sandboxes(snap.Sandboxes)
 	schemas := p.addReported(sandboxes)
 	l := b.layoutOf(schemas)
 	p.Families = l.selected(want)
-	p.addServer(snap, sandboxes, want.Shard, p.countLeftOut(l, want.Metrics))
+	if want.Shard.hasServer() {
+		p.addServer(snap, p.countLeftOut(l, want.Metrics), b.options.DropIn)
+		p.Process = want.families(snap.Process)
+	}
+	p.addServerOf(sandboxes)
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -54,7 +65,7 @@ func (p *Page) runFilter(capabilities *Filter) {
 // BuildReported returns a page of the metrics that one sandbox reported, without the server's own
 // families. want selects metrics by their names without prefix.
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
-	p := &Page{whole: want == nil}
+	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
 	families := b.layoutOf(schemas).selected(Selection{Metrics: want})
 	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group == groupServer })
@@ -66,7 +77,7 @@ func (b *Builder) layoutOf(schemas []*schema.Schema) *layout {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.layout == nil || !slices.Equal(b.layout.schemas, schemas) {
-		b.layout = newLayout(schemas, b.prefix)
+		b.layout = newLayout(schemas, naming{b.options.Naming, b.options.Prefix})
 	}
 	return b.layout
 }
@@ -94,21 +105,22 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 	return schemas
 }
 
-// addServer adds the sources of the server's own families: those about the server itself if the
-// shard has them, and those about the sandboxes.
-func (p *Page) addServer(snap *snapshot.Snapshot, sandboxes []snapshot.Sandbox, shard Shard, leftOut int) {
-	from := len(p.Sources)
-	if shard.hasServer() {
-		server := snap.Server
-		if leftOut > 0 {
-			server.Samples = insert(server.Samples, snapshot.Sample{Metric: schema.SeriesLeftOut, Value: int64(leftOut)})
-		}
-		p.add(&server, 0)
+// addServer adds the source of the server's own families about the server itself.
+func (p *Page) addServer(snap *snapshot.Snapshot, leftOut int, dropIn bool) {
+	server := snap.Server
+	if leftOut > 0 || !dropIn {
+		server.Samples = insert(server.Samples, snapshot.Sample{Metric: schema.SeriesLeftOut, Value: int64(leftOut)})
 	}
+	p.add(&server, 0)
+}
+
+// addServerOf adds the sources of the server's own families about the sandboxes. All sources that
+// follow those that sandboxes reported are the server's.
+func (p *Page) addServerOf(sandboxes []snapshot.Sandbox) {
 	for i := range sandboxes {
 		p.add(&sandboxes[i].Server, 0)
 	}
-	p.groups[groupServer] = span{from, len(p.Sources)}
+	p.groups[groupServer] = span{p.groups[groupReported].to, len(p.Sources)}
 }
 
 // insert returns a copy of the samples with s inserted in order.
@@ -122,7 +134,7 @@ func insert(samples []snapshot.Sample, s snapshot.Sample) []snapshot.Sample {
 
 func (p *Page) add(src *snapshot.Source, kind int) {
 	p.Sources = append(p.Sources, Source{src, len(p.Sources), kind})
-	p.textSize += src.TextSize
+	p.textSize += src.TextSize + src.ZeroSize
 }
 
 // selected returns the families that match the selection.
@@ -138,18 +150,12 @@ func (l *layout) selected(want Selection) []Family {
 			continue
 		case f.group == groupServer && f.metric[0] == schema.SandboxCapabilities:
 			f.sets = want.Capabilities
-		case f.group == groupReported && !want.Metrics.Match(l.nameOf(&f)):
+		case f.group == groupReported && !want.Metrics.Match(f.metricName):
 			continue
 		}
 		families = append(families, f)
 	}
 	return families
-}
-
-// nameOf returns the registered name of the family's metric.
-func (l *layout) nameOf(f *Family) string {
-	kind := slices.IndexFunc(f.metric, func(m int32) bool { return m >= 0 })
-	return l.schemas[kind].Metrics[f.metric[kind]].Name
 }
 
 // countLeftOut returns how many series of selected metrics are missing, wholly or in part, from the

@@ -11,14 +11,18 @@ import (
 )
 
 // register compiles a registration of metrics, each given as "name type" or "name type help", the
-// type being c, g or h.
+// type being c, g or h, followed by n if the unit is nanoseconds.
 func register(t *testing.T, metrics ...string) *schema.Schema {
 	t.Helper()
 	var list []string
 	for _, text := range metrics {
 		name, rest, _ := strings.Cut(text, " ")
 		typ, help, _ := strings.Cut(rest, " ")
+		typ, inNanoseconds := strings.CutSuffix(typ, "n")
 		more := map[string]string{"c": `"cumulative":true`, "g": `"cumulative":false`, "h": `"type":1,"distribution_bucket_lower_bounds":[10]`}[typ]
+		if inNanoseconds {
+			more += `,"units":1`
+		}
 		list = append(list, fmt.Sprintf(`{"name":"/%s","prometheus_name":"%s","description":"%s",%s}`, name, name, help, more))
 	}
 	s, err := schema.Compile([]byte(`{"metrics":[` + strings.Join(list, ",") + `]}`))
@@ -71,7 +75,7 @@ func show(p *Page) string {
 				if src.Metric(s).Open {
 					text += "/" + src.Sets[s.Series].Pairs[0].Value
 				}
-				if strings.HasSuffix(f.Name, "meta_num_series_left_out") {
+				if strings.HasSuffix(f.Name, "num_series_left_out") {
 					text += fmt.Sprint(s.Value)
 				}
 				from = append(from, text)
@@ -92,7 +96,7 @@ func expect(t *testing.T, what string, p *Page, want ...string) {
 }
 
 func TestBuild(t *testing.T) {
-	b := NewBuilder("runsc_")
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
 	one := register(t, "fs_opens c", "net_open g")
 	expect(t, "nothing", b.Build(snapshotOf(), Selection{}),
 		"process_start_time_seconds gauge: ",
@@ -124,7 +128,7 @@ func TestBuild(t *testing.T) {
 func TestDisagreement(t *testing.T) {
 	newer, older := register(t, "x c newer", "y c first", "h_sum c"), register(t, "x g older", "y c second", "h h", "only g")
 	snap := snapshotOf(sandbox("a", newer), sandbox("b", older), sandbox("c", newer))
-	p := NewBuilder("runsc_").Build(snap, Selection{})
+	p := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true}).Build(snap, Selection{})
 	expect(t, "two releases", p,
 		"process_start_time_seconds gauge: ",
 		"runsc_h_sum counter: a c",
@@ -139,7 +143,7 @@ func TestDisagreement(t *testing.T) {
 		t.Errorf("the HELP of y is %q", got)
 	}
 	collision := register(t, "sandmeter_over_budget c", "x c")
-	expect(t, "without a prefix", NewBuilder("").Build(snapshotOf(sandbox("a", collision)), Selection{}),
+	expect(t, "without a prefix", NewBuilder(Options{Naming: RunscNaming, DropIn: true}).Build(snapshotOf(sandbox("a", collision)), Selection{}),
 		"meta_metric_server_presence gauge: ",
 		"meta_num_series_left_out gauge: 1",
 		"meta_sandbox_running gauge: a",
@@ -148,7 +152,7 @@ func TestDisagreement(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	b, filters := NewBuilder("runsc_"), NewFilters()
+	b, filters := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true}), NewFilters()
 	snap := snapshotOf(sandbox("a", register(t, "fs_opens c", "fs_reads c", "net_open g"), "KILL", "NET_RAW"), sandbox("b", nil, "NET_ADMIN"))
 	server := []string{"process_start_time_seconds gauge: ", "runsc_meta_metric_server_presence gauge: ", "runsc_meta_sandbox_running gauge: a b"}
 	check := func(metrics, capabilities string, want ...string) {
@@ -184,7 +188,7 @@ func TestSelection(t *testing.T) {
 // TestWalkInAnyOrder: families may be walked in any order, several times, or not at all.
 func TestWalkInAnyOrder(t *testing.T) {
 	s := register(t, "a c", "b h", "c c", "d c")
-	p := NewBuilder("").BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0], nil)
+	p := NewBuilder(Options{Naming: RunscNaming, DropIn: true}).BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0], nil)
 	walk := p.Walk()
 	for _, i := range []int{3, 0, 0, 6, 2, 1, 5, 4, 6} {
 		f := &p.Families[i]
@@ -216,7 +220,7 @@ func TestTextSize(t *testing.T) {
 		box.Reported.TextSize = box.Reported.MeasureText()
 		boxes = append(boxes, box)
 	}
-	b, snap := NewBuilder("runsc_"), snapshotOf(boxes...)
+	b, snap := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true}), snapshotOf(boxes...)
 	whole := b.Build(snap, Selection{}).TextSize()
 	check := func(filter string, percent int) {
 		t.Helper()
@@ -233,4 +237,12 @@ func TestTextSize(t *testing.T) {
 	check("_..$", 100)
 	check("_1", 20)
 	check("nothing", 0)
+}
+
+// TestLeftOutIsZero: outside of drop-in mode, the number of series left out is there from the start.
+func TestLeftOutIsZero(t *testing.T) {
+	expect(t, "zero", NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming}).Build(snapshotOf(), Selection{}),
+		"process_start_time_seconds gauge: ",
+		"runsc_meta_metric_server_presence gauge: ",
+		"runsc_meta_num_series_left_out gauge: 0")
 }

@@ -23,22 +23,19 @@ type column struct {
 // builder makes a layout.
 type builder struct {
 	*layout
-	prefix string
-	taken  map[string]int // names of families and their samples; index in families, or -1 for reserved names
+	naming
+	taken map[string]int // names of families and their samples; index in families, or -1 for reserved names
 }
 
-// newLayout merges the families of the schemas and the server's own families. Schemas are in the
-// order of the first sandbox of each, and the first one wins where they disagree: it sets the HELP
-// of the family, and metrics with another type are left out. The server's own families win over
-// registered ones.
-func newLayout(schemas []*schema.Schema, prefix string) *layout {
-	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, prefix, make(map[string]int)}
+// newLayout merges the families of the schemas and the server's own families. The server's own
+// families win over registered ones, and metrics that keep their names over those that get others.
+// Schemas are in the order of the first sandbox of each, and the first one wins where they disagree:
+// it sets the HELP of the family, and metrics with another type are left out.
+func newLayout(schemas []*schema.Schema, n naming) *layout {
+	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, n, make(map[string]int)}
 	b.addServer()
-	for kind, s := range schemas {
-		for i := range s.Metrics {
-			b.add(kind, int32(i), &s.Metrics[i])
-		}
-	}
+	b.addReported(func(renamed bool) bool { return !renamed })
+	b.addReported(func(renamed bool) bool { return renamed })
 	slices.SortFunc(b.families, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	return b.layout
 }
@@ -46,56 +43,67 @@ func newLayout(schemas []*schema.Schema, prefix string) *layout {
 func (b *builder) addServer() {
 	for i := range schema.Server.Metrics {
 		m := &schema.Server.Metrics[i]
-		name := m.Name
-		if !m.Whole {
-			name = b.prefix + name
+		t := b.own(m)
+		b.taken[t.name] = -1
+		b.families = append(b.families, Family{Name: t.name, Help: t.help, Type: m.Type, PerSecond: t.perSecond,
+			metricName: m.Name, group: groupServer, metric: []int32{int32(i)}})
+	}
+}
+
+// addReported adds the registered metrics that are wanted, by whether their names change.
+func (b *builder) addReported(wanted func(renamed bool) bool) {
+	for kind, s := range b.schemas {
+		for i := range s.Metrics {
+			m := &s.Metrics[i]
+			if t := b.reported(m); wanted(t.name != b.prefix+m.Name) {
+				b.add(kind, int32(i), m, t)
+			}
 		}
-		b.taken[name] = -1
-		b.families = append(b.families, Family{Name: name, Help: m.Help, Type: m.Type, group: groupServer, metric: []int32{int32(i)}})
 	}
 }
 
 // histogramSamples are the suffixes of the names of a histogram's samples.
 var histogramSamples = []string{"_bucket", "_count", "_sum"}
 
-func (b *builder) add(kind int, index int32, m *schema.Metric) {
-	name := b.prefix + m.Name
+func (b *builder) add(kind int, index int32, m *schema.Metric, t title) {
 	parts := []Part{Whole}
 	if m.Type == schema.Histogram {
 		parts = append(parts, Min, Max, SSD)
 		for _, suffix := range histogramSamples {
-			if at, taken := b.taken[name+suffix]; taken && at >= 0 {
+			if at, taken := b.taken[t.name+suffix]; taken && at >= 0 {
 				b.leftOut[column{kind, index}] = true // another family already has one of its names
 				return
 			}
 		}
 		for _, suffix := range histogramSamples {
-			b.taken[name+suffix] = -1
+			b.taken[t.name+suffix] = -1
 		}
 	}
 	for _, part := range parts {
-		b.addPart(kind, index, m, part, name+part.suffix())
+		b.addPart(kind, index, m, part, t)
 	}
 }
 
-func (b *builder) addPart(kind int, index int32, m *schema.Metric, part Part, name string) {
-	typ := m.Type
+func (b *builder) addPart(kind int, index int32, m *schema.Metric, part Part, t title) {
+	f := Family{Name: t.name + part.suffix(), Help: t.help, Type: m.Type, Part: part, PerSecond: t.perSecond, metricName: m.Name, group: groupReported}
 	if part != Whole {
-		typ = schema.Gauge
+		f.Type = schema.Gauge
 	}
-	at, taken := b.taken[name]
+	at, taken := b.taken[f.Name]
 	if !taken {
 		at = len(b.families)
-		b.taken[name] = at
-		columns := make([]int32, len(b.schemas))
-		for i := range columns {
-			columns[i] = -1
-		}
-		b.families = append(b.families, Family{Name: name, Help: m.Help, Type: typ, Part: part, group: groupReported, metric: columns})
+		b.taken[f.Name] = at
+		f.metric = slices.Repeat([]int32{-1}, len(b.schemas))
+		b.families = append(b.families, f)
 	}
-	if at >= 0 && b.families[at].Type == typ && b.families[at].Part == part {
+	if at >= 0 && b.families[at].isLike(&f) {
 		b.families[at].metric[kind] = index
 	} else {
 		b.leftOut[column{kind, index}] = true
 	}
+}
+
+// isLike reports whether samples of the same-named family g may be in f.
+func (f *Family) isLike(g *Family) bool {
+	return f.metricName == g.metricName && f.Type == g.Type && f.Part == g.Part
 }

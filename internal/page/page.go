@@ -4,6 +4,8 @@ import (
 	"iter"
 	"slices"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -13,6 +15,11 @@ import (
 type Page struct {
 	Families []Family // sorted by name, without duplicates; formats leave out families without samples
 	Sources  []Source // in the order of their samples within a family
+	// Process are the families about the server process, sorted by name, which formats put before
+	// Families. They have no timestamps and must not be changed.
+	Process []*dto.MetricFamily
+	// Timestamps says that samples carry the time of their source.
+	Timestamps bool
 
 	groups       [groups]span // of Sources
 	whole        bool         // no filter
@@ -39,14 +46,26 @@ type Source struct {
 
 // A Family is all samples with the same name.
 type Family struct {
-	Name string // with the exporter's prefix
+	Name string
 	Help string
 	Type schema.Type
 	Part Part
+	// PerSecond divides values and bounds: 1, unless the page converts them to seconds.
+	PerSecond int64
 
-	group  int
-	metric []int32 // by kind of source: the index of the metric in its schema; -1: the schema has none
-	sets   *Filter // filter for the first label of an open metric's label sets
+	metricName string // without prefix, as registered; the metrics of all kinds have the same
+	group      int
+	metric     []int32 // by kind of source: the index of the metric in its schema; -1: the schema has none
+	sets       *Filter // filter for the first label of an open metric's label sets
+}
+
+// PartPerSecond returns by what values of the family's part are divided. The unit of SSD is the
+// square of the metric's.
+func (f *Family) PartPerSecond() int64 {
+	if f.Part == SSD {
+		return f.PerSecond * f.PerSecond
+	}
+	return f.PerSecond
 }
 
 // A Part is the part of a metric that a family has.
@@ -90,15 +109,14 @@ func (p *Page) TextSize() int {
 	group := p.groups[groupReported]
 	for at := group.from; at < group.to; at += (group.to-group.from)/probes + 1 {
 		src := &p.Sources[at]
-		all += src.TextSize
+		all += src.TextSize + src.ZeroSize
 		for i := range p.Families {
 			f := &p.Families[i]
 			if f.group != groupReported || f.Part != Whole || f.metric[src.kind] < 0 {
 				continue
 			}
 			some := *src.Source
-			from, to := walk.find(src, f.metric[src.kind])
-			some.Samples = some.Samples[from:to]
+			some.Samples = walk.samples(src, f.metric[src.kind])
 			kept += some.MeasureText()
 		}
 	}
@@ -114,16 +132,17 @@ func (p *Page) TextSize() int {
 // nearly always the order of the families. So the samples of the next family begin where those of
 // the last family ended, and the walk keeps that position.
 type Walk struct {
-	page *Page
-	next []int32 // by source
+	page   *Page
+	next   []int32           // by source
+	filled []snapshot.Sample // buffer for samples with zeros
 }
 
 // Walk begins a walk.
-func (p *Page) Walk() *Walk { return &Walk{p, make([]int32, len(p.Sources))} }
+func (p *Page) Walk() *Walk { return &Walk{page: p, next: make([]int32, len(p.Sources))} }
 
 // Samples iterates over the sources that have samples of the family, in the order of the page's
-// Sources. The samples belong to the snapshot and must not be changed. Families may be walked in
-// any order; the order of the page is fastest.
+// Sources. The samples must not be changed, and are valid until the next iteration. Families may be
+// walked in any order; the order of the page is fastest.
 func (w *Walk) Samples(f *Family) iter.Seq2[*Source, []snapshot.Sample] {
 	return func(yield func(*Source, []snapshot.Sample) bool) {
 		group := w.page.groups[f.group]
@@ -133,11 +152,7 @@ func (w *Walk) Samples(f *Family) iter.Seq2[*Source, []snapshot.Sample] {
 			if metric < 0 {
 				continue
 			}
-			from, to := w.find(src, metric)
-			if from == to {
-				continue
-			}
-			samples := src.Samples[from:to]
+			samples := w.samples(src, metric)
 			if f.sets != nil {
 				samples = f.wanted(src, samples)
 			}
@@ -146,6 +161,18 @@ func (w *Walk) Samples(f *Family) iter.Seq2[*Source, []snapshot.Sample] {
 			}
 		}
 	}
+}
+
+// samples returns the samples of a metric, with those of series that the sandbox did not send if the
+// metric has Zero.
+func (w *Walk) samples(src *Source, metric int32) []snapshot.Sample {
+	from, to := w.find(src, metric)
+	samples := src.Samples[from:to]
+	if m := &src.Schema.Metrics[metric]; m.Zero && len(samples) < int(m.Series) {
+		w.filled = src.Fill(w.filled[:0], metric, samples)
+		return w.filled
+	}
+	return samples
 }
 
 // find returns the range of the samples of a metric.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -71,6 +73,15 @@ func (s Shard) has(id string) bool {
 
 // hasServer reports whether the server's own families are in the shard.
 func (s Shard) hasServer() bool { return s.Index == 0 }
+
+// families returns the families that match the selection.
+func (want *Selection) families(all []*dto.MetricFamily) []*dto.MetricFamily {
+	if want.Names == "" {
+		return all
+	}
+	names := want.Names.set()
+	return slices.DeleteFunc(slices.Clone(all), func(f *dto.MetricFamily) bool { return !names.match(f.GetName()) })
+}
 
 // sandboxes returns the sandboxes that match the selection.
 func (want *Selection) sandboxes(all []snapshot.Sandbox) []snapshot.Sandbox {

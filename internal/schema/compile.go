@@ -38,6 +38,9 @@ const (
 	registeredDistribution = 1
 )
 
+// registeredNanoseconds is the number of the only unit in a registration that pages convert.
+const registeredNanoseconds = 1
+
 // Compile compiles a registration, and keeps none of its bytes. The error is a *RefusedError.
 func Compile(registration []byte) (*Schema, error) {
 	if !utf8.Valid(registration) {
@@ -68,7 +71,7 @@ func Compile(registration []byte) (*Schema, error) {
 type registered struct {
 	name, prometheusName, description string
 	cumulative                        bool
-	kind                              int64
+	kind, units                       int64
 	fields                            []Field
 	bounds                            []int64
 }
@@ -109,6 +112,8 @@ func parseMetric(s *jscan.Scanner) registered {
 			m.cumulative = s.Bool()
 		case "type":
 			m.kind = s.Int()
+		case "units":
+			m.units = s.Int()
 		case "fields":
 			m.fields = parseList(s, parseField)
 		case "distribution_bucket_lower_bounds":
@@ -180,6 +185,9 @@ func (r *registered) compile() (Metric, error) {
 		}
 	default:
 		return refuse("unknown type %d", r.kind)
+	}
+	if r.units == registeredNanoseconds {
+		m.Unit = Nanoseconds
 	}
 	if rule := checkFields(m.Fields); rule != "" {
 		return refuse("%s", rule)

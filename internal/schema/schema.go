@@ -29,6 +29,28 @@ func (t Type) String() string { return [...]string{"gauge", "counter", "histogra
 // wireType returns the number of the type in a sandbox's reply.
 func (t Type) wireType() int64 { return [...]int64{1, 2, 3}[t] }
 
+// A Unit is the unit of a metric's values, if a page may convert it.
+type Unit uint8
+
+// The units that runsc registers, or that the server's own metrics have.
+const (
+	NoUnit Unit = iota // any other unit, or none
+	Nanoseconds
+	Milliseconds
+)
+
+// String returns the unit as texts name it; "" for NoUnit.
+func (u Unit) String() string { return [...]string{"", "nanoseconds", "milliseconds"}[u] }
+
+// PerSecond returns how many of the unit are a second; 1 for NoUnit.
+func (u Unit) PerSecond() int64 { return [...]int64{1, 1e9, 1e3}[u] }
+
+// A Size is the size of samples on a page.
+type Size struct {
+	Series int
+	Bytes  int // of text, without the labels of the source
+}
+
 // Limits of a registration. A current runsc registers 178 metrics and 2,794 series. A metric of all
 // system calls by all errors (450 by 133) fits in as well.
 const (
@@ -48,6 +70,8 @@ type Schema struct {
 	Series int
 	// MaxReply is the length in bytes of the longest possible reply, which has every series.
 	MaxReply int
+	// Zeros is what the series of all metrics with Zero add to a page.
+	Zeros Size
 	// Text and Proto cache what formats make of the schema's series, in text and in protobuf.
 	Text, Proto Memo
 
@@ -63,6 +87,8 @@ type Metric struct {
 	Bounds []int64 // of a histogram: upper bounds of all buckets but the last, which has none
 	First  uint32  // number of its first series
 	Series uint32  // how many series it has: the product of the numbers of its fields' values
+	Unit   Unit    // of its values
+	Zero   bool    // a counter: series that a sandbox did not send are on the page, as 0
 
 	// WireType is the number of the type in a sandbox's reply. Definition is the rest of the
 	// metric's definition after its name, as runsc encodes it in replies.
@@ -73,10 +99,12 @@ type Metric struct {
 	// source and those of an open metric.
 	LineSize int
 
-	// Only the server's own metrics set these.
+	// Only the server's own metrics set these. Float excludes a Unit.
 	Float bool // values are the bits of a float64
 	Open  bool // no fields: each sample has its own label set, and its Series is the index of that in its source
-	Whole bool // the exporter's prefix is not put before the name
+	// SetLabels are the names of the labels that label sets of an open metric have, for the docs.
+	SetLabels []string
+	Whole     bool // the exporter's prefix is not put before the name
 }
 
 // A Field is a label with a closed set of values.

@@ -29,9 +29,19 @@ const (
 	SandboxWallSaved
 	SpecMetadata
 	ProcessStart
+	BuildInfo
+	ConnectionsClosed
+	CollectionDuration
+	CollectionQueries
+	CollectionReceived
 	LogLinesDropped
 	OverBudget
+	ResponsesCutOff
 	RootReadable
+	SandboxQueryDuration
+	SandboxUp
+	Sandboxes
+	SandboxesFailed
 	SnapshotTime
 	serverFamilies
 )
@@ -47,21 +57,31 @@ var serverMetrics = [serverFamilies]Metric{
 	SandboxesTotal:        {Name: "meta_num_sandboxes_total", Help: "Counter of sandboxes that have ever been started.", Type: Counter},
 	SeriesLeftOut:         {Name: "meta_num_series_left_out", Help: "Number of series left out because sandboxes disagree on the type of the metric."},
 	StateFilesUnreadable:  {Name: "meta_num_state_files_unreadable", Help: "Number of state files that cannot be read. Their sandboxes may be missing."},
-	SandboxCapabilities:   {Name: "meta_sandbox_capabilities", Help: "Linux capabilities added within containers of the sandbox.", Open: true},
+	SandboxCapabilities:   {Name: "meta_sandbox_capabilities", Help: "Linux capabilities added within containers of the sandbox.", Open: true, SetLabels: []string{"capability"}},
 	SandboxCheckpointed:   {Name: "meta_sandbox_checkpointed", Help: "Boolean metric set to 1 for each checkpointed sandbox."},
-	SandboxCPUSaved:       {Name: "meta_sandbox_cpu_time_saved_milliseconds", Help: "CPU time saved for each restored sandbox (in milliseconds)."},
+	SandboxCPUSaved:       {Name: "meta_sandbox_cpu_time_saved_milliseconds", Help: "CPU time saved for each restored sandbox (in milliseconds).", Unit: Milliseconds},
 	SandboxCreation:       {Name: "meta_sandbox_creation_time_seconds", Help: "When the sandbox was created, as a unix timestamp in seconds.", Float: true},
-	SandboxFailure:        {Name: "meta_sandbox_failure", Help: "Reason why a running sandbox has no metrics, with value 1.", Open: true},
-	SandboxMetadata:       {Name: "meta_sandbox_metadata", Help: "Key-value pairs about per-sandbox metadata.", Open: true},
+	SandboxFailure:        {Name: "meta_sandbox_failure", Help: "Reason why a running sandbox has no metrics, with value 1.", Open: true, SetLabels: []string{"reason"}},
+	SandboxMetadata:       {Name: "meta_sandbox_metadata", Help: "Key-value pairs about per-sandbox metadata.", Open: true, SetLabels: []string{"version", "platform", "network", "numcores", "coretags", "overlay", "fsmode", "cpuarch", "go", "experiment"}},
 	SandboxPresence:       {Name: "meta_sandbox_presence", Help: "Boolean metric set to 1 for each known sandbox."},
 	SandboxRestored:       {Name: "meta_sandbox_restored", Help: "Boolean metric set to 1 for each restored sandbox."},
 	SandboxRunning:        {Name: "meta_sandbox_running", Help: "Boolean metric set to 1 for each running sandbox."},
-	SandboxWallSaved:      {Name: "meta_sandbox_wall_time_saved_milliseconds", Help: "Wall time saved for each restored sandbox (in milliseconds)."},
-	SpecMetadata:          {Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", Open: true},
+	SandboxWallSaved:      {Name: "meta_sandbox_wall_time_saved_milliseconds", Help: "Wall time saved for each restored sandbox (in milliseconds).", Unit: Milliseconds},
+	SpecMetadata:          {Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", Open: true, SetLabels: []string{"hasuid0", "nvproxy", "ociversion", "tpuproxy"}},
 	ProcessStart:          {Name: "process_start_time_seconds", Help: "Start time of the process since unix epoch in seconds.", Float: true, Whole: true},
+	BuildInfo:             {Name: "sandmeter_build_info", Help: "Version of Sandmeter, and the Go version and platform it was built with, with value 1.", Whole: true, Open: true, SetLabels: []string{"goarch", "goos", "goversion", "version"}},
+	ConnectionsClosed:     {Name: "sandmeter_client_connections_closed_total", Help: "Counter of client connections that were closed because there were too many.", Type: Counter, Whole: true},
+	CollectionDuration:    {Name: "sandmeter_collection_duration_seconds", Help: "Duration of the collection of this page, from listing the runtime roots to the last reply.", Float: true, Whole: true},
+	CollectionQueries:     {Name: "sandmeter_collection_queries", Help: "Number of queries that the collection of this page sent to sandboxes.", Whole: true},
+	CollectionReceived:    {Name: "sandmeter_collection_received_bytes", Help: "Number of bytes that the collection of this page received from sandboxes.", Whole: true},
 	LogLinesDropped:       {Name: "sandmeter_log_lines_dropped_total", Help: "Counter of log lines that were dropped because the log output was too slow or failed.", Type: Counter, Whole: true},
-	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes without metrics because all sandboxes together exceed a budget.", Whole: true, Open: true},
-	RootReadable:          {Name: "sandmeter_runtime_root_readable", Help: "Whether the last collection could read the runtime root (1) or not (0).", Whole: true, Open: true},
+	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes without metrics because all sandboxes together exceed a budget.", Whole: true, Open: true, SetLabels: []string{"budget"}},
+	ResponsesCutOff:       {Name: "sandmeter_responses_cut_off_total", Help: "Counter of responses that were cut off because the client read them too slowly.", Type: Counter, Whole: true},
+	RootReadable:          {Name: "sandmeter_runtime_root_readable", Help: "Whether the last collection could read the runtime root (1) or not (0).", Whole: true, Open: true, SetLabels: []string{"runtime_root"}},
+	SandboxQueryDuration:  {Name: "sandmeter_sandbox_query_duration_seconds", Help: "Time from connecting to the sandbox to the end of its reply or its failure, in the last query.", Float: true, Whole: true},
+	SandboxUp:             {Name: "sandmeter_sandbox_up", Help: "Whether the running sandbox has metrics (1) or not (0).", Whole: true},
+	Sandboxes:             {Name: "sandmeter_sandboxes", Help: "Number of sandboxes by the result of the query for their metrics: ok, failed, or not_running.", Whole: true, Open: true, SetLabels: []string{"query_status"}},
+	SandboxesFailed:       {Name: "sandmeter_sandboxes_failed", Help: "Number of running sandboxes without metrics, by reason.", Whole: true, Open: true, SetLabels: []string{"reason"}},
 	SnapshotTime:          {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of this snapshot began, as a unix timestamp in seconds. Present if --max-age is set.", Float: true, Whole: true},
 }
 

@@ -3,17 +3,20 @@ package snapshot
 import (
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
 // A Snapshot is everything that one collection found. It is never filtered by metric.
 type Snapshot struct {
-	Began     time.Time // when the collection began; no sample is older
-	Time      time.Time // when it was complete: the time of the server's own samples
-	Roots     []Root    // in the order in which they were configured
-	Sandboxes []Sandbox // sorted by ID, and sandboxes of the same ID by the order of Roots
-	Server    Source    // the server's own families about the server itself
+	Began     time.Time           // when the collection began; no sample is older
+	Time      time.Time           // when it was complete: the time of the server's own samples
+	Roots     []Root              // in the order in which they were configured
+	Sandboxes []Sandbox           // sorted by ID, and sandboxes of the same ID by the order of Roots
+	Server    Source              // the server's own families about the server itself
+	Process   []*dto.MetricFamily // about the server process, by a client library; sorted by name; not to be changed
 }
 
 // A Root is the result of reading one runtime root.
@@ -70,6 +73,7 @@ type Source struct {
 	Histograms []Histogram
 	Sets       []*LabelSet
 	TextSize   int // the result of MeasureText
+	ZeroSize   int // the result of MeasureZeros
 }
 
 // Histogram returns the value of a sample of a histogram metric.
@@ -93,4 +97,47 @@ func (s *Source) MeasureText() int {
 		}
 	}
 	return size
+}
+
+// MeasureZeros returns the approximate number of bytes of the samples that Fill adds.
+func (s *Source) MeasureZeros() int {
+	size := s.Schema.Zeros
+	for i := range s.Samples {
+		if m := s.Metric(s.Samples[i]); m.Zero {
+			size.Series--
+			size.Bytes -= m.LineSize
+		}
+	}
+	return size.Bytes + size.Series*s.Labels.textSize()
+}
+
+// WithZeros returns all samples as a page shows them.
+func (s *Source) WithZeros() []Sample {
+	all := make([]Sample, 0, len(s.Samples)+s.Schema.Zeros.Series)
+	sent := s.Samples
+	for i := range s.Schema.Metrics {
+		n := 0
+		for n < len(sent) && sent[n].Metric == int32(i) {
+			n++
+		}
+		all, sent = s.Fill(all, int32(i), sent[:n]), sent[n:]
+	}
+	return all
+}
+
+// Fill appends the samples of a metric to b: those that the sandbox sent, and a zero for each other
+// series if the metric has Zero. sent are the samples of the metric, in order.
+func (s *Source) Fill(b []Sample, metric int32, sent []Sample) []Sample {
+	m := &s.Schema.Metrics[metric]
+	if !m.Zero {
+		return append(b, sent...)
+	}
+	for series := m.First; series < m.First+m.Series; series++ {
+		if len(sent) > 0 && sent[0].Series == series {
+			b, sent = append(b, sent[0]), sent[1:]
+			continue
+		}
+		b = append(b, Sample{Metric: metric, Series: series})
+	}
+	return b
 }

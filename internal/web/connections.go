@@ -47,8 +47,9 @@ func connectionsOf(files uint64) int {
 //
 // Connections is safe for concurrent use.
 type Connections struct {
-	most   int
-	logger *slog.Logger
+	most     int
+	counters *Counters
+	logger   *slog.Logger
 
 	mu     sync.Mutex // not held while closing a connection or logging, which can block
 	open   map[net.Conn]*list.Element
@@ -57,14 +58,15 @@ type Connections struct {
 	lines  rate.Sometimes
 }
 
-// NewConnections returns Connections that permit up to most connections, at least 1. It logs closed
-// connections at most once per minute.
-func NewConnections(most int, logger *slog.Logger) *Connections {
+// NewConnections returns Connections that permit up to most connections, at least 1. It counts closed
+// connections, and logs them at most once per minute.
+func NewConnections(most int, counters *Counters, logger *slog.Logger) *Connections {
 	return &Connections{
-		most:   most,
-		logger: logger,
-		open:   make(map[net.Conn]*list.Element),
-		lines:  rate.Sometimes{Interval: logInterval},
+		most:     most,
+		counters: counters,
+		logger:   logger,
+		open:     make(map[net.Conn]*list.Element),
+		lines:    rate.Sometimes{Interval: logInterval},
 	}
 }
 
@@ -99,6 +101,7 @@ func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 func (c *Connections) add(conn net.Conn) {
 	surplus, closed := c.push(conn)
 	if surplus != nil {
+		c.counters.ConnectionsClosed.Add(1)
 		closeNow(surplus)
 	}
 	if closed > 0 {

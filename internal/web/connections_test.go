@@ -62,7 +62,7 @@ func (c *namedConn) Close() error {
 
 func newPool(t *testing.T, most int) *pool {
 	p := &pool{T: t, byName: make(map[string]*namedConn)}
-	p.Connections = NewConnections(most, slog.New(slog.NewTextHandler(&p.log, nil)))
+	p.Connections = NewConnections(most, new(Counters), slog.New(slog.NewTextHandler(&p.log, nil)))
 	return p
 }
 
@@ -84,6 +84,9 @@ func (p *pool) expect(open int, closed ...string) {
 	p.Helper()
 	if !slices.Equal(p.closed, closed) {
 		p.Errorf("closed are %q, want %q", p.closed, closed)
+	}
+	if n := p.counters.ConnectionsClosed.Load(); n != int64(len(closed)) {
+		p.Errorf("%d are counted as closed, want %d", n, len(closed))
 	}
 	if len(p.open) != open {
 		p.Errorf("%d are open, want %d", len(p.open), open)
@@ -150,7 +153,7 @@ func (tlsConn) Close() error        { return errors.New("this would wait for the
 func (c tlsConn) NetConn() net.Conn { return c.Conn }
 
 func TestTLSIsClosedWithoutWaiting(t *testing.T) {
-	c := NewConnections(1, slog.New(slog.DiscardHandler))
+	c := NewConnections(1, new(Counters), slog.New(slog.DiscardHandler))
 	client, server := net.Pipe()
 	defer client.Close()
 	c.Track(&tlsConn{server}, http.StateNew)
@@ -164,7 +167,7 @@ func TestTLSIsClosedWithoutWaiting(t *testing.T) {
 
 // TestCloseAll checks that CloseAll waits for no connection, idle or busy.
 func TestCloseAll(t *testing.T) {
-	c := NewConnections(2, slog.New(slog.DiscardHandler))
+	c := NewConnections(2, new(Counters), slog.New(slog.DiscardHandler))
 	var clients []net.Conn
 	for _, state := range []http.ConnState{http.StateNew, http.StateActive} {
 		client, server := net.Pipe()
@@ -234,7 +237,7 @@ func TestIdleFlood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connections := NewConnections(most, slog.New(slog.DiscardHandler))
+	connections := NewConnections(most, new(Counters), slog.New(slog.DiscardHandler))
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux, ConnState: connections.Track}}
 	server.Start()
 	defer server.Close()

@@ -54,7 +54,7 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Collect, o.Pages = collector.Collect, page.NewBuilder("runsc_")
+	o.Collect, o.Pages = collector.Collect, page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true})
 	w.handler = NewHandler(o)
 	t.Cleanup(func() {
 		w.handler.Close()

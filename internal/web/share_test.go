@@ -39,7 +39,7 @@ func inBubble(t *testing.T, test func(b *bubble)) {
 		b := &bubble{T: t}
 		b.handler = NewHandler(Options{
 			Collect: b.collect, MaxPerSecond: 20,
-			Pages:  page.NewBuilder("runsc_"),
+			Pages:  page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true}),
 			Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
 		})
 		test(b)

@@ -88,6 +88,8 @@ type Options struct {
 	// AllowProfiling enables profiles of the process. Profiles cost CPU and reveal what the process
 	// does.
 	AllowProfiling bool
+	// Counters are increased by the handler. Nil: nothing is counted.
+	Counters *Counters
 	// RootLost is called by each scrape that fails because the runtime root can no longer be read.
 	RootLost func(error)
 }
@@ -111,6 +113,9 @@ type Handler struct {
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
 	o.MetricsPath = cmp.Or(o.MetricsPath, DefaultMetricsPath)
+	if o.Counters == nil {
+		o.Counters = new(Counters)
+	}
 	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond), filters: page.NewFilters()}
 	h.slowReaders.Interval = time.Minute
 	h.handle(o.MetricsPath, h.metrics)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -218,7 +219,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.MaxAge = time.Hour }) // all pages are of one snapshot
 	client, _ := w.serve()
 	for _, path := range []string{"/", "/metrics", "/metrics%3Fa=b", "/runsc-metrics/pid", "/runsc-metrics/healthcheck?root=" + servedRoot} {
 		get, body := w.fetch(client, httpRequest(t, http.MethodGet, path))
