@@ -61,7 +61,9 @@ func (c *combination) serve(w *world, secured bool, flags ...string) {
 	c.t.Helper()
 	dir := testkit.TempDir(c.t)
 	socket := filepath.Join(dir, "socket")
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
 	transport := &http.Transport{DisableCompression: true, DialContext: dial}
 	c.client, c.url = &http.Client{Transport: transport}, "http://localhost"
 	c.t.Cleanup(c.client.CloseIdleConnections)
@@ -174,7 +176,9 @@ func (c *combination) want() map[string]float64 {
 		Labels     map[string]string
 		Value      int64
 	}
-	var list struct{ Sandboxes []struct{ ID, Iteration string } }
+	var list struct {
+		Sandboxes []struct{ ID, Iteration string }
+	}
 	c.decode("/api/v1/sandboxes", &list)
 	want := map[string]float64{}
 	for _, s := range list.Sandboxes {
