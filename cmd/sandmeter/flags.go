@@ -16,16 +16,18 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
+const clientConfigFlag = "web.client-config.file"
+
 // serverFlags are the flags for the address of a running server, and for the connection to it.
 type serverFlags struct{ address, configFile string }
 
-func (f *serverFlags) register(cmd *cobra.Command) {
-	const configFlag = "web.client-config.file"
+// register adds the flags to a command. address is the default.
+func (f *serverFlags) register(cmd *cobra.Command, address string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.address, "address", defaultListenAddress, "Server `address`: host:port, or the absolute path of a Unix socket.")
-	flags.StringVar(&f.configFile, configFlag, "",
+	flags.StringVar(&f.address, "address", address, "Server `address`: host:port, or the absolute path of a Unix socket.")
+	flags.StringVar(&f.configFile, clientConfigFlag, "",
 		"`File` with TLS settings and credentials, in the format of Prometheus's HTTP client configuration.")
-	_ = cmd.MarkFlagFilename(configFlag, "yml", "yaml") // fails only for unknown flags
+	_ = cmd.MarkFlagFilename(clientConfigFlag, "yml", "yaml") // fails only for unknown flags
 }
 
 // client returns a client of the server for a runtime root. The caller closes it.

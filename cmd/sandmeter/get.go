@@ -53,7 +53,7 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	g.server.register(cmd)
+	g.server.register(cmd, defaultListenAddress)
 	flags.StringVar(&g.path, "web.telemetry-path", metricserver.DefaultTelemetryPath, "The server's `path` of the metrics.")
 	flags.StringVar(&g.filter, "filter", "", "Show only metrics whose names, without the prefix, match this regular `expression`.")
 	flags.StringVar(&g.sandbox, "sandbox", "", "Show only metrics of the sandbox with this `ID`, or with this unique prefix of its ID.")

@@ -88,7 +88,7 @@ func TestGetSandbox(t *testing.T) {
 		`the server at {socket} does not serve sandbox "n"; sandmeter list shows all sandboxes, and which have metrics`)
 }
 
-// TestWrongServer: get and health give the same advice.
+// TestWrongServer: all clients give the same advice.
 func TestWrongServer(t *testing.T) {
 	w := newWorld(t)
 	listener, err := net.Listen("unix", w.socket)
@@ -113,7 +113,7 @@ func TestWrongServer(t *testing.T) {
 	check := func(reply, want string) {
 		t.Helper()
 		replies <- reply
-		for _, line := range []string{"get", "health"} {
+		for _, line := range []string{"get", "health", "list"} {
 			if code, out, said := w.command(line + " --address {socket}"); code != cli.ExitFail || out != "" || !strings.HasSuffix(said, want+"\n") {
 				t.Errorf("%s of %q exits with %d and says %s%s", line, reply, code, out, said)
 			}

@@ -38,7 +38,7 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 			return std.Printf("The server at %s serves %s.\n", server.address, root)
 		},
 	}
-	server.register(cmd)
+	server.register(cmd, defaultListenAddress)
 	cli.RegisterRoot(cmd, &root, "Runtime root: the `directory` that the server should serve.")
 	return cmd
 }

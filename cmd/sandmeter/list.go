@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
@@ -36,38 +37,80 @@ type listed struct {
 	Instrumented bool      `json:"instrumented"`
 }
 
+// list lists the sandboxes of a runtime root, or those that a running server serves.
+type list struct {
+	server     serverFlags
+	root       string
+	json       bool
+	whole      bool
+	fromServer bool // list the sandboxes of a server
+}
+
 func newListCommand(std cli.Stdio) *cobra.Command {
-	rootDir, asJSON, whole := config.DefaultRootDir(), false, false
+	l := list{root: config.DefaultRootDir()}
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the sandboxes of a runtime root",
+		Short: "List the sandboxes of a runtime root or of a running server",
 		Long: "List the sandboxes of a runtime root, including those without metrics. The command reads state files and does not query\n" +
 			"sandboxes. If it cannot read a state file, it lists the other sandboxes and exits with status 1.\n\n" +
+			"With --address, list the sandboxes of a running server instead, with the results of its queries: ok, failed with the\n" +
+			"reason, or not running. With --json, this is the server's document /api/v1/sandboxes, in which unknown values are null.\n" +
+			"A metric-server has no such document.\n\n" +
+			"--address and --root exclude each other. A flag takes precedence over both environment variables. If SANDMETER_ROOT and\n" +
+			"SANDMETER_ADDRESS are both set, the command reads state files.\n\n" +
 			"If the terminal is too narrow for the table, IDs are shortened to unique prefixes, which other commands accept, other\n" +
 			"texts are cut, and columns are left out.",
 		Example: "  sandmeter list --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter list --no-trunc\n" +
-			"  sandmeter list --json",
+			"  sandmeter list --json\n" +
+			"  sandmeter list --address /run/sandmeter.sock",
 		Args:    cobra.NoArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
-		RunE: func(*cobra.Command, []string) error {
-			width := cli.TerminalWidth(std.Out)
-			if whole {
-				width = 0
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return l.settle(cmd.Flags()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if l.fromServer {
+				return l.listServed(cmd.Context(), std)
 			}
-			return list(rootDir, asJSON, width, std)
+			return l.listRoot(std)
 		},
 	}
-	cli.RegisterRoot(cmd, &rootDir, "Runtime root: the `directory` of runsc's state files.")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "Write a JSON array instead of a table.")
-	cmd.Flags().BoolVar(&whole, "no-trunc", false, "Do not fit the table to the terminal.")
+	l.server.register(cmd, "")
+	cli.RegisterRoot(cmd, &l.root, "Runtime root: the `directory` of runsc's state files.")
+	cmd.Flags().BoolVar(&l.json, "json", false, "Write JSON instead of a table.")
+	cmd.Flags().BoolVar(&l.whole, "no-trunc", false, "Do not fit the table to the terminal.")
 	return cmd
 }
 
-// list writes the sandboxes, and returns an error if the list may be incomplete. A table fits a
-// terminal of width columns, unless width is 0.
-func list(rootDir string, asJSON bool, width int, std cli.Stdio) error {
-	listing, err := state.NewRoot(rootDir).List()
+// settle sets flags from the environment, and decides between root and server. Variables are
+// defaults for all commands, so that two of them are no contradiction: the runtime root applies,
+// because other commands use the address.
+func (l *list) settle(flags *pflag.FlagSet) error {
+	address, root := flags.Changed("address"), flags.Changed("root")
+	if address && root {
+		return cli.Usagef("--address lists the sandboxes of a server and --root those of a runtime root: leave one of them out")
+	}
+	configured := flags.Changed(clientConfigFlag)
+	if err := cli.FromEnv(flags); err != nil {
+		return err
+	}
+	l.fromServer = address || flags.Changed("address") && !flags.Changed("root")
+	if configured && !l.fromServer {
+		return cli.Usagef("--%s is for the connection to a server: give its address with --address", clientConfigFlag)
+	}
+	return nil
+}
+
+// width returns the number of columns of the terminal that the table has to fit, or 0.
+func (l *list) width(std cli.Stdio) int {
+	if l.whole {
+		return 0
+	}
+	return cli.TerminalWidth(std.Out)
+}
+
+// listRoot writes the sandboxes of the runtime root, and returns an error if the list may be
+// incomplete.
+func (l *list) listRoot(std cli.Stdio) error {
+	listing, err := state.NewRoot(l.root).List()
 	if err != nil {
 		return explainRoot(err, "")
 	}
@@ -76,17 +119,17 @@ func list(rootDir string, asJSON bool, width int, std cli.Stdio) error {
 	}
 	sandboxes := make([]listed, 0, len(listing.Sandboxes))
 	for _, s := range listing.Sandboxes {
-		sandboxes = append(sandboxes, describe(s, rootDir))
+		sandboxes = append(sandboxes, describe(s, l.root))
 	}
-	switch unread := unreadError(rootDir, listing.Errors); {
-	case asJSON:
+	switch unread := unreadError(l.root, listing.Errors); {
+	case l.json:
 		return errors.Join(writeJSON(std.Out, sandboxes), unread)
 	case len(sandboxes) > 0:
-		return errors.Join(writeList(std.Out, sandboxes, width), unread)
+		return errors.Join(writeTable(std.Out, listedTable(sandboxes), l.width(std)), unread)
 	case unread != nil:
 		return unread
 	}
-	fmt.Fprintf(std.Err, "No sandboxes in %s.\n", rootDir)
+	fmt.Fprintf(std.Err, "No sandboxes in %s.\n", l.root)
 	return nil
 }
 
@@ -147,12 +190,17 @@ func listCells(s listed) []string {
 		s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s)}
 }
 
-// writeList writes a table. It fits a terminal of width columns, unless width is 0.
-func writeList(out io.Writer, sandboxes []listed, width int) error {
+func listedTable(sandboxes []listed) cli.Table {
 	table := cli.Table{Columns: listColumns}
 	for _, s := range sandboxes {
 		table.Rows = append(table.Rows, listCells(s))
 	}
+	return table
+}
+
+// writeTable writes a table whose first column has IDs. It fits a terminal of width columns, unless
+// width is 0.
+func writeTable(out io.Writer, table cli.Table, width int) error {
 	if width > 0 && table.Width() > width {
 		shortenIDs(table.Rows)
 	}
@@ -163,20 +211,37 @@ func writeList(out io.Writer, sandboxes []listed, width int) error {
 // minIDLength is the length to which IDs are cut if they still differ, the same as Docker's.
 const minIDLength = 12
 
-// shortenIDs cuts the IDs in the first cells of rows to the shortest length at which they differ.
+// shortenIDs cuts the IDs in the first cells of rows to the shortest length at which different IDs
+// still differ.
 func shortenIDs(rows [][]string) {
-	for length := minIDLength; ; length++ {
-		short := make(map[string]bool)
+	count := func(cut func(id string) string) int {
+		ids := make(map[string]bool)
 		for _, row := range rows {
-			short[row[0][:min(length, len(row[0]))]] = true
+			ids[cut(row[0])] = true
 		}
-		if len(short) == len(rows) {
+		return len(ids)
+	}
+	all := count(func(id string) string { return id })
+	for length := minIDLength; ; length++ {
+		cut := func(id string) string { return prefix(id, length) }
+		if count(cut) == all {
 			for _, row := range rows {
-				row[0] = row[0][:min(length, len(row[0]))]
+				row[0] = cut(row[0])
 			}
 			return
 		}
 	}
+}
+
+// prefix returns the first characters of a text.
+func prefix(text string, length int) string {
+	for i := range text {
+		if length == 0 {
+			return text[:i]
+		}
+		length--
+	}
+	return text
 }
 
 // metricServerCell returns the address, and marks sandboxes that registered no metrics.

@@ -30,7 +30,7 @@ func TestListFits(t *testing.T) {
 	check := func(width int, want string) {
 		t.Helper()
 		var out strings.Builder
-		if err := writeList(&out, sandboxes, width); err != nil || out.String() != strings.TrimPrefix(want, "\n") {
+		if err := writeTable(&out, listedTable(sandboxes), width); err != nil || out.String() != strings.TrimPrefix(want, "\n") {
 			t.Errorf("%d columns: %v\n%swant%s", width, err, &out, want)
 		}
 	}

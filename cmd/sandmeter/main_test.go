@@ -79,7 +79,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("serve --log.level=loud", `invalid argument "loud" for "--log.level" flag: choose debug, info, warn or error; try: sandmeter serve --help`)
 	wrong("serve --log.format=json-k8s", `invalid argument "json-k8s" for "--log.format" flag: choose text or json; try: sandmeter serve --help`)
 
-	for _, client := range []string{"get", "health"} {
+	for _, client := range []string{"get", "health", "list"} {
 		wrong(client+" --address=", "--address is empty"+forms)
 		wrong(client+" --address localhost", `--address "localhost": missing port in address`+forms)
 		wrong(client+" --address none.sock", `--address "none.sock"`+absolute)
@@ -260,11 +260,13 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s is completed with %s, want %s", line, got, want)
 		}
 	}
-	const noFiles, directories = ":4", ":16"
+	const noFiles, extensions, directories = ":4", ":8", ":16"
 	completes("serve --log.level", "debug info warn error "+noFiles)
 	completes("serve --log.format", "text json "+noFiles)
 	completes("serve --root", directories)
 	completes("man --dir", directories)
+	completes("list --root", directories)
+	completes("list --web.client-config.file", "yml yaml "+extensions)
 	completes("export --root {root}", "a app b "+noFiles)
 	completes("export --root {root} a", noFiles)
 	completes("export --root {dir}/missing", noFiles)

@@ -15,7 +15,7 @@ import (
 
 // failures has descriptions of exit status 1 that say more than that the command failed.
 var failures = map[string]string{
-	"list":   "The command failed, or a state file could not be read.",
+	"list":   "The command failed, or a state file could not be read, or the server is unreachable or has no list.",
 	"get":    "The command failed, or there is no metric to show.",
 	"export": "The command failed, the sandbox has no metrics, or no metric matches **--filter**.",
 	"health": "The server is unreachable, does not serve the runtime root, or is shutting down.",

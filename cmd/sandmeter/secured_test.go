@@ -45,7 +45,7 @@ func TestSecuredServe(t *testing.T) {
 	for _, address := range []string{port, w.socket} {
 		clients := func(want int, says, flags string) {
 			t.Helper()
-			for _, line := range []string{"health --root {root}", "get --filter ^fs_opens$ --web.telemetry-path /x"} {
+			for _, line := range []string{"health --root {root}", "get --filter ^fs_opens$ --web.telemetry-path /x", "list"} {
 				code, out, err := w.command(line + " --address " + address + " " + flags)
 				if code != want || !strings.Contains(out+err, says) {
 					t.Errorf("%s at %s %s: exits with %d and says\n%s%s", line, address, flags, code, out, err)

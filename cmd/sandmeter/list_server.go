@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// served is a sandbox in the JSON document of a server, as far as the table shows it. Pointers are
+// nil if the value is unknown.
+type served struct {
+	ID          string            `json:"id"`
+	RuntimeRoot string            `json:"runtime_root"`
+	Pod         *string           `json:"pod"`
+	Namespace   *string           `json:"namespace"`
+	CreatedAt   *time.Time        `json:"created_at"`
+	PID         *int              `json:"pid"`
+	State       string            `json:"state"`
+	Containers  []json.RawMessage `json:"containers"`
+	QueryStatus string            `json:"query_status"`
+	Reason      *string           `json:"reason"`
+}
+
+// listServed writes the sandboxes that a server serves: the document of the server, with --json, or
+// a table.
+func (l *list) listServed(ctx context.Context, std cli.Stdio) error {
+	client, err := l.server.client("")
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	text, err := client.GetSandboxes(ctx)
+	if err != nil {
+		return explainNoAPI(explainGet(ctx, client, err))
+	}
+	var document struct {
+		Sandboxes *[]served `json:"sandboxes"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil || document.Sandboxes == nil {
+		return fmt.Errorf("the server at %s sent something other than a list of sandboxes; give the address of the metric server with --address",
+			l.server.address)
+	}
+	sandboxes := *document.Sandboxes
+	switch {
+	case l.json:
+		return writeJSON(std.Out, json.RawMessage(text))
+	case len(sandboxes) == 0:
+		fmt.Fprintf(std.Err, "The server at %s serves no sandboxes.\n", l.server.address)
+		return nil
+	}
+	return writeTable(std.Out, servedTable(sandboxes), l.width(std))
+}
+
+// explainNoAPI adds advice to the error of a metric server without the JSON API.
+func explainNoAPI(err error) error {
+	if errors.Is(err, metricclient.ErrNoAPI) {
+		return fmt.Errorf("%w; sandmeter serve has it, metric-server does not; list --root reads state files instead", err)
+	}
+	return err
+}
+
+// servedColumns has the columns in the order of the cells that servedCells returns. The last one is
+// for servers of several runtime roots.
+var servedColumns = []cli.Column{
+	{Title: "SANDBOX"},
+	{Title: "NAMESPACE", MinWidth: minListWidth, Optional: 3},
+	{Title: "POD", MinWidth: minListWidth, Optional: 2},
+	{Title: "STATE", MinWidth: minListWidth, Optional: 1},
+	{Title: "PID", Optional: 5},
+	{Title: "CONTAINERS", Optional: 7},
+	{Title: "CREATED (UTC)", Optional: 6},
+	{Title: "METRICS", MinWidth: minListWidth},
+	{Title: "RUNTIME ROOT", MinWidth: minListWidth, Optional: 4},
+}
+
+func servedCells(s served) []string {
+	pid, created := "-", "-"
+	if s.PID != nil {
+		pid = strconv.Itoa(*s.PID)
+	}
+	if s.CreatedAt != nil {
+		created = s.CreatedAt.UTC().Format(time.DateTime)
+	}
+	return []string{cli.Cell(s.ID), knownCell(s.Namespace), knownCell(s.Pod), cli.Cell(s.State), pid, strconv.Itoa(len(s.Containers)), created,
+		metricsCell(s), cli.Cell(s.RuntimeRoot)}
+}
+
+// knownCell returns the cell of a value that may be unknown.
+func knownCell(value *string) string {
+	if value == nil {
+		return "-"
+	}
+	return cli.Cell(*value)
+}
+
+// metricsCell returns the result of the query for metrics. A status that this program does not know
+// is shown as it is.
+func metricsCell(s served) string {
+	switch {
+	case s.QueryStatus == "not_running":
+		return "not running"
+	case s.Reason != nil:
+		return cli.Cell(s.QueryStatus) + " (" + cli.Cell(*s.Reason) + ")"
+	}
+	return cli.Cell(s.QueryStatus)
+}
+
+// servedTable returns the table of sandboxes. It shows runtime roots if there are several, because
+// IDs may then be equal.
+func servedTable(sandboxes []served) cli.Table {
+	table := cli.Table{Columns: servedColumns}
+	for _, s := range sandboxes {
+		table.Rows = append(table.Rows, servedCells(s))
+	}
+	if !slices.ContainsFunc(sandboxes, func(s served) bool { return s.RuntimeRoot != sandboxes[0].RuntimeRoot }) {
+		last := len(servedColumns) - 1
+		table.Columns = table.Columns[:last]
+		for i, row := range table.Rows {
+			table.Rows[i] = row[:last]
+		}
+	}
+	return table
+}

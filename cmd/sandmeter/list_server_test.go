@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// says fails the test unless a command line succeeds with an output and nothing else.
+func (w *world) says(line, want string) {
+	w.Helper()
+	if code, out, err := w.command(line); code != cli.ExitOK || out != strings.TrimPrefix(want, "\n") || err != "" {
+		w.Errorf("sandmeter %s\nexits with %d and says\n%s%swant%s", line, code, out, err, want)
+	}
+}
+
+// startServed starts a sandbox for each result of a query.
+func (w *world) startServed() {
+	at := func(second int) simulate.Container {
+		return simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
+	}
+	w.start(simulate.Spec{ID: "broken", PID: 1, Root: at(1), NoSocket: true})
+	w.start(simulate.Spec{ID: "ended", PID: -1, Root: at(2)})
+	w.start(simulate.Spec{ID: "none", PID: 1, Root: at(3), Uninstrumented: true})
+	w.start(simulate.Spec{ID: "pod", Root: at(4), Pod: "web\x1b[31m", Namespace: "shop", PID: -2, OwnProcess: true, More: []simulate.Container{{ID: "pod-app"}}})
+}
+
+func TestListServed(t *testing.T) {
+	w := newWorld(t)
+	w.startServed()
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	_, array, _ := w.command("list --address {socket} --json")
+	var document struct {
+		SnapshotTime time.Time `json:"snapshot_time"`
+		Sandboxes    []struct {
+			ID        string
+			Namespace *string
+			PID       *json.Number
+		}
+	}
+	w.must(json.Unmarshal([]byte(array), &document))
+	all := document.Sandboxes
+	if document.SnapshotTime.IsZero() || len(all) != 3 || all[0].Namespace != nil || all[1].PID != nil || *all[2].Namespace != "shop" {
+		t.Fatalf("list --json says\n%s", array)
+	}
+	contains(t, array, `"pod": "web\u001b[31m"`, `"reason": "unreachable"`, `"sampled_at": null`, `"checkpointed": false`)
+	wantPrintable(t, array)
+	pid := all[2].PID.String()
+	w.says("list --address {socket}", `
+SANDBOX  NAMESPACE  POD            STATE    PID`+strings.Repeat(" ", len(pid)-1)+`CONTAINERS  CREATED (UTC)        METRICS
+broken   -          -              running  1`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:01  failed (unreachable)
+ended    -          -              stopped  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:02  not running
+pod      shop       "web\x1b[31m"  running  `+pid+`  2           2026-11-22 08:12:04  ok
+`)
+}
+
+func TestListServedOfNothing(t *testing.T) {
+	w := newWorld(t)
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	if code, out, err := w.command("list --address {socket}"); code != cli.ExitOK || out != "" || err != "The server at "+w.socket+" serves no sandboxes.\n" {
+		t.Errorf("list exits with %d and says %q, %q", code, out, err)
+	}
+	if _, out, err := w.command("list --address {socket} --json"); !strings.HasSuffix(out, "\"sandboxes\": []\n}\n") || err != "" {
+		t.Errorf("list --json says %q, %q", out, err)
+	}
+}
+
+// TestListServedOfSeveralRoots: the table shows roots only if there are several.
+func TestListServedOfSeveralRoots(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	for _, of := range []*world{w, other} {
+		of.start(simulate.Spec{ID: "same", PID: -1})
+	}
+	w.serve("serve --root {root} --root " + other.root + " --web.listen-address {socket}")
+	_, table, _ := w.command("list --address {socket}")
+	contains(t, table, "RUNTIME ROOT\n", " not running  "+w.root+"\n", " not running  "+other.root+"\n")
+}
+
+// TestListSource checks whether list reads state files or the API of a server. Both variables may be set,
+// because other commands use them.
+func TestListSource(t *testing.T) {
+	w := newWorld(t)
+	w.start(simulate.Spec{ID: "fine", PID: -1})
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	const files, server = "METRIC SERVER\n", "METRICS\n"
+	reads := func(line, want string) {
+		t.Helper()
+		if code, out, err := w.command(line); code != cli.ExitOK || !strings.Contains(out, want) {
+			t.Errorf("%s exits with %d and says\n%s%swant %s", line, code, out, err, want)
+		}
+	}
+	reads("list --root {root}", files)
+	reads("list --address {socket}", server)
+	t.Setenv("SANDMETER_ADDRESS", w.socket)
+	reads("list", server)
+	reads("list --root {root}", files)
+	reads("list --address {socket}", server)
+	t.Setenv("SANDMETER_ROOT", w.root)
+	reads("list", files)
+	reads("list --root {root}", files)
+	reads("list --address {socket}", server)
+	t.Setenv("SANDMETER_ADDRESS", "")
+	reads("list", files)
+	reads("list --address {socket}", server)
+	w.fails("list --address {socket} --root {root}", cli.ExitUsage,
+		"--address lists the sandboxes of a server and --root those of a runtime root: leave one of them out")
+	w.must(os.WriteFile(w.path("client.yml"), []byte("basic_auth: {username: me, password: secret}\n"), 0o600))
+	w.fails("list --web.client-config.file {dir}/client.yml", cli.ExitUsage,
+		"--web.client-config.file is for the connection to a server: give its address with --address")
+	t.Setenv("SANDMETER_WEB_CLIENT_CONFIG_FILE", w.path("client.yml"))
+	reads("list", files)
+}
+
+// TestListServedFailures: the errors say what to do. See also TestWrongServer and
+// TestSecuredServe.
+func TestListServedFailures(t *testing.T) {
+	w := newWorld(t)
+	w.fails("list --address {dir}/nobody", cli.ExitFail,
+		"sandboxes of the metric server at {dir}/nobody: nothing listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
+	w.serve("--metric-server={socket} --root={root} metric-server")
+	w.fails("list --address {socket}", cli.ExitFail,
+		"sandboxes of the metric server at {socket}: the server has no JSON API: the answer is 404 Not Found: path not found; "+
+			"sandmeter serve has it, metric-server does not; list --root reads state files instead")
+}
+
+// TestListServedTexts: no text of a server reaches the output raw, whatever listens there.
+func TestListServedTexts(t *testing.T) {
+	w := newWorld(t)
+	var body string
+	listener, err := net.Listen("unix", w.socket)
+	w.must(err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Close()
+		<-ended
+	})
+	const nasty = `\u001b[31m\n\u202e`
+	body = `{"sandboxes": [{"id": "a` + nasty + "\xff" + `", "pod": "` + nasty + `", "namespace": null, "state": "` + nasty + `", "runtime_root": "` + nasty + `",
+		"query_status": "` + nasty + `", "reason": "` + nasty + `", "later": "` + nasty + `\u009b"}, {"id": "b", "query_status": "maybe"}]}`
+	const shown = `"\x1b[31m\n\u202e"`
+	w.says("list --address {socket}", `
+SANDBOX               NAMESPACE  POD                 STATE               PID  CONTAINERS  CREATED (UTC)  METRICS                                  RUNTIME ROOT
+"a\x1b[31m\n\u202e`+"\uFFFD"+`"  -          `+shown+`  `+shown+`  -    0           -              `+shown+` (`+shown+`)  `+shown+`
+b                     -          -                   -                   -    0           -              maybe                                    -
+`)
+	_, array, _ := w.command("list --address {socket} --json")
+	contains(t, array, `"later": "\u001b[31m\n\u202e\u009b"`)
+	wantPrintable(t, array)
+	for _, body = range []string{`{}`, `[]`, `{"sandboxes": null}`, `{"sandboxes": [{"id": 1}]}`, `{"sandboxes": []} more`, "\x1b[31m"} {
+		for _, flags := range []string{"", " --json"} {
+			w.fails("list --address {socket}"+flags, cli.ExitFail,
+				"the server at {socket} sent something other than a list of sandboxes; give the address of the metric server with --address")
+		}
+	}
+}
+
+// TestShortenIDs: equal IDs and IDs that are not ASCII.
+func TestShortenIDs(t *testing.T) {
+	check := func(ids []string, want ...string) {
+		t.Helper()
+		var rows [][]string
+		for _, id := range ids {
+			rows = append(rows, []string{id})
+		}
+		shortenIDs(rows)
+		for i, row := range rows {
+			if row[0] != want[i] {
+				t.Errorf("%q becomes %q, want %q", ids[i], row[0], want[i])
+			}
+		}
+	}
+	const digits = "0123456789"
+	check([]string{digits + "abc", digits + "abc"}, digits+"ab", digits+"ab")
+	check([]string{digits + "abc", digits + "abd", "x"}, digits+"abc", digits+"abd", "x")
+	check([]string{digits + "äöü"}, digits+"äö")
+	check([]string{digits, digits + "äöü"}, digits, digits+"äö")
+}
