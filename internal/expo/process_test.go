@@ -46,8 +46,8 @@ func TestProcessSelection(t *testing.T) {
 		}
 	}
 	check(1, page.Selection{})
-	check(1, page.Selection{Names: page.NewValues([]string{name})})
-	check(0, page.Selection{Names: page.NewValues([]string{"other"})})
-	check(1, page.Selection{Shard: page.Shard{Index: 0, Count: 2}})
-	check(0, page.Selection{Shard: page.Shard{Index: 1, Count: 2}})
+	check(1, page.Selection{Names: snapshot.NewValues([]string{name})})
+	check(0, page.Selection{Names: snapshot.NewValues([]string{"other"})})
+	check(1, page.Selection{Sandboxes: snapshot.Selector{Shard: snapshot.Shard{Index: 0, Count: 2}}})
+	check(0, page.Selection{Sandboxes: snapshot.Selector{Shard: snapshot.Shard{Index: 1, Count: 2}}})
 }

@@ -34,11 +34,11 @@ func (b *Builder) Prefix() string { return b.options.Prefix }
 // may wait for filters of other requests that are being compiled or run for the first time.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == ""}
-	sandboxes := want.sandboxes(snap.Sandboxes)
+	sandboxes := want.Sandboxes.Select(snap.Sandboxes)
 	schemas := p.addReported(sandboxes)
 	l := b.layoutOf(schemas)
 	p.Families = l.selected(want)
-	if want.Shard.hasServer() {
+	if want.hasServer() {
 		p.addServer(snap, p.countLeftOut(l, want.Metrics), b.options.DropIn)
 		p.Process = want.families(snap.Process)
 	}
@@ -142,11 +142,11 @@ func (l *layout) selected(want Selection) []Family {
 	if want.Metrics == nil && want.Capabilities == nil && want.Names == "" {
 		return l.families
 	}
-	names := want.Names.set()
+	names := want.Names.Set()
 	families := make([]Family, 0, len(l.families))
 	for _, f := range l.families {
 		switch {
-		case !names.match(f.Name):
+		case !names.Match(f.Name):
 			continue
 		case f.group == groupServer && f.metric[0] == schema.SandboxCapabilities:
 			f.sets = want.Capabilities

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 func TestPrometheusNaming(t *testing.T) {
@@ -32,7 +33,7 @@ func TestPrometheusNaming(t *testing.T) {
 		"sandmeter_metric_server_presence gauge: ",
 		"sandmeter_sandbox_running gauge: a")
 	expect(t, "name[] matches the name on the page", b.Build(snapshotOf(sandbox("a", register(t, "fs_opens c", "fs_reads c"))),
-		Selection{Names: NewValues([]string{"runsc_fs_opens_total", "runsc_fs_reads"})}),
+		Selection{Names: snapshot.NewValues([]string{"runsc_fs_opens_total", "runsc_fs_reads"})}),
 		"runsc_fs_opens_total counter: a")
 }
 

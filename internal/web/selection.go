@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // Parameters that select the contents of a page. The filters are regular expressions. All other
@@ -36,14 +37,14 @@ func (h *Handler) parseSelection(query url.Values) (want page.Selection, err err
 		return want, err
 	}
 	if text := query.Get(paramShard); text != "" {
-		if want.Shard, err = parseShard(text); err != nil {
+		if want.Sandboxes.Shard, err = parseShard(text); err != nil {
 			return want, refuse(http.StatusBadRequest, "provided shard %q is refused: %v", text, err)
 		}
 	}
-	want.Names = page.NewValues(query[paramName])
-	want.Sandboxes = page.NewValues(query[paramSandbox])
-	want.Pods = page.NewValues(query[paramPod])
-	want.Namespaces = page.NewValues(query[paramNamespace])
+	want.Names = snapshot.NewValues(query[paramName])
+	want.Sandboxes.IDs = snapshot.NewValues(query[paramSandbox])
+	want.Sandboxes.Pods = snapshot.NewValues(query[paramPod])
+	want.Sandboxes.Namespaces = snapshot.NewValues(query[paramNamespace])
 	return want, nil
 }
 
@@ -59,12 +60,12 @@ func (h *Handler) filter(text, what string) (*page.Filter, error) {
 }
 
 // parseShard parses a shard in the form I/N.
-func parseShard(text string) (page.Shard, error) {
+func parseShard(text string) (snapshot.Shard, error) {
 	index, count, _ := strings.Cut(text, "/")
 	i, indexErr := strconv.ParseUint(index, 10, 32)
 	n, countErr := strconv.ParseUint(count, 10, 32)
 	if indexErr != nil || countErr != nil || i >= n || n > maxShards {
-		return page.Shard{}, fmt.Errorf("give I/N, such as 0/4, with I from 0 to N-1 and N up to %d", maxShards)
+		return snapshot.Shard{}, fmt.Errorf("give I/N, such as 0/4, with I from 0 to N-1 and N up to %d", maxShards)
 	}
-	return page.Shard{Index: int(i), Count: int(n)}, nil
+	return snapshot.Shard{Index: int(i), Count: int(n)}, nil
 }
