@@ -222,7 +222,7 @@ func (n *node) expectTimeout(id string, want time.Duration) {
 
 // order returns the IDs of sandboxes in the order in which the next collection queries them.
 func (n *node) order() (ids []string) {
-	for _, q := range n.collector.table.prepare(nil) {
+	for _, q := range n.collector.table.prepare(nil, nil) {
 		ids = append(ids, q.(*exportQuery).sandbox.facts.ID)
 	}
 	return ids

@@ -163,8 +163,12 @@ func (e *RootError) Error() string { return e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *RootError) Unwrap() error { return e.Err }
 
-// A Plan has the deadlines of a collection.
+// A Plan has the sandboxes and the deadlines of a collection.
 type Plan struct {
+	// Sandboxes selects the sandboxes to query, which are those in the snapshot and in its cuts. For
+	// the others, the server's own families about all sandboxes have the result of the last
+	// collection that queried them.
+	Sandboxes snapshot.Union
 	// Deadline is when the collection ends at the latest. It also ends at the latest MaxDuration
 	// after its start.
 	Deadline time.Time
@@ -189,7 +193,7 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.watcher.Sync()
 	c.query(began, plan)
 	c.table.clearFailuresOfExited()
-	snap := c.snapshot(began, false)
+	snap := c.snapshot(began, plan.Sandboxes, false)
 	c.table.logFailures()
 	c.logCollection(snap)
 	return snap, nil
@@ -200,21 +204,21 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 func (c *Collector) query(began time.Time, plan Plan) {
 	alarms := make([]control.Alarm, len(plan.Cuts))
 	for i, at := range plan.Cuts {
-		alarms[i] = control.Alarm{At: at, Do: func() { plan.OnCut(i, c.cut(began)) }}
+		alarms[i] = control.Alarm{At: at, Do: func() { plan.OnCut(i, c.cut(began, plan.Sandboxes)) }}
 	}
 	deadline := began.Add(MaxDuration)
 	if plan.Deadline.Before(deadline) {
 		deadline = plan.Deadline
 	}
-	c.queries = c.table.prepare(c.queries[:0])
+	c.queries = c.table.prepare(c.queries[:0], plan.Sandboxes)
 	c.loop.Run(c.queries, deadline, alarms...)
 	clear(c.queries)
 }
 
 // cut returns a snapshot in the middle of a collection.
-func (c *Collector) cut(began time.Time) *snapshot.Snapshot {
+func (c *Collector) cut(began time.Time, selected snapshot.Union) *snapshot.Snapshot {
 	c.watcher.Sync()
-	return c.snapshot(began, true)
+	return c.snapshot(began, selected, true)
 }
 
 // Look lists the roots without querying any sandbox, so that the processes of new sandboxes are

@@ -51,6 +51,9 @@ func (t *table) logFailures() {
 	lines, more := 0, 0
 	shared := make(map[failure.Reason]int)
 	for _, s := range t.sorted {
+		if !s.selected {
+			continue
+		}
 		switch s.before = s.failure; {
 		case s.failure != nil && isShared(s.failure.Reason):
 			shared[s.failure.Reason]++

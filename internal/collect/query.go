@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // A kind is a kind of query that is sent to a sandbox in each collection. To add a kind, add a file
@@ -37,10 +38,12 @@ func (q *query) Timeout() time.Duration { return q.budget.timeout(q.whole()) }
 // whole returns the timeout of a sandbox that has not stalled.
 func (q *query) whole() time.Duration { return q.collector.options.SandboxTimeout }
 
-// prepare resets all sandboxes for a collection, and appends the queries that are due, sorted by
-// rank.
-func (t *table) prepare(queries []control.Query) []control.Query {
+// prepare resets the selected sandboxes for a collection, and appends their queries that are due,
+// sorted by rank. It leaves the baselines and time budgets of others as they are.
+func (t *table) prepare(queries []control.Query, selected snapshot.Union) []control.Query {
+	matches := selected.Matcher()
 	for _, s := range t.sorted {
+		s.selected = matches(s.identity.Labels)
 		if !s.prepare() {
 			continue
 		}

@@ -36,10 +36,11 @@ type sandbox struct {
 	zeroSize int            // of those zeros
 	savings  verify.Savings // reported by the sandbox; zero: not yet
 
-	took      time.Duration    // of its export query in this collection; 0: none has ended
+	took      time.Duration    // of its export query in the last collection that selected it; 0: none has ended
+	selected  bool             // by the collection under way, or the last one
 	pending   bool             // its export query has neither succeeded nor failed yet
-	failure   *failure.Failure // why it has no metrics in this collection; nil: it has
-	before    *failure.Failure // failure in the last collection
+	failure   *failure.Failure // why it has no metrics as of the last collection that selected it; nil: it has
+	before    *failure.Failure // failure as of the collection before that
 	logged    failure.Reason   // reason of the last failure that was logged; empty: none, or the recovery was logged
 	logBudget logBudget
 }
@@ -97,31 +98,38 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 	return id
 }
 
-// reset drops the baseline and the time budgets, because the sandbox has a new process or another
-// registration: the next reply must not be compared with replies from before.
+// reset drops the results of all queries, and the time budgets, because the sandbox has a new
+// process or another registration: the next reply must not be compared with replies from before.
 func (s *sandbox) reset() {
-	s.baseline, s.savings = verify.Baseline{}, verify.Savings{}
+	s.baseline, s.savings, s.textSize, s.failure = verify.Baseline{}, verify.Savings{}, 0, nil
 	with := query{collector: s.inventory.table.collector, sandbox: s}
 	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
 }
 
 var errNotInstrumented = errors.New("no metrics registered")
 
-// prepare resets the sandbox for a collection, and reports whether it can be queried.
+// prepare resets the sandbox for a collection, and reports whether to query it. A sandbox that is
+// not selected keeps its failure, unless its state files alone are the reason for one.
 func (s *sandbox) prepare() bool {
-	s.failure, s.took = nil, 0
+	flaw := s.flaw()
+	if s.selected || flaw != nil {
+		s.failure, s.took = flaw, 0
+	}
+	s.pending = s.selected && s.running() && flaw == nil
+	return s.pending
+}
+
+// flaw returns why the state files do not allow a query, or nil.
+func (s *sandbox) flaw() *failure.Failure {
 	switch {
 	case !s.running():
-		return false
+		return nil
 	case s.refused != nil:
-		s.failure = s.refused
+		return s.refused
 	case s.compiled == nil:
-		s.failure = failure.New(failure.NotInstrumented, errNotInstrumented)
-	case s.compiled.failure != nil:
-		s.failure = s.compiled.failure
+		return failure.New(failure.NotInstrumented, errNotInstrumented)
 	}
-	s.pending = s.failure == nil
-	return s.pending
+	return s.compiled.failure
 }
 
 // maxShare limits the bytes of the page that one sandbox may take. It does not limit zeros, which

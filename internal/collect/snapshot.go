@@ -16,12 +16,13 @@ import (
 // snapshot returns a snapshot of the current state. A cut is made in the middle of a collection:
 // sandboxes that have not replied yet have failed in the cut only, and may still succeed in the
 // final snapshot.
-func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
+func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool) *snapshot.Snapshot {
 	failures := c.failures(cut)
 	c.applyPageBudget(failures)
 	snap := &snapshot.Snapshot{
 		Began:     began,
 		Time:      time.Now(),
+		Selected:  selected,
 		Sandboxes: make([]snapshot.Sandbox, 0, len(c.table.sorted)),
 	}
 	for _, inv := range c.table.inventories {
@@ -39,18 +40,22 @@ func (c *Collector) snapshot(began time.Time, cut bool) *snapshot.Snapshot {
 	if c.options.Process != nil {
 		snap.Process = c.options.Process()
 	}
+	snap.Sandboxes = selected.Select(snap.Sandboxes) // only now: the server's own families are about all
 	return snap
 }
 
 var errCut = errors.New("the reply was not complete at the deadline of the scrape")
 
 // failures returns why sandboxes have no metrics, by index in the table: nil for sandboxes that
-// have metrics and for those that have ended.
+// have metrics and for those that have ended. Sandboxes that the collection does not query have the
+// failure of the last one that did, except that the page budget is divided anew among all, so that
+// a sandbox has the same share of it whatever is selected.
 func (c *Collector) failures(cut bool) []*failure.Failure {
 	failures := make([]*failure.Failure, len(c.table.sorted))
 	for i, s := range c.table.sorted {
 		switch {
 		case !s.running():
+		case !s.selected && s.reason() == failure.PageBudget:
 		case cut && s.pending:
 			failures[i] = failure.New(failure.OutOfTime, errCut)
 		default:

@@ -9,13 +9,15 @@ import (
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
-// A Snapshot is everything that one collection found. It is never filtered by metric.
+// A Snapshot is everything that one collection found. It is never filtered by metric, and it has
+// only the sandboxes to which the collection was limited.
 type Snapshot struct {
 	Began     time.Time           // when the collection began; no sample is older
 	Time      time.Time           // when it was complete: the time of the server's own samples
 	Roots     []Root              // in the order in which they were configured
+	Selected  Union               // the sandboxes to which the collection was limited
 	Sandboxes []Sandbox           // sorted by ID, and sandboxes of the same ID by the order of Roots
-	Server    Source              // the server's own families about the server itself
+	Server    Source              // the server's own families about the server itself and all sandboxes, selected or not
 	Process   []*dto.MetricFamily // about the server process, by a client library; sorted by name; not to be changed
 }
 
