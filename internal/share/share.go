@@ -42,8 +42,8 @@ type Share struct {
 	turn    chan struct{}  // holds a token while a collection runs or waits for the rate limit
 
 	mu     sync.Mutex
-	next   *collection        // the collection that readers can join; nil if none is requested
-	latest *snapshot.Snapshot // the last complete snapshot
+	next   *collection // the collection that readers can join; nil if none is requested
+	recent recent
 }
 
 // New returns a Share of the collections that collect makes. At most perSecond collections begin
@@ -81,6 +81,7 @@ type collection struct {
 
 // reader is a reader that waits for a collection.
 type reader struct {
+	of       snapshot.Selector
 	deadline time.Time
 	began    chan struct{} // closed when the collection begins
 	done     chan struct{} // closed when there is a snapshot or an error
@@ -91,18 +92,18 @@ type reader struct {
 	err  error
 }
 
-// Snapshot returns a snapshot whose collection began after the call, or the latest snapshot if its
-// collection began at most maxAge before the call. The snapshot may be a cut: the data available at
-// the deadline. Readers share the snapshot, which is immutable.
+// Snapshot returns a snapshot of the sandboxes that of selects, and possibly of others. Its
+// collection began after the call, or at most maxAge before the call. The snapshot may be a cut: the
+// data available at the deadline. Readers share the snapshot, which is immutable.
 //
 // The error is ErrNoTime if the deadline passes before the collection begins, ctx.Err() if ctx ends
 // before that, or the error of the collection. After the collection begins, the end of ctx has no
 // effect. None of this affects other readers.
-func (s *Share) Snapshot(ctx context.Context, deadline time.Time, maxAge time.Duration) (*snapshot.Snapshot, error) {
-	if recent := s.recent(maxAge); recent != nil {
-		return recent, nil
+func (s *Share) Snapshot(ctx context.Context, of snapshot.Selector, deadline time.Time, maxAge time.Duration) (*snapshot.Snapshot, error) {
+	if again := s.again(of, maxAge); again != nil {
+		return again, nil
 	}
-	c, r := s.join(deadline)
+	c, r := s.join(of, deadline)
 	waiting, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	select {
@@ -126,22 +127,23 @@ func (s *Share) Snapshot(ctx context.Context, deadline time.Time, maxAge time.Du
 	}
 }
 
-// recent returns the latest snapshot if it is recent enough.
-func (s *Share) recent(maxAge time.Duration) *snapshot.Snapshot {
+// again returns a recent snapshot that may be served again, or nil.
+func (s *Share) again(of snapshot.Selector, maxAge time.Duration) *snapshot.Snapshot {
 	if maxAge <= 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.latest == nil || time.Since(s.latest.Began) > maxAge {
+	snap := s.recent.covering(of)
+	if snap == nil || time.Since(snap.Began) > maxAge {
 		return nil
 	}
-	return s.latest
+	return snap
 }
 
 // join joins the collection that has not begun yet, or requests a new one.
-func (s *Share) join(deadline time.Time) (*collection, *reader) {
-	r := &reader{deadline: deadline, began: make(chan struct{}), done: make(chan struct{})}
+func (s *Share) join(of snapshot.Selector, deadline time.Time) (*collection, *reader) {
+	r := &reader{of: of, deadline: deadline, began: make(chan struct{}), done: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next == nil {
@@ -185,7 +187,7 @@ func (s *Share) run(c *collection) {
 	snap, err := s.make(c)
 	if err == nil {
 		s.mu.Lock()
-		s.latest = snap
+		s.recent.add(snap)
 		s.mu.Unlock()
 	}
 	c.finish(snap, err)
@@ -233,6 +235,15 @@ func (c *collection) deadlines() []time.Time {
 	return all
 }
 
+// selected returns what the readers select together.
+func (c *collection) selected() snapshot.Union {
+	var all []snapshot.Selector
+	for _, r := range c.readers {
+		all = append(all, r.of)
+	}
+	return snapshot.Unite(all)
+}
+
 // make collects. A panic fails only this collection and does not stop the server.
 func (s *Share) make(c *collection) (snap *snapshot.Snapshot, err error) {
 	defer func() {
@@ -243,7 +254,12 @@ func (s *Share) make(c *collection) (snap *snapshot.Snapshot, err error) {
 	cuts := cutTimes(c.deadlines(), c.end)
 	// For each cut: the time of the next cut, or of the end.
 	next := append(cuts[:len(cuts):len(cuts)], c.end)[min(1, len(cuts)):]
-	return s.collect(collect.Plan{Deadline: c.end, Cuts: cuts, OnCut: func(i int, cut *snapshot.Snapshot) { c.cut(cut, next[i]) }})
+	return s.collect(collect.Plan{
+		Sandboxes: c.selected(),
+		Deadline:  c.end,
+		Cuts:      cuts,
+		OnCut:     func(i int, cut *snapshot.Snapshot) { c.cut(cut, next[i]) },
+	})
 }
 
 // cut gives a cut to the readers that have none yet and cannot wait until next. It runs during the

@@ -67,7 +67,7 @@ func (w *world) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 			return nil, err
 		}
 	}
-	return &snapshot.Snapshot{Began: began, Sandboxes: make([]snapshot.Sandbox, n)}, nil
+	return &snapshot.Snapshot{Began: began, Selected: plan.Sandboxes, Sandboxes: make([]snapshot.Sandbox, n)}, nil
 }
 
 // result is the result of a read and its time.
@@ -79,10 +79,15 @@ type result struct {
 
 // read reads a snapshot in the background.
 func (w *world) read(ctx context.Context, timeout time.Duration) <-chan result {
+	return w.readOf(ctx, snapshot.Selector{}, timeout)
+}
+
+// readOf is read for selected sandboxes.
+func (w *world) readOf(ctx context.Context, of snapshot.Selector, timeout time.Duration) <-chan result {
 	done := make(chan result, 1)
 	deadline := time.Now().Add(timeout)
 	go func() {
-		snap, err := w.Snapshot(ctx, deadline, 0)
+		snap, err := w.Snapshot(ctx, of, deadline, 0)
 		done <- result{snap, err, time.Now()}
 	}()
 	synctest.Wait() // the reader now waits for its collection
@@ -255,7 +260,7 @@ func TestMaxAge(t *testing.T) {
 	run(t, func(w *world) {
 		get := func(maxAge time.Duration, want int) {
 			t.Helper()
-			snap, err := w.Snapshot(background, time.Now().Add(long), maxAge)
+			snap, err := w.Snapshot(background, snapshot.Selector{}, time.Now().Add(long), maxAge)
 			if err != nil || len(snap.Sandboxes) != want {
 				t.Fatalf("got %v %v, want collection %d", snap, err, want)
 			}
@@ -282,7 +287,7 @@ func TestCutsAreNotServedAgain(t *testing.T) {
 		if cut := <-short; len(cut.snap.Sandboxes) != 0 {
 			t.Error("the short one got no cut")
 		}
-		if snap, err := w.Snapshot(background, time.Now().Add(long), time.Hour); err != nil || len(snap.Sandboxes) != 1 {
+		if snap, err := w.Snapshot(background, snapshot.Selector{}, time.Now().Add(long), time.Hour); err != nil || len(snap.Sandboxes) != 1 {
 			t.Errorf("got %v %v, want the first collection", snap, err)
 		}
 		<-patient
@@ -340,7 +345,7 @@ func TestOverdue(t *testing.T) {
 			return nil, errors.New("at last")
 		}, 20)
 		start := time.Now()
-		_, err := s.Snapshot(background, start.Add(long), 0)
+		_, err := s.Snapshot(background, snapshot.Selector{}, start.Add(long), 0)
 		if took := time.Since(start); !errors.Is(err, errOverdue) || took != collect.MaxDuration+overdue {
 			t.Errorf("got %v after %v", err, took)
 		}
@@ -372,7 +377,7 @@ func TestManyFilters(t *testing.T) {
 		var scrapes sync.WaitGroup
 		for i := range 16 {
 			scrapes.Go(func() {
-				snap, err := w.Snapshot(background, time.Now().Add(long), 0)
+				snap, err := w.Snapshot(background, snapshot.Selector{}, time.Now().Add(long), 0)
 				if err != nil {
 					t.Error(err)
 					return

@@ -20,8 +20,8 @@ const (
 	pathDiscovery = "/sd"
 )
 
-// apiMaxAge is the maximum age of the snapshot behind a document, so polling clients cost at most
-// one collection per apiMaxAge.
+// apiMaxAge is the maximum age of the snapshot behind a document, so polling clients cost about one
+// query per sandbox and apiMaxAge.
 const apiMaxAge = time.Second
 
 // A document is the key of a JSON document. Requests with equal keys share its bytes.
@@ -43,7 +43,7 @@ func (h *Handler) handleAPI() {
 
 // listSandboxes serves the document of all sandboxes.
 func (h *Handler) listSandboxes(w http.ResponseWriter, r *http.Request) error {
-	snap, err := h.apiSnapshot(r)
+	snap, err := h.apiSnapshot(r, snapshot.Selector{})
 	if err != nil {
 		return err
 	}
@@ -56,11 +56,11 @@ func (h *Handler) showSandbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	snap, err := h.apiSnapshot(r)
+	of := document{id: r.PathValue("id"), root: query.Get("runtime_root")}
+	snap, err := h.apiSnapshot(r, snapshot.Selector{IDs: snapshot.NewValues([]string{of.id})})
 	if err != nil {
 		return err
 	}
-	of := document{id: r.PathValue("id"), root: query.Get("runtime_root")}
 	found := api.Find(snap, of.id, of.root)
 	switch len(found) {
 	case 0:
@@ -85,16 +85,17 @@ func (h *Handler) discover(w http.ResponseWriter, r *http.Request) error {
 		}
 		return sendJSON(w, http.StatusOK, api.ShardsOf(r.Host, int(n)))
 	}
-	snap, err := h.apiSnapshot(r)
+	snap, err := h.apiSnapshot(r, snapshot.Selector{})
 	if err != nil {
 		return err
 	}
 	return h.sendDocument(w, r, snap, document{discovery: true, id: r.Host}, func() any { return api.TargetsOf(snap, r.Host) })
 }
 
-func (h *Handler) apiSnapshot(r *http.Request) (*snapshot.Snapshot, error) {
+// apiSnapshot returns a snapshot for a document, with at least the sandboxes that of selects.
+func (h *Handler) apiSnapshot(r *http.Request, of snapshot.Selector) (*snapshot.Snapshot, error) {
 	deadline := time.Now().Add(timeLimit(r.Header.Get(headerTimeout)))
-	return h.snapshot(r.Context(), deadline, max(apiMaxAge, h.options.MaxAge))
+	return h.snapshot(r.Context(), of, deadline, max(apiMaxAge, h.options.MaxAge))
 }
 
 // sendDocument sends a document of a snapshot. Requests for the same document share its bytes, and

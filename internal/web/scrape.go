@@ -30,7 +30,7 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request, query url.Value
 	if err != nil {
 		return 0, err
 	}
-	snap, err := h.snapshot(r.Context(), deadline, h.options.MaxAge)
+	snap, err := h.snapshot(r.Context(), want.Sandboxes, deadline, h.options.MaxAge)
 	if err != nil {
 		return 0, err
 	}
@@ -78,12 +78,12 @@ type rendering struct {
 	want   page.Selection
 }
 
-// snapshot returns a snapshot for a request.
-func (h *Handler) snapshot(ctx context.Context, deadline time.Time, maxAge time.Duration) (*snapshot.Snapshot, error) {
+// snapshot returns a snapshot for a request, with at least the sandboxes that of selects.
+func (h *Handler) snapshot(ctx context.Context, of snapshot.Selector, deadline time.Time, maxAge time.Duration) (*snapshot.Snapshot, error) {
 	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(leavingGrace, cancel) })()
-	snap, err := h.shared.Snapshot(waiting, deadline, maxAge)
+	snap, err := h.shared.Snapshot(waiting, of, deadline, maxAge)
 	if lost, ok := errors.AsType[*collect.RootError](err); ok {
 		h.options.RootLost(lost)
 	}

@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/api"
+	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -89,4 +92,67 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("%s shards: %d", n, code)
 		}
 	}
+}
+
+// TestSelectedQueries checks that requests cost a query per selected sandbox, whether collections
+// are shared or not.
+func TestSelectedQueries(t *testing.T) {
+	const sandboxes, shards = 200, 10
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.MaxPerSecond = 1e6 })
+	fleet, err := simulate.StartFleet(w.root, sandboxes, simulate.FleetOptions{Points: 8, SameOrder: true})
+	w.must(err)
+	t.Cleanup(func() { _ = fleet.Remove() })
+	total := 0
+	check := func(what string, more int) {
+		t.Helper()
+		if total += more; fleet.Stats().Queries != total {
+			t.Fatalf("after %s there were %d queries, want %d", what, fleet.Stats().Queries, total)
+		}
+	}
+	scrape := func(s *simulate.Sandbox) {
+		if ids, server := sandboxesOf(w.get("/metrics?sandbox=" + s.ID()).Body.String()); !slices.Equal(ids, []string{s.ID()}) || !server {
+			t.Errorf("the page of %s has %q, with the server's own: %t", s.ID(), ids, server)
+		}
+	}
+	for _, s := range fleet.Sandboxes[:10] {
+		scrape(s)
+	}
+	check("ten scrapes, one after the other", 10)
+	var scrapes sync.WaitGroup
+	for _, s := range fleet.Sandboxes {
+		scrapes.Go(func() { scrape(s) })
+	}
+	scrapes.Wait()
+	check("a scrape per sandbox, all at once", sandboxes)
+	for i := range shards {
+		w.page(fmt.Sprintf("/metrics?shard=%d/%d", i, shards))
+	}
+	check("the shards", sandboxes)
+	w.page("/metrics")
+	check("a page of all", sandboxes)
+	w.page("/metrics?sandbox=none")
+	check("a page of none", 0)
+	w.page("/metrics?sandbox=none&sandbox=sim-0001&sandbox=sim-0002")
+	check("a page of two", 2)
+}
+
+// TestDocumentsOfSelections checks that documents use a recent snapshot if it has the sandbox.
+func TestDocumentsOfSelections(t *testing.T) {
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.API, o.MaxAge = true, time.Hour })
+	a, b := w.start(simulate.Spec{ID: "a"}), w.start(simulate.Spec{ID: "b"})
+	check := func(path string, wantA, wantB int) {
+		t.Helper()
+		w.get(path)
+		if gotA, gotB := a.Stats().Queries, b.Stats().Queries; gotA != wantA || gotB != wantB {
+			t.Errorf("after %s, a was queried %d times and b %d, want %d and %d", path, gotA, gotB, wantA, wantB)
+		}
+	}
+	check("/api/v1/sandboxes/a", 1, 0)
+	check("/api/v1/sandboxes/a", 1, 0)
+	check("/metrics?sandbox=a", 1, 0)
+	check("/api/v1/sandboxes/b", 1, 1)
+	check("/api/v1/sandboxes/a", 1, 1)
+	check("/api/v1/sandboxes", 2, 2)
+	check("/sd", 2, 2)
+	check("/metrics?sandbox=b", 2, 2)
 }
