@@ -35,6 +35,7 @@ func trials() []trial {
 	thousand := fleet{sandboxes: 1000, points: 60, scrapers: 1}
 	return []trial{
 		{"16 scrapers with 16 different filters at once", "4 × the CPU and wall time of one scrape", thousand, 0, manyFilters},
+		{"1,000 targets of one sandbox each, 8 scrapes at once; then 10 shards, one after the other", "40 × and 4 × the CPU of one scrape", thousand, 0, manyTargets},
 		{"100 clients sending new filters all the time, next to a scraper (10 s)", "complete pages, under 3 s", thousand, 0, newFilters},
 		{"12 connections sending costly filters of 4 KiB for 8 s, 50 sandboxes", "64 MB more, a scrape under 1 s", fleet{sandboxes: 50, points: 60}, 0, costlyFilters},
 		{"300 sandboxes that report every series, next to 100 honest ones", "honest ones complete, page under 40 MB, memory under 160 MB",
