@@ -141,6 +141,48 @@ func TestCovers(t *testing.T) {
 	check(true, of(shard(1, 2)), Selector{IDs: values("a"), Shard: Shard{1, 2}})
 }
 
+// TestCoversHolds: for all pairs of some unions, a union selects each sandbox that one that it covers
+// selects, and a union selects exactly what its selectors do.
+func TestCoversHolds(t *testing.T) {
+	var all []*Labels
+	for _, id := range []string{"a", "b", "c", "d"} {
+		for _, pod := range []string{"", "web", "db"} {
+			all = append(all, &Labels{Sandbox: id, Pod: pod})
+		}
+	}
+	some := []Selector{{}, shard(0, 1), shard(0, 2), shard(1, 2), ids("a"), ids("a", "b", "x"), {Pods: values("web")}, {Pods: values("", "web")},
+		{IDs: values("b"), Pods: values("web")}, {IDs: values("a"), Shard: Shard{0, 2}}}
+	var unions []Union
+	for _, a := range some {
+		for _, b := range some {
+			union := Unite([]Selector{a, b})
+			unions = append(unions, union)
+			for _, l := range all {
+				if (a.matcher()(l) || b.matcher()(l)) != union.Matcher()(l) {
+					t.Errorf("%+v does not select %s of pod %q as its selectors do", union, l.Sandbox, l.Pod)
+				}
+			}
+		}
+	}
+	covered := 0
+	for _, u := range unions {
+		for _, other := range unions {
+			if !u.Covers(other) {
+				continue
+			}
+			covered++
+			for _, l := range all {
+				if other.Matcher()(l) && !u.Matcher()(l) {
+					t.Errorf("%+v covers %+v, and does not select %s of pod %q", u, other, l.Sandbox, l.Pod)
+				}
+			}
+		}
+	}
+	if covered <= len(unions) {
+		t.Errorf("of %d unions only %d pairs cover", len(unions), covered)
+	}
+}
+
 // TestUniteIsStable: equal selectors in the same order make equal unions.
 func TestUniteIsStable(t *testing.T) {
 	selectors := []Selector{shard(0, 2), ids("a"), {Pods: values("web")}, ids("b"), shard(1, 3)}
