@@ -67,7 +67,7 @@ func Example_allSandboxes() {
 		return
 	}
 	for s, err := range page.Samples() {
-		if err == nil && s.Name == "runsc_meta_sandbox_running" {
+		if err == nil && s.Name == "sandmeter_sandbox_running" {
 			fmt.Println(s.Labels["sandbox"], s.Text)
 		}
 	}
