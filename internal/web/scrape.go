@@ -61,11 +61,15 @@ func (h *Handler) page(ctx context.Context, snap *snapshot.Snapshot, as renderin
 	return h.shared.EncodedPage(ctx, snap, as, prepare, encoding)
 }
 
-// logScrape logs a scrape that ended with err, at debug level.
-func (h *Handler) logScrape(r *http.Request, query url.Values, sent int, err error, took time.Duration) {
+// logScrape logs a scrape that ended with err, at debug level. The header of w has the Content-Type of
+// the page, if there is one.
+func (h *Handler) logScrape(w http.ResponseWriter, r *http.Request, query url.Values, sent int, err error, took time.Duration) {
 	attrs := []any{"client", clientOf(r), "filter", shorten(query.Get(paramFilter))}
 	if text := query.Get(paramCapabilities); text != "" {
 		attrs = append(attrs, "capability_filter", shorten(text))
+	}
+	if format := w.Header().Get("Content-Type"); format != "" {
+		attrs = append(attrs, "format", format)
 	}
 	status, _ := statusOf(err)
 	h.options.Logger.Debug("Scrape", append(attrs, "status", status, "bytes", sent, "took", took.Round(time.Microsecond).String())...)

@@ -139,7 +139,7 @@ func TestRefusedQueries(t *testing.T) {
 }
 
 // TestScrapesAreLogged checks that scrapes are logged at debug level with their client, their
-// filters and their result.
+// filters, their format and their result.
 func TestScrapesAreLogged(t *testing.T) {
 	var log testkit.Buffer
 	w := newWorld(t, func(_ *collect.Options, o *Options) {
@@ -152,6 +152,7 @@ func TestScrapesAreLogged(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.RemoteAddr = client
 		response := w.do(r)
+		want = strings.ReplaceAll(want, "FORMAT", `format="text/plain; version=0.0.4; charset=utf-8"`)
 		want = strings.ReplaceAll(want, "LENGTH", strconv.Itoa(response.Body.Len()))
 		line := log.String()[logged:]
 		logged += len(line)
@@ -161,11 +162,11 @@ func TestScrapesAreLogged(t *testing.T) {
 		}
 	}
 	const tcp, unix = "127.0.0.1:1234", "@"
-	check("/metrics", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" status=200 bytes=LENGTH took=T`)
-	check("/metrics", unix, `level=DEBUG msg=Scrape client="Unix socket" filter="" status=200 bytes=LENGTH took=T`)
+	check("/metrics", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" FORMAT status=200 bytes=LENGTH took=T`)
+	check("/metrics", unix, `level=DEBUG msg=Scrape client="Unix socket" filter="" FORMAT status=200 bytes=LENGTH took=T`)
 	check("/metrics?runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", tcp,
-		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=^fs_ capability_filter=KILL status=200 bytes=LENGTH took=T`)
-	check("/metrics%3Frunsc-sandbox-metrics-filter=a%0Ab", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="a\nb" status=200 bytes=LENGTH took=T`)
+		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=^fs_ capability_filter=KILL FORMAT status=200 bytes=LENGTH took=T`)
+	check("/metrics%3Frunsc-sandbox-metrics-filter=a%0Ab", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="a\nb" FORMAT status=200 bytes=LENGTH took=T`)
 	check("/metrics?runsc-sandbox-metrics-filter=(", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=( status=400 bytes=0 took=T`)
 	check("/metrics?runsc-sandbox-metrics-filter="+strings.Repeat("x", 5000), tcp,
 		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=`+strings.Repeat("x", maxLoggedText)+` status=400 bytes=0 took=T`)

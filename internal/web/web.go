@@ -300,7 +300,7 @@ func (h *Handler) scrapeFor(w http.ResponseWriter, r *http.Request, pathQuery st
 	if err == nil {
 		sent, err = h.scrape(w, r, query)
 	}
-	h.logScrape(r, query, sent, err, time.Since(began))
+	h.logScrape(w, r, query, sent, err, time.Since(began))
 	return err
 }
 
