@@ -9,13 +9,13 @@ BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
 TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 
-# The modules of this repository; tools/ only pins programs and has no code.
-MODULES := . e2e tools
+# The modules of this repository; those in tools/ only pin programs and have no code.
+MODULES := . e2e tools tools/prometheus
 CODE    := . e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run test fuzz bench lint FORCE
+.PHONY: help build run peers test fuzz bench lint FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
@@ -25,7 +25,9 @@ build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 	@bin/sandlab demo $(ARGS)
 
-test: build bin/gotestsum ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes fail
+peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics ## build or download the programs that scrape the server in tests
+
+test: build peers bin/gotestsum ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
 	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-1.json -- $(TEST)
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes.
@@ -55,6 +57,21 @@ bin/runsc: tools/go.mod tools/go.sum
 	@echo "Building runsc from the version pinned in tools/go.mod. The first build takes one to two minutes."
 	@cd tools && $(BUILD) -o ../$@ gvisor.dev/gvisor/runsc
 	@touch $@
+
+# Without the service discovery of clouds, which no test uses and most of the dependencies belong to.
+bin/prometheus bin/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
+	@echo "Building $(@F) from the version pinned in tools/prometheus/go.mod. The first build takes some minutes."
+	@cd tools/prometheus && $(BUILD) -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/$(@F)
+	@touch $@
+
+# Programs of Debian packages, which are not installed, because that would start services. Where a
+# package is unavailable, the tests with its program are skipped.
+bin/debian/%:
+	@echo "Downloading the Debian package $*."
+	@rm -rf $@.new && mkdir -p $@.new
+	@(cd $@.new && apt-get -qq -o APT::Sandbox::User=root download $* && dpkg-deb -x $*_*.deb . && mv usr/bin/$* ../$*) || \
+		echo "The package $* is unavailable: tests with it are skipped. On Debian, run apt-get update."
+	@rm -rf $@.new
 
 bin/gotestsum: tools/go.mod tools/go.sum
 	@echo "Building gotestsum from the version pinned in tools/go.mod."

@@ -13,7 +13,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
-// EnvRequire names the environment variable that turns skipping into failing when it is "1".
+// EnvRequire names the environment variable that turns skipping into failing when it is "1"; see
+// Unavailable.
 const EnvRequire = "SANDMETER_REQUIRE_RUNSC"
 
 // checked caches the results of runsc.Check, which takes a tenth of a second. The key is the
@@ -32,13 +33,20 @@ func Program(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	once, _ := checked.LoadOrStore(program, sync.OnceValue(func() verdict { return check(program, args) }))
 	v := once.(func() verdict)()
-	if v.err != nil && os.Getenv(EnvRequire) == "1" {
-		t.Fatal(v.err)
-	}
 	if v.err != nil {
-		t.Skip(v.err)
+		Unavailable(t, v.err)
 	}
 	return v.path
+}
+
+// Unavailable skips the test because a program that it needs does not work here, or fails it if
+// EnvRequire is set.
+func Unavailable(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv(EnvRequire) == "1" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
 }
 
 func check(program string, args []string) verdict {
