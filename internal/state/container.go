@@ -21,6 +21,7 @@ type Container struct {
 	SandboxID string
 	CreatedAt time.Time
 	Status    string // one of the statuses above, or one that a later runsc defines
+	GoferPID  int    // of the process that gives the container its files; 0: none
 	Spec      Spec
 	facts     Sandbox // the sandbox in this file; only the root container's is used
 }
@@ -37,6 +38,12 @@ type Spec struct {
 	NVProxy      bool     // annotation dev.gvisor.internal.nvproxy is "true"
 	TPUProxy     bool     // annotation dev.gvisor.internal.tpuproxy is "true"
 	Capabilities []string // union of the five sets, with the prefix CAP_, sorted, without duplicates
+
+	ContainerName string  // annotation io.kubernetes.cri.container-name; empty: none; may have any bytes
+	PodUID        string  // annotation io.kubernetes.cri.sandbox-uid; empty: none; may have any bytes
+	CgroupsPath   string  // as in the spec, or made up by runsc
+	CPULimit      float64 // in cores; 0: none
+	MemoryLimit   int64   // in bytes; 0: none
 }
 
 // A Pair is one entry of a string map.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,6 +78,8 @@ func (p *parser) container() *Container {
 			c.CreatedAt = p.time()
 		case "status":
 			c.Status = p.str()
+		case "goferPid":
+			c.GoferPID = p.pid()
 		case "sandbox":
 			sandboxID = p.sandbox(&c.facts)
 		default:
@@ -150,12 +153,44 @@ func (p *parser) spec(spec *Spec) {
 		case "process":
 			p.process(spec)
 		case "annotations":
+			p.annotations(spec)
+		case "linux":
+			p.linux(spec)
+		default:
+			p.Skip()
+		}
+	})
+}
+
+func (p *parser) annotations(spec *Spec) {
+	p.fields(func(key []byte) {
+		switch string(key) {
+		case "dev.gvisor.internal.nvproxy":
+			spec.NVProxy = p.str() == "true"
+		case "dev.gvisor.internal.tpuproxy":
+			spec.TPUProxy = p.str() == "true"
+		case "io.kubernetes.cri.container-name":
+			spec.ContainerName = p.str()
+		case "io.kubernetes.cri.sandbox-uid":
+			spec.PodUID = p.str()
+		default:
+			p.Skip()
+		}
+	})
+}
+
+func (p *parser) linux(spec *Spec) {
+	p.fields(func(key []byte) {
+		switch string(key) {
+		case "cgroupsPath":
+			spec.CgroupsPath = p.str()
+		case "resources":
 			p.fields(func(key []byte) {
 				switch string(key) {
-				case "dev.gvisor.internal.nvproxy":
-					spec.NVProxy = p.str() == "true"
-				case "dev.gvisor.internal.tpuproxy":
-					spec.TPUProxy = p.str() == "true"
+				case "cpu":
+					spec.CPULimit = p.cpuLimit()
+				case "memory":
+					spec.MemoryLimit = p.memoryLimit()
 				default:
 					p.Skip()
 				}
@@ -164,6 +199,44 @@ func (p *parser) spec(spec *Spec) {
 			p.Skip()
 		}
 	})
+}
+
+// cpuLimit reads the limit on CPU time and returns it in cores, or 0 for none.
+func (p *parser) cpuLimit() float64 {
+	const usualPeriod = 100_000 // microseconds, as the kernel has it
+	quota, period := int64(0), int64(0)
+	p.fields(func(key []byte) {
+		switch string(key) {
+		case "quota":
+			quota = p.limit()
+		case "period":
+			period = p.limit()
+		default:
+			p.Skip()
+		}
+	})
+	return float64(quota) / float64(cmp.Or(period, usualPeriod))
+}
+
+// memoryLimit reads the limit on memory in bytes, or 0 for none.
+func (p *parser) memoryLimit() (bytes int64) {
+	p.fields(func(key []byte) {
+		if string(key) == "limit" {
+			bytes = p.limit()
+		} else {
+			p.Skip()
+		}
+	})
+	return bytes
+}
+
+// limit reads a number. Null and negative numbers mean that there is no limit, and are returned as
+// 0.
+func (p *parser) limit() int64 {
+	if p.Null() {
+		return 0
+	}
+	return max(0, p.Int())
 }
 
 func (p *parser) process(spec *Spec) {

@@ -17,7 +17,7 @@ func TestParseCaptures(t *testing.T) {
 		{"coretags", "false"}, {"cpuarch", "amd64"}, {"experiment", ""}, {"fsmode", "directfs"}, {"go", "go1.26.8"}, {"network", "none"},
 		{"numcores", "2"}, {"overlay", "root:self"}, {"platform", "systrap"}, {"version", "VERSION_MISSING"},
 	}
-	capture := func(id, pod, namespace string, pid int, created, started string) {
+	capture := func(id, pod, namespace string, gofer, pid int, created, started string) {
 		t.Helper()
 		got, err := parse(testkit.Testdata(t, id+".state"), newShared())
 		if err != nil {
@@ -29,8 +29,11 @@ func TestParseCaptures(t *testing.T) {
 		}
 		got.facts.Registration = nil
 		want := &Container{
-			ID: id, SandboxID: id, CreatedAt: moment(t, created), Status: StatusRunning,
-			Spec: Spec{Present: true, OCIVersion: "1.0.0", RunsAsUID0: true, Capabilities: []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}},
+			ID: id, SandboxID: id, CreatedAt: moment(t, created), Status: StatusRunning, GoferPID: gofer,
+			Spec: Spec{
+				Present: true, OCIVersion: "1.0.0", RunsAsUID0: true, Capabilities: []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"},
+				CgroupsPath: "/" + id,
+			},
 			facts: Sandbox{
 				PID: pid, MetricServer: "/run/runsc-metrics.sock", Metadata: metadata, PodName: pod, Namespace: namespace,
 				ControlSocket: "/run/runsc/runsc-" + id + ".sock", StartTime: moment(t, started),
@@ -40,9 +43,9 @@ func TestParseCaptures(t *testing.T) {
 			t.Errorf("%s:\n%+v, want\n%+v", id, got, want)
 		}
 	}
-	capture("sb-k8s", "nginx-7d8b49557c-abcde", "prod-ns", 16146, "2026-11-22T09:12:52.799344464Z", "2026-11-22T09:12:52.795706786Z")
-	capture("sb-plain", "", "", 16113, "2026-11-22T09:12:52.743744391Z", "2026-11-22T09:12:52.739706784Z")
-	capture("sb-busy", "", "", 16182, "2026-11-22T09:12:52.839699344Z", "2026-11-22T09:12:52.835706788Z")
+	capture("sb-k8s", "nginx-7d8b49557c-abcde", "prod-ns", 16145, 16146, "2026-11-22T09:12:52.799344464Z", "2026-11-22T09:12:52.795706786Z")
+	capture("sb-plain", "", "", 16112, 16113, "2026-11-22T09:12:52.743744391Z", "2026-11-22T09:12:52.739706784Z")
+	capture("sb-busy", "", "", 16178, 16182, "2026-11-22T09:12:52.839699344Z", "2026-11-22T09:12:52.835706788Z")
 }
 
 func TestParse(t *testing.T) {
@@ -63,6 +66,7 @@ func TestParse(t *testing.T) {
 	accept("white space", "\n"+strings.NewReplacer(`,`, " ,\n\t", `:{`, ` : { `).Replace(head)+" } }\n", func(*Container) {})
 	accept("unknown fields", other(`"x":[{"id":"y"}],"ID":"z"`), func(*Container) {})
 	accept("status", other(`"status":"paused"`), func(c *Container) { c.Status = StatusPaused })
+	accept("gofer", other(`"goferPid":7`), func(c *Container) { c.GoferPID = 7 })
 	accept("an offset", strings.Replace(head, "09:12:52.799344464Z", "11:42:52.799344464+02:30", 1)+"}}",
 		func(c *Container) { c.CreatedAt = moment(t, "2026-11-22T11:42:52.799344464+02:30") })
 
@@ -99,6 +103,32 @@ func TestParse(t *testing.T) {
 	accept("no proxies", spec(`"annotations":{"dev.gvisor.internal.nvproxy":"false","dev.gvisor.internal.tpuproxy":"1","x":"true"}`),
 		func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("no annotations", spec(`"annotations":null`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("names of Kubernetes", spec(`"annotations":{"io.kubernetes.cri.container-name":"n\u0000","io.kubernetes.cri.sandbox-uid":"u"}`),
+		func(c *Container) { c.Spec = Spec{Present: true, ContainerName: "n\x00", PodUID: "u"} })
+	accept("cgroup", spec(`"linux":{"cgroupsPath":"a.slice:docker:b"}`), func(c *Container) { c.Spec = Spec{Present: true, CgroupsPath: "a.slice:docker:b"} })
+}
+
+func TestParseLimits(t *testing.T) {
+	limits := func(resources string, cores float64, bytes int64) {
+		t.Helper()
+		document := `{"id":"a","createdAt":"` + createdAt + `","spec":{"linux":{"resources":` + resources + `}}}`
+		c, err := parse([]byte(document), newShared())
+		if err != nil || c.Spec.CPULimit != cores || c.Spec.MemoryLimit != bytes {
+			t.Errorf("%s: %+v, %v, want %v cores and %d bytes", resources, c, err, cores, bytes)
+		}
+	}
+	limits(`null`, 0, 0)
+	limits(`{}`, 0, 0)
+	limits(`{"cpu":null,"memory":null,"pids":{"limit":5}}`, 0, 0)
+	limits(`{"cpu":{"shares":2},"memory":{"swap":1}}`, 0, 0)
+	limits(`{"cpu":{"quota":150000,"period":50000}}`, 3, 0)
+	limits(`{"cpu":{"period":50000,"quota":12500}}`, 0.25, 0)
+	limits(`{"cpu":{"quota":50000}}`, 0.5, 0)
+	limits(`{"cpu":{"quota":-1,"period":100000}}`, 0, 0)
+	limits(`{"cpu":{"quota":null,"period":null}}`, 0, 0)
+	limits(`{"memory":{"limit":209715200}}`, 0, 200<<20)
+	limits(`{"memory":{"limit":-1}}`, 0, 0)
+	limits(`{"memory":{"limit":9223372036854775807}}`, 0, 1<<63-1)
 }
 
 func TestParseRefuses(t *testing.T) {
