@@ -35,3 +35,38 @@ func BenchmarkLook(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRead measures the cost per sandbox and collection, on a recorded tree: with files of
+// cgroups held, with files opened for each reading, and without a cgroup of its own.
+func BenchmarkRead(b *testing.B) {
+	benchmark := func(name, id string, below func() int) {
+		b.Run(name, func(b *testing.B) {
+			tr := newTree(b, "v1.txt")
+			tr.mkdir("proc/9021/fd")
+			m := tr.meter()
+			m.mayHold = below
+			a := tr.open(m, subject(id))
+			u := new(Usage)
+			b.ReportAllocs()
+			for b.Loop() {
+				a.Read(u, start)
+			}
+			if u.has(CPU) != (id == "hosta") {
+				b.Fatalf("measured %v", values(u))
+			}
+		})
+	}
+	benchmark("Held", "hosta", mayHoldCgroups)
+	benchmark("Opened", "hosta", func() int { return 0 })
+	benchmark("Sentry", "other", mayHoldCgroups)
+}
+
+// BenchmarkLocate measures the cost of a new sandbox, or of one whose containers have changed.
+func BenchmarkLocate(b *testing.B) {
+	tr := newTree(b, "v1.txt")
+	a := tr.open(tr.meter(), subject("hosta"))
+	b.ReportAllocs()
+	for b.Loop() {
+		a.locate(start)
+	}
+}

@@ -35,6 +35,26 @@ func (p *Process) PID() int { return p.pid }
 // has ended. Once there is a record, it stays the same one.
 func (p *Process) End() *End { return p.end.Load() }
 
+// Alive reports whether the process has not ended now. Unlike End, it asks the kernel. So what was
+// read about its PID before the call is about this process.
+func (p *Process) Alive() bool {
+	p.watcher.mu.Lock()
+	defer p.watcher.mu.Unlock()
+	if p.end.Load() != nil {
+		return false
+	}
+	if p.fd < 0 {
+		_, alive := look(p.pid, p.start, false)
+		return alive
+	}
+	ended := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+	for {
+		if n, err := unix.Poll(ended, 0); err != unix.EINTR {
+			return err == nil && n == 0
+		}
+	}
+}
+
 // Done returns a channel that is closed when the end has been observed; End returns the record from
 // then on. For a process that is released first, it is never closed.
 func (p *Process) Done() <-chan struct{} { return p.done }
@@ -115,7 +135,7 @@ func hold(pid int) (fd int, start int64, alive bool) {
 	default:
 		fd = -1
 	}
-	if fd >= spareDescriptors() {
+	if fd >= descriptorsBelow(pidfdShare) {
 		unix.Close(fd)
 		fd = -1
 	}
@@ -129,15 +149,24 @@ func hold(pid int) (fd int, start int64, alive bool) {
 	return fd, start, alive
 }
 
-// spareDescriptors returns the number below which pidfds stay: half of the limit on file
-// descriptors, so that the other half is left for sockets. The kernel always uses the lowest free
-// number.
-func spareDescriptors() int {
+// The shares of the limit on file descriptors, in eighths, below which descriptors of a kind stay.
+// The kernel always uses the lowest free number. So at least an eighth is left for pidfds, however
+// many files of cgroups are held, and half for sockets.
+const (
+	cgroupShare = 3
+	pidfdShare  = 4
+)
+
+// mayHoldCgroups returns the number below which files of cgroups are held.
+func mayHoldCgroups() int { return descriptorsBelow(cgroupShare) }
+
+// descriptorsBelow returns the number that the share of the limit ends at.
+func descriptorsBelow(share uint64) int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return 0
 	}
-	return int(min(limit.Cur, math.MaxInt32) / 2)
+	return int(min(limit.Cur, math.MaxInt32) / 8 * share)
 }
 
 // look reports whether /proc shows the process as running, and the time at which it began, in ticks
@@ -145,7 +174,7 @@ func spareDescriptors() int {
 // of file descriptors for example, nothing has changed. held means that there is a pidfd: then a
 // process that /proc does not show counts as running, because its end makes the pidfd readable.
 func look(pid int, start int64, held bool) (newStart int64, alive bool) {
-	stat, err := readProcStat(pid)
+	stat, err := readProcStat("", pid)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
 		return start, held

@@ -16,13 +16,15 @@ const clockTicks = 100
 
 // procStat is the relevant part of /proc/PID/stat.
 type procStat struct {
-	ended bool  // a zombie, or being reaped
-	start int64 // ticks after boot
+	ended  bool  // a zombie, or being reaped
+	start  int64 // ticks after boot
+	parent int
 }
 
-func readProcStat(pid int) (procStat, error) {
+// readProcStat reads the file of the process below the directory root.
+func readProcStat(root string, pid int) (procStat, error) {
 	// os.ReadFile takes twice as many system calls. One read returns all of this file.
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(root+"/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return procStat{}, err
 	}
@@ -38,7 +40,7 @@ func readProcStat(pid int) (procStat, error) {
 // parseProcStat reads the fields after the command's name, which is in parentheses and may itself
 // have any byte.
 func parseProcStat(data []byte) (procStat, error) {
-	const stateField, startField = 0, 19 // counted from the one after the name
+	const stateField, parentField, startField = 0, 1, 19 // counted from the one after the name
 	name := bytes.LastIndexByte(data, ')')
 	fields := bytes.Fields(data[name+1:])
 	if name < 0 || len(fields) <= startField {
@@ -48,8 +50,12 @@ func parseProcStat(data []byte) (procStat, error) {
 	if err != nil {
 		return procStat{}, fmt.Errorf("start time in /proc/PID/stat: %w", err)
 	}
+	parent, err := strconv.Atoi(string(fields[parentField]))
+	if err != nil {
+		return procStat{}, fmt.Errorf("parent in /proc/PID/stat: %w", err)
+	}
 	state := fields[stateField][0]
-	return procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start}, nil
+	return procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start, parent: parent}, nil
 }
 
 // timeOf returns the time of a number of ticks after boot, by the current wall clock. It is zero

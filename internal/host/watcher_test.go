@@ -204,6 +204,35 @@ func TestReleased(t *testing.T) {
 	}
 }
 
+// TestAlive: whether a process is alive is known before its end is recorded.
+func TestAlive(t *testing.T) {
+	leaktest.Check(t)
+	w := newQuietWatcher(t)
+	with := func(what string, hold func(*Process) *Process, recorded bool) {
+		t.Helper()
+		c := startChild(t)
+		p := hold(w.Watch(c.pid))
+		expect := func(when string, alive, ended bool) {
+			t.Helper()
+			if p.Alive() != alive || (p.End() != nil) != ended {
+				t.Errorf("%s, %s: alive is %v, the record is %+v", what, when, p.Alive(), p.End())
+			}
+		}
+		expect("alive", true, false)
+		c.kill()
+		expect("a zombie", false, false)
+		c.reap()
+		expect("reaped", false, false)
+		w.Sync()
+		expect("synchronized", false, recorded)
+		p.Release()
+		expect("released", false, recorded)
+	}
+	with("a pidfd", func(p *Process) *Process { return p }, true)
+	with("no pidfd", withoutPidfd, true)
+	with("released", func(p *Process) *Process { p.Release(); return p }, false)
+}
+
 // TestAnother: without a pidfd, the start time distinguishes a process from a later one with the
 // same pid.
 func TestAnother(t *testing.T) {
@@ -212,6 +241,9 @@ func TestAnother(t *testing.T) {
 	w.mu.Lock()
 	p.start--
 	w.mu.Unlock()
+	if p.Alive() {
+		t.Error("another process with its pid is taken for it")
+	}
 	w.Sync()
 	check(t, "another process with its pid", p, true)
 }

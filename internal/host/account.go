@@ -1,0 +1,138 @@
+package host
+
+import (
+	"strconv"
+	"time"
+)
+
+// A Subject is a sandbox to measure.
+type Subject struct {
+	ID          string
+	PID         int         // of the sentry
+	Alive       func() bool // whether the sentry still has this PID; false once it has ended
+	Gofers      []int       // PIDs of the gofers of its containers
+	CgroupsPath string      // of its root container's OCI spec; empty: none
+	PodUID      string      // empty: none
+	HostNetwork bool        // it uses the host's network
+}
+
+// retestAfter is how long the verdict holds that a cgroup has foreign processes. A runsc command
+// that creates a container is in the sandbox's cgroup for a moment.
+const retestAfter = time.Minute
+
+// An Account has what a Meter measured of one sandbox. Its counters never fall, also when the
+// sandbox gets another cgroup.
+type Account struct {
+	meter   *Meter
+	subject Subject
+	dir     string // of the sentry in /proc
+
+	// What locate found.
+	located bool
+	retest  time.Time // when to locate again; zero: when the subject or the cgroup changes
+	cgroups []*cgroup // the sandbox's own
+	lacks   []Reason
+	network string // the network namespace; empty: it is not measured
+
+	counters   [quantities]counter
+	interfaces []*interfaceCounters
+	memfds     []memfd // of the sentry
+}
+
+// Open returns an account of the sandbox. It measures nothing yet. Close it when it is no longer
+// needed.
+func (m *Meter) Open(s Subject) *Account {
+	a := &Account{meter: m}
+	a.Update(s)
+	return a
+}
+
+// Update tells the account that the sandbox's containers have changed.
+func (a *Account) Update(s Subject) {
+	a.subject = s
+	a.dir = a.meter.proc(strconv.Itoa(s.PID)) + "/"
+	a.located = false
+}
+
+// Close releases the file descriptors of the account, which must not be used after that. Closing
+// again does nothing.
+func (a *Account) Close() {
+	for _, c := range a.cgroups {
+		c.close()
+	}
+	a.cgroups, a.located = nil, false
+}
+
+// Read measures the sandbox, now. What cannot be measured is absent, with a reason. If the sentry
+// has ended, everything is absent, without a reason.
+func (a *Account) Read(u *Usage, now time.Time) {
+	u.Reset()
+	u.Time = now
+	var sources [quantities]uint64
+	a.readCgroups(u, &sources)
+	a.readNetwork(u)
+	a.readSentry(u, &sources)
+	// Now or never: the files in /proc are those of whichever process has the PID.
+	if !a.subject.Alive() {
+		u.Reset()
+		u.Time = now
+		return
+	}
+	a.count(u, &sources)
+}
+
+// count replaces the kernel's counters by the account's.
+func (a *Account) count(u *Usage, sources *[quantities]uint64) {
+	for q := range quantities {
+		if q.counts() && u.has(q) {
+			u.values[q] = a.counters[q].add(sources[q], u.values[q])
+		}
+	}
+	for i := range u.Interfaces {
+		a.countInterface(&u.Interfaces[i])
+	}
+}
+
+// readCgroups reads the files of the sandbox's own cgroups. If a cgroup is gone, the sandbox may
+// have a new one.
+func (a *Account) readCgroups(u *Usage, sources *[quantities]uint64) {
+	if !a.located || !a.retest.IsZero() && !u.Time.Before(a.retest) {
+		a.locate(u.Time)
+	}
+	if !a.readFiles(u, sources) {
+		u.present = 0
+		a.locate(u.Time)
+		if !a.readFiles(u, sources) {
+			u.Lack(CgroupUnreadable)
+		}
+	}
+	for _, r := range a.lacks {
+		u.Lack(r)
+	}
+}
+
+// readFiles reads all files of all cgroups, and returns false if a cgroup is gone.
+func (a *Account) readFiles(u *Usage, sources *[quantities]uint64) (there bool) {
+	for _, c := range a.cgroups {
+		set := func(q Quantity, value int64) {
+			u.set(q, value)
+			sources[q] = c.inode
+		}
+		for i := range c.files {
+			data, err := c.files[i].read(a.meter.buffer)
+			if err == nil {
+				err = parseFields(data, c.files[i].fields, set)
+			}
+			switch {
+			case isGone(err):
+				return false
+			case err != nil:
+				u.Lack(CgroupUnreadable)
+			}
+		}
+	}
+	return true
+}
+
+// file returns the path of a file about the sentry in /proc.
+func (a *Account) file(name string) string { return a.dir + name }

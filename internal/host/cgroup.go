@@ -1,0 +1,247 @@
+package host
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A cgroup is a sandbox's own cgroup in one hierarchy.
+type cgroup struct {
+	dir   string
+	inode uint64 // another cgroup at the same path has another
+	files []openFile
+}
+
+// An openFile is a file of a cgroup. Its descriptor is held as long as there are enough of them,
+// which makes reading it several times cheaper (BenchmarkRead). A held descriptor does not keep the
+// cgroup from being removed.
+type openFile struct {
+	path   string
+	inode  uint64
+	fields []field
+	fd     int // -1: the file is opened for each reading
+}
+
+func (c *cgroup) close() {
+	for i := range c.files {
+		if f := &c.files[i]; f.fd >= 0 {
+			unix.Close(f.fd)
+			f.fd = -1
+		}
+	}
+}
+
+// errGone means that a file is no longer the one that was found at first.
+var errGone = errors.New("the cgroup is gone")
+
+// isGone reports whether the error means that the cgroup has been removed.
+func isGone(err error) bool {
+	return errors.Is(err, errGone) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
+}
+
+// read returns the content of the file in the buffer. Files of cgroups are read whole by one call.
+func (f *openFile) read(buffer []byte) ([]byte, error) {
+	fd := f.fd
+	if fd < 0 {
+		opened, inode, err := openInode(f.path)
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Close(opened)
+		if inode != f.inode {
+			return nil, errGone
+		}
+		fd = opened
+	}
+	n, err := unix.Pread(fd, buffer, 0)
+	if err != nil {
+		return nil, err
+	}
+	return buffer[:n], nil
+}
+
+func openInode(path string) (fd int, inode uint64, err error) {
+	fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, 0, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		unix.Close(fd)
+		return -1, 0, err
+	}
+	return fd, stat.Ino, nil
+}
+
+// A hierarchy is a hierarchy of cgroups that the sentry is in, and the files to read there.
+type hierarchy struct {
+	membership
+	files  []cgroupFile
+	needed bool // it has the figures for CPU, memory or processes
+}
+
+// hierarchiesOf divides the files among the hierarchies. What cgroup v1 controls on this host,
+// cgroup v2 does not have: in hybrid setups both have a part.
+func hierarchiesOf(members []membership) []hierarchy {
+	var v1 []string
+	for _, m := range members {
+		v1 = append(v1, m.controllers...)
+	}
+	var list []hierarchy
+	for _, m := range members {
+		h := hierarchy{membership: m}
+		files, mine := filesV1, func(controller string) bool { return slices.Contains(m.controllers, controller) }
+		if m.controllers == nil {
+			files, mine = filesV2, func(controller string) bool {
+				return !slices.Contains(v1, controller) && !(controller == "cpu" && slices.Contains(v1, "cpuacct"))
+			}
+		}
+		for _, f := range files {
+			if mine(f.controller) {
+				h.files = append(h.files, f)
+				h.needed = h.needed || f.controller != ""
+			}
+		}
+		if len(h.files) > 0 {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// dirOf returns the directory of a cgroup, if a mount has it. In another cgroup namespace, paths
+// may begin with "/..", and lead to cgroups above all mounts.
+func (m *Meter) dirOf(member *membership) (dir string, ok bool) {
+	for _, mount := range m.mounts {
+		if !mount.has(member.controllers) {
+			continue
+		}
+		rest, below := strings.CutPrefix(member.path, strings.TrimSuffix(mount.root, "/"))
+		if below && (rest == "" || rest[0] == '/') && !strings.HasPrefix(rest, "/..") {
+			return m.root + path.Join(mount.dir, rest), true
+		}
+	}
+	return "", false
+}
+
+// has reports whether the mount is of the hierarchy with the controllers; none: cgroup v2.
+func (m *mount) has(controllers []string) bool {
+	if controllers == nil || m.controllers == nil {
+		return controllers == nil && m.controllers == nil
+	}
+	return slices.Contains(m.controllers, controllers[0])
+}
+
+// locate finds the cgroups of the sentry that are the sandbox's own, and its network.
+func (a *Account) locate(now time.Time) {
+	before := a.cgroups
+	a.cgroups, a.lacks, a.retest, a.located = nil, nil, time.Time{}, true
+	a.locateCgroups(now)
+	a.pauseLost(before)
+	for _, c := range before {
+		c.close()
+	}
+	a.locateNetwork()
+	a.memfds = nil
+}
+
+func (a *Account) locateCgroups(now time.Time) {
+	data, err := a.meter.read(a.file("cgroup"))
+	if err != nil {
+		a.lack(CgroupUnreadable)
+		return
+	}
+	census := newCensus(a.meter, &a.subject)
+	var found quantitySet
+	for _, h := range hierarchiesOf(parseMemberships(data)) {
+		c, reason := a.locateIn(&h, census)
+		switch {
+		case c != nil:
+			a.cgroups = append(a.cgroups, c)
+			found |= c.quantities()
+		case h.needed:
+			a.lack(reason)
+		}
+		if reason == CgroupShared || reason == CgroupLarge {
+			a.retest = now.Add(retestAfter)
+		}
+	}
+	if len(a.lacks) == 0 && !found.has(CPU, Memory, Processes) {
+		a.lack(ControllerMissing)
+	}
+}
+
+// locateIn returns the sandbox's own cgroup in a hierarchy, or why there is none.
+func (a *Account) locateIn(h *hierarchy, census *census) (*cgroup, Reason) {
+	if !a.subject.named(h.path) {
+		return nil, CgroupForeign
+	}
+	dir, ok := a.meter.dirOf(&h.membership)
+	if !ok {
+		return nil, CgroupUnreachable
+	}
+	if reason := census.check(dir); reason != "" {
+		return nil, reason
+	}
+	return a.meter.openCgroup(dir, h.files)
+}
+
+// openCgroup opens the files that the cgroup has. Kernels differ in that.
+func (m *Meter) openCgroup(dir string, files []cgroupFile) (*cgroup, Reason) {
+	c := &cgroup{dir: dir}
+	var stat unix.Stat_t
+	if err := unix.Stat(dir, &stat); err != nil {
+		return nil, CgroupUnreadable
+	}
+	c.inode = stat.Ino
+	most := m.mayHold()
+	for _, f := range files {
+		path := dir + "/" + f.name
+		fd, inode, err := openInode(path)
+		if err != nil {
+			continue
+		}
+		if fd >= most {
+			unix.Close(fd)
+			fd = -1
+		}
+		c.files = append(c.files, openFile{path, inode, f.fields, fd})
+	}
+	return c, ""
+}
+
+// quantities returns what the files of the cgroup are about.
+func (c *cgroup) quantities() (set quantitySet) {
+	for i := range c.files {
+		for _, f := range c.files[i].fields {
+			set |= 1 << f.quantity
+		}
+	}
+	return set
+}
+
+// pauseLost pauses the counters of cgroups that are not the sandbox's own any more: what they count
+// until they are its own again is not the sandbox's.
+func (a *Account) pauseLost(before []*cgroup) {
+	for _, c := range before {
+		if slices.ContainsFunc(a.cgroups, func(now *cgroup) bool { return now.inode == c.inode && now.dir == c.dir }) {
+			continue
+		}
+		for q, set := Quantity(0), c.quantities(); q < quantities; q++ {
+			if set.has(q) {
+				a.counters[q].paused = true
+			}
+		}
+	}
+}
+
+func (a *Account) lack(r Reason) {
+	if !slices.Contains(a.lacks, r) {
+		a.lacks = append(a.lacks, r)
+	}
+}

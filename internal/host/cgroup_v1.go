@@ -1,0 +1,22 @@
+package host
+
+// A cgroupFile is a file that each cgroup with the controller has.
+type cgroupFile struct {
+	controller string
+	name       string
+	fields     []field
+}
+
+// tick is the unit of CPU times in cpuacct.stat, in nanoseconds.
+const tick = 1_000_000_000 / clockTicks
+
+// filesV1 are the files of cgroup v1, as of the kernel's Documentation/admin-guide/cgroup-v1.
+var filesV1 = []cgroupFile{
+	{"cpuacct", "cpuacct.usage", []field{{"", CPU, 1}}},
+	{"cpuacct", "cpuacct.stat", []field{{"user", CPUUser, tick}, {"system", CPUSystem, tick}}},
+	{"cpu", "cpu.stat", []field{{"throttled_time", Throttled, 1}}},
+	{"memory", "memory.usage_in_bytes", []field{{"", Memory, 1}}},
+	{"memory", "memory.max_usage_in_bytes", []field{{"", MemoryPeak, 1}}},
+	{"memory", "memory.oom_control", []field{{"oom_kill", OOMKills, 1}}},
+	{"pids", "pids.current", []field{{"", Processes, 1}}},
+}

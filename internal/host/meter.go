@@ -1,0 +1,83 @@
+package host
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Meter measures sandboxes from the host: their cgroups, their network interfaces and their
+// sentries. It and its Accounts are not safe for concurrent use; one goroutine at a time owns them
+// all.
+type Meter struct {
+	root     string // of the file system, "" for /; its proc and cgroups are read
+	mounts   []mount
+	networks []string // the network namespaces of the host, as far as they can be known
+	buffer   []byte   // of the file that is read now
+	// cpuClock returns the CPU time of a process. It is a function so that recorded trees can be
+	// measured, whose processes do not exist.
+	cpuClock func(pid int) (nanoseconds int64, err error)
+	// mayHold returns the number below which descriptors of files of cgroups are held.
+	mayHold func() int
+}
+
+// bufferSize is the largest size of a file that a Meter reads: a list of 8,000 processes, or 400
+// network interfaces.
+const bufferSize = 64 << 10
+
+// maxMountinfo limits what is read of the list of mounts. A node has some thousand.
+const maxMountinfo = 16 << 20
+
+// NewMeter returns a Meter that reads /proc and the cgroups below the directory root; "" means /.
+// The mounts of cgroups are listed once, here.
+func NewMeter(root string) (*Meter, error) {
+	m := &Meter{root: root, buffer: make([]byte, bufferSize), cpuClock: cpuClock, mayHold: mayHoldCgroups}
+	file, err := os.Open(m.proc("self", "mountinfo"))
+	if err != nil {
+		return nil, fmt.Errorf("list the mounts of cgroups: %w", err)
+	}
+	defer file.Close()
+	mountinfo, err := io.ReadAll(io.LimitReader(file, maxMountinfo))
+	if err != nil {
+		return nil, fmt.Errorf("list the mounts of cgroups: %w", err)
+	}
+	m.mounts = parseMounts(mountinfo)
+	// Process 1 has the host's namespace, unless this server is in a PID namespace of its own. Not
+	// every user may know it; then the state file has to tell (Subject.HostNetwork).
+	for _, process := range []string{"self", "1"} {
+		if network, err := os.Readlink(m.proc(process, "ns", "net")); err == nil {
+			m.networks = append(m.networks, network)
+		}
+	}
+	return m, nil
+}
+
+// proc returns a path below /proc.
+func (m *Meter) proc(elements ...string) string {
+	return m.root + "/proc/" + filepath.Join(elements...)
+}
+
+// read returns the content of a file. It is valid until the next call.
+func (m *Meter) read(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	n := 0
+	for n < len(m.buffer) {
+		more, err := unix.Read(fd, m.buffer[n:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case more == 0:
+			return m.buffer[:n], nil
+		}
+		n += max(more, 0)
+	}
+	return nil, &os.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+}

@@ -1,0 +1,107 @@
+package host
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strconv"
+)
+
+// maxInterfaces limits the interfaces of a sandbox. A pod has one or two.
+const maxInterfaces = 64
+
+// interfaceCounters are the counters of an interface in an account. They are kept when the
+// interface is gone, so that they go on if it comes back.
+type interfaceCounters struct {
+	name   string
+	counts [InterfaceCounters]counter
+}
+
+// locateNetwork decides whether the sentry's network namespace is the sandbox's.
+func (a *Account) locateNetwork() {
+	a.network = ""
+	network, err := os.Readlink(a.file("ns/net"))
+	switch {
+	case err != nil:
+		a.lack(NetworkUnreadable)
+	case a.subject.HostNetwork, slices.Contains(a.meter.networks, network):
+		a.lack(NetworkShared)
+	default:
+		a.network = network
+	}
+}
+
+// readNetwork reads the interfaces of the sentry's network namespace. The file is opened for each
+// reading, since an open one would keep the namespace from being removed.
+func (a *Account) readNetwork(u *Usage) {
+	if a.network == "" {
+		return
+	}
+	data, err := a.meter.read(a.file("net/dev"))
+	if err == nil {
+		u.Interfaces, err = appendInterfaces(u.Interfaces, data)
+	}
+	if err != nil || len(a.interfaces) > maxInterfaces {
+		u.Interfaces = u.Interfaces[:0]
+		u.Lack(NetworkUnreadable)
+	}
+}
+
+// appendInterfaces appends the interfaces in /proc/PID/net/dev but lo, whose traffic in a sandbox
+// never reaches the host.
+func appendInterfaces(list []Interface, data []byte) ([]Interface, error) {
+	const headLines = 2
+	line := 0
+	for text := range bytes.Lines(data) {
+		if line++; line <= headLines {
+			continue
+		}
+		name, rest, ok := bytes.Cut(text, []byte(":"))
+		if name = bytes.TrimSpace(name); string(name) == "lo" {
+			continue
+		}
+		if !ok || len(name) == 0 || len(list) == maxInterfaces {
+			return nil, errFormat
+		}
+		counters, err := parseInterface(rest)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Interface{Name: string(name), Counters: counters})
+	}
+	return list, nil
+}
+
+// parseInterface parses the numbers of an interface: eight of what it received, of which the first
+// four are bytes, packets, errors and dropped packets, and the same of what it transmitted.
+func parseInterface(text []byte) (counters [InterfaceCounters]int64, err error) {
+	const columns, half = 16, 8
+	column := 0
+	for word := range bytes.FieldsSeq(text) {
+		if at := column % half; at < InterfaceCounters/2 && column < columns {
+			n, err := strconv.ParseUint(string(word), 10, 63)
+			if err != nil {
+				return counters, errFormat
+			}
+			counters[column/half*InterfaceCounters/2+at] = int64(n)
+		}
+		column++
+	}
+	if column < columns {
+		return counters, errFormat
+	}
+	return counters, nil
+}
+
+// countInterface replaces the kernel's counters by the account's.
+func (a *Account) countInterface(i *Interface) {
+	at := slices.IndexFunc(a.interfaces, func(c *interfaceCounters) bool { return c.name == i.Name })
+	if at < 0 {
+		at = len(a.interfaces)
+		a.interfaces = append(a.interfaces, &interfaceCounters{name: i.Name})
+	}
+	counts := &a.interfaces[at].counts
+	for k := range counts {
+		i.Counters[k] = counts[k].add(0, i.Counters[k])
+	}
+}
