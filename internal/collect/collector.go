@@ -47,7 +47,11 @@ type Options struct {
 	DropIn bool
 	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their
 	// state files.
-	KeepEnded      bool
+	KeepEnded bool
+	// Usage adds what the host measures of each running sandbox.
+	Usage bool
+	// HostRoot is the directory below which the host's proc and cgroups are read for that. Empty: /.
+	HostRoot       string
 	Zeros          schema.Zeros  // counters that are on pages as 0 if a sandbox did not send them
 	SandboxTimeout time.Duration // longest time that one sandbox may take to reply
 	StartTime      time.Time     // of the server process
@@ -86,6 +90,8 @@ type Collector struct {
 	mu       sync.Mutex
 	table    *table
 	verifier verify.Verifier
+	meter    *host.Meter     // nil: without Options.Usage
+	order    []*sandbox      // reused by the next measurement
 	queries  []control.Query // reused by the next collection
 	samples  []snapshot.Sample
 	traffic  control.Traffic // at the start of the collection
@@ -104,6 +110,11 @@ func New(o Options) (*Collector, error) {
 		return nil, err
 	}
 	c := &Collector{options: o, loop: loop, watcher: watcher, pageBase: pageBase}
+	if o.Usage {
+		if c.meter, err = host.NewMeter(o.HostRoot); err != nil {
+			return nil, errors.Join(err, loop.Close(), watcher.Close())
+		}
+	}
 	c.table = newTable(c)
 	paths, _ := c.table.roots.expand()
 	c.served.Store(&paths)
@@ -199,8 +210,8 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	return snap, nil
 }
 
-// query sends the queries that are due. Sandboxes that took little time in the last collections go
-// first.
+// query measures the sandboxes and sends the queries that are due. Sandboxes that took little time
+// in the last collections go first.
 func (c *Collector) query(began time.Time, plan Plan) {
 	alarms := make([]control.Alarm, len(plan.Cuts))
 	for i, at := range plan.Cuts {
@@ -211,6 +222,7 @@ func (c *Collector) query(began time.Time, plan Plan) {
 		deadline = plan.Deadline
 	}
 	c.queries = c.table.prepare(c.queries[:0], plan.Sandboxes)
+	c.measure(deadline)
 	c.loop.Run(c.queries, deadline, alarms...)
 	clear(c.queries)
 }

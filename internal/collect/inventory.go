@@ -46,10 +46,10 @@ func (inv *inventory) list() error {
 	return err
 }
 
-// close releases all processes. The inventory must not be used after that.
+// close releases all sandboxes. The inventory must not be used after that.
 func (inv *inventory) close() {
 	for _, s := range inv.sorted {
-		s.process.Release()
+		s.release()
 	}
 	inv.table.gone += len(inv.sorted)
 }
@@ -94,7 +94,7 @@ func (inv *inventory) update(listing state.Listing) {
 	}
 	for _, gone := range known {
 		gone.logDisappeared()
-		gone.process.Release()
+		gone.release()
 		t.gone++
 	}
 	now := t.now()

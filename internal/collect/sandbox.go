@@ -36,6 +36,8 @@ type sandbox struct {
 	zeroSize int            // of those zeros
 	savings  verify.Savings // reported by the sandbox; zero: not yet
 
+	usage usage
+
 	took      time.Duration    // of its export query in the last collection that selected it; 0: none has ended
 	selected  bool             // by the collection under way, or the last one
 	pending   bool             // its export query has neither succeeded nor failed yet
@@ -73,10 +75,19 @@ func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
 	if otherProcess {
 		s.observe()
 	}
+	if s.usage.account != nil {
+		s.usage.account.Update(s.subject())
+	}
 	s.described, s.capabilities = nil, 0
 	if s.refused == nil {
 		s.described, s.capabilities = t.describe(s)
 	}
+}
+
+// release releases what is held of the sandbox's process and cgroups.
+func (s *sandbox) release() {
+	s.process.Release()
+	s.usage.close()
 }
 
 // identify returns the sandbox's identity. Without texts, it has only the labels sandbox, iteration

@@ -133,6 +133,9 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		s.server = view.Server
 	}
 	view.Server.Samples, view.Server.TextSize = s.server.Samples, s.server.TextSize
+	if view.Running && s.selected && c.meter != nil {
+		view.Usage = c.usageOf(s)
+	}
 	return view
 }
 

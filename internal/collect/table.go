@@ -29,6 +29,8 @@ type table struct {
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet
 
+	interfaceSets, absentSets setCache
+
 	foreign               bool // some sandboxes run in another PID namespace, and the log has a line about it
 	loggedNotInstrumented bool
 	loggedTooManyRoots    bool
@@ -44,6 +46,8 @@ func newTable(c *Collector) *table {
 		compiled:      make(map[*state.Registration]*compiled),
 		capabilities:  make(map[string]*snapshot.LabelSet),
 		reasons:       make(map[failure.Reason][]*snapshot.LabelSet),
+		interfaceSets: newSetCache("interface"),
+		absentSets:    newSetCache("reason"),
 	}
 }
 

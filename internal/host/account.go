@@ -66,16 +66,14 @@ func (a *Account) Close() {
 // Read measures the sandbox, now. What cannot be measured is absent, with a reason. If the sentry
 // has ended, everything is absent, without a reason.
 func (a *Account) Read(u *Usage, now time.Time) {
-	u.Reset()
-	u.Time = now
+	u.reset(now)
 	var sources [quantities]uint64
 	a.readCgroups(u, &sources)
 	a.readNetwork(u)
 	a.readSentry(u, &sources)
 	// Now or never: the files in /proc are those of whichever process has the PID.
 	if !a.subject.Alive() {
-		u.Reset()
-		u.Time = now
+		u.reset(now)
 		return
 	}
 	a.count(u, &sources)
@@ -103,11 +101,11 @@ func (a *Account) readCgroups(u *Usage, sources *[quantities]uint64) {
 		u.present = 0
 		a.locate(u.Time)
 		if !a.readFiles(u, sources) {
-			u.Lack(CgroupUnreadable)
+			u.lack(CgroupUnreadable)
 		}
 	}
 	for _, r := range a.lacks {
-		u.Lack(r)
+		u.lack(r)
 	}
 }
 
@@ -127,7 +125,7 @@ func (a *Account) readFiles(u *Usage, sources *[quantities]uint64) (there bool) 
 			case isGone(err):
 				return false
 			case err != nil:
-				u.Lack(CgroupUnreadable)
+				u.lack(CgroupUnreadable)
 			}
 		}
 	}

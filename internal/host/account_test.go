@@ -16,7 +16,7 @@ import (
 
 var names = [quantities]string{
 	"cpu", "system", "user", "throttled", "memory", "peak", "oom", "cpu full", "cpu some", "io full", "io some", "memory full", "memory some",
-	"processes", "sentry cpu", "sentry memory",
+	"threads", "sentry cpu", "sentry memory",
 }
 
 // values returns the quantities that are present.
@@ -46,15 +46,15 @@ func sentryMemoryOfTree() int64 { return int64(10956-8593) * int64(os.Getpagesiz
 var (
 	wholeV1 = map[string]int64{
 		"cpu": 36_619_817_067, "user": 17_060_000_000, "system": 19_550_000_000, "throttled": 42_905_659, "memory": 22_081_536, "peak": 22_220_800,
-		"oom": 0, "processes": 21,
+		"oom": 0, "threads": 21,
 	}
 	wholeV2 = map[string]int64{
 		"cpu": 4_132_116_000, "user": 3_020_000_000, "system": 1_112_116_000, "throttled": 250_000_000, "memory": 298_237_952, "peak": 301_989_888,
-		"oom": 2, "processes": 179, "cpu some": 54_352_179_000, "cpu full": 5_251_845_000, "io some": 1_200_000, "io full": 700_000,
+		"oom": 2, "threads": 179, "cpu some": 54_352_179_000, "cpu full": 5_251_845_000, "io some": 1_200_000, "io full": 700_000,
 		"memory some": 240_162_000, "memory full": 48_778_000,
 	}
 	wholeHybrid = map[string]int64{
-		"cpu": 4_132_116_000, "user": 3_020_000_000, "system": 1_112_116_000, "memory": 22_081_536, "peak": 22_220_800, "oom": 0, "processes": 21,
+		"cpu": 4_132_116_000, "user": 3_020_000_000, "system": 1_112_116_000, "memory": 22_081_536, "peak": 22_220_800, "oom": 0, "threads": 21,
 		"cpu some": 1_200_000, "cpu full": 700_000,
 	}
 )
@@ -67,7 +67,7 @@ func TestRecorded(t *testing.T) {
 		a := tr.open(tr.meter(), subject(id))
 		u := read(a, 0)
 		checkUsage(t, file, u, want)
-		eth0 := Interface{"eth0", [...]int64{4430, 17, 1, 2, 20839042, 20001, 3, 4}}
+		eth0 := Interface{"eth0", [...]int64{4430, 2, 1, 17, 20839042, 4, 3, 20001}}
 		if !slices.Equal(u.Interfaces, []Interface{eth0}) {
 			t.Errorf("%s: %v, want %v", file, u.Interfaces, eth0)
 		}
@@ -80,7 +80,7 @@ func TestRecorded(t *testing.T) {
 }
 
 // TestOtherKernels: files and lines that a kernel lacks make their quantities absent, and nothing
-// else. Without a figure for CPU, memory or processes there is a reason.
+// else. Without a figure for CPU, memory or threads there is a reason.
 func TestOtherKernels(t *testing.T) {
 	const v2 = "sys/fs/cgroup/system.slice/docker-" + dockerID + ".scope/"
 	sentry := map[string]int64{"sentry cpu": sentryCPU, "sentry memory": sentryMemoryOfTree()}
@@ -110,7 +110,7 @@ func TestOtherKernels(t *testing.T) {
 	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.replace(v2+"cpu.pressure", "full ", "else ") }, []string{"cpu full"})
 	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.replace(v2+"cpu.stat", "throttled_usec 250000\n", "") }, []string{"throttled"})
 	without("v2.txt", dockerID, wholeV2, remove(v2+"memory.current"), []string{"memory"}, ControllerMissing)
-	without("v2.txt", dockerID, wholeV2, remove(v2+"pids.current"), []string{"processes"}, ControllerMissing)
+	without("v2.txt", dockerID, wholeV2, remove(v2+"pids.current"), []string{"threads"}, ControllerMissing)
 	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.write(v2+"memory.current", "max\n") }, []string{"memory"}, CgroupUnreadable)
 	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.replace("proc/9021/cgroup", "4:memory:/hosta\n", "") },
 		[]string{"memory", "peak", "oom"}, CgroupForeign) // of cgroup v2 then, where it is in the root cgroup

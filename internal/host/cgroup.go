@@ -82,7 +82,7 @@ func openInode(path string) (fd int, inode uint64, err error) {
 type hierarchy struct {
 	membership
 	files  []cgroupFile
-	needed bool // it has the figures for CPU, memory or processes
+	needed bool // it has the figures for CPU, memory or threads
 }
 
 // hierarchiesOf divides the files among the hierarchies. What cgroup v1 controls on this host,
@@ -171,7 +171,7 @@ func (a *Account) locateCgroups(now time.Time) {
 			a.retest = now.Add(retestAfter)
 		}
 	}
-	if len(a.lacks) == 0 && !found.has(CPU, Memory, Processes) {
+	if len(a.lacks) == 0 && !found.has(CPU, Memory, Threads) {
 		a.lack(ControllerMissing)
 	}
 }

@@ -18,5 +18,5 @@ var filesV1 = []cgroupFile{
 	{"memory", "memory.usage_in_bytes", []field{{"", Memory, 1}}},
 	{"memory", "memory.max_usage_in_bytes", []field{{"", MemoryPeak, 1}}},
 	{"memory", "memory.oom_control", []field{{"oom_kill", OOMKills, 1}}},
-	{"pids", "pids.current", []field{{"", Processes, 1}}},
+	{"pids", "pids.current", []field{{"", Threads, 1}}},
 }

@@ -12,7 +12,7 @@ var filesV2 = []cgroupFile{
 	{"memory", "memory.current", []field{{"", Memory, 1}}},
 	{"memory", "memory.peak", []field{{"", MemoryPeak, 1}}},
 	{"memory", "memory.events", []field{{"oom_kill", OOMKills, 1}}},
-	{"pids", "pids.current", []field{{"", Processes, 1}}},
+	{"pids", "pids.current", []field{{"", Threads, 1}}},
 	{"", "cpu.pressure", []field{{"full", PressureCPUFull, micro}, {"some", PressureCPUSome, micro}}},
 	{"", "io.pressure", []field{{"full", PressureIOFull, micro}, {"some", PressureIOSome, micro}}},
 	{"", "memory.pressure", []field{{"full", PressureMemoryFull, micro}, {"some", PressureMemorySome, micro}}},

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // maxInterfaces limits the interfaces of a sandbox. A pod has one or two.
@@ -43,7 +44,7 @@ func (a *Account) readNetwork(u *Usage) {
 	}
 	if err != nil || len(a.interfaces) > maxInterfaces {
 		u.Interfaces = u.Interfaces[:0]
-		u.Lack(NetworkUnreadable)
+		u.lack(NetworkUnreadable)
 	}
 }
 
@@ -60,7 +61,7 @@ func appendInterfaces(list []Interface, data []byte) ([]Interface, error) {
 		if name = bytes.TrimSpace(name); string(name) == "lo" {
 			continue
 		}
-		if !ok || len(name) == 0 || len(list) == maxInterfaces {
+		if !ok || len(name) == 0 || !utf8.Valid(name) || len(list) == maxInterfaces {
 			return nil, errFormat
 		}
 		counters, err := parseInterface(rest)
@@ -72,18 +73,22 @@ func appendInterfaces(list []Interface, data []byte) ([]Interface, error) {
 	return list, nil
 }
 
-// parseInterface parses the numbers of an interface: eight of what it received, of which the first
-// four are bytes, packets, errors and dropped packets, and the same of what it transmitted.
+// netdevColumns are the columns of /proc/PID/net/dev by InterfaceCounters.
+var netdevColumns = [InterfaceCounters]int{
+	ReceiveBytes: 0, ReceivePackets: 1, ReceiveErrors: 2, ReceiveDropped: 3, TransmitBytes: 8, TransmitPackets: 9, TransmitErrors: 10, TransmitDropped: 11,
+}
+
+// parseInterface parses the columns of an interface.
 func parseInterface(text []byte) (counters [InterfaceCounters]int64, err error) {
-	const columns, half = 16, 8
+	const columns = 16
 	column := 0
 	for word := range bytes.FieldsSeq(text) {
-		if at := column % half; at < InterfaceCounters/2 && column < columns {
+		if i := slices.Index(netdevColumns[:], column); i >= 0 {
 			n, err := strconv.ParseUint(string(word), 10, 63)
 			if err != nil {
 				return counters, errFormat
 			}
-			counters[column/half*InterfaceCounters/2+at] = int64(n)
+			counters[i] = int64(n)
 		}
 		column++
 	}

@@ -49,7 +49,7 @@ func TestInterfaces(t *testing.T) {
 		after += time.Second
 		var got []int64
 		for _, i := range read(a, after).Interfaces {
-			got = append(got, i.Counters[ReceivedBytes])
+			got = append(got, i.Counters[ReceiveBytes])
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", what, got, want)

@@ -68,7 +68,7 @@ const netdevHead = "Inter-|   Receive\n face |bytes\n"
 
 func TestAppendInterfaces(t *testing.T) {
 	const numbers = " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
-	parsed := [...]int64{1, 2, 3, 4, 9, 10, 11, 12}
+	parsed := [...]int64{1, 4, 3, 2, 9, 12, 11, 10}
 	accept := func(lines string, want ...Interface) {
 		t.Helper()
 		if got, err := appendInterfaces(nil, []byte(netdevHead+lines)); err != nil || !slices.Equal(got, want) {
@@ -84,13 +84,14 @@ func TestAppendInterfaces(t *testing.T) {
 	accept("")
 	accept("    lo:" + numbers)
 	accept("  eth0:"+numbers, Interface{"eth0", parsed})
-	accept("eth0:9"+numbers[2:], Interface{"eth0", [...]int64{9, 2, 3, 4, 9, 10, 11, 12}})
-	accept("    lo:"+numbers+"b:"+numbers+" a@\xff:"+numbers, Interface{"b", parsed}, Interface{"a@\xff", parsed})
+	accept("eth0:9"+numbers[2:], Interface{"eth0", [...]int64{9, 4, 3, 2, 9, 12, 11, 10}})
+	accept("    lo:"+numbers+"b:"+numbers+" a@\xc3\xa4:"+numbers, Interface{"b", parsed}, Interface{"a@\xc3\xa4", parsed})
 	accept("x:"+strings.TrimSuffix(numbers, "\n")+" 17\n", Interface{"x", parsed})
 	accept(strings.Repeat("x:"+numbers, maxInterfaces), slices.Repeat([]Interface{{"x", parsed}}, maxInterfaces)...)
 	refuse(strings.Repeat("x:"+numbers, maxInterfaces+1))
 	refuse("eth0" + numbers)
 	refuse(" :" + numbers)
+	refuse("a\xff:" + numbers)
 	refuse("eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n")
 	refuse("eth0:" + strings.Replace(numbers, "12", "-12", 1))
 	refuse("eth0:" + strings.Replace(numbers, " 1 ", " 18446744073709551615 ", 1))

@@ -15,14 +15,14 @@ func (a *Account) readSentry(u *Usage, sources *[quantities]uint64) {
 			u.set(SentryCPU, used)
 			sources[SentryCPU] = uint64(a.subject.PID)
 		} else {
-			u.Lack(SentryUnreadable)
+			u.lack(SentryUnreadable)
 		}
 	}
 	if !u.has(Memory) {
 		if used, err := a.sentryMemory(); err == nil {
 			u.set(SentryMemory, used)
 		} else {
-			u.Lack(SentryUnreadable)
+			u.lack(SentryUnreadable)
 		}
 	}
 }

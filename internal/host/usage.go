@@ -20,7 +20,7 @@ const (
 	PressureIOSome                     //
 	PressureMemoryFull                 // the same for memory
 	PressureMemorySome                 //
-	Processes                          // tasks of the cgroup now: processes and their threads
+	Threads                            // threads of the cgroup now, of all its processes
 	SentryCPU                          // CPU time of the sentry process alone, without its stub processes
 	SentryMemory                       // anonymous memory of the sentry, and the memory files that it holds
 	quantities
@@ -29,7 +29,7 @@ const (
 // counts reports whether the quantity only grows.
 func (q Quantity) counts() bool {
 	switch q {
-	case Memory, MemoryPeak, Processes, SentryMemory:
+	case Memory, MemoryPeak, Threads, SentryMemory:
 		return false
 	}
 	return true
@@ -58,7 +58,7 @@ const (
 	CgroupLarge       Reason = "cgroup_too_large"          // there are too many processes in the cgroup to check whose they are
 	CgroupUnreachable Reason = "cgroup_unreachable"        // the server sees no mount with the cgroup, as in another cgroup namespace
 	CgroupUnreadable  Reason = "cgroup_unreadable"         // an error
-	ControllerMissing Reason = "cgroup_controller_missing" // the cgroup lacks the controller for CPU, memory or processes
+	ControllerMissing Reason = "cgroup_controller_missing" // the cgroup lacks the controller for CPU, memory or tasks
 	NetworkShared     Reason = "network_shared"            // the sandbox uses the host's network namespace: runsc --network=host
 	NetworkUnreadable Reason = "network_unreadable"        // an error, or too many interfaces
 	SentryUnreadable  Reason = "sentry_unreadable"         // an error, such as missing permission
@@ -79,20 +79,20 @@ type Usage struct {
 
 // An Interface has the counters of a network interface, as the host sees them.
 type Interface struct {
-	Name     string // at most 15 bytes, of any kind
+	Name     string // at most 15 bytes; UTF-8
 	Counters [InterfaceCounters]int64
 }
 
 // The indexes of Interface.Counters.
 const (
-	ReceivedBytes = iota
-	ReceivedPackets
-	ReceiveErrors
+	ReceiveBytes = iota
 	ReceiveDropped
-	TransmittedBytes
-	TransmittedPackets
-	TransmitErrors
+	ReceiveErrors
+	ReceivePackets
+	TransmitBytes
 	TransmitDropped
+	TransmitErrors
+	TransmitPackets
 	InterfaceCounters
 )
 
@@ -108,8 +108,14 @@ func (u *Usage) set(q Quantity, value int64) {
 
 func (u *Usage) has(q Quantity) bool { return u.present.has(q) }
 
-// Lack adds a reason why quantities are absent.
-func (u *Usage) Lack(r Reason) {
+// Miss makes the usage empty, with the reason why nothing was measured.
+func (u *Usage) Miss(now time.Time, r Reason) {
+	u.reset(now)
+	u.lack(r)
+}
+
+// lack adds a reason why quantities are absent.
+func (u *Usage) lack(r Reason) {
 	for _, known := range u.Absent {
 		if known == r {
 			return
@@ -118,9 +124,9 @@ func (u *Usage) Lack(r Reason) {
 	u.Absent = append(u.Absent, r)
 }
 
-// Reset makes the usage empty and keeps the memory of its slices.
-func (u *Usage) Reset() {
-	*u = Usage{Interfaces: u.Interfaces[:0], Absent: u.Absent[:0]}
+// reset makes the usage empty and keeps the memory of its slices.
+func (u *Usage) reset(now time.Time) {
+	*u = Usage{Time: now, Interfaces: u.Interfaces[:0], Absent: u.Absent[:0]}
 }
 
 // A counter adds up the growth of a counter of the kernel. It never falls: where the kernel's

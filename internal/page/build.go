@@ -43,6 +43,7 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 		p.Process = want.families(snap.Process)
 	}
 	p.addServerOf(sandboxes)
+	p.addUsage(sandboxes)
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -62,13 +63,13 @@ func (p *Page) runFilter(capabilities *Filter) {
 	}
 }
 
-// BuildReported returns a page of the metrics that one sandbox reported, without the server's own
-// families. want selects metrics by their names without prefix.
+// BuildReported returns a page of the metrics that one sandbox reported, without other families.
+// want selects metrics by their names without prefix.
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
 	families := b.layoutOf(schemas).selected(Selection{Metrics: want})
-	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group == groupServer })
+	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group != groupReported })
 	return p
 }
 
@@ -84,7 +85,7 @@ func (b *Builder) layoutOf(schemas []*schema.Schema) *layout {
 
 // addReported adds the sources that sandboxes reported, and returns the schemas by kind.
 func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
-	p.Sources = make([]Source, 0, 2*len(sandboxes)+1)
+	p.Sources = make([]Source, 0, 3*len(sandboxes)+1)
 	var schemas []*schema.Schema
 	kind := 0
 	for i := range sandboxes {
@@ -121,6 +122,17 @@ func (p *Page) addServerOf(sandboxes []snapshot.Sandbox) {
 		p.add(&sandboxes[i].Server, 0)
 	}
 	p.groups[groupServer] = span{p.groups[groupReported].to, len(p.Sources)}
+}
+
+// addUsage adds the sources that the host measured.
+func (p *Page) addUsage(sandboxes []snapshot.Sandbox) {
+	from := len(p.Sources)
+	for i := range sandboxes {
+		if usage := &sandboxes[i].Usage; usage.Schema != nil {
+			p.add(usage, 0)
+		}
+	}
+	p.groups[groupUsage] = span{from, len(p.Sources)}
 }
 
 // insert returns a copy of the samples with s inserted in order.

@@ -123,6 +123,30 @@ func TestBuild(t *testing.T) {
 		"runsc_net_open gauge: a")
 }
 
+// TestUsage: what the host measured has the names of the schema, whatever the prefix, and is on the
+// page for sandboxes that were measured.
+func TestUsage(t *testing.T) {
+	one := register(t, "fs_opens c")
+	measured, other := sandbox("b", one), sandbox("a", one)
+	measured.Usage = snapshot.Source{Labels: measured.Labels, Schema: schema.Usage,
+		Samples: []snapshot.Sample{{Metric: schema.UsageCPU, Value: snapshot.FloatValue(1.5)}, {Metric: schema.UsageAbsent}},
+		Sets:    []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "reason", Value: "r"})}}
+	measured.Usage.TextSize = 1000
+	b := NewBuilder(Options{Prefix: "x_", Naming: RunscNaming, DropIn: true})
+	p := b.Build(snapshotOf(other, measured), Selection{})
+	expect(t, "a measured sandbox", p,
+		"process_start_time_seconds gauge: ",
+		"sandmeter_sandbox_cpu_seconds_total counter: b",
+		"sandmeter_sandbox_usage_absent gauge: b/r",
+		"x_fs_opens counter: a b",
+		"x_meta_metric_server_presence gauge: ",
+		"x_meta_sandbox_running gauge: a b")
+	if p.TextSize() < 1000 {
+		t.Errorf("the size of the page is %d", p.TextSize())
+	}
+	expect(t, "only what a sandbox reports", b.BuildReported(&measured, nil), "x_fs_opens counter: b")
+}
+
 // TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the
 // server's own families before all.
 func TestDisagreement(t *testing.T) {

@@ -27,26 +27,28 @@ type builder struct {
 	taken map[string]int // names of families and their samples; index in families, or -1 for reserved names
 }
 
-// newLayout merges the families of the schemas and the server's own families. The server's own
-// families win over registered ones, and metrics that keep their names over those that get others.
+// newLayout merges the families of the schemas, the server's own and those of the host's measurements.
+// Those two win over registered ones, and metrics that keep their names over those that get others.
 // Schemas are in the order of the first sandbox of each, and the first one wins where they disagree:
 // it sets the HELP of the family, and metrics with another type are left out.
 func newLayout(schemas []*schema.Schema, n naming) *layout {
 	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, n, make(map[string]int)}
-	b.addServer()
+	b.addBuiltin(schema.Server, groupServer)
+	b.addBuiltin(schema.Usage, groupUsage)
 	b.addReported(func(renamed bool) bool { return !renamed })
 	b.addReported(func(renamed bool) bool { return renamed })
 	slices.SortFunc(b.families, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	return b.layout
 }
 
-func (b *builder) addServer() {
-	for i := range schema.Server.Metrics {
-		m := &schema.Server.Metrics[i]
+// addBuiltin adds the families of a schema that is not registered.
+func (b *builder) addBuiltin(s *schema.Schema, group int) {
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
 		t := b.own(m)
 		b.taken[t.name] = -1
 		b.families = append(b.families, Family{Name: t.name, Help: t.help, Type: m.Type, PerSecond: t.perSecond,
-			metricName: m.Name, group: groupServer, metric: []int32{int32(i)}})
+			metricName: m.Name, group: group, metric: []int32{int32(i)}})
 	}
 }
 

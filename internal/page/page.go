@@ -27,10 +27,11 @@ type Page struct {
 	reportedSize int          // the part of textSize that sandboxes reported
 }
 
-// Sources are in two groups, since all samples of a family are from the same group.
+// Sources are in groups, since all samples of a family are from the same group.
 const (
 	groupReported = iota // reported by sandboxes
 	groupServer          // the server's own families
+	groupUsage           // measured by the host
 	groups
 )
 

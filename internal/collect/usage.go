@@ -1,0 +1,278 @@
+package collect
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// usage is what the host measured of a sandbox, and its form in snapshots.
+type usage struct {
+	account *host.Account // nil: none is open
+	found   host.Usage    // in this collection
+	late    bool          // the last collection had no time for the sandbox
+
+	sets   usageSets
+	source snapshot.Source // in the last snapshot
+}
+
+// close releases the file descriptors of the account. The next measurement begins anew.
+func (u *usage) close() {
+	if u.account != nil {
+		u.account.Close()
+		u.account = nil
+	}
+}
+
+// measureShare is the part of the time of a collection that may be spent on measuring. Sandboxes
+// that are not reached by then are measured first in the next collection.
+const measureShare = 4
+
+// measure measures the selected sandboxes that run, before the first query is sent: a sandbox that is queried
+// works, and would show the cost of this very scrape.
+func (c *Collector) measure(deadline time.Time) {
+	if c.meter == nil {
+		return
+	}
+	now := c.table.now()
+	end := now.Add(time.Until(deadline) / measureShare)
+	c.order = append(c.order[:0], c.table.sorted...)
+	slices.SortStableFunc(c.order, func(a, b *sandbox) int { return int(number(b.usage.late) - number(a.usage.late)) })
+	for _, s := range c.order {
+		if s.selected {
+			s.measure(c.meter, now, end)
+			now = c.table.now()
+		}
+	}
+	clear(c.order)
+}
+
+// measure measures the sandbox if it runs, and the end is not reached.
+func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
+	u := &s.usage
+	u.late = false
+	switch {
+	case !s.running():
+		u.close()
+	case s.presence == elsewhere:
+		u.close()
+		u.found.Miss(now, host.OtherNamespace)
+	case now.After(end):
+		u.late = true
+		u.found.Miss(now, host.OutOfTime)
+	default:
+		if u.account == nil {
+			u.account = meter.Open(s.subject())
+		}
+		u.account.Read(&u.found, now)
+	}
+}
+
+// subject returns what the state files tell about the sandbox's place on the host.
+func (s *sandbox) subject() host.Subject {
+	root := &s.facts.Containers[0].Spec
+	subject := host.Subject{
+		ID:          s.facts.ID,
+		PID:         s.facts.PID,
+		Alive:       s.process.Alive,
+		CgroupsPath: root.CgroupsPath,
+		PodUID:      root.PodUID,
+		HostNetwork: slices.Contains(s.facts.Metadata, state.Pair{Name: "network", Value: "host"}),
+	}
+	for _, c := range s.facts.Containers {
+		subject.Gofers = append(subject.Gofers, c.GoferPID)
+	}
+	return subject
+}
+
+// usageOf returns the usage of a running sandbox as a source.
+func (c *Collector) usageOf(s *sandbox) snapshot.Source {
+	u := &s.usage
+	u.sets.update(c.table, s)
+	c.samples = appendUsage(c.samples[:0], &u.found, s.facts.Containers)
+	source := snapshot.Source{
+		Labels: s.identity.Labels,
+		Schema: schema.Usage,
+		Time:   u.found.Time.UnixMilli(),
+		Start:  nanoseconds(s.identity.CreatedAt),
+		Sets:   u.sets.all,
+	}
+	if slices.Equal(c.samples, u.source.Samples) {
+		source.Samples = u.source.Samples
+	} else {
+		source.Samples = slices.Clone(c.samples)
+	}
+	source.TextSize = source.MeasureText()
+	u.source = source
+	return source
+}
+
+// A figure is where a quantity is in snapshots.
+type figure struct {
+	metric   int
+	quantity host.Quantity
+	set      int // index in fixedSets, of an open metric
+}
+
+// The figures, in the order of the metrics.
+var (
+	figuresBeforeNetwork = [...]figure{
+		{schema.UsageCPUMode, host.CPUSystem, 0},
+		{schema.UsageCPUMode, host.CPUUser, 1},
+		{metric: schema.UsageCPU, quantity: host.CPU},
+		{metric: schema.UsageThrottled, quantity: host.Throttled},
+		{metric: schema.UsageMemory, quantity: host.Memory},
+		{metric: schema.UsageMemoryPeak, quantity: host.MemoryPeak},
+	}
+	figuresAfterNetwork = [...]figure{
+		{metric: schema.UsageOOMKills, quantity: host.OOMKills},
+		{schema.UsagePressure, host.PressureCPUFull, 2},
+		{schema.UsagePressure, host.PressureCPUSome, 3},
+		{schema.UsagePressure, host.PressureIOFull, 4},
+		{schema.UsagePressure, host.PressureIOSome, 5},
+		{schema.UsagePressure, host.PressureMemoryFull, 6},
+		{schema.UsagePressure, host.PressureMemorySome, 7},
+		{metric: schema.UsageThreads, quantity: host.Threads},
+	}
+	figuresOfSentry = [...]figure{
+		{metric: schema.SentryCPU, quantity: host.SentryCPU},
+		{metric: schema.SentryMemory, quantity: host.SentryMemory},
+	}
+	fixedSets = [...]*snapshot.LabelSet{
+		modeSet("system"), modeSet("user"),
+		pressureSet("cpu", "full"), pressureSet("cpu", "some"), pressureSet("io", "full"), pressureSet("io", "some"),
+		pressureSet("memory", "full"), pressureSet("memory", "some"),
+	}
+)
+
+func modeSet(mode string) *snapshot.LabelSet {
+	return snapshot.NewLabelSet(snapshot.Label{Name: "mode", Value: mode})
+}
+
+func pressureSet(resource, kind string) *snapshot.LabelSet {
+	return snapshot.NewLabelSet(snapshot.Label{Name: "kind", Value: kind}, snapshot.Label{Name: "resource", Value: resource})
+}
+
+// usageSets are the label sets of a sandbox's usage: fixedSets, then one for each container,
+// interface and reason. They are made anew only when those change.
+type usageSets struct {
+	all        []*snapshot.LabelSet
+	facts      *state.Sandbox
+	interfaces []string
+	absent     []host.Reason
+}
+
+func (sets *usageSets) update(t *table, s *sandbox) {
+	u := &s.usage.found
+	same := func(i host.Interface, name string) bool { return i.Name == name }
+	if sets.facts == s.facts && slices.EqualFunc(u.Interfaces, sets.interfaces, same) && slices.Equal(u.Absent, sets.absent) {
+		return
+	}
+	*sets = usageSets{facts: s.facts, absent: slices.Clone(u.Absent)}
+	sets.all = slices.Clone(fixedSets[:])
+	for _, c := range s.facts.Containers {
+		sets.all = append(sets.all, snapshot.NewLabelSet(
+			snapshot.Label{Name: "container", Value: containerName(c)}, snapshot.Label{Name: "container_id", Value: c.ID}))
+	}
+	for _, i := range u.Interfaces {
+		sets.interfaces = append(sets.interfaces, i.Name)
+		sets.all = append(sets.all, t.interfaceSets.get(i.Name))
+	}
+	for _, r := range u.Absent {
+		sets.all = append(sets.all, t.absentSets.get(string(r)))
+	}
+}
+
+// containerName returns the name that Kubernetes has for the container, or its ID. A name that is
+// too long for a label counts as none.
+func containerName(c *state.Container) string {
+	if name := c.Spec.ContainerName; name != "" && len(name) <= maxName {
+		return name
+	}
+	return c.ID
+}
+
+// appendUsage appends the samples of what was measured, in the order of the families. Their label
+// sets are in the order of usageSets.
+func appendUsage(samples []snapshot.Sample, u *host.Usage, containers []*state.Container) []snapshot.Sample {
+	add := func(metric, series int, value int64) {
+		samples = append(samples, snapshot.Sample{Metric: int32(metric), Series: uint32(series), Value: value})
+	}
+	addFigures := func(figures []figure) {
+		for _, f := range figures {
+			if value, ok := u.Get(f.quantity); ok {
+				add(f.metric, f.set, inUnit(f.metric, value))
+			}
+		}
+	}
+	set := len(fixedSets)
+	addContainers(add, set, containers)
+	addFigures(figuresBeforeNetwork[:])
+	set += len(containers)
+	for k := range host.InterfaceCounters {
+		for i := range u.Interfaces {
+			add(schema.NetworkReceiveBytes+k, set+i, u.Interfaces[i].Counters[k])
+		}
+	}
+	addFigures(figuresAfterNetwork[:])
+	set += len(u.Interfaces)
+	for i := range u.Absent {
+		add(schema.UsageAbsent, set+i, 1)
+	}
+	addFigures(figuresOfSentry[:])
+	return samples
+}
+
+// addContainers adds the limits and creation times of containers, whose first label set is set.
+func addContainers(add func(metric, series int, value int64), set int, containers []*state.Container) {
+	for i, c := range containers {
+		if c.Spec.CPULimit > 0 {
+			add(schema.ContainerLimitCPU, set+i, snapshot.FloatValue(c.Spec.CPULimit))
+		}
+	}
+	for i, c := range containers {
+		if c.Spec.MemoryLimit > 0 {
+			add(schema.ContainerLimitMemory, set+i, c.Spec.MemoryLimit)
+		}
+	}
+	for i, c := range containers {
+		add(schema.ContainerStart, set+i, seconds(c.CreatedAt))
+	}
+}
+
+// inUnit returns a value in the unit of the metric: nanoseconds become seconds.
+func inUnit(metric int, value int64) int64 {
+	if schema.Usage.Metrics[metric].Float {
+		return snapshot.FloatValue(float64(value) / float64(time.Second))
+	}
+	return value
+}
+
+// A setCache has label sets with one label, by its value, so that sandboxes share them.
+type setCache struct {
+	label string
+	sets  map[string]*snapshot.LabelSet
+}
+
+func newSetCache(label string) setCache {
+	return setCache{label, make(map[string]*snapshot.LabelSet)}
+}
+
+// maxCachedSets limits a setCache. A node has few names of interfaces; others are not worth the
+// memory.
+const maxCachedSets = 256
+
+func (c *setCache) get(value string) *snapshot.LabelSet {
+	set := c.sets[value]
+	if set == nil {
+		set = snapshot.NewLabelSet(snapshot.Label{Name: c.label, Value: value})
+		if len(c.sets) < maxCachedSets {
+			c.sets[value] = set
+		}
+	}
+	return set
+}

@@ -1,0 +1,311 @@
+package collect
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// A hostTree is a directory tree like a host's, with the files that are read about sandboxes. All
+// simulated sandboxes run in this process.
+type hostTree struct {
+	*node
+	dir string
+}
+
+// newMeasuredNode returns a node whose collector measures by a tree. There, the cgroup of this
+// process is that of sandbox "a".
+func newMeasuredNode(t *testing.T, change func(*Options)) *hostTree {
+	t.Helper()
+	h := &hostTree{dir: t.TempDir()}
+	pid := strconv.Itoa(os.Getpid())
+	for path, content := range map[string]string{
+		"proc/self/mountinfo":                "35 23 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+		"proc/" + pid + "/cgroup":            "0::/a\n",
+		"proc/" + pid + "/net/dev":           "head\nhead\n lo: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\neth0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n",
+		"sys/fs/cgroup/a/cgroup.procs":       pid + "\n",
+		"sys/fs/cgroup/a/cpu.stat":           "usage_usec 1500000\nuser_usec 1250000\nsystem_usec 250000\nthrottled_usec 125000\n",
+		"sys/fs/cgroup/a/memory.current":     "4096\n",
+		"sys/fs/cgroup/a/memory.peak":        "8192\n",
+		"sys/fs/cgroup/a/memory.events":      "oom 1\noom_kill 2\n",
+		"sys/fs/cgroup/a/pids.current":       "21\n",
+		"sys/fs/cgroup/a/cpu.pressure":       "some avg10=0.00 total=500000\nfull avg10=0.00 total=0\n",
+		"sys/fs/cgroup/a/memory.pressure":    "some avg10=0.00 total=250000\nfull avg10=0.00 total=125000\n",
+		"sys/fs/cgroup/foreign/cgroup.procs": "1\n",
+	} {
+		h.write(t, path, content)
+	}
+	link := filepath.Join(h.dir, "proc", pid, "ns", "net")
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("net:[4026532256]", link); err != nil {
+		t.Fatal(err)
+	}
+	h.node = newNode(t, func(o *Options) {
+		o.Usage, o.HostRoot = true, h.dir
+		if change != nil {
+			change(o)
+		}
+	})
+	return h
+}
+
+func (h *hostTree) write(t *testing.T, path, content string) {
+	t.Helper()
+	path = filepath.Join(h.dir, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ownUsage are the samples that the tree has of a sandbox, by name and labels.
+var ownUsage = map[string]string{
+	`sandmeter_sandbox_cpu_mode_seconds_total{mode="system"}`:                  "0.25",
+	`sandmeter_sandbox_cpu_mode_seconds_total{mode="user"}`:                    "1.25",
+	`sandmeter_sandbox_cpu_seconds_total{}`:                                    "1.5",
+	`sandmeter_sandbox_cpu_throttled_seconds_total{}`:                          "0.125",
+	`sandmeter_sandbox_memory_bytes{}`:                                         "4096",
+	`sandmeter_sandbox_memory_peak_bytes{}`:                                    "8192",
+	`sandmeter_sandbox_network_receive_bytes_total{interface="eth0"}`:          "1",
+	`sandmeter_sandbox_network_receive_dropped_total{interface="eth0"}`:        "4",
+	`sandmeter_sandbox_network_receive_errors_total{interface="eth0"}`:         "3",
+	`sandmeter_sandbox_network_receive_packets_total{interface="eth0"}`:        "2",
+	`sandmeter_sandbox_network_transmit_bytes_total{interface="eth0"}`:         "5",
+	`sandmeter_sandbox_network_transmit_dropped_total{interface="eth0"}`:       "8",
+	`sandmeter_sandbox_network_transmit_errors_total{interface="eth0"}`:        "7",
+	`sandmeter_sandbox_network_transmit_packets_total{interface="eth0"}`:       "6",
+	`sandmeter_sandbox_oom_kills_total{}`:                                      "2",
+	`sandmeter_sandbox_pressure_seconds_total{kind="full",resource="cpu"}`:     "0",
+	`sandmeter_sandbox_pressure_seconds_total{kind="full",resource="memory"}`:  "0.125",
+	`sandmeter_sandbox_pressure_seconds_total{kind="some",resource="cpu"}`:     "0.5",
+	`sandmeter_sandbox_pressure_seconds_total{kind="some",resource="memory"}`:  "0.25",
+	`sandmeter_sandbox_threads{}`:                                              "21",
+	`sandmeter_container_start_time_seconds{container="a",container_id="a"}`:   "1800000000.25",
+	`sandmeter_container_start_time_seconds{container="app",container_id="b"}`: "1800000001",
+	`sandmeter_container_limit_cpu_cores{container="app",container_id="b"}`:    "0.5",
+	`sandmeter_container_limit_memory_bytes{container="app",container_id="b"}`: "209715200",
+}
+
+// usageOn returns the samples about a sandbox's usage on a page, without the labels of the sandbox.
+func usageOn(page, sandbox string) map[string]string {
+	samples := make(map[string]string)
+	for _, line := range series(page, "sandmeter_") {
+		name, rest, _ := strings.Cut(line, "{")
+		if !slices.ContainsFunc(schema.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name }) {
+			continue
+		}
+		labels, value, _ := strings.Cut(rest, "} ")
+		var others []string
+		ours := false
+		for _, l := range strings.Split(labels, ",") {
+			if l == `sandbox="`+sandbox+`"` {
+				ours = true
+			} else {
+				others = append(others, l)
+			}
+		}
+		if ours {
+			samples[name+"{"+strings.Join(others, ",")+"}"] = value
+		}
+	}
+	return samples
+}
+
+func checkUsage(t *testing.T, what, page, sandbox string, want map[string]string) {
+	t.Helper()
+	got := usageOn(page, sandbox)
+	for name := range maps.Keys(want) {
+		if got[name] != want[name] {
+			t.Errorf("%s: %s is %q, want %q", what, name, got[name], want[name])
+		}
+	}
+	for name, value := range got {
+		if _, wanted := want[name]; !wanted {
+			t.Errorf("%s: unexpected %s %s", what, name, value)
+		}
+	}
+}
+
+// measured is a sandbox with two containers, the second of which has limits and a name.
+func measured(id string) simulate.Spec {
+	created := time.Unix(1_800_000_000, 250_000_000).UTC()
+	return simulate.Spec{
+		ID:   id,
+		Root: simulate.Container{CreatedAt: created},
+		More: []simulate.Container{{ID: "b", CreatedAt: created.Add(750 * time.Millisecond), Annotations: map[string]string{"io.kubernetes.cri.container-name": "app"}}},
+		EditState: func(container string, state []byte) []byte {
+			if container != "b" {
+				return state
+			}
+			const limits = `"linux":{"resources":{"cpu":{"quota":50000,"period":100000},"memory":{"limit":209715200}},`
+			return []byte(strings.Replace(string(state), `"linux":{`, limits, 1))
+		},
+	}
+}
+
+func TestUsage(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	h.start(measured("a"))
+	checkUsage(t, "measured", h.page(), "a", ownUsage)
+	snap := h.collect()
+	usage := &snap.Sandboxes[0].Usage
+	if usage.Time < snap.Began.UnixMilli() || usage.Time > snap.Time.UnixMilli() {
+		t.Errorf("measured at %d, not during the collection from %v to %v", usage.Time, snap.Began, snap.Time)
+	}
+	if usage.Start != snap.Sandboxes[0].CreatedAt.UnixNano() {
+		t.Errorf("counted from %d, not from the creation at %v", usage.Start, snap.Sandboxes[0].CreatedAt)
+	}
+	if size := usage.MeasureText(); usage.TextSize != size {
+		t.Errorf("the size is %d, want %d", usage.TextSize, size)
+	}
+}
+
+// TestUsageAbsent: figures without a source are absent, with a reason. Containers are known from
+// state files in any case.
+func TestUsageAbsent(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	h.start(simulate.Spec{ID: "other"})
+	usage := usageOn(h.page(), "other")
+	for _, want := range []string{`sandmeter_sandbox_usage_absent{reason="cgroup_not_own"}`, `sandmeter_sandbox_usage_absent{reason="sentry_unreadable"}`} {
+		if usage[want] != "1" {
+			t.Errorf("no %s in %v", want, usage)
+		}
+	}
+	if usage[`sandmeter_sentry_cpu_seconds_total{}`] == "" || usage[`sandmeter_sandbox_cpu_seconds_total{}`] != "" {
+		t.Errorf("the CPU of a cgroup that is not the sandbox's: %v", usage)
+	}
+	if usage[`sandmeter_container_start_time_seconds{container="other",container_id="other"}`] == "" {
+		t.Errorf("no start of the container in %v", usage)
+	}
+}
+
+// TestUsageFails: a sandbox without metrics is measured all the same, and one that has ended is not.
+func TestUsageFails(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	spec := measured("a")
+	spec.NoSocket = true
+	s := h.start(spec)
+	checkUsage(t, "unreachable", h.page(), "a", ownUsage)
+	h.update(s, func(spec *simulate.Spec) { spec.PID = -1 })
+	checkUsage(t, "ended", h.page(), "a", nil)
+	if snap := h.collect(); snap.Sandboxes[0].Usage.Schema != nil {
+		t.Error("a sandbox that has ended has usage")
+	}
+}
+
+// TestUsageOff: without the option, nothing is measured.
+func TestUsageOff(t *testing.T) {
+	h := newMeasuredNode(t, func(o *Options) { o.Usage = false })
+	h.start(measured("a"))
+	checkUsage(t, "off", h.page(), "a", nil)
+}
+
+// TestUsageContainers: the cgroup is tested again when the containers change.
+func TestUsageContainers(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	s := h.start(measured("a"))
+	checkUsage(t, "alone", h.page(), "a", ownUsage)
+	h.write(t, "sys/fs/cgroup/a/cgroup.procs", "1\n")
+	h.update(s, func(spec *simulate.Spec) { spec.More = spec.More[:0] })
+	usage := usageOn(h.page(), "a")
+	if usage[`sandmeter_sandbox_usage_absent{reason="cgroup_shared"}`] != "1" || usage[`sandmeter_sandbox_cpu_seconds_total{}`] != "" {
+		t.Errorf("used by others: %v", usage)
+	}
+	if n := len(slices.Collect(maps.Keys(usage))); usage[`sandmeter_container_start_time_seconds{container="app",container_id="b"}`] != "" {
+		t.Errorf("a container that is gone is among %d samples", n)
+	}
+}
+
+// TestUsageNames: names of containers that are too long for a label are replaced by the ID.
+func TestUsageNames(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	spec := measured("a")
+	long := strings.Repeat("x", maxName+1)
+	spec.More[0].Annotations = map[string]string{"io.kubernetes.cri.container-name": long}
+	h.start(spec)
+	usage := usageOn(h.page(), "a")
+	if usage[`sandmeter_container_limit_cpu_cores{container="b",container_id="b"}`] != "0.5" {
+		t.Errorf("usage: %v", usage)
+	}
+}
+
+// TestUsageOfSelected: a collection measures the sandboxes that it selects.
+func TestUsageOfSelected(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	h.start(measured("a"))
+	h.start(simulate.Spec{ID: "other"})
+	snap := h.collectPlan(Plan{Deadline: time.Now().Add(time.Minute), Sandboxes: only("other")})
+	if len(snap.Sandboxes) != 1 || snap.Sandboxes[0].Usage.Schema == nil {
+		t.Errorf("the snapshot has %+v", snap.Sandboxes)
+	}
+	for _, s := range h.collector.table.sorted {
+		if measured := !s.usage.found.Time.IsZero(); measured != (s.facts.ID == "other") {
+			t.Errorf("%s: measured is %v", s.facts.ID, measured)
+		}
+	}
+}
+
+// TestUsageOutOfTime: sandboxes that a collection has no time to measure are measured first in the
+// next one.
+func TestUsageOutOfTime(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	const sandboxes = 4
+	for i := range sandboxes {
+		h.start(simulate.Spec{ID: fmt.Sprint("s", i)})
+	}
+	// Each look at the clock takes a part of the time for measuring, so that there is time for two
+	// sandboxes.
+	clock := time.Now()
+	h.collector.table.now = func() time.Time {
+		clock = clock.Add(MaxDuration / measureShare * 7 / 10)
+		return clock
+	}
+	late := func() (late []string) {
+		snap := h.collect()
+		for _, s := range snap.Sandboxes {
+			if slices.ContainsFunc(s.Usage.Sets, func(set *snapshot.LabelSet) bool { return set.Pairs[0].Value == "out_of_time" }) {
+				late = append(late, s.Labels.Sandbox)
+			}
+		}
+		return late
+	}
+	first, second := late(), late()
+	if len(first) != 2 || len(second) != 2 || slices.Equal(first, second) {
+		t.Errorf("not measured were %v, then %v", first, second)
+	}
+}
+
+// TestUsageOfCut: a cut has the usage of its collection.
+func TestUsageOfCut(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	spec := measured("a")
+	spec.Behavior = simulate.Stall
+	h.start(spec)
+	var cut *snapshot.Snapshot
+	now := time.Now()
+	plan := Plan{Deadline: now.Add(time.Minute), Cuts: []time.Time{now}, OnCut: func(_ int, s *snapshot.Snapshot) {
+		cut = s
+		h.collector.Stop() // there is no reply to wait for
+	}}
+	if _, err := h.collector.Collect(plan); err != nil {
+		t.Fatal(err)
+	}
+	if cut == nil {
+		t.Fatal("no cut")
+	}
+	checkUsage(t, "cut", text(cut), "a", ownUsage)
+}
