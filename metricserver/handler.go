@@ -42,6 +42,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		DropIn:           o.DropIn,
 		KeepEnded:        o.KeepEnded,
+		Usage:            o.Usage == UsageOwn,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
 		SandboxTimeout:   o.SandboxTimeout,
 		StartTime:        o.StartTime,

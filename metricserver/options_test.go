@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
+		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
 		WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
@@ -80,6 +80,9 @@ func TestPrefix(t *testing.T) {
 	if s, err := New(Options{DropIn: true}); err != nil || s.options.ExporterPrefix != "" {
 		t.Errorf("a drop-in without a prefix: %v, %v", s, err)
 	}
+	if s, err := New(Options{DropIn: true}); err != nil || s.options.Usage != UsageOff {
+		t.Errorf("a drop-in measures usage: %v, %v", s, err)
+	}
 	for _, prefix := range []string{"sandmeter_", "process_x_", "go_", "container_"} {
 		if _, err := New(Options{ExporterPrefix: prefix}); err == nil || !strings.Contains(err.Error(), "are reserved") {
 			t.Errorf("prefix %q: %v", prefix, err)
@@ -114,5 +117,6 @@ func TestOptionErrors(t *testing.T) {
 	for _, host := range []string{"", "a:80", "[::1]", "http://a", "a b", "*"} {
 		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
 	}
+	check(Options{Usage: "some"}, `usage "some": use own or off`)
 	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

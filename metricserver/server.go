@@ -95,6 +95,9 @@ type Options struct {
 	// CreatedSeries adds a series NAME_created to OpenMetrics pages for each counter and histogram,
 	// with the time at which it was 0. The protobuf format always includes these times.
 	CreatedSeries bool
+	// Usage selects what the server measures of each sandbox on the host. Default: UsageOwn, or
+	// UsageOff with DropIn.
+	Usage Usage
 	// KeepEnded keeps a sandbox on the page, as not running, after its process ends, until runsc
 	// deletes its state file. Default: a sandbox leaves the page when its process ends.
 	KeepEnded bool
@@ -182,6 +185,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.SandboxTimeout = cmp.Or(o.SandboxTimeout, DefaultSandboxTimeout)
 	o.MaxCollectionsPerSecond = cmp.Or(o.MaxCollectionsPerSecond, DefaultMaxCollectionsPerSecond)
 	o.SocketMode = cmp.Or(o.SocketMode, DefaultSocketMode)
+	o.Usage = cmp.Or(o.Usage, usageOf(o.DropIn))
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
 	}
@@ -220,6 +224,8 @@ func (o *Options) check() error {
 	}
 	err := web.CheckMetricsPath(o.TelemetryPath)
 	wrong(err != nil, "telemetry path %q: %w", o.TelemetryPath, err)
+	err = o.Usage.check()
+	wrong(err != nil, "%w", err)
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)

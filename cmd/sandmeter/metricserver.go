@@ -43,7 +43,7 @@ func newMetricServerCommand() *cobra.Command {
 
 // dropIn returns the defaults of the command metric-server.
 func dropIn() *settings {
-	return &settings{Options: metricserver.Options{DropIn: true}, timestamps: on, zeroCounters: off}
+	return &settings{Options: metricserver.Options{DropIn: true, Usage: metricserver.UsageOff}, timestamps: on, zeroCounters: off}
 }
 
 // runMetricServer runs the command metric-server: conf has the flags before its name, args those
