@@ -21,6 +21,7 @@ const (
 	workloadBusy  = "busy"  // opens and reads a file once per interval
 	workloadTouch = "touch" // opens a file a given number of times, and again at every SIGUSR1
 	workloadExit  = "exit"  // ends at once
+	workloadUse   = "use"   // uses a known amount of CPU, memory, processes and traffic
 )
 
 // A busy workload opens files at a low rate, so that the values of the demo grow without using a
@@ -37,14 +38,15 @@ type workload struct {
 	kind  string
 	every time.Duration // of busy
 	opens int           // of touch
+	use   use           // of use
 }
 
 func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:    "workload idle|busy [EVERY]|touch N|exit",
+		Use:    "workload idle|busy [EVERY]|touch N|exit|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
 		Short:  "Run the workload of a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
-		Args:   cobra.RangeArgs(1, 2),
+		Args:   cobra.RangeArgs(1, 6),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := parseWorkload(args)
 			if err != nil {
@@ -72,6 +74,11 @@ func parseWorkload(args []string) (workload, error) {
 			w.opens = int(opens)
 			return w, err
 		}
+	case workloadUse:
+		if used, err := parseUse(args[1:]); err == nil {
+			w.use = used
+			return w, nil
+		}
 	case workloadIdle, workloadExit:
 		if len(args) == 1 {
 			return w, nil
@@ -98,6 +105,8 @@ func (w workload) run(ctx context.Context) error {
 			return err
 		}
 		return repeat(ctx, more, func() error { return openFile(self, w.opens, 0) })
+	case workloadUse:
+		return w.use.run(ctx, self)
 	case workloadIdle:
 		<-ctx.Done()
 	}

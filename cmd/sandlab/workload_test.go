@@ -23,8 +23,12 @@ func TestParseWorkload(t *testing.T) {
 	check("touch 0", workload{kind: workloadTouch, every: busyEvery})
 	check("touch 100", workload{kind: workloadTouch, every: busyEvery, opens: 100})
 
+	check("use 0s 1 2", workload{kind: workloadUse, every: busyEvery, use: use{memory: 1, processes: 2}})
+	check("use 1.5s 1 2 3 a:9", workload{kind: workloadUse, every: busyEvery, use: use{1500 * time.Millisecond, 1, 2, 3, "a:9"}})
+
 	w := newWorld(t)
-	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast"} {
+	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast",
+		"use", "use 1 2 3", "use 1s 2", "use 1s 2 3 4", "use 1s 2 -3", "use 1s 2000000 3"} {
 		if code, _, err := w.command("workload -- " + words); code != cli.ExitUsage || strings.Count(err, "\n") != 1 {
 			t.Errorf("workload %s: exits with %d and says %s", words, code, err)
 		}
@@ -33,7 +37,7 @@ func TestParseWorkload(t *testing.T) {
 
 // TestBusyWorkload: the workload runs until it is stopped, without an error.
 func TestBusyWorkload(t *testing.T) {
-	for _, words := range []string{"busy 10us", "busy 30ms", "busy", "idle"} {
+	for _, words := range []string{"busy 10us", "busy 30ms", "busy", "idle", "use 1ms 1 0"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		w, err := parseWorkload(strings.Fields(words))
 		if err == nil {

@@ -32,6 +32,14 @@ type Container struct {
 	Capabilities []string
 	// OCIVersion of the spec; empty means DefaultOCIVersion.
 	OCIVersion string
+	// Cgroup gives the sandbox a cgroup of its own, with the path /ID. Other sandboxes are in that
+	// of the test.
+	Cgroup bool
+	// MemoryLimit is in bytes; 0 means none.
+	MemoryLimit int64
+	// Network is the path of a network namespace, whose interfaces the sandbox takes over. Empty
+	// means a sandbox without network.
+	Network string
 	// MetricServer is the value of --metric-server; empty means a sandbox without metrics.
 	MetricServer string
 	// Flags are additional flags of runsc (before its command) to create this container; the last
@@ -69,6 +77,25 @@ type spec struct {
 	Root        rootfs            `json:"root"`
 	Hostname    string            `json:"hostname"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	Linux       *linux            `json:"linux,omitempty"`
+}
+
+type linux struct {
+	Resources  resources   `json:"resources"`
+	Namespaces []namespace `json:"namespaces,omitempty"`
+}
+
+type resources struct {
+	Memory *memory `json:"memory,omitempty"`
+}
+
+type memory struct {
+	Limit int64 `json:"limit"`
+}
+
+type namespace struct {
+	Type string `json:"type"`
+	Path string `json:"path"`
 }
 
 type process struct {
@@ -117,7 +144,38 @@ func (c Container) spec(root string) spec {
 		Root:        rootfs{Path: root, Readonly: true},
 		Hostname:    "sandmeter",
 		Annotations: c.Annotations,
+		Linux:       c.linux(),
 	}
+}
+
+// linux returns the part of the spec that runsc has defaults for, or nil.
+func (c Container) linux() *linux {
+	var l linux
+	if c.MemoryLimit != 0 {
+		l.Resources.Memory = &memory{c.MemoryLimit}
+	}
+	if c.Network != "" {
+		l.Namespaces = []namespace{{"network", c.Network}}
+	}
+	if l.Resources.Memory == nil && l.Namespaces == nil {
+		return nil
+	}
+	return &l
+}
+
+// flags returns the flags of runsc for the container. The last of two equal flags wins.
+func (c Container) flags() []string {
+	var flags []string
+	if c.MetricServer != "" {
+		flags = append(flags, "--metric-server="+c.MetricServer)
+	}
+	if c.Cgroup {
+		flags = append(flags, "--ignore-cgroups=false")
+	}
+	if c.Network != "" {
+		flags = append(flags, "--network=sandbox")
+	}
+	return append(flags, c.Flags...)
 }
 
 // idPattern is runsc's pattern of IDs. "." and ".." match it too, but cannot be names of

@@ -36,6 +36,18 @@ func TestBundleWithoutCapabilities(t *testing.T) {
 	}
 }
 
+func TestBundleWithResources(t *testing.T) {
+	c := Container{MemoryLimit: 5, Network: "/proc/1/ns/net", Cgroup: true, MetricServer: "a", Flags: []string{"--debug"}}
+	doc, err := json.Marshal(c.spec("/rootfs").Linux)
+	if want := `{"resources":{"memory":{"limit":5}},"namespaces":[{"type":"network","path":"/proc/1/ns/net"}]}`; err != nil || string(doc) != want {
+		t.Errorf("linux = %s, %v, want %s", doc, err, want)
+	}
+	want := []string{"--metric-server=a", "--ignore-cgroups=false", "--network=sandbox", "--debug"}
+	if flags := c.flags(); !slices.Equal(flags, want) {
+		t.Errorf("flags = %q, want %q", flags, want)
+	}
+}
+
 func TestBundleRefusesIDs(t *testing.T) {
 	for _, id := range []string{"", ".", "..", "a/b", "../a", "a b", "a\n", "*"} {
 		if _, err := (Container{ID: id}).writeBundle(t.TempDir(), "/rootfs"); err == nil {

@@ -37,11 +37,7 @@ func (n *Node) launch(ctx context.Context, c Container, command ...string) error
 	if err != nil {
 		return err
 	}
-	flags := slices.Clone(c.Flags)
-	if c.MetricServer != "" {
-		flags = append([]string{"--metric-server=" + c.MetricServer}, flags...)
-	}
-	return n.command(ctx, flags, c.ID, append(command, "-bundle", bundle)...)
+	return n.command(ctx, c.flags(), c.ID, append(command, "-bundle", bundle)...)
 }
 
 // Start starts the program of a created container.
