@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,7 +39,7 @@ func TestPrivileges(t *testing.T) {
 	only := func(caps string) string {
 		return fmt.Sprintf("--no-new-privs --inh-caps=-all,%s --ambient-caps=-all,%s --bounding-set=-all,%s ", caps, caps, caps)
 	}
-	check := func(name, setpriv, wantReason string) {
+	check := func(name, setpriv, wantReason string, wantAbsent ...string) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			dir := t.TempDir()
@@ -48,7 +49,11 @@ func TestPrivileges(t *testing.T) {
 			s := w.startProgram(w.underRestrictions(dir, setpriv, w.serveArgs()))
 			if wantReason == "" {
 				w.untilBegun(1)
-				w.scrape().wantRunning(t, []string{"sb"}, []string{"sb"})
+				p := w.scrape()
+				p.wantRunning(t, []string{"sb"}, []string{"sb"})
+				if absent := p.labels("sandmeter_sandbox_usage_absent", "reason"); !slices.Equal(absent, wantAbsent) {
+					t.Errorf("usage is absent because of %q, want %q", absent, wantAbsent)
+				}
 				return
 			}
 			p := w.scrape()
@@ -62,7 +67,8 @@ func TestPrivileges(t *testing.T) {
 			})
 		})
 	}
-	check("root without capabilities", "--no-new-privs --inh-caps=-all --bounding-set=-all ", "")
-	check("a user with CAP_DAC_OVERRIDE", nobody+only("+dac_override"), "")
+	check("root without capabilities", "--no-new-privs --inh-caps=-all --bounding-set=-all ", "", "cgroup_not_own")
+	check("a user with CAP_DAC_OVERRIDE", nobody+only("+dac_override"), "", "cgroup_not_own", "network_unreadable", "sentry_unreadable")
+	check("a user with CAP_SYS_PTRACE too", nobody+only("+dac_override,+sys_ptrace"), "", "cgroup_not_own")
 	check("a user with CAP_DAC_READ_SEARCH", nobody+only("+dac_read_search"), "permission_denied")
 }

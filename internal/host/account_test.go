@@ -296,6 +296,8 @@ func TestSentryUnreadable(t *testing.T) {
 	tr.remove("proc/9021/fd")
 	m := tr.meter()
 	checkUsage(t, "no permission", read(tr.open(m, subject("hosta")), 0), map[string]int64{"sentry cpu": sentryCPU}, CgroupUnreadable, SentryUnreadable)
+	tr.write("proc/9021/fd/3", "no link, which is an error as for a user without permission")
+	checkUsage(t, "no permission for links", read(tr.open(m, subject("hosta")), 0), map[string]int64{"sentry cpu": sentryCPU}, CgroupUnreadable, SentryUnreadable)
 	m.cpuClock = func(int) (int64, error) { return 0, unix.EINVAL }
 	checkUsage(t, "nothing", read(tr.open(m, subject("hosta")), 0), nil, CgroupUnreadable, SentryUnreadable)
 }
