@@ -32,7 +32,7 @@ func (b bench) formats(ctx context.Context) error {
 		return err
 	}
 	defer sim.stop()
-	server, err := startServer(ctx, b.program, sim.root, 0, onlySent)
+	server, err := startServer(ctx, b.program, sim.root, 0, onlySent, noUsage)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (b bench) try(ctx context.Context, t trial) (string, error) {
 		return "", err
 	}
 	defer sim.stop()
-	s, err := startServer(ctx, b.program, sim.root, t.limit, onlySent)
+	s, err := startServer(ctx, b.program, sim.root, t.limit, onlySent, noUsage)
 	if err != nil {
 		return "", err
 	}

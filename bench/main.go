@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "Measure only fleets whose `name` contains this text.")
 	trial := flags.String("trial", "", "Run only trials whose `name` contains this text.")
 	formats := flags.Bool("formats", true, "Also compare the formats.")
+	usage := flags.Bool("usage", true, "Also measure the cost of usage, which needs root for cgroups.")
 	hostile := flags.Bool("hostile", true, "Also measure many, slow and hostile clients and sandboxes.")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -64,6 +65,11 @@ func run(ctx context.Context, args []string) error {
 	if *formats {
 		if err := b.formats(ctx); err != nil {
 			return fmt.Errorf("formats: %w", err)
+		}
+	}
+	if *usage {
+		if err := b.measureUsage(ctx); err != nil {
+			return err
 		}
 	}
 	if !*hostile {
@@ -112,9 +118,9 @@ func (f fleet) name() string {
 // serverFlags returns flags of the server.
 func (f fleet) serverFlags() []string {
 	if f.zeros {
-		return nil // the default
+		return []string{noUsage}
 	}
-	return []string{onlySent}
+	return []string{onlySent, noUsage}
 }
 
 // fleets returns all fleets, in the order of the table.
@@ -202,7 +208,7 @@ func (b bench) idle(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	defer sim.stop()
-	server, err := startServer(ctx, b.program, sim.root, 0, onlySent)
+	server, err := startServer(ctx, b.program, sim.root, 0, onlySent, noUsage)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -109,9 +110,15 @@ type server struct {
 // zero.
 const onlySent = "--zero-counters=off"
 
+// noUsage is for fleets whose sandboxes have no processes of their own.
+const noUsage = "--usage=off"
+
+// servers counts the servers, for the names of their sockets.
+var servers atomic.Int32
+
 // startServer starts the server, with a limit on its file descriptors unless limit is 0.
 func startServer(ctx context.Context, program, root string, limit int, flags ...string) (*server, error) {
-	socket := filepath.Join(root, "m.sock")
+	socket := filepath.Join(root, fmt.Sprintf("m%d.sock", servers.Add(1)))
 	args := append([]string{"serve", "--log.level=error", "--root", root, "--web.listen-address", socket}, flags...)
 	if limit > 0 {
 		args = append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), program}, args...)

@@ -29,7 +29,8 @@ type simulation struct {
 	second    bool
 	full      int
 	processes bool
-	cgroups   string
+	cgroups   []string
+	networks  bool
 	late      time.Duration
 	address   string
 }
@@ -41,8 +42,8 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 		Short: "Simulate sandboxes to try a metric server without runsc",
 		Long: "Simulate sandboxes in a runtime root until Ctrl-C, with state files and control sockets like those of runsc, and metrics\n" +
 			"that grow. Everything is removed at the end.\n\n" +
-			"By default all sandboxes run in one process. With --processes each has its own process, and with --cgroups also its own\n" +
-			"cgroup.",
+			"By default all sandboxes run in one process. With --processes each has its own process, with --cgroups also its own cgroups,\n" +
+			"and with --networks also its own network namespace.",
 		Example: "  sandlab simulate --sandboxes 100\n" +
 			"  sandlab simulate --root /tmp/simulated --sandboxes 1000 --points 170\n" +
 			"  sandlab simulate --processes --cgroups /sys/fs/cgroup",
@@ -59,7 +60,9 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 	flags.IntVar(&s.full, "full", 0, "Number of sandboxes that report every series that they registered.")
 	flags.DurationVar(&s.late, "late", 0, "Delay of the replies of the last sandbox.")
 	flags.BoolVar(&s.processes, "processes", false, "Start a process, which sleeps, for each sandbox.")
-	flags.StringVar(&s.cgroups, "cgroups", "", "Create a cgroup for each process in this `directory` of a cgroup, version 1 or 2. Implies --processes.")
+	cli.Repeatable(flags, &s.cgroups, "cgroups",
+		"Create a cgroup for each process in this `directory` of a cgroup, version 1 or 2. Implies --processes. Repeatable.")
+	flags.BoolVar(&s.networks, "networks", false, "Create a network namespace for each process. Implies --processes.")
 	flags.StringVar(&s.address, "metric-server", "", "The --metric-server `address` of the sandboxes. (default "+simulate.DefaultMetricServer+")")
 	return cmd
 }
@@ -101,12 +104,11 @@ func (s simulation) check() error {
 	case points < 8 || points > 170:
 		return cli.Usagef("--points %d: must be 8 to 170", points)
 	}
-	if s.cgroups == "" {
-		return nil
-	}
-	// Every cgroup has this file, and no other directory has it.
-	if _, err := os.Stat(filepath.Join(s.cgroups, "cgroup.procs")); err != nil {
-		return fmt.Errorf("%w; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup", err)
+	for _, dir := range s.cgroups {
+		// Every cgroup has this file, and no other directory has it.
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err != nil {
+			return fmt.Errorf("%w; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup", err)
+		}
 	}
 	return nil
 }
@@ -121,9 +123,10 @@ func (s simulation) options() simulate.FleetOptions {
 	all := simulate.AllSeries(simulate.RealRegistration())
 	o.Spec = func(i int, spec *simulate.Spec) {
 		spec.MetricServer = s.address
-		spec.OwnProcess = s.processes || s.cgroups != ""
-		if s.cgroups != "" {
-			spec.Cgroup = filepath.Join(s.cgroups, spec.ID)
+		spec.OwnProcess = s.processes || s.networks || len(s.cgroups) > 0
+		spec.OwnNetwork = s.networks
+		for _, dir := range s.cgroups {
+			spec.Cgroups = append(spec.Cgroups, filepath.Join(dir, spec.ID))
 		}
 		if i < s.full {
 			spec.Points = all
@@ -138,10 +141,10 @@ func (s simulation) options() simulate.FleetOptions {
 // advice returns what to do about a fleet that does not start.
 func (s simulation) advice(err error) string {
 	advice := "simulate fewer with --sandboxes, or elsewhere with --root"
-	if s.cgroups != "" {
+	if len(s.cgroups) > 0 {
 		advice = "choose another directory with --cgroups"
 		if errors.Is(err, fs.ErrExist) {
-			advice = "remove the cgroups " + filepath.Join(s.cgroups, simulatedPrefix+"*") + " unless another program uses them"
+			advice = "remove the cgroups " + filepath.Join(s.cgroups[0], simulatedPrefix+"*") + " unless another program uses them"
 		}
 	}
 	return cmp.Or(cli.PermissionAdvice(err), advice)

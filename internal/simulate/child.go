@@ -43,31 +43,35 @@ func init() {
 
 // A child is the process of a sandbox with OwnProcess: a child process that sleeps.
 type child struct {
-	cmd    *exec.Cmd
-	cgroup string // directory of its cgroup; empty: the cgroup of this process
+	cmd     *exec.Cmd
+	cgroups []string // directories of its cgroups; none: the cgroups of this process
 }
 
-// startChild starts a process that listens on the socket, in a new cgroup unless cgroup is empty.
+// startChild starts a process that listens on the socket, in the new cgroups and perhaps in a new
+// network namespace.
 // The kernel kills the process when the thread that started it ends, which is with this program,
 // since Go keeps its threads.
-func startChild(cgroup string, socket int) (*child, error) {
-	p := &child{exec.Command("sleep", "infinity"), cgroup}
+func startChild(cgroups []string, ownNetwork bool, socket int) (*child, error) {
+	p := &child{cmd: exec.Command("sleep", "infinity")}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if cgroup != "" {
-		if err := os.Mkdir(cgroup, 0o755); err != nil {
-			return nil, err
+	if ownNetwork {
+		p.cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
+	}
+	for _, dir := range cgroups {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, errors.Join(err, p.removeCgroups())
 		}
+		p.cgroups = append(p.cgroups, dir)
 	}
 	if err := p.start(socket); err != nil {
-		return nil, errors.Join(err, p.removeCgroup())
+		return nil, errors.Join(err, p.removeCgroups())
 	}
-	if cgroup == "" {
-		return p, nil
-	}
-	// The same in cgroup versions 1 and 2.
-	procs := filepath.Join(cgroup, "cgroup.procs")
-	if err := os.WriteFile(procs, []byte(strconv.Itoa(p.pid())), 0o644); err != nil {
-		return nil, errors.Join(fmt.Errorf("move a process into its cgroup: %w", err), p.end())
+	for _, dir := range cgroups {
+		// The same in cgroup versions 1 and 2.
+		procs := filepath.Join(dir, "cgroup.procs")
+		if err := os.WriteFile(procs, []byte(strconv.Itoa(p.pid())), 0o644); err != nil {
+			return nil, errors.Join(fmt.Errorf("move a process into its cgroup: %w", err), p.end())
+		}
 	}
 	return p, nil
 }
@@ -103,20 +107,21 @@ func (p *child) start(socket int) error {
 
 func (p *child) pid() int { return p.cmd.Process.Pid }
 
-// end kills the process, waits for its end, and removes its cgroup.
+// end kills the process, waits for its end, and removes its cgroups.
 func (p *child) end() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	_ = p.cmd.Wait() // the error only says that it was killed
-	return p.removeCgroup()
+	return p.removeCgroups()
 }
 
-// removeCgroup removes the cgroup. RemoveAll also works for tests with a plain directory in place
+// removeCgroups removes the cgroups. RemoveAll also works for tests with a plain directory in place
 // of a cgroup.
-func (p *child) removeCgroup() error {
-	if p.cgroup == "" {
-		return nil
+func (p *child) removeCgroups() error {
+	var errs []error
+	for _, dir := range p.cgroups {
+		errs = append(errs, os.RemoveAll(dir))
 	}
-	return os.RemoveAll(p.cgroup)
+	return errors.Join(errs...)
 }

@@ -96,21 +96,66 @@ func checkCgroup(t *testing.T, s *Sandbox, dir string) {
 func TestOwnCgroupInATree(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "a")
-	s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroup: dir})
+	s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroups: []string{dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkCgroup(t, s, dir)
 
 	must(t, os.Mkdir(dir, 0o755))
-	if _, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroup: dir}); !errors.Is(err, os.ErrExist) {
+	if _, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroups: []string{dir}}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a cgroup that was there: %v", err)
 	}
 	if _, err := os.Stat(dir); err != nil {
 		t.Errorf("it is removed: %v", err)
 	}
-	if _, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroup: filepath.Join(parent, "b", "a")}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroups: []string{filepath.Join(parent, "b", "a")}}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a cgroup in none: %v", err)
+	}
+}
+
+// TestOwnCgroups: the process is in all of its cgroups, and a failure leaves none of them.
+func TestOwnCgroups(t *testing.T) {
+	parent := t.TempDir()
+	dirs := []string{filepath.Join(parent, "a"), filepath.Join(parent, "b")}
+	s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroups: dirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err != nil || string(procs) != strconv.Itoa(s.PID()) {
+			t.Errorf("%s has the processes %q, %v, want %d", dir, procs, err, s.PID())
+		}
+	}
+	must(t, s.Remove())
+	if _, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroups: append(dirs, dirs[0])}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a cgroup twice: %v", err)
+	}
+	if left := names(t, parent); len(left) > 0 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// TestOwnNetwork: the process has a network namespace of its own, from which it listens.
+func TestOwnNetwork(t *testing.T) {
+	s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, OwnNetwork: true})
+	if errors.Is(err, os.ErrPermission) {
+		t.Skipf("no network namespace can be made here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Remove()
+	network := func(process string) string {
+		t.Helper()
+		link, err := os.Readlink("/proc/" + process + "/ns/net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return link
+	}
+	if ours, theirs := network("self"), network(strconv.Itoa(s.PID())); ours == theirs {
+		t.Errorf("both are in %s", ours)
 	}
 }
 
@@ -118,7 +163,7 @@ func TestOwnCgroupInATree(t *testing.T) {
 func TestOwnCgroup(t *testing.T) {
 	for _, parent := range cgroupParents() {
 		dir := filepath.Join(parent, "sandmeter-test-"+strconv.Itoa(os.Getpid()))
-		s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroup: dir})
+		s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true, Cgroups: []string{dir}})
 		if err != nil {
 			if _, left := os.Stat(dir); left == nil {
 				t.Errorf("after %v the cgroup %s is left", err, dir)

@@ -285,7 +285,7 @@ func (s *Sandbox) begin() error {
 // state file names.
 func (s *Sandbox) beginProcess(fd int) error {
 	if s.spec.OwnProcess {
-		p, err := startChild(s.spec.Cgroup, fd)
+		p, err := startChild(s.spec.Cgroups, s.spec.OwnNetwork, fd)
 		if err != nil {
 			return err
 		}

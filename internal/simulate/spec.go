@@ -27,9 +27,12 @@ type Spec struct {
 	// OwnProcess gives the sandbox its own process in place of PID: a sleeping child process, which
 	// Stop kills.
 	OwnProcess bool
-	// Cgroup, if not empty, is the path of a new cgroup (version 1 or 2) for the process of
-	// OwnProcess. It must not exist, and is removed with the process.
-	Cgroup string
+	// Cgroups are the paths of new cgroups for the process of OwnProcess: one of version 2, or one
+	// per hierarchy of version 1. They must not exist, and are removed with the process.
+	Cgroups []string
+	// OwnNetwork gives the process of OwnProcess a network namespace of its own, without
+	// interfaces but lo.
+	OwnNetwork bool
 
 	Restored, Checkpointed      bool
 	CPUTimeSaved, WallTimeSaved time.Duration // in the state file
