@@ -114,6 +114,7 @@ func TestOtherKernels(t *testing.T) {
 	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.write(v2+"memory.current", "max\n") }, []string{"memory"}, CgroupUnreadable)
 	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.replace("proc/9021/cgroup", "4:memory:/hosta\n", "") },
 		[]string{"memory", "peak", "oom"}, CgroupForeign) // of cgroup v2 then, where it is in the root cgroup
+	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.write("sys/fs/cgroup/cpu/hosta/cpu.cfs_quota_us", "-1\n") }, []string{"throttled"})
 	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.replace("sys/fs/cgroup/memory/hosta/memory.oom_control", "oom_kill 0\n", "") }, []string{"oom"})
 }
 

@@ -201,6 +201,9 @@ func (m *Meter) openCgroup(dir string, files []cgroupFile) (*cgroup, Reason) {
 	c.inode = stat.Ino
 	most := m.mayHold()
 	for _, f := range files {
+		if f.limit != "" && !m.isLimited(dir+"/"+f.limit) {
+			continue
+		}
 		path := dir + "/" + f.name
 		fd, inode, err := openInode(path)
 		if err != nil {
@@ -213,6 +216,12 @@ func (m *Meter) openCgroup(dir string, files []cgroupFile) (*cgroup, Reason) {
 		c.files = append(c.files, openFile{path, inode, f.fields, fd})
 	}
 	return c, ""
+}
+
+// isLimited reports whether the file has a limit.
+func (m *Meter) isLimited(path string) bool {
+	data, err := m.read(path)
+	return err != nil || len(data) == 0 || data[0] != noLimit
 }
 
 // quantities returns what the files of the cgroup are about.

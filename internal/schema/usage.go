@@ -37,7 +37,7 @@ var usageMetrics = [usageFamilies]Metric{
 	ContainerStart:         {Name: "sandmeter_container_start_time_seconds", Whole: true, Help: "When the container was created, as a unix timestamp in seconds.", Float: true, Open: true, SetLabels: []string{"container", "container_id"}},
 	UsageCPUMode:           {Name: "sandmeter_sandbox_cpu_mode_seconds_total", Whole: true, Help: "CPU time of the sandbox's cgroup in user mode and in the kernel. The kernel estimates the division.", Type: Counter, Float: true, Open: true, SetLabels: []string{"mode"}},
 	UsageCPU:               {Name: "sandmeter_sandbox_cpu_seconds_total", Whole: true, Help: "CPU time of the sandbox's cgroup.", Type: Counter, Float: true},
-	UsageThrottled:         {Name: "sandmeter_sandbox_cpu_throttled_seconds_total", Whole: true, Help: "Time for which the CPU limit stopped the sandbox's cgroup.", Type: Counter, Float: true},
+	UsageThrottled:         {Name: "sandmeter_sandbox_cpu_throttled_seconds_total", Whole: true, Help: "Time for which the CPU limit stopped the sandbox's cgroup. With cgroup v1, absent without a limit.", Type: Counter, Float: true},
 	UsageMemory:            {Name: "sandmeter_sandbox_memory_bytes", Whole: true, Help: "Memory of the sandbox's cgroup, page cache included."},
 	UsageMemoryPeak:        {Name: "sandmeter_sandbox_memory_peak_bytes", Whole: true, Help: "Highest memory of the sandbox's cgroup, page cache included."},
 	NetworkReceiveBytes:    {Name: "sandmeter_sandbox_network_receive_bytes_total", Whole: true, Help: "Bytes that the network interface of the sandbox received.", Type: Counter, Open: true, SetLabels: []string{"interface"}},
