@@ -31,6 +31,7 @@ func TestDocs(t *testing.T) {
 	err = template.Must(template.ParseFiles("testdata/metrics.md.tmpl")).Execute(&text, map[string]any{
 		"Sandbox":    document(schema.Server, "stable", naming.own, ofSandbox),
 		"Server":     document(schema.Server, "stable", naming.own, func(m *schema.Metric) bool { return !ofSandbox(m) }),
+		"Usage":      document(schema.Usage, "stable", naming.own, func(*schema.Metric) bool { return true }),
 		"Registered": document(registered, "runsc's", naming.reported, func(*schema.Metric) bool { return true }),
 		"Process":    processFamilies,
 	})
