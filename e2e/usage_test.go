@@ -329,3 +329,44 @@ func TestUsageOff(t *testing.T) {
 		s.wantEnd(ample, 0)
 	}
 }
+
+// TestUsageInCgroupNamespace: a server in a container sees all paths of cgroups from its own.
+func TestUsageInCgroupNamespace(t *testing.T) {
+	w, id := newWorld(t), usageID("seen")
+	c := w.container(id, "idle")
+	c.Cgroup = true
+	w.must(w.node.Run(w.ctx(), c))
+	// In each hierarchy that is read, the server gets a cgroup too, one level deeper.
+	var cgroups []string
+	for _, controller := range []string{"cpuacct", "cpu", "memory", "pids"} {
+		if parent := filepath.Join("/sys/fs/cgroup", controller); exists(filepath.Join(parent, id)) {
+			cgroups = append(cgroups, w.makeCgroup(parent))
+		}
+	}
+	if len(cgroups) == 0 {
+		cgroups = append(cgroups, w.makeCgroup("/sys/fs/cgroup")) // cgroup v2
+	}
+	const script = `until [ "$1" = -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec unshare --cgroup "$@"`
+	args := append([]string{"-c", script, "sh"}, cgroups...)
+	args = append(append(args, "--", sandmeter), w.serveArgs()...)
+	w.startProgram(newRun(t, "sh", args...))
+	p := w.scrape()
+	p.wantNone(t, "sandmeter_sandbox_usage_absent")
+	wantUsage(t, "the memory", p.usageOf(t, id, "sandmeter_sandbox_memory_bytes"), memoryOf(t, id), memoryOf(t, id))
+}
+
+// makeCgroup makes a cgroup for a server, two levels below the parent, for the time of the test.
+func (w *world) makeCgroup(parent string) string {
+	w.t.Helper()
+	outer := filepath.Join(parent, usageID("server"))
+	inner := filepath.Join(outer, "inner")
+	for _, dir := range []string{outer, inner} {
+		w.must(os.Mkdir(dir, 0o755))
+		w.t.Cleanup(func() {
+			if err := os.Remove(dir); err != nil {
+				w.t.Error(err)
+			}
+		})
+	}
+	return inner
+}

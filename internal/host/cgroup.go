@@ -114,19 +114,46 @@ func hierarchiesOf(members []membership) []hierarchy {
 	return list
 }
 
-// dirOf returns the directory of a cgroup, if a mount has it. In another cgroup namespace, paths
-// may begin with "/..", and lead to cgroups above all mounts.
+// dirOf returns the directory of a cgroup, if a mount has it.
 func (m *Meter) dirOf(member *membership) (dir string, ok bool) {
-	for _, mount := range m.mounts {
+	for i := range m.mounts {
+		mount := &m.mounts[i]
 		if !mount.has(member.controllers) {
 			continue
 		}
-		rest, below := strings.CutPrefix(member.path, strings.TrimSuffix(mount.root, "/"))
-		if below && (rest == "" || rest[0] == '/') && !strings.HasPrefix(rest, "/..") {
+		if rest, ok := mount.below(member.path); ok {
 			return m.root + path.Join(mount.dir, rest), true
 		}
 	}
 	return "", false
+}
+
+// below returns the path of a cgroup below the mount. In a cgroup namespace of its own, as
+// containers have, a process sees all paths from its own cgroup: that of a neighbor is /../neighbor,
+// and a mount of the whole hierarchy has a root such as /../... The names that are missing then are
+// those of the way to its own cgroup.
+func (m *mount) below(cgroupPath string) (rest string, ok bool) {
+	up, down := cutAbove(cgroupPath)
+	levels, root := cutAbove(m.root)
+	if root != "" {
+		rest, ok = strings.CutPrefix(down, root)
+		return rest, ok && up == levels && (rest == "" || rest[0] == '/')
+	}
+	if up > levels || levels-up > len(m.own) {
+		return "", false
+	}
+	return "/" + path.Join(m.own[:levels-up]...) + down, true
+}
+
+// cutAbove returns how many times the path goes up, and the rest of it, which is empty or begins
+// with a slash.
+func cutAbove(cgroupPath string) (levels int, rest string) {
+	rest = cgroupPath
+	for rest == "/.." || strings.HasPrefix(rest, "/../") {
+		levels++
+		rest = rest[len("/.."):]
+	}
+	return levels, strings.TrimSuffix(rest, "/")
 }
 
 // has reports whether the mount is of the hierarchy with the controllers; none: cgroup v2.

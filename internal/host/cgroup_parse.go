@@ -13,6 +13,7 @@ type mount struct {
 	dir         string   // where it is mounted
 	root        string   // the cgroup that dir shows
 	controllers []string // of cgroup v1; none: cgroup v2
+	own         []string // the path of this process's cgroup below dir, if root is above it
 }
 
 // parseMounts returns the mounts of cgroup hierarchies in /proc/PID/mountinfo.

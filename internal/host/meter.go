@@ -45,6 +45,7 @@ func NewMeter(root string) (*Meter, error) {
 		return nil, fmt.Errorf("list the mounts of cgroups: %w", err)
 	}
 	m.mounts = parseMounts(mountinfo)
+	m.findOwn()
 	// Process 1 has the host's namespace, unless this server is in a PID namespace of its own. Not
 	// every user may know it; then the state file has to tell (Subject.HostNetwork).
 	for _, process := range []string{"self", "1"} {

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,6 +107,32 @@ func TestOwnCgroup(t *testing.T) {
 	check("no mount", func(tr *tree, _ *Subject) { tr.replace("proc/self/mountinfo", "/sys/fs/cgroup/cpu ", "/elsewhere ") }, CgroupUnreadable)
 	check("a mount of another cgroup", func(tr *tree, _ *Subject) { tr.replace("proc/self/mountinfo", "0:29 / ", "0:29 /docker/x ") }, CgroupUnreachable)
 	check("another cgroup namespace", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", "cpu:/hosta", "cpu:/../hosta") }, CgroupUnreachable)
+}
+
+// TestCgroupNamespace: in a container, the paths of all cgroups begin at that of the container.
+func TestCgroupNamespace(t *testing.T) {
+	tr := newTree(t, "v2.txt")
+	tr.write("proc/self/mountinfo", "35 23 0:29 /../../../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+	tr.write("sys/fs/cgroup/kubepods/besteffort/pods/other/cgroup.procs", "1\n")
+	tr.write("sys/fs/cgroup/kubepods/besteffort/pods/server/cgroup.procs", fmt.Sprintf("1\n%d\n", os.Getpid()))
+	if err := os.Rename(tr.path("sys/fs/cgroup/system.slice/docker-"+dockerID+".scope"), tr.path("sys/fs/cgroup/kubepods/"+dockerID)); err != nil {
+		t.Fatal(err)
+	}
+	check := func(self, sentry string, want map[string]int64, absent ...Reason) {
+		t.Helper()
+		tr.write("proc/self/cgroup", "0::"+self+"\n")
+		tr.write("proc/9021/cgroup", "0::"+sentry+"\n")
+		tr.mkdir("proc/9021/fd")
+		checkUsage(t, sentry+" as seen from "+self, read(tr.open(tr.meter(), subject(dockerID)), 0), want, absent...)
+	}
+	sentry := map[string]int64{"sentry cpu": sentryCPU, "sentry memory": sentryMemoryOfTree()}
+	check("/", "/../../../"+dockerID, wholeV2)
+	check("/", "/../../../../kubepods/"+dockerID, wholeV2)
+	check("/", "/../../../../../"+dockerID, sentry, CgroupUnreachable)
+	check("/", "/../../"+dockerID, sentry, CgroupUnreadable) // a path that is not there
+	check("/below", "/../../../"+dockerID, sentry, CgroupUnreachable)
+	tr.write("sys/fs/cgroup/kubepods/besteffort/pods/server/below/cgroup.procs", fmt.Sprintf("%d\n", os.Getpid()))
+	check("/below", "/../../../"+dockerID, wholeV2)
 }
 
 // TestDirOf: where cgroups are found by the list of mounts.
