@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,6 +74,10 @@ func newDocker(t *testing.T) *docker {
 			"runsc": map[string]any{
 				"path":        runsc,
 				"runtimeArgs": []string{"--platform=systrap", "--ignore-cgroups", "--metric-server=" + d.addr},
+			},
+			"runsc-cgroups": map[string]any{
+				"path":        runsc,
+				"runtimeArgs": []string{"--platform=systrap", "--metric-server=" + d.addr},
 			},
 		},
 	})
@@ -310,4 +315,45 @@ func TestDocker(t *testing.T) {
 	if log := s.err.String(); strings.Contains(log, "refused") {
 		t.Errorf("the log says:\n%s", log)
 	}
+}
+
+// TestDockerUsage: Docker gives each sandbox a cgroup and a network of its own.
+func TestDockerUsage(t *testing.T) {
+	d := newDocker(t)
+	d.image("local/app:1")
+	shared := d.run("run", "--detach", "--runtime=runsc", "local/app:1", "/sandlab", "workload", "idle")
+	gateway := d.run("inspect", "--format", "{{.NetworkSettings.Gateway}}", shared)
+	id := d.run("run", "--detach", "--runtime=runsc-cgroups", "--cpus=1.5", "--memory=512m", "local/app:1",
+		"/sandlab", "workload", "use", "300ms", "200", "10", "20", gateway+":9")
+
+	client := metricclient.NewMetricClient(d.addr, d.root())
+	defer client.Close()
+	w := &world{t: t, addr: d.addr, client: client}
+	w.startServer(serveArgs(d.root(), d.addr))
+	w.untilUsed(id)
+	pid, err := strconv.Atoi(d.run("inspect", "--format", "{{.State.Pid}}", id))
+	d.must(err)
+
+	cgroup := "docker/" + id
+	cpu, memory, sent := cpuOf(t, cgroup), memoryOf(t, cgroup), sentBy(t, pid)
+	p := w.scrape()
+	wantUsage(t, "the CPU time", p.usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total"), cpu, cpuOf(t, cgroup))
+	wantUsage(t, "the memory", p.usageOf(t, id, "sandmeter_sandbox_memory_bytes"), memory, memoryOf(t, cgroup))
+	traffic := p.usageOf(t, id, "sandmeter_sandbox_network_transmit_bytes_total", "interface", "eth0")
+	if wantUsage(t, "the traffic", traffic, sent, sentBy(t, pid)); traffic < 20e6 {
+		t.Errorf("the traffic is %v, want 20 MB", traffic)
+	}
+	p.wantValue(t, 1.5, "sandmeter_container_limit_cpu_cores", "sandbox", id, "container", id)
+	p.wantValue(t, 512<<20, "sandmeter_container_limit_memory_bytes", "sandbox", id, "container", id)
+	p.usageOf(t, id, "sandmeter_sandbox_cpu_throttled_seconds_total")
+	p.wantNone(t, "sandmeter_sandbox_usage_absent", "sandbox", id)
+	p.wantValue(t, 1, "sandmeter_sandbox_usage_absent", "sandbox", shared, "reason", "cgroup_not_own")
+	p.wantNone(t, "sandmeter_sandbox_cpu_seconds_total", "sandbox", shared)
+	d.run("kill", id)
+	w.until(func() error {
+		if hierarchyOf(cgroup, "cgroup.procs") != "" {
+			return errNot("the cgroup is removed, although the server holds its files")
+		}
+		return nil
+	})
 }
