@@ -16,8 +16,9 @@ type Subject struct {
 	HostNetwork bool        // it uses the host's network
 }
 
-// retestAfter is how long the verdict holds that a cgroup has foreign processes. A runsc command
-// that creates a container is in the sandbox's cgroup for a moment.
+// retestAfter is how long something is taken for absent before it is looked for again. A runsc
+// command that creates a container is in the sandbox's cgroup for a moment, for example, and the
+// server may have lacked file descriptors.
 const retestAfter = time.Minute
 
 // An Account has what a Meter measured of one sandbox. Its counters never fall, also when the
@@ -51,7 +52,7 @@ func (m *Meter) Open(s Subject) *Account {
 func (a *Account) Update(s Subject) {
 	a.subject = s
 	a.dir = a.meter.proc(strconv.Itoa(s.PID)) + "/"
-	a.located = false
+	a.located, a.memfds = false, nil
 }
 
 // Close releases the file descriptors of the account, which must not be used after that. Closing
@@ -71,7 +72,8 @@ func (a *Account) Read(u *Usage, now time.Time) {
 	a.readCgroups(u, &sources)
 	a.readNetwork(u)
 	a.readSentry(u, &sources)
-	// Now or never: the files in /proc are those of whichever process has the PID.
+	// The files in /proc are about whichever process has the PID. If the sentry is alive now, that
+	// was the sentry.
 	if !a.subject.Alive() {
 		u.reset(now)
 		return

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -245,7 +246,7 @@ func TestSentry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.locate(start) // containers have changed
+	a.Update(a.subject) // containers have changed
 	write(t, fd, size)
 	if got := memory() - before; got != size {
 		t.Errorf("a file of %d bytes adds %d", size, got)
@@ -328,6 +329,9 @@ func TestHeld(t *testing.T) {
 			t.Errorf("%d files are held, want %d", got, want)
 		}
 		u, sources := new(Usage), new([quantities]uint64)
+		if calls := readCalls(t, func() { a.Read(u, start) }); calls != 9 { // seven files, and two for the network
+			t.Errorf("%v calls of read, want 9", calls)
+		}
 		if allocated := testing.AllocsPerRun(10, func() { a.readFiles(u, sources) }); want > 0 && allocated > 0 {
 			t.Errorf("a reading takes %v allocations", allocated)
 		}
@@ -338,6 +342,27 @@ func TestHeld(t *testing.T) {
 	}
 	check(func() int { return 0 }, 0)
 	check(mayHoldCgroups, 7)
+}
+
+// readCalls returns how many times f reads from files, by the kernel's count.
+func readCalls(t *testing.T, f func()) float64 {
+	t.Helper()
+	count := func() (n int) {
+		data, err := os.ReadFile("/proc/self/io")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Sscanf(string(data[bytes.Index(data, []byte("syscr:")):]), "syscr: %d", &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const rounds = 1000
+	before := count()
+	for range rounds {
+		f()
+	}
+	return float64((count() - before) / rounds) // the few calls of others do not count
 }
 
 func TestDescriptorsBelow(t *testing.T) {

@@ -168,16 +168,18 @@ func (m *mount) has(controllers []string) bool {
 func (a *Account) locate(now time.Time) {
 	before := a.cgroups
 	a.cgroups, a.lacks, a.retest, a.located = nil, nil, time.Time{}, true
-	a.locateCgroups(now)
+	a.locateCgroups()
 	a.pauseLost(before)
 	for _, c := range before {
 		c.close()
 	}
 	a.locateNetwork()
-	a.memfds = nil
+	if len(a.lacks) > 0 {
+		a.retest = now.Add(retestAfter)
+	}
 }
 
-func (a *Account) locateCgroups(now time.Time) {
+func (a *Account) locateCgroups() {
 	data, err := a.meter.read(a.file("cgroup"))
 	if err != nil {
 		a.lack(CgroupUnreadable)
@@ -193,9 +195,6 @@ func (a *Account) locateCgroups(now time.Time) {
 			found |= c.quantities()
 		case h.needed:
 			a.lack(reason)
-		}
-		if reason == CgroupShared || reason == CgroupLarge {
-			a.retest = now.Add(retestAfter)
 		}
 	}
 	if len(a.lacks) == 0 && !found.has(CPU, Memory, Threads) {

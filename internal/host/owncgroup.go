@@ -131,7 +131,7 @@ func parsePIDs(data []byte) ([]int, error) {
 }
 
 // isOurs reports whether the process is the sentry, a gofer, or a descendant of one of them. A
-// process that is gone is nobody else's.
+// process that has ended meanwhile does not count.
 func (c *census) isOurs(pid int) bool {
 	// A process between two others may end while its descendants are checked. Then the kernel gives
 	// them another parent.
