@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
 // These tests compare what the server measures with what the kernel says to the test, before and
@@ -204,6 +206,29 @@ func TestUsage(t *testing.T) {
 	if dir := hierarchyOf(id, "cgroup.procs"); dir != "" {
 		t.Errorf("%s is left, although the server holds only files", dir)
 	}
+}
+
+// TestUsageOfPod: the cgroup of a pod has the gofers of all its containers, also of those that join
+// later. Each container has a series of its own.
+func TestUsageOfPod(t *testing.T) {
+	w, id := newWorld(t), usageID("pod")
+	add := w.pod(runsc.Pod{Sandbox: id, Name: "web-1", Namespace: "shop"})
+	own := func(c *runsc.Container) { c.Cgroup = true }
+	add(id, own)
+	w.startServer(w.serveArgs())
+	w.scrape().usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total", "pod_name", "web-1")
+	add(id+"-app", func(c *runsc.Container) {
+		own(c)
+		c.Annotations["io.kubernetes.cri.container-name"] = "app"
+	})
+	p := w.scrape()
+	p.usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total", "pod_name", "web-1")
+	p.wantNone(t, "sandmeter_sandbox_usage_absent")
+	p.usageOf(t, id, "sandmeter_container_start_time_seconds", "container", "app", "container_id", id+"-app")
+	if containers := p.labels("sandmeter_container_start_time_seconds", "container_id", "sandbox", id); len(containers) != 2 {
+		t.Errorf("containers %q, want two", containers)
+	}
+	w.remove(id+"-app", id)
 }
 
 // TestUsageWithoutCgroup: without a cgroup of its own, a sandbox has the figures of its sentry, and
