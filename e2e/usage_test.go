@@ -231,6 +231,57 @@ func TestUsageOfPod(t *testing.T) {
 	w.remove(id+"-app", id)
 }
 
+// TestUsagePressure: pressure comes from cgroup v2, beside the figures of cgroup v1 in a hybrid setup.
+func TestUsagePressure(t *testing.T) {
+	id := usageID("pressed")
+	const hybrid = "/sys/fs/cgroup/unified"
+	unified := filepath.Join(hybrid, id)
+	if exists(hybrid) {
+		if err := os.Mkdir(unified, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { // after the sandbox has ended
+			if err := os.Remove(unified); err != nil {
+				t.Error(err)
+			}
+		})
+	} else if unified = filepath.Join("/sys/fs/cgroup", id); !exists("/sys/fs/cgroup/cgroup.controllers") {
+		t.Skip("no cgroup v2 is mounted")
+	}
+	w := newWorld(t)
+	c := w.container(id, "use", "200ms", "1", "3")
+	c.Cgroup = true
+	w.must(w.node.Run(w.ctx(), c))
+	if exists(hybrid) {
+		for _, pid := range processesIn(t, hierarchyOf(id, "cgroup.procs")) {
+			move(t, pid, unified)
+		}
+	}
+	w.startServer(w.serveArgs())
+	w.untilUsed(id)
+	for _, resource := range []string{"cpu", "io", "memory"} {
+		path := filepath.Join(unified, resource+".pressure")
+		before := pressureIn(t, path)
+		got := w.scrape().usageOf(t, id, "sandmeter_sandbox_pressure_seconds_total", "resource", resource, "kind", "some")
+		if after := pressureIn(t, path); got < before || got > after {
+			t.Errorf("pressure on %s is %v, want %v to %v", resource, got, before, after)
+		}
+	}
+	w.scrape().wantNone(t, "sandmeter_sandbox_usage_absent")
+}
+
+// pressureIn returns the total time in seconds of the line "some" of a pressure file.
+func pressureIn(t *testing.T, path string) float64 {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some, _, _ := strings.Cut(string(data), "\n")
+	_, total, _ := strings.Cut(some, "total=")
+	return must(strconv.ParseFloat(total, 64))(t) / 1e6
+}
+
 // TestUsageWithoutCgroup: without a cgroup of its own, a sandbox has the figures of its sentry, and
 // never those of the cgroup that it shares with the test.
 func TestUsageWithoutCgroup(t *testing.T) {
@@ -298,10 +349,7 @@ func TestUsageOfNewCgroup(t *testing.T) {
 	if dir == "" {
 		dir = hierarchyOf(id, "cpu.stat")
 	}
-	var processes []int
-	for _, word := range strings.Fields(string(must(os.ReadFile(filepath.Join(dir, "cgroup.procs")))(t))) {
-		processes = append(processes, must(strconv.Atoi(word))(t))
-	}
+	processes := processesIn(t, dir)
 	for _, pid := range processes {
 		move(t, pid, filepath.Dir(dir))
 	}
@@ -316,6 +364,16 @@ func TestUsageOfNewCgroup(t *testing.T) {
 	if after < before || inCgroup >= before || after > before+inCgroup {
 		t.Errorf("the CPU time went from %v to %v with %v in the new cgroup", before, after, inCgroup)
 	}
+}
+
+// processesIn returns the processes in a cgroup.
+func processesIn(t *testing.T, cgroup string) []int {
+	t.Helper()
+	var processes []int
+	for _, word := range strings.Fields(string(must(os.ReadFile(filepath.Join(cgroup, "cgroup.procs")))(t))) {
+		processes = append(processes, must(strconv.Atoi(word))(t))
+	}
+	return processes
 }
 
 // move moves a process to a cgroup. A process that has ended is in none.
