@@ -132,6 +132,7 @@ func FuzzParseProc(f *testing.F) {
 	f.Add([]byte("4:memory,x:/a\n0::/b (deleted)\n"))
 	f.Add([]byte("1\n2\n"))
 	f.Add([]byte("894957 10956 8593 3666 0 58027 0\n"))
+	f.Add([]byte("1 2777777777777777700 0\n")) // too many pages for a number of bytes
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := &Meter{root: "/root", mounts: parseMounts(data)}
 		for _, member := range parseMemberships(data) {

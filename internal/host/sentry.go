@@ -65,15 +65,16 @@ func parseStatm(data []byte) (int64, error) {
 	if len(fields) <= shared {
 		return 0, errFormat
 	}
-	pages, err := parseCount(fields[resident], 1)
+	page := int64(os.Getpagesize())
+	all, err := parseCount(fields[resident], page)
 	if err != nil {
 		return 0, err
 	}
-	ofFiles, err := parseCount(fields[shared], 1)
+	ofFiles, err := parseCount(fields[shared], page)
 	if err != nil {
 		return 0, err
 	}
-	return max(0, pages-ofFiles) * int64(os.Getpagesize()), nil
+	return max(0, all-ofFiles), nil
 }
 
 // A memfd is a file that is only in memory.
