@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
 // Families that the peers are asked about.
@@ -146,7 +148,8 @@ func (p peer) lists(j job, ids []string) error {
 }
 
 // agrees returns an error unless a job has the series of sandboxes that the server's page has, and
-// the values of those that do not change from page to page.
+// the values of those that do not change from page to page. What the host measures may change at any
+// time, and back.
 func (p peer) agrees(j job) error {
 	before := j.endpoint.values()
 	got, err := p.series(j)
@@ -155,7 +158,7 @@ func (p peer) agrees(j job) error {
 	}
 	after, compared := j.endpoint.values(), 0
 	for series, value := range before {
-		if again, ok := after[series]; !ok || again != value {
+		if again, ok := after[series]; !ok || again != value || isUsage(series) {
 			continue
 		}
 		if stored, ok := got[series]; !ok || !nearly(stored, value) {
@@ -173,6 +176,12 @@ func (p peer) agrees(j job) error {
 		return fmt.Errorf("only %d of %d series of the page do not change", compared, len(before))
 	}
 	return nil
+}
+
+// isUsage reports whether the host measures a series.
+func isUsage(series string) bool {
+	name, _, _ := strings.Cut(series, "{")
+	return slices.ContainsFunc(schema.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name })
 }
 
 // nearly reports whether a stored value is that of a page: VictoriaMetrics may change the last digit
