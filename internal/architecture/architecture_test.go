@@ -39,6 +39,9 @@ var mayImport = map[string][]string{
 	"internal/schema":   {"internal/jscan"},
 	"internal/verify":   {"internal/control", "internal/jscan", "internal/schema", "internal/snapshot"},
 	"internal/snapshot": {"internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
+	// registration runs runsc, and not internal/runsc, which is for tests and tools. containerd reads
+	// its configuration with the same TOML package.
+	"internal/registration": {"internal/schema", "internal/state", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix"},
 	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/schema", "internal/snapshot", "internal/state",
 		"internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
 	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
@@ -75,9 +78,11 @@ var onlyIn = map[string]struct {
 	packages []string
 	why      string
 }{
-	"os/signal":     {[]string{"cmd/sandmeter", "cmd/sandlab", "bench"}, "signals are the program's: who embeds the server has his own"},
-	"flag":          {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest"}, "flags are the program's"},
-	"unsafe":        {nil, "nothing here is worth it"},
+	"os/signal": {[]string{"cmd/sandmeter", "cmd/sandlab", "bench"}, "signals are the program's: who embeds the server has his own"},
+	"flag":      {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest"}, "flags are the program's"},
+	"unsafe":    {nil, "nothing here is worth it"},
+	"os/exec": {[]string{"bench", "cmd/sandlab", "internal/registration", "internal/runsc", "internal/simulate", "metricclient"},
+		"the server runs no other program than runsc"},
 	"html/template": {nil, "it keeps every exported method in the program: 2 MB of each server's memory"},
 	"net/http":      {[]string{"bench", "metricclient", "metricserver", "internal/clientconfig", "internal/web"}, "HTTP ends in web"},
 }

@@ -1,0 +1,137 @@
+package registration
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// A host has simulated runsc programs, and a log of the runs of each beside it.
+type host struct {
+	*testing.T
+	dir string
+}
+
+// install copies the test binary, which simulates runsc, to a path of the host.
+func (h *host) install(path string) {
+	h.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		h.Fatal(err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		h.Fatal(err)
+	}
+	write(h.T, filepath.Join(h.dir, path), string(program), 0o755)
+}
+
+// id returns what identifies a file of the host.
+func (h *host) id(path string) File {
+	h.Helper()
+	p, err := open(filepath.Join(h.dir, path))
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer p.close()
+	return p.id
+}
+
+// ask searches for a build, and returns the result, the runs of programs since the last call, and
+// the log.
+func (h *host) ask(o Options, b Build) (r *state.Registration, runs []string, log string, err error) {
+	h.Helper()
+	var lines testkit.Buffer
+	o.Root, o.Path, o.Logger = h.dir, "/usr/bin", slog.New(slog.NewTextHandler(&lines, nil))
+	for i, path := range o.Programs {
+		o.Programs[i] = filepath.Join(h.dir, path)
+	}
+	s := NewSource(o)
+	defer s.Close()
+	r, err = s.ask(h.Context(), b)
+	logs, _ := filepath.Glob(filepath.Join(h.dir, "*/*/*.log"))
+	for _, path := range logs {
+		text, _ := os.ReadFile(path)
+		for run := range strings.Lines(string(text)) {
+			runs = append(runs, strings.TrimSuffix(strings.TrimPrefix(path, h.dir), ".log")+" "+strings.TrimSpace(run))
+		}
+		os.Remove(path)
+	}
+	return r, runs, strings.ReplaceAll(lines.String(), h.dir, ""), err
+}
+
+// TestMatch: a program of another build is not run, except to ask a named or well-known one for its
+// release.
+func TestMatch(t *testing.T) {
+	h := &host{t, t.TempDir()}
+	h.install("usr/bin/runsc")
+	h.install("opt/bin/runsc-named")
+	write(t, filepath.Join(h.dir, "opt/bin/runsc-hangs"), "#!/bin/sh\nexit 9\n", 0o755)
+	write(t, filepath.Join(h.dir, "opt/bin/runsc-open"), "", 0o777)
+	release := Release{testVersion, runtime.Version(), runtime.GOARCH}
+	other := Release{"other", runtime.Version(), runtime.GOARCH}
+	exe := func(path string, r Release) Build { return Build{h.id(path), r} }
+	gone := File{Device: 1, Inode: 1}
+	named := func(paths ...string) Options { return Options{Programs: paths} }
+	fallback := &state.Registration{}
+
+	finds := func(name string, o Options, b Build, wantRuns ...string) {
+		t.Helper()
+		r, runs, log, err := h.ask(o, b)
+		if err != nil || string(r.JSON) != shortJSON || strings.Join(runs, "; ") != strings.Join(wantRuns, "; ") {
+			t.Errorf("%s: %v, %v, and %q ran, want %q", name, r, err, runs, wantRuns)
+		}
+		if !strings.HasPrefix(log[strings.Index(log, "msg="):], `msg="Registration read from runsc" program=/`) {
+			t.Errorf("%s: the log is %s", name, log)
+		}
+	}
+	const asksFound, asksNamed = "/usr/bin/runsc metric-metadata", "/opt/bin/runsc-named metric-metadata"
+	finds("the file in PATH", Options{}, exe("usr/bin/runsc", release), asksFound)
+	finds("the file, whatever the release", Options{}, exe("usr/bin/runsc", other), asksFound)
+	finds("the named file", named("usr/bin/runsc", "opt/bin/runsc-named"), exe("opt/bin/runsc-named", release), asksNamed)
+	finds("a copy that was named", named("opt/bin/runsc-named"), Build{gone, release}, "/opt/bin/runsc-named --version", asksNamed)
+	finds("the release in PATH", Options{}, Build{Release: release}, "/usr/bin/runsc --version", asksFound)
+	finds("the file rather than the fallback", Options{Fallback: fallback}, exe("usr/bin/runsc", release), asksFound)
+
+	fails := func(name string, o Options, b Build, want string, wantRuns ...string) {
+		t.Helper()
+		r, runs, log, err := h.ask(o, b)
+		if r != nil || err == nil || strings.ReplaceAll(err.Error(), h.dir, "") != want || strings.Join(runs, "; ") != strings.Join(wantRuns, "; ") || log != "" {
+			t.Errorf("%s: %v, %v, and %q ran, want %s and %q; the log is %s", name, r, err, runs, want, wantRuns, log)
+		}
+		if o.Fallback = fallback; o.Programs != nil {
+			for i := range o.Programs {
+				o.Programs[i] = strings.TrimPrefix(o.Programs[i], h.dir)
+			}
+		}
+		if r, _, _, err := h.ask(o, b); r != fallback || err != nil {
+			t.Errorf("%s, with a fallback: %v, %v", name, r, err)
+		}
+	}
+	const advice = "; name it with --runsc, or save the output of `runsc metric-metadata` for --registration"
+	const none = "no metrics registered, and the runsc that started it is none of "
+	fails("another file in PATH", Options{}, Build{gone, release}, none+"/usr/bin/runsc"+advice)
+	fails("another release in PATH", Options{}, Build{Release: other}, none+"/usr/bin/runsc"+advice, "/usr/bin/runsc --version")
+	fails("another release that was named", named("opt/bin/runsc-named"), Build{gone, other}, none+"/opt/bin/runsc-named"+advice, "/opt/bin/runsc-named --version")
+	fails("nothing known about the sandbox", Options{}, Build{}, none+"/usr/bin/runsc"+advice)
+	fails("a program that others may write", named("opt/bin/runsc-open"), Build{gone, Release{}},
+		none+"/opt/bin/runsc-open (run /opt/bin/runsc-open: "+writableText+")"+advice)
+	fails("a program that is missing", named("opt/bin/none"), Build{gone, Release{}}, none+"/opt/bin/none (run /opt/bin/none: no such file or directory)"+advice)
+	fails("a program that fails", named("opt/bin/runsc-hangs"), exe("opt/bin/runsc-hangs", release),
+		"no metrics registered, and runsc fails: /opt/bin/runsc-hangs metric-metadata: exit status 9")
+
+	h.dir = t.TempDir()
+	fails("no program", Options{}, Build{gone, release}, "no metrics registered, and there is no runsc in the configurations of Docker and containerd, and in PATH"+advice)
+	h.install("opt/bin/crun")
+	write(t, filepath.Join(h.dir, dockerConfig), `{"runtimes": {"crun": {"path": "/opt/bin/crun"}}}`, 0o600)
+	fails("a runtime that may not be runsc", Options{}, Build{Release: release}, none+"/opt/bin/crun"+advice)
+	write(t, filepath.Join(h.dir, dockerConfig), `{`, 0o600)
+	fails("a broken configuration", Options{}, Build{gone, release},
+		"no metrics registered, and there is no runsc in the configurations of Docker and containerd, and in PATH (/etc/docker/daemon.json: unexpected end of JSON input)"+advice)
+}

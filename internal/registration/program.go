@@ -1,0 +1,204 @@
+package registration
+
+import (
+	"bytes"
+	"context"
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// Limits of one run of runsc, which takes 20 ms and writes 95 KB.
+const (
+	runTimeout = 10 * time.Second
+	maxOutput  = 4 << 20
+	maxError   = 512             // bytes of standard error that become part of an error
+	pipeGrace  = time.Second     // for processes that runsc left behind and that hold its output open
+	versionHas = "runsc version" // the beginning of the output of `runsc --version`
+)
+
+// A File identifies a program file. While a process runs the file, no other file has the same
+// device and inode; the time of the last change tells apart files that had the same inode one after
+// the other.
+type File struct {
+	Device, Inode uint64
+	Modified      int64 // nanoseconds since the Unix epoch
+}
+
+// A program is an open file that may be run.
+type program struct {
+	path string
+	file *os.File // opened with O_PATH: what was checked is what runs
+	id   File
+}
+
+// open opens a program and checks that only root and the server's user can change it. The caller
+// closes it.
+func open(path string) (*program, error) {
+	if !filepath.IsAbs(path) {
+		return nil, &fs.PathError{Op: "run", Path: path, Err: errors.New("the path is not absolute")}
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "run", Path: path, Err: err}
+	}
+	p := &program{path: path, file: os.NewFile(uintptr(fd), path)}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = mayRun(&st, os.Geteuid())
+	}
+	if err != nil {
+		p.close()
+		return nil, &fs.PathError{Op: "run", Path: path, Err: err}
+	}
+	p.id = File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}
+	return p, nil
+}
+
+func (p *program) close() { _ = p.file.Close() }
+
+// mayRun returns why a server of the user must not run a file, or nil.
+func mayRun(st *unix.Stat_t, user int) error {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errors.New("not a regular file")
+	case st.Uid != 0 && int(st.Uid) != user:
+		return fmt.Errorf("it belongs to user %d: it has to belong to root or to the user of the server", st.Uid)
+	case st.Mode&0o022 != 0:
+		return errors.New("its group or others may write it")
+	case st.Mode&0o111 == 0:
+		return errors.New("not executable")
+	}
+	return nil
+}
+
+// registration asks the program for its registration.
+func (p *program) registration(ctx context.Context) (*state.Registration, error) {
+	out, err := p.run(ctx, "metric-metadata")
+	if err != nil {
+		return nil, err
+	}
+	r, err := Parse(out)
+	if err != nil {
+		return nil, fmt.Errorf("%s metric-metadata: %w", p.path, err)
+	}
+	return r, nil
+}
+
+// release asks the program for its release.
+func (p *program) release(ctx context.Context) (Release, error) {
+	info, err := buildinfo.ReadFile(p.descriptor())
+	if err != nil {
+		return Release{}, fmt.Errorf("%s: %w", p.path, err)
+	}
+	out, err := p.run(ctx, "--version")
+	if err != nil {
+		return Release{}, err
+	}
+	r := Release{Go: info.GoVersion}
+	for _, s := range info.Settings {
+		if s.Key == "GOARCH" {
+			r.Arch = s.Value
+		}
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	version, isRunsc := strings.CutPrefix(line, versionHas)
+	if !isRunsc {
+		return Release{}, fmt.Errorf("%s --version does not begin with %q", p.path, versionHas)
+	}
+	r.Version = strings.TrimSpace(version)
+	return r, nil
+}
+
+// descriptor returns a path of the open file in this process.
+func (p *program) descriptor() string { return "/proc/self/fd/" + strconv.Itoa(int(p.file.Fd())) }
+
+// run runs the program and returns its standard output. It returns when the program and all
+// processes of its process group have ended: by themselves, or killed because ctx is done, the time
+// is over or the output is too long.
+func (p *program) run(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	out, said := &capped{limit: maxOutput, full: cancel}, &capped{limit: maxError, full: func() {}}
+	cmd := exec.Command("/proc/self/fd/3", args...) // in the child, ExtraFiles begin with descriptor 3
+	cmd.Args[0], cmd.ExtraFiles = p.path, []*os.File{p.file}
+	cmd.Env, cmd.Dir = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = pipeGrace
+	cmd.Stdout, cmd.Stderr = out, said
+	err := cmd.Start()
+	if err == nil {
+		killWhenDone(ctx, cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	switch {
+	case out.exceeded:
+		err = fmt.Errorf("the output is longer than %d bytes", maxOutput)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = fmt.Errorf("killed after %v", runTimeout)
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w%s", p.path, strings.Join(args, " "), err, said.quoted())
+	}
+	return out.data, nil
+}
+
+// killWhenDone waits until a child has ended, which it makes sure of when ctx is done, and kills
+// the rest of its process group. The child stays a zombie for the caller to wait for: until then no
+// other process and no other group has its number, so nothing else is killed.
+func killWhenDone(ctx context.Context, leader int) {
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = unix.Kill(-leader, unix.SIGKILL)
+		close(killed)
+	})
+	for unix.Waitid(unix.P_PID, leader, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	if !stop() {
+		<-killed
+	}
+	_ = unix.Kill(-leader, unix.SIGKILL)
+}
+
+// A capped writer keeps the first limit bytes, and calls full when there are more.
+type capped struct {
+	data     []byte
+	limit    int
+	full     func()
+	exceeded bool
+}
+
+// Write implements io.Writer. It never fails, so that a program which writes more than it should is
+// not ended by SIGPIPE before its error is known.
+func (c *capped) Write(b []byte) (int, error) {
+	n := min(len(b), c.limit-len(c.data))
+	c.data = append(c.data, b[:n]...)
+	if n < len(b) && !c.exceeded {
+		c.exceeded = true
+		c.full()
+	}
+	return len(b), nil
+}
+
+// quoted returns the last line of the output, for the end of an error: printable, on one line.
+func (c *capped) quoted() string {
+	lines := bytes.Split(bytes.TrimSpace(c.data), []byte("\n"))
+	if last := lines[len(lines)-1]; len(last) > 0 {
+		return ": " + strconv.QuoteToASCII(string(last))
+	}
+	return ""
+}
