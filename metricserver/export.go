@@ -25,7 +25,8 @@ var errEnded = errors.New("the sandbox has ended")
 // Prometheus text format. The filter is a regular expression that is matched against metric names
 // without the prefix; an empty filter matches all metrics. Export writes nothing unless it has
 // verified the whole reply from the sandbox. It uses only these options: the first of Roots,
-// ExporterPrefix, MetricNaming, Timestamps, SandboxTimeout and Logger. It returns a *RootError if the runtime root cannot be
+// ExporterPrefix, MetricNaming, Timestamps, SandboxTimeout, OnlyInstrumented, Runsc,
+// RegistrationFile and Logger. It returns a *RootError if the runtime root cannot be
 // read. The error wraps ErrNoSandbox if the sandbox does not exist, and ErrNoMatch if no metric
 // matches.
 func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer) error {
@@ -37,8 +38,13 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
 	}
+	source, err := o.newSource()
+	if err != nil {
+		return err
+	}
 	collector, err := collect.New(collect.Options{
 		Roots:          o.Roots[:1],
+		Registrations:  registrationsOf(source),
 		KeepEnded:      true,
 		OnlySandbox:    sandbox,
 		SandboxTimeout: o.SandboxTimeout,
@@ -49,6 +55,11 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 	}
 	defer collector.Close()
 	defer context.AfterFunc(ctx, collector.Stop)()
+	if source != nil {
+		defer source.Close()
+		_ = collector.Look() // starts the search; an error is Collect's, too
+		source.Wait(ctx)
+	}
 	snap, err := collector.Collect(collect.Plan{Deadline: time.Now().Add(o.SandboxTimeout + time.Second)})
 	if root, ok := errors.AsType[*collect.RootError](err); ok {
 		return &RootError{root.Err}

@@ -12,7 +12,6 @@ import (
 func TestExport(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
-	w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
 	filtered := func(root, id, filter string) (string, error) {
 		var page strings.Builder
 		err := Export(t.Context(), Options{Roots: []string{root}}, id, filter, &page)
@@ -41,9 +40,6 @@ func TestExport(t *testing.T) {
 	}
 	if err := fails(w.root, "b", `there is no sandbox "b" in runtime root `+w.root); !errors.Is(err, ErrNoSandbox) {
 		t.Errorf("%v is no ErrNoSandbox", err)
-	}
-	if err := fails(w.root, "silent", `sandbox "silent": no metrics registered`); errors.Is(err, ErrNoSandbox) {
-		t.Errorf("%v is an ErrNoSandbox", err)
 	}
 	missing := w.path("missing")
 	err := fails(missing, "a", "read runtime root "+missing+": no such file or directory")

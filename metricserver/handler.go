@@ -10,6 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
@@ -20,6 +21,7 @@ type Handler struct {
 	web       *web.Handler
 	counters  web.Counters
 	collector *collect.Collector
+	source    *registration.Source // nil: sandboxes without a registration have no metrics
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -35,10 +37,15 @@ func (s *Server) Handler() (*Handler, error) { return s.open(func(error) {}) }
 // read.
 func (s *Server) open(lost func(error)) (*Handler, error) {
 	o := &s.options
-	h := new(Handler)
+	source, err := o.newSource()
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{source: source}
 	collector, err := collect.New(collect.Options{
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
+		Registrations:    registrationsOf(source),
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		DropIn:           o.DropIn,
 		KeepEnded:        o.KeepEnded,
@@ -137,5 +144,9 @@ func (h *Handler) Close() error {
 	h.collector.Stop() // requests in flight get no more time
 	h.web.Close()
 	h.background.Wait()
-	return h.collector.Close()
+	err := h.collector.Close()
+	if h.source != nil {
+		h.source.Close() // after the collector, which asks it
+	}
+	return err
 }

@@ -34,7 +34,7 @@ func TestOptionsAreKept(t *testing.T) {
 	given := Options{
 		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, AllowUnknownRoot: true, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
-		WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
+		OnlyInstrumented: true, Runsc: []string{"/x"}, RegistrationFile: "/y", WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
 	s, err := New(given)
 	if err != nil {
@@ -110,6 +110,7 @@ func TestOptionErrors(t *testing.T) {
 	}
 	check(Options{Roots: []string{""}}, "a runtime root is empty: name a directory")
 	check(Options{Roots: []string{"/a", "/b/["}}, `runtime root "/b/[" is not a valid glob: escape [, * and ? with a backslash if they are part of a name`)
+	check(Options{Runsc: []string{"/a", "bin/runsc"}}, `runsc "bin/runsc": give the absolute path of the program`)
 	check(Options{TelemetryPath: "/a/"}, `telemetry path "/a/": give a path such as /metrics, of letters, digits and . _ ~ -`)
 	check(Options{MetricNaming: "other"}, `metric naming "other": choose runsc or prometheus`)
 	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "exporter prefix \"go_\": names that begin with go_ are reserved\n"+

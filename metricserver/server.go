@@ -70,8 +70,21 @@ type Options struct {
 	Version string
 	// MatchAddress limits the sandboxes to those that were created with the same --metric-server
 	// address. %RUNTIME_ROOT% in either address stands for the runtime root of the sandbox.
-	// Default: every sandbox that registered metrics.
+	// Default: every sandbox.
 	MatchAddress string
+	// OnlyInstrumented serves only sandboxes that were created with a --metric-server address, for
+	// which runsc writes a registration to the state file. Default: the server serves the others too,
+	// and verifies their replies with the registration of another sandbox of the same build of runsc,
+	// or with the output of `runsc metric-metadata`. With DropIn, it does not.
+	OnlyInstrumented bool
+	// Runsc are absolute paths of the runsc programs that the server may run for their registrations.
+	// A program has to belong to root or to the user of the server, and nobody else may write it.
+	// Default: the programs with which Docker and containerd on this host are configured, and runsc
+	// in $PATH. Of these, the server runs only the one that started a sandbox.
+	Runsc []string
+	// RegistrationFile is a file with the output of `runsc metric-metadata`, for sandboxes whose
+	// registration is not found otherwise. It is read once, when the server starts. Default: none.
+	RegistrationFile string
 	// ExporterPrefix is the prefix for the names of the metrics that sandboxes report, and of the
 	// metrics that gVisor's own metric server also exports. Default: DefaultExporterPrefix.
 	ExporterPrefix string
@@ -219,6 +232,9 @@ func (o *Options) check() error {
 		wrong(strings.HasPrefix(o.ExporterPrefix, reserved), "exporter prefix %q: names that begin with %s are reserved", o.ExporterPrefix, reserved)
 	}
 	wrong(o.MetricNaming != RunscNaming && o.MetricNaming != PrometheusNaming, "metric naming %q: choose %s or %s", o.MetricNaming, RunscNaming, PrometheusNaming)
+	for _, path := range o.Runsc {
+		wrong(!filepath.IsAbs(path), "runsc %q: give the absolute path of the program", path)
+	}
 	for _, name := range o.AllowedHosts {
 		wrong(!validHost.MatchString(name), "allowed host %q: give a host name without port; IP addresses are always allowed", name)
 	}

@@ -59,6 +59,7 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 	registerNaming(flags, &e.naming)
 	cli.CompleteChoices(cmd)
 	flags.DurationVar(&e.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of the sandbox.")
+	registerRegistrations(cmd, &e.Options)
 	return cmd
 }
 
@@ -103,13 +104,6 @@ func explainExport(err error, rootDir string, listing state.Listing, sandbox str
 		return fmt.Errorf("%w; sandmeter list shows all sandboxes", err)
 	case errors.Is(err, metricserver.ErrNoMatch):
 		return fmt.Errorf("%w; filters match names without the prefix, and counters that are zero are left out", err)
-	}
-	i := slices.IndexFunc(listing.Sandboxes, func(s *state.Sandbox) bool { return s.ID == sandbox })
-	if i < 0 {
-		return err
-	}
-	if s := describe(listing.Sandboxes[i], rootDir); s.Running && !s.Instrumented {
-		return fmt.Errorf("%w: create it again with runsc's flag --metric-server", err)
 	}
 	return err
 }

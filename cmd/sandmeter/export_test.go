@@ -70,7 +70,9 @@ func TestExportSaysWhyNot(t *testing.T) {
 	fails("none", `there is no sandbox "none" in runtime root {root}; sandmeter list shows all sandboxes`)
 	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows the readable ones`)
 	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows the readable ones`)
-	fails("silent", `sandbox "silent": no metrics registered: create it again with runsc's flag --metric-server`)
+	fails("silent --runsc {dir}/runsc", `sandbox "silent": no metrics registered, and the runsc that started it is none of {dir}/runsc `+
+		"(run {dir}/runsc: no such file or directory); name it with --runsc, or save the output of `runsc metric-metadata` for --registration")
+	fails("silent --registration {dir}/none", `registration file: stat {dir}/none: no such file or directory`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
 }
 

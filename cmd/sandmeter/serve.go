@@ -28,10 +28,10 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",
-		Long: "Serve the metrics of every sandbox that registered metrics, whatever --metric-server it was created with. With more\n" +
-			"than one runtime root, or a glob, the series of a sandbox have the label runtime_root. Every flag can be given as an\n" +
-			"environment variable too: SANDMETER_WEB_LISTEN_ADDRESS for --web.listen-address, and SANDMETER_ROOT for --root, where\n" +
-			"commas separate addresses and roots.\n\n" +
+		Long: "Serve the metrics of every sandbox. With more than one runtime root, or a glob, the series of a sandbox have the label\n" +
+			"runtime_root. Every flag can be given as an environment variable too: SANDMETER_WEB_LISTEN_ADDRESS for\n" +
+			"--web.listen-address, and SANDMETER_ROOT for --root, where commas separate addresses and roots.\n\n" +
+			registrationLong +
 			"With --web.config.file every address and every path is behind the same TLS and passwords. The server reads the file, and\n" +
 			"the files that it names, again for each connection and request. Replace it with a rename, so that no request meets half of it.",
 		Example: "  sandmeter serve --root /run/containerd/runsc/k8s.io\n" +
@@ -65,6 +65,8 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	registerNaming(flags, &s.naming)
 	flags.BoolVar(&s.noExporterMetrics, "web.disable-exporter-metrics", false, "Leave out metrics about the server process: process_* and go_*.")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "Serve only sandboxes that were created with this --metric-server `address`.")
+	registerRegistrations(cmd, &s.Options)
+	flags.BoolVar(&s.OnlyInstrumented, "only-instrumented", false, "Serve only sandboxes that were created with a --metric-server, and run no runsc.")
 	s.log.register(cmd)
 	cli.CompleteChoices(cmd)
 	return cmd

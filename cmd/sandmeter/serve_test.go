@@ -43,7 +43,8 @@ func TestServe(t *testing.T) {
 			t.Errorf("serve %s leaves its socket: %v", flags, err)
 		}
 	}
-	serves("", "one two", `sandboxes="every sandbox with a registration"`)
+	serves("", "one two silent", `sandboxes="every sandbox"`)
+	serves("--only-instrumented", "one two", `sandboxes="every sandbox with a registration"`)
 	serves("--match-address localhost:1", "one", `sandboxes="sandboxes created with --metric-server=localhost:1"`)
 	serves("--match-address %RUNTIME_ROOT%/two", "two", `sandboxes="sandboxes created with --metric-server=%RUNTIME_ROOT%/two"`)
 	serves("--match-address localhost:2", "", "sandboxes=")
@@ -171,6 +172,9 @@ func TestServeEndsWithItsRoot(t *testing.T) {
 
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
+	"SANDMETER_ONLY_INSTRUMENTED":            "true",
+	"SANDMETER_RUNSC":                        "/some/runsc,/other/runsc",
+	"SANDMETER_REGISTRATION":                 "/some/registration",
 	"SANDMETER_ROOT":                         "/some/root",
 	"SANDMETER_WEB_LISTEN_ADDRESS":           "/some/socket,:1",
 	"SANDMETER_WEB_CONFIG_FILE":              "/some/web.yml",

@@ -178,7 +178,7 @@ func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.ExporterPrefix == "" && !o.DropIn {
 		return o, cli.Usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server allows an empty one")
 	}
-	return o, nil
+	return o, absolute(o.Runsc)
 }
 
 // explainRoot adds advice to a runtime root error: fix the permissions, or set --root, followed by
@@ -190,7 +190,10 @@ func explainRoot(err error, more string) error {
 // announce logs the served sandboxes and addresses. It warns about TCP listeners on all interfaces
 // without a web configuration file, and about profiling.
 func announce(o metricserver.Options, addrs []net.Addr) {
-	what := "every sandbox with a registration"
+	what := "every sandbox"
+	if o.OnlyInstrumented {
+		what = "every sandbox with a registration"
+	}
 	if o.MatchAddress != "" {
 		what = "sandboxes created with --metric-server=" + o.MatchAddress
 	}

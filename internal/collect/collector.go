@@ -32,9 +32,12 @@ type Options struct {
 	// collection. At least one.
 	Roots []string
 	// MatchAddress limits the sandboxes to those that were created with this --metric-server. In
-	// both addresses, %RUNTIME_ROOT% is replaced by the sandbox's root. Empty: every sandbox that
-	// has a registration.
+	// both addresses, %RUNTIME_ROOT% is replaced by the sandbox's root. Empty: every sandbox or, if
+	// Registrations is nil, every sandbox that has a registration.
 	MatchAddress string
+	// Registrations finds the registrations of sandboxes that have none of their own. Nil: they
+	// have no metrics.
+	Registrations Registrations
 	// OnlySandbox limits the sandboxes to the one with this ID, with any address and with or
 	// without a registration. Empty: no limit.
 	OnlySandbox string

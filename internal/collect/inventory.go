@@ -61,7 +61,7 @@ func (inv *inventory) serves(facts *state.Sandbox) bool {
 		return facts.ID == o.OnlySandbox
 	}
 	if o.MatchAddress == "" {
-		return facts.Registration != nil
+		return facts.Registration != nil || o.Registrations != nil
 	}
 	return facts.MetricServer != "" && config.ExpandAddress(facts.MetricServer, inv.path) == config.ExpandAddress(o.MatchAddress, inv.path)
 }
@@ -84,7 +84,7 @@ func (inv *inventory) update(listing state.Listing) {
 			delete(known, facts.ID)
 		}
 		if s.facts != facts {
-			s.learn(facts, t.compile(facts.Registration))
+			s.learn(facts)
 		}
 		if isNew {
 			s.logAppeared()

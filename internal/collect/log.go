@@ -1,11 +1,13 @@
 package collect
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -55,6 +57,7 @@ func (t *table) logFailures() {
 			continue
 		}
 		switch s.before = s.failure; {
+		case s.failure != nil && errors.Is(s.failure, registration.ErrSearching): // the result follows in a moment
 		case s.failure != nil && isShared(s.failure.Reason):
 			shared[s.failure.Reason]++
 		case !s.hasNews():
@@ -169,7 +172,7 @@ func (c *Collector) logCollection(snap *snapshot.Snapshot) {
 // logNotInstrumented logs, once, that a sandbox has no registration. A missing flag --metric-server
 // is the most common mistake of new users.
 func (t *table) logNotInstrumented(sandboxes []*state.Sandbox) {
-	if t.loggedNotInstrumented || t.options.MatchAddress != "" || t.options.OnlySandbox != "" {
+	if t.loggedNotInstrumented || t.options.Registrations != nil || t.options.MatchAddress != "" || t.options.OnlySandbox != "" {
 		return
 	}
 	for _, facts := range sandboxes {

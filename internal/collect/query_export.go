@@ -36,7 +36,7 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 	q.budget.replied(took, q.whole())
 	s.pending, s.took = false, took
 	if err != nil {
-		s.failure = failure.New(failure.ReplyRefused, err)
+		s.failure = s.refuse(err)
 		return true
 	}
 	s.failure = s.commit(next)

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
@@ -21,7 +23,10 @@ type sandbox struct {
 	facts     *state.Sandbox
 	identity  *snapshot.Identity
 	address   *control.Address
-	compiled  *compiled // nil: no registration
+	build     registration.Build
+	borrowed  *state.Registration // used if it has no registration of its own; nil: none
+	unlent    error               // why none could be borrowed; nil: it was, or was not tried
+	compiled  *compiled           // nil: no registration
 	process   *host.Process
 	presence  presence
 	refused   *failure.Failure // set if the texts of its state files are too large for labels
@@ -58,22 +63,22 @@ func newSandbox(inv *inventory) *sandbox {
 func (s *sandbox) is(facts *state.Sandbox) bool { return s.facts.CreatedAt.Equal(facts.CreatedAt) }
 
 // learn updates the sandbox from its state files.
-func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
+func (s *sandbox) learn(facts *state.Sandbox) {
 	t := s.inventory.table
 	otherProcess := s.process == nil || s.process.PID() != facts.PID
 	if s.process != nil && otherProcess {
 		s.process.Release()
 		s.reset()
+		s.borrowed = nil // another runsc may have restored it
 	}
-	if compiled != s.compiled {
-		s.reset()
-	}
-	s.facts, s.compiled = facts, compiled
+	s.facts = facts
+	s.use(t.compile(s.registration()))
 	s.refused = checkTexts(facts)
 	s.identity = identify(facts, s.inventory, s.refused == nil)
 	s.address = addressOf(facts, s.inventory.path)
 	if otherProcess {
 		s.observe()
+		s.build = s.identifyBuild()
 	}
 	if s.usage.account != nil {
 		s.usage.account.Update(s.subject())
@@ -88,6 +93,14 @@ func (s *sandbox) learn(facts *state.Sandbox, compiled *compiled) {
 func (s *sandbox) release() {
 	s.process.Release()
 	s.usage.close()
+}
+
+// use verifies replies with a registration from now on.
+func (s *sandbox) use(compiled *compiled) {
+	if compiled != s.compiled {
+		s.reset()
+	}
+	s.compiled = compiled
 }
 
 // identify returns the sandbox's identity. Without texts, it has only the labels sandbox, iteration
@@ -138,7 +151,7 @@ func (s *sandbox) flaw() *failure.Failure {
 	case s.refused != nil:
 		return s.refused
 	case s.compiled == nil:
-		return failure.New(failure.NotInstrumented, errNotInstrumented)
+		return failure.New(failure.NotInstrumented, cmp.Or(s.unlent, errNotInstrumented))
 	}
 	return s.compiled.failure
 }

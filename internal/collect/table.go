@@ -71,6 +71,7 @@ func (t *table) list() error {
 		inv.logError()
 	}
 	t.merge()
+	t.lend()
 	t.forgetUnused()
 	t.collector.listed.Store(true)
 	return nil
@@ -141,7 +142,7 @@ func (t *table) forgetUnused() {
 	t.gone = 0
 	used := make(map[*state.Registration]bool)
 	for _, s := range t.sorted {
-		used[s.facts.Registration] = true
+		used[s.registration()] = true
 	}
 	for r := range t.compiled {
 		if !used[r] {

@@ -11,25 +11,26 @@ type Reason string
 
 // All reasons.
 const (
-	Stalled             Reason = "stalled"              // no whole reply within the sandbox's time
-	OutOfTime           Reason = "out_of_time"          // the collection ended before the sandbox's time did
-	Unreachable         Reason = "unreachable"          // no control socket, or nothing listens on it
-	PermissionDenied    Reason = "permission_denied"    // the server may not connect to the control socket
-	WrongPeer           Reason = "wrong_peer"           // another process than the sandbox's listens on the control socket
-	Closed              Reason = "closed"               // the sandbox closed the connection in the middle of its reply
-	TooLong             Reason = "too_long"             // the reply is longer than its registered metrics allow
-	ReplyBudget         Reason = "reply_budget"         // the unfinished replies of all sandboxes exceed a budget; the largest are dropped
-	ReplyRefused        Reason = "reply_refused"        // the reply breaks a rule
-	RegistrationRefused Reason = "registration_refused" // the registration breaks a rule
-	TextsRefused        Reason = "texts_refused"        // the texts of the state files are too long or too many for labels
-	NotInstrumented     Reason = "not_instrumented"     // the sandbox registered no metrics
-	PageBudget          Reason = "page_budget"          // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
-	Internal            Reason = "internal"             // the server lacks resources, or has a defect
+	Stalled              Reason = "stalled"               // no whole reply within the sandbox's time
+	OutOfTime            Reason = "out_of_time"           // the collection ended before the sandbox's time did
+	Unreachable          Reason = "unreachable"           // no control socket, or nothing listens on it
+	PermissionDenied     Reason = "permission_denied"     // the server may not connect to the control socket
+	WrongPeer            Reason = "wrong_peer"            // another process than the sandbox's listens on the control socket
+	Closed               Reason = "closed"                // the sandbox closed the connection in the middle of its reply
+	TooLong              Reason = "too_long"              // the reply is longer than its registered metrics allow
+	ReplyBudget          Reason = "reply_budget"          // the unfinished replies of all sandboxes exceed a budget; the largest are dropped
+	ReplyRefused         Reason = "reply_refused"         // the reply breaks a rule
+	RegistrationRefused  Reason = "registration_refused"  // the registration breaks a rule
+	RegistrationMismatch Reason = "registration_mismatch" // the reply does not fit the registration that was borrowed for the sandbox
+	TextsRefused         Reason = "texts_refused"         // the texts of the state files are too long or too many for labels
+	NotInstrumented      Reason = "not_instrumented"      // the sandbox has no registration, and that of its build is not known
+	PageBudget           Reason = "page_budget"           // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
+	Internal             Reason = "internal"              // the server lacks resources, or has a defect
 )
 
 // Reasons are all reasons, in the order above. The slice must not be changed.
 var Reasons = []Reason{Stalled, OutOfTime, Unreachable, PermissionDenied, WrongPeer, Closed, TooLong, ReplyBudget, ReplyRefused,
-	RegistrationRefused, TextsRefused, NotInstrumented, PageBudget, Internal}
+	RegistrationRefused, RegistrationMismatch, TextsRefused, NotInstrumented, PageBudget, Internal}
 
 // A Failure says why a sandbox has no metrics in a snapshot. It is immutable and safe for
 // concurrent use.

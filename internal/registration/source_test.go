@@ -36,10 +36,11 @@ func newSearcher(t *testing.T) *searcher {
 	return s
 }
 
-// expect calls Find, waits until all searches are over or wait, and checks the result of Find and
-// the number of searches by now.
+// expect calls Find when all searches are over or wait, and checks its result, and the number of
+// searches when that is so again.
 func (s *searcher) expect(what string, b Build, want *state.Registration, wantErr error, searches int) {
 	s.Helper()
+	synctest.Wait()
 	r, err := s.Find(b)
 	synctest.Wait()
 	if begun := int(s.begun.Load()); r != want || !errors.Is(err, wantErr) || begun != searches {

@@ -40,6 +40,16 @@ const (
 	RuleMax           Rule = "the maximum decreased"
 )
 
+// OfRegistration reports whether the rule compares a point with the definition of its metric in the
+// registration. With the registration of another build, an honest reply breaks such a rule.
+func (r Rule) OfRegistration() bool {
+	switch r {
+	case RuleUnregistered, RuleType, RuleHelp, RuleLabels, RuleLabelValue, RuleBounds:
+		return true
+	}
+	return false
+}
+
 // A Breach is the first rule that a reply was found to break. The whole reply is refused.
 type Breach struct {
 	Rule   Rule

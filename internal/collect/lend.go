@@ -1,0 +1,143 @@
+package collect
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/registration"
+	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/verify"
+)
+
+// Registrations finds the registration of a build of runsc, in a source that no sandbox controls.
+// Find is called for each sandbox without a registration, once per collection. It must not block,
+// and returns what it knows: a registration, or why there is none, which wraps
+// [registration.ErrSearching] as long as that can change in a moment.
+type Registrations interface {
+	Find(registration.Build) (*state.Registration, error)
+}
+
+// registration returns the registration that replies are verified with; nil: none.
+func (s *sandbox) registration() *state.Registration {
+	if s.facts.Registration != nil {
+		return s.facts.Registration
+	}
+	return s.borrowed
+}
+
+// identifyBuild returns which runsc started the sandbox. Call it once for each process of it.
+func (s *sandbox) identifyBuild() registration.Build {
+	build := registration.Build{Release: releaseOf(s.facts.Metadata)}
+	switch {
+	case s.inventory.table.options.Registrations == nil, s.presence != visible:
+		return build
+	case s.facts.Registration == nil && !s.listens():
+		return build
+	}
+	if exe, err := s.process.Executable(); err == nil { // else it ended, or is not readable by this user
+		build.Exe = registration.File(exe)
+	}
+	return build
+}
+
+// releaseOf returns the release in a state file; zero if it is not complete.
+func releaseOf(metadata []state.Pair) registration.Release {
+	var r registration.Release
+	for _, p := range metadata {
+		switch p.Name {
+		case "version":
+			r.Version = p.Value
+		case "go":
+			r.Go = p.Value
+		case "cpuarch":
+			r.Arch = p.Value
+		}
+	}
+	if r.Version == "" || r.Go == "" || r.Arch == "" {
+		return registration.Release{}
+	}
+	return r
+}
+
+// listens reports whether the process that the sandbox is presumed to be may be the one that
+// listens on its control socket. A query would check that, but a sandbox without a registration is
+// not queried, and its registration depends on the process.
+func (s *sandbox) listens() bool {
+	switch peer, err := s.address.Peer(); {
+	case err != nil:
+		return true // the query will fail for the same reason
+	case peer == 0:
+		s.moveElsewhere()
+		return false
+	default:
+		return peer == s.facts.PID
+	}
+}
+
+// lend gives each sandbox that needs a registration that of another sandbox of the same build, or
+// one that Options.Registrations finds.
+func (t *table) lend() {
+	if t.options.Registrations == nil || !slices.ContainsFunc(t.sorted, (*sandbox).borrows) {
+		return
+	}
+	lenders := newLenders(t.sorted)
+	for _, s := range t.sorted {
+		if !s.borrows() {
+			continue
+		}
+		r := lenders.find(s.build)
+		if r == nil {
+			r, s.unlent = t.options.Registrations.Find(s.build)
+		}
+		if r != nil {
+			s.borrowed = r
+			s.use(t.compile(r))
+		}
+	}
+}
+
+// borrows reports whether the sandbox needs a registration. One that it has borrowed it keeps,
+// whatever becomes of the lender, unless it does not fit.
+func (s *sandbox) borrows() bool {
+	fits := s.failure == nil || s.failure.Reason != failure.RegistrationMismatch
+	return s.facts.Registration == nil && s.running() && (s.borrowed == nil || !fits)
+}
+
+// lenders are the registrations of sandboxes, by the file that their processes run and by release.
+type lenders struct {
+	byFile    map[registration.File]*state.Registration
+	byRelease map[registration.Release]*state.Registration
+}
+
+func newLenders(sandboxes []*sandbox) lenders {
+	l := lenders{make(map[registration.File]*state.Registration), make(map[registration.Release]*state.Registration)}
+	for _, s := range sandboxes {
+		if r := s.facts.Registration; r != nil && s.compiled.schema != nil {
+			l.byFile[s.build.Exe] = r
+			l.byRelease[s.build.Release] = r
+		}
+	}
+	return l
+}
+
+// find returns the registration of a build, or nil. The file decides. Only if it is not known, the
+// release does.
+func (l lenders) find(b registration.Build) *state.Registration {
+	switch {
+	case b.Exe != registration.File{}:
+		return l.byFile[b.Exe]
+	case b.Release != registration.Release{}:
+		return l.byRelease[b.Release]
+	}
+	return nil
+}
+
+// refuse returns the failure of a sandbox whose reply was refused. If its registration is borrowed,
+// a reply that does not fit it may be an honest one of another build.
+func (s *sandbox) refuse(err error) *failure.Failure {
+	if b, ok := errors.AsType[*verify.Breach](err); ok && s.facts.Registration == nil && b.Rule.OfRegistration() {
+		return failure.Newf(failure.RegistrationMismatch, "the registration of its build does not fit: %w", err)
+	}
+	return failure.New(failure.ReplyRefused, err)
+}

@@ -1,0 +1,318 @@
+package collect
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/registration"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
+	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// A library finds the same registration for every build, or fails, and records the builds.
+type library struct {
+	found *state.Registration
+	err   error
+	asked []registration.Build
+}
+
+func (l *library) Find(b registration.Build) (*state.Registration, error) {
+	l.asked = append(l.asked, b)
+	return l.found, l.err
+}
+
+// newBorrowers returns a node that serves sandboxes without a registration.
+func newBorrowers(t *testing.T, l *library) *node {
+	t.Helper()
+	return newNode(t, func(o *Options) { o.Registrations = l })
+}
+
+func registrationOf(r *simulate.Registration) *state.Registration {
+	return &state.Registration{JSON: r.JSON()}
+}
+
+func (n *node) expectReason(page, want string) {
+	n.Helper()
+	if got := failureReason(page); got != want {
+		n.Errorf("the reason is %q, want %q; the log is\n%s", got, want, &n.log)
+	}
+}
+
+var errUnknown = errors.New("nothing found")
+
+// thisBuild is the build of a simulated sandbox in this process.
+func thisBuild(t *testing.T) registration.Build {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &st); err != nil {
+		t.Fatal(err)
+	}
+	return registration.Build{
+		Exe:     registration.File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()},
+		Release: registration.Release{Version: "VERSION_MISSING", Go: "go1.26.8", Arch: "amd64"},
+	}
+}
+
+// TestFoundRegistration: a sandbox has metrics from the collection on that finds its registration,
+// and the log has no line about the time before.
+func TestFoundRegistration(t *testing.T) {
+	l := &library{err: registration.ErrSearching}
+	n := newBorrowers(t, l)
+	n.start(simulate.Spec{ID: "a", Uninstrumented: true})
+	page := n.page()
+	n.expectReason(page, "not_instrumented")
+	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+	n.expect(page, opens)
+	l.found, l.err = registrationOf(simulate.RealRegistration()), nil
+	page = n.page()
+	n.expectReason(page, "")
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
+	n.page()
+	if want := []registration.Build{thisBuild(t), thisBuild(t)}; !slices.Equal(l.asked, want) {
+		t.Errorf("asked for\n%+v, want\n%+v", l.asked, want)
+	}
+	if log := n.log.String(); log != "" {
+		t.Errorf("the log is %s", log)
+	}
+}
+
+// TestNoRegistration: without a registration, what the state file says is served, and the log says
+// once why there is no more.
+func TestNoRegistration(t *testing.T) {
+	n := newBorrowers(t, &library{err: errUnknown})
+	s := n.start(simulate.Spec{ID: "a", Uninstrumented: true, Restored: true, CPUTimeSaved: time.Second})
+	for range 2 {
+		page := n.page()
+		n.expectReason(page, "not_instrumented")
+		n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+		n.expect(page, "runsc_meta_sandbox_cpu_time_saved_milliseconds{", `runsc_meta_sandbox_cpu_time_saved_milliseconds{sandbox="a"} 1000`)
+		n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics 1")
+	}
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], `msg="Sandbox has no metrics" sandbox=a reason=not_instrumented err="nothing found"`) {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+	if s.Stats().Queries != 0 {
+		t.Error("it was sent a query")
+	}
+}
+
+// TestLend: a sandbox borrows the registration of another one of the same build, and of no other.
+func TestLend(t *testing.T) {
+	const served = `runsc_fs_opens{sandbox="b"} 51`
+	check := func(name string, lender, borrower simulate.Spec, want string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			l := &library{err: errUnknown}
+			n := newBorrowers(t, l)
+			lender.ID, borrower.ID, borrower.Uninstrumented = "a", "b", true
+			n.start(lender)
+			n.start(borrower)
+			page := n.page()
+			if got := slices.Contains(series(page, opens), served); got != (want == "") {
+				t.Errorf("it is served: %v; the log is\n%s", got, &n.log)
+			}
+			n.expectReason(page, want)
+			if asked := len(l.asked) > 0; asked != (want != "") {
+				t.Errorf("a search was asked for: %v", l.asked)
+			}
+		})
+	}
+	other := simulate.DefaultMetadata()
+	other["version"] = "release-1"
+	none := map[string]string{}
+	check("the same program", simulate.Spec{}, simulate.Spec{}, "")
+	check("the same program, whatever the releases", simulate.Spec{Metadata: other}, simulate.Spec{}, "")
+	check("another program of the same release", simulate.Spec{}, simulate.Spec{OwnProcess: true}, "not_instrumented")
+	check("metrics in another order", simulate.Spec{Order: 7}, simulate.Spec{}, "")
+	check("no release", simulate.Spec{Metadata: none}, simulate.Spec{Metadata: none}, "")
+	check("a lender that has ended", simulate.Spec{PID: -1}, simulate.Spec{}, "not_instrumented")
+}
+
+// TestLendByRelease: where the programs of processes are not readable, the release decides.
+func TestLendByRelease(t *testing.T) {
+	r := &state.Registration{}
+	file, other := registration.File{Inode: 1}, registration.File{Inode: 2}
+	release, next := registration.Release{Version: "1"}, registration.Release{Version: "2"}
+	lend := func(lender, borrower registration.Build) bool {
+		s := &sandbox{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: lender}
+		return newLenders([]*sandbox{s}).find(borrower) == r
+	}
+	for _, c := range []struct {
+		lender, borrower registration.Build
+		want             bool
+	}{
+		{registration.Build{Exe: file, Release: release}, registration.Build{Exe: file, Release: next}, true},
+		{registration.Build{Exe: file, Release: release}, registration.Build{Exe: other, Release: release}, false},
+		{registration.Build{Exe: file, Release: release}, registration.Build{Release: release}, true},
+		{registration.Build{Release: release}, registration.Build{Release: release}, true},
+		{registration.Build{Release: release}, registration.Build{Release: next}, false},
+		{registration.Build{Release: release}, registration.Build{Exe: file, Release: release}, false},
+		{registration.Build{}, registration.Build{}, false},
+	} {
+		if got := lend(c.lender, c.borrower); got != c.want {
+			t.Errorf("%+v lends to %+v: %v, want %v", c.lender, c.borrower, got, c.want)
+		}
+	}
+}
+
+// TestRefusedLender: a registration that is refused is not lent.
+func TestRefusedLender(t *testing.T) {
+	l := &library{found: registrationOf(simulate.RealRegistration())}
+	n := newBorrowers(t, l)
+	n.start(simulate.Spec{ID: "a", Registration: &simulate.Registration{Metrics: []simulate.Metric{{Name: "/x", PrometheusName: "meta_x"}}}})
+	n.start(simulate.Spec{ID: "b", Uninstrumented: true})
+	page := n.page()
+	n.expect(page, opens, `runsc_fs_opens{sandbox="b"} 51`)
+	n.expect(page, "runsc_meta_sandbox_failure{", `runsc_meta_sandbox_failure{reason="registration_refused",sandbox="a"} 1`)
+}
+
+// TestLenderDisappears: the borrower keeps its registration and its baseline.
+func TestLenderDisappears(t *testing.T) {
+	n := newBorrowers(t, &library{err: errUnknown})
+	lender := n.start(simulate.Spec{ID: "a"})
+	calls := 0
+	n.start(simulate.Spec{ID: "b", Uninstrumented: true, Behavior: simulate.Edit(func(_ *simulate.Exchange, reply string) string {
+		if calls++; calls > 2 {
+			return strings.Replace(reply, `"int":51}`, `"int":50}`, 1)
+		}
+		return reply
+	})})
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
+	if err := lender.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="b"} 51`)
+	n.expectReason(n.page(), "reply_refused")
+	if log := n.log.String(); !strings.Contains(log, "a counter decreased (from 51 to 50)") {
+		t.Errorf("the log is %s", log)
+	}
+}
+
+// TestMismatch: a reply that does not fit a borrowed registration may be an honest one of another
+// build. It has a reason of its own, until there is a registration that fits.
+func TestMismatch(t *testing.T) {
+	l := &library{found: registrationOf(simulate.OtherRegistration())}
+	n := newBorrowers(t, l)
+	n.start(simulate.Spec{ID: "a", Uninstrumented: true})
+	n.expectReason(n.page(), "registration_mismatch")
+	n.expectReason(n.page(), "registration_mismatch")
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "reason=registration_mismatch err=\"the registration of its build does not fit: reply refused: ") {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+	l.found = registrationOf(simulate.RealRegistration())
+	page := n.page()
+	n.expectReason(page, "")
+	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
+	if asked := len(l.asked); asked != 3 {
+		t.Errorf("%d searches, want one for the beginning and for each mismatch", asked)
+	}
+}
+
+// TestOwnRegistration: a sandbox whose state file gets a registration uses that from then on.
+func TestOwnRegistration(t *testing.T) {
+	n := newBorrowers(t, &library{found: registrationOf(simulate.OtherRegistration())})
+	s := n.start(simulate.Spec{ID: "a", Uninstrumented: true})
+	n.expectReason(n.page(), "registration_mismatch")
+	n.update(s, func(spec *simulate.Spec) { spec.Uninstrumented = false })
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
+}
+
+// TestBuildOfOtherProcess: the program of a process is that of the sandbox only if no other process
+// listens on its socket.
+func TestBuildOfOtherProcess(t *testing.T) {
+	l := &library{found: registrationOf(simulate.RealRegistration())}
+	n := newBorrowers(t, l)
+	n.start(simulate.Spec{ID: "a", Uninstrumented: true, PID: os.Getppid()})
+	n.expectReason(n.page(), "wrong_peer")
+	if len(l.asked) != 1 || l.asked[0].Exe != (registration.File{}) {
+		t.Errorf("asked for %+v", l.asked)
+	}
+}
+
+// TestNewProcess: a new process of a sandbox may be of another build.
+func TestNewProcess(t *testing.T) {
+	l := &library{found: registrationOf(simulate.RealRegistration())}
+	n := newBorrowers(t, l)
+	s := n.start(simulate.Spec{ID: "a", Uninstrumented: true})
+	n.page()
+	n.page()
+	n.update(s, func(spec *simulate.Spec) { spec.PID = os.Getppid() })
+	n.page()
+	if len(l.asked) != 2 || l.asked[0].Exe == l.asked[1].Exe {
+		t.Errorf("asked for %+v", l.asked)
+	}
+}
+
+// TestManyBorrowers: a registration is compiled once, and borrowers have one schema.
+func TestManyBorrowers(t *testing.T) {
+	n := newBorrowers(t, &library{found: registrationOf(simulate.RealRegistration())})
+	for i := range 5 {
+		n.start(simulate.Spec{ID: fmt.Sprint(i), Uninstrumented: true})
+	}
+	n.page()
+	table := n.collector.table
+	for _, s := range table.sorted {
+		if s.compiled.schema == nil || s.compiled != table.sorted[0].compiled {
+			t.Errorf("%s has a schema of its own", s.facts.ID)
+		}
+	}
+	if len(table.compiled) != 1 {
+		t.Errorf("%d registrations are compiled", len(table.compiled))
+	}
+}
+
+// TestBorrowingLiars: a liar without a registration is held to its build's.
+func TestBorrowingLiars(t *testing.T) {
+	for _, liar := range liars.All() {
+		if liar.Topic == "state" || liar.Topic == "registration" { // those lie in what is not there
+			continue
+		}
+		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
+			wants := testkit.BorrowingReasons(liar)
+			spec := simulate.Spec{ID: "x"}
+			if liar.Spec != nil {
+				liar.Spec(&spec)
+			}
+			if spec.Registration == nil {
+				spec.Registration = simulate.RealRegistration()
+			}
+			build := registrationOf(spec.Registration)
+			n := newNode(t, func(o *Options) {
+				o.Registrations = &library{found: build}
+				if slices.Contains(wants, "stalled") {
+					o.SandboxTimeout = 100 * time.Millisecond
+				}
+			})
+			s, err := liar.Start(n.root, simulate.Spec{ID: "x", Uninstrumented: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Remove() })
+			if liar.Topic == "savings" {
+				n.look()
+				n.savingsBudget("x").limit = stalledTimeout // some stall here, which must not affect the metrics
+			}
+			met := false
+			for range 4 {
+				got := failureOf(n.page())
+				met = met || slices.Contains(wants, got)
+				if got != "" && !slices.Contains(wants, got) {
+					t.Errorf("refused for %q, want %q; the log says\n%s", got, wants, strings.Join(n.logLines(), "\n"))
+				}
+			}
+			if !met {
+				t.Errorf("never refused for %q", wants)
+			}
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package metricserver
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// uninstrumented returns a sandbox without a registration that was started by a simulated runsc.
+func uninstrumented(id string) simulate.Spec {
+	return simulate.Spec{
+		ID: id, Uninstrumented: true, OwnProcess: true,
+		Metadata: map[string]string{"version": "test", "go": runtime.Version(), "cpuarch": runtime.GOARCH},
+		Registration: &simulate.Registration{Metrics: []simulate.Metric{
+			{Name: "/fs/opens", PrometheusName: "fs_opens", Description: "Number of file opens.", Cumulative: true}}},
+		Points: []simulate.Point{{Metric: "fs_opens", Int: 7}},
+	}
+}
+
+// installRunsc makes the test binary a simulated runsc, and returns its path.
+func (w *world) installRunsc(behavior string) string {
+	w.Helper()
+	self, err := os.Executable()
+	w.must(err)
+	program, err := os.ReadFile(self)
+	w.must(err)
+	path := w.path("runsc-" + behavior)
+	w.must(os.WriteFile(path, program, 0o700))
+	return path
+}
+
+// TestRegistrations: a sandbox without a registration is verified with that of its runsc. If that
+// runsc does not work, the others have their metrics all the same.
+func TestRegistrations(t *testing.T) {
+	const seven, reason = `runsc_fs_opens{`, `runsc_meta_sandbox_failure{`
+	check := func(behavior, wantLog string) {
+		t.Helper()
+		t.Run(behavior, func(t *testing.T) {
+			w := newWorld(t)
+			w.start(simulate.Spec{ID: "instrumented"})
+			w.start(uninstrumented("silent"))
+			var log testkit.Buffer
+			runsc := w.installRunsc(behavior)
+			r := w.run(w.server(Options{Addresses: []string{"localhost:0"}, MetricNaming: RunscNaming, Runsc: []string{runsc}, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+			var page string
+			has := func(start, id, end string) bool {
+				for line := range strings.Lines(page) {
+					if strings.HasPrefix(line, start) && strings.Contains(line, `sandbox="`+id+`"`) && strings.Contains(line, end) {
+						return true
+					}
+				}
+				return false
+			}
+			testkit.Until(t, "the result is known: "+wantLog, func() bool {
+				page = r.page()
+				if !has(seven, "instrumented", "} 51\n") || !has("runsc_meta_sandbox_running{", "silent", "} 1\n") {
+					t.Fatalf("the page is\n%s", page)
+				}
+				if served := has(seven, "silent", "} 7\n"); served != !has(reason, "silent", `reason="not_instrumented"`) {
+					t.Fatalf("it is served: %v, and the page is\n%s", served, page)
+				}
+				_, err := os.Stat(runsc + ".began")
+				return err == nil && has(seven, "silent", "} 7\n") == (behavior == "works") && strings.Contains(log.String(), wantLog)
+			})
+		})
+	}
+	check("works", "Registration read from runsc")
+	check("hangs", "")
+	check("floods", "the output is longer than 4194304 bytes")
+	check("fails", `exit status 3: \"out of order\"`)
+}
+
+// TestRegistrationFile: a registration file is used where no runsc is found, and has to be valid.
+func TestRegistrationFile(t *testing.T) {
+	w := newWorld(t)
+	w.start(uninstrumented("silent"))
+	none := []string{w.path("none")}
+	export := func(o Options) (string, error) {
+		var page strings.Builder
+		o.Roots = []string{w.root}
+		err := Export(t.Context(), o, "silent", "", &page)
+		return page.String(), err
+	}
+	w.must(os.WriteFile(w.path("good"), []byte(openedFiles), 0o600))
+	w.must(os.WriteFile(w.path("other"), []byte(strings.ReplaceAll(openedFiles, "opens", "closes")), 0o600))
+	w.must(os.WriteFile(w.path("bad"), []byte("metrics"), 0o600))
+	if page, err := export(Options{Runsc: none, RegistrationFile: w.path("good")}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
+		t.Errorf("%v, and the page is\n%s", err, page)
+	}
+	if page, err := export(Options{Runsc: []string{w.installRunsc("works")}}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
+		t.Errorf("with a runsc: %v, and the page is\n%s", err, page)
+	}
+	fails := func(o Options, want string) {
+		t.Helper()
+		page, err := export(o)
+		if err == nil || strings.ReplaceAll(err.Error(), w.dir, "") != want || page != "" {
+			t.Errorf("%v, want %s; the page is %s", err, want, page)
+		}
+	}
+	fails(Options{Runsc: none, RegistrationFile: w.path("other")},
+		`sandbox "silent": the registration of its build does not fit: reply refused: the metric is not registered ("fs_opens")`)
+	fails(Options{Runsc: none, RegistrationFile: w.path("bad")}, "registration file: /bad: line 1: a colon is missing")
+	fails(Options{OnlyInstrumented: true, RegistrationFile: w.path("good")}, `sandbox "silent": no metrics registered`)
+	if _, err := w.server(Options{RegistrationFile: w.path("none")}).Handler(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// TestOnlyInstrumented: with the option, and for a drop-in replacement, sandboxes without a
+// registration are as if they were not there.
+func TestOnlyInstrumented(t *testing.T) {
+	for _, o := range []Options{{OnlyInstrumented: true}, {DropIn: true, ExporterPrefix: "runsc_"}} {
+		w := newWorld(t)
+		w.start(simulate.Spec{ID: "instrumented"})
+		w.start(simulate.Spec{ID: "silent", Uninstrumented: true})
+		o.Addresses = []string{"localhost:0"}
+		if page := w.run(w.server(o)).page(); strings.Contains(page, `sandbox="silent"`) || !strings.Contains(page, `sandbox="instrumented"`) {
+			t.Errorf("%+v: the page is\n%s", o, page)
+		}
+	}
+}
