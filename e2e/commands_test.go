@@ -124,7 +124,8 @@ func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
 
 	w.fails(`no sandbox "none" in runtime root `+text(root)+"; sandmeter list shows all sandboxes", "export", "--root", root, "none")
 	w.fails(`ID "s" is ambiguous: it matches silent, stopped; give a longer prefix`, "export", "--root", root, "s")
-	w.fails(`sandbox "silent": no metrics registered: create it again with runsc's flag --metric-server`, "export", "--root", root, "silent")
+	w.fails(`sandbox "silent": no metrics registered, and the runsc that started it is none of /nonexistent .*; name it with --runsc, .*`,
+		"export", "--root", root, "--runsc", "/nonexistent", "silent")
 	w.fails(`sandbox "killed": the sandbox has ended`, "export", "--root", root, "killed")
 	w.fails(`sandbox "stopped": .*in time.*`, "export", "--root", root, "--sandbox-timeout", "200ms", "stopped")
 	w.fails(`runtime root /nonexistent: no such file or directory.*`, "export", "--root", "/nonexistent", "pod")

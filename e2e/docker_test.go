@@ -37,6 +37,9 @@ const (
 	defaultSocketPath = 109
 )
 
+// asShipped is a runtime of the daemon: runsc without any flags.
+const asShipped = "as-shipped"
+
 // A docker is a Docker daemon with runsc as an additional runtime, in network and mount namespaces
 // of its own, and with all of its files in one directory.
 type docker struct {
@@ -71,6 +74,7 @@ func newDocker(t *testing.T) *docker {
 	d.write("daemon.json", map[string]any{
 		"deprecated-key-path": filepath.Join(d.dir, "key.json"), // the default is in /etc
 		"runtimes": map[string]any{
+			asShipped: map[string]any{"path": runsc},
 			"runsc": map[string]any{
 				"path":        runsc,
 				"runtimeArgs": []string{"--platform=systrap", "--ignore-cgroups", "--metric-server=" + d.addr},
@@ -356,4 +360,30 @@ func TestDockerUsage(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestDockerAsShipped: `sandmeter serve` shows all metrics of a container whose runtime has none of
+// our flags. The set-up of Docker says which runsc to ask.
+func TestDockerAsShipped(t *testing.T) {
+	d := newDocker(t)
+	d.image("local/app:1")
+	id := d.run("run", "--detach", "--runtime="+asShipped, "--name=app", "local/app:1", "/sandlab", "workload", "touch", "10")
+	client := metricclient.NewMetricClient(d.addr, d.root())
+	defer client.Close()
+	w := &world{t: t, addr: d.addr, client: client}
+	// The daemon's configuration becomes that of the host in a mount namespace of the server.
+	const script = `mount --make-rprivate / && mount -t tmpfs tmpfs /etc && mkdir /etc/docker && cp "$1" /etc/docker && shift && exec "$@"`
+	args := append([]string{"-m", "sh", "-c", script, "sh", filepath.Join(d.dir, "daemon.json"), sandmeter}, serveArgs(d.root(), d.addr)...)
+	program, err := exec.LookPath("unshare")
+	d.must(err)
+	s := w.startProgram(withPath(newRun(t, program, args...), "/usr/bin:/bin:/usr/sbin:/sbin"))
+	w.untilBegun(1)
+	p := w.scrape()
+	p.wantRunning(t, []string{id}, []string{id})
+	if opens, _ := p.value("runsc_fs_opens"); opens < 10 {
+		t.Errorf("the container's program opened ten files, and the page has %v", opens)
+	}
+	if log := s.err.String(); !strings.Contains(log, `msg="Registration read from runsc"`) {
+		t.Errorf("the log is\n%s", log)
+	}
 }

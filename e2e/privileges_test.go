@@ -45,17 +45,21 @@ func TestPrivileges(t *testing.T) {
 			dir := t.TempDir()
 			w.must(os.Chmod(dir, 0o777))
 			w.setAddr(filepath.Join(dir, "metrics.sock"))
-			w.start("sb", "idle")
-			s := w.startProgram(w.underRestrictions(dir, setpriv, w.serveArgs()))
+			w.startSilent("silent", "idle")
+			s := w.startProgram(w.underRestrictions(dir, setpriv, w.serveArgs("--runsc", realRunsc(t))))
 			if wantReason == "" {
 				w.untilBegun(1)
 				p := w.scrape()
-				p.wantRunning(t, []string{"sb"}, []string{"sb"})
+				p.wantRunning(t, []string{"silent"}, []string{"silent"}) // it also takes the privileges to run runsc
 				if absent := p.labels("sandmeter_sandbox_usage_absent", "reason"); !slices.Equal(absent, wantAbsent) {
 					t.Errorf("usage is absent because of %q, want %q", absent, wantAbsent)
 				}
+				w.start("sb", "idle")
+				w.untilBegun(2)
+				w.scrape().wantRunning(t, []string{"sb", "silent"}, []string{"sb", "silent"})
 				return
 			}
+			w.start("sb", "idle")
 			p := w.scrape()
 			p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
 			p.wantFailure(t, "sb", wantReason)

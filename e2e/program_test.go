@@ -161,7 +161,8 @@ func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 			t.Errorf("serve does not say what it serves and where:\n%s", said)
 		}
 	}
-	f("other ours")
+	f("other ours silent")
+	f("other ours", "--only-instrumented")
 	f("other", "--match-address", "localhost:1")
 }
 
