@@ -36,6 +36,12 @@ const rootFiles = `**/var/run/runsc**
 
 `
 
+// runscFiles describes the files of commands that look for runsc.
+const runscFiles = `**/etc/docker/daemon.json**, **/etc/containerd/config.toml**, **/etc/containerd/runsc.toml**
+: Configurations of Docker, containerd and gVisor's shim, which say where runsc is.
+
+`
+
 // addManSections adds sections that cobra does not write to the description of a command and of its
 // subcommands.
 func addManSections(c *cobra.Command) {
@@ -50,7 +56,10 @@ func addManSections(c *cobra.Command) {
 	}
 	add("EXIT STATUS", "**0**\n: Success.\n\n**1**\n: "+cmp.Or(failures[c.Name()], "The command failed.")+"\n\n**2**\n: The command line is wrong.\n\n")
 	add("ENVIRONMENT", manEnvironment(c))
-	if !c.HasParent() || readsRoot(c) {
+	switch {
+	case c.Flags().Lookup("runsc") != nil:
+		add("FILES", rootFiles+runscFiles)
+	case !c.HasParent() || readsRoot(c):
 		add("FILES", rootFiles)
 	}
 	for _, sub := range c.Commands() {

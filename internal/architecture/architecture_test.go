@@ -140,7 +140,7 @@ func TestThreeRules(t *testing.T) {
 	}
 }
 
-// TestServerHasNoTools: the server links neither simulated sandboxes nor a runner of runsc.
+// TestServerHasNoTools: the server links neither simulated sandboxes nor code that creates real ones.
 func TestServerHasNoTools(t *testing.T) {
 	seen := map[string]bool{}
 	var walk func(dir string)
