@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestAddress has a case for each kind of file at the paths of a control socket.
@@ -124,7 +125,7 @@ func TestSocketThatComesBack(t *testing.T) {
 func TestPeerWithFullBacklog(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a", Frozen: true})
-	w.fillBacklog(s.SocketPath())
+	w.fillBacklog(s)
 	if pid, err := NewAddress(s.SocketPath(), "").Peer(); err != unix.EAGAIN {
 		t.Errorf("process %d, %v", pid, err)
 	}
@@ -185,18 +186,31 @@ func (w *world) datagrams(path string) {
 	w.Cleanup(func() { c.Close() })
 }
 
-// fillBacklog connects to a socket until its backlog is full.
-func (w *world) fillBacklog(path string) {
+// fillBacklog connects to a frozen sandbox until its backlog is full. The sandbox accepts the first
+// connection, and no other until it is thawed.
+func (w *world) fillBacklog(s *simulate.Sandbox) {
 	w.Helper()
+	if !w.connect(s.SocketPath()) {
+		w.Fatal("the backlog is full from the start")
+	}
+	testkit.Until(w, "the sandbox has accepted a connection", func() bool { return s.Stats().Connections == 1 })
 	for range 1000 {
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		w.must(err)
-		w.Cleanup(func() { unix.Close(fd) })
-		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err == unix.EAGAIN {
+		if !w.connect(s.SocketPath()) {
 			return
-		} else if err != nil {
-			w.Fatal(err)
 		}
 	}
 	w.Fatal("the backlog is never full")
+}
+
+// connect connects to a socket until the test ends, and reports whether its backlog has room.
+func (w *world) connect(path string) bool {
+	w.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	w.must(err)
+	w.Cleanup(func() { unix.Close(fd) })
+	if err = unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err == unix.EAGAIN {
+		return false
+	}
+	w.must(err)
+	return true
 }

@@ -28,7 +28,7 @@ func TestFrozen(t *testing.T) {
 func TestBacklog(t *testing.T) {
 	full := func(w *world) *simulate.Sandbox {
 		s := w.start(simulate.Spec{ID: "full", Frozen: true})
-		w.fillBacklog(s.SocketPath())
+		w.fillBacklog(s)
 		return s
 	}
 	t.Run("full, and drained later", func(t *testing.T) {
