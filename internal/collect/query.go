@@ -38,6 +38,9 @@ func (q *query) Timeout() time.Duration { return q.budget.timeout(q.whole()) }
 // whole returns the timeout of a sandbox that has not stalled.
 func (q *query) whole() time.Duration { return q.collector.options.SandboxTimeout }
 
+// Next implements control.Query: nothing follows.
+func (q *query) Next() control.Query { return nil }
+
 // prepare resets the selected sandboxes for a collection, and appends their queries that are due,
 // sorted by rank. It leaves the baselines and time budgets of others as they are.
 func (t *table) prepare(queries []control.Query, selected snapshot.Union) []control.Query {

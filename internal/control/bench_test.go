@@ -135,6 +135,8 @@ func (c *counted) Read(r Reply, _ time.Duration) bool {
 	return true
 }
 
+func (c *counted) Next() Query { return nil }
+
 func (c *counted) Fail(f *failure.Failure, _ time.Duration) { c.failure = f }
 
 // benchFleet starts n sandboxes; a nil behavior is honest.

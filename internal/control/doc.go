@@ -7,6 +7,6 @@
 // One goroutine, the Loop, has many queries in flight on non-blocking sockets behind one epoll
 // instance. The Query decides the meaning of a request and handles its reply: another kind
 // of query is another implementation of that interface and changes nothing here. A connection is
-// used for one query and then closed, because a sandbox that exits waits for its clients to
-// disconnect.
+// used for one query, and for those that follow it at once, and then closed, because a sandbox that
+// exits waits for its clients to disconnect.
 package control

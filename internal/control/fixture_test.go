@@ -78,6 +78,7 @@ type probe struct {
 	refuse  func(peer int) *failure.Failure // what Connected returns; may be nil
 	onRead  func()                          // before each Read; may be nil
 	onEnd   func(p *probe)                  // may be nil
+	next    func() Query                    // may be nil
 
 	outcome
 	took  time.Duration
@@ -122,6 +123,13 @@ func (p *probe) Read(r Reply, took time.Duration) bool {
 	}
 	p.end(outcome{reply: string(r.Untrusted())}, took)
 	return true
+}
+
+func (p *probe) Next() Query {
+	if p.next == nil {
+		return nil
+	}
+	return p.next()
 }
 
 func (p *probe) Fail(f *failure.Failure, took time.Duration) { p.end(outcome{failure: f}, took) }

@@ -35,6 +35,12 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 	}
 }
 
+func TestEventRequest(t *testing.T) {
+	if got := string(EventRequest("a-1_b+c.d")); got != `{"method":"containerManager.Event","arg":"a-1_b+c.d"}` {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestLongRequest sends a request of the documented maximum length.
 func TestLongRequest(t *testing.T) {
 	w := newWorld(t)

@@ -90,6 +90,9 @@ func (l *Loop) connect(i int32) {
 	if f == nil {
 		f = l.send(i)
 	}
+	if f == nil {
+		f = l.watch(i)
+	}
 	if f != nil {
 		l.fail(i, f, time.Now())
 	}
@@ -104,7 +107,7 @@ func (s *slot) checkPeer() *failure.Failure {
 	return callConnected(s.query, peer)
 }
 
-// send sends the request, which an empty socket takes at once, and adds the slot to the epoll set.
+// send sends the request, which an empty socket takes at once.
 func (l *Loop) send(i int32) *failure.Failure {
 	s := &l.slots[i]
 	n, err := unix.Write(s.fd, s.request)
@@ -114,11 +117,17 @@ func (l *Loop) send(i int32) *failure.Failure {
 	case err != nil || n != len(s.request):
 		return internal(cmp.Or(err, errShortWrite))
 	}
+	s.connected = true
+	return nil
+}
+
+// watch adds the slot to the epoll set.
+func (l *Loop) watch(i int32) *failure.Failure {
+	s := &l.slots[i]
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: i}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
 		return internal(err)
 	}
-	s.connected = true
 	return nil
 }
 
@@ -149,11 +158,39 @@ func (l *Loop) fail(i int32, f *failure.Failure, at time.Time) {
 	l.countEnd(r)
 }
 
-// succeed ends the slot's query after a Read that returned true.
+// succeed ends the slot's query after a Read that returned true, and begins the query that follows.
 func (l *Loop) succeed(i int32) {
-	r := l.slots[i].run
+	r, next := l.slots[i].run, callNext(l.slots[i].query)
+	if next != nil {
+		l.follow(i, next, time.Now())
+		return
+	}
 	l.release(i)
 	l.countEnd(r)
+}
+
+// follow sends a query on the connection of the slot, whose query has ended. The run counts both as
+// one query, so that it ends after the second.
+func (l *Loop) follow(i int32, next Query, now time.Time) {
+	s := &l.slots[i]
+	address, throttled := s.address, s.throttled
+	l.pool.put(s.partial)
+	target, f := targetOf(next)
+	target.address = address // also if next has failed to return it: release needs it
+	*s = slot{run: s.run, query: next, target: target, fd: s.fd, began: now}
+	if f == nil && l.over(s.run, now) {
+		f = neverSent
+	}
+	if f == nil {
+		l.queries.Add(1)
+		f = l.send(i)
+	}
+	if f == nil && throttled {
+		f = l.watch(i)
+	}
+	if f != nil {
+		l.fail(i, f, now)
+	}
 }
 
 // release closes the slot's connection, which takes it out of the epoll set, and frees the slot.
