@@ -36,6 +36,11 @@ func Say(text string) Behavior {
 	return Edit(func(*Exchange, string) string { return text })
 }
 
+// EditEvent replies to an Event with the result of f for the honest reply.
+func EditEvent(f func(reply string) string) Behavior {
+	return On(MethodEvent, func(x *Exchange) error { return x.Send([]byte(f(string(x.Reply())))) })
+}
+
 // Stall never replies.
 func Stall(x *Exchange) error {
 	return x.Stall()

@@ -34,6 +34,8 @@ type Exchange struct {
 	Filter  string // only_metrics of an Export
 	N       int    // number of this Export among all of the sandbox, from 1; 0 for other methods
 
+	Container string // ID of an Event
+
 	argError error // if the argument of the request has a wrong type
 	buf      [512]byte
 }
@@ -67,7 +69,7 @@ func (x *Exchange) proceed(read []byte) error {
 
 // take sets x to the request that begins with the data in read. Invalid requests are an error.
 func (x *Exchange) take(read []byte) error {
-	x.Request, x.Method, x.Filter, x.N, x.argError = read, MethodExport, "", 0, nil
+	x.Request, x.Method, x.Filter, x.Container, x.N, x.argError = read, MethodExport, "", "", 0, nil
 	if string(read) != exportAll {
 		if err := x.parse(); err != nil {
 			return err
@@ -94,10 +96,13 @@ func (x *Exchange) parse() error {
 		return err
 	}
 	x.Request, x.Method = whole, call.Method
-	if x.Method == MethodExport {
+	switch x.Method {
+	case MethodExport:
 		var opts metricsExportOpts
 		x.argError = json.Unmarshal(call.Arg, &opts)
 		x.Filter = opts.OnlyMetrics
+	case MethodEvent:
+		x.argError = json.Unmarshal(call.Arg, &x.Container)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ const (
 	MethodExport     = "Metrics.Export"
 	MethodRegistered = "Metrics.GetRegisteredMetrics"
 	MethodSavings    = "containerManager.GetSavings"
+	MethodEvent      = "containerManager.Event"
 )
 
 // appendReply appends the honest reply to the request of x.
@@ -27,6 +28,11 @@ func (s *Sandbox) appendReply(b []byte, x *Exchange) []byte {
 	case MethodSavings:
 		b = append(b, `{"success":true,"err":"","result":`...)
 		return append(append(b, mustJSON(s.savings)...), '}')
+	case MethodEvent:
+		if x.argError != nil {
+			return appendError(b, x.argError.Error())
+		}
+		return s.appendEvent(b, x.Container)
 	}
 	return appendError(b, "unknown method")
 }

@@ -41,6 +41,7 @@ type Sandbox struct {
 
 	mu     sync.Mutex
 	series []*series
+	use    Use
 	conns  map[*net.UnixConn]struct{} // nil once stopped
 }
 
@@ -63,6 +64,7 @@ func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, erro
 		root: root, id: spec.ID, spec: spec, schema: schema,
 		socket: spec.withDefaults(root).ControlSocket,
 		order:  spec.Order, savings: spec.SavedAtRestore, growth: spec.Growth, shuffleKeys: spec.ShuffleKeys,
+		use:     spec.idleUse(),
 		fleet:   fleet,
 		stopped: make(chan struct{}), conns: map[*net.UnixConn]struct{}{},
 	}
