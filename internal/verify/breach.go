@@ -38,6 +38,12 @@ const (
 	RuleDeviation     Rule = "the sum of squared deviations decreased or is negative"
 	RuleMin           Rule = "the minimum increased"
 	RuleMax           Rule = "the maximum decreased"
+
+	// The rules of replies about the use of resources.
+	RuleContainer Rule = "the reply is about another container"
+	RuleName      Rule = "the name of a container is empty, too long or not printable"
+	RuleUsage     Rule = "a figure of usage is negative"
+	RuleTooMany   Rule = "too many containers or network interfaces"
 )
 
 // OfRegistration reports whether the rule compares a point with the definition of its metric in the
