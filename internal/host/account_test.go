@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -370,5 +371,32 @@ func TestDescriptorsBelow(t *testing.T) {
 	defer restore()
 	if got := [...]int{descriptorsBelow(cgroupShare), descriptorsBelow(pidfdShare)}; got != [...]int{375, 500} {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestWaitingForCPU: the pressure on the node's CPUs, where the kernel has it.
+func TestWaitingForCPU(t *testing.T) {
+	m := &Meter{root: t.TempDir(), buffer: make([]byte, bufferSize)}
+	check := func(want time.Duration, wantOK bool) {
+		t.Helper()
+		if got, ok := m.WaitingForCPU(); got != want || ok != wantOK {
+			t.Errorf("got %v, %t; want %v, %t", got, ok, want, wantOK)
+		}
+	}
+	check(0, false)
+	file := m.proc("pressure", "cpu")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range map[string]time.Duration{
+		"some avg10=14.98 avg60=35.27 avg300=44.56 total=2947545070\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n": 2947545070 * time.Microsecond,
+		"full total=7\n":  -1,
+		"some total=x\n":  -1,
+		"some total=-1\n": -1,
+	} {
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		check(max(want, 0), want >= 0)
 	}
 }

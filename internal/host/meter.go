@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,6 +55,16 @@ func NewMeter(root string) (*Meter, error) {
 		}
 	}
 	return m, nil
+}
+
+// WaitingForCPU returns for how long any task of the node has waited for a CPU, since the node
+// started. ok is false where the kernel does not tell (CONFIG_PSI).
+func (m *Meter) WaitingForCPU() (total time.Duration, ok bool) {
+	data, err := m.read(m.proc("pressure", "cpu"))
+	if err == nil {
+		err = parseFields(data, []field{{"some", PressureCPUSome, micro}}, func(_ Quantity, ns int64) { total, ok = time.Duration(ns), true })
+	}
+	return total, ok && err == nil
 }
 
 // proc returns a path below /proc.
