@@ -51,8 +51,11 @@ type Options struct {
 	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their
 	// state files.
 	KeepEnded bool
-	// Usage adds what the host measures of each running sandbox.
+	// Usage adds what the host measures of each running sandbox, and what of that its containers
+	// used, for which each sandbox is asked.
 	Usage bool
+	// UsageDetail also adds the memory and processes of each container. Each container takes a query.
+	UsageDetail bool
 	// HostRoot is the directory below which the host's proc and cgroups are read for that. Empty: /.
 	HostRoot       string
 	Zeros          schema.Zeros  // counters that are on pages as 0 if a sandbox did not send them
@@ -94,6 +97,7 @@ type Collector struct {
 	table    *table
 	verifier verify.Verifier
 	meter    *host.Meter     // nil: without Options.Usage
+	waiting  waiting         // of the node in the collection under way
 	order    []*sandbox      // reused by the next measurement
 	queries  []control.Query // reused by the next collection
 	samples  []snapshot.Sample
@@ -209,6 +213,7 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.table.clearFailuresOfExited()
 	snap := c.snapshot(began, plan.Sandboxes, false)
 	c.table.logFailures()
+	c.table.logUsage()
 	c.logCollection(snap)
 	return snap, nil
 }

@@ -122,3 +122,9 @@ func (n *node) expect(page, start string, want ...string) {
 func (n *node) logLines() []string {
 	return strings.Split(strings.TrimSuffix(n.log.String(), "\n"), "\n")
 }
+
+// joinSorted returns lines, sorted, as one.
+func joinSorted(lines []string) string {
+	slices.Sort(lines)
+	return strings.Join(lines, "; ")
+}

@@ -1,7 +1,11 @@
 package collect
 
 import (
+	"fmt"
+	"math"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +47,59 @@ func TestLiars(t *testing.T) {
 				t.Errorf("never refused for %q", wants)
 			}
 		})
+	}
+}
+
+// TestUsageLiars: a sandbox that lies about its use only shifts CPU time between its own containers.
+// Its metrics stay, the log names it, and an honest sandbox beside it is not affected.
+func TestUsageLiars(t *testing.T) {
+	for _, liar := range liars.OfUsage() {
+		t.Run(liar.Name, func(t *testing.T) {
+			r := newReporting(t, detailed, liar.Spec)
+			honest := r.start(simulate.Spec{ID: "honest", OwnProcess: true})
+			r.addProcess(t, honest.PID(), "honest")
+			const rounds, second = 5, 1000
+			for i := range rounds {
+				r.use.Interfaces = []simulate.Interface{{Name: "eth0", TxBytes: int64(i) * 2e6}}
+				r.write(t, fmt.Sprintf("proc/%d/net/dev", os.Getpid()), fmt.Sprintf("\n\neth0: 0 0 0 0 0 0 0 0 %d 0 0 0 0 0 0 0\n", i*2e6))
+				r.use.Memory = map[string]int64{"a": 1 << 30, "b": 1 << 30}
+				r.write(t, "sys/fs/cgroup/a/memory.current", "2200000000\n")
+				r.set((i+1)*2*second, (i+1)*second, (i+1)*second)
+				honest.Report(simulate.Use{CPU: map[string]time.Duration{"honest": time.Duration(i+1) * time.Second}})
+				r.write(t, "sys/fs/cgroup/honest/cpu.stat", fmt.Sprintf("usage_usec %d\n", (i+1)*1e6))
+				page := r.page()
+				r.checkLiar(page, (i+1)*2)
+				want := fmt.Sprintf("{container=,container_id=} 0; {container=honest,container_id=honest} %d", i+1)
+				if got := usageText(page, "honest", shares); got != want {
+					t.Errorf("the honest sandbox has %s, want %s", got, want)
+				}
+			}
+			r.expectLog(testkit.UsageLog(liar))
+		})
+	}
+}
+
+// checkLiar checks that a page has the metrics of "a", and that its containers have no more and no
+// less CPU time, in seconds, than the host measured, and no more memory.
+func (r *reporting) checkLiar(page string, cpu int) {
+	r.Helper()
+	if len(series(page, "runsc_fs_opens{")) != 2 {
+		r.Error("a sandbox has no metrics")
+	}
+	sum := map[string]float64{}
+	for name, text := range usageOn(page, "a") {
+		family, _, _ := strings.Cut(name, "{")
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil || value < 0 && family != "sandmeter_sandbox_claim_difference_ratio" {
+			r.Errorf("%s is %s", name, text)
+		}
+		sum[family] += value
+	}
+	if got, there := sum[shares]; there && math.Abs(got-float64(cpu)) > 1e-6 {
+		r.Errorf("containers have %v s of CPU time, want %d", got, cpu)
+	}
+	if got := sum["sandmeter_container_memory_bytes"]; got > 2.2e9 {
+		r.Errorf("containers have %v bytes of memory", got)
 	}
 }
 

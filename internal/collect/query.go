@@ -9,7 +9,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A kind is a kind of query that is sent to a sandbox in each collection. To add a kind, add a file
+// A kind is a kind of query that is sent to a sandbox in each collection, on a connection of its own. To add a kind, add a file
 // like query_export.go and a line in sandbox.reset. The collecting goroutine and the loop's
 // goroutine call the methods, never both at once.
 type kind interface {

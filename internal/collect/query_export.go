@@ -43,6 +43,10 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 	return true
 }
 
+// Next implements control.Query. What the sandbox reports of its use does not depend on whether its
+// metrics are accepted.
+func (q *exportQuery) Next() control.Query { return q.sandbox.event.after(q.sandbox.took) }
+
 // Fail implements control.Query.
 func (q *exportQuery) Fail(f *failure.Failure, took time.Duration) {
 	q.budget.failed(f, took)

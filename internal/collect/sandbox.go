@@ -35,7 +35,8 @@ type sandbox struct {
 	capabilities int                  // how many of described are capabilities
 	server       snapshot.Source      // the server's own families about it, in the last snapshot
 
-	kinds    []kind // its queries
+	kinds    []kind      // its queries
+	event    *eventQuery // follows the export query
 	baseline verify.Baseline
 	textSize int            // approximate number of bytes of its metrics on a page, without zeros that it did not send
 	zeroSize int            // of those zeros
@@ -83,6 +84,7 @@ func (s *sandbox) learn(facts *state.Sandbox) {
 	if s.usage.account != nil {
 		s.usage.account.Update(s.subject())
 	}
+	s.usage.reported.learn(facts)
 	s.described, s.capabilities = nil, 0
 	if s.refused == nil {
 		s.described, s.capabilities = t.describe(s)
@@ -128,6 +130,8 @@ func (s *sandbox) reset() {
 	s.baseline, s.savings, s.textSize, s.failure = verify.Baseline{}, verify.Savings{}, 0, nil
 	with := query{collector: s.inventory.table.collector, sandbox: s}
 	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
+	s.event = &eventQuery{query: with}
+	s.usage.reported.detailed = with.collector.options.UsageDetail
 }
 
 var errNotInstrumented = errors.New("no metrics registered")

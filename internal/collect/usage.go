@@ -4,20 +4,43 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// usage is what the host measured of a sandbox, and its form in snapshots.
+// usage is what the host measured of a sandbox, what the sandbox reported of itself, and the form of
+// both in snapshots.
 type usage struct {
-	account *host.Account // nil: none is open
-	found   host.Usage    // in this collection
-	late    bool          // the last collection had no time for the sandbox
+	account  *host.Account // nil: none is open
+	found    host.Usage    // in this collection
+	late     bool          // the last collection had no time for the sandbox
+	reported reported
 
+	absent []host.Reason // of the next snapshot, reused
 	sets   usageSets
 	source snapshot.Source // in the last snapshot
+}
+
+// Reasons why figures are absent that need what the sandbox reports.
+const (
+	eventFailed  host.Reason = "event_failed"  // the sandbox did not report them in time
+	eventRefused host.Reason = "event_refused" // its reply breaks a rule, or is an error
+)
+
+// reasons returns why figures are absent.
+func (u *usage) reasons() []host.Reason {
+	u.absent = append(u.absent[:0], u.found.Absent...)
+	switch r := &u.reported; {
+	case !u.wanted():
+	case r.failure != nil && r.failure.Reason == failure.ReplyRefused:
+		u.absent = append(u.absent, eventRefused)
+	case r.failure != nil, !r.known:
+		u.absent = append(u.absent, eventFailed)
+	}
+	return u.absent
 }
 
 // close releases the file descriptors of the account. The next measurement begins anew.
@@ -38,6 +61,7 @@ func (c *Collector) measure(deadline time.Time) {
 	if c.meter == nil {
 		return
 	}
+	c.waiting.total, c.waiting.known = c.meter.WaitingForCPU()
 	now := c.table.now()
 	end := now.Add(time.Until(deadline) / measureShare)
 	c.order = append(c.order[:0], c.table.sorted...)
@@ -55,6 +79,7 @@ func (c *Collector) measure(deadline time.Time) {
 func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
 	u := &s.usage
 	u.late = false
+	u.reported.begin()
 	switch {
 	case !s.running():
 		u.close()
@@ -92,8 +117,8 @@ func (s *sandbox) subject() host.Subject {
 // usageOf returns the usage of a running sandbox as a source.
 func (c *Collector) usageOf(s *sandbox) snapshot.Source {
 	u := &s.usage
-	u.sets.update(c.table, s)
-	c.samples = appendUsage(c.samples[:0], &u.found, s.facts.Containers)
+	u.sets.update(c.table, s, u.reasons())
+	c.samples = appendUsage(c.samples[:0], u, s.facts.Containers)
 	source := snapshot.Source{
 		Labels: s.identity.Labels,
 		Schema: schema.Usage,
@@ -146,8 +171,19 @@ var (
 		modeSet("system"), modeSet("user"),
 		pressureSet("cpu", "full"), pressureSet("cpu", "some"), pressureSet("io", "full"), pressureSet("io", "some"),
 		pressureSet("memory", "full"), pressureSet("memory", "some"),
+		comparedSet: differenceSet(ofCPU), differenceSet(ofMemory), differenceSet(ofNetwork), noContainerSet: containerSet("", ""),
 	}
 )
+
+// Indexes in fixedSets.
+const (
+	comparedSet    = 8 // and the following, in the order of comparedNames
+	noContainerSet = comparedSet + comparisons
+)
+
+func differenceSet(of int) *snapshot.LabelSet {
+	return snapshot.NewLabelSet(snapshot.Label{Name: "of", Value: comparedNames[of]})
+}
 
 func modeSet(mode string) *snapshot.LabelSet {
 	return snapshot.NewLabelSet(snapshot.Label{Name: "mode", Value: mode})
@@ -158,32 +194,44 @@ func pressureSet(resource, kind string) *snapshot.LabelSet {
 }
 
 // usageSets are the label sets of a sandbox's usage: fixedSets, then one for each container,
-// interface and reason. They are made anew only when those change.
+// interface, reason, share of CPU time, and one for the memory of each container. They are made anew
+// only when those change.
 type usageSets struct {
 	all        []*snapshot.LabelSet
 	facts      *state.Sandbox
 	interfaces []string
 	absent     []host.Reason
+	changes    int    // of the split
+	division   string // of memory; empty: there is none
 }
 
-func (sets *usageSets) update(t *table, s *sandbox) {
+func (sets *usageSets) update(t *table, s *sandbox, absent []host.Reason) {
 	u := &s.usage.found
+	split, division := &s.usage.reported.split, s.usage.division()
 	same := func(i host.Interface, name string) bool { return i.Name == name }
-	if sets.facts == s.facts && slices.EqualFunc(u.Interfaces, sets.interfaces, same) && slices.Equal(u.Absent, sets.absent) {
+	if sets.facts == s.facts && slices.EqualFunc(u.Interfaces, sets.interfaces, same) && slices.Equal(absent, sets.absent) &&
+		sets.changes == split.changes && sets.division == division {
 		return
 	}
-	*sets = usageSets{facts: s.facts, absent: slices.Clone(u.Absent)}
+	*sets = usageSets{facts: s.facts, absent: slices.Clone(absent), changes: split.changes, division: division}
 	sets.all = slices.Clone(fixedSets[:])
 	for _, c := range s.facts.Containers {
-		sets.all = append(sets.all, snapshot.NewLabelSet(
-			snapshot.Label{Name: "container", Value: containerName(c)}, snapshot.Label{Name: "container_id", Value: c.ID}))
+		sets.all = append(sets.all, containerSet(containerName(c), c.ID))
 	}
 	for _, i := range u.Interfaces {
 		sets.interfaces = append(sets.interfaces, i.Name)
 		sets.all = append(sets.all, t.interfaceSets.get(i.Name))
 	}
-	for _, r := range u.Absent {
+	for _, r := range absent {
 		sets.all = append(sets.all, t.absentSets.get(string(r)))
+	}
+	for _, p := range split.shares {
+		sets.all = append(sets.all, p.set)
+	}
+	if division != "" {
+		for _, c := range s.facts.Containers {
+			sets.all = append(sets.all, memorySet(containerName(c), c.ID, division))
+		}
 	}
 }
 
@@ -196,39 +244,46 @@ func containerName(c *state.Container) string {
 	return c.ID
 }
 
-// appendUsage appends the samples of what was measured, in the order of the families. Their label
-// sets are in the order of usageSets.
-func appendUsage(samples []snapshot.Sample, u *host.Usage, containers []*state.Container) []snapshot.Sample {
+// appendUsage appends the samples of what was measured and reported, in the order of the families.
+// Their label sets are in the order of usageSets.
+func appendUsage(samples []snapshot.Sample, u *usage, containers []*state.Container) []snapshot.Sample {
 	add := func(metric, series int, value int64) {
 		samples = append(samples, snapshot.Sample{Metric: int32(metric), Series: uint32(series), Value: value})
 	}
 	addFigures := func(figures []figure) {
 		for _, f := range figures {
-			if value, ok := u.Get(f.quantity); ok {
+			if value, ok := u.found.Get(f.quantity); ok {
 				add(f.metric, f.set, inUnit(f.metric, value))
 			}
 		}
 	}
-	set := len(fixedSets)
-	addContainers(add, set, containers)
+	container := len(fixedSets)
+	network := container + len(containers)
+	absent := network + len(u.found.Interfaces)
+	shares := absent + len(u.absent)
+	u.addShares(add, shares)
+	addLimits(add, container, containers)
+	u.addDetail(add, container, shares+len(u.reported.split.shares))
+	for i, c := range containers {
+		add(schema.ContainerStart, container+i, seconds(c.CreatedAt))
+	}
+	u.reported.addDifferences(add)
 	addFigures(figuresBeforeNetwork[:])
-	set += len(containers)
 	for k := range host.InterfaceCounters {
-		for i := range u.Interfaces {
-			add(schema.NetworkReceiveBytes+k, set+i, u.Interfaces[i].Counters[k])
+		for i := range u.found.Interfaces {
+			add(schema.NetworkReceiveBytes+k, network+i, u.found.Interfaces[i].Counters[k])
 		}
 	}
 	addFigures(figuresAfterNetwork[:])
-	set += len(u.Interfaces)
-	for i := range u.Absent {
-		add(schema.UsageAbsent, set+i, 1)
+	for i := range u.absent {
+		add(schema.UsageAbsent, absent+i, 1)
 	}
 	addFigures(figuresOfSentry[:])
 	return samples
 }
 
-// addContainers adds the limits and creation times of containers, whose first label set is set.
-func addContainers(add func(metric, series int, value int64), set int, containers []*state.Container) {
+// addLimits adds the limits of containers, whose first label set is set.
+func addLimits(add func(metric, series int, value int64), set int, containers []*state.Container) {
 	for i, c := range containers {
 		if c.Spec.CPULimit > 0 {
 			add(schema.ContainerLimitCPU, set+i, snapshot.FloatValue(c.Spec.CPULimit))
@@ -238,9 +293,6 @@ func addContainers(add func(metric, series int, value int64), set int, container
 		if c.Spec.MemoryLimit > 0 {
 			add(schema.ContainerLimitMemory, set+i, c.Spec.MemoryLimit)
 		}
-	}
-	for i, c := range containers {
-		add(schema.ContainerStart, set+i, seconds(c.CreatedAt))
 	}
 }
 

@@ -28,12 +28,12 @@ type hostTree struct {
 func newMeasuredNode(t *testing.T, change func(*Options)) *hostTree {
 	t.Helper()
 	h := &hostTree{dir: t.TempDir()}
+	h.addProcess(t, os.Getpid(), "a")
 	pid := strconv.Itoa(os.Getpid())
 	for path, content := range map[string]string{
+		"proc/pressure/cpu":                  "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 total=0\n",
 		"proc/self/mountinfo":                "35 23 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-		"proc/" + pid + "/cgroup":            "0::/a\n",
 		"proc/" + pid + "/net/dev":           "head\nhead\n lo: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\neth0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n",
-		"sys/fs/cgroup/a/cgroup.procs":       pid + "\n",
 		"sys/fs/cgroup/a/cpu.stat":           "usage_usec 1500000\nuser_usec 1250000\nsystem_usec 250000\nthrottled_usec 125000\n",
 		"sys/fs/cgroup/a/memory.current":     "4096\n",
 		"sys/fs/cgroup/a/memory.peak":        "8192\n",
@@ -45,13 +45,6 @@ func newMeasuredNode(t *testing.T, change func(*Options)) *hostTree {
 	} {
 		h.write(t, path, content)
 	}
-	link := filepath.Join(h.dir, "proc", pid, "ns", "net")
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("net:[4026532256]", link); err != nil {
-		t.Fatal(err)
-	}
 	h.node = newNode(t, func(o *Options) {
 		o.Usage, o.HostRoot = true, h.dir
 		if change != nil {
@@ -59,6 +52,21 @@ func newMeasuredNode(t *testing.T, change func(*Options)) *hostTree {
 		}
 	})
 	return h
+}
+
+// addProcess adds a process in a cgroup and a network namespace of its own.
+func (h *hostTree) addProcess(t *testing.T, pid int, cgroup string) {
+	t.Helper()
+	proc := "proc/" + strconv.Itoa(pid)
+	h.write(t, proc+"/cgroup", "0::/"+cgroup+"\n")
+	h.write(t, "sys/fs/cgroup/"+cgroup+"/cgroup.procs", strconv.Itoa(pid)+"\n")
+	link := filepath.Join(h.dir, proc, "ns", "net")
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("net:[4026532256]", link); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (h *hostTree) write(t *testing.T, path, content string) {
@@ -98,6 +106,27 @@ var ownUsage = map[string]string{
 	`sandmeter_container_start_time_seconds{container="app",container_id="b"}`: "1800000001",
 	`sandmeter_container_limit_cpu_cores{container="app",container_id="b"}`:    "0.5",
 	`sandmeter_container_limit_memory_bytes{container="app",container_id="b"}`: "209715200",
+}
+
+// unsplit are ownUsage, and the CPU time that was split before the sandbox has reported any.
+func unsplit() map[string]string {
+	return with(ownUsage, `sandmeter_container_cpu_seconds_total{container="",container_id=""}`, "1.5",
+		`sandmeter_container_cpu_seconds_total{container="a",container_id="a"}`, "0",
+		`sandmeter_container_cpu_seconds_total{container="app",container_id="b"}`, "0")
+}
+
+// silent are ownUsage of a sandbox that does not report any.
+func silent() map[string]string {
+	return with(ownUsage, `sandmeter_sandbox_usage_absent{reason="event_failed"}`, "1")
+}
+
+// with returns samples and more of them.
+func with(samples map[string]string, more ...string) map[string]string {
+	all := maps.Clone(samples)
+	for i := 0; i < len(more); i += 2 {
+		all[more[i]] = more[i+1]
+	}
+	return all
 }
 
 // usageOn returns the samples about a sandbox's usage on a page, without the labels of the sandbox.
@@ -160,7 +189,7 @@ func measured(id string) simulate.Spec {
 func TestUsage(t *testing.T) {
 	h := newMeasuredNode(t, nil)
 	h.start(measured("a"))
-	checkUsage(t, "measured", h.page(), "a", ownUsage)
+	checkUsage(t, "measured", h.page(), "a", unsplit())
 	snap := h.collect()
 	usage := &snap.Sandboxes[0].Usage
 	if usage.Time < snap.Began.UnixMilli() || usage.Time > snap.Time.UnixMilli() {
@@ -199,7 +228,7 @@ func TestUsageFails(t *testing.T) {
 	spec := measured("a")
 	spec.NoSocket = true
 	s := h.start(spec)
-	checkUsage(t, "unreachable", h.page(), "a", ownUsage)
+	checkUsage(t, "unreachable", h.page(), "a", silent())
 	h.update(s, func(spec *simulate.Spec) { spec.PID = -1 })
 	checkUsage(t, "ended", h.page(), "a", nil)
 	if snap := h.collect(); snap.Sandboxes[0].Usage.Schema != nil {
@@ -218,7 +247,7 @@ func TestUsageOff(t *testing.T) {
 func TestUsageContainers(t *testing.T) {
 	h := newMeasuredNode(t, nil)
 	s := h.start(measured("a"))
-	checkUsage(t, "alone", h.page(), "a", ownUsage)
+	checkUsage(t, "alone", h.page(), "a", unsplit())
 	h.write(t, "sys/fs/cgroup/a/cgroup.procs", "1\n")
 	h.update(s, func(spec *simulate.Spec) { spec.More = spec.More[:0] })
 	usage := usageOn(h.page(), "a")
@@ -307,5 +336,5 @@ func TestUsageOfCut(t *testing.T) {
 	if cut == nil {
 		t.Fatal("no cut")
 	}
-	checkUsage(t, "cut", text(cut), "a", ownUsage)
+	checkUsage(t, "cut", text(cut), "a", silent())
 }

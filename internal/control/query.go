@@ -22,7 +22,8 @@ import (
 // The query that Next returns is sent at once on the same connection, which saves the sandbox a
 // quarter of the cost of two connections. It is a query like any other, with a reply, a limit and a
 // timeout of its own, except that Connected is not called: the peer has been checked. Its failure
-// is its own, since the query before it has ended. The run lasts until it has ended too.
+// is its own, since the query before it has ended. The run lasts until it has ended too. A query may
+// return itself, to begin anew with another request.
 //
 // A panic in any method but Next and Fail is the failure of that query: Fail is called with it. A
 // panic in Next or Fail is dropped; nothing follows, and the query has ended. Other queries are not

@@ -1,14 +1,19 @@
 package schema
 
-// Usage is the schema of what the host measures of sandboxes. Its samples come in one source per
-// sandbox, with the time of the measurement. The constants below are the indexes of its metrics.
+// Usage is the schema of what the host measures of sandboxes, and of what is made of that with the
+// figures that sandboxes report. Its samples come in one source per sandbox, with the time of the
+// measurement. The constants below are the indexes of its metrics.
 var Usage = builtin(usageMetrics[:])
 
 // The families of Usage, in the order of their names.
 const (
-	ContainerLimitCPU = iota
+	ContainerCPU = iota
+	ContainerLimitCPU
 	ContainerLimitMemory
+	ContainerMemory
+	ContainerProcesses
 	ContainerStart
+	ClaimDifference
 	UsageCPUMode
 	UsageCPU
 	UsageThrottled
@@ -32,9 +37,13 @@ const (
 )
 
 var usageMetrics = [usageFamilies]Metric{
+	ContainerCPU:           {Name: "sandmeter_container_cpu_seconds_total", Whole: true, Help: "CPU time of the sandbox's cgroup, split by what the sandbox reports of its containers. Empty container: of none of them.", Type: Counter, Float: true, Open: true, SetLabels: []string{"container", "container_id"}},
 	ContainerLimitCPU:      {Name: "sandmeter_container_limit_cpu_cores", Whole: true, Help: "CPU limit of the container in its OCI spec, in cores. Absent without a limit.", Float: true, Open: true, SetLabels: []string{"container", "container_id"}},
 	ContainerLimitMemory:   {Name: "sandmeter_container_limit_memory_bytes", Whole: true, Help: "Memory limit of the container in its OCI spec, in bytes. Absent without a limit.", Open: true, SetLabels: []string{"container", "container_id"}},
+	ContainerMemory:        {Name: "sandmeter_container_memory_bytes", Whole: true, Help: "Memory of the container as the sandbox reports it, at most that of the sandbox's cgroup. Split equal: of all containers, divided by their number.", Open: true, SetLabels: []string{"container", "container_id", "split"}},
+	ContainerProcesses:     {Name: "sandmeter_container_processes", Whole: true, Help: "Threads and zombies of the container, as the sandbox reports them.", Open: true, SetLabels: []string{"container", "container_id"}},
 	ContainerStart:         {Name: "sandmeter_container_start_time_seconds", Whole: true, Help: "When the container was created, as a unix timestamp in seconds.", Float: true, Open: true, SetLabels: []string{"container", "container_id"}},
+	ClaimDifference:        {Name: "sandmeter_sandbox_claim_difference_ratio", Whole: true, Help: "Difference between what the sandbox reports and what the host measured, in the last ten seconds or more, as a part of the host's figure.", Float: true, Open: true, SetLabels: []string{"of"}},
 	UsageCPUMode:           {Name: "sandmeter_sandbox_cpu_mode_seconds_total", Whole: true, Help: "CPU time of the sandbox's cgroup in user mode and in the kernel. The kernel estimates the division.", Type: Counter, Float: true, Open: true, SetLabels: []string{"mode"}},
 	UsageCPU:               {Name: "sandmeter_sandbox_cpu_seconds_total", Whole: true, Help: "CPU time of the sandbox's cgroup.", Type: Counter, Float: true},
 	UsageThrottled:         {Name: "sandmeter_sandbox_cpu_throttled_seconds_total", Whole: true, Help: "Time for which the CPU limit stopped the sandbox's cgroup. With cgroup v1, absent without a limit.", Type: Counter, Float: true},

@@ -41,7 +41,7 @@ type Sandbox struct {
 
 	Reported Source // the metrics that the sandbox reported, verified; without a schema if it has none
 	Server   Source // the server's own families about the sandbox
-	Usage    Source // what the host measured of the sandbox; without a schema if it measured nothing
+	Usage    Source // what the host measured of the sandbox, and what the sandbox says of that; without a schema if nothing was measured
 }
 
 // An Identity is the part of a Sandbox that stays the same until its state files change. Snapshots

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestLiarsAreDescribed(t *testing.T) {
 	seen := map[string]bool{}
-	for _, l := range All() {
+	for _, l := range append(All(), OfUsage()...) {
 		if seen[l.Name] {
 			t.Errorf("%s: two of that name", l.Name)
 		}
@@ -73,6 +73,32 @@ func TestEachLiarLies(t *testing.T) {
 	running.Wait()
 	if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
+// TestEachLiarLiesAboutUsage finds liars whose replies are those of an honest sandbox.
+func TestEachLiarLiesAboutUsage(t *testing.T) {
+	event := func(spec simulate.Spec, quiet time.Duration) string {
+		t.Helper()
+		s, err := simulate.Start(t.TempDir(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Remove()
+		s.Report(simulate.Use{CPU: map[string]time.Duration{"a": time.Second}, Memory: map[string]int64{"a": 1 << 20},
+			Interfaces: []simulate.Interface{{Name: "eth0", TxBytes: 100}}})
+		return readUntilQuiet(s, `{"method":"containerManager.Event","arg":"a"}`, quiet)
+	}
+	honest := event(simulate.Spec{ID: "a"}, time.Second)
+	if !strings.Contains(honest, `"containerUsage":{"a":1000000000}`) {
+		t.Fatalf("an honest reply is %s", honest)
+	}
+	for _, l := range OfUsage() {
+		spec := simulate.Spec{ID: "a"}
+		l.Spec(&spec)
+		if event(spec, time.Second/20) == honest {
+			t.Errorf("%s: says what an honest sandbox says", l.Name)
+		}
 	}
 }
 

@@ -1,0 +1,58 @@
+package collect
+
+import (
+	"math"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+)
+
+// strangerLimit is how many collections in a row have to have unknown containers before they are
+// logged.
+const strangerLimit = 3
+
+// logUsage logs what is wrong with the figures that sandboxes report: once per sandbox and subject,
+// and for few sandboxes per collection.
+func (t *table) logUsage() {
+	now := t.now()
+	lines := 0
+	for _, s := range t.sorted {
+		if s.selected && s.running() && lines < maxLinesPerCollection {
+			lines += s.logUsage(now)
+		}
+	}
+}
+
+// logUsage logs what is new about the sandbox's figures, and returns the number of lines.
+func (s *sandbox) logUsage(now time.Time) (lines int) {
+	r := &s.usage.reported
+	say := func(text string, attrs ...any) bool {
+		allowed, last := s.logBudget.take(now)
+		if allowed {
+			attrs = append(append(s.attrs(), attrs...), s.logBudget.silence(last, now)...)
+			s.inventory.table.options.Logger.Warn(text, attrs...)
+			lines++
+		}
+		return allowed
+	}
+	if f := r.news(s.failure); f != nil && say("Sandbox does not report the usage of its containers", "reason", f.Reason, "err", f) {
+		r.loggedFailure = f.Reason
+	}
+	if r.strangers >= strangerLimit && !r.loggedStrangers {
+		r.loggedStrangers = say("Sandbox reports usage of unknown containers", "containers", r.unknown)
+	}
+	for of := range r.comparisons {
+		if c := &r.comparisons[of]; c.suspicious() && !c.logged {
+			c.logged = say("Sandbox reports other usage than the host measured", "of", comparedNames[of], "difference_ratio", math.Round(c.ratio*100)/100)
+		}
+	}
+	return lines
+}
+
+// news returns the failure if it has not been logged, and is about the sandbox's usage alone.
+func (r *reported) news(metrics *failure.Failure) *failure.Failure {
+	if r.failure == nil || metrics != nil || isShared(r.failure.Reason) || r.failure.Reason == r.loggedFailure {
+		return nil
+	}
+	return r.failure
+}

@@ -1,0 +1,258 @@
+package collect
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+// reporting is a node with the sandbox "a" of two containers, "a" and "b", the second named "app". It
+// has a clock of its own.
+type reporting struct {
+	*hostTree
+	sandbox *simulate.Sandbox
+	use     simulate.Use
+}
+
+func newReporting(t *testing.T, change func(*Options), spec func(*simulate.Spec)) *reporting {
+	t.Helper()
+	h := newMeasuredNode(t, change)
+	s := measured("a")
+	if spec != nil {
+		spec(&s)
+	}
+	r := &reporting{hostTree: h, sandbox: h.start(s)}
+	clock := s.Root.CreatedAt
+	h.collector.table.now = func() time.Time { return clock }
+	return r
+}
+
+// use is what the host measures and the sandbox reports from now on, in milliseconds of CPU time.
+func (r *reporting) set(host, a, b int) {
+	r.Helper()
+	r.write(r.T, "sys/fs/cgroup/a/cpu.stat", fmt.Sprintf("usage_usec %d\n", host*1000))
+	r.use.CPU = map[string]time.Duration{"a": time.Duration(a) * time.Millisecond, "b": time.Duration(b) * time.Millisecond}
+	r.sandbox.Report(r.use)
+	r.pass(10 * time.Second)
+}
+
+// usage collects, and returns the samples of the families that begin with the prefix.
+func (r *reporting) usage(prefix string) string {
+	r.Helper()
+	return usageText(r.page(), "a", prefix)
+}
+
+// usageText returns samples about a sandbox on a page, sorted, without the names of families.
+func usageText(page, sandbox, prefix string) string {
+	var lines []string
+	for name, value := range usageOn(page, sandbox) {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			lines = append(lines, strings.ReplaceAll(rest, `"`, "")+" "+value)
+		}
+	}
+	return joinSorted(lines)
+}
+
+// shares are the families of CPU time of containers.
+const shares = "sandmeter_container_cpu_seconds_total"
+
+func (r *reporting) expectShares(none, a, b string) {
+	r.Helper()
+	want := fmt.Sprintf("{container=,container_id=} %s; {container=a,container_id=a} %s; {container=app,container_id=b} %s", none, a, b)
+	if got := r.usage(shares); got != want {
+		r.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// expectLog checks the lines about usage in the log so far, which are compared by a part of each.
+func (r *reporting) expectLog(want ...string) {
+	r.Helper()
+	var lines []string
+	if r.log.String() != "" {
+		lines = r.logLines()
+	}
+	if len(lines) != len(want) {
+		r.Errorf("the log has %d lines, want %d:\n%s", len(lines), len(want), strings.Join(lines, "\n"))
+		return
+	}
+	for i, part := range want {
+		if !strings.Contains(lines[i], part) {
+			r.Errorf("the log has\n%s\nwant %s", lines[i], part)
+		}
+	}
+}
+
+func TestShares(t *testing.T) {
+	r := newReporting(t, nil, nil)
+	r.set(3000, 2000, 1000)
+	r.expectShares("0", "2", "1")
+	r.set(5000, 2000, 2000)
+	r.expectShares("0", "2", "3")
+	r.set(6000, 2000, 2000)
+	r.expectShares("1", "2", "3")
+	if got := r.sandbox.Stats(); got.Connections != 3 || got.Queries != 6 {
+		t.Errorf("%d connections and %d queries in 3 collections", got.Connections, got.Queries)
+	}
+	r.expectLog()
+}
+
+// TestSharesOfGone: a container that is gone keeps its series.
+func TestSharesOfGone(t *testing.T) {
+	r := newReporting(t, nil, nil)
+	r.set(3000, 2000, 1000)
+	r.expectShares("0", "2", "1")
+	r.update(r.sandbox, func(s *simulate.Spec) { s.More = nil })
+	r.set(4000, 3000, 1000)
+	r.use.CPU = map[string]time.Duration{"a": 3 * time.Second}
+	r.sandbox.Report(r.use)
+	const gone = "{container=,container_id=} 0; {container=a,container_id=a} 2.5; {container=app,container_id=b} 1.5"
+	if got := r.usage(shares); got != gone { // it vanished within the interval in which it may have gone on
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestSharesRestored: what was used before a checkpoint is not credited.
+func TestSharesRestored(t *testing.T) {
+	r := newReporting(t, nil, func(s *simulate.Spec) { s.Restored, s.CPUTimeSaved = true, 1 })
+	r.set(1000, 9000, 100)
+	r.expectShares("1", "0", "0")
+	r.set(3000, 10000, 1100)
+	r.expectShares("1", "1", "1")
+}
+
+// TestSharesByName: a sandbox may report containers by name. A name that a later container has too is
+// that of the later one.
+func TestSharesByName(t *testing.T) {
+	r := newReporting(t, nil, func(s *simulate.Spec) {
+		c := s.More[0]
+		c.ID, c.CreatedAt = "c", c.CreatedAt.Add(-time.Second)
+		s.More = append(s.More, c)
+	})
+	r.set(3000, 0, 0)
+	r.use.CPU = map[string]time.Duration{"a": 1, "app": 2}
+	r.sandbox.Report(r.use)
+	if got := r.usage(shares); got != "{container=,container_id=} 0; {container=a,container_id=a} 1; {container=app,container_id=b} 2" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestSharesFail: when a sandbox does not report, the figures of its containers are absent with a
+// reason, and all others are there. What was missed is split later.
+func TestSharesFail(t *testing.T) {
+	check := func(name, reason, log string, b simulate.Behavior) {
+		t.Run(name, func(t *testing.T) {
+			r := newReporting(t, func(o *Options) { o.SandboxTimeout = time.Minute }, nil)
+			r.set(1000, 1000, 0)
+			r.expectShares("0", "1", "0")
+			if strings.HasSuffix(log, "stalled") {
+				r.collector.table.sorted[0].event.budget.limit = stalledTimeout // as if that were the full timeout
+			}
+			r.sandbox.SetBehavior(simulate.On(simulate.MethodEvent, b))
+			for range 2 {
+				r.set(2000, 1000, 1000)
+				page := r.page()
+				if got := usageText(page, "a", shares); got != "" {
+					t.Errorf("got %s", got)
+				}
+				if got := usageText(page, "a", "sandmeter_sandbox_usage_absent"); got != "{reason="+reason+"} 1" {
+					t.Errorf("absent because of %q, want %s", got, reason)
+				}
+				if got := usageText(page, "a", "sandmeter_sandbox_cpu_seconds"); got != "_total{} 2" {
+					t.Errorf("the host's figure: %q", got)
+				}
+				if got := failureOf(page); got != "" {
+					t.Errorf("the sandbox has no metrics because of %s", got)
+				}
+			}
+			r.expectLog(log)
+			r.sandbox.SetBehavior(nil)
+			r.collector.table.sorted[0].event.budget.limit = 0
+			r.expectShares("0", "1", "1")
+		})
+	}
+	say := func(text string) simulate.Behavior {
+		return func(x *simulate.Exchange) error { return x.Send([]byte(text)) }
+	}
+	const line = `msg="Sandbox does not report the usage of its containers" sandbox=a reason=`
+	check("an error", "event_refused", line+`reply_refused err="reply refused: the sandbox reports an error (\"no\")"`, say(`{"success":false,"err":"no","result":null}`))
+	check("nonsense", "event_refused", line+"reply_refused", say(`[]`))
+	check("it stalls", "event_failed", line+"stalled", simulate.Stall)
+	check("it hangs up", "event_failed", line+"closed", simulate.HangUp(0.5))
+	check("too long", "event_failed", line+"too_long", say(`{"`+strings.Repeat("x", 1<<20)+`"`))
+}
+
+// TestSharesUnmeasured: a sandbox is not asked if the host measured nothing that its reply is about.
+func TestSharesUnmeasured(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	s := h.start(simulate.Spec{ID: "other"})
+	h.write(t, fmt.Sprintf("proc/%d/net/dev", s.PID()), "head\nhead\n")
+	usage := usageOn(h.page(), "other")
+	if got := s.Stats().Queries; got != 1 || usage[`sandmeter_sandbox_usage_absent{reason="event_failed"}`] != "" {
+		t.Errorf("%d queries, usage %v", got, usage)
+	}
+}
+
+// detailed are the options with --usage-detail.
+func detailed(o *Options) { o.UsageDetail = true }
+
+func TestDetail(t *testing.T) {
+	r := newReporting(t, detailed, nil)
+	check := func(memory, processes map[string]int64, want string) {
+		t.Helper()
+		r.use.Memory, r.use.Processes = memory, processes
+		r.set(1000, 0, 0)
+		page := r.page()
+		if got := usageText(page, "a", "sandmeter_container_memory_bytes") + " | " + usageText(page, "a", "sandmeter_container_processes"); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	check(map[string]int64{"a": 1000, "b": 2000}, map[string]int64{"a": 1, "b": 7},
+		"{container=a,container_id=a,split=none} 1000; {container=app,container_id=b,split=none} 2000 | {container=a,container_id=a} 1; {container=app,container_id=b} 7")
+	// The host measured 4096 bytes.
+	check(map[string]int64{"a": 8192, "b": 24576}, map[string]int64{"a": 1 << 40},
+		"{container=a,container_id=a,split=none} 1024; {container=app,container_id=b,split=none} 3072 | {container=a,container_id=a} 1099511627776; {container=app,container_id=b} 0")
+	check(map[string]int64{"b": 2000}, nil,
+		"{container=a,container_id=a,split=equal} 0; {container=app,container_id=b,split=equal} 2000 | {container=a,container_id=a} 0; {container=app,container_id=b} 0")
+	if got := r.sandbox.Stats(); got.Connections != 3 || got.Queries != 9 {
+		t.Errorf("%d connections and %d queries in 3 collections", got.Connections, got.Queries)
+	}
+}
+
+// TestDetailFails: if one container is not reported, the memory of all is absent, because it could not
+// be compared with the host's. CPU time is there.
+func TestDetailFails(t *testing.T) {
+	r := newReporting(t, detailed, func(s *simulate.Spec) {
+		s.Behavior = simulate.On(simulate.MethodEvent, func(x *simulate.Exchange) error {
+			if x.Container == "b" {
+				return x.Send([]byte(`{"success":false,"err":"no such container","result":null}`))
+			}
+			return simulate.Honest(x)
+		})
+	})
+	r.set(1000, 1000, 0)
+	page := r.page()
+	if got := usageText(page, "a", "sandmeter_container_memory_bytes") + usageText(page, "a", "sandmeter_container_processes"); got != "{container=a,container_id=a} 0" {
+		t.Errorf("got %s", got)
+	}
+	if got := usageText(page, "a", "sandmeter_sandbox_usage_absent"); got != "{reason=event_refused} 1" {
+		t.Errorf("absent: %s", got)
+	}
+	r.expectShares("0", "1", "0")
+}
+
+func TestCapped(t *testing.T) {
+	check := func(limit int64, figures, want []int64) {
+		t.Helper()
+		if got := capped(figures, limit); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%v with the limit %d: got %v, want %v", figures, limit, got, want)
+		}
+	}
+	check(10, nil, nil)
+	check(10, []int64{4, 6}, []int64{4, 6})
+	check(10, []int64{12, 8}, []int64{6, 4})
+	check(0, []int64{0, 8}, []int64{0, 0})
+	check(1<<40, []int64{1<<63 - 1, 1<<63 - 1, 0}, []int64{1 << 39, 1 << 39, 0})
+}
