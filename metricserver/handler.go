@@ -50,6 +50,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		DropIn:           o.DropIn,
 		KeepEnded:        o.KeepEnded,
 		Usage:            o.Usage == UsageOwn,
+		UsageDetail:      o.UsageDetail,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
 		SandboxTimeout:   o.SandboxTimeout,
 		StartTime:        o.StartTime,

@@ -111,6 +111,9 @@ type Options struct {
 	// Usage selects what the server measures of each sandbox on the host. Default: UsageOwn, or
 	// UsageOff with DropIn.
 	Usage Usage
+	// UsageDetail also has each sandbox asked for the memory and the processes of each of its
+	// containers, which takes one query per container. It needs UsageOwn.
+	UsageDetail bool
 	// KeepEnded keeps a sandbox on the page, as not running, after its process ends, until runsc
 	// deletes its state file. Default: a sandbox leaves the page when its process ends.
 	KeepEnded bool
@@ -242,6 +245,7 @@ func (o *Options) check() error {
 	wrong(err != nil, "telemetry path %q: %w", o.TelemetryPath, err)
 	err = o.Usage.check()
 	wrong(err != nil, "%w", err)
+	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own")
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)

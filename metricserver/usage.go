@@ -12,7 +12,8 @@ const (
 	UsageOff Usage = "off"
 	// UsageOwn measures each sandbox's CPU time, memory, threads, pressure and network, under names
 	// that begin with sandmeter_. It reads /proc and the cgroups of the sandboxes, with every
-	// collection.
+	// collection. A sandbox with a cgroup of its own is also asked what its containers used, and its
+	// CPU time is split among them.
 	UsageOwn Usage = "own"
 )
 

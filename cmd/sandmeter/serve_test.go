@@ -198,6 +198,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_MAX_AGE":                      "4s",
 	"SANDMETER_MAX_COLLECTIONS_PER_SECOND":   "7",
 	"SANDMETER_USAGE":                        "off",
+	"SANDMETER_USAGE_DETAIL":                 "true",
 	"SANDMETER_LOG_LEVEL":                    "warn",
 	"SANDMETER_LOG_FORMAT":                   "json",
 }
