@@ -398,7 +398,7 @@ func must[T any](value T, err error) func(*testing.T) T {
 
 // TestUsageOff: neither metric-server nor --usage=off has the families.
 func TestUsageOff(t *testing.T) {
-	measured := regexp.MustCompile(`^sandmeter_(container_|sentry_|sandbox_(cpu|memory|network|oom|pressure|threads|usage)_)`)
+	measured := regexp.MustCompile(`^sandmeter_(container_|sentry_|sandbox_(claim|cpu|memory|network|oom|pressure|threads|usage)_)`)
 	w := newWorld(t)
 	w.start("a", "idle")
 	for _, args := range [][]string{w.serveArgs("--usage=off"), w.metricServerArgs()} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,6 +23,8 @@ const (
 	workloadTouch = "touch" // opens a file a given number of times, and again at every SIGUSR1
 	workloadExit  = "exit"  // ends at once
 	workloadUse   = "use"   // uses a known amount of CPU, memory, processes and traffic
+	workloadBurn  = "burn"  // uses a known amount of CPU and ends
+	workloadSpawn = "spawn" // starts a number of burns, one after the other, and ignores their ends
 )
 
 // A busy workload opens files at a low rate, so that the values of the demo grow without using a
@@ -38,12 +41,13 @@ type workload struct {
 	kind  string
 	every time.Duration // of busy
 	opens int           // of touch
+	spawn int           // children, of spawn
 	use   use           // of use
 }
 
 func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:    "workload idle|busy [EVERY]|touch N|exit|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
+		Use:    "workload idle|busy [EVERY]|touch N|exit|burn CPU|spawn N CPU|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
 		Short:  "Run the workload of a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 6),
@@ -79,6 +83,19 @@ func parseWorkload(args []string) (workload, error) {
 			w.use = used
 			return w, nil
 		}
+	case workloadBurn:
+		if len(args) == 2 {
+			cpu, err := time.ParseDuration(args[1])
+			w.use.cpu = cpu
+			return w, err
+		}
+	case workloadSpawn:
+		if len(args) == 3 {
+			n, err := strconv.ParseUint(args[1], 10, 20)
+			cpu, cpuErr := time.ParseDuration(args[2])
+			w.spawn, w.use.cpu = int(n), cpu
+			return w, errors.Join(err, cpuErr)
+		}
 	case workloadIdle, workloadExit:
 		if len(args) == 1 {
 			return w, nil
@@ -107,6 +124,10 @@ func (w workload) run(ctx context.Context) error {
 		return repeat(ctx, more, func() error { return openFile(self, w.opens, 0) })
 	case workloadUse:
 		return w.use.run(ctx, self)
+	case workloadBurn:
+		return burn(w.use.cpu)
+	case workloadSpawn:
+		return spawn(ctx, self, w.spawn, w.use.cpu)
 	case workloadIdle:
 		<-ctx.Done()
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"time"
@@ -59,12 +60,8 @@ func (u use) run(ctx context.Context, self string) error {
 	for i := 0; i < len(memory); i += os.Getpagesize() {
 		memory[i] = 1
 	}
-	for used := time.Duration(0); used < u.cpu; {
-		var now unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &now); err != nil {
-			return err
-		}
-		used = time.Duration(now.Utime.Nano() + now.Stime.Nano())
+	if err := burn(u.cpu); err != nil {
+		return err
 	}
 	if err := u.send(); err != nil {
 		return err
@@ -74,6 +71,39 @@ func (u use) run(ctx context.Context, self string) error {
 	}
 	<-ctx.Done()
 	runtime.KeepAlive(memory)
+	return nil
+}
+
+// burn uses CPU time until this process has used that much.
+func burn(cpu time.Duration) error {
+	for used := time.Duration(0); used < cpu; {
+		var now unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &now); err != nil {
+			return err
+		}
+		used = time.Duration(now.Utime.Nano() + now.Stime.Nano())
+	}
+	return nil
+}
+
+// spawn runs a number of processes, one after the other, that use CPU time and end, and whose usage
+// is not added to this one's, because it ignores SIGCHLD. Then it opens files as a use does.
+func spawn(ctx context.Context, self string, n int, cpu time.Duration) error {
+	signal.Ignore(unix.SIGCHLD)
+	for range n {
+		child := exec.CommandContext(ctx, self, "workload", workloadBurn, cpu.String())
+		if err := child.Start(); err != nil {
+			return err
+		}
+		// The kernel reaps the child, so there is nothing to wait for when it has ended.
+		if err := child.Wait(); err != nil && !errors.Is(err, unix.ECHILD) {
+			return err
+		}
+	}
+	if err := openFile(self, useDone, 0); err != nil {
+		return err
+	}
+	<-ctx.Done()
 	return nil
 }
 

@@ -74,6 +74,14 @@ func (n *Node) Kill(ctx context.Context, id string, signal unix.Signal) error {
 	return n.invoke(ctx, nil, id, "kill", id, strconv.Itoa(int(signal)))
 }
 
+// Exec runs the node's program in a container, as a further process, and returns when it has ended.
+func (n *Node) Exec(ctx context.Context, id string, args ...string) error {
+	if err := n.has(id); err != nil {
+		return err
+	}
+	return n.invoke(ctx, nil, id, append([]string{"exec", id, ProgramPath}, args...)...)
+}
+
 // Delete ends a container, removes it from the runtime root, and returns when its processes have
 // ended. Delete the containers of a pod before its sandbox. runsc refuses to delete a container
 // while other IDs begin with its ID, since it accepts abbreviated IDs.
