@@ -44,6 +44,12 @@ type Spec struct {
 	CgroupsPath   string  // as in the spec, or made up by runsc
 	CPULimit      float64 // in cores; 0: none
 	MemoryLimit   int64   // in bytes; 0: none
+
+	Image     string // annotation with the name of the image; empty: none; may have any bytes
+	Pause     bool   // annotation io.kubernetes.cri.container-type is "sandbox": the container that holds a pod's namespaces
+	CPUQuota  int64  // in microseconds per CPUPeriod; 0: no limit
+	CPUPeriod int64  // in microseconds; 0: not in the spec
+	CPUShares int64  // 0: not in the spec
 }
 
 // A Pair is one entry of a string map.

@@ -173,6 +173,10 @@ func (p *parser) annotations(spec *Spec) {
 			spec.ContainerName = p.str()
 		case "io.kubernetes.cri.sandbox-uid":
 			spec.PodUID = p.str()
+		case "io.kubernetes.cri.container-type":
+			spec.Pause = p.str() == "sandbox"
+		case "io.kubernetes.cri.image-name", "io.kubernetes.cri.podsandbox.image-name":
+			spec.Image = p.str()
 		default:
 			p.Skip()
 		}
@@ -188,7 +192,7 @@ func (p *parser) linux(spec *Spec) {
 			p.fields(func(key []byte) {
 				switch string(key) {
 				case "cpu":
-					spec.CPULimit = p.cpuLimit()
+					p.cpu(spec)
 				case "memory":
 					spec.MemoryLimit = p.memoryLimit()
 				default:
@@ -201,21 +205,22 @@ func (p *parser) linux(spec *Spec) {
 	})
 }
 
-// cpuLimit reads the limit on CPU time and returns it in cores, or 0 for none.
-func (p *parser) cpuLimit() float64 {
+// cpu reads the limits on CPU time.
+func (p *parser) cpu(spec *Spec) {
 	const usualPeriod = 100_000 // microseconds, as the kernel has it
-	quota, period := int64(0), int64(0)
 	p.fields(func(key []byte) {
 		switch string(key) {
 		case "quota":
-			quota = p.limit()
+			spec.CPUQuota = p.limit()
 		case "period":
-			period = p.limit()
+			spec.CPUPeriod = p.limit()
+		case "shares":
+			spec.CPUShares = p.limit()
 		default:
 			p.Skip()
 		}
 	})
-	return float64(quota) / float64(cmp.Or(period, usualPeriod))
+	spec.CPULimit = float64(spec.CPUQuota) / float64(cmp.Or(spec.CPUPeriod, usualPeriod))
 }
 
 // memoryLimit reads the limit on memory in bytes, or 0 for none.

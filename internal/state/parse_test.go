@@ -32,7 +32,7 @@ func TestParseCaptures(t *testing.T) {
 			ID: id, SandboxID: id, CreatedAt: moment(t, created), Status: StatusRunning, GoferPID: gofer,
 			Spec: Spec{
 				Present: true, OCIVersion: "1.0.0", RunsAsUID0: true, Capabilities: []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"},
-				CgroupsPath: "/" + id,
+				CgroupsPath: "/" + id, Pause: pod != "",
 			},
 			facts: Sandbox{
 				PID: pid, MetricServer: "/run/runsc-metrics.sock", Metadata: metadata, PodName: pod, Namespace: namespace,
@@ -105,6 +105,15 @@ func TestParse(t *testing.T) {
 	accept("no annotations", spec(`"annotations":null`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("names of Kubernetes", spec(`"annotations":{"io.kubernetes.cri.container-name":"n\u0000","io.kubernetes.cri.sandbox-uid":"u"}`),
 		func(c *Container) { c.Spec = Spec{Present: true, ContainerName: "n\x00", PodUID: "u"} })
+	accept("an image", spec(`"annotations":{"io.kubernetes.cri.image-name":"i\u0000","io.kubernetes.cri.container-type":"container"}`),
+		func(c *Container) { c.Spec = Spec{Present: true, Image: "i\x00"} })
+	accept("the container of a pod", spec(`"annotations":{"io.kubernetes.cri.podsandbox.image-name":"pause:3","io.kubernetes.cri.container-type":"sandbox"}`),
+		func(c *Container) { c.Spec = Spec{Present: true, Image: "pause:3", Pause: true} })
+	accept("CPU", spec(`"linux":{"resources":{"cpu":{"shares":512,"quota":150000,"period":50000}}}`),
+		func(c *Container) {
+			c.Spec = Spec{Present: true, CPULimit: 3, CPUQuota: 150000, CPUPeriod: 50000, CPUShares: 512}
+		})
+	accept("CPU without limits", spec(`"linux":{"resources":{"cpu":{"shares":null,"quota":-1}}}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("cgroup", spec(`"linux":{"cgroupsPath":"a.slice:docker:b"}`), func(c *Container) { c.Spec = Spec{Present: true, CgroupsPath: "a.slice:docker:b"} })
 }
 
