@@ -119,9 +119,27 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 		id.Labels.Namespace, id.Labels.Pod = facts.Namespace, facts.PodName
 	}
 	for _, c := range facts.Containers {
-		id.Containers = append(id.Containers, snapshot.Container{ID: c.ID, Status: c.Status})
+		id.Containers = append(id.Containers, identifyContainer(c))
 	}
+	id.PodCgroup = labelText(facts.Containers[0].Spec.PodCgroup(), maxPath)
 	return id
+}
+
+// identifyContainer returns what the state file tells about a container.
+func identifyContainer(c *state.Container) snapshot.Container {
+	return snapshot.Container{
+		ID:          c.ID,
+		Status:      c.Status,
+		Name:        labelText(c.Spec.ContainerName, maxName),
+		Image:       labelText(c.Spec.Image, maxPath),
+		CreatedAt:   c.CreatedAt,
+		Pause:       c.Spec.Pause,
+		Cgroup:      labelText(c.Spec.Cgroup(), maxPath),
+		CPUQuota:    c.Spec.CPUQuota,
+		CPUPeriod:   c.Spec.CPUPeriod,
+		CPUShares:   c.Spec.CPUShares,
+		MemoryLimit: c.Spec.MemoryLimit,
+	}
 }
 
 // reset drops the results of all queries, and the time budgets, because the sandbox has a new

@@ -9,10 +9,19 @@ import (
 // writes 10 metadata entries, and Linux has 41 capabilities.
 const (
 	maxName     = 253     // bytes of a text that is on each line of the sandbox
+	maxPath     = 1 << 10 // bytes of the path of a cgroup or the name of an image; longer ones count as none
 	maxText     = 4 << 10 // bytes of a text that is on one line
 	maxMetadata = 64      // entries
 	maxCaps     = 256
 )
+
+// labelText returns the text, or none if it is too long for a label.
+func labelText(text string, limit int) string {
+	if len(text) > limit {
+		return ""
+	}
+	return text
+}
 
 // checkTexts returns a failure with the limit that the texts of the sandbox's state files exceed,
 // or nil.

@@ -125,6 +125,8 @@ func (c *Collector) usageOf(s *sandbox) snapshot.Source {
 		Time:   u.found.Time.UnixMilli(),
 		Start:  nanoseconds(s.identity.CreatedAt),
 		Sets:   u.sets.all,
+
+		SetsMemo: u.sets.memo,
 	}
 	if slices.Equal(c.samples, u.source.Samples) {
 		source.Samples = u.source.Samples
@@ -198,6 +200,7 @@ func pressureSet(resource, kind string) *snapshot.LabelSet {
 // only when those change.
 type usageSets struct {
 	all        []*snapshot.LabelSet
+	memo       *schema.Memo
 	facts      *state.Sandbox
 	interfaces []string
 	absent     []host.Reason
@@ -213,7 +216,7 @@ func (sets *usageSets) update(t *table, s *sandbox, absent []host.Reason) {
 		sets.changes == split.changes && sets.division == division {
 		return
 	}
-	*sets = usageSets{facts: s.facts, absent: slices.Clone(absent), changes: split.changes, division: division}
+	*sets = usageSets{facts: s.facts, absent: slices.Clone(absent), changes: split.changes, division: division, memo: new(schema.Memo)}
 	sets.all = slices.Clone(fixedSets[:])
 	for _, c := range s.facts.Containers {
 		sets.all = append(sets.all, containerSet(containerName(c), c.ID))

@@ -53,12 +53,25 @@ type Identity struct {
 	PID        int
 	Status     string      // from the state file, which still has "running" after the sandbox has ended
 	Containers []Container // the root container first, the others by ID
+	PodCgroup  string      // path of the pod's cgroup in the OCI spec of the root container; empty: none
 }
 
-// A Container is one of a sandbox's containers.
+// A Container is one of a sandbox's containers. Except for its ID, texts may have any bytes, and are
+// empty if there is none.
 type Container struct {
-	ID     string
-	Status string
+	ID        string
+	Status    string
+	Name      string // in Kubernetes
+	Image     string
+	CreatedAt time.Time
+	Pause     bool // it only holds the namespaces of a pod
+
+	// From the OCI spec; 0: none.
+	Cgroup      string // path
+	CPUQuota    int64  // in microseconds per CPUPeriod
+	CPUPeriod   int64  // in microseconds
+	CPUShares   int64
+	MemoryLimit int64 // in bytes
 }
 
 // HasMetrics reports whether the snapshot has metrics that the sandbox reported.
@@ -75,8 +88,11 @@ type Source struct {
 	// Sets are the label sets of samples of open metrics, in any order.
 	Histograms []Histogram
 	Sets       []*LabelSet
-	TextSize   int // the result of MeasureText
-	ZeroSize   int // the result of MeasureZeros
+	// SetsMemo caches what pages derive from Sets and the sandbox's Identity. Sources share it while
+	// neither changes. Only Usage has one.
+	SetsMemo *schema.Memo
+	TextSize int // the result of MeasureText
+	ZeroSize int // the result of MeasureZeros
 }
 
 // Histogram returns the value of a sample of a histogram metric.
