@@ -46,6 +46,9 @@ func TestLabels(t *testing.T) {
 	// The server's own families have no labels in common.
 	server := new(snapshot.Labels)
 	block(server, ``)
+	block(server, `{container="",id="/a,",image="",interface="i",name="n,",namespace="",pod=","}`,
+		snapshot.Label{Name: "container"}, snapshot.Label{Name: "id", Value: "/a,"}, snapshot.Label{Name: "image"}, snapshot.Label{Name: "interface", Value: "i"},
+		snapshot.Label{Name: "name", Value: "n,"}, snapshot.Label{Name: "namespace"}, snapshot.Label{Name: "pod", Value: ","})
 	block(server, `{budget="page"}`, snapshot.Label{Name: "budget", Value: "page"})
 	block(server, `{a="1",k="2",z="3"}`, snapshot.Label{Name: "z", Value: "3"}, snapshot.Label{Name: "a", Value: "1"}, snapshot.Label{Name: "k", Value: "2"})
 	block(&snapshot.Labels{Iteration: "i", Namespace: "n", Pod: "p", RuntimeRoot: "/r", Sandbox: "s"},

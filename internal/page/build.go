@@ -14,6 +14,7 @@ type Options struct {
 	Naming     Naming // no default
 	Timestamps bool   // samples carry the time at which they were taken
 	DropIn     bool   // leave out the number of series left out if it is 0
+	Usage      UsageNames
 }
 
 // A Builder builds the pages of one server. It is safe for concurrent use.
@@ -43,7 +44,12 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 		p.Process = want.families(snap.Process)
 	}
 	p.addServerOf(sandboxes)
-	p.addUsage(sandboxes)
+	if b.options.Usage.own() {
+		p.addUsage(sandboxes)
+	}
+	if b.options.Usage.cadvisor() {
+		p.addCadvisor(sandboxes)
+	}
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -78,7 +84,7 @@ func (b *Builder) layoutOf(schemas []*schema.Schema) *layout {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.layout == nil || !slices.Equal(b.layout.schemas, schemas) {
-		b.layout = newLayout(schemas, naming{b.options.Naming, b.options.Prefix})
+		b.layout = newLayout(schemas, naming{b.options.Naming, b.options.Prefix, b.options.Usage})
 	}
 	return b.layout
 }

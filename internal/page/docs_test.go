@@ -32,6 +32,7 @@ func TestDocs(t *testing.T) {
 		"Sandbox":    document(schema.Server, "stable", naming.own, ofSandbox),
 		"Server":     document(schema.Server, "stable", naming.own, func(m *schema.Metric) bool { return !ofSandbox(m) }),
 		"Usage":      document(schema.Usage, "stable", naming.own, func(*schema.Metric) bool { return true }),
+		"Cadvisor":   document(schema.Cadvisor, "cAdvisor's", naming.own, func(*schema.Metric) bool { return true }),
 		"Registered": document(registered, "runsc's", naming.reported, func(*schema.Metric) bool { return true }),
 		"Process":    processFamilies,
 	})
@@ -58,7 +59,7 @@ func ofSandbox(m *schema.Metric) bool {
 }
 
 func document(s *schema.Schema, stability string, name func(naming, *schema.Metric) title, wanted func(*schema.Metric) bool) []documented {
-	prometheus, runsc := naming{PrometheusNaming, "runsc_"}, naming{RunscNaming, "runsc_"}
+	prometheus, runsc := naming{PrometheusNaming, "runsc_", BothNames}, naming{RunscNaming, "runsc_", BothNames}
 	var all []documented
 	for i := range s.Metrics {
 		m := &s.Metrics[i]

@@ -34,7 +34,12 @@ type builder struct {
 func newLayout(schemas []*schema.Schema, n naming) *layout {
 	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, n, make(map[string]int)}
 	b.addBuiltin(schema.Server, groupServer)
-	b.addBuiltin(schema.Usage, groupUsage)
+	if n.usage.own() {
+		b.addBuiltin(schema.Usage, groupUsage)
+	}
+	if n.usage.cadvisor() {
+		b.addBuiltin(schema.Cadvisor, groupCadvisor)
+	}
 	b.addReported(func(renamed bool) bool { return !renamed })
 	b.addReported(func(renamed bool) bool { return renamed })
 	slices.SortFunc(b.families, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })

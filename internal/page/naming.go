@@ -27,6 +27,7 @@ const ownPrefix = "sandmeter_"
 type naming struct {
 	Naming
 	prefix string // of reported families, and in RunscNaming of the server's own
+	usage  UsageNames
 }
 
 // A title is what a family is called.

@@ -32,6 +32,7 @@ const (
 	groupReported = iota // reported by sandboxes
 	groupServer          // the server's own families
 	groupUsage           // measured by the host
+	groupCadvisor        // the same, with the names of cAdvisor
 	groups
 )
 
