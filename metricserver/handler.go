@@ -49,7 +49,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		DropIn:           o.DropIn,
 		KeepEnded:        o.KeepEnded,
-		Usage:            o.Usage == UsageOwn,
+		Usage:            o.Usage != UsageOff,
 		UsageDetail:      o.UsageDetail,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
 		SandboxTimeout:   o.SandboxTimeout,
@@ -103,7 +103,8 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 
 // pages returns the builder of pages.
 func (o *Options) pages() *page.Builder {
-	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, DropIn: o.DropIn})
+	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, DropIn: o.DropIn,
+		Usage: o.Usage.names()})
 }
 
 // formats returns the formats that clients can request. OpenMetrics changes the type of counters

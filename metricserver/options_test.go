@@ -118,7 +118,7 @@ func TestOptionErrors(t *testing.T) {
 	for _, host := range []string{"", "a:80", "[::1]", "http://a", "a b", "*"} {
 		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
 	}
-	check(Options{Usage: "some"}, `usage "some": use own or off`)
-	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own")
+	check(Options{Usage: "some"}, `usage "some": use own, cadvisor, both or off`)
+	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")
 	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

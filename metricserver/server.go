@@ -108,11 +108,11 @@ type Options struct {
 	// CreatedSeries adds a series NAME_created to OpenMetrics pages for each counter and histogram,
 	// with the time at which it was 0. The protobuf format always includes these times.
 	CreatedSeries bool
-	// Usage selects what the server measures of each sandbox on the host. Default: UsageOwn, or
-	// UsageOff with DropIn.
+	// Usage selects what the server measures of each sandbox on the host, and under which names.
+	// Default: UsageOwn, or UsageOff with DropIn.
 	Usage Usage
 	// UsageDetail also has each sandbox asked for the memory and the processes of each of its
-	// containers, which takes one query per container. It needs UsageOwn.
+	// containers, which takes one query per container. Not with UsageOff.
 	UsageDetail bool
 	// KeepEnded keeps a sandbox on the page, as not running, after its process ends, until runsc
 	// deletes its state file. Default: a sandbox leaves the page when its process ends.
@@ -245,7 +245,7 @@ func (o *Options) check() error {
 	wrong(err != nil, "telemetry path %q: %w", o.TelemetryPath, err)
 	err = o.Usage.check()
 	wrong(err != nil, "%w", err)
-	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own")
+	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own, cadvisor or both")
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)

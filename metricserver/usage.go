@@ -1,6 +1,10 @@
 package metricserver
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+)
 
 // Usage selects what the server measures of each sandbox on the host, besides what the sandbox
 // reports.
@@ -15,7 +19,24 @@ const (
 	// collection. A sandbox with a cgroup of its own is also asked what its containers used, and its
 	// CPU time is split among them.
 	UsageOwn Usage = "own"
+	// UsageCadvisor measures the same, under the names and labels of cAdvisor, which Kubernetes has
+	// for containers of other runtimes. kubelet with the feature gate PodAndContainerStatsFromCRI
+	// may have the same series.
+	UsageCadvisor Usage = "cadvisor"
+	// UsageBoth measures the same, under the names of both.
+	UsageBoth Usage = "both"
 )
+
+// names returns the names that pages have for the figures.
+func (u Usage) names() page.UsageNames {
+	switch u {
+	case UsageCadvisor:
+		return page.CadvisorNames
+	case UsageBoth:
+		return page.BothNames
+	}
+	return page.OwnNames
+}
 
 // usageOf returns the default of Options.Usage.
 func usageOf(dropIn bool) Usage {
@@ -27,8 +48,8 @@ func usageOf(dropIn bool) Usage {
 
 func (u Usage) check() error {
 	switch u {
-	case UsageOff, UsageOwn:
+	case UsageOff, UsageOwn, UsageCadvisor, UsageBoth:
 		return nil
 	}
-	return fmt.Errorf("usage %q: use own or off", string(u))
+	return fmt.Errorf("usage %q: use own, cadvisor, both or off", string(u))
 }

@@ -72,7 +72,7 @@ func TestWrongUsage(t *testing.T) {
 	wrong("list --json --json", `invalid argument "true" for "--json" flag: given twice; try: sandmeter list --help`)
 	wrong("serve --exporter-prefix=9", `exporter prefix "9" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
 	wrong("serve --sandbox-timeout=-1s", "--sandbox-timeout -1s: must be positive")
-	wrong("serve --usage=some", `invalid argument "some" for "--usage" flag: choose own or off; try: sandmeter serve --help`)
+	wrong("serve --usage=some", `invalid argument "some" for "--usage" flag: choose own, cadvisor, both or off; try: sandmeter serve --help`)
 	wrong("serve --max-collections-per-second=0", "--max-collections-per-second 0: must be positive")
 	wrong("serve --max-age=-1s", "--max-age -1s: must not be negative")
 	wrong("serve --sandbox-timeout=0", "--sandbox-timeout 0s: must be positive")

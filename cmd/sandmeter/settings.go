@@ -55,9 +55,9 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.MaxAge, "max-age", 0, "Maximum age of a snapshot that is served again. 0 means never.")
 	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
 		"Maximum rate at which sandboxes are queried, for all clients together.")
-	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names:",
-		string(metricserver.UsageOwn), string(metricserver.UsageOff))
-	f.BoolVar(&s.UsageDetail, "usage-detail", false, "Query each container of a sandbox for its memory and processes. Needs --usage=own.")
+	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names, cAdvisor's, or both:",
+		string(metricserver.UsageOwn), string(metricserver.UsageCadvisor), string(metricserver.UsageBoth), string(metricserver.UsageOff))
+	f.BoolVar(&s.UsageDetail, "usage-detail", false, "Query each container of a sandbox for its memory and processes. Not with --usage=off.")
 	cli.Names(f, &s.AllowedHosts, "web.allowed-hosts",
 		"Additional host `names` to accept on loopback addresses, separated by commas. Repeatable.")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "File `mode` of a Unix socket.")
