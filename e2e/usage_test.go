@@ -173,7 +173,7 @@ func TestUsage(t *testing.T) {
 	w.must(w.node.Run(w.ctx(), c))
 	pid, err := w.node.Pid(id)
 	w.must(err)
-	w.startServer(w.serveArgs())
+	w.startServer(w.serveArgs("--usage=both"))
 	w.untilUsed(id)
 
 	cpu, memory, sent := cpuOf(t, id), memoryOf(t, id), sentBy(t, pid)
@@ -199,6 +199,10 @@ func TestUsage(t *testing.T) {
 	}
 	p.wantValue(t, 0, "sandmeter_sandbox_oom_kills_total", "sandbox", id)
 	p.wantValue(t, 1<<30, "sandmeter_container_limit_memory_bytes", "sandbox", id, "container", "app", "container_id", id)
+	for family, want := range map[string]float64{"cpu_usage_seconds_total": used, "memory_usage_bytes": now, "memory_working_set_bytes": now, "oom_events_total": 0, "spec_memory_limit_bytes": 1 << 30} {
+		p.wantValue(t, want, "container_"+family, "id", "/"+id, "name", id, "container", "app", "pod", "")
+	}
+	p.wantValue(t, traffic, "container_network_transmit_bytes_total", "name", id, "interface", "eth0")
 	for _, absent := range []string{"sandmeter_sandbox_usage_absent", "sandmeter_sentry_cpu_seconds_total", "sandmeter_sentry_memory_bytes"} {
 		p.wantNone(t, absent, "sandbox", id)
 	}
