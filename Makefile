@@ -15,10 +15,10 @@ CODE    := . e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run peers test fuzz bench lint FORCE
+.PHONY: help build run peers test fuzz bench bench-node lint FORCE
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
 
 build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, and bin/runsc from the version pinned in tools/go.mod
 
@@ -39,6 +39,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 bench: bin/sandmeter bin/sandlab ## measure the cost of a scrape against the floor; takes some minutes
 	@$(GO) run -buildvcs=false ./bench $(ARGS)
+
+bench-node: build ## measure what a scrape costs 50 real sandboxes; needs root
+	@$(GO) run -buildvcs=false ./bench node $(ARGS)
 
 lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module files are tidy and unchanged
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }

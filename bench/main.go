@@ -4,6 +4,8 @@
 // It starts simulated fleets, the floor client and the server as separate processes, measures
 // rounds of each in turn, and prints a table of medians. Machines are shared and noisy, so the
 // ratios to the floor count: it is measured in the same seconds.
+//
+// With the argument node, it runs real sandboxes instead, and measures what a scrape costs them.
 package main
 
 import (
@@ -30,8 +32,13 @@ func main() {
 
 // run is the bench, or one of the processes that it starts.
 func run(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == floorCommand {
-		return serveFloor(args[1])
+	if len(args) > 0 {
+		switch args[0] {
+		case floorCommand:
+			return serveFloor(args[1])
+		case nodeCommand:
+			return measureNode(ctx, args[1:])
+		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	program := flags.String("sandmeter", "bin/sandmeter", "The sandmeter `program` to measure.")

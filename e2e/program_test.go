@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -338,6 +339,39 @@ func TestDemoWhoseReaderGoesAway(t *testing.T) {
 	reader.Close()
 	p.exit(t, 1)
 	wantNothingLeft(t, tmp)
+}
+
+// TestNode: sandlab node runs sandboxes with cgroups of their own until it is stopped, also by the
+// end of its terminal, and leaves nothing.
+func TestNode(t *testing.T) {
+	for _, end := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		w, tmp := newWorld(t), t.TempDir()
+		reap() // left by other tests
+		node := newRun(t, sandlab, "node", "--sandboxes", "2", "--runsc", realRunsc(t))
+		node.Env = append(os.Environ(), "TMPDIR="+tmp)
+		w.must(node.Start())
+		w.until(func() error {
+			_, err := fmt.Sscanf(node.out.String(), "Running 2 sandboxes in %s until", &w.root)
+			return err
+		})
+		e := w.endpoint("HTTP", nil)
+		server := e.startServer(e.serveArgs())
+		p := e.scrape()
+		ids := p.labels("runsc_meta_sandbox_creation_time_seconds", "sandbox")
+		if measured := p.labels("sandmeter_sandbox_cpu_seconds_total", "sandbox"); len(ids) != 2 || !slices.Equal(ids, measured) {
+			t.Fatalf("%q have metrics, and %q were measured, want two sandboxes", ids, measured)
+		}
+		server.signal(syscall.SIGTERM)
+		server.wantEnd(ample, 0)
+		w.must(node.Process.Signal(end))
+		if err := node.Wait(); err != nil {
+			t.Errorf("after %v: %v, and it says %s", end, err, &node.err)
+		}
+		wantNothingLeft(t, tmp)
+		if dir := hierarchyOf(ids[0], "cgroup.procs"); dir != "" {
+			t.Errorf("left behind: %s", dir)
+		}
+	}
 }
 
 // A runsc that fails at the third sandbox, and a server that ends during the demo.

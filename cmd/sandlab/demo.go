@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,18 +91,9 @@ func (d demo) run(ctx context.Context, std cli.Stdio) error {
 	if d.real && d.simulated {
 		return cli.Usagef("--real and --simulated exclude each other: give only one")
 	}
-	// A closed terminal or a broken pipe must not end the demo before it has cleaned up.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	ctx, stop := withoutTerminal(ctx)
 	defer stop()
-	ignored := make(chan os.Signal, 1)
-	signal.Notify(ignored, syscall.SIGPIPE)
-	defer signal.Stop(ignored)
-
-	err := d.runNode(ctx, std)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, runsc.ErrLeftBehind) {
-		return nil
-	}
-	return err
+	return unlessInterrupted(ctx, d.runNode(ctx, std))
 }
 
 // runNode creates the node, runs the demo, and removes the node.

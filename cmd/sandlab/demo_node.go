@@ -6,14 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
+
+// withoutTerminal returns a context that ends when the terminal is closed. Until stop, neither that
+// nor a broken pipe ends the program, which has to remove its sandboxes first.
+func withoutTerminal(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGHUP)
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGPIPE)
+	return ctx, func() {
+		signal.Stop(ignored)
+		cancel()
+	}
+}
+
+// unlessInterrupted returns the error, but none if the end of the context, such as Ctrl-C during
+// the start, is the reason and nothing is left behind.
+func unlessInterrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, runsc.ErrLeftBehind) {
+		return nil
+	}
+	return err
+}
 
 // demoNode is a runtime root in a temporary directory, for the demo's sandboxes.
 type demoNode interface {
@@ -37,17 +60,17 @@ type realNode struct {
 }
 
 // newRealNode creates a node if real sandboxes can run. The error has the reason if they cannot.
-func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ demoNode, err error) {
+func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ realNode, err error) {
 	conf := runsc.Config{}
 	if conf.Program, err = os.Executable(); err != nil {
-		return nil, err
+		return realNode{}, err
 	}
 	if conf.Runsc, err = runsc.Find(givenRunsc); err != nil {
-		return nil, err
+		return realNode{}, err
 	}
 	reap, err := runsc.AdoptOrphans()
 	if err != nil {
-		return nil, err
+		return realNode{}, err
 	}
 	defer func() {
 		if err != nil {
@@ -59,11 +82,11 @@ func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ demoN
 		if named := cmp.Or(givenRunsc, os.Getenv(runsc.EnvRunsc)); named != "" {
 			err = fmt.Errorf("%w; if %s is not runsc, give the path of runsc with --runsc", err, named)
 		}
-		return nil, err
+		return realNode{}, err
 	}
 	node, err := runsc.NewNode(conf)
 	if err != nil {
-		return nil, err
+		return realNode{}, err
 	}
 	return realNode{node, reap}, nil
 }

@@ -32,12 +32,12 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 		Use:   "sandlab",
 		Short: "Tools for trying and testing a metric server for gVisor sandboxes",
 		Long: "Sandlab starts sandboxes for a metric server: three real ones, with a server and a table of their metrics, or any number\n" +
-			"of simulated ones.\n\n" +
+			"of real or simulated ones.\n\n" +
 			"The exit status is 0, 1 if the command failed, and 2 if the command line is wrong.",
 		Example: "  sandlab demo --for 20s\n  sandlab simulate --sandboxes 100",
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newDemoCommand(std), newSimulateCommand(std), newWorkloadCommand(std))
+	root.AddCommand(newDemoCommand(std), newNodeCommand(std), newSimulateCommand(std), newWorkloadCommand(std))
 	cli.SetUp(root, std)
 	cli.DescribeFlags(root)
 	return root

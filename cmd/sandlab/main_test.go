@@ -10,7 +10,7 @@ import (
 // TestHelpHasExamples: the help of each command has examples, and the program accepts all of them.
 func TestHelpHasExamples(t *testing.T) {
 	w := newWorld(t)
-	for _, line := range []string{"", "--help", "demo --help", "simulate --help", "help simulate"} {
+	for _, line := range []string{"", "--help", "demo --help", "node --help", "simulate --help", "help simulate"} {
 		code, out, errs := w.command(line)
 		_, examples, found := strings.Cut(out, "\nExamples:\n")
 		examples, _, _ = strings.Cut(examples, "\n\n")

@@ -28,6 +28,8 @@ func TestWrongUsage(t *testing.T) {
 	w.fails("simulate -n 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
 	w.fails("simulate --points 7", cli.ExitUsage, "--points 7: must be 8 to 170")
 	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup")
+	w.fails("node -n 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
+	w.fails("node --runsc {dir}/missing", cli.ExitFail, "runsc not found at the given path: stat {dir}/missing: no such file or directory")
 	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: must be 0 to --sandboxes, and excludes --two-releases")
 	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: given twice; try: sandlab simulate --help`)
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sandmeter/sandmeter/internal/cli"
+	"github.com/sandmeter/sandmeter/internal/runsc"
+)
+
+// fullNode is a runtime root with real sandboxes.
+type fullNode struct {
+	runsc string
+	count int
+}
+
+func newNodeCommand(std cli.Stdio) *cobra.Command {
+	var n fullNode
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run real sandboxes to try a metric server on a full node",
+		Long: "Run real, idle sandboxes in a temporary runtime root until Ctrl-C, each with a cgroup of its own. Everything is removed\n" +
+			"at the end. Needs root privileges and runsc: --runsc, $" + runsc.EnvRunsc + ", runsc next to this program, or runsc in PATH,\n" +
+			"in this order.",
+		Example: "  sandlab node --sandboxes 50",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return n.run(cmd.Context(), std) },
+	}
+	flags := cmd.Flags()
+	flags.IntVarP(&n.count, "sandboxes", "n", 10, "Number of sandboxes.")
+	flags.StringVar(&n.runsc, "runsc", "", "Path of the runsc `program`.")
+	return cmd
+}
+
+// run runs the sandboxes until the context ends.
+func (n fullNode) run(ctx context.Context, std cli.Stdio) error {
+	if n.count < 1 {
+		return cli.Usagef("--sandboxes %d: must be at least 1", n.count)
+	}
+	ctx, stop := withoutTerminal(ctx)
+	defer stop()
+	return unlessInterrupted(ctx, n.runNode(ctx, std))
+}
+
+// runNode creates the node, starts its sandboxes, and removes all at the end of the context.
+func (n fullNode) runNode(ctx context.Context, std cli.Stdio) (err error) {
+	node, err := newRealNode(ctx, std, n.runsc)
+	if err != nil {
+		return err
+	}
+	defer func() { err = andThen(err, node.Close()) }()
+	if err := n.start(ctx, node); err != nil {
+		return err
+	}
+	if err := std.Printf("Running %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", n.count, node.Root(), node.Root()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// start starts the sandboxes, one after the other. Their IDs are also the names of cgroups, so they
+// are unique on the machine.
+func (n fullNode) start(ctx context.Context, node realNode) error {
+	for i := range n.count {
+		c := runsc.Container{
+			ID:           fmt.Sprintf("sandlab-%d-%04d", os.Getpid(), i),
+			Args:         []string{"workload", workloadIdle},
+			Cgroup:       true,
+			MetricServer: demoSocket(node),
+		}
+		if err := node.Run(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
