@@ -37,10 +37,10 @@ func usage(index int) metric { return metric(index + 1) }
 
 // origins has the origin of each of cAdvisor's families.
 var origins = [schema.CadvisorFamilies]origin{
-	schema.CadvisorCPU:             {sandbox: usage(schema.UsageCPU)},
+	schema.CadvisorCPU:             {sandbox: usage(schema.UsageCPU), container: usage(schema.ContainerCPU)},
 	schema.CadvisorLastSeen:        {told: lastSeen},
-	schema.CadvisorMemory:          {sandbox: usage(schema.UsageMemory)},
-	schema.CadvisorWorkingSet:      {sandbox: usage(schema.UsageMemory)},
+	schema.CadvisorMemory:          {sandbox: usage(schema.UsageMemory), container: usage(schema.ContainerMemory)},
+	schema.CadvisorWorkingSet:      {sandbox: usage(schema.UsageMemory), container: usage(schema.ContainerMemory)},
 	schema.CadvisorReceiveBytes:    {network: usage(schema.NetworkReceiveBytes)},
 	schema.CadvisorReceiveErrors:   {network: usage(schema.NetworkReceiveErrors)},
 	schema.CadvisorReceiveDropped:  {network: usage(schema.NetworkReceiveDropped)},
@@ -50,6 +50,7 @@ var origins = [schema.CadvisorFamilies]origin{
 	schema.CadvisorTransmitDropped: {network: usage(schema.NetworkTransmitDropped)},
 	schema.CadvisorTransmitPackets: {network: usage(schema.NetworkTransmitPackets)},
 	schema.CadvisorOOMEvents:       {sandbox: usage(schema.UsageOOMKills)},
+	schema.CadvisorProcesses:       {container: usage(schema.ContainerProcesses)},
 	schema.CadvisorCPUPeriod:       {told: inSpec(func(c *snapshot.Container) int64 { return c.CPUPeriod })},
 	schema.CadvisorCPUQuota:        {told: inSpec(func(c *snapshot.Container) int64 { return c.CPUQuota })},
 	schema.CadvisorCPUShares:       {told: inSpec(func(c *snapshot.Container) int64 { return c.CPUShares })},

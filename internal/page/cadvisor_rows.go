@@ -108,6 +108,10 @@ func (r *cadvisorRows) addSets(s *snapshot.Sandbox, network int) {
 			switch l.Name {
 			case "container_id":
 				place = slices.IndexFunc(r.rows, func(row cadvisorRow) bool { return !row.isPod && row.root.ID == l.Value })
+			case "split":
+				if l.Value == "equal" { // not the container's own figure, and cAdvisor has no label to tell
+					place = -1
+				}
 			case "interface":
 				place = len(r.sets)
 				r.sets = append(r.sets, r.rows[network].with(l))

@@ -171,6 +171,15 @@ func TestCadvisorOfContainers(t *testing.T) {
 	}
 	both := origin{sandbox: usage(schema.UsageMemory), container: usage(schema.ContainerStart)}
 	containers := origin{container: usage(schema.ContainerStart)}
+	split := func(value string) snapshot.Sandbox {
+		s := pod(app(), snapshot.Container{ID: "b"})
+		for i, set := range s.Usage.Sets[:3] {
+			s.Usage.Sets[i] = snapshot.NewLabelSet(append(set.Pairs, snapshot.Label{Name: "split", Value: value})...)
+		}
+		return s
+	}
+	check("a pod whose containers have figures of their own", split("none"), both, " 100", "p 10", "b 20")
+	check("a pod whose figure is divided equally", split("equal"), both, " 100")
 	check("a pod with two containers", pod(app(), snapshot.Container{ID: "b"}), both, " 100", "p 10", "b 20")
 	check("a pod with one container", pod(app()), both, " 100", "a 100")
 	check("a container of Docker", measured("", "", snapshot.Container{ID: "d"}), both, "d 100")

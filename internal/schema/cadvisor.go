@@ -20,6 +20,7 @@ const (
 	CadvisorTransmitDropped
 	CadvisorTransmitPackets
 	CadvisorOOMEvents
+	CadvisorProcesses
 	CadvisorCPUPeriod
 	CadvisorCPUQuota
 	CadvisorCPUShares
@@ -42,6 +43,7 @@ var cadvisorMetrics = [CadvisorFamilies]Metric{
 	CadvisorTransmitDropped: {Name: "container_network_transmit_packets_dropped_total", Help: "Packets to send that the network interface of the pod dropped.", Type: Counter, SetLabels: []string{"interface"}},
 	CadvisorTransmitPackets: {Name: "container_network_transmit_packets_total", Help: "Packets that the network interface of the pod sent.", Type: Counter, SetLabels: []string{"interface"}},
 	CadvisorOOMEvents:       {Name: "container_oom_events_total", Help: "Processes that the kernel killed because the pod or container was out of memory.", Type: Counter},
+	CadvisorProcesses:       {Name: "container_processes", Help: "Threads and zombies of the container, as the sandbox reports them."},
 	CadvisorCPUPeriod:       {Name: "container_spec_cpu_period", Help: "Period of the CPU quota in the OCI spec of the container, in microseconds."},
 	CadvisorCPUQuota:        {Name: "container_spec_cpu_quota", Help: "CPU quota per period in the OCI spec of the container, in microseconds. Absent without a limit."},
 	CadvisorCPUShares:       {Name: "container_spec_cpu_shares", Help: "CPU shares in the OCI spec of the container."},
