@@ -240,3 +240,27 @@ func TestUsageDetail(t *testing.T) {
 		t.Errorf("%v processes, want more than 20", n)
 	}
 }
+
+// TestUsageDetailWithCgroups: where cgroups are mounted in the containers of a pod, as containerd does,
+// the sandbox knows the memory of each.
+func TestUsageDetailWithCgroups(t *testing.T) {
+	w, id := newWorld(t).watch(), usageID("mounted")
+	w.startServer(w.serveArgs("--usage-detail"))
+	run := w.pod(runsc.Pod{Sandbox: id})
+	run(id, func(c *runsc.Container) { c.Cgroup = true })
+	for name, memory := range map[string]string{"large": "100", "small": "1"} {
+		run(id+"-"+name, func(c *runsc.Container) {
+			c.Cgroup, c.CgroupMount = true, true
+			c.Args = []string{"workload", "use", "10ms", memory, "0"}
+		})
+	}
+	w.lookUntil(id, 2)
+	p := w.look(id)
+	memoryOf := func(container string) float64 {
+		return p.usageOf(t, id, "sandmeter_container_memory_bytes", "container_id", container, "split", "none")
+	}
+	root, large, small := memoryOf(id), memoryOf(id+"-large"), memoryOf(id+"-small")
+	if root != 0 || large < 100e6 || small <= 0 || small > 50e6 {
+		t.Errorf("the root container has %v bytes, the large one %v, the small one %v", root, large, small)
+	}
+}

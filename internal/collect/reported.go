@@ -18,6 +18,7 @@ import (
 type reported struct {
 	containers []verify.Container // of the state files, in their order; at most verify.MaxContainers
 	claims     []claim            // their CPU time, reused
+	accounted  bool               // a container has cgroups mounted, so the sandbox knows the memory of each
 
 	// Of the collection under way, or the last one.
 	detailed  bool             // each container is asked about
@@ -50,6 +51,7 @@ type compared struct {
 // learn takes over the containers of the state files.
 func (r *reported) learn(facts *state.Sandbox) {
 	r.containers = nil
+	r.accounted = slices.ContainsFunc(facts.Containers, func(c *state.Container) bool { return c.Spec.CgroupMount })
 	for _, c := range facts.Containers[:min(len(facts.Containers), verify.MaxContainers)] {
 		r.containers = append(r.containers, verify.Container{ID: c.ID, Name: c.Spec.ContainerName})
 	}

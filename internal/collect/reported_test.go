@@ -221,6 +221,28 @@ func TestDetail(t *testing.T) {
 	}
 }
 
+// TestDetailOfPod: where cgroups are mounted in the containers of a pod, as containerd does, the sandbox
+// knows the memory of each, and the pause container has none.
+func TestDetailOfPod(t *testing.T) {
+	r := newReporting(t, detailed, func(s *simulate.Spec) {
+		edit := s.EditState
+		s.EditState = func(container string, state []byte) []byte {
+			state = edit(container, state)
+			if container != "b" {
+				return state
+			}
+			const mount = `"mounts":[{"destination":"/sys/fs/cgroup","type":"cgroup","source":"/bundle/cgroup","options":["ro"]},`
+			return []byte(strings.Replace(string(state), `"mounts":[`, mount, 1))
+		}
+	})
+	r.use.Memory = map[string]int64{"b": 2000}
+	r.set(1000, 0, 0)
+	const want = "{container=a,container_id=a,split=none} 0; {container=app,container_id=b,split=none} 2000"
+	if got := r.usage("sandmeter_container_memory_bytes"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestDetailFails: if one container is not reported, the memory of all is absent, because it could not
 // be compared with the host's. CPU time is there.
 func TestDetailFails(t *testing.T) {

@@ -15,14 +15,15 @@ const (
 
 // division returns how the reported memory is divided among containers; empty if there is none to
 // show. Without a mount of cgroups in its containers, a sandbox divides its memory equally among all
-// containers of a pod but the root container, which gets none.
+// containers of a pod but the root container, which gets none. With the mount, which Kubernetes' pause
+// container does not have and all others do, the root container has none either.
 func (u *usage) division() string {
 	_, measured := u.found.Get(host.Memory)
 	r := &u.reported
 	switch {
 	case !r.detailed || !r.complete() || !measured:
 		return ""
-	case len(r.memory) > 1 && r.memory[0] == 0:
+	case len(r.memory) > 1 && r.memory[0] == 0 && !r.accounted:
 		return splitEqual
 	}
 	return splitNone

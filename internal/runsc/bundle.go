@@ -40,6 +40,9 @@ type Container struct {
 	// Network is the path of a network namespace, whose interfaces the sandbox takes over. Empty
 	// means a sandbox without network.
 	Network string
+	// CgroupMount mounts cgroups in the container, as containerd does in all containers of a pod but
+	// the first.
+	CgroupMount bool
 	// MetricServer is the value of --metric-server; empty means a sandbox without metrics.
 	MetricServer string
 	// Flags are additional flags of runsc (before its command) to create this container; the last
@@ -76,8 +79,16 @@ type spec struct {
 	Process     process           `json:"process"`
 	Root        rootfs            `json:"root"`
 	Hostname    string            `json:"hostname"`
+	Mounts      []specMount       `json:"mounts,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Linux       *linux            `json:"linux,omitempty"`
+}
+
+type specMount struct {
+	Destination string   `json:"destination"`
+	Type        string   `json:"type"`
+	Source      string   `json:"source"`
+	Options     []string `json:"options"`
 }
 
 type linux struct {
@@ -143,9 +154,18 @@ func (c Container) spec(root string) spec {
 		// share it.
 		Root:        rootfs{Path: root, Readonly: true},
 		Hostname:    "sandmeter",
+		Mounts:      c.mounts(),
 		Annotations: c.Annotations,
 		Linux:       c.linux(),
 	}
+}
+
+// mounts returns the mounts besides those that runsc adds itself.
+func (c Container) mounts() []specMount {
+	if !c.CgroupMount {
+		return nil
+	}
+	return []specMount{{"/sys/fs/cgroup", "cgroup", "cgroup", []string{"nosuid", "noexec", "nodev", "relatime", "ro"}}}
 }
 
 // linux returns the part of the spec that runsc has defaults for, or nil.

@@ -44,6 +44,7 @@ type Spec struct {
 	CgroupsPath   string  // as in the spec, or made up by runsc
 	CPULimit      float64 // in cores; 0: none
 	MemoryLimit   int64   // in bytes; 0: none
+	CgroupMount   bool    // cgroups are mounted in the container
 
 	Image     string // annotation with the name of the image; empty: none; may have any bytes
 	Pause     bool   // annotation io.kubernetes.cri.container-type is "sandbox": the container that holds a pod's namespaces

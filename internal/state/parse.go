@@ -156,6 +156,8 @@ func (p *parser) spec(spec *Spec) {
 			p.annotations(spec)
 		case "linux":
 			p.linux(spec)
+		case "mounts":
+			spec.CgroupMount = p.cgroupMount()
 		default:
 			p.Skip()
 		}
@@ -203,6 +205,23 @@ func (p *parser) linux(spec *Spec) {
 			p.Skip()
 		}
 	})
+}
+
+// cgroupMount reads the mounts, and reports whether one is of cgroups.
+func (p *parser) cgroupMount() (there bool) {
+	if p.Null() {
+		return false
+	}
+	for p.Array(); p.More(); {
+		p.fields(func(key []byte) {
+			if string(key) == "type" {
+				there = p.str() == "cgroup" || there
+			} else {
+				p.Skip()
+			}
+		})
+	}
+	return there
 }
 
 // cpu reads the limits on CPU time.

@@ -114,6 +114,10 @@ func TestParse(t *testing.T) {
 			c.Spec = Spec{Present: true, CPULimit: 3, CPUQuota: 150000, CPUPeriod: 50000, CPUShares: 512}
 		})
 	accept("CPU without limits", spec(`"linux":{"resources":{"cpu":{"shares":null,"quota":-1}}}`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("a mount of cgroups", spec(`"mounts":[{"type":"cgroup","destination":"/sys/fs/cgroup","options":["ro"]},{"destination":"/proc","type":"proc"}]`),
+		func(c *Container) { c.Spec = Spec{Present: true, CgroupMount: true} })
+	accept("other mounts", spec(`"mounts":[{"destination":"/cgroup","type":"bind","source":"cgroup"},{},null]`), func(c *Container) { c.Spec = Spec{Present: true} })
+	accept("no mounts", spec(`"mounts":null`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("cgroup", spec(`"linux":{"cgroupsPath":"a.slice:docker:b"}`), func(c *Container) { c.Spec = Spec{Present: true, CgroupsPath: "a.slice:docker:b"} })
 }
 
