@@ -88,6 +88,7 @@ func (a *Account) count(u *Usage, sources *[quantities]uint64) {
 			u.values[q] = a.counters[q].add(sources[q], u.values[q])
 		}
 	}
+	a.note()
 	for i := range u.Interfaces {
 		a.countInterface(&u.Interfaces[i])
 	}

@@ -15,6 +15,7 @@ type cgroup struct {
 	dir   string
 	inode uint64 // another cgroup at the same path has another
 	files []openFile
+	pod   *podCgroup // nil: it was made for the sandbox
 }
 
 // An openFile is a file of a cgroup. Its descriptor is held as long as there are enough of them,
@@ -170,6 +171,9 @@ func (a *Account) locate(now time.Time) {
 	a.cgroups, a.lacks, a.retest, a.located = nil, nil, time.Time{}, true
 	a.locateCgroups()
 	a.pauseLost(before)
+	for _, c := range a.cgroups {
+		a.join(c)
+	}
 	for _, c := range before {
 		c.close()
 	}

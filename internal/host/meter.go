@@ -16,8 +16,10 @@ import (
 type Meter struct {
 	root     string // of the file system, "" for /; its proc and cgroups are read
 	mounts   []mount
-	networks []string // the network namespaces of the host, as far as they can be known
-	buffer   []byte   // of the file that is read now
+	networks []string              // the network namespaces of the host, as far as they can be known
+	buffer   []byte                // of the file that is read now
+	pods     map[string]*podCgroup // by directory
+	mostPods int                   // when there are so many, removed ones are forgotten
 	// cpuClock returns the CPU time of a process. It is a function so that recorded trees can be
 	// measured, whose processes do not exist.
 	cpuClock func(pid int) (nanoseconds int64, err error)
@@ -35,7 +37,8 @@ const maxMountinfo = 16 << 20
 // NewMeter returns a Meter that reads /proc and the cgroups below the directory root; "" means /.
 // The mounts of cgroups are listed once, here.
 func NewMeter(root string) (*Meter, error) {
-	m := &Meter{root: root, buffer: make([]byte, bufferSize), cpuClock: cpuClock, mayHold: mayHoldCgroups}
+	m := &Meter{root: root, buffer: make([]byte, bufferSize), pods: make(map[string]*podCgroup), mostPods: leastPodCgroups,
+		cpuClock: cpuClock, mayHold: mayHoldCgroups}
 	file, err := os.Open(m.proc("self", "mountinfo"))
 	if err != nil {
 		return nil, fmt.Errorf("list the mounts of cgroups: %w", err)

@@ -24,14 +24,19 @@ func (s *Subject) named(cgroupPath string) bool {
 	if name == "/" || name == "." {
 		return false
 	}
-	plain := strings.TrimSuffix(name, ".scope")
-	switch {
-	case plain == s.ID, strings.HasSuffix(plain, "-"+s.ID), plain == nameOf(s.CgroupsPath):
+	if s.namedAlone(cgroupPath) || strings.TrimSuffix(name, ".scope") == nameOf(s.CgroupsPath) {
 		return true
 	}
 	// systemd has underscores for hyphens in names of slices.
 	const shortest = 8
 	return len(s.PodUID) >= shortest && strings.Contains(strings.ReplaceAll(name, "_", "-"), s.PodUID)
+}
+
+// namedAlone reports whether the path of a cgroup says that no other sandbox will have it: the last
+// element has the sandbox's ID.
+func (s *Subject) namedAlone(cgroupPath string) bool {
+	name := strings.TrimSuffix(path.Base(cgroupPath), ".scope")
+	return name == s.ID || strings.HasSuffix(name, "-"+s.ID)
 }
 
 // nameOf returns the name of the cgroup of an OCI spec: the last element of a path, or of systemd's
