@@ -1,11 +1,15 @@
 package collect
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -182,6 +186,53 @@ func TestSharesFail(t *testing.T) {
 	check("it stalls", "event_failed", line+"stalled", simulate.Stall)
 	check("it hangs up", "event_failed", line+"closed", simulate.HangUp(0.5))
 	check("too long", "event_failed", line+"too_long", say(`{"`+strings.Repeat("x", 1<<20)+`"`))
+}
+
+// TestSharesOfEnded: a sandbox that ends between its two replies has not failed, and is not logged.
+func TestSharesOfEnded(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	s := h.start(simulate.Spec{ID: "ends", OwnProcess: true})
+	h.addProcess(t, s.PID(), "ends")
+	h.write(t, "sys/fs/cgroup/ends/cpu.stat", "usage_usec 1\n")
+	ended := make(chan error, 1)
+	s.SetBehavior(simulate.On(simulate.MethodEvent, func(x *simulate.Exchange) error {
+		err := unix.Kill(s.PID(), unix.SIGKILL)
+		if err == nil {
+			err = unix.Waitid(unix.P_PID, s.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil)
+		}
+		ended <- err
+		return simulate.HangUp(0.5)(x)
+	}))
+	page := h.page()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	h.expect(page, "runsc_meta_sandbox_running{", `runsc_meta_sandbox_running{sandbox="ends"} 0`)
+	if h.log.String() != "" {
+		t.Errorf("the log is\n%s", &h.log)
+	}
+}
+
+// TestHungUp: after which failures a collection waits a moment for the end of the process: after new
+// ones, of either query, that an end can cause.
+func TestHungUp(t *testing.T) {
+	closed, stalled := failure.New(failure.Closed, errors.New("closed")), failure.New(failure.Stalled, errors.New("stalled"))
+	check := func(what string, want bool, set func(*sandbox)) {
+		t.Helper()
+		var s sandbox
+		if set(&s); s.hungUp() != want {
+			t.Errorf("%s: %v, want %v", what, !want, want)
+		}
+	}
+	check("it replied", false, func(*sandbox) {})
+	check("it hung up", true, func(s *sandbox) { s.failure = closed })
+	check("it hung up again", false, func(s *sandbox) { s.failure, s.before = closed, closed })
+	check("it stalled", false, func(s *sandbox) { s.failure = stalled })
+	check("it hung up after its metrics", true, func(s *sandbox) { s.usage.reported.failure = closed })
+	check("it hung up after its metrics again", false, func(s *sandbox) {
+		s.usage.reported.failure, s.usage.reported.loggedFailure = closed, failure.Closed
+	})
+	check("it stalled after its metrics", false, func(s *sandbox) { s.usage.reported.failure = stalled })
 }
 
 // TestSharesUnmeasured: a sandbox is not asked if the host measured nothing that its reply is about.

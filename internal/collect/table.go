@@ -159,7 +159,7 @@ const hangupGrace = 20 * time.Millisecond
 // a sandbox that has ended has not failed. It waits up to hangupGrace, in total, for sandboxes that
 // have just closed their sockets.
 func (t *table) clearFailuresOfExited() {
-	if !slices.ContainsFunc(t.sorted, func(s *sandbox) bool { return s.failure != nil }) {
+	if !slices.ContainsFunc(t.sorted, func(s *sandbox) bool { return s.failure != nil || s.usage.reported.failure != nil }) {
 		return
 	}
 	t.endUnreachable()
@@ -167,7 +167,7 @@ func (t *table) clearFailuresOfExited() {
 	grace := time.NewTimer(hangupGrace)
 	defer grace.Stop()
 	for _, s := range t.sorted {
-		if !s.running() || s.before != nil || !hungUp(s.failure) {
+		if !s.running() || !s.hungUp() {
 			continue
 		}
 		select {
@@ -182,6 +182,13 @@ func (t *table) clearFailuresOfExited() {
 			s.failure = nil
 		}
 	}
+}
+
+// hungUp reports whether the process may be ending, since the sandbox hung up for the first time. It
+// may have replied to the export query before.
+func (s *sandbox) hungUp() bool {
+	r := &s.usage.reported
+	return s.before == nil && hungUp(s.failure) || r.loggedFailure == "" && hungUp(r.failure)
 }
 
 // hungUp reports whether a failure may mean that the process is ending.
