@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -263,4 +265,36 @@ func TestUsageDetailWithCgroups(t *testing.T) {
 	if root != 0 || large < 100e6 || small <= 0 || small > 50e6 {
 		t.Errorf("the root container has %v bytes, the large one %v, the small one %v", root, large, small)
 	}
+}
+
+// TestNextSandboxOfPod: when a pod gets another sandbox, as after an OOM kill, the new one does not have
+// what the one before used. kubelet keeps the cgroup of the pod.
+func TestNextSandboxOfPod(t *testing.T) {
+	w, uid := newWorld(t).watch(), usageID("uid")
+	pod := "pod" + uid
+	for _, file := range []string{"cpuacct.usage", "memory.usage_in_bytes", "cpu.pressure"} {
+		if root := hierarchyOf("", file); root != "" && !exists(filepath.Join(root, pod)) {
+			w.must(os.Mkdir(filepath.Join(root, pod), 0o755))
+			t.Cleanup(func() { w.must(os.Remove(filepath.Join(root, pod))) })
+		}
+	}
+	w.startServer(w.serveArgs())
+	start := func(id string, workload ...string) {
+		t.Helper()
+		w.pod(runsc.Pod{Sandbox: id, Name: "web-1", Namespace: "shop"})(id, func(c *runsc.Container) {
+			c.Cgroup, c.Args = true, append([]string{"workload"}, workload...)
+			c.Annotations["io.kubernetes.cri.sandbox-uid"] = uid
+			c.Annotations["dev.gvisor.spec.cgroup-parent"] = "/" + pod
+		})
+	}
+	first, second := usageID("first"), usageID("second")
+	start(first, "use", "3s", "1", "0")
+	w.lookUntil(first, 1)
+	used := w.look(first).usageOf(t, first, "sandmeter_sandbox_cpu_seconds_total")
+	w.remove(first)
+	start(second, "idle")
+	least := cpuOf(t, pod) - used
+	got := w.look(second).usageOf(t, second, "sandmeter_sandbox_cpu_seconds_total")
+	wantUsage(t, "the CPU time of the second sandbox", got, least, cpuOf(t, pod)-used)
+	w.remove(second)
 }
