@@ -118,9 +118,13 @@ func (u use) send() error {
 	}
 	defer conn.Close()
 	const datagram = 1000
-	for range u.traffic * megabyte / datagram {
-		// Nothing listens at the address. The host says so, now and then, which is no reason to stop.
-		if _, err := conn.Write(make([]byte, datagram)); err != nil && !errors.Is(err, unix.ECONNREFUSED) {
+	for left := u.traffic * megabyte / datagram; left > 0; {
+		// Nothing listens at the address. The host says so, now and then, to a write that then sends
+		// nothing, which is no reason to stop.
+		switch _, err := conn.Write(make([]byte, datagram)); {
+		case err == nil:
+			left--
+		case !errors.Is(err, unix.ECONNREFUSED):
 			return err
 		}
 	}
