@@ -177,9 +177,16 @@ func (w *Walk) samples(src *Source, metric int32) []snapshot.Sample {
 	return samples
 }
 
+// nearby is how far back find looks before it searches. Suffixes of names, such as _total, change
+// the order of families only a little.
+const nearby = 8
+
 // find returns the range of the samples of a metric.
 func (w *Walk) find(src *Source, metric int32) (from, to int) {
 	samples, at := src.Samples, int(w.next[src.Index])
+	for steps := 0; steps < nearby && at > 0 && samples[at-1].Metric >= metric; steps++ {
+		at--
+	}
 	if at > 0 && samples[at-1].Metric >= metric {
 		at, _ = slices.BinarySearchFunc(samples, metric, func(s snapshot.Sample, metric int32) int { return int(s.Metric - metric) })
 	}

@@ -121,6 +121,9 @@ func (s *Source) MeasureText() int {
 // MeasureZeros returns the approximate number of bytes of the samples that Fill adds.
 func (s *Source) MeasureZeros() int {
 	size := s.Schema.Zeros
+	if size.Series == 0 {
+		return 0
+	}
 	for i := range s.Samples {
 		if m := s.Metric(s.Samples[i]); m.Zero {
 			size.Series--
