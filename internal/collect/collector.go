@@ -101,8 +101,9 @@ type Collector struct {
 	order    []*sandbox      // reused by the next measurement
 	queries  []control.Query // reused by the next collection
 	samples  []snapshot.Sample
-	traffic  control.Traffic // at the start of the collection
-	pageBase int             // the constant pageBase, or less in tests
+	kept     []snapshot.Sample // those that snapshots hold, and room for more; see keep
+	traffic  control.Traffic   // at the start of the collection
+	pageBase int               // the constant pageBase, or less in tests
 }
 
 // New returns a Collector.

@@ -128,7 +128,7 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		c.samples = appendQuery(c.samples, s.took, failed == nil)
 	}
 	if !slices.Equal(c.samples, s.server.Samples) {
-		view.Server.Samples = slices.Clone(c.samples)
+		view.Server.Samples = c.keep(c.samples)
 		view.Server.TextSize = view.Server.MeasureText()
 		s.server = view.Server
 	}
@@ -137,6 +137,20 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		view.Usage = c.usageOf(s)
 	}
 	return view
+}
+
+// keptSandboxes is for how many sandboxes keep allocates at a time. A sandbox has 16 samples.
+const keptSandboxes = 64
+
+// keep returns a copy of samples, which a snapshot may hold. Query durations change with each
+// collection, so every sandbox needs one: many share an allocation.
+func (c *Collector) keep(samples []snapshot.Sample) []snapshot.Sample {
+	if cap(c.kept)-len(c.kept) < len(samples) {
+		c.kept = make([]snapshot.Sample, 0, keptSandboxes*len(samples))
+	}
+	from := len(c.kept)
+	c.kept = append(c.kept, samples...)
+	return c.kept[from:len(c.kept):len(c.kept)]
 }
 
 // reported returns the last verified reply as a source.
