@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func (u use) run(ctx context.Context, self string) error {
 	if err := burn(u.cpu); err != nil {
 		return err
 	}
-	if err := u.send(); err != nil {
+	if err := u.send(ctx); err != nil {
 		return err
 	}
 	if err := openFile(self, useDone, 0); err != nil {
@@ -107,8 +108,9 @@ func spawn(ctx context.Context, self string, n int, cpu time.Duration) error {
 	return nil
 }
 
-// send sends the traffic, in datagrams of 1,000 bytes.
-func (u use) send() error {
+// send sends datagrams until the interfaces have sent the traffic. A busy machine drops datagrams on
+// the way to an interface, so counting them is not enough.
+func (u use) send(ctx context.Context) error {
 	if u.address == "" {
 		return nil
 	}
@@ -117,16 +119,52 @@ func (u use) send() error {
 		return err
 	}
 	defer conn.Close()
-	const datagram = 1000
-	for left := u.traffic * megabyte / datagram; left > 0; {
-		// Nothing listens at the address. The host says so, now and then, to a write that then sends
-		// nothing, which is no reason to stop.
-		switch _, err := conn.Write(make([]byte, datagram)); {
-		case err == nil:
-			left--
-		case !errors.Is(err, unix.ECONNREFUSED):
+	before, err := transmitted()
+	if err != nil {
+		return err
+	}
+	for sent := 0; sent < u.traffic*megabyte && ctx.Err() == nil; {
+		if err := sendBatch(conn); err != nil {
+			return err
+		}
+		now, err := transmitted()
+		if err != nil {
+			return err
+		}
+		sent = now - before
+	}
+	return ctx.Err()
+}
+
+// sendBatch sends 100 datagrams of 1,000 bytes. Nothing listens at the address. The host says so, now
+// and then, to a write that then sends nothing, which is no reason to stop.
+func sendBatch(conn net.Conn) error {
+	for range 100 {
+		if _, err := conn.Write(make([]byte, 1000)); err != nil && !errors.Is(err, unix.ECONNREFUSED) {
 			return err
 		}
 	}
 	return nil
+}
+
+// transmitted returns the bytes that all interfaces have sent.
+func transmitted() (sum int, err error) {
+	data, err := os.ReadFile("/proc/net/dev")
+	if err != nil {
+		return 0, err
+	}
+	const transmitBytes = 8 // after eight fields about what was received
+	for line := range strings.Lines(string(data)) {
+		_, counters, ok := strings.Cut(line, ":")
+		fields := strings.Fields(counters)
+		if !ok || len(fields) <= transmitBytes {
+			continue // a heading
+		}
+		n, err := strconv.Atoi(fields[transmitBytes])
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
 }
