@@ -97,7 +97,13 @@ func historyLiars() []Liar {
 	}
 	return []Liar{
 		does("counter-goes-back", "has a counter that falls by one", later(`"int":51`, `"int":50`)),
-		does("counter-goes-away", "leaves a counter out that it had", later(opens+",", "")),
+		does("counter-goes-away", "leaves a counter out that it had", simulate.Edit(func(x *simulate.Exchange, reply string) string {
+			if x.N == 1 {
+				return reply
+			}
+			// Points have a random order, so this one may be the last.
+			return strings.NewReplacer(opens+",", "", ","+opens, "").Replace(reply)
+		})),
 		does("labelled-counter-goes-back", "has a counter with a label that falls", later(`{"sysno":"334"},"val":{"int":6}`, `{"sysno":"334"},"val":{"int":5}`)),
 		does("counter-goes-to-zero", "has a counter that falls to zero", later(`"val":{"int":51}`, `"val":{}`)),
 		does("counter-swings", "has a counter that falls at every second snapshot", simulate.Edit(func(x *simulate.Exchange, reply string) string {
