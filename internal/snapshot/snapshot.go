@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -18,6 +20,7 @@ type Snapshot struct {
 	Selected  Union               // the sandboxes to which the collection was limited
 	Sandboxes []Sandbox           // sorted by ID, and sandboxes of the same ID by the order of Roots
 	Server    Source              // the server's own families about the server itself and all sandboxes, selected or not
+	Totals    Source              // over all sandboxes, live and ended; without a schema if there are none
 	Process   []*dto.MetricFamily // about the server process, by a client library; sorted by name; not to be changed
 }
 
@@ -38,6 +41,8 @@ type Sandbox struct {
 	WallSaved    time.Duration
 	Failure      *failure.Failure // why a running sandbox has no metrics; nil: it has metrics, or is not running
 	Replied      time.Time        // when the sandbox took its samples, by the host's clock; zero without metrics
+	End          *End             // nil: it has not ended
+	Hidden       Hiding
 
 	Reported Source // the metrics that the sandbox reported, verified; without a schema if it has none
 	Server   Source // the server's own families about the sandbox
@@ -72,6 +77,15 @@ type Container struct {
 	CPUPeriod   int64  // in microseconds
 	CPUShares   int64
 	MemoryLimit int64 // in bytes
+}
+
+// Find returns the first sample of a metric, by its index in the schema.
+func (s *Source) Find(metric int) (sample Sample, ok bool) {
+	i, ok := slices.BinarySearchFunc(s.Samples, int32(metric), func(s Sample, metric int32) int { return cmp.Compare(s.Metric, metric) })
+	if !ok {
+		return Sample{}, false
+	}
+	return s.Samples[i], true
 }
 
 // HasMetrics reports whether the snapshot has metrics that the sandbox reported.
