@@ -77,6 +77,25 @@ func parseName(name string) (containerID, sandboxID string, ok bool) {
 	return containerID, sandboxID, ok && validID(containerID) && validID(sandboxID)
 }
 
+// RootContainer returns the ID of the sandbox of whose root container a file with this name has the
+// state, or "" if the name is that of another file.
+func RootContainer(name string) (sandboxID string) {
+	container, sandbox, ok := parseName(name)
+	if !ok || container != sandbox {
+		return ""
+	}
+	return sandbox
+}
+
+// FileName returns the name of the state file of a sandbox's root container, or "" if runsc does not
+// accept the ID.
+func FileName(sandboxID string) string {
+	if !validID(sandboxID) {
+		return ""
+	}
+	return sandboxID + fileMiddle + sandboxID + fileSuffix
+}
+
 // validID reports whether runsc accepts the string as an ID.
 func validID(id string) bool {
 	for i := range len(id) {

@@ -71,6 +71,7 @@ func NewRoot(path string) *Root {
 		shared: newShared(),
 		names:  make([]byte, 32<<10),
 		pause:  func() { time.Sleep(retryPause) },
+		round:  1, // 0 is for files that are gone
 	}
 }
 
@@ -107,6 +108,39 @@ func (r *Root) List() (Listing, error) {
 		r.regroup()
 	}
 	return Listing{Sandboxes: r.listing, Errors: r.errors()}, nil
+}
+
+// Refresh reads one state file, if it may have changed, and returns the sandbox whose root container
+// it is about; nil: there is none. All other files are as of the last List or Refresh. It takes one
+// attempt: a file that is being written is an error, like one that is not readable. If the file does
+// not exist, errors.Is(err, fs.ErrNotExist) is true.
+func (r *Root) Refresh(name string) (*Sandbox, error) {
+	fd, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	f := r.fileNamed([]byte(name))
+	if f == nil {
+		return nil, nil
+	}
+	r.refresh(fd, f)
+	r.again = r.again[:0]
+	if f.round == 0 {
+		delete(r.files, name)
+		r.stale, f.err = true, unix.ENOENT
+	}
+	if r.stale {
+		r.regroup()
+	}
+	if f.err != nil {
+		return nil, &FileError{name, f.err}
+	}
+	i, found := slices.BinarySearchFunc(r.listing, f.container, func(s *Sandbox, id string) int { return strings.Compare(s.ID, id) })
+	if !found {
+		return nil, nil
+	}
+	return r.listing[i], nil
 }
 
 func (r *Root) open() (int, error) {

@@ -1,0 +1,80 @@
+package state
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+)
+
+// TestRefresh: Refresh reads one file, and does not look at others.
+func TestRefresh(t *testing.T) {
+	n := newNode(t)
+	name := nameOfState("b", "b")
+	refresh := func(what, file, want string) *Sandbox {
+		t.Helper()
+		s, err := n.Refresh(file)
+		got := "none"
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			got = "missing"
+		case err != nil:
+			got = "error"
+		case s != nil:
+			got = s.ID
+			if len(s.Containers) > 1 {
+				got += " and others"
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %s (%v), want %s", what, got, err, want)
+		}
+		return s
+	}
+	refresh("no file yet, before the first list", name, "missing")
+	n.run("b", "b")
+	n.settle()
+	first := refresh("settled", name, "b")
+	n.want("b", "")
+	if n.only() != first {
+		t.Error("List does not return the sandbox of Refresh")
+	}
+	n.run("a", "a")
+	refresh("another file is there", name, "b")
+	refresh("that file", nameOfState("a", "a"), "a")
+	n.run("c", "b")
+	refresh("a further container", nameOfState("c", "b"), "none")
+	refresh("its sandbox", name, "b and others")
+	refresh("no state file", "runsc-b.sock", "none")
+	n.write(nameOfState("d", "d"), `{"id":`)
+	refresh("half a file", nameOfState("d", "d"), "error")
+	if n.pauses > 0 {
+		t.Error("Refresh waited for the writer of a file")
+	}
+	n.run("d", "d")
+	refresh("the whole file", nameOfState("d", "d"), "d")
+	n.remove(name)
+	refresh("removed", name, "missing")
+	refresh("removed, again", name, "missing")
+	n.want("a d", "")
+	n.remove(".")
+	refresh("no directory", name, "missing")
+}
+
+func TestNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"a_sandbox:a.state":   "a",
+		"b_sandbox:a.state":   "",
+		"a_sandbox:a.stat":    "",
+		"a b_sandbox:a.state": "",
+		"":                    "",
+	} {
+		if got := RootContainer(name); got != want {
+			t.Errorf("RootContainer(%q) = %q, want %q", name, got, want)
+		}
+	}
+	for id, want := range map[string]string{"a": "a_sandbox:a.state", "": "", "../a": "", "a/b": "", "a:b": "", "a b": ""} {
+		if got := FileName(id); got != want {
+			t.Errorf("FileName(%q) = %q, want %q", id, got, want)
+		}
+	}
+}
