@@ -112,7 +112,7 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := host.NewWatcher()
+	watcher, err := host.NewWatcher(nil)
 	if err != nil {
 		loop.Close()
 		return nil, err

@@ -104,6 +104,7 @@ func (s *sandbox) subject() host.Subject {
 		ID:          s.facts.ID,
 		PID:         s.facts.PID,
 		Alive:       s.process.Alive,
+		End:         s.process.End,
 		CgroupsPath: root.CgroupsPath,
 		PodUID:      root.PodUID,
 		HostNetwork: slices.Contains(s.facts.Metadata, state.Pair{Name: "network", Value: "host"}),

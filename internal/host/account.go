@@ -9,7 +9,8 @@ import (
 type Subject struct {
 	ID          string
 	PID         int         // of the sentry
-	Alive       func() bool // whether the sentry still has this PID; false once it has ended
+	Alive       func() bool // whether the sentry still has this PID; false once it has ended. It calls no Account
+	End         func() *End // the record of the sentry's end, or nil; the function itself may be nil
 	Gofers      []int       // PIDs of the gofers of its containers
 	CgroupsPath string      // of its root container's OCI spec; empty: none
 	PodUID      string      // empty: none
@@ -22,7 +23,8 @@ type Subject struct {
 const retestAfter = time.Minute
 
 // An Account has what a Meter measured of one sandbox. Its counters never fall, also when the
-// sandbox gets another cgroup.
+// sandbox gets another cgroup. All methods are safe for concurrent use; each takes the lock of the
+// Meter, which one call holds as long as it takes to measure one sandbox.
 type Account struct {
 	meter   *Meter
 	subject Subject
@@ -38,6 +40,7 @@ type Account struct {
 	counters   [quantities]counter
 	interfaces []*interfaceCounters
 	memfds     []memfd // of the sentry
+	kills      kills
 }
 
 // Open returns an account of the sandbox. It measures nothing yet. Close it when it is no longer
@@ -50,23 +53,27 @@ func (m *Meter) Open(s Subject) *Account {
 
 // Update tells the account that the sandbox's containers have changed.
 func (a *Account) Update(s Subject) {
+	a.meter.mu.Lock()
+	defer a.meter.mu.Unlock()
 	a.subject = s
 	a.dir = a.meter.proc(strconv.Itoa(s.PID)) + "/"
 	a.located, a.memfds = false, nil
 }
 
-// Close releases the file descriptors of the account, which must not be used after that. Closing
-// again does nothing.
+// Close releases the file descriptors of the account. After that, Finish finds nothing, and Read
+// must not be called. Closing again does nothing.
 func (a *Account) Close() {
-	for _, c := range a.cgroups {
-		c.close()
-	}
+	a.meter.mu.Lock()
+	defer a.meter.mu.Unlock()
+	closeAll(a.cgroups)
 	a.cgroups, a.located = nil, false
 }
 
 // Read measures the sandbox, now. What cannot be measured is absent, with a reason. If the sentry
-// has ended, everything is absent, without a reason.
+// has ended, everything is absent, without a reason; what it used last is left for Finish.
 func (a *Account) Read(u *Usage, now time.Time) {
+	a.meter.mu.Lock()
+	defer a.meter.mu.Unlock()
 	u.reset(now)
 	var sources [quantities]uint64
 	a.readCgroups(u, &sources)
@@ -79,6 +86,7 @@ func (a *Account) Read(u *Usage, now time.Time) {
 		return
 	}
 	a.count(u, &sources)
+	a.kills.read(u)
 }
 
 // count replaces the kernel's counters by the account's.

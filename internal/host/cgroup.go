@@ -28,6 +28,12 @@ type openFile struct {
 	fd     int // -1: the file is opened for each reading
 }
 
+func closeAll(cgroups []*cgroup) {
+	for _, c := range cgroups {
+		c.close()
+	}
+}
+
 func (c *cgroup) close() {
 	for i := range c.files {
 		if f := &c.files[i]; f.fd >= 0 {
@@ -165,18 +171,22 @@ func (m *mount) has(controllers []string) bool {
 	return slices.Contains(m.controllers, controllers[0])
 }
 
-// locate finds the cgroups of the sentry that are the sandbox's own, and its network.
+// locate finds the cgroups of the sentry that are the sandbox's own, and its network. If the sentry
+// has ended, the account keeps those that it has, because Finish reads them.
 func (a *Account) locate(now time.Time) {
 	before := a.cgroups
 	a.cgroups, a.lacks, a.retest, a.located = nil, nil, time.Time{}, true
 	a.locateCgroups()
+	if !a.subject.Alive() {
+		closeAll(a.cgroups)
+		a.cgroups, a.located = before, false
+		return
+	}
 	a.pauseLost(before)
 	for _, c := range a.cgroups {
 		a.join(c)
 	}
-	for _, c := range before {
-		c.close()
-	}
+	closeAll(before)
 	a.locateNetwork()
 	if len(a.lacks) > 0 {
 		a.retest = now.Add(retestAfter)

@@ -74,7 +74,7 @@ func (c *child) reap() {
 // newWatcher returns a Watcher that is closed at the end of the test.
 func newWatcher(t testing.TB) *Watcher {
 	t.Helper()
-	w, err := NewWatcher()
+	w, err := NewWatcher(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

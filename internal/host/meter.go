@@ -5,21 +5,26 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Meter measures sandboxes from the host: their cgroups, their network interfaces and their
-// sentries. It and its Accounts are not safe for concurrent use; one goroutine at a time owns them
-// all.
+// sentries. It and its Accounts are safe for concurrent use, and measure one sandbox at a time.
 type Meter struct {
 	root     string // of the file system, "" for /; its proc and cgroups are read
 	mounts   []mount
-	networks []string              // the network namespaces of the host, as far as they can be known
+	networks []string // the network namespaces of the host, as far as they can be known
+
+	// mu guards what follows, and all Accounts of the Meter. While it is held, Subject.Alive is
+	// called, which takes the lock of the Watcher, so the Watcher calls no Account with its lock held.
+	mu       sync.Mutex
 	buffer   []byte                // of the file that is read now
 	pods     map[string]*podCgroup // by directory
 	mostPods int                   // when there are so many, removed ones are forgotten
+
 	// cpuClock returns the CPU time of a process. It is a function so that recorded trees can be
 	// measured, whose processes do not exist.
 	cpuClock func(pid int) (nanoseconds int64, err error)
@@ -63,6 +68,8 @@ func NewMeter(root string) (*Meter, error) {
 // WaitingForCPU returns for how long any task of the node has waited for a CPU, since the node
 // started. ok is false where the kernel does not tell (CONFIG_PSI).
 func (m *Meter) WaitingForCPU() (total time.Duration, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	data, err := m.read(m.proc("pressure", "cpu"))
 	if err == nil {
 		err = parseFields(data, []field{{"some", PressureCPUSome, micro}}, func(_ Quantity, ns int64) { total, ok = time.Duration(ns), true })
@@ -75,7 +82,7 @@ func (m *Meter) proc(elements ...string) string {
 	return m.root + "/proc/" + filepath.Join(elements...)
 }
 
-// read returns the content of a file. It is valid until the next call.
+// read returns the content of a file. It is valid until the next call. The caller holds mu.
 func (m *Meter) read(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

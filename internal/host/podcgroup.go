@@ -67,7 +67,7 @@ func (a *Account) join(c *cgroup) {
 // note records how far the account has counted, for the next sandbox of the pod.
 func (a *Account) note() {
 	for _, c := range a.cgroups {
-		if c.pod == nil {
+		if c.pod == nil || c.pod.sandbox != a.subject.ID {
 			continue
 		}
 		for q, set := Quantity(0), c.quantities(); q < quantities; q++ {

@@ -16,16 +16,20 @@ type Process struct {
 	watcher *Watcher
 	pid     int
 	end     atomic.Pointer[End]
-	done    chan struct{} // closed after end is set
+	done    chan struct{}        // closed after end is set
+	exit    atomic.Pointer[Exit] // nil: not known
+	settled atomic.Bool          // exit does not change anymore
 
 	// Guarded by the watcher's mu.
-	fd    int   // the pidfd; -1: none is held
-	start int64 // of the process, in ticks after boot; 0: not known yet
+	fd    int    // the pidfd; -1: none is held
+	start int64  // of the process, in ticks after boot; 0: not known yet
+	atEnd func() // nil: none
 }
 
 // An End is the record of a process's end. It is immutable.
 type End struct {
-	Observed time.Time // when the end was observed, which is after it happened
+	Observed time.Time     // when the end was observed, which is after it happened
+	CPU      time.Duration // CPU time of all threads of the process; 0: not known, as after reaping
 }
 
 // PID returns the process ID with which Watch was called.
@@ -60,29 +64,60 @@ func (p *Process) Alive() bool {
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Began returns when the process began, converted to the current wall clock: a step of the clock
-// changes it. It is zero if it is not known, for example for a process that had ended when Watch
-// was called.
+// changes it. It is zero if it is not known, for example for a process that had been reaped when
+// Watch was called.
 func (p *Process) Began() time.Time {
 	p.watcher.mu.Lock()
 	defer p.watcher.mu.Unlock()
 	return timeOf(p.start)
 }
 
-// Release stops watching the process: if its end has not been observed yet, it never is. Releasing
-// a process again, or one that has ended, does nothing.
+// AtEnd has f called when the end of the process is recorded: once, on the goroutine that recorded
+// it, which is the watcher's or that of Sync, after End, Done and the Exit of a zombie that may be
+// read are set, and before the watcher's changed. If the end is recorded already, AtEnd calls f
+// before it returns.
+//
+// f is called without any lock of this package, so it may call all methods but Close. It delays the
+// ends of other processes, so it should take little time. It may take locks that no caller of
+// Sync or Close holds.
+//
+// There is one f at a time: AtEnd replaces the one before, and AtEnd(nil) and Release remove it. A
+// call that has begun is not waited for.
+func (p *Process) AtEnd(f func()) {
+	p.watcher.mu.Lock()
+	ended := p.end.Load() != nil
+	if !ended {
+		p.atEnd = f
+	}
+	p.watcher.mu.Unlock()
+	if ended && f != nil {
+		f()
+	}
+}
+
+// Release stops watching the process: if its end or its exit has not been observed yet, it never
+// is, and the function of AtEnd is not called. Releasing a process again does nothing.
 func (p *Process) Release() {
 	p.watcher.mu.Lock()
 	defer p.watcher.mu.Unlock()
-	p.closeFD()
-	delete(p.watcher.noFD, p)
+	p.settle(nil)
 }
 
-// finish records the end of the process. The caller holds mu, and so the end is recorded once.
-func (p *Process) finish(observed time.Time) {
-	p.closeFD()
-	delete(p.watcher.noFD, p)
-	p.end.Store(&End{Observed: observed})
+// finish records the end of the process, and has the function of AtEnd called. The caller holds mu,
+// and so the end is recorded once.
+func (p *Process) finish(observed time.Time, reaped bool) {
+	var z zombie
+	if !reaped {
+		z = p.zombie()
+	}
+	p.end.Store(&End{observed, z.cpu})
 	close(p.done)
+	if p.atEnd != nil {
+		p.watcher.calls = append(p.watcher.calls, p.atEnd)
+		p.atEnd = nil
+	}
+	delete(p.watcher.noFD, p)
+	p.learn(z, reaped)
 }
 
 // closeFD closes the pidfd, if any. The caller holds mu.
@@ -105,7 +140,8 @@ func (p *Process) closeFD() {
 func (p *Process) look() {
 	start, alive := look(p.pid, p.start, false)
 	if !alive {
-		p.finish(time.Now())
+		p.finish(time.Now(), false)
+		p.watcher.recorded = true
 		return
 	}
 	p.start = start
@@ -121,8 +157,8 @@ func Look(pid int) (began time.Time, alive bool) {
 }
 
 // hold returns a pidfd of the process, or -1 if none is available, the time at which the process
-// began, in ticks after boot, or 0 if it is not known, and whether the process is alive. If it is
-// not, no pidfd is returned.
+// began, in ticks after boot, or 0 if it is not known, and whether the process is alive. A zombie is
+// not, and has a pidfd too.
 func hold(pid int) (fd int, start int64, alive bool) {
 	if pid <= 0 {
 		return -1, 0, false
@@ -142,10 +178,6 @@ func hold(pid int) (fd int, start int64, alive bool) {
 	// Read after the pidfd is held: either the data is about the held process, or that process has
 	// ended, and then its pidfd is readable.
 	start, alive = look(pid, 0, fd >= 0)
-	if !alive && fd >= 0 {
-		unix.Close(fd)
-		fd = -1
-	}
 	return fd, start, alive
 }
 
@@ -180,8 +212,8 @@ func look(pid int, start int64, held bool) (newStart int64, alive bool) {
 		return start, held
 	case err != nil:
 		return start, true
-	case stat.ended, start != 0 && start != stat.start:
+	case start != 0 && start != stat.start:
 		return start, false
 	}
-	return stat.start, true
+	return stat.start, !stat.ended
 }

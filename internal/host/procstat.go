@@ -19,7 +19,11 @@ type procStat struct {
 	ended  bool  // a zombie, or being reaped
 	start  int64 // ticks after boot
 	parent int
+	status int // exit status of one that has ended, in the format of wait(2); 0 without permission
 }
+
+// noStatus is the status where the file has none, or another number.
+const noStatus = -1
 
 // readProcStat reads the file of the process below the directory root.
 func readProcStat(root string, pid int) (procStat, error) {
@@ -40,7 +44,7 @@ func readProcStat(root string, pid int) (procStat, error) {
 // parseProcStat reads the fields after the command's name, which is in parentheses and may itself
 // have any byte.
 func parseProcStat(data []byte) (procStat, error) {
-	const stateField, parentField, startField = 0, 1, 19 // counted from the one after the name
+	const stateField, parentField, startField, statusField = 0, 1, 19, 49 // counted from the one after the name
 	name := bytes.LastIndexByte(data, ')')
 	fields := bytes.Fields(data[name+1:])
 	if name < 0 || len(fields) <= startField {
@@ -55,7 +59,20 @@ func parseProcStat(data []byte) (procStat, error) {
 		return procStat{}, fmt.Errorf("parent in /proc/PID/stat: %w", err)
 	}
 	state := fields[stateField][0]
-	return procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start, parent: parent}, nil
+	stat := procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start, parent: parent, status: noStatus}
+	if len(fields) > statusField {
+		stat.status = parseStatus(fields[statusField])
+	}
+	return stat, nil
+}
+
+// parseStatus returns an exit status in the format of wait(2), which has 16 bits.
+func parseStatus(text []byte) int {
+	status, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		return noStatus
+	}
+	return int(status)
 }
 
 // timeOf returns the time of a number of ticks after boot, by the current wall clock. It is zero

@@ -19,13 +19,13 @@ func TestParseProcStat(t *testing.T) {
 			t.Errorf("%q: %+v, %v", data, got, err)
 		}
 	}
-	accept("31492 (cat) R"+tail, procStat{start: 366412, parent: 31490})
-	accept("31492 (cat) S"+tail, procStat{start: 366412, parent: 31490})
-	accept("31492 (cat) T"+tail, procStat{start: 366412, parent: 31490})
-	accept("31492 (cat) Z"+tail, procStat{ended: true, start: 366412, parent: 31490})
-	accept("31492 (cat) X"+tail, procStat{ended: true, start: 366412, parent: 31490})
-	accept("31492 () S"+tail, procStat{start: 366412, parent: 31490})
-	accept("31492 (a) Z 1 (\n) S"+tail, procStat{start: 366412, parent: 31490})
+	accept("31492 (cat) R"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
+	accept("31492 (cat) S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
+	accept("31492 (cat) T"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
+	accept("31492 (cat) Z"+tail, procStat{ended: true, start: 366412, parent: 31490, status: noStatus})
+	accept("31492 (cat) X"+tail, procStat{ended: true, start: 366412, parent: 31490, status: noStatus})
+	accept("31492 () S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
+	accept("31492 (a) Z 1 (\n) S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
 	refuse("")
 	refuse("31492")
 	refuse("31492 (cat) S")
@@ -45,7 +45,7 @@ func FuzzParseProcStat(f *testing.F) {
 		}
 		// The fields are found after process names with any characters.
 		line := fmt.Sprintf("1 (%s) Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %d 1\n", name, start)
-		if stat, err := parseProcStat([]byte(line)); err != nil || stat != (procStat{ended: true, start: start, parent: 1}) {
+		if stat, err := parseProcStat([]byte(line)); err != nil || stat != (procStat{ended: true, start: start, parent: 1, status: noStatus}) {
 			t.Errorf("%q: %+v, %v", line, stat, err)
 		}
 	})

@@ -14,16 +14,18 @@ import (
 // batch is how many ends one system call returns.
 const batch = 128
 
-// A Watcher watches processes and records when they end. It holds a pidfd of each process in an
-// epoll set of its own, so that an end is recorded within moments, and so that watching costs
-// nothing as long as no process ends. All methods are safe for concurrent use. Close it when it is
-// no longer needed.
+// A Watcher watches processes and records when and how they end. It holds a pidfd of each process in
+// an epoll set of its own, so that an end is recorded within moments, and so that watching costs
+// nothing as long as no process ends or is reaped. All methods are safe for concurrent use. Close it
+// when it is no longer needed.
 type Watcher struct {
-	epoll int           // the epoll set; owned by file
-	file  *os.File      // makes Go's poller wait for the set, which takes no thread
-	done  chan struct{} // closed when the goroutine has ended
+	epoll   int           // the epoll set; owned by file
+	file    *os.File      // makes Go's poller wait for the set, which takes no thread
+	done    chan struct{} // closed when the goroutine has ended
+	changed func()        // nil: none
 
-	// mu is held for every change and every reading of the epoll set. While it is held, the set has
+	// mu is held for every change and every reading of the epoll set, and for no call of a function
+	// of others: it is the last lock that any goroutine takes. While it is held, the set has
 	// exactly the file descriptors in byFD, so an event is always about the process found there,
 	// even when its number belonged to another process before.
 	mu     sync.Mutex
@@ -31,21 +33,32 @@ type Watcher struct {
 	byFD   map[int32]*Process
 	noFD   map[*Process]struct{} // processes without a pidfd that have not ended
 	events []unix.EpollEvent     // for reading the set
+
+	// What has been recorded since mu was locked, to be told when it is not held anymore.
+	calls    []func() // of AtEnd
+	recorded bool     // an end, an exit, or that there is no way to learn an exit
 }
 
 // NewWatcher returns a Watcher without processes. An error means that the process lacks file
 // descriptors or memory.
-func NewWatcher() (*Watcher, error) {
+//
+// changed, if it is not nil, is called each time that ends or exits have been recorded, or that the
+// exit of a process has turned out to stay unknown: at least once after the last of them, on the
+// goroutine that recorded them, which is the watcher's or that of Sync. The functions of AtEnd are
+// called before it. It is called without any lock of this package and by several goroutines at a
+// time, and must not block. It is not called for what Watch itself finds, nor for Release and Close.
+func NewWatcher(changed func()) (*Watcher, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
 	w := &Watcher{
-		epoll:  fd,
-		done:   make(chan struct{}),
-		byFD:   make(map[int32]*Process),
-		noFD:   make(map[*Process]struct{}),
-		events: make([]unix.EpollEvent, batch),
+		epoll:   fd,
+		done:    make(chan struct{}),
+		changed: changed,
+		byFD:    make(map[int32]*Process),
+		noFD:    make(map[*Process]struct{}),
+		events:  make([]unix.EpollEvent, batch),
 	}
 	conn, err := w.pollable()
 	if err != nil {
@@ -77,22 +90,36 @@ func (w *Watcher) pollable() (syscall.RawConn, error) {
 //
 // No end is lost between a drain and the wait that follows it. Go's poller is edge-triggered: it
 // remembers that the epoll set became readable even when nothing waits yet, and the kernel reports
-// a set as readable anew for each process that ends, whether or not earlier ends were taken out. An
-// end that Sync has taken in meanwhile merely makes a drain find nothing.
+// a set as readable anew for each process that ends or is reaped, whether or not earlier events were
+// taken out. One that Sync has taken in meanwhile merely makes a drain find nothing.
 func (w *Watcher) run(conn syscall.RawConn) {
 	defer close(w.done)
 	// Read ends with an error only, because its function never reports success: when the file is
 	// closed.
 	_ = conn.Read(func(uintptr) bool {
 		w.mu.Lock()
-		defer w.mu.Unlock()
 		w.drain()
+		w.unlockAndTell()
 		return false
 	})
 }
 
+// unlockAndTell unlocks mu and calls the functions of others that are due.
+func (w *Watcher) unlockAndTell() {
+	calls, recorded := w.calls, w.recorded
+	w.calls, w.recorded = nil, false
+	w.mu.Unlock()
+	for _, f := range calls {
+		f()
+	}
+	if recorded && w.changed != nil {
+		w.changed()
+	}
+}
+
 // Watch holds the process pid. From then on, another process that is given the same pid is never
-// taken for it. A process that does not exist, or that is a zombie, has ended from the start.
+// taken for it. A process that does not exist, or that is a zombie, has ended from the start. The
+// exit of a zombie is learned all the same; Began tells whether it is the right one.
 //
 // If no pidfd is available, or half of all file descriptors are in use, the process is held without
 // one. It is then identified by its start time, and only Sync observes its end.
@@ -105,46 +132,55 @@ func (w *Watcher) Watch(pid int) *Process {
 	defer w.mu.Unlock()
 	switch {
 	case !alive:
-		p.finish(time.Now())
+		p.finish(time.Now(), false)
 	case w.closed:
-		p.closeFD()
-	case !w.add(p):
+		p.settle(nil)
+	case !p.register(unix.EPOLLIN):
 		p.closeFD()
 		w.noFD[p] = struct{}{}
 	}
 	return p
 }
 
-// add puts the process into the epoll set and reports whether that succeeded. The kernel limits how
-// many file descriptors the epoll sets of one user have. A process that has ended by now makes the
-// set readable at once. The caller holds mu.
-func (w *Watcher) add(p *Process) bool {
-	if p.fd < 0 {
+// register puts the process into the epoll set, or changes what the set reports of it, and reports
+// whether that succeeded. The kernel limits how many file descriptors the epoll sets of one user
+// have. What has happened by now makes the set readable at once. The caller holds mu.
+func (p *Process) register(events uint32) bool {
+	w := p.watcher
+	if p.fd < 0 || w.closed {
 		return false
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(p.fd)}
-	if unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, p.fd, &event) != nil {
+	event := unix.EpollEvent{Events: events, Fd: int32(p.fd)}
+	change := unix.EPOLL_CTL_ADD
+	if w.byFD[event.Fd] == p {
+		change = unix.EPOLL_CTL_MOD
+	}
+	if unix.EpollCtl(w.epoll, change, p.fd, &event) != nil {
 		return false
 	}
 	w.byFD[event.Fd] = p
 	return true
 }
 
-// Sync records every end that happened before the call. It costs one system call and as much as
-// there are ends; processes held without a pidfd cost a look at /proc each. After Close it does
-// nothing.
+// Sync records every end and every exit that the kernel told before the call, and calls the
+// functions of AtEnd and changed before it returns. What another goroutine has recorded is recorded,
+// but its calls may still be under way. It costs one system call and as much as there are ends;
+// processes held without a pidfd cost a look at /proc each. After Close it does nothing.
 func (w *Watcher) Sync() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlockAndTell()
 	w.drain()
 	for p := range w.noFD {
 		p.look()
 	}
 }
 
-// drain records the ends that the epoll set reports. It finds all that happened before it was
-// called: the kernel puts a process into the set's ready list in the same critical
-// section that makes it a zombie. The caller holds mu.
+// drain records the ends and exits that the epoll set reports. It finds all that happened before it
+// was called: the kernel puts a process into the set's ready list in the same critical section that
+// makes it a zombie, or takes away its PID. The caller holds mu.
+//
+// Each event is taken in such that the set does not report it again: the pidfd is closed, or its
+// registration is changed. So a zombie that is never reaped does not wake the goroutine.
 func (w *Watcher) drain() {
 	for !w.closed {
 		n, err := unix.EpollWait(w.epoll, w.events, 0)
@@ -156,7 +192,7 @@ func (w *Watcher) drain() {
 		}
 		now := time.Now()
 		for _, event := range w.events[:n] {
-			w.byFD[event.Fd].finish(now)
+			w.take(event, now)
 		}
 		if n < len(w.events) {
 			return
@@ -164,16 +200,31 @@ func (w *Watcher) drain() {
 	}
 }
 
+// take takes in what the epoll set reports of a process. The caller holds mu.
+func (w *Watcher) take(event unix.EpollEvent, now time.Time) {
+	p := w.byFD[event.Fd]
+	w.recorded = true
+	if p.end.Load() == nil {
+		p.finish(now, event.Events&unix.EPOLLHUP != 0)
+	} else {
+		p.learn(zombie{}, true) // a zombie is reported for nothing else
+	}
+}
+
 // Close stops watching: it ends the goroutine, waits for it, and releases all processes. Their
-// ends, if they have not been observed yet, never are. Closing again does nothing.
+// ends, if they have not been observed yet, never are. Since the goroutine may be calling a function
+// of AtEnd, or changed, the caller must not hold a lock that these take, nor be called by them.
+// Closing again does nothing.
 func (w *Watcher) Close() error {
 	w.mu.Lock()
 	wasClosed := w.closed
 	w.closed = true // from here on nothing uses the epoll set but file
 	for _, p := range w.byFD {
-		p.closeFD()
+		p.settle(nil)
 	}
-	clear(w.noFD)
+	for p := range w.noFD {
+		p.settle(nil)
+	}
 	w.mu.Unlock() // the goroutine may be waiting for it, and has to end for the file to be closed
 	if wasClosed {
 		<-w.done

@@ -363,7 +363,7 @@ func TestEndedBeforeWatched(t *testing.T) {
 // TestClose: a closed Watcher holds nothing and observes nothing more.
 func TestClose(t *testing.T) {
 	leaktest.Check(t)
-	w, err := NewWatcher()
+	w, err := NewWatcher(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +401,7 @@ func TestClose(t *testing.T) {
 func TestCloseWhileEnding(t *testing.T) {
 	leaktest.Check(t)
 	for range 20 {
-		w, err := NewWatcher()
+		w, err := NewWatcher(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -450,7 +450,7 @@ func TestNoDescriptors(t *testing.T) {
 	if _, err := os.Open(os.DevNull); !errors.Is(err, unix.EMFILE) {
 		t.Fatalf("there are file descriptors left: %v", err)
 	}
-	if _, err := NewWatcher(); !errors.Is(err, unix.EMFILE) {
+	if _, err := NewWatcher(nil); !errors.Is(err, unix.EMFILE) {
 		t.Errorf("a new Watcher: %v", err)
 	}
 	p, other := w.Watch(alive.pid), w.Watch(killed.pid)

@@ -1,0 +1,113 @@
+package host
+
+import (
+	"slices"
+	"time"
+)
+
+// Finish measures what is left of a sandbox whose sentry has just ended: the counters and the
+// highest values of its own cgroup, which runsc removes some 10 to 200 ms after the end. What it
+// counts is counted like what Read counts. The present use of memory and threads is absent, and so
+// is the network, whose namespace is gone with the sentry. If the cgroup is gone, everything is
+// absent; if the sandbox was in several, what was in those that are gone.
+//
+// The cgroups are those that the last Read used. They are the sandbox's by name and by descriptor
+// or inode, whether or not the sentry lives, so Finish neither looks for cgroups nor reads anything
+// in /proc. Without a Read before, everything is absent. SentryCPU is from the record of the
+// sentry's end, if the last Read had it.
+//
+// Finish is made to be called by the function of [Process.AtEnd].
+func (a *Account) Finish(u *Usage, now time.Time) {
+	a.meter.mu.Lock()
+	defer a.meter.mu.Unlock()
+	u.reset(now)
+	var sources [quantities]uint64
+	for _, c := range a.cgroups {
+		if c.pod == nil || c.pod.sandbox == a.subject.ID { // else it is the next sandbox's by now
+			a.readLast(c, u, &sources)
+		}
+	}
+	a.finishSentry(u, &sources)
+	a.count(u, &sources)
+	a.kills.finish(u)
+}
+
+// finishSentry takes the CPU time of the sentry from the record of its end, if it was measured for
+// lack of a cgroup.
+func (a *Account) finishSentry(u *Usage, sources *[quantities]uint64) {
+	measured := a.counters[SentryCPU].source == uint64(a.subject.PID)
+	if a.subject.End == nil || !measured || slices.ContainsFunc(a.cgroups, (*cgroup).hasCPU) {
+		return
+	}
+	if end := a.subject.End(); end != nil && end.CPU > 0 {
+		u.set(SentryCPU, int64(end.CPU))
+		sources[SentryCPU] = uint64(a.subject.PID)
+	}
+}
+
+// readLast reads the files of a cgroup that tell of the past.
+func (a *Account) readLast(c *cgroup, u *Usage, sources *[quantities]uint64) {
+	for i := range c.files {
+		f := &c.files[i]
+		if !f.outlasts() {
+			continue
+		}
+		data, err := f.read(a.meter.buffer)
+		if err == nil {
+			err = parseFields(data, f.fields, func(q Quantity, value int64) {
+				u.set(q, value)
+				sources[q] = c.inode
+			})
+		}
+		if err != nil && !isGone(err) {
+			u.lack(CgroupUnreadable)
+		}
+	}
+}
+
+// outlasts reports whether the file tells of the past, and not of now.
+func (f *openFile) outlasts() bool {
+	q := f.fields[0].quantity
+	return q.counts() || q == MemoryPeak
+}
+
+// kills are the OOM kills that an account has counted, and when: those of the last moments may be
+// why the sandbox has ended.
+type kills struct {
+	known        bool
+	last, before int64 // as of the last Read, or Finish, and as of the Read before the last
+	risen        bool  // last is above before, in Finish
+}
+
+// read takes in what Read counted.
+func (k *kills) read(u *Usage) {
+	n, ok := u.Get(OOMKills)
+	if !ok {
+		return
+	}
+	k.before = k.last
+	if !k.known {
+		k.before = n // nothing tells how long ago these were
+	}
+	k.known, k.last, k.risen = true, n, false
+}
+
+// finish takes in what Finish counted.
+func (k *kills) finish(u *Usage) {
+	if n, ok := u.Get(OOMKills); ok && k.known {
+		k.last = n
+	}
+	k.risen = k.last > k.before
+}
+
+// OOMKilled reports whether the kernel's OOM killer has killed a process of the sandbox's own cgroup
+// since the Read before the last: Finish found that, or the last Read, which may have been between
+// the kill and the end. If there was one Read only, Finish found it. OOMKilled is false before
+// Finish.
+func (a *Account) OOMKilled() bool {
+	a.meter.mu.Lock()
+	defer a.meter.mu.Unlock()
+	return a.kills.risen
+}
+
+func (c *cgroup) hasCPU() bool { return c.quantities().has(CPU) }
