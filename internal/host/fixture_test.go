@@ -1,27 +1,45 @@
 package host
 
 import (
+	"io"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A child is a process that waits to be killed.
+// A child is a process that waits to be killed or to be told to exit.
 type child struct {
-	t   testing.TB
-	cmd *exec.Cmd
-	pid int
+	t     testing.TB
+	cmd   *exec.Cmd
+	pid   int
+	stdin io.Closer // nil: it waits to be killed
 }
 
 func startChild(t testing.TB) *child {
 	t.Helper()
-	cmd := exec.Command("sleep", "600")
+	return startCommand(t, exec.Command("sleep", "600"), nil)
+}
+
+// startScript starts a shell that runs the script when it is told to.
+func startScript(t testing.TB, script string) *child {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "read line; "+script)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startCommand(t, cmd, stdin)
+}
+
+func startCommand(t testing.TB, cmd *exec.Cmd, stdin io.Closer) *child {
+	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t, cmd, cmd.Process.Pid}
+	c := &child{t, cmd, cmd.Process.Pid, stdin}
 	t.Cleanup(c.reap)
 	return c
 }
@@ -46,6 +64,21 @@ func (c *child) signal() {
 func (c *child) kill() {
 	c.t.Helper()
 	c.signal()
+	c.awaitEnd()
+}
+
+// run tells the child to run its script, and leaves it a zombie.
+func (c *child) run() {
+	c.t.Helper()
+	if err := c.stdin.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.awaitEnd()
+}
+
+// awaitEnd waits until the child is a zombie.
+func (c *child) awaitEnd() {
+	c.t.Helper()
 	// The kernel makes a process a zombie and reports it to pidfds and waiting parents under one
 	// lock.
 	for {
@@ -63,7 +96,7 @@ func (c *child) kill() {
 	}
 }
 
-// reap kills the child and waits for it.
+// reap kills the child, if it has not ended, and waits for it.
 func (c *child) reap() {
 	if c.cmd.ProcessState == nil {
 		_ = c.cmd.Process.Kill()
@@ -90,6 +123,14 @@ func newWatcher(t testing.TB) *Watcher {
 func newQuietWatcher(t testing.TB) *Watcher {
 	t.Helper()
 	w := newWatcher(t)
+	silence(t, w)
+	return w
+}
+
+// silence ends the goroutine of the watcher, and returns the connection with which it can be
+// started again.
+func silence(t testing.TB, w *Watcher) syscall.RawConn {
+	t.Helper()
 	loud := w.file
 	w.file = nil
 	if err := loud.Close(); err != nil {
@@ -101,10 +142,11 @@ func newQuietWatcher(t testing.TB) *Watcher {
 		t.Fatal(err)
 	}
 	w.epoll = fd
-	if _, err := w.pollable(); err != nil {
+	conn, err := w.pollable()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return conn
 }
 
 // withoutPidfd changes a process as if no pidfd had been available.
@@ -113,6 +155,14 @@ func withoutPidfd(p *Process) *Process {
 	defer p.watcher.mu.Unlock()
 	p.closeFD()
 	p.watcher.noFD[p] = struct{}{}
+	return p
+}
+
+// unreadable changes a process as if it were not known which zombie in /proc is its own.
+func unreadable(p *Process) *Process {
+	p.watcher.mu.Lock()
+	defer p.watcher.mu.Unlock()
+	p.start = 0
 	return p
 }
 
@@ -152,7 +202,7 @@ func check(t testing.TB, what string, p *Process, ended bool) {
 	if (p.End() != nil) != ended || isDone(p) != ended {
 		t.Errorf("%s: the record is %+v and Done is closed: %v, want ended: %v", what, p.End(), isDone(p), ended)
 	}
-	if ended && p.pidfd() >= 0 {
+	if p.Settled() && p.pidfd() >= 0 {
 		t.Errorf("%s: a file descriptor is held for it", what)
 	}
 }

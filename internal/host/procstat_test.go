@@ -26,6 +26,20 @@ func TestParseProcStat(t *testing.T) {
 	accept("31492 (cat) X"+tail, procStat{ended: true, start: 366412, parent: 31490, status: noStatus})
 	accept("31492 () S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
 	accept("31492 (a) Z 1 (\n) S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
+	status := func(text string, want int) {
+		t.Helper()
+		const long = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 0 0 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+		accept("31492 (cat) Z"+long+text+"\n", procStat{ended: true, start: 366412, parent: 31490, status: want})
+	}
+	status("0", 0)
+	status("768", 768)
+	status("9", 9)
+	status("35072", 35072)
+	status("65535 1", 65535)
+	status("", noStatus)
+	status("65536", noStatus)
+	status("-1", noStatus)
+	status("x", noStatus)
 	refuse("")
 	refuse("31492")
 	refuse("31492 (cat) S")
