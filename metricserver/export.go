@@ -45,7 +45,8 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 	collector, err := collect.New(collect.Options{
 		Roots:          o.Roots[:1],
 		Registrations:  registrationsOf(source),
-		KeepEnded:      true,
+		Linger:         time.Hour,
+		LingerMax:      1,
 		OnlySandbox:    sandbox,
 		SandboxTimeout: o.SandboxTimeout,
 		Logger:         o.Logger,

@@ -22,6 +22,7 @@ type Handler struct {
 	counters  web.Counters
 	collector *collect.Collector
 	source    *registration.Source // nil: sandboxes without a registration have no metrics
+	watch     *watch
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -42,13 +43,15 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{source: source}
+	overflows := func() int64 { return h.watch.overflows.Load() }
 	collector, err := collect.New(collect.Options{
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
 		Registrations:    registrationsOf(source),
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		DropIn:           o.DropIn,
-		KeepEnded:        o.KeepEnded,
+		Linger:           o.Linger,
+		LingerMax:        o.LingerMax,
 		Usage:            o.Usage != UsageOff,
 		UsageDetail:      o.UsageDetail,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
@@ -60,6 +63,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		Process:          o.processMetrics(),
 		Counters: collect.Counters{
 			LogLinesDropped:   o.LogLinesDropped,
+			InotifyOverflows:  overflows,
 			ResponsesCutOff:   h.counters.ResponsesCutOff.Load,
 			ConnectionsClosed: h.counters.ConnectionsClosed.Load,
 		},
@@ -97,7 +101,8 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 			rootLost(err)
 		}
 	}
-	h.background.Go(func() { newWatch(dirs, look, o.Logger).run(ctx) })
+	h.watch = newWatch(dirs, collector.Arrive, look, o.Logger)
+	h.background.Go(func() { h.watch.run(ctx) })
 	return h, nil
 }
 

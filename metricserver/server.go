@@ -27,6 +27,8 @@ const (
 	DefaultSocketMode     fs.FileMode = 0o660
 
 	DefaultMaxCollectionsPerSecond = 20
+
+	DefaultLingerMax = 1000
 )
 
 // Limits on the resources that a client can use.
@@ -114,9 +116,13 @@ type Options struct {
 	// UsageDetail also has each sandbox asked for the memory and the processes of each of its
 	// containers, which takes one query per container. Not with UsageOff.
 	UsageDetail bool
-	// KeepEnded keeps a sandbox on the page, as not running, after its process ends, until runsc
-	// deletes its state file. Default: a sandbox leaves the page when its process ends.
-	KeepEnded bool
+	// Linger is how long a sandbox that has ended stays on the page, as not running, with its outcome,
+	// its counters and its lifetime, whether or not its state file remains. Default: 0, a sandbox
+	// leaves the page when it ends.
+	Linger time.Duration
+	// LingerMax is how many sandboxes that have ended stay on the page at most: the first to have ended
+	// leave first. Default: DefaultLingerMax.
+	LingerMax int
 	// AllowUnknownRoot treats a single runtime root that does not exist as a root without
 	// sandboxes. Any other reason why it cannot be read is still an error. With several roots, or a
 	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
@@ -201,6 +207,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.SandboxTimeout = cmp.Or(o.SandboxTimeout, DefaultSandboxTimeout)
 	o.MaxCollectionsPerSecond = cmp.Or(o.MaxCollectionsPerSecond, DefaultMaxCollectionsPerSecond)
 	o.SocketMode = cmp.Or(o.SocketMode, DefaultSocketMode)
+	o.LingerMax = cmp.Or(o.LingerMax, DefaultLingerMax)
 	o.Usage = cmp.Or(o.Usage, usageOf(o.DropIn))
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
@@ -248,6 +255,8 @@ func (o *Options) check() error {
 	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own, cadvisor or both")
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
+	wrong(o.Linger < 0, "linger time %v: it must not be negative", o.Linger)
+	wrong(o.LingerMax < 0, "at most %d lingering sandboxes: it has to be positive", o.LingerMax)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)
 	return errors.Join(errs...)
 }

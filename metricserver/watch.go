@@ -6,7 +6,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -24,22 +27,27 @@ const (
 	retry = time.Second
 )
 
-// A watch calls look soon after a change in one of the directories, and at least once per rescan.
-// It is only a hint: the served data never depends on it. All methods, and dirs and look, run in
-// one goroutine.
+// A watch calls arrive at once for each file that is created or changed in one of the directories,
+// and look soon after a change, and at least once per rescan. It is only a hint: the served data
+// never depends on it. All methods, and dirs and arrive, run in one goroutine. look has one of its
+// own, because it waits for the collection under way.
 type watch struct {
 	dirs   func() []string // called again after each event: the directories can change
+	arrive func(dir, name string)
 	look   func()
 	logger *slog.Logger
 	open   func() (*notifier, error)
+
+	overflows atomic.Int64  // times that events were lost because there were too many
+	due       chan struct{} // tells the goroutine that looks
 
 	notifier *notifier        // nil: inotify is not available
 	failed   map[string]error // errors by directory, for directories that are not watched
 	logged   error            // the inotify error that was logged
 }
 
-func newWatch(dirs func() []string, look func(), logger *slog.Logger) *watch {
-	return &watch{dirs: dirs, look: look, logger: logger, open: openInotify, failed: make(map[string]error)}
+func newWatch(dirs func() []string, arrive func(dir, name string), look func(), logger *slog.Logger) *watch {
+	return &watch{dirs: dirs, arrive: arrive, look: look, logger: logger, open: openInotify, due: make(chan struct{}, 1), failed: make(map[string]error)}
 }
 
 // A notifier reports changes in directories.
@@ -61,6 +69,14 @@ func openInotify() (*notifier, error) {
 // run watches until ctx is done.
 func (w *watch) run(ctx context.Context) {
 	defer w.close()
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer close(w.due)
+	looking.Go(func() {
+		for range w.due {
+			w.look()
+		}
+	})
 	again := time.NewTicker(rescan)
 	defer again.Stop()
 	w.openNotifier()
@@ -79,19 +95,33 @@ func (w *watch) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-events:
+		case event := <-events:
+			if event.Has(fsnotify.Create) || event.Has(fsnotify.Write) {
+				w.arrive(filepath.Dir(event.Name), filepath.Base(event.Name))
+			}
 			changed()
-		case <-overflows:
+		case err := <-overflows:
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				w.overflows.Add(1)
+			}
 			changed()
 		case <-settled:
 			settled = nil
-			w.look()
+			w.lookSoon()
 		case <-again.C:
-			w.look()
+			w.lookSoon()
 			w.openNotifier()
 			all = true
 		case <-w.retry():
 		}
+	}
+}
+
+// lookSoon has the roots looked at, once for all calls while a look is under way.
+func (w *watch) lookSoon() {
+	select {
+	case w.due <- struct{}{}:
+	default:
 	}
 }
 

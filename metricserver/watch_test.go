@@ -34,7 +34,9 @@ func TestWatch(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { newWatch(dirs, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler)).run(ctx) })
+	running.Go(func() {
+		newWatch(dirs, func(string, string) {}, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler)).run(ctx)
+	})
 	defer running.Wait()
 	defer cancel()
 	looksAfter := func(what string, do func() error) {
@@ -74,7 +76,7 @@ func TestExhaustedInotify(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log testkit.Buffer
 				opens, adds, looks := 0, 0, 0
-				w := newWatch(func() []string { return []string{"/root"} }, func() { looks++ }, slog.New(slog.NewTextHandler(&log, nil)))
+				w := newWatch(func() []string { return []string{"/root"} }, nil, func() { looks++ }, slog.New(slog.NewTextHandler(&log, nil)))
 				w.open = func() (*notifier, error) {
 					opens++
 					add := func(string) error {

@@ -24,7 +24,7 @@ type serve struct {
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
-	s := serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
+	s := serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",
@@ -50,7 +50,7 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	s.settings.register(flags)
-	s.Roots, s.KeepEnded = []string{config.DefaultRootDir()}, true
+	s.Roots = []string{config.DefaultRootDir()}
 	s.Addresses, s.addressFlag = []string{defaultListenAddress}, "--"+listenAddressFlag
 	cli.RegisterRoots(cmd, &s.Roots, "Runtime root: the `directory` of runsc's state files, or a glob. Repeatable.")
 	cli.Repeatable(flags, &s.Addresses, listenAddressFlag,

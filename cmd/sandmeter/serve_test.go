@@ -195,6 +195,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_ALLOW_PROFILING":              "true",
 	"SANDMETER_PID_FILE":                     "/some/pid",
 	"SANDMETER_SANDBOX_TIMEOUT":              "3s",
+	"SANDMETER_LINGER":                       "1h0m0s",
+	"SANDMETER_LINGER_MAX":                   "9",
 	"SANDMETER_MAX_AGE":                      "4s",
 	"SANDMETER_MAX_COLLECTIONS_PER_SECOND":   "7",
 	"SANDMETER_USAGE":                        "off",

@@ -53,6 +53,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.pidFile, "pid-file", "", "Write the process ID to this `file` while the server listens.")
 	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of a sandbox.")
 	f.DurationVar(&s.MaxAge, "max-age", 0, "Maximum age of a snapshot that is served again. 0 means never.")
+	f.DurationVar(&s.Linger, "linger", s.Linger, "Time for which a sandbox stays on the page after its end, with its outcome and counters. 0 means none.")
+	f.IntVar(&s.LingerMax, "linger-max", metricserver.DefaultLingerMax, "Maximum number of sandboxes on the page that have ended. The first to have ended leave first.")
 	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
 		"Maximum rate at which sandboxes are queried, for all clients together.")
 	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names, cAdvisor's, or both:",
@@ -76,6 +78,10 @@ func (s *settings) goFlags() *flag.FlagSet {
 	s.register(shared)
 	return cli.GoFlags(config.MetricServerCommand, shared)
 }
+
+// defaultLinger is how long sandboxes that have ended stay on the page of serve: with the usual scrape
+// intervals, every scraper sees each end.
+const defaultLinger = 5 * time.Minute
 
 // gcPercent is the garbage collection target unless $GOGC is set. Scrapes produce little garbage,
 // so a lower target than Go's 100 saves memory at no measurable cost: see docs/performance.md.
@@ -161,6 +167,9 @@ func (s *settings) check() (metricserver.Options, error) {
 	if o.MaxCollectionsPerSecond <= 0 {
 		return o, cli.Usagef("--max-collections-per-second %d: must be positive", o.MaxCollectionsPerSecond)
 	}
+	if o.LingerMax <= 0 {
+		return o, cli.Usagef("--linger-max %d: must be positive; to keep no sandbox after its end, use --linger=0", o.LingerMax)
+	}
 	o.SocketMode = fs.FileMode(mode)
 	o.MetricNaming = metricserver.Naming(s.naming)
 	o.Timestamps, o.ZeroCounters = s.timestamps == on, s.zeroCounters == on
@@ -172,6 +181,9 @@ func (s *settings) check() (metricserver.Options, error) {
 func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.SandboxTimeout <= 0 {
 		return o, cli.Usagef("--sandbox-timeout %v: must be positive", o.SandboxTimeout)
+	}
+	if o.Linger < 0 {
+		return o, cli.Usagef("--linger %v: must not be negative", o.Linger)
 	}
 	if o.MaxAge < 0 {
 		return o, cli.Usagef("--max-age %v: must not be negative", o.MaxAge)

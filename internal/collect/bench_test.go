@@ -20,7 +20,7 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer fleet.Remove()
-	c, err := New(Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	c, err := New(Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestEmptyRoot(t *testing.T) {
 }
 
 func TestSandboxesComeAndGo(t *testing.T) {
-	n := newNode(t, nil)
+	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	a := n.start(simulate.Spec{ID: "a"})
 	b := n.start(simulate.Spec{ID: "b"})
 	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
@@ -84,7 +84,7 @@ func TestEveryScrapeIsNew(t *testing.T) {
 }
 
 func TestTwoLivesOfAnID(t *testing.T) {
-	n := newNode(t, nil)
+	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	iteration := func(page string) string {
 		t.Helper()
 		return iterationLabel.FindString(page)
@@ -807,7 +807,7 @@ func TestRoot(t *testing.T) {
 // TestMissingRoot: a single root that may be missing counts as empty while it is missing, and the
 // log has one line about it. Other errors of the root are still errors.
 func TestMissingRoot(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.AllowUnknownRoot = true })
+	n := newNode(t, func(o *Options) { o.AllowUnknownRoot, o.Linger = true, 0 })
 	const readable = "sandmeter_runtime_root_readable "
 	away := n.root + "x"
 	move := func(from, to string) {

@@ -48,9 +48,18 @@ type Options struct {
 	// DropIn leaves out families that gVisor's metric server does not have, unless they report a
 	// problem.
 	DropIn bool
-	// KeepEnded keeps sandboxes whose processes have ended in snapshots, until runsc deletes their
-	// state files.
-	KeepEnded bool
+	// Linger is how long a sandbox stays in snapshots after its end was observed, whether or not its
+	// state file remains. LingerMax is how many do at most: the first to have ended leave first.
+	Linger    time.Duration
+	LingerMax int
+	// MaxWithSeries is how many sandboxes have series on pages, the oldest first; 0: all.
+	MaxWithSeries int
+	// Totals counts over all sandboxes, live and ended. The collector calls it from one goroutine at
+	// a time. Nil: nothing is counted.
+	Totals Totals
+	// Ended is called once for each sandbox that has ended, with its last values, in the order in
+	// which the server learned of the ends. It must not block. Nil: no call.
+	Ended func(snapshot.Sandbox)
 	// Usage adds what the host measures of each running sandbox, and what of that its containers
 	// used, for which each sandbox is asked.
 	Usage bool
@@ -75,35 +84,57 @@ type Options struct {
 // They must be safe for concurrent use and must not block. If one is nil, its family is absent.
 type Counters struct {
 	LogLinesDropped   func() int64
+	InotifyOverflows  func() int64
 	ResponsesCutOff   func() int64
 	ConnectionsClosed func() int64
 }
 
 // A Collector makes snapshots of the sandboxes of one or more runtime roots. It is safe for
-// concurrent use. Close it when it is no longer needed. There is one collection at a time, so
-// replies of a sandbox are verified in the order in which they were requested. A collection holds
-// mu to its end. While its queries run, its goroutine waits in Run, and the table belongs to the
-// loop's goroutine, which calls the queries' methods and makes the cuts. Calling Run and returning
-// from it order the accesses of the two goroutines.
+// concurrent use. Close it when it is no longer needed.
+//
+// Two locks order what happens. A collection, or Look, holds turn from its start to its end, so there
+// is one at a time, and only it lists the roots and changes which sandboxes are in the table's list.
+// mu guards the sandboxes and everything else that is kept. Nothing holds mu while it waits for a
+// sandbox, so queries outside of collections, new sandboxes and ends do not wait for a collection:
+// the goroutine that collects holds mu before and after its queries, and the loop's goroutine takes
+// it for each reply. turn is taken before finishing, and finishing before mu. The locks of host are
+// taken last.
 type Collector struct {
 	options Options
 	loop    *control.Loop
 	watcher *host.Watcher
+	meter   *host.Meter // nil: without Options.Usage
 
 	served atomic.Pointer[[]string] // the result of Roots
 	listed atomic.Bool              // the result of Listed
 
+	ends       endings
+	outside    chan struct{}  // one for each query outside of collections under way; see sample
+	background sync.WaitGroup // the goroutines of this collector
+	closing    chan struct{}
+
+	turn    sync.Mutex
+	waiting waiting         // of the node in the collection under way
+	order   []*sandbox      // reused by the next measurement
+	queries []control.Query // reused by the next collection
+	traffic control.Traffic // at the start of the collection
+
+	finishing sync.Mutex // held while ends are closed, one after the other
+
 	mu       sync.Mutex
 	table    *table
 	verifier verify.Verifier
-	meter    *host.Meter     // nil: without Options.Usage
-	waiting  waiting         // of the node in the collection under way
-	order    []*sandbox      // reused by the next measurement
-	queries  []control.Query // reused by the next collection
+	scratch  host.Usage // of the sandbox that is measured now
 	samples  []snapshot.Sample
 	kept     []snapshot.Sample // those that snapshots hold, and room for more; see keep
-	traffic  control.Traffic   // at the start of the collection
 	pageBase int               // the constant pageBase, or less in tests
+	arrived  chan struct{}     // closed, and made anew, when a state file has changed
+	counts   counts
+}
+
+// counts are what the collector has counted.
+type counts struct {
+	unregistered int64 // by clients
 }
 
 // New returns a Collector.
@@ -112,20 +143,21 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := host.NewWatcher(nil)
-	if err != nil {
+	c := &Collector{options: o, loop: loop, pageBase: pageBase, ends: newEndings(), outside: make(chan struct{}, maxOutside),
+		closing: make(chan struct{}), arrived: make(chan struct{})}
+	if c.watcher, err = host.NewWatcher(c.ends.wake); err != nil {
 		loop.Close()
 		return nil, err
 	}
-	c := &Collector{options: o, loop: loop, watcher: watcher, pageBase: pageBase}
 	if o.Usage {
 		if c.meter, err = host.NewMeter(o.HostRoot); err != nil {
-			return nil, errors.Join(err, loop.Close(), watcher.Close())
+			return nil, errors.Join(err, loop.Close(), c.watcher.Close())
 		}
 	}
 	c.table = newTable(c)
 	paths, _ := c.table.roots.expand()
 	c.served.Store(&paths)
+	c.background.Go(c.attendEnds)
 	return c, nil
 }
 
@@ -133,9 +165,14 @@ func New(o Options) (*Collector, error) {
 // arrived. It does not wait.
 func (c *Collector) Stop() { c.loop.Stop() }
 
-// Close waits for the collection under way and releases all file descriptors. Collect and Look must
-// not be called after Close.
+// Close waits for the collection under way, closes the lives of sandboxes that have ended, and
+// releases all file descriptors. No other method may be called after Close.
 func (c *Collector) Close() error {
+	close(c.closing)
+	c.background.Wait()
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.finishEnded(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.table.close()
@@ -202,21 +239,35 @@ type Plan struct {
 
 // Collect waits for the collection under way, then makes a new one. The error is a *RootError.
 func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	began := time.Now()
 	c.traffic = c.loop.Traffic()
-	if err := c.table.list(); err != nil {
+	if err := c.list(); err != nil {
 		return nil, err
 	}
-	c.watcher.Sync()
 	c.query(began, plan)
-	c.table.clearFailuresOfExited()
+	c.clearFailuresOfExited()
+	c.finishEnded(false) // so that the snapshot has the outcomes
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	snap := c.snapshot(began, plan.Sandboxes, false)
 	c.table.logFailures()
 	c.table.logUsage()
 	c.logCollection(snap)
 	return snap, nil
+}
+
+// list lists the roots, and records all ends up to now. The caller holds turn.
+func (c *Collector) list() error {
+	c.watcher.Sync() // so that a sandbox whose file is gone has ended, and not vanished
+	c.mu.Lock()
+	err := c.table.list()
+	c.mu.Unlock()
+	if err == nil {
+		c.watcher.Sync()
+	}
+	return err
 }
 
 // query measures the sandboxes and sends the queries that are due. Sandboxes that took little time
@@ -230,7 +281,9 @@ func (c *Collector) query(began time.Time, plan Plan) {
 	if plan.Deadline.Before(deadline) {
 		deadline = plan.Deadline
 	}
+	c.mu.Lock()
 	c.queries = c.table.prepare(c.queries[:0], plan.Sandboxes)
+	c.mu.Unlock()
 	c.measure(deadline)
 	c.loop.Run(c.queries, deadline, alarms...)
 	clear(c.queries)
@@ -239,15 +292,17 @@ func (c *Collector) query(began time.Time, plan Plan) {
 // cut returns a snapshot in the middle of a collection.
 func (c *Collector) cut(began time.Time, selected snapshot.Union) *snapshot.Snapshot {
 	c.watcher.Sync()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.snapshot(began, selected, true)
 }
 
 // Look lists the roots without querying any sandbox, so that the processes of new sandboxes are
 // watched from now on. It waits for the collection under way. The error is a *RootError.
 func (c *Collector) Look() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.table.list()
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	return c.list()
 }
 
 // lacksResources reports whether the server lacked file descriptors or memory, so that the error is

@@ -31,7 +31,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	root := testkit.TempDir(t)
 	n := &node{T: t, root: root}
 	// A sandbox may take as long as the collection, so that no reply is late on a slow machine.
-	o := Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: time.Minute, StartTime: testStart}
+	o := Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: time.Minute, StartTime: testStart}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)

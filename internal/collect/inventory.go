@@ -3,6 +3,7 @@ package collect
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -17,9 +18,12 @@ type inventory struct {
 	root  *state.Root
 	err   error // why the last listing failed; nil: it did not
 
-	byID       map[string]*sandbox
-	sorted     []*sandbox // by ID
-	unreadable int        // number of unreadable state files
+	byID       map[string]*sandbox // those with a state file, also after their end
+	sorted     []*sandbox          // of byID, as of the last listing, by ID
+	past       []*sandbox          // those without a state file that are still in snapshots, or whose ends are not closed
+	unreadable int                 // number of unreadable state files
+	begun      bool                // the root has been listed, or found missing, so that what appears is new
+	recent     []string            // IDs of the last sandboxes whose state files are gone, at most maxRecent
 
 	loggedErr  string // the last error of the root that was logged
 	fileErrors fileErrors
@@ -39,19 +43,34 @@ func newInventory(t *table, path string) *inventory {
 func (inv *inventory) list() error {
 	listing, err := inv.root.List()
 	inv.err = err
-	if err != nil && lacksResources(err) {
-		return err
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		inv.update(listing)
+		inv.begun = true
+	case !lacksResources(err):
+		// The sandboxes may well run, so their lives go on, but nobody can tell which state files are
+		// still there.
+		inv.sorted, inv.unreadable = nil, 0
 	}
-	inv.update(listing)
 	return err
+}
+
+// leave ends the lives of all sandboxes, because the root is not served any more.
+func (inv *inventory) leave() {
+	for _, s := range inv.byID {
+		inv.lose(s)
+	}
+	inv.byID, inv.sorted = nil, nil
 }
 
 // close releases all sandboxes. The inventory must not be used after that.
 func (inv *inventory) close() {
-	for _, s := range inv.sorted {
+	for _, s := range inv.byID {
 		s.release()
 	}
-	inv.table.gone += len(inv.sorted)
+	for _, s := range inv.past {
+		s.release()
+	}
 }
 
 // serves reports whether the options select a sandbox.
@@ -76,32 +95,68 @@ func (inv *inventory) update(listing state.Listing) {
 			continue
 		}
 		s := known[facts.ID]
-		isNew := s == nil || !s.is(facts)
-		if isNew {
-			s = newSandbox(inv)
-			t.total++
-		} else {
-			delete(known, facts.ID)
-		}
-		if s.facts != facts {
+		switch {
+		case s == nil || !s.is(facts):
+			s = inv.begin(facts, s)
+		case s.facts != facts:
 			s.learn(facts)
-		}
-		if isNew {
-			s.logAppeared()
+			fallthrough
+		default:
+			delete(known, facts.ID)
 		}
 		inv.byID[facts.ID] = s
 		inv.sorted = append(inv.sorted, s)
 	}
 	for _, gone := range known {
-		gone.logDisappeared()
-		gone.release()
-		t.gone++
+		inv.lose(gone)
 	}
+	inv.past = slices.DeleteFunc(inv.past, func(s *sandbox) bool { return s.dropped })
 	now := t.now()
 	persistent := inv.fileErrors.update(listing.Errors, now)
 	inv.unreadable = len(persistent)
 	inv.logFileErrors(persistent, now)
 	t.logNotInstrumented(listing.Sandboxes)
+}
+
+// begin begins the life of a sandbox. In the first listing, which finds sandboxes that may be older
+// than the server, one that has ended already is nothing to record. before is the life that had the
+// state file until now, or nil.
+func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
+	t := inv.table
+	for _, past := range slices.Concat(inv.past, []*sandbox{before}) {
+		if past != nil && past.facts.ID == facts.ID && past.facts.CreatedAt.Equal(facts.CreatedAt) {
+			past.drop() // runsc started it anew, or the file is back, and both would have the same labels
+		}
+	}
+	s := newSandbox(inv)
+	t.total++
+	s.learn(facts)
+	s.stale = !inv.begun && s.presence != unborn && !s.running()
+	if t.options.Totals != nil && !s.stale {
+		s.totals = t.options.Totals.Begin(s.identity, "", !inv.begun)
+	}
+	s.logAppeared()
+	return s
+}
+
+// maxRecent is how many IDs are kept of sandboxes that are gone: inotify may report the creation of
+// a state file later than a listing finds that it is gone.
+const maxRecent = 256
+
+// lose takes note that the state file of a sandbox is gone, or belongs to another sandbox. If it has
+// ended, it stays in snapshots for a while. If not, it ends with that.
+func (inv *inventory) lose(s *sandbox) {
+	s.logDisappeared()
+	inv.table.gone++
+	inv.recent = append(inv.recent, s.facts.ID)
+	inv.recent = inv.recent[max(0, len(inv.recent)-maxRecent):]
+	if s.last.Load() == nil {
+		s.vanished = true
+		s.endNow()
+	}
+	if !s.dropped {
+		inv.past = append(inv.past, s)
+	}
 }
 
 // view returns the root as it appears in a snapshot.

@@ -83,17 +83,30 @@ func (t *table) lend() {
 	}
 	lenders := newLenders(t.sorted)
 	for _, s := range t.sorted {
-		if !s.borrows() {
-			continue
+		if s.borrows() {
+			t.lendFrom(lenders, s)
 		}
-		r := lenders.find(s.build)
-		if r == nil {
-			r, s.unlent = t.options.Registrations.Find(s.build)
-		}
-		if r != nil {
-			s.borrowed = r
-			s.use(t.compile(r))
-		}
+	}
+}
+
+// lendTo does the same for a single sandbox that is new.
+func (t *table) lendTo(s *sandbox) {
+	if t.options.Registrations == nil || !s.borrows() {
+		return
+	}
+	t.lendFrom(newLenders(t.sorted), s)
+}
+
+// lendFrom gives a sandbox the registration of one of the lenders, or one that
+// Options.Registrations finds.
+func (t *table) lendFrom(l lenders, s *sandbox) {
+	r := l.find(s.build)
+	if r == nil {
+		r, s.unlent = t.options.Registrations.Find(s.build)
+	}
+	if r != nil {
+		s.borrowed = r
+		s.use(t.compile(r))
 	}
 }
 

@@ -179,6 +179,7 @@ func TestRefusedLender(t *testing.T) {
 // TestLenderDisappears: the borrower keeps its registration and its baseline.
 func TestLenderDisappears(t *testing.T) {
 	n := newBorrowers(t, &library{err: errUnknown})
+	n.collector.options.Linger = 0
 	lender := n.start(simulate.Spec{ID: "a"})
 	calls := 0
 	n.start(simulate.Spec{ID: "b", Uninstrumented: true, Behavior: simulate.Edit(func(_ *simulate.Exchange, reply string) string {

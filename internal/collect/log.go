@@ -157,6 +157,18 @@ func (s *sandbox) logDisappeared() {
 	s.inventory.table.options.Logger.Debug("Sandbox disappeared", s.attrs()...)
 }
 
+// logEnd logs, at level debug, how the sandbox ended.
+func (s *sandbox) logEnd() {
+	attrs := append(s.attrs(), "outcome", s.end.Outcome)
+	switch {
+	case s.end.Code != 0:
+		attrs = append(attrs, "exit_code", s.end.Code)
+	case s.end.Signal != 0:
+		attrs = append(attrs, "signal", s.end.Signal)
+	}
+	s.inventory.table.options.Logger.Debug("Sandbox ended", attrs...)
+}
+
 // logCollection logs a summary of the collection at level debug.
 func (c *Collector) logCollection(snap *snapshot.Snapshot) {
 	failed := 0

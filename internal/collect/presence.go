@@ -18,6 +18,7 @@ type presence int
 
 const (
 	ended     presence = iota // it has ended
+	unborn                    // it has no process yet
 	visible                   // in this PID namespace, as a host.Process
 	elsewhere                 // in another PID namespace: it has no PID here
 )
@@ -64,6 +65,11 @@ func Running(facts *state.Sandbox, root string) bool {
 // observe begins to watch the sandbox's process, if it runs in this PID namespace.
 func (s *sandbox) observe() {
 	s.process = s.inventory.table.collector.watcher.Watch(s.facts.PID)
+	s.last.Store(nil)
+	if s.facts.PID <= 0 {
+		s.presence = unborn
+		return
+	}
 	alive, began := s.process.End() == nil, s.process.Began()
 	s.presence = locate(s.facts, s.address, alive, began)
 	switch s.presence {
@@ -72,18 +78,28 @@ func (s *sandbox) observe() {
 		if alive {
 			s.logSuspect(began)
 		}
+		s.endNow()
+	case visible:
+		s.watchEnd()
 	case elsewhere:
 		s.moveElsewhere()
 	}
 }
 
+// running reports whether the sandbox has a process that has not ended, and its state file.
 func (s *sandbox) running() bool {
-	return s.presence == elsewhere || s.presence == visible && s.process.End() == nil
+	return !s.vanished && (s.presence == elsewhere || s.presence == visible && s.process.End() == nil)
+}
+
+// shown reports whether the sandbox is in snapshots.
+func (s *sandbox) shown() bool {
+	return !s.dropped && (s.running() || s.inventory.table.options.Linger > 0)
 }
 
 // Connected implements control.Query. It checks on every connection that the sandbox's process is
 // the listener.
 func (q *query) Connected(peer int) *failure.Failure {
+	defer q.lock()()
 	s := q.sandbox
 	switch peer {
 	case s.facts.PID:
@@ -118,6 +134,7 @@ func (t *table) endUnreachable() {
 		if s.failure != nil && s.failure.Reason == failure.Unreachable {
 			s.process.Release()
 			s.presence = ended
+			s.endNow()
 		}
 	}
 }

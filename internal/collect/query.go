@@ -10,10 +10,13 @@ import (
 )
 
 // A kind is a kind of query that is sent to a sandbox in each collection, on a connection of its own. To add a kind, add a file
-// like query_export.go and a line in sandbox.reset. The collecting goroutine and the loop's
-// goroutine call the methods, never both at once.
+// like query_export.go and a line in sandbox.reset. The collecting goroutine calls begin, due and
+// rank, and holds the collector's mu. The loop's goroutine calls the methods of control.Query. It does not hold
+// mu: methods that touch the sandbox take it.
 type kind interface {
 	control.Query
+	// begin takes over from the sandbox what the query needs, before it is sent.
+	begin()
 	// due reports whether to send the query in this collection.
 	due() bool
 	// rank returns the place in the order of queries; low ranks go first.
@@ -24,13 +27,29 @@ type kind interface {
 type query struct {
 	collector *Collector
 	sandbox   *sandbox
-	budget    timeBudget
+	budget    timeBudget // the collecting goroutine's between queries, and the loop's goroutine's during one
+
+	// From begin on.
+	address *control.Address
+	epoch   int // of the sandbox
+}
+
+func (q *query) begin() { q.address, q.epoch = q.sandbox.address, q.sandbox.epoch }
+
+// over reports whether the sandbox has no use for the reply any more, because its life is closed or
+// it has another process or registration by now. The caller holds mu.
+func (q *query) over() bool { return q.sandbox.end != nil || q.epoch != q.sandbox.epoch }
+
+// lock takes the collector's mu, which the function that it returns releases.
+func (q *query) lock() (unlock func()) {
+	q.collector.mu.Lock()
+	return q.collector.mu.Unlock
 }
 
 func (q *query) rank() int { return q.budget.rank() }
 
 // Address implements control.Query.
-func (q *query) Address() *control.Address { return q.sandbox.address }
+func (q *query) Address() *control.Address { return q.address }
 
 // Timeout implements control.Query.
 func (q *query) Timeout() time.Duration { return q.budget.timeout(q.whole()) }
@@ -52,6 +71,7 @@ func (t *table) prepare(queries []control.Query, selected snapshot.Union) []cont
 		}
 		for _, k := range s.kinds {
 			if k.due() {
+				k.begin()
 				queries = append(queries, k)
 			}
 		}

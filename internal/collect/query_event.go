@@ -14,14 +14,21 @@ import (
 // further container. If it fails, the sandbox keeps its metrics.
 type eventQuery struct {
 	query
+	ids  []string      // of the containers
 	at   int           // index of the container that it is about
 	used time.Duration // by the queries before it on the connection
 }
 
-// after returns the query if it is due after an export query that took the time, or nil.
-func (q *eventQuery) after(took time.Duration) control.Query {
-	if q.collector.meter == nil || !q.sandbox.usage.wanted() {
+// after returns the query if it is due after an export query that took the time, or nil. The caller
+// holds mu.
+func (q *eventQuery) after(took time.Duration) *eventQuery {
+	if q.collector.meter == nil || q.sandbox.end != nil || !q.sandbox.usage.wanted() {
 		return nil
+	}
+	q.begin()
+	q.ids = q.ids[:0]
+	for _, c := range q.sandbox.usage.reported.containers {
+		q.ids = append(q.ids, c.ID)
 	}
 	q.at, q.used = 0, took
 	return q
@@ -29,7 +36,7 @@ func (q *eventQuery) after(took time.Duration) control.Query {
 
 // Next implements control.Query.
 func (q *eventQuery) Next() control.Query {
-	if q.collector.options.UsageDetail && q.at+1 < len(q.sandbox.usage.reported.containers) {
+	if q.collector.options.UsageDetail && q.at+1 < len(q.ids) {
 		q.at++
 		return q
 	}
@@ -39,7 +46,7 @@ func (q *eventQuery) Next() control.Query {
 // Request implements control.Query.
 func (q *eventQuery) Request() []byte { return control.EventRequest(q.id()) }
 
-func (q *eventQuery) id() string { return q.sandbox.usage.reported.containers[q.at].ID }
+func (q *eventQuery) id() string { return q.ids[q.at] }
 
 // Limit implements control.Query.
 func (q *eventQuery) Limit() int { return verify.MaxEventReply }
@@ -51,6 +58,10 @@ func (q *eventQuery) Timeout() time.Duration {
 
 // Read implements control.Query.
 func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) {
+	defer q.lock()()
+	if q.over() {
+		return true
+	}
 	reported := &q.sandbox.usage.reported
 	event, err := verify.ReadEvent(reply, q.id(), reported.containers)
 	if errors.Is(err, verify.ErrIncomplete) {
@@ -68,6 +79,7 @@ func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) 
 
 // Fail implements control.Query.
 func (q *eventQuery) Fail(f *failure.Failure, took time.Duration) {
+	defer q.lock()()
 	q.budget.failed(f, took)
 	q.sandbox.usage.reported.fail(f)
 }

@@ -13,7 +13,19 @@ import (
 const maxReply = 16 << 20
 
 // exportQuery requests all metrics of a sandbox.
-type exportQuery struct{ query }
+type exportQuery struct {
+	query
+
+	// From begin on.
+	compiled *compiled
+	base     verify.Baseline // of the sandbox
+	commits  int             // of the sandbox
+}
+
+func (q *exportQuery) begin() {
+	q.query.begin()
+	q.compiled, q.base, q.commits = q.sandbox.compiled, q.sandbox.baseline, q.sandbox.commits
+}
 
 func (q *exportQuery) due() bool { return true }
 
@@ -22,33 +34,69 @@ func (q *exportQuery) Request() []byte { return control.ExportRequest() }
 
 // Limit implements control.Query: the length of the largest possible reply, plus a quarter.
 func (q *exportQuery) Limit() int {
-	largest := q.sandbox.compiled.schema.MaxReply
+	largest := q.compiled.schema.MaxReply
 	return min(largest+largest/4, maxReply)
 }
 
 // Read implements control.Query.
 func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool) {
+	defer q.lock()()
+	f, whole := q.accept(reply)
+	if whole {
+		q.budget.replied(took, q.whole())
+		q.end(f, took)
+	}
+	return whole
+}
+
+// accept verifies a reply, and makes it the baseline. It returns why it does not, or that the reply
+// is not whole yet. The caller holds mu.
+//
+// Queries of one sandbox may overlap, if one of them is outside of collections. The sandbox decides
+// to which it replies first, so a reply may be older than a baseline that came meanwhile, and have
+// smaller counters. It has to follow the baseline of the time of its request, or it breaks a rule.
+// If it does not follow the newer one as well, that one is later, and stays.
+func (q *exportQuery) accept(reply control.Reply) (f *failure.Failure, whole bool) {
+	s, verifier := q.sandbox, &q.collector.verifier
+	if q.over() {
+		return errOver, true
+	}
+	next, err := verifier.Export(reply, q.compiled.schema, q.base, time.Now())
+	switch {
+	case errors.Is(err, verify.ErrIncomplete):
+		return nil, false
+	case err != nil:
+		return s.refuse(err), true
+	case q.commits != s.commits:
+		if next, err = verifier.Export(reply, q.compiled.schema, s.baseline, time.Now()); err != nil {
+			return nil, true
+		}
+	}
+	return s.commit(next), true
+}
+
+// errOver is the failure of a query whose sandbox has no use for the reply any more.
+var errOver = failure.Newf(failure.OutOfTime, "the sandbox changed while it was queried")
+
+// end records the result of the query. The caller holds mu.
+func (q *exportQuery) end(f *failure.Failure, took time.Duration) {
 	s := q.sandbox
-	next, err := q.collector.verifier.Export(reply, s.compiled.schema, s.baseline, time.Now())
-	if errors.Is(err, verify.ErrIncomplete) {
-		return false
-	}
-	q.budget.replied(took, q.whole())
-	s.pending, s.took = false, took
-	if err != nil {
-		s.failure = s.refuse(err)
-		return true
-	}
-	s.failure = s.commit(next)
-	return true
+	s.pending, s.failure, s.took = false, f, took
 }
 
 // Next implements control.Query. What the sandbox reports of its use does not depend on whether its
 // metrics are accepted.
-func (q *exportQuery) Next() control.Query { return q.sandbox.event.after(q.sandbox.took) }
+func (q *exportQuery) Next() control.Query {
+	defer q.lock()()
+	if next := q.sandbox.event.after(q.sandbox.took); next != nil {
+		return next
+	}
+	return nil
+}
 
 // Fail implements control.Query.
 func (q *exportQuery) Fail(f *failure.Failure, took time.Duration) {
+	defer q.lock()()
 	q.budget.failed(f, took)
-	q.sandbox.pending, q.sandbox.failure, q.sandbox.took = false, f, took
+	q.end(f, took)
 }

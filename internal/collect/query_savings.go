@@ -30,12 +30,13 @@ func (q *savingsQuery) Limit() int { return maxSavingsReply }
 
 // Read implements control.Query.
 func (q *savingsQuery) Read(reply control.Reply, took time.Duration) (whole bool) {
+	defer q.lock()()
 	saved, err := verify.ReadSavings(reply)
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
 	}
 	q.budget.replied(took, q.whole())
-	if err == nil {
+	if err == nil && !q.over() {
 		q.sandbox.savings = saved
 	}
 	return true

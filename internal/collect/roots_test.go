@@ -81,7 +81,7 @@ func (n *node) addRoot(name, id string, opens int64) (path string, s *simulate.S
 
 // TestSeveralRoots: equal IDs in two roots stay apart, and roots come and go.
 func TestSeveralRoots(t *testing.T) {
-	n := newNode(t, nil)
+	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	one, _ := n.addRoot("one", "same", 1)
 	two, second := n.addRoot("two", "same", 2)
 	n.addRoot("two", "other", 3)
@@ -140,7 +140,7 @@ func TestRootThatCannotBeRead(t *testing.T) {
 // TestEndedSandboxLeaves: unless ended sandboxes are kept, one leaves the page when its process
 // ends, state file or not.
 func TestEndedSandboxLeaves(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.KeepEnded = false })
+	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	n.start(simulate.Spec{ID: "ended", PID: -1, Restored: true})
 	n.start(simulate.Spec{ID: "running"})
 	page := n.page()

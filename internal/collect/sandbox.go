@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
@@ -16,8 +17,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// sandbox is one life of a sandbox: it is created by the first collection that finds the state
-// file, and dropped when the state file is gone or is another life's.
+// sandbox is one life of a sandbox. It begins when its state file is found. It ends with its process
+// or its state file, whichever is first, and it stays until it is out of snapshots and its state file
+// is gone or is another life's. The collector's mu guards it, except for last and usage.account.
 type sandbox struct {
 	inventory *inventory
 	facts     *state.Sandbox
@@ -44,6 +46,16 @@ type sandbox struct {
 
 	usage usage
 
+	epoch    int                        // changes when replies to earlier queries do not count any more
+	commits  int                        // replies that became the baseline
+	totals   TotalsOf                   // nil: it is not counted
+	last     atomic.Pointer[lastBreath] // nil: its end has not been observed
+	end      *snapshot.End              // nil: its life is not closed
+	frozen   *frozen                    // its last values; nil: not made yet
+	vanished bool                       // its state file went before its end was observed
+	stale    bool                       // it had ended before the server began, so there is nothing to count and record
+	dropped  bool                       // it is not in snapshots any more
+
 	took      time.Duration    // of its export query in the last collection that selected it; 0: none has ended
 	selected  bool             // by the collection under way, or the last one
 	pending   bool             // its export query has neither succeeded nor failed yet
@@ -61,7 +73,16 @@ func newSandbox(inv *inventory) *sandbox {
 }
 
 // is reports whether facts are about the same life of the sandbox.
-func (s *sandbox) is(facts *state.Sandbox) bool { return s.facts.CreatedAt.Equal(facts.CreatedAt) }
+func (s *sandbox) is(facts *state.Sandbox) bool {
+	restarted := s.last.Load() != nil && facts.PID > 0 && facts.PID != s.facts.PID
+	return s.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted
+}
+
+// sampled reports whether the sandbox has a verified reply.
+func (s *sandbox) sampled() bool { return !s.baseline.When.IsZero() }
+
+// unregistered reports whether a client has unregistered the sandbox.
+func (s *sandbox) unregistered() bool { return s.end != nil && s.end.Outcome == snapshot.Unregistered }
 
 // learn updates the sandbox from its state files.
 func (s *sandbox) learn(facts *state.Sandbox) {
@@ -81,8 +102,8 @@ func (s *sandbox) learn(facts *state.Sandbox) {
 		s.observe()
 		s.build = s.identifyBuild()
 	}
-	if s.usage.account != nil {
-		s.usage.account.Update(s.subject())
+	if account := s.usage.account.Load(); account != nil {
+		account.Update(s.subject())
 	}
 	s.usage.reported.learn(facts)
 	s.described, s.capabilities = nil, 0
@@ -147,8 +168,9 @@ func identifyContainer(c *state.Container) snapshot.Container {
 func (s *sandbox) reset() {
 	s.baseline, s.savings, s.textSize, s.failure = verify.Baseline{}, verify.Savings{}, 0, nil
 	with := query{collector: s.inventory.table.collector, sandbox: s}
-	s.kinds = []kind{&exportQuery{with}, &savingsQuery{with}}
+	s.kinds = []kind{&exportQuery{query: with}, &savingsQuery{query: with}}
 	s.event = &eventQuery{query: with}
+	s.epoch++
 	s.usage.reported.detailed = with.collector.options.UsageDetail
 }
 
@@ -161,7 +183,7 @@ func (s *sandbox) prepare() bool {
 	if s.selected || flaw != nil {
 		s.failure, s.took = flaw, 0
 	}
-	s.pending = s.selected && s.running() && flaw == nil
+	s.pending = s.selected && s.running() && flaw == nil && s.end == nil
 	return s.pending
 }
 
@@ -187,6 +209,7 @@ const maxShare = 2 << 20
 // maxShare.
 func (s *sandbox) commit(next verify.Baseline) *failure.Failure {
 	s.baseline = next
+	s.commits++
 	source := s.reported()
 	s.zeroSize = source.MeasureZeros()
 	if s.textSize = source.MeasureText(); s.textSize > maxShare {

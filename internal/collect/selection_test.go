@@ -186,7 +186,7 @@ func TestLimitedCut(t *testing.T) {
 // TestPageBudgetOfASelection: a sandbox has the same share of the page budget whatever is selected,
 // so a selection does not change which sandboxes are over it.
 func TestPageBudgetOfASelection(t *testing.T) {
-	n := newNode(t, nil)
+	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	n.collector.pageBase = 1 << 20
 	all := simulate.AllSeries(simulate.RealRegistration())
 	const large = 6 // of about 0.3 MB each

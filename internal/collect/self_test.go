@@ -3,6 +3,7 @@ package collect
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -13,7 +14,7 @@ import (
 func TestSelfMonitoring(t *testing.T) {
 	n := newNode(t, func(o *Options) {
 		o.BuildInfo = []snapshot.Label{{Name: "version", Value: "1.2"}}
-		o.KeepEnded = true
+		o.Linger, o.LingerMax = time.Hour, 1000
 		o.Counters.ResponsesCutOff = func() int64 { return 3 }
 	})
 	n.start(simulate.Spec{ID: "fine"})

@@ -22,6 +22,9 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	f.addSandboxes(snap, c.table.total)
 	f.addRoots(snap.Roots, c.table.roots.single())
 	f.addCounters(&c.options.Counters)
+	if n := c.counts.unregistered; n > 0 || !f.quiet {
+		f.add(schema.Unregistrations, n)
+	}
 	if c.options.Process == nil {
 		f.add(schema.ProcessStart, seconds(c.options.StartTime))
 	}
@@ -119,6 +122,7 @@ func (f *serverFamilies) addCounters(c *Counters) {
 			f.add(metric, n)
 		}
 	}
+	add(schema.InotifyOverflows, c.InotifyOverflows)
 	add(schema.LogLinesDropped, c.LogLinesDropped)
 	add(schema.ResponsesCutOff, c.ResponsesCutOff)
 	add(schema.ConnectionsClosed, c.ConnectionsClosed)

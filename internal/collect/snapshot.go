@@ -17,11 +17,13 @@ import (
 // sandboxes that have not replied yet have failed in the cut only, and may still succeed in the
 // final snapshot.
 func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool) *snapshot.Snapshot {
+	now := time.Now()
+	c.table.expire(now)
 	failures := c.failures(cut)
 	c.applyPageBudget(failures)
 	snap := &snapshot.Snapshot{
 		Began:     began,
-		Time:      time.Now(),
+		Time:      now,
 		Selected:  selected,
 		Sandboxes: make([]snapshot.Sandbox, 0, len(c.table.sorted)),
 	}
@@ -29,12 +31,17 @@ func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool)
 		snap.Roots = append(snap.Roots, inv.view())
 	}
 	for i, s := range c.table.sorted {
-		if s.running() || c.options.KeepEnded {
-			snap.Sandboxes = append(snap.Sandboxes, c.sandboxOf(s, failures[i], snap.Time.UnixMilli()))
+		if s.shown() {
+			snap.Sandboxes = append(snap.Sandboxes, c.sandboxOf(s, failures[i], now.UnixMilli()))
 		}
 		if !cut {
 			s.failure = failures[i]
 		}
+	}
+	c.limitSeries(snap.Sandboxes)
+	if c.options.Totals != nil {
+		c.countTotals(snap.Sandboxes)
+		snap.Totals = c.options.Totals.Source(now)
 	}
 	snap.Server = c.serverOf(snap)
 	if c.options.Process != nil {
@@ -54,9 +61,9 @@ func (c *Collector) failures(cut bool) []*failure.Failure {
 	failures := make([]*failure.Failure, len(c.table.sorted))
 	for i, s := range c.table.sorted {
 		switch {
-		case !s.running():
+		case !s.running(), s.unregistered():
 		case !s.selected && s.reason() == failure.PageBudget:
-		case cut && s.pending:
+		case cut && s.pending, s.selected && s.failure == nil && !s.sampled():
 			failures[i] = failure.New(failure.OutOfTime, errCut)
 		default:
 			failures[i] = s.failure
@@ -78,7 +85,7 @@ func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 	table := c.table.sorted
 	left := c.pageBase + pagePerSandbox*len(table)
 	for i, s := range table {
-		if s.running() && failures[i] == nil {
+		if s.hasMetrics(failures[i]) {
 			left -= s.textSize
 		}
 	}
@@ -87,7 +94,7 @@ func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 	}
 	var bySize []int
 	for i, s := range table {
-		if s.running() && failures[i] == nil {
+		if s.hasMetrics(failures[i]) {
 			bySize = append(bySize, i)
 		}
 	}
@@ -105,6 +112,30 @@ func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 // sandboxOf returns a sandbox as it appears in a snapshot. now is the time of the server's own
 // samples.
 func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) snapshot.Sandbox {
+	view := c.viewOf(s, nil)
+	view.Failure = failed
+	switch {
+	case view.Hidden != snapshot.Shown:
+		return view
+	case !view.Running && s.last.Load() != nil:
+		view = c.viewOf(s, c.freeze(s))
+		if failed != nil { // beyond the page budget
+			view.Reported = snapshot.Source{}
+		}
+	case view.Running && failed == nil:
+		view.Replied = s.baseline.When
+		view.Reported = s.reported()
+	}
+	if view.Running && s.selected && c.meter != nil {
+		view.Usage = c.usageOf(s)
+	}
+	c.addServer(&view, s, now)
+	return view
+}
+
+// viewOf returns a sandbox with its last values, if it has ended, and without the server's own
+// families.
+func (c *Collector) viewOf(s *sandbox, last *frozen) snapshot.Sandbox {
 	cpu, wall := s.saved()
 	view := snapshot.Sandbox{
 		Identity:     s.identity,
@@ -113,17 +144,25 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		Restored:     s.facts.Restored,
 		CPUSaved:     cpu,
 		WallSaved:    wall,
-		Failure:      failed,
+		End:          s.end,
 	}
-	if view.Running && failed == nil {
-		view.Replied = s.baseline.When
-		view.Reported = s.reported()
+	if s.unregistered() {
+		view.Hidden = snapshot.HidUnregistered
 	}
+	if last != nil {
+		view.Replied, view.Reported, view.Usage = last.replied, last.reported, last.usage
+	}
+	return view
+}
+
+// addServer adds the server's own families about a sandbox.
+func (c *Collector) addServer(view *snapshot.Sandbox, s *sandbox, now int64) {
+	failed := view.Failure
 	view.Server = snapshot.Source{Labels: s.identity.Labels, Schema: schema.Server, Time: now, Sets: s.described}
 	if failed != nil {
 		view.Server.Sets = c.table.reasonSets(failed.Reason)
 	}
-	c.samples = appendSandbox(c.samples[:0], &view, s.capabilities)
+	c.samples = appendSandbox(c.samples[:0], view, s.capabilities)
 	if !c.options.DropIn && view.Running {
 		c.samples = appendQuery(c.samples, s.took, failed == nil)
 	}
@@ -133,10 +172,45 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 		s.server = view.Server
 	}
 	view.Server.Samples, view.Server.TextSize = s.server.Samples, s.server.TextSize
-	if view.Running && s.selected && c.meter != nil {
-		view.Usage = c.usageOf(s)
+}
+
+// limitSeries hides the youngest sandboxes if there are too many, so that the others keep their
+// series however many come and go.
+func (c *Collector) limitSeries(sandboxes []snapshot.Sandbox) {
+	limit := c.options.MaxWithSeries
+	if limit <= 0 || len(sandboxes) <= limit {
+		return
 	}
-	return view
+	byAge := make([]*snapshot.Sandbox, 0, len(sandboxes))
+	for i := range sandboxes {
+		if sandboxes[i].Hidden == snapshot.Shown {
+			byAge = append(byAge, &sandboxes[i])
+		}
+	}
+	slices.SortStableFunc(byAge, func(a, b *snapshot.Sandbox) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	for _, s := range byAge[min(limit, len(byAge)):] {
+		s.Hidden = snapshot.HidBySeriesLimit
+	}
+}
+
+// countTotals counts what all sandboxes have used since the last snapshot.
+func (c *Collector) countTotals(sandboxes []snapshot.Sandbox) {
+	i := 0
+	for _, s := range c.table.sorted {
+		if !s.shown() {
+			continue
+		}
+		if s.totals != nil && s.end == nil {
+			s.totals.Observe(&sandboxes[i])
+		}
+		i++
+	}
+}
+
+// hasMetrics reports whether the sandbox is in the snapshot with metrics that it reported, unless
+// they have failed.
+func (s *sandbox) hasMetrics(failed *failure.Failure) bool {
+	return failed == nil && s.shown() && !s.unregistered() && s.sampled()
 }
 
 // keptSandboxes is for how many sandboxes keep allocates at a time. A sandbox has 16 samples.

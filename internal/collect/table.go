@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -18,7 +19,9 @@ type table struct {
 	options     *Options
 	roots       roots
 	inventories []*inventory // one for each served root, in the order of the configuration
-	sorted      []*sandbox   // of all roots, by ID, then by the order of roots
+	sorted      []*sandbox   // of all roots that are in snapshots, by ID, then by the order of roots, then by age
+	lost        []*inventory // of roots that are not served any more, as long as they have sandboxes in snapshots
+	ended       []*sandbox   // those that have ended and are in snapshots, in the order in which their lives were closed
 	compiled    map[*state.Registration]*compiled
 	total       int // sandboxes ever served
 	gone        int // sandboxes that have disappeared since the last cleanup of compiled
@@ -52,7 +55,7 @@ func newTable(c *Collector) *table {
 }
 
 func (t *table) close() {
-	for _, inv := range t.inventories {
+	for _, inv := range slices.Concat(t.inventories, t.lost) {
 		inv.close()
 	}
 	t.inventories, t.sorted = nil, nil
@@ -92,7 +95,8 @@ func (t *table) expand() {
 		known = slices.Delete(slices.Clone(known), i, i+1)
 	}
 	for _, inv := range known {
-		inv.close()
+		inv.leave()
+		t.lost = append(t.lost, inv)
 	}
 	if leftOut > 0 && !t.loggedTooManyRoots {
 		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", maxRoots, "left_out", leftOut)
@@ -101,15 +105,31 @@ func (t *table) expand() {
 	t.collector.served.Store(&paths)
 }
 
-// merge sorts the sandboxes of all roots into one list.
+// merge sorts the sandboxes of all roots that are in snapshots into one list.
 func (t *table) merge() {
+	t.expire(time.Now())
 	t.sorted = t.sorted[:0]
-	for _, inv := range t.inventories {
-		t.sorted = append(t.sorted, inv.sorted...)
+	lists := 0
+	add := func(sandboxes []*sandbox) {
+		before := len(t.sorted)
+		for _, s := range sandboxes {
+			if !s.dropped {
+				t.sorted = append(t.sorted, s)
+			}
+		}
+		lists += int(number(len(t.sorted) > before))
 	}
-	if len(t.inventories) > 1 {
+	for _, inv := range slices.Concat(t.inventories, t.lost) {
+		add(inv.past)
+		add(inv.sorted)
+	}
+	if lists > 1 {
 		slices.SortStableFunc(t.sorted, func(a, b *sandbox) int { return strings.Compare(a.facts.ID, b.facts.ID) })
 	}
+	t.lost = slices.DeleteFunc(t.lost, func(inv *inventory) bool {
+		inv.past = slices.DeleteFunc(inv.past, func(s *sandbox) bool { return s.dropped })
+		return len(inv.past) == 0
+	})
 }
 
 // compile returns the compiled registration, or nil for none. Each root has its own pointer for
@@ -158,30 +178,43 @@ const hangupGrace = 20 * time.Millisecond
 // clearFailuresOfExited clears the failures of sandboxes that ended while they were queried, since
 // a sandbox that has ended has not failed. It waits up to hangupGrace, in total, for sandboxes that
 // have just closed their sockets.
-func (t *table) clearFailuresOfExited() {
-	if !slices.ContainsFunc(t.sorted, func(s *sandbox) bool { return s.failure != nil || s.usage.reported.failure != nil }) {
+func (c *Collector) clearFailuresOfExited() {
+	ending, failed := c.hungUp()
+	if !failed {
 		return
 	}
-	t.endUnreachable()
-	t.collector.watcher.Sync()
+	c.watcher.Sync()
 	grace := time.NewTimer(hangupGrace)
 	defer grace.Stop()
-	for _, s := range t.sorted {
-		if !s.running() || !s.hungUp() {
-			continue
-		}
+	for _, process := range ending {
 		select {
-		case <-s.process.Done():
+		case <-process.Done():
 		case <-grace.C:
 			grace.Reset(0) // so that the next sandbox does not wait
 		}
 	}
-	t.collector.watcher.Sync() // for processes without a pidfd
-	for _, s := range t.sorted {
+	c.watcher.Sync() // for processes without a pidfd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.table.sorted {
 		if !s.running() {
 			s.failure = nil
 		}
 	}
+}
+
+// hungUp returns the processes that may be ending, and whether any sandbox has failed.
+func (c *Collector) hungUp() (ending []*host.Process, failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.table.endUnreachable()
+	for _, s := range c.table.sorted {
+		failed = failed || s.failure != nil || s.usage.reported.failure != nil
+		if s.running() && s.hungUp() {
+			ending = append(ending, s.process)
+		}
+	}
+	return ending, failed
 }
 
 // hungUp reports whether the process may be ending, since the sandbox hung up for the first time. It

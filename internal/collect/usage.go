@@ -2,6 +2,7 @@ package collect
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
@@ -14,9 +15,9 @@ import (
 // usage is what the host measured of a sandbox, what the sandbox reported of itself, and the form of
 // both in snapshots.
 type usage struct {
-	account  *host.Account // nil: none is open
-	found    host.Usage    // in this collection
-	late     bool          // the last collection had no time for the sandbox
+	account  atomic.Pointer[host.Account] // nil: none is open
+	found    host.Usage                   // in this collection
+	late     bool                         // the last collection had no time for the sandbox
 	reported reported
 
 	absent []host.Reason // of the next snapshot, reused
@@ -45,9 +46,8 @@ func (u *usage) reasons() []host.Reason {
 
 // close releases the file descriptors of the account. The next measurement begins anew.
 func (u *usage) close() {
-	if u.account != nil {
-		u.account.Close()
-		u.account = nil
+	if account := u.account.Swap(nil); account != nil {
+		account.Close()
 	}
 }
 
@@ -62,12 +62,16 @@ func (c *Collector) measure(deadline time.Time) {
 		return
 	}
 	c.waiting.total, c.waiting.known = c.meter.WaitingForCPU()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := c.table.now()
 	end := now.Add(time.Until(deadline) / measureShare)
 	c.order = append(c.order[:0], c.table.sorted...)
 	slices.SortStableFunc(c.order, func(a, b *sandbox) int { return int(number(b.usage.late) - number(a.usage.late)) })
 	for _, s := range c.order {
-		if s.selected {
+		if s.selected && s.end == nil {
+			c.mu.Unlock() // for the others, since the kernel may let a reader of cgroups wait
+			c.mu.Lock()
 			s.measure(c.meter, now, end)
 			now = c.table.now()
 		}
@@ -81,8 +85,7 @@ func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
 	u.late = false
 	u.reported.begin()
 	switch {
-	case !s.running():
-		u.close()
+	case !s.running(): // the end has been measured, or is being measured
 	case s.presence == elsewhere:
 		u.close()
 		u.found.Miss(now, host.OtherNamespace)
@@ -90,10 +93,20 @@ func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
 		u.late = true
 		u.found.Miss(now, host.OutOfTime)
 	default:
-		if u.account == nil {
-			u.account = meter.Open(s.subject())
+		if u.account.Load() == nil {
+			u.account.Store(meter.Open(s.subject()))
 		}
-		u.account.Read(&u.found, now)
+		s.readAccount(now)
+	}
+}
+
+// readAccount measures the sandbox with its account. If it has just ended, what was measured last
+// stays.
+func (s *sandbox) readAccount(now time.Time) {
+	scratch := &s.inventory.table.collector.scratch
+	s.usage.account.Load().Read(scratch, now)
+	if !scratch.Empty() {
+		s.usage.found, *scratch = *scratch, s.usage.found
 	}
 }
 

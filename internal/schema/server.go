@@ -34,6 +34,7 @@ const (
 	CollectionDuration
 	CollectionQueries
 	CollectionReceived
+	InotifyOverflows
 	LogLinesDropped
 	OverBudget
 	ResponsesCutOff
@@ -43,6 +44,7 @@ const (
 	Sandboxes
 	SandboxesFailed
 	SnapshotTime
+	Unregistrations
 	serverFamilies
 )
 
@@ -74,6 +76,7 @@ var serverMetrics = [serverFamilies]Metric{
 	CollectionDuration:    {Name: "sandmeter_collection_duration_seconds", Help: "Duration of the collection of this page, from listing the runtime roots to the last reply.", Float: true, Whole: true},
 	CollectionQueries:     {Name: "sandmeter_collection_queries", Help: "Number of queries that the collection of this page sent to sandboxes.", Whole: true},
 	CollectionReceived:    {Name: "sandmeter_collection_received_bytes", Help: "Number of bytes that the collection of this page received from sandboxes.", Whole: true},
+	InotifyOverflows:      {Name: "sandmeter_inotify_overflows_total", Help: "Counter of times that the kernel dropped events about state files. Sandboxes that lived for a moment may be missing.", Type: Counter, Whole: true},
 	LogLinesDropped:       {Name: "sandmeter_log_lines_dropped_total", Help: "Counter of log lines that were dropped because the log output was too slow or failed.", Type: Counter, Whole: true},
 	OverBudget:            {Name: "sandmeter_over_budget", Help: "Number of sandboxes without metrics because all sandboxes together exceed a budget.", Whole: true, Open: true, SetLabels: []string{"budget"}},
 	ResponsesCutOff:       {Name: "sandmeter_responses_cut_off_total", Help: "Counter of responses that were cut off because the client read them too slowly.", Type: Counter, Whole: true},
@@ -83,6 +86,7 @@ var serverMetrics = [serverFamilies]Metric{
 	Sandboxes:             {Name: "sandmeter_sandboxes", Help: "Number of sandboxes by the result of the query for their metrics: ok, failed, or not_running.", Whole: true, Open: true, SetLabels: []string{"query_status"}},
 	SandboxesFailed:       {Name: "sandmeter_sandboxes_failed", Help: "Number of running sandboxes without metrics, by reason.", Whole: true, Open: true, SetLabels: []string{"reason"}},
 	SnapshotTime:          {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of this snapshot began, as a unix timestamp in seconds. Present if --max-age is set.", Float: true, Whole: true},
+	Unregistrations:       {Name: "sandmeter_unregistrations_total", Help: "Counter of sandboxes that clients have unregistered.", Type: Counter, Whole: true},
 }
 
 // builtin makes a schema of metrics that are sorted by name. It leaves out what only replies need,

@@ -42,7 +42,7 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	root := testkit.TempDir(t)
 	w := &world{T: t, root: root, lost: make(chan error, 100)}
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
-	c := collect.Options{Roots: []string{root}, KeepEnded: true, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
+	c := collect.Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
 	o := Options{
 		MaxPerSecond: 20, Roots: func() []string { return []string{servedRoot} }, Ready: func() bool { return true }, Version: "1.2.3",
 		Logger: logger, RootLost: func(err error) { w.lost <- err },

@@ -1,0 +1,145 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+const (
+	// clientSample is how long the sample of a sandbox that a client registers or unregisters takes
+	// at most.
+	clientSample = 100 * time.Millisecond
+	// recheck is how often the state file of a sandbox is looked for without an event.
+	recheck = 250 * time.Millisecond
+)
+
+// Register waits for the state file of a sandbox until ctx ends, samples the sandbox at once, and
+// returns it. The sample takes 100 ms at most; Sampled tells whether the sandbox has one. The ID is
+// whole, and the root one of Roots. Register does not wait for a collection, and delays none.
+//
+// The error is snapshot.ErrNoRoot or snapshot.ErrNoSandbox, or a *failure.Failure that says why the
+// sandbox is refused.
+func (c *Collector) Register(ctx context.Context, root, id string) (snapshot.Registered, error) {
+	s, err := c.await(ctx, root, id)
+	if err != nil {
+		return snapshot.Registered{}, err
+	}
+	f := c.sample(s, clientSample, ctx.Done())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f != nil && refusal(f) {
+		return snapshot.Registered{}, f
+	}
+	return c.registered(s), nil
+}
+
+// refusal reports whether a failure is about the sandbox, and not about how long it took.
+func refusal(f *failure.Failure) bool {
+	switch f.Reason {
+	case failure.Stalled, failure.OutOfTime, failure.ReplyBudget:
+		return false
+	}
+	return true
+}
+
+// await returns a sandbox that runs, as soon as there is one.
+func (c *Collector) await(ctx context.Context, root, id string) (*sandbox, error) {
+	for {
+		c.mu.Lock()
+		s, err := c.table.find(root, id)
+		arrived := c.arrived
+		c.mu.Unlock()
+		if !errors.Is(err, snapshot.ErrNoSandbox) {
+			return s, err
+		}
+		again := time.NewTimer(recheck)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return nil, err
+		case <-arrived:
+			again.Stop()
+		case <-again.C:
+		}
+	}
+}
+
+// find returns the sandbox with the ID, known or not, if it can be sampled.
+func (t *table) find(root, id string) (*sandbox, error) {
+	i := slices.IndexFunc(t.inventories, func(inv *inventory) bool { return inv.path == root })
+	if i < 0 {
+		return nil, snapshot.ErrNoRoot
+	}
+	s, _ := t.inventories[i].look(id)
+	switch {
+	case s == nil, s.presence == unborn, s.last.Load() != nil:
+		return nil, snapshot.ErrNoSandbox
+	case s.unregistered():
+		return nil, failure.Newf(failure.NotInstrumented, "the sandbox has been unregistered")
+	}
+	if f := s.flaw(); f != nil {
+		return nil, f
+	}
+	return s, nil
+}
+
+// registered returns the sandbox as a client gets it. The caller holds mu.
+func (c *Collector) registered(s *sandbox) snapshot.Registered {
+	view := c.viewOf(s, nil)
+	if s.sampled() {
+		view.Replied, view.Reported = s.baseline.When, s.reported()
+	}
+	return snapshot.Registered{Sandbox: view, Sampled: s.sampled()}
+}
+
+// Unregister takes a last sample of a sandbox, counts it in the totals, has it recorded, and hides
+// it from pages until the ID is used again. It is for clients that are about to destroy the sandbox.
+// The sample takes 100 ms at most. A sandbox that has ended is hidden only. Unregister does not wait
+// for a collection, and delays none. Errors are those of Register.
+func (c *Collector) Unregister(ctx context.Context, root, id string) (snapshot.Registered, error) {
+	c.mu.Lock()
+	s, err := c.table.find(root, id)
+	c.mu.Unlock()
+	if err != nil {
+		return snapshot.Registered{}, err
+	}
+	f := c.sample(s, clientSample, ctx.Done())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.end == nil {
+		c.unregister(s, f == nil)
+	}
+	return c.registered(s), nil
+}
+
+// unregister closes the life of a sandbox that still runs.
+func (c *Collector) unregister(s *sandbox, sampled bool) {
+	now := time.Now()
+	if s.usage.account.Load() != nil {
+		s.readAccount(now)
+	}
+	last := &frozen{replied: s.baseline.When}
+	from := snapshot.NoOrigin
+	if s.sampled() {
+		last.reported = additive(s.reported())
+		from = snapshot.FromSample
+		if sampled {
+			from = snapshot.FromUnregister
+		}
+	}
+	usage := snapshot.NoOrigin
+	if c.meter != nil && !s.usage.found.Time.IsZero() {
+		last.usage = additive(c.usageOf(s))
+		usage = snapshot.FromUnregister
+	}
+	s.frozen = last
+	peak, _ := s.usage.found.Get(host.MemoryPeak)
+	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage)
+	c.counts.unregistered++
+}
