@@ -52,6 +52,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		DropIn:           o.DropIn,
 		Linger:           o.Linger,
 		LingerMax:        o.LingerMax,
+		MaxWithSeries:    o.MaxSandboxesWithSeries,
 		Usage:            o.Usage != UsageOff,
 		UsageDetail:      o.UsageDetail,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
@@ -108,8 +109,17 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 
 // pages returns the builder of pages.
 func (o *Options) pages() *page.Builder {
+	rules, err := o.seriesRules()
+	if err != nil { // cannot happen: New checks them
+		panic(err)
+	}
 	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, DropIn: o.DropIn,
-		Usage: o.Usage.names()})
+		Usage: o.Usage.names(), Series: rules})
+}
+
+// seriesRules returns the rules about the series of pages.
+func (o *Options) seriesRules() (*page.SeriesRules, error) {
+	return page.NewSeriesRules(o.MetricAllow, o.MetricDeny, o.DropLabels)
 }
 
 // formats returns the formats that clients can request. OpenMetrics changes the type of counters

@@ -123,6 +123,23 @@ type Options struct {
 	// LingerMax is how many sandboxes that have ended stay on the page at most: the first to have ended
 	// leave first. Default: DefaultLingerMax.
 	LingerMax int
+	// MetricAllow are regular expressions that match whole names of families, as they are on the page.
+	// With at least one, pages have only families about sandboxes that one of them matches. Families
+	// about the server itself, and totals, stay. Snapshots and the JSON API are not affected. Default:
+	// all families.
+	MetricAllow []string
+	// MetricDeny are regular expressions like those of MetricAllow. Pages do not have the families
+	// that one of them matches, even if MetricAllow does. Default: none.
+	MetricDeny []string
+	// DropLabels are the names of labels that series on pages do not have, except for cAdvisor's
+	// families, totals, and families about the server process. Series that become equal are added up,
+	// or, where a sum means nothing, the greatest value stays. The labels sandbox, iteration,
+	// runtime_root and le cannot be dropped. Default: none.
+	DropLabels []string
+	// MaxSandboxesWithSeries is how many sandboxes have series of their own. The oldest keep theirs.
+	// The others are in the JSON API, in totals, and in the family sandmeter_sandboxes_without_series.
+	// Default: 0, no limit.
+	MaxSandboxesWithSeries int
 	// AllowUnknownRoot treats a single runtime root that does not exist as a root without
 	// sandboxes. Any other reason why it cannot be read is still an error. With several roots, or a
 	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
@@ -253,6 +270,9 @@ func (o *Options) check() error {
 	err = o.Usage.check()
 	wrong(err != nil, "%w", err)
 	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own, cadvisor or both")
+	_, err = o.seriesRules()
+	wrong(err != nil, "%w", err)
+	wrong(o.MaxSandboxesWithSeries < 0, "%d sandboxes with series: it must not be negative", o.MaxSandboxesWithSeries)
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.Linger < 0, "linger time %v: it must not be negative", o.Linger)

@@ -57,6 +57,13 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.LingerMax, "linger-max", metricserver.DefaultLingerMax, "Maximum number of sandboxes on the page that have ended. The first to have ended leave first.")
 	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
 		"Maximum rate at which sandboxes are queried, for all clients together.")
+	f.IntVar(&s.MaxSandboxesWithSeries, "max-sandboxes-with-series", 0,
+		"Maximum `number` of sandboxes with series of their own; the oldest keep theirs. 0 means no limit.")
+	cli.Patterns(f, &s.MetricAllow, "metric-allow",
+		"`Regular expression` for the whole names of the families about sandboxes to show. Repeatable. (default: all)")
+	cli.Patterns(f, &s.MetricDeny, "metric-deny", "`Regular expression` for the whole names of families to leave out. Repeatable.")
+	cli.Names(f, &s.DropLabels, "drop-label",
+		"`Names` of labels to drop, separated by commas. Series that become equal are added up. Repeatable.")
 	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names, cAdvisor's, or both:",
 		string(metricserver.UsageOwn), string(metricserver.UsageCadvisor), string(metricserver.UsageBoth), string(metricserver.UsageOff))
 	f.BoolVar(&s.UsageDetail, "usage-detail", false, "Query each container of a sandbox for its memory and processes. Not with --usage=off.")
@@ -169,6 +176,9 @@ func (s *settings) check() (metricserver.Options, error) {
 	}
 	if o.LingerMax <= 0 {
 		return o, cli.Usagef("--linger-max %d: must be positive; to keep no sandbox after its end, use --linger=0", o.LingerMax)
+	}
+	if o.MaxSandboxesWithSeries < 0 {
+		return o, cli.Usagef("--max-sandboxes-with-series %d: must not be negative", o.MaxSandboxesWithSeries)
 	}
 	o.SocketMode = fs.FileMode(mode)
 	o.MetricNaming = metricserver.Naming(s.naming)

@@ -93,7 +93,8 @@ func (n namesFlag) Set(value string) error {
 
 func (namesFlag) isList() {}
 
-// A listFlag may be given more than once; in the environment its values are separated by commas.
+// A listFlag may be given more than once; in the environment its values are separated by commas,
+// except for patterns.
 type listFlag interface{ isList() }
 
 // onceFlag is a flag that may be given once. Otherwise one of two values would be ignored silently.
@@ -176,7 +177,8 @@ func FromEnv(flags *pflag.FlagSet) error {
 	var missing []envFlag
 	flags.VisitAll(func(f *pflag.Flag) {
 		if _, isList := f.Value.(listFlag); !f.Changed {
-			missing = append(missing, envFlag{f.Name, isList})
+			_, isPattern := f.Value.(patternsFlag)
+			missing = append(missing, envFlag{f.Name, isList && !isPattern})
 		}
 	})
 	return setFromEnv(missing, flags.Set)

@@ -33,3 +33,29 @@ func (r *repeatableFlag) Set(value string) error {
 }
 
 func (*repeatableFlag) isList() {}
+
+// patternsFlag is a list of regular expressions, with one per occurrence.
+type patternsFlag struct{ patterns *[]string }
+
+// Patterns adds a repeatable flag for regular expressions. In the environment it has one, since
+// commas are part of the syntax.
+func Patterns(flags *pflag.FlagSet, patterns *[]string, name, usage string) {
+	flags.Var(patternsFlag{patterns}, name, usage)
+}
+
+func (p patternsFlag) String() string {
+	if p.patterns == nil { // package flag calls it on a zero value
+		return ""
+	}
+	return strings.Join(*p.patterns, ", ")
+}
+
+func (patternsFlag) Type() string { return "string" }
+
+// Set adds a pattern.
+func (p patternsFlag) Set(value string) error {
+	*p.patterns = append(*p.patterns, value)
+	return nil
+}
+
+func (patternsFlag) isList() {}

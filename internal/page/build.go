@@ -15,6 +15,7 @@ type Options struct {
 	Timestamps bool   // samples carry the time at which they were taken
 	DropIn     bool   // leave out the number of series left out if it is 0
 	Usage      UsageNames
+	Series     *SeriesRules // nil: pages have all series
 }
 
 // A Builder builds the pages of one server. It is safe for concurrent use.
@@ -32,16 +33,17 @@ func NewBuilder(o Options) *Builder { return &Builder{options: o} }
 func (b *Builder) Prefix() string { return b.options.Prefix }
 
 // Build returns a page of a snapshot. The page refers to the snapshot and does not change it. Build
-// may wait for filters of other requests that are being compiled or run for the first time.
+// may wait for filters of other requests that are being compiled or run for the first time. Hidden
+// sandboxes are not on the page.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
-	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == ""}
-	sandboxes := want.Sandboxes.Select(snap.Sandboxes)
+	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == "" && b.options.Series == nil}
+	sandboxes := shown(want.Sandboxes.Select(snap.Sandboxes))
 	schemas := p.addReported(sandboxes)
 	l := b.layoutOf(schemas)
 	p.Families = l.selected(want)
 	if want.hasServer() {
 		p.addServer(snap, p.countLeftOut(l, want.Metrics), b.options.DropIn)
-		p.Process = want.families(snap.Process)
+		p.Process = b.options.Series.families(want.families(snap.Process))
 	}
 	p.addServerOf(sandboxes)
 	if b.options.Usage.own() {
@@ -50,6 +52,7 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	if b.options.Usage.cadvisor() {
 		p.addCadvisor(sandboxes)
 	}
+	p.dropLabels(b.options.Series.dropped())
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -72,10 +75,11 @@ func (p *Page) runFilter(capabilities *Filter) {
 // BuildReported returns a page of the metrics that one sandbox reported, without other families.
 // want selects metrics by their names without prefix.
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
-	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil}
+	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil && b.options.Series == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
 	families := b.layoutOf(schemas).selected(Selection{Metrics: want})
 	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group != groupReported })
+	p.dropLabels(b.options.Series.dropped())
 	return p
 }
 
@@ -84,7 +88,7 @@ func (b *Builder) layoutOf(schemas []*schema.Schema) *layout {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.layout == nil || !slices.Equal(b.layout.schemas, schemas) {
-		b.layout = newLayout(schemas, naming{b.options.Naming, b.options.Prefix, b.options.Usage})
+		b.layout = newLayout(schemas, naming{b.options.Naming, b.options.Prefix, b.options.Usage}, b.options.Series)
 	}
 	return b.layout
 }
@@ -108,7 +112,6 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 		p.add(src, kind)
 	}
 	p.groups[groupReported] = span{0, len(p.Sources)}
-	p.reportedSize = p.textSize
 	return schemas
 }
 

@@ -29,8 +29,8 @@ func TestDocs(t *testing.T) {
 	}
 	var text bytes.Buffer
 	err = template.Must(template.ParseFiles("testdata/metrics.md.tmpl")).Execute(&text, map[string]any{
-		"Sandbox":    document(schema.Server, "stable", naming.own, ofSandbox),
-		"Server":     document(schema.Server, "stable", naming.own, func(m *schema.Metric) bool { return !ofSandbox(m) }),
+		"Sandbox":    document(schema.Server, "stable", naming.own, schema.OfSandbox),
+		"Server":     document(schema.Server, "stable", naming.own, func(m *schema.Metric) bool { return !schema.OfSandbox(m) }),
 		"Usage":      document(schema.Usage, "stable", naming.own, func(*schema.Metric) bool { return true }),
 		"Cadvisor":   document(schema.Cadvisor, "cAdvisor's", naming.own, func(*schema.Metric) bool { return true }),
 		"Registered": document(registered, "runsc's", naming.reported, func(*schema.Metric) bool { return true }),
@@ -52,11 +52,6 @@ func TestDocs(t *testing.T) {
 // processFamilies are the families about the process that alerts and dashboards use.
 var processFamilies = []string{"process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_resident_memory_bytes",
 	"process_start_time_seconds", "go_goroutines", "go_memstats_heap_inuse_bytes"}
-
-// ofSandbox reports whether one of the server's own metrics is about a sandbox.
-func ofSandbox(m *schema.Metric) bool {
-	return slices.ContainsFunc([]string{"meta_sandbox_", "meta_spec_", "sandmeter_sandbox_"}, func(prefix string) bool { return strings.HasPrefix(m.Name, prefix) })
-}
 
 func document(s *schema.Schema, stability string, name func(naming, *schema.Metric) title, wanted func(*schema.Metric) bool) []documented {
 	prometheus, runsc := naming{PrometheusNaming, "runsc_", BothNames}, naming{RunscNaming, "runsc_", BothNames}

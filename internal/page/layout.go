@@ -24,15 +24,17 @@ type column struct {
 type builder struct {
 	*layout
 	naming
+	rules *SeriesRules
 	taken map[string]int // names of families and their samples; index in families, or -1 for reserved names
 }
 
 // newLayout merges the families of the schemas, the server's own and those of the host's measurements.
 // Those two win over registered ones, and metrics that keep their names over those that get others.
 // Schemas are in the order of the first sandbox of each, and the first one wins where they disagree:
-// it sets the HELP of the family, and metrics with another type are left out.
-func newLayout(schemas []*schema.Schema, n naming) *layout {
-	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, n, make(map[string]int)}
+// it sets the HELP of the family, and metrics with another type are left out. Families that the rules
+// exclude have no name that another could not have.
+func newLayout(schemas []*schema.Schema, n naming, rules *SeriesRules) *layout {
+	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, n, rules, make(map[string]int)}
 	b.addBuiltin(schema.Server, groupServer)
 	if n.usage.own() {
 		b.addBuiltin(schema.Usage, groupUsage)
@@ -51,6 +53,9 @@ func (b *builder) addBuiltin(s *schema.Schema, group int) {
 	for i := range s.Metrics {
 		m := &s.Metrics[i]
 		t := b.own(m)
+		if !b.rules.keepsMetric(t.name, m, group) {
+			continue
+		}
 		b.taken[t.name] = -1
 		b.families = append(b.families, Family{Name: t.name, Help: t.help, Type: m.Type, PerSecond: t.perSecond,
 			metricName: m.Name, group: group, metric: []int32{int32(i)}})
@@ -73,9 +78,8 @@ func (b *builder) addReported(wanted func(renamed bool) bool) {
 var histogramSamples = []string{"_bucket", "_count", "_sum"}
 
 func (b *builder) add(kind int, index int32, m *schema.Metric, t title) {
-	parts := []Part{Whole}
-	if m.Type == schema.Histogram {
-		parts = append(parts, Min, Max, SSD)
+	parts := b.partsOf(m, t)
+	if m.Type == schema.Histogram && slices.Contains(parts, Whole) {
 		for _, suffix := range histogramSamples {
 			if at, taken := b.taken[t.name+suffix]; taken && at >= 0 {
 				b.leftOut[column{kind, index}] = true // another family already has one of its names
@@ -89,6 +93,15 @@ func (b *builder) add(kind int, index int32, m *schema.Metric, t title) {
 	for _, part := range parts {
 		b.addPart(kind, index, m, part, t)
 	}
+}
+
+// partsOf returns the parts of a metric that the rules keep.
+func (b *builder) partsOf(m *schema.Metric, t title) []Part {
+	parts := []Part{Whole}
+	if m.Type == schema.Histogram {
+		parts = append(parts, Min, Max, SSD)
+	}
+	return slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsMetric(t.name+p.suffix(), m, groupReported) })
 }
 
 func (b *builder) addPart(kind int, index int32, m *schema.Metric, part Part, t title) {

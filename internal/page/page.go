@@ -21,10 +21,9 @@ type Page struct {
 	// Timestamps says that samples carry the time of their source.
 	Timestamps bool
 
-	groups       [groups]span // of Sources
-	whole        bool         // no filter
-	textSize     int          // approximate bytes of text of the page without filters
-	reportedSize int          // the part of textSize that sandboxes reported
+	groups   [groups]span // of Sources
+	whole    bool         // no filter
+	textSize int          // approximate bytes of text of the page without filters
 }
 
 // Sources are in groups, since all samples of a family are from the same group.
@@ -97,7 +96,7 @@ func (p Part) Of(h *snapshot.Histogram) snapshot.Number {
 	}
 }
 
-// probes is how many sources are measured to estimate the size of a filtered page.
+// probes is how many sources of a group are measured to estimate the size of a filtered page.
 const probes = 16
 
 // TextSize returns the approximate number of bytes of the page as text. A buffer of that size
@@ -106,27 +105,43 @@ func (p *Page) TextSize() int {
 	if p.whole {
 		return p.textSize
 	}
-	var kept, all int
-	walk := p.Walk()
-	group := p.groups[groupReported]
-	for at := group.from; at < group.to; at += (group.to-group.from)/probes + 1 {
-		src := &p.Sources[at]
-		all += src.TextSize + src.ZeroSize
-		for i := range p.Families {
-			f := &p.Families[i]
-			if f.group != groupReported || f.Part != Whole || f.metric[src.kind] < 0 {
-				continue
-			}
-			some := *src.Source
-			some.Samples = walk.samples(src, f.metric[src.kind])
-			kept += some.MeasureText()
+	walk, size := p.Walk(), 0
+	for group := range p.groups {
+		size += p.groupSize(walk, group)
+	}
+	return size
+}
+
+// groupSize returns the approximate number of bytes of a group on a filtered page: its size without
+// filters, times the part of some of its sources that is on the page.
+func (p *Page) groupSize(walk *Walk, group int) int {
+	sources := p.Sources[p.groups[group].from:p.groups[group].to]
+	var whole, kept, all int
+	for i := range sources {
+		whole += sources[i].TextSize + sources[i].ZeroSize
+	}
+	for at := 0; at < len(sources); at += len(sources)/probes + 1 {
+		all += sources[at].TextSize + sources[at].ZeroSize
+		kept += p.keptSize(walk, group, &sources[at])
+	}
+	if all == 0 {
+		return whole
+	}
+	return int(int64(whole) * int64(kept) / int64(all))
+}
+
+// keptSize returns the approximate number of bytes of those samples of a source that are on the page.
+func (p *Page) keptSize(walk *Walk, group int, src *Source) (size int) {
+	for i := range p.Families {
+		f := &p.Families[i]
+		if f.group != group || f.Part != Whole || f.metric[src.kind] < 0 {
+			continue
 		}
+		some := *src.Source
+		some.Samples = walk.samples(src, f.metric[src.kind])
+		size += some.MeasureText()
 	}
-	left := p.reportedSize
-	if all > 0 {
-		left = int(int64(left) * int64(kept) / int64(all))
-	}
-	return p.textSize - p.reportedSize + left
+	return size
 }
 
 // A Walk iterates over the samples of a page. Each rendering uses its own Walk. It is not safe for
@@ -201,10 +216,15 @@ func (w *Walk) find(src *Source, metric int32) (from, to int) {
 	return from, at
 }
 
-// wanted returns the samples of an open metric whose label sets match the family's filter.
+// wanted returns the samples of an open metric whose label sets match the family's filter. A set
+// without labels, because the first one is dropped, stays.
 func (f *Family) wanted(src *Source, samples []snapshot.Sample) []snapshot.Sample {
 	return slices.DeleteFunc(slices.Clone(samples), func(s snapshot.Sample) bool {
-		name := src.Sets[s.Series].Pairs[0].Value
+		pairs := src.Sets[s.Series].Pairs
+		if len(pairs) == 0 {
+			return false
+		}
+		name := pairs[0].Value
 		return !f.sets.Match(name) && !f.sets.Match("CAP_"+name)
 	})
 }

@@ -17,7 +17,17 @@ func (s *Schema) ShowZeros(which Zeros) {
 			continue
 		}
 		m.Zero = true
-		s.Zeros.Series += int(m.Series)
-		s.Zeros.Bytes += int(m.Series) * m.LineSize
+	}
+	s.countZeros()
+}
+
+// countZeros sets Zeros.
+func (s *Schema) countZeros() {
+	s.Zeros = Size{}
+	for i := range s.Metrics {
+		if m := &s.Metrics[i]; m.Zero {
+			s.Zeros.Series += int(m.Series)
+			s.Zeros.Bytes += int(m.Series) * m.LineSize
+		}
 	}
 }

@@ -1,0 +1,120 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"sync"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+)
+
+// SeriesRules are an operator's rules about the series of all pages. The nil SeriesRules changes
+// nothing. It is safe for concurrent use.
+type SeriesRules struct {
+	allow, deny []*regexp.Regexp // of names of families
+	drop        *schema.Drop
+
+	mu      sync.Mutex
+	process map[string]bool // whether a family about the server process is on pages; there are a few dozen
+}
+
+// NewSeriesRules returns the rules, or nil if there are none. allow and deny are regular expressions
+// that have to match the whole name of a family, as it is on the page. The families of pages are
+// those that an expression of allow matches, or that are about the server itself, or all if allow is
+// empty; and of these those that no expression of deny matches. drop are the names of labels that
+// series do not have. The error lists all expressions and names that are not valid.
+func NewSeriesRules(allow, deny, drop []string) (*SeriesRules, error) {
+	allowed, errAllow := compileAll("metric allow", allow)
+	denied, errDeny := compileAll("metric deny", deny)
+	dropped, errDrop := schema.NewDrop(drop)
+	if err := errors.Join(errAllow, errDeny, errDrop); err != nil {
+		return nil, err
+	}
+	if len(allow)+len(deny)+len(drop) == 0 {
+		return nil, nil
+	}
+	return &SeriesRules{allow: allowed, deny: denied, drop: dropped, process: make(map[string]bool)}, nil
+}
+
+func compileAll(what string, texts []string) (all []*regexp.Regexp, err error) {
+	var errs []error
+	for _, text := range texts {
+		re, err := compileWhole(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s %q: %w", what, text, err))
+		}
+		all = append(all, re)
+	}
+	return all, errors.Join(errs...)
+}
+
+// compileWhole compiles an expression that has to match a whole name, as in Prometheus's relabeling.
+func compileWhole(text string) (*regexp.Regexp, error) {
+	if text == "" {
+		return nil, errors.New("give a regular expression, such as runsc_fs_.*")
+	}
+	if _, err := regexp.Compile(text); err != nil { // by itself: a)|(b is valid only within a group
+		if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+			return nil, fmt.Errorf("%s in %q", wrong.Code, wrong.Expr)
+		}
+		return nil, err
+	}
+	return regexp.Compile("^(?s:" + text + ")$")
+}
+
+// filtersFamilies reports whether pages may lack families.
+func (r *SeriesRules) filtersFamilies() bool { return r != nil && len(r.allow)+len(r.deny) > 0 }
+
+// dropped returns the labels that series do not have.
+func (r *SeriesRules) dropped() *schema.Drop {
+	if r == nil {
+		return nil
+	}
+	return r.drop
+}
+
+// keeps reports whether a family is on pages.
+func (r *SeriesRules) keeps(name string, ofSandbox bool) bool {
+	if !r.filtersFamilies() {
+		return true
+	}
+	matches := func(re *regexp.Regexp) bool { return re.MatchString(name) }
+	if len(r.allow) > 0 && ofSandbox && !slices.ContainsFunc(r.allow, matches) {
+		return false
+	}
+	return !slices.ContainsFunc(r.deny, matches)
+}
+
+// keepsMetric reports whether a family with the name has the metric on pages. Metrics of the server's
+// own schema may be about the server itself, and those of others are about sandboxes.
+func (r *SeriesRules) keepsMetric(name string, m *schema.Metric, group int) bool {
+	switch group {
+	case groupReported, groupUsage, groupCadvisor:
+		return r.keeps(name, true)
+	case groupServer:
+		return r.keeps(name, schema.OfSandbox(m))
+	}
+	return r.keeps(name, false)
+}
+
+// families returns those of the families about the server process that are on pages.
+func (r *SeriesRules) families(all []*dto.MetricFamily) []*dto.MetricFamily {
+	if !r.filtersFamilies() {
+		return all
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(all), func(f *dto.MetricFamily) bool {
+		kept, known := r.process[f.GetName()]
+		if !known {
+			kept = r.keeps(f.GetName(), false)
+			r.process[f.GetName()] = kept
+		}
+		return !kept
+	})
+}
