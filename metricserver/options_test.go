@@ -34,6 +34,7 @@ func TestOptionsAreKept(t *testing.T) {
 	given := Options{
 		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, AllowUnknownRoot: true, Linger: time.Minute, LingerMax: 3, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
+		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, DropLabels: []string{"c"}, MaxSandboxesWithSeries: 9,
 		OnlyInstrumented: true, Runsc: []string{"/x"}, RegistrationFile: "/y", WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
 	s, err := New(given)
@@ -119,6 +120,10 @@ func TestOptionErrors(t *testing.T) {
 		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
 	}
 	check(Options{Usage: "some"}, `usage "some": use own, cadvisor, both or off`)
+	check(Options{MetricAllow: []string{"ok", "a("}, DropLabels: []string{"pod_name", "iteration"}, MaxSandboxesWithSeries: -1},
+		"metric allow \"a(\": missing closing ) in \"a(\"\nlabel iteration cannot be dropped: without it, different series are equal\n"+
+			"-1 sandboxes with series: it must not be negative")
+	check(Options{MetricDeny: []string{"*"}}, `metric deny "*": missing argument to repetition operator in "*"`)
 	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")
 	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

@@ -239,6 +239,25 @@ func TestServeVariables(t *testing.T) {
 		`environment variable SANDMETER_SANDBOX_TIMEOUT: invalid argument "soon" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms`)
 }
 
+// TestServeFewerSeries: flags limit the series of pages, and wrong ones are usage errors.
+func TestServeFewerSeries(t *testing.T) {
+	w := newWorld(t)
+	w.start(simulate.Spec{ID: "a", Pod: "p", Namespace: "n"})
+	page := w.serve("serve --root {root} --web.listen-address {socket} --metric-allow runsc_fs_opens.* --metric-allow sandmeter_sandbox_up" +
+		" --metric-deny go_.* --metric-deny process_.* --drop-label pod_name,namespace_name").page()
+	contains(t, page, "\nrunsc_fs_opens_total{iteration=")
+	contains(t, page, "\nsandmeter_sandbox_up{iteration=")
+	contains(t, page, "\nsandmeter_num_sandboxes_running 1\n") // about the server
+	for _, text := range []string{"\nrunsc_fs_reads", "\nsandmeter_sandbox_running", "\ngo_", "\nprocess_", "pod_name=", "namespace_name="} {
+		if strings.Contains(page, text) {
+			t.Errorf("the page has %q:\n%s", text, page)
+		}
+	}
+	w.fails("serve --metric-allow a(", cli.ExitUsage, `metric allow "a(": missing closing ) in "a("`)
+	w.fails("serve --drop-label pod_name --drop-label sandbox", cli.ExitUsage, "label sandbox cannot be dropped: without it, different series are equal")
+	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, "--max-sandboxes-with-series -1: must not be negative")
+}
+
 func TestServeFromTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})

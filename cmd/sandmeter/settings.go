@@ -60,10 +60,10 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.MaxSandboxesWithSeries, "max-sandboxes-with-series", 0,
 		"Maximum `number` of sandboxes with series of their own; the oldest keep theirs. 0 means no limit.")
 	cli.Patterns(f, &s.MetricAllow, "metric-allow",
-		"`Regular expression` for the whole names of the families about sandboxes to show. Repeatable. (default: all)")
-	cli.Patterns(f, &s.MetricDeny, "metric-deny", "`Regular expression` for the whole names of families to leave out. Repeatable.")
+		"Show only those families about sandboxes whose whole name this `regex` matches. Repeatable. (default: all)")
+	cli.Patterns(f, &s.MetricDeny, "metric-deny", "Leave out families whose whole name this `regex` matches. Repeatable.")
 	cli.Names(f, &s.DropLabels, "drop-label",
-		"`Names` of labels to drop, separated by commas. Series that become equal are added up. Repeatable.")
+		"Leave out these labels: `names`, separated by commas. Series that become equal are added up. Repeatable.")
 	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names, cAdvisor's, or both:",
 		string(metricserver.UsageOwn), string(metricserver.UsageCadvisor), string(metricserver.UsageBoth), string(metricserver.UsageOff))
 	f.BoolVar(&s.UsageDetail, "usage-detail", false, "Query each container of a sandbox for its memory and processes. Not with --usage=off.")

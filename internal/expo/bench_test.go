@@ -14,9 +14,13 @@ import (
 // benchmarkStart is the start time of the counters of all sandboxes.
 const benchmarkStart = (pageTime - 3_600_123) * 1_000_000
 
-// benchmarkPage returns a page of sandboxes. Each sandbox has the first points series of the
-// current registration.
 func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
+	return build(benchmarkSnapshot(b, sandboxes, points))
+}
+
+// benchmarkSnapshot returns a snapshot of sandboxes. Each sandbox has the first points series of the
+// current registration.
+func benchmarkSnapshot(b testing.TB, sandboxes, points int) *snapshot.Snapshot {
 	s, err := schema.Compile(testkit.Testdata(b, "registration.json"))
 	if err != nil {
 		b.Fatal(err)
@@ -30,7 +34,7 @@ func benchmarkPage(b testing.TB, sandboxes, points int) *page.Page {
 		}
 		snap.Sandboxes = append(snap.Sandboxes, snapshot.Sandbox{Reported: reported, Server: serverSource(l)})
 	}
-	return build(snap)
+	return snap
 }
 
 // BenchmarkText and the benchmarks of the other formats render the same page, so their results are

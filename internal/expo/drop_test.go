@@ -1,0 +1,299 @@
+package expo
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/encoding/protodelim"
+
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// everySeries returns a snapshot of two sandboxes that report each series of a current runsc and of
+// the histogram of registrationA, and have each family of their own and of the host, with several
+// label sets. Values of counters are integers below 100, so that sums of floats are exact.
+func everySeries(t testing.TB, r *rand.Rand) *snapshot.Snapshot {
+	t.Helper()
+	registered, err := schema.Compile(testkit.Testdata(t, "registration.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	registered.ShowZeros(schema.Zeros{Plain: true, Names: []string{"weirdness", "suspicious_operations"}})
+	ofServer := func(m *schema.Metric) bool {
+		return !schema.OfSandbox(m) && m != &schema.Server.Metrics[schema.SeriesLeftOut] // page adds it
+	}
+	snap := &snapshot.Snapshot{Server: everySet(schema.Server, new(snapshot.Labels), r, ofServer)}
+	for i, s := range []*schema.Schema{registered, compileKind(t, registrationA).Schema} {
+		l := labels("i", "prod-ns", "nginx", fmt.Sprint("s", i))
+		snap.Sandboxes = append(snap.Sandboxes, snapshot.Sandbox{
+			Identity: &snapshot.Identity{Labels: l, Containers: []snapshot.Container{{ID: fmt.Sprint("c", i)}}},
+			Reported: everyField(s, l, r),
+			Server:   everySet(schema.Server, l, r, schema.OfSandbox),
+			Usage:    everySet(schema.Usage, l, r, func(*schema.Metric) bool { return true }),
+		})
+	}
+	return snap
+}
+
+// everyField returns a source with nearly all series of a registration.
+func everyField(s *schema.Schema, l *snapshot.Labels, r *rand.Rand) snapshot.Source {
+	src := snapshot.Source{Labels: l, Schema: s}
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		for series := m.First; series < m.First+m.Series; series++ {
+			if r.IntN(10) == 0 {
+				continue
+			}
+			value := r.Int64N(100)
+			if m.Type == schema.Histogram {
+				value = int64(len(src.Histograms))
+				src.Histograms = append(src.Histograms, snapshot.Histogram{Counts: make([]uint64, len(m.Bounds)+1)})
+				for k := range src.Histograms[value].Counts {
+					src.Histograms[value].Counts[k] = r.Uint64N(100)
+				}
+			}
+			src.Samples = append(src.Samples, snapshot.Sample{Metric: int32(i), Series: series, Value: value})
+		}
+	}
+	return src
+}
+
+// everySet returns a source with the wanted metrics of a schema of the server's. Open metrics have
+// all label sets of two values per label.
+func everySet(s *schema.Schema, l *snapshot.Labels, r *rand.Rand, wanted func(*schema.Metric) bool) snapshot.Source {
+	src := snapshot.Source{Labels: l, Schema: s}
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		sets := 1
+		if m.Open {
+			sets = 1 << min(len(m.SetLabels), 4)
+		}
+		for k := 0; k < sets && wanted(m); k++ {
+			value, series := r.Int64N(100), uint32(0)
+			if m.Float {
+				value = snapshot.FloatValue(float64(value))
+			}
+			if m.Open {
+				var pairs []snapshot.Label
+				for bit, name := range m.SetLabels {
+					pairs = append(pairs, snapshot.Label{Name: name, Value: strconv.Itoa(k >> bit & 1)})
+				}
+				series = uint32(len(src.Sets))
+				src.Sets = append(src.Sets, snapshot.NewLabelSet(pairs...))
+			}
+			src.Samples = append(src.Samples, snapshot.Sample{Metric: int32(i), Series: series, Value: value})
+		}
+	}
+	return src
+}
+
+// droppable returns all labels of a snapshot's series that can be dropped, sorted.
+func droppable(snap *snapshot.Snapshot) []string {
+	names := map[string]bool{"pod_name": true, "namespace_name": true, "none_has_it": true}
+	sources := []snapshot.Source{snap.Server}
+	for i := range snap.Sandboxes {
+		s := &snap.Sandboxes[i]
+		sources = append(sources, s.Reported, s.Server, s.Usage)
+	}
+	for _, src := range sources {
+		for i := range src.Schema.Metrics {
+			for _, f := range src.Schema.Metrics[i].Fields {
+				names[f.Name] = true
+			}
+		}
+		for _, set := range src.Sets {
+			for _, l := range set.Pairs {
+				names[l.Name] = true
+			}
+		}
+	}
+	delete(names, "runtime_root")
+	var sorted []string
+	for name := range names {
+		sorted = append(sorted, name)
+	}
+	slices.Sort(sorted)
+	return sorted
+}
+
+// TestDroppedLabels: for any set of labels that are dropped, no format has one of them, or a series
+// twice, and the sum of each counter stays.
+func TestDroppedLabels(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	snap := everySeries(t, r)
+	all := droppable(snap)
+	if len(all) < 20 {
+		t.Fatalf("only the labels %q can be dropped", all)
+	}
+	sums := sumsOf(t, string(Text{}.Append(nil, withoutLabels(t, snap, nil))))
+	check := func(drop []string) {
+		t.Helper()
+		p := withoutLabels(t, snap, drop)
+		text, open := string(Text{}.Append(nil, p)), string(OpenMetrics{Created: true}.Append(nil, p))
+		checkUnique(t, drop, "text", seriesOfText(text))
+		checkUnique(t, drop, "OpenMetrics", seriesOfText(open))
+		checkUnique(t, drop, "protobuf", seriesOfProtobuf(t, Protobuf{}.Append(nil, p)))
+		for _, name := range drop {
+			if strings.Contains(text, "{"+name+`="`) || strings.Contains(text, ","+name+`="`) {
+				t.Errorf("without %q, the page has the label %s", drop, name)
+			}
+		}
+		want := maps.Clone(sums)
+		for name, got := range sumsOf(t, text) {
+			if got != want[name] {
+				t.Errorf("without %q, %s adds up to %v, want %v", drop, name, got, want[name])
+			}
+			delete(want, name)
+		}
+		if len(want) > 0 {
+			t.Errorf("without %q there are no series of %v", drop, want)
+		}
+	}
+	check(nil)
+	check(all)
+	for _, name := range all {
+		check([]string{name})
+	}
+	for range 20 {
+		check(slices.DeleteFunc(slices.Clone(all), func(string) bool { return r.IntN(2) == 0 }))
+	}
+}
+
+func withoutLabels(t testing.TB, snap *snapshot.Snapshot, drop []string) *page.Page {
+	t.Helper()
+	rules, err := page.NewSeriesRules(nil, nil, drop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Series: rules}).Build(snap, page.Selection{})
+}
+
+func checkUnique(t *testing.T, drop []string, format string, series []string) {
+	t.Helper()
+	slices.Sort(series)
+	for i := 1; i < len(series); i++ {
+		if series[i] == series[i-1] {
+			t.Errorf("without %q, the %s page has twice %s", drop, format, series[i])
+		}
+	}
+	if len(series) < 100 {
+		t.Errorf("without %q, the %s page has %d series", drop, format, len(series))
+	}
+}
+
+// seriesOfText returns the series of a page without timestamps: its lines without values.
+func seriesOfText(text string) (series []string) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			series = append(series, line[:strings.LastIndexByte(line, ' ')])
+		}
+	}
+	return series
+}
+
+func seriesOfProtobuf(t *testing.T, page []byte) (series []string) {
+	t.Helper()
+	for r := bufio.NewReader(bytes.NewReader(page)); ; {
+		var f dto.MetricFamily
+		err := protodelim.UnmarshalFrom(r, &f)
+		if errors.Is(err, io.EOF) {
+			return series
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range f.Metric {
+			series = append(series, f.GetName()+fmt.Sprint(m.Label))
+		}
+	}
+}
+
+// sumsOf returns the sum of all series of each counter and of each bucket, by its name and bound.
+func sumsOf(t *testing.T, text string) map[string]float64 {
+	t.Helper()
+	sums := make(map[string]float64)
+	for line := range strings.Lines(text) {
+		at := strings.LastIndexByte(line, ' ')
+		name, labels, _ := strings.Cut(line[:at], "{")
+		if strings.HasPrefix(line, "#") || !strings.HasSuffix(name, "_total") && !strings.HasSuffix(name, "_bucket") && !strings.HasSuffix(name, "_count") {
+			continue
+		}
+		_, bound, _ := strings.Cut(labels, `le="`)
+		bound, _, _ = strings.Cut(bound, `"`)
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[at:]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Times in seconds are no integers, and are compared in nanoseconds.
+		sums[name+bound] += value
+	}
+	for name, sum := range sums {
+		sums[name] = float64(int64(sum*1e9 + 0.5))
+	}
+	return sums
+}
+
+// TestConcurrentDrops: several goroutines build and render pages without labels of one snapshot.
+func TestConcurrentDrops(t *testing.T) {
+	rules, err := page.NewSeriesRules(nil, []string{"runsc_fs_.*"}, []string{"pod_name", "container_id", "sysno"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Series: rules})
+	snap := everySeries(t, rand.New(rand.NewPCG(3, 4)))
+	texts := make(chan string)
+	for range 4 {
+		go func() { texts <- render(b.Build(snap, page.Selection{})) }()
+	}
+	first := <-texts
+	for range 3 {
+		if text := <-texts; text != first {
+			t.Error("two pages differ")
+		}
+	}
+}
+
+// BenchmarkSeriesRules builds and renders a page of 1,000 sandboxes without rules, with rules about
+// families, and without labels that no series, each sandbox, and some counters have.
+func BenchmarkSeriesRules(b *testing.B) {
+	const sandboxes, points = 1000, 60
+	for _, c := range []struct {
+		name        string
+		allow, drop []string
+	}{
+		{name: "none"},
+		{name: "allow", allow: []string{".*"}},
+		{name: "allow-few", allow: []string{"runsc_fs_.*"}},
+		{name: "drop-none", drop: []string{"none_has_it"}},
+		{name: "drop-identity", drop: []string{"pod_name", "namespace_name"}},
+		{name: "drop-field", drop: []string{"sysno"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			snap := benchmarkSnapshot(b, sandboxes, points)
+			rules, err := page.NewSeriesRules(c.allow, nil, c.drop)
+			if err != nil {
+				b.Fatal(err)
+			}
+			builder := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, DropIn: true, Series: rules})
+			text := Text{}.Append(nil, builder.Build(snap, page.Selection{}))
+			b.ReportAllocs()
+			for b.Loop() {
+				text = Text{}.Append(text[:0], builder.Build(snap, page.Selection{}))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sandboxes), "ns/sandbox")
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+func mustRule(t testing.TB, allow, deny, drop []string) *SeriesRules {
+	t.Helper()
+	r, err := NewSeriesRules(allow, deny, drop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSeriesRules(t *testing.T) {
+	snap := snapshotOf(reporting("a", register(t, "fs_opens c", "lat h", "lat_sum_x c", "uptime gn")), reporting("b", nil))
+	name := "process_open_fds"
+	snap.Process = []*dto.MetricFamily{{Name: &name}}
+	const presence, start, leftOut, process = "sandmeter_metric_server_presence", "process_start_time_seconds", "sandmeter_num_series_left_out", "process_open_fds"
+	const opens, latSum, uptime = "runsc_fs_opens_total", "runsc_lat_sum_x_total", "runsc_uptime_seconds"
+	const lat, latMax, latMin, latSSD = "runsc_lat", "runsc_lat_max", "runsc_lat_min", "runsc_lat_ssd"
+	const running, oom = "sandmeter_sandbox_running", "sandmeter_sandbox_oom_kills_total"
+	const oomEvents, lastSeen, started = "container_oom_events_total", "container_last_seen", "container_start_time_seconds"
+	server := []string{presence, start, leftOut, process}
+	about := []string{opens, latSum, uptime, lat, latMax, latMin, latSSD, running, oom, oomEvents, lastSeen, started}
+	all := append(slices.Clone(server), about...)
+	check := func(allow, deny string, want ...string) {
+		t.Helper()
+		r := mustRule(t, strings.Fields(allow), strings.Fields(deny), nil)
+		b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Usage: BothNames, Series: r})
+		for range 2 { // the second page has the layout of the first one
+			got := namesOf(b.Build(snap, Selection{}))
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("allow %q, deny %q: got\n%s\nwant\n%s", allow, deny, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+	}
+	without := func(names ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(names, name) })
+	}
+	check("", "", all...)
+	check("runsc_fs_opens_total", "", append(slices.Clone(server), opens)...)
+	check("runsc_fs_opens", "", server...) // the name on the page
+	check("fs_opens_total", "", server...) // with the prefix
+	check("opens", "", server...)          // the whole name
+	check("runsc_fs_opens_total|x", "", append(slices.Clone(server), opens)...)
+	check("x|runsc_fs.*", "", append(slices.Clone(server), opens)...)
+	check("runsc_fs.* sandmeter_sandbox_oom.*", "", append(slices.Clone(server), opens, oom)...)
+	check(".*", "", all...)
+	check("runsc_lat", "", append(slices.Clone(server), lat)...)
+	check("runsc_lat_max", "", append(slices.Clone(server), latMax)...)
+	check("(?i)RUNSC_UPTIME.*", "", append(slices.Clone(server), uptime)...)
+	check("", "container_.*", without(oomEvents, lastSeen, started)...)
+	check("", "sandmeter_sandbox_.* runsc_.*", without(opens, latSum, uptime, lat, latMax, latMin, latSSD, running, oom)...)
+	check("", "process_.*", without(start, process)...)
+	check("", "sandmeter_num.*", without(leftOut)...)
+	check("", ".*")
+	check("runsc_.*", "runsc_lat.*", append(slices.Clone(server), opens, uptime)...) // deny wins
+	check(".*", ".*")
+}
+
+// namesOf returns the names of the families of a page that have samples, sorted.
+func namesOf(p *Page) []string {
+	var names []string
+	for _, f := range p.Process {
+		names = append(names, f.GetName())
+	}
+	for _, line := range strings.Split(show(p), "\n") {
+		if name, _, ok := strings.Cut(line, " "); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestDeniedNamesAreFree: a denied family is not in the way of another one.
+func TestDeniedNamesAreFree(t *testing.T) {
+	newer, older := register(t, "h_sum c"), register(t, "h h")
+	snap := snapshotOf(sandbox("a", newer), sandbox("b", older))
+	build := func(deny ...string) *Page {
+		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Series: mustRule(t, nil, append(deny, ".*(start|meta_metric|meta_sandbox|min|max|ssd).*"), nil)}).Build(snap, Selection{})
+	}
+	expect(t, "both", build(), "runsc_h_sum counter: a", "runsc_meta_num_series_left_out gauge: 1")
+	expect(t, "without the counter", build("runsc_h_sum"), "runsc_h histogram: b", "runsc_meta_num_series_left_out gauge: 0")
+	expect(t, "without the histogram", build("runsc_h"), "runsc_h_sum counter: a", "runsc_meta_num_series_left_out gauge: 0")
+}
+
+func TestSeriesRulesErrors(t *testing.T) {
+	check := func(allow, deny, drop []string, want string) {
+		t.Helper()
+		if r, err := NewSeriesRules(allow, deny, drop); err == nil || err.Error() != want || r != nil {
+			t.Errorf("%q, %q, %q: %v, want %s", allow, deny, drop, err, want)
+		}
+	}
+	check([]string{"a("}, nil, nil, `metric allow "a(": missing closing ) in "a("`)
+	check([]string{"ok", "a)|(b"}, nil, nil, `metric allow "a)|(b": unexpected ) in "a)|(b"`)
+	check(nil, []string{""}, nil, `metric deny "": give a regular expression, such as runsc_fs_.*`)
+	check(nil, nil, []string{"sandbox"}, "label sandbox cannot be dropped: without it, different series are equal")
+	check([]string{"["}, []string{"*"}, []string{"le"}, "metric allow \"[\": missing closing ] in \"[\"\n"+
+		"metric deny \"*\": missing argument to repetition operator in \"*\"\nlabel le cannot be dropped: without it, different series are equal")
+	if r, err := NewSeriesRules(nil, nil, nil); r != nil || err != nil {
+		t.Errorf("no rules are %v, %v", r, err)
+	}
+}
+
+// TestFilteredTextSize: the size of a page with rules is close to the part that is left.
+func TestFilteredTextSize(t *testing.T) {
+	var metrics []string
+	for i := range 50 {
+		metrics = append(metrics, fmt.Sprintf("metric_%02d c", i))
+	}
+	s := register(t, metrics...)
+	var boxes []snapshot.Sandbox
+	for i := range 100 {
+		box := reporting(fmt.Sprint(i), s)
+		for _, src := range []*snapshot.Source{&box.Reported, &box.Server, &box.Usage} {
+			src.TextSize = src.MeasureText()
+		}
+		boxes = append(boxes, box)
+	}
+	snap := snapshotOf(boxes...)
+	size := func(allow ...string) int {
+		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true, Series: mustRule(t, allow, []string{"process_.*", "runsc_meta_.*"}, nil)}).Build(snap, Selection{}).TextSize()
+	}
+	usage := 100 * boxes[0].Usage.TextSize
+	if got := size("sandmeter_sandbox_oom_kills_total"); got < usage*98/100 || got > usage*102/100 {
+		t.Errorf("the size of a page with a family of the usage is %d, want about %d", got, usage)
+	}
+	if all, some := size(".*"), size("runsc_metric_.0"); some > all/8 || some < all/12 {
+		t.Errorf("the size with a tenth of the families is %d of %d", some, all)
+	}
+}
+
+// TestRulesCostNothingWhereThereAreNone: a page without rules takes as many allocations as one whose
+// rules have no work.
+func TestRulesCostNothingWhereThereAreNone(t *testing.T) {
+	var boxes []snapshot.Sandbox
+	s := register(t, "fs_opens c", "lat h")
+	for i := range 100 {
+		boxes = append(boxes, reporting(fmt.Sprint(i), s))
+	}
+	snap := snapshotOf(boxes...)
+	allocations := func(r *SeriesRules) float64 {
+		b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Series: r})
+		return testing.AllocsPerRun(10, func() { b.Build(snap, Selection{}) })
+	}
+	none, filtered := allocations(nil), allocations(mustRule(t, []string{"runsc_.*"}, []string{"go_.*"}, nil))
+	if filtered > none+1 { // the list of the families about the process
+		t.Errorf("a page takes %v allocations without rules and %v with rules about families", none, filtered)
+	}
+	if dropped := allocations(mustRule(t, nil, nil, []string{"pod_name"})); dropped > none+1 {
+		t.Errorf("a page takes %v allocations without rules, and %v to drop a label that is not there", none, dropped)
+	}
+}
