@@ -44,6 +44,10 @@ const (
 	RuleName      Rule = "the name of a container is empty, too long or not printable"
 	RuleUsage     Rule = "a figure of usage is negative"
 	RuleTooMany   Rule = "too many containers or network interfaces"
+
+	// The rules of final metrics logs, which keep those of replies, too.
+	RuleForm   Rule = "the file differs from the form in which runsc writes it"
+	RuleBefore Rule = "the timestamp is before the creation of the sandbox"
 )
 
 // OfRegistration reports whether the rule compares a point with the definition of its metric in the
@@ -56,15 +60,20 @@ func (r Rule) OfRegistration() bool {
 	return false
 }
 
-// A Breach is the first rule that a reply was found to break. The whole reply is refused.
+// A Breach is the first rule that a reply, or a final metrics log, was found to break. The whole of
+// it is refused.
 type Breach struct {
 	Rule   Rule
 	Metric string // the registered metric that breaks the rule; empty: the rule is not about one metric
 	Detail string // for the log: printable, whatever the sandbox sent
+	Final  bool   // a final metrics log, not a reply
 }
 
 func (b *Breach) Error() string {
 	text := "reply refused: "
+	if b.Final {
+		text = "final metrics log refused: "
+	}
 	if b.Metric != "" {
 		text += "metric " + b.Metric + ": "
 	}
@@ -76,7 +85,7 @@ func (b *Breach) Error() string {
 }
 
 func breach(rule Rule, metric, format string, args ...any) *Breach {
-	return &Breach{rule, metric, fmt.Sprintf(format, args...)}
+	return &Breach{Rule: rule, Metric: metric, Detail: fmt.Sprintf(format, args...)}
 }
 
 // quote returns untrusted bytes in a form for the log: short, printable, on one line.
