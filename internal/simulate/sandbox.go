@@ -34,6 +34,8 @@ type Sandbox struct {
 
 	child    *child            // its process, or nil without OwnProcess
 	childErr error             // error of child.end
+	logErr   error             // error of writeFinalLog
+	finalLog *os.File          // nil: none
 	listener *net.UnixListener // nil if the fleet's poller or nothing listens
 	stopOnce sync.Once
 	stopped  chan struct{}  // closed by Stop
@@ -76,6 +78,9 @@ func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, erro
 		s.Freeze()
 	}
 	if err := s.setInitial(spec.Points); err != nil {
+		return nil, err
+	}
+	if err := s.makeFinalLog(); err != nil {
 		return nil, err
 	}
 	if err := s.begin(); err != nil {
@@ -219,7 +224,8 @@ func (s *Sandbox) Stop() {
 	s.running.Wait()
 }
 
-// end closes all connections and ends the child process, which makes the goroutines end.
+// end closes all connections, writes the final metrics log and ends the child process, which makes
+// the goroutines end.
 func (s *Sandbox) end() {
 	s.mu.Lock()
 	conns := s.conns
@@ -235,6 +241,7 @@ func (s *Sandbox) end() {
 	for c := range conns {
 		c.Close()
 	}
+	s.logErr = s.writeFinalLog()
 	if s.child != nil {
 		s.childErr = s.child.end()
 	}
@@ -246,7 +253,7 @@ func (s *Sandbox) Remove() error {
 	s.Stop()
 	s.files.Lock()
 	defer s.files.Unlock()
-	errs := []error{s.childErr}
+	errs := []error{s.childErr, s.logErr}
 	if !s.spec.NoSocket {
 		if err := os.Remove(s.socket); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)

@@ -62,6 +62,12 @@ type Spec struct {
 
 	// Behavior replies on the control socket; Honest if nil.
 	Behavior Behavior
+
+	// FinalLog is the path of the final metrics log, which is made empty at the start, in an
+	// existing directory. The sandbox writes its values to it when it ends. Empty: no log.
+	FinalLog string
+	// EditFinalLog, if set, may change what the sandbox writes. Nothing is like SIGKILL.
+	EditFinalLog func(log []byte) []byte
 }
 
 // A Container describes one container of a sandbox.
