@@ -53,6 +53,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		Linger:           o.Linger,
 		LingerMax:        o.LingerMax,
 		MaxWithSeries:    o.MaxSandboxesWithSeries,
+		FinalLog:         o.FinalMetricsLog,
 		Usage:            o.Usage != UsageOff,
 		UsageDetail:      o.UsageDetail,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},

@@ -125,5 +125,7 @@ func TestOptionErrors(t *testing.T) {
 			"-1 sandboxes with series: it must not be negative")
 	check(Options{MetricDeny: []string{"*"}}, `metric deny "*": missing argument to repetition operator in "*"`)
 	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")
+	check(Options{FinalMetricsLog: "/run/final.log"}, `final metrics log "/run/final.log": add %ID%: without it, all sandboxes write to the same file and truncate it`)
+	check(Options{FinalMetricsLog: "final/%ID%"}, `final metrics log "final/%ID%": the path must be absolute, because runsc and the server run in different directories`)
 	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

@@ -140,6 +140,11 @@ type Options struct {
 	// The others are in the JSON API, in totals, and in the family sandmeter_sandboxes_without_series.
 	// Default: 0, no limit.
 	MaxSandboxesWithSeries int
+	// FinalMetricsLog is the value of runsc's flag --final-metrics-log with which sandboxes are
+	// created: an absolute path with %ID%. The server reads the file of a sandbox once, after the
+	// process of the sandbox has ended, and verifies it like a reply. Default: the last metrics of a
+	// sandbox are those of its last reply.
+	FinalMetricsLog string
 	// AllowUnknownRoot treats a single runtime root that does not exist as a root without
 	// sandboxes. Any other reason why it cannot be read is still an error. With several roots, or a
 	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
@@ -273,6 +278,10 @@ func (o *Options) check() error {
 	_, err = o.seriesRules()
 	wrong(err != nil, "%w", err)
 	wrong(o.MaxSandboxesWithSeries < 0, "%d sandboxes with series: it must not be negative", o.MaxSandboxesWithSeries)
+	if o.FinalMetricsLog != "" {
+		err = config.CheckFinalMetricsLog(o.FinalMetricsLog)
+		wrong(err != nil, "final metrics log %q: %w", o.FinalMetricsLog, err)
+	}
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.Linger < 0, "linger time %v: it must not be negative", o.Linger)

@@ -66,6 +66,8 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	flags.BoolVar(&s.noExporterMetrics, "web.disable-exporter-metrics", false, "Leave out metrics about the server process: process_* and go_*.")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "Serve only sandboxes that were created with this --metric-server `address`.")
 	registerRegistrations(cmd, &s.Options)
+	flags.StringVar(&s.FinalMetricsLog, "final-metrics-log", "",
+		"Read the last metrics of ended sandboxes from these files: the `pattern` in runsc's flag of that name, with %ID%.")
 	flags.BoolVar(&s.OnlyInstrumented, "only-instrumented", false, "Serve only sandboxes that were created with a --metric-server, and run no runsc.")
 	s.log.register(cmd)
 	cli.CompleteChoices(cmd)

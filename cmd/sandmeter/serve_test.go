@@ -175,6 +175,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_ONLY_INSTRUMENTED":            "true",
 	"SANDMETER_RUNSC":                        "/some/runsc,/other/runsc",
 	"SANDMETER_REGISTRATION":                 "/some/registration",
+	"SANDMETER_FINAL_METRICS_LOG":            "/some/%ID%",
 	"SANDMETER_ROOT":                         "/some/root",
 	"SANDMETER_WEB_LISTEN_ADDRESS":           "/some/socket,:1",
 	"SANDMETER_WEB_CONFIG_FILE":              "/some/web.yml",

@@ -60,6 +60,9 @@ type Options struct {
 	// Ended is called once for each sandbox that has ended, with its last values, in the order in
 	// which the server learned of the ends. It must not block. Nil: no call.
 	Ended func(snapshot.Sandbox)
+	// FinalLog is the value of runsc's flag --final-metrics-log, which
+	// config.CheckFinalMetricsLog accepts. Empty: sandboxes leave no last metrics.
+	FinalLog string
 	// Usage adds what the host measures of each running sandbox, and what of that its containers
 	// used, for which each sandbox is asked.
 	Usage bool
