@@ -10,6 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/records"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/web"
@@ -23,6 +24,7 @@ type Handler struct {
 	collector *collect.Collector
 	source    *registration.Source // nil: sandboxes without a registration have no metrics
 	watch     *watch
+	records   *records.Writer // nil: no final records
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -44,7 +46,10 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	}
 	h := &Handler{source: source}
 	overflows := func() int64 { return h.watch.overflows.Load() }
-	collector, err := collect.New(collect.Options{
+	if h.records, err = o.openRecords(); err != nil {
+		return nil, err
+	}
+	options := collect.Options{
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
 		Registrations:    registrationsOf(source),
@@ -69,8 +74,11 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 			ResponsesCutOff:   h.counters.ResponsesCutOff.Load,
 			ConnectionsClosed: h.counters.ConnectionsClosed.Load,
 		},
-	})
+	}
+	addRecords(&options, h.records)
+	collector, err := collect.New(options)
 	if err != nil {
+		h.closeRecords()
 		return nil, err
 	}
 	rootLost := func(err error) {
@@ -105,6 +113,10 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 	}
 	h.watch = newWatch(dirs, collector.Arrive, look, o.Logger)
 	h.background.Go(func() { h.watch.run(ctx) })
+	h.background.Go(func() { newWatch(dirs, look, o.Logger).run(ctx) })
+	if h.records != nil {
+		h.background.Go(func() { reopenRecords(ctx, h.records, o.ReopenFinalRecords) })
+	}
 	return h, nil
 }
 
@@ -156,7 +168,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.web.Serv
 // and releases all resources of the handler.
 //
 // The collector is closed last because requests and the goroutine that watches the roots use it
-// until they end.
+// until they end. After that come what it uses itself: Close waits up to 2 s for the last final
+// records to be written.
 func (h *Handler) Close() error {
 	h.cancel()
 	h.collector.Stop() // requests in flight get no more time
@@ -166,5 +179,12 @@ func (h *Handler) Close() error {
 	if h.source != nil {
 		h.source.Close() // after the collector, which asks it
 	}
+	h.closeRecords() // after the collector, which passes on the last ends
 	return err
+}
+
+func (h *Handler) closeRecords() {
+	if h.records != nil {
+		h.records.Close()
+	}
 }

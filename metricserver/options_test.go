@@ -24,6 +24,7 @@ func TestDefaults(t *testing.T) {
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
 	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660, LingerMax: 1000}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, FinalRecordsMaxSize: 100_000_000, SocketMode: 0o660}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -35,6 +36,7 @@ func TestOptionsAreKept(t *testing.T) {
 		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, AllowUnknownRoot: true, Linger: time.Minute, LingerMax: 3, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
 		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, DropLabels: []string{"c"}, MaxSandboxesWithSeries: 9,
+		FinalRecords: "/f", FinalRecordsMaxSize: -1, ReopenFinalRecords: make(chan struct{}),
 		OnlyInstrumented: true, Runsc: []string{"/x"}, RegistrationFile: "/y", WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
 	s, err := New(given)

@@ -145,6 +145,19 @@ type Options struct {
 	// process of the sandbox has ended, and verifies it like a reply. Default: the last metrics of a
 	// sandbox are those of its last reply.
 	FinalMetricsLog string
+	// FinalRecords is the file to which the server appends one line of JSON per sandbox that ends;
+	// docs/records.md describes it. It is a regular file, a FIFO, or - for standard output, and its
+	// directory must exist. Records are dropped and counted if the file cannot be written or its
+	// reader is too slow; nothing else waits for them. The program has to ignore SIGPIPE if the
+	// reader of standard output may exit. Default: no records.
+	FinalRecords string
+	// FinalRecordsMaxSize is the size in bytes that a regular file of FinalRecords does not exceed.
+	// Before it would, the server renames it to FILE.1, replaces an earlier one with that, and begins
+	// a new file. Negative: no limit. Default: DefaultFinalRecordsMaxSize.
+	FinalRecordsMaxSize int64
+	// ReopenFinalRecords makes the server open the path of FinalRecords again for each value that
+	// arrives, after another program has renamed the file. Default: the file is not reopened.
+	ReopenFinalRecords <-chan struct{}
 	// AllowUnknownRoot treats a single runtime root that does not exist as a root without
 	// sandboxes. Any other reason why it cannot be read is still an error. With several roots, or a
 	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
@@ -231,6 +244,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.SocketMode = cmp.Or(o.SocketMode, DefaultSocketMode)
 	o.LingerMax = cmp.Or(o.LingerMax, DefaultLingerMax)
 	o.Usage = cmp.Or(o.Usage, usageOf(o.DropIn))
+	o.FinalRecordsMaxSize = cmp.Or(o.FinalRecordsMaxSize, DefaultFinalRecordsMaxSize)
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
 	}
@@ -273,6 +287,8 @@ func (o *Options) check() error {
 	err := web.CheckMetricsPath(o.TelemetryPath)
 	wrong(err != nil, "telemetry path %q: %w", o.TelemetryPath, err)
 	err = o.Usage.check()
+	wrong(err != nil, "%w", err)
+	err = o.checkRecords()
 	wrong(err != nil, "%w", err)
 	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own, cadvisor or both")
 	_, err = o.seriesRules()

@@ -80,7 +80,17 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 		return err
 	}
 	defer log.close()
-	defer ignoreHangup(log.Logger)()
+	defer s.onHangup(log)()
 	s.ProcessMetrics = !s.noExporterMetrics
 	return s.serve(ctx, log)
+}
+
+// onHangup makes SIGHUP reopen the file of final records or, if there is none to reopen, ignores it.
+func (s *serve) onHangup(log *serverLog) (stop func()) {
+	if s.FinalRecords == "" || s.FinalRecords == "-" {
+		return ignoreHangup(log.Logger)
+	}
+	reopen := make(chan struct{}, 1)
+	s.ReopenFinalRecords = reopen
+	return reopenOnHangup(reopen)
 }

@@ -36,11 +36,15 @@ type settings struct {
 	systemdSocket bool   // serve on the sockets of systemd instead of Addresses
 	socketMode    string
 	pidFile       string
+
+	finalRecordsMaxMB int // 0: no limit
 }
 
 const defaultSocketMode = "0660"
 
 const on, off = "on", "off"
+
+const megabyte = 1_000_000 // bytes
 
 func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
@@ -67,6 +71,10 @@ func (s *settings) register(f *pflag.FlagSet) {
 	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names, cAdvisor's, or both:",
 		string(metricserver.UsageOwn), string(metricserver.UsageCadvisor), string(metricserver.UsageBoth), string(metricserver.UsageOff))
 	f.BoolVar(&s.UsageDetail, "usage-detail", false, "Query each container of a sandbox for its memory and processes. Not with --usage=off.")
+	f.StringVar(&s.FinalRecords, "final-records", "",
+		"Append a line of JSON for each sandbox that ends to this `file`, or to standard output if it is -.")
+	f.IntVar(&s.finalRecordsMaxMB, "final-records-max-size", metricserver.DefaultFinalRecordsMaxSize/megabyte,
+		"Rename the file of --final-records to FILE.1 before it exceeds this number of `megabytes`. 0 means never.")
 	cli.Names(f, &s.AllowedHosts, "web.allowed-hosts",
 		"Additional host `names` to accept on loopback addresses, separated by commas. Repeatable.")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "File `mode` of a Unix socket.")
@@ -179,6 +187,13 @@ func (s *settings) check() (metricserver.Options, error) {
 	}
 	if o.MaxSandboxesWithSeries < 0 {
 		return o, cli.Usagef("--max-sandboxes-with-series %d: must not be negative", o.MaxSandboxesWithSeries)
+	}
+	if s.finalRecordsMaxMB < 0 {
+		return o, cli.Usagef("--final-records-max-size %d: must not be negative", s.finalRecordsMaxMB)
+	}
+	o.FinalRecordsMaxSize = int64(s.finalRecordsMaxMB) * megabyte
+	if o.FinalRecordsMaxSize == 0 {
+		o.FinalRecordsMaxSize = -1 // no limit
 	}
 	o.SocketMode = fs.FileMode(mode)
 	o.MetricNaming = metricserver.Naming(s.naming)

@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/registration", "internal/schema", "internal/snapshot", "internal/web", "github.com/fsnotify/fsnotify",
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/web", "github.com/fsnotify/fsnotify",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -47,9 +47,10 @@ var mayImport = map[string][]string{
 	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",
 		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},
-	"internal/share": {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
-	"internal/api":   {"internal/schema", "internal/snapshot"},
-	"internal/web":   {"internal/api", "internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+	"internal/share":   {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
+	"internal/api":     {"internal/schema", "internal/snapshot"},
+	"internal/records": {"internal/schema", "internal/snapshot"},
+	"internal/web":     {"internal/api", "internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
 	// mistake in one is not repeated in the other.

@@ -57,8 +57,9 @@ type Options struct {
 	// Totals counts over all sandboxes, live and ended. The collector calls it from one goroutine at
 	// a time. Nil: nothing is counted.
 	Totals Totals
-	// Ended is called once for each sandbox that has ended, with its last values, in the order in
-	// which the server learned of the ends. It must not block. Nil: no call.
+	// Ended receives each sandbox once per life, with its End and its last values, after it ended or
+	// was unregistered, one call at a time. It must not block, and must not change the sandbox, whose
+	// parts snapshots share. It may be called until Close returns. Nil: no call.
 	Ended func(snapshot.Sandbox)
 	// FinalLog is the value of runsc's flag --final-metrics-log, which
 	// config.CheckFinalMetricsLog accepts. Empty: sandboxes leave no last metrics.
@@ -86,10 +87,12 @@ type Options struct {
 // Counters return what the server has counted outside of collections, for families of those names.
 // They must be safe for concurrent use and must not block. If one is nil, its family is absent.
 type Counters struct {
-	LogLinesDropped   func() int64
-	InotifyOverflows  func() int64
-	ResponsesCutOff   func() int64
-	ConnectionsClosed func() int64
+	InotifyOverflows    func() int64
+	FinalRecordsDropped func() int64
+	FinalRecordsWritten func() int64
+	LogLinesDropped     func() int64
+	ResponsesCutOff     func() int64
+	ConnectionsClosed   func() int64
 }
 
 // A Collector makes snapshots of the sandboxes of one or more runtime roots. It is safe for

@@ -123,6 +123,8 @@ func (f *serverFamilies) addCounters(c *Counters) {
 		}
 	}
 	add(schema.InotifyOverflows, c.InotifyOverflows)
+	add(schema.FinalRecordsDropped, c.FinalRecordsDropped)
+	add(schema.FinalRecordsWritten, c.FinalRecordsWritten)
 	add(schema.LogLinesDropped, c.LogLinesDropped)
 	add(schema.ResponsesCutOff, c.ResponsesCutOff)
 	add(schema.ConnectionsClosed, c.ConnectionsClosed)

@@ -38,6 +38,8 @@ const (
 	CollectionQueries
 	CollectionReceived
 	InotifyOverflows
+	FinalRecordsDropped
+	FinalRecordsWritten
 	LogLinesDropped
 	OverBudget
 	ResponsesCutOff
@@ -98,6 +100,8 @@ var serverMetrics = [serverFamilies]Metric{
 	SnapshotTime:           {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of this snapshot began, as a unix timestamp in seconds. Present if --max-age is set.", Float: true, Whole: true},
 	InotifyOverflows:       {Name: "sandmeter_inotify_overflows_total", Help: "Counter of times that the kernel dropped events about state files. Sandboxes that lived for a moment may be missing.", Type: Counter, Whole: true},
 	Unregistrations:        {Name: "sandmeter_unregistrations_total", Help: "Counter of sandboxes that clients have unregistered.", Type: Counter, Whole: true},
+	FinalRecordsDropped:    {Name: "sandmeter_final_records_dropped_total", Help: "Counter of final records that were dropped because their file was too slow or failed. Present with --final-records.", Type: Counter, Whole: true},
+	FinalRecordsWritten:    {Name: "sandmeter_final_records_written_total", Help: "Counter of final records that were written, one per sandbox that ended. Present with --final-records.", Type: Counter, Whole: true},
 }
 
 // builtin makes a schema of metrics that are sorted by name. It leaves out what only replies need,

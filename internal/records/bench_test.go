@@ -1,0 +1,34 @@
+package records
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+func compileMaybe(registration []byte) (*schema.Schema, error) { return schema.Compile(registration) }
+
+// manyCounters returns a source with n counters.
+func manyCounters(tb testing.TB, n int) snapshot.Source {
+	tb.Helper()
+	var metrics []string
+	var samples []snapshot.Sample
+	for i := range n {
+		metrics = append(metrics, fmt.Sprintf(`{"name":"/counter/%05d","prometheus_name":"counter_of_something_%05d","description":"","cumulative":true}`, i, i))
+		samples = append(samples, snapshot.Sample{Metric: int32(i), Series: uint32(i), Value: int64(i) * 1000})
+	}
+	return snapshot.Source{Schema: compile(tb, `{"metrics":[`+strings.Join(metrics, ",")+`]}`), Samples: samples}
+}
+
+// BenchmarkOf measures a record with 60 counters, and its line.
+func BenchmarkOf(b *testing.B) {
+	s := pod(b)
+	s.Reported = manyCounters(b, 60)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = Of(s).Line()
+	}
+}

@@ -1,0 +1,271 @@
+package records
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// Version is the version of the schema. It changes when a field is removed, or gets another meaning.
+const Version = 1
+
+// A Record describes one life of a sandbox that has ended. Its fields are in the order in which
+// lines have them.
+type Record struct {
+	Version     int         `json:"version"`
+	ID          string      `json:"id"`
+	Iteration   string      `json:"iteration"`
+	RuntimeRoot string      `json:"runtime_root"` // path
+	Pod         *string     `json:"pod"`
+	Namespace   *string     `json:"namespace"`
+	Containers  []Container `json:"containers"` // root container first; null: left out because the record would be too large
+
+	CreatedAt       *Time    `json:"created_at"`
+	EndedAt         *Time    `json:"ended_at"`
+	LifetimeSeconds *float64 `json:"lifetime_seconds"`
+	Outcome         string   `json:"outcome"`
+	ExitCode        *int     `json:"exit_code"` // 0 if the outcome is exited
+	Signal          *int     `json:"signal"`
+
+	CPUSeconds             *float64 `json:"cpu_seconds"`              // of the sandbox's cgroup
+	UnattributedCPUSeconds *float64 `json:"unattributed_cpu_seconds"` // part of CPUSeconds that belongs to no container
+	SentryCPUSeconds       *float64 `json:"sentry_cpu_seconds"`       // only without a cgroup
+	MemoryPeakBytes        *int64   `json:"memory_peak_bytes"`
+	OOMKills               *int64   `json:"oom_kills"`
+	Network                *Network `json:"network"`
+	UsageSource            *string  `json:"usage_source"`
+	UsageComplete          bool     `json:"usage_complete"`
+
+	Metrics         json.RawMessage `json:"metrics"` // an object; see appendMetrics
+	MetricsSource   *string         `json:"metrics_source"`
+	MetricsComplete bool            `json:"metrics_complete"`
+	Truncated       bool            `json:"truncated"` // metrics, or also containers, are left out
+}
+
+// A Container is a container of a sandbox. Those that were deleted before the sandbox ended come
+// last, without an image.
+type Container struct {
+	ID         string   `json:"id"`
+	Name       *string  `json:"name"`
+	Image      *string  `json:"image"`
+	CPUSeconds *float64 `json:"cpu_seconds"`
+}
+
+// Network is the traffic of all network interfaces of a sandbox.
+type Network struct {
+	ReceiveBytes  *int64 `json:"receive_bytes"`
+	TransmitBytes *int64 `json:"transmit_bytes"`
+}
+
+// Of returns the record of a sandbox that has an End. It shares no memory that changes with the
+// snapshot.
+func Of(s *snapshot.Sandbox) Record {
+	r := Record{
+		Version:     Version,
+		ID:          text(s.Labels.Sandbox),
+		Iteration:   text(s.Labels.Iteration),
+		RuntimeRoot: text(s.Root),
+		Pod:         known(text(s.Labels.Pod)),
+		Namespace:   known(text(s.Labels.Namespace)),
+		CreatedAt:   timeOf(s.CreatedAt),
+	}
+	r.setEnd(s.End)
+	r.setUsage(&s.Usage)
+	r.Containers = containersOf(s)
+	r.setMetrics(&s.Reported)
+	return r
+}
+
+// setEnd sets how the sandbox ended, and where its values are from.
+func (r *Record) setEnd(end *snapshot.End) {
+	r.EndedAt = timeOf(end.Time)
+	r.LifetimeSeconds = known(end.Lifetime.Seconds())
+	r.Outcome = string(end.Outcome)
+	switch end.Outcome {
+	case snapshot.Exited:
+		r.ExitCode = new(int)
+	case snapshot.Failed:
+		code := end.Code
+		r.ExitCode = &code
+	}
+	r.Signal = known(end.Signal)
+	r.MemoryPeakBytes = known(end.MemoryPeak)
+	r.UsageSource, r.UsageComplete = originOf(end.Usage)
+	r.MetricsSource, r.MetricsComplete = originOf(end.Metrics)
+}
+
+// setUsage sets the last values of what the host measured.
+func (r *Record) setUsage(usage *snapshot.Source) {
+	if usage.Schema == nil {
+		return
+	}
+	r.CPUSeconds = seconds(usage, schema.UsageCPU)
+	r.SentryCPUSeconds = seconds(usage, schema.SentryCPU)
+	if sample, ok := usage.Find(schema.UsageOOMKills); ok {
+		r.OOMKills = &sample.Value
+	}
+	received, sent := sum(usage, schema.NetworkReceiveBytes), sum(usage, schema.NetworkTransmitBytes)
+	if received != nil || sent != nil {
+		r.Network = &Network{ReceiveBytes: received, TransmitBytes: sent}
+	}
+	for _, share := range cpuShares(usage) {
+		if share.id == "" {
+			r.UnattributedCPUSeconds = share.seconds
+		}
+	}
+}
+
+// seconds returns the value of a metric without labels of its own, or nil.
+func seconds(s *snapshot.Source, metric int) *float64 {
+	sample, ok := s.Find(metric)
+	if !ok {
+		return nil
+	}
+	return finite(sample.Float())
+}
+
+// sum returns the sum of all series of a metric, or nil if it has none.
+func sum(s *snapshot.Source, metric int) *int64 {
+	var total *int64
+	for _, sample := range s.Samples {
+		if sample.Metric != int32(metric) {
+			continue
+		}
+		if total == nil {
+			total = new(int64)
+		}
+		*total += sample.Value
+	}
+	return total
+}
+
+// A cpuShare is the CPU time of one container.
+type cpuShare struct {
+	id, name string // both empty: of none of the containers; the name may be the ID
+	seconds  *float64
+}
+
+// cpuShares returns the CPU times of all containers, also of those that were deleted.
+func cpuShares(usage *snapshot.Source) []cpuShare {
+	var shares []cpuShare
+	for _, sample := range usage.Samples {
+		if sample.Metric != schema.ContainerCPU {
+			continue
+		}
+		share := cpuShare{seconds: finite(sample.Float())}
+		for _, pair := range usage.Sets[sample.Series].Pairs {
+			switch pair.Name {
+			case "container":
+				share.name = pair.Value
+			case "container_id":
+				share.id = pair.Value
+			}
+		}
+		shares = append(shares, share)
+	}
+	return shares
+}
+
+// containersOf returns the containers of the state files, and then those that only have CPU time.
+func containersOf(s *snapshot.Sandbox) []Container {
+	containers := make([]Container, 0, len(s.Containers))
+	place := make(map[string]int, len(s.Containers))
+	for _, c := range s.Containers {
+		place[c.ID] = len(containers)
+		containers = append(containers, Container{ID: text(c.ID), Name: known(text(c.Name)), Image: known(text(c.Image))})
+	}
+	for _, share := range cpuShares(&s.Usage) {
+		if share.id == "" {
+			continue
+		}
+		at, listed := place[share.id]
+		if !listed {
+			at, place[share.id] = len(containers), len(containers)
+			deleted := Container{ID: text(share.id)}
+			if share.name != share.id {
+				deleted.Name = known(text(share.name))
+			}
+			containers = append(containers, deleted)
+		}
+		containers[at].CPUSeconds = share.seconds
+	}
+	return containers
+}
+
+// setMetrics sets the last counters and histograms of the sandbox.
+func (r *Record) setMetrics(reported *snapshot.Source) {
+	if reported.Schema == nil {
+		return
+	}
+	metrics, fits := appendMetrics(nil, reported, MaxSize)
+	if !fits {
+		r.leaveOutMetrics()
+		return
+	}
+	r.Metrics = metrics
+}
+
+// leaveOutMetrics makes the record smaller. A sum over complete records must not miss the metrics.
+func (r *Record) leaveOutMetrics() {
+	r.Metrics, r.MetricsComplete, r.Truncated = nil, false, true
+}
+
+// known returns a pointer to value, or nil if value is the zero value, which means unknown.
+func known[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
+// finite returns a pointer to value, or nil if JSON has no such number.
+func finite(value float64) *float64 {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return nil
+	}
+	return &value
+}
+
+// originOf returns where values are from, and whether no growth is missing after them.
+func originOf(o snapshot.Origin) (source *string, complete bool) {
+	if o == snapshot.NoOrigin {
+		return nil, false
+	}
+	return known(string(o)), o.Complete()
+}
+
+// maxText is the longest text of a record in bytes. It is as long as a path may be.
+const maxText = 4 << 10
+
+// text returns valid UTF-8 of at most maxText bytes. A longer text is cut.
+func text(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") // without the first bytes of a character that is cut
+}
+
+// A Time is encoded in UTC with all nine digits of nanoseconds, so that sorting lines sorts times.
+type Time struct{ time.Time }
+
+const timeLayout = `"2006-01-02T15:04:05.000000000Z"`
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(make([]byte, 0, len(timeLayout)), timeLayout), nil
+}
+
+// timeOf returns a Time, or nil if t is zero or RFC 3339 has no such year.
+func timeOf(t time.Time) *Time {
+	t = t.UTC()
+	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+		return nil
+	}
+	return &Time{t}
+}

@@ -1,0 +1,153 @@
+package records
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+const golden = "testdata/records.jsonl"
+
+// TestGolden: each way to end, with all and with no values.
+func TestGolden(t *testing.T) {
+	withoutCgroup := bare(snapshot.End{Time: created, Outcome: snapshot.Exited, Lifetime: 1500 * time.Microsecond, Usage: snapshot.FromSample})
+	withoutCgroup.Usage = measuredSentry()
+	sandboxes := []*snapshot.Sandbox{
+		pod(t),
+		withoutCgroup,
+		bare(snapshot.End{Time: created, Outcome: snapshot.OOMKilled, Signal: 9, MemoryPeak: 1 << 30, Usage: snapshot.NoOrigin, Metrics: snapshot.NoOrigin}),
+		bare(snapshot.End{Time: created, Outcome: snapshot.Killed, Signal: 9}),
+		bare(snapshot.End{Time: created, Outcome: snapshot.Checkpointed}),
+		bare(snapshot.End{Outcome: snapshot.Vanished}),
+		bare(snapshot.End{Time: created, Outcome: snapshot.Unregistered, Metrics: snapshot.FromUnregister, Usage: snapshot.FromUnregister}),
+		bare(snapshot.End{Time: created, Outcome: snapshot.Unknown, Metrics: snapshot.FromSample}),
+	}
+	var got []byte
+	for _, s := range sandboxes {
+		got = append(got, Of(s).Line()...)
+	}
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the records are\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestOf: single fields, as they are encoded.
+func TestOf(t *testing.T) {
+	check := func(field, want string, change func(*snapshot.Sandbox)) {
+		t.Helper()
+		s := pod(t)
+		change(s)
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(Of(s).Line(), &fields); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(fields[field]); got != want {
+			t.Errorf("%s is %s, want %s", field, got, want)
+		}
+	}
+	none := func(*snapshot.Sandbox) {}
+	check("version", "1", none)
+	check("created_at", `"2026-11-03T08:15:00.000000000Z"`, none)
+	check("created_at", `"2026-11-03T08:15:00.000000001Z"`, func(s *snapshot.Sandbox) { s.CreatedAt = created.Add(1) })
+	check("created_at", "null", func(s *snapshot.Sandbox) { s.CreatedAt = time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC) })
+	check("created_at", "null", func(s *snapshot.Sandbox) { s.CreatedAt = time.Time{} })
+	check("exit_code", "137", none)
+	check("exit_code", "0", func(s *snapshot.Sandbox) { s.End.Outcome, s.End.Code = snapshot.Exited, 0 })
+	check("exit_code", "null", func(s *snapshot.Sandbox) { s.End.Outcome, s.End.Code = snapshot.Killed, 0 })
+	check("signal", "15", func(s *snapshot.Sandbox) { s.End.Outcome, s.End.Signal = snapshot.Killed, 15 })
+	check("lifetime_seconds", "null", func(s *snapshot.Sandbox) { s.End.Lifetime = 0 })
+	check("network", `{"receive_bytes":2000,"transmit_bytes":0}`, none)
+	check("cpu_seconds", "null", func(s *snapshot.Sandbox) { s.Usage = snapshot.Source{} })
+	check("cpu_seconds", "null", func(s *snapshot.Sandbox) {
+		u := usage{snapshot.Source{Schema: schema.Usage}}
+		u.add(schema.UsageCPU, snapshot.FloatValue(math.NaN()))
+		s.Usage = u.Source
+	})
+	check("metrics", "null", func(s *snapshot.Sandbox) { s.Reported = snapshot.Source{} })
+	check("metrics", "{}", func(s *snapshot.Sandbox) {
+		s.Reported = snapshot.Source{Schema: compile(t, `{"metrics":[{"name":"/m","prometheus_name":"m","description":""}]}`)}
+	})
+	check("metrics", `{"fs_opens":0,"fs_reads":0}`, func(s *snapshot.Sandbox) { s.Reported.Samples = nil })
+	check("pod", `"we\ufffdb"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "we\xff\xfeb" })
+	check("pod", `"\u001b[31m\u007f\u009b\u202e\ud83d\ude00\n<"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "\x1b[31m\x7f\u009b\u202e\U0001F600\n<" })
+	check("pod", `"`+strings.Repeat("a", maxText-1)+`"`, func(s *snapshot.Sandbox) { s.Labels.Pod = strings.Repeat("a", maxText-1) + "\u20ac" })
+	check("containers", "[]", func(s *snapshot.Sandbox) { s.Containers, s.Usage = nil, snapshot.Source{} })
+}
+
+// TestOfLeavesTheSandbox: a record is a copy, and the snapshot stays as it was.
+func TestOfLeavesTheSandbox(t *testing.T) {
+	s := pod(t)
+	want := Of(s).Line()
+	r := Of(s)
+	*r.ExitCode, *r.OOMKills, r.Network.ReceiveBytes = 1, 5, nil
+	if got := Of(s).Line(); !bytes.Equal(got, want) {
+		t.Errorf("a change of a record changes the sandbox: %s", got)
+	}
+}
+
+// TestTooLarge: a record that would be too large has no metrics, and none of its values counts as
+// complete. If it still is, it has no containers.
+func TestTooLarge(t *testing.T) {
+	check := func(what string, s *snapshot.Sandbox, wantContainers bool) {
+		t.Helper()
+		line := Of(s).Line()
+		var r Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if len(line) > MaxSize || !r.Truncated || r.MetricsComplete || string(r.Metrics) != "null" || (r.Containers != nil) != wantContainers {
+			t.Errorf("%s: the record has %d bytes and is %.300s", what, len(line), line)
+		}
+		if *r.MetricsSource != string(snapshot.FromFinalLog) || !r.UsageComplete {
+			t.Errorf("%s: the sources are %.300s", what, line)
+		}
+	}
+	s := pod(t)
+	s.Reported = manyCounters(t, 10_000)
+	check("many metrics", s, true)
+
+	s = pod(t)
+	s.Containers = nil
+	for range MaxSize/maxText - 1 { // fits without the metrics
+		s.Containers = append(s.Containers, snapshot.Container{ID: strings.Repeat("a", maxText-100)})
+	}
+	s.Reported = manyCounters(t, 1000)
+	check("many containers and metrics", s, true)
+
+	s.Containers = nil
+	for range 15 {
+		s.Containers = append(s.Containers, snapshot.Container{ID: "c", Name: strings.Repeat("\x01", maxText)})
+	}
+	check("containers with long names", s, false)
+}
+
+// TestLargest: every identity fits, if its texts are as long as escapes make them.
+func TestLargest(t *testing.T) {
+	long := strings.Repeat("\x01", 2*maxText)
+	s := pod(t)
+	s.Labels, s.Root = &snapshot.Labels{Sandbox: long, Iteration: long, Pod: long, Namespace: long}, long
+	s.Containers = []snapshot.Container{{ID: long, Name: long, Image: long}}
+	line := Of(s).Line()
+	if len(line) > MaxSize || bytes.Contains(line, []byte(`"truncated":true`)) {
+		t.Errorf("the record has %d bytes", len(line))
+	}
+}
