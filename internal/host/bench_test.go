@@ -36,6 +36,33 @@ func BenchmarkLook(b *testing.B) {
 	}
 }
 
+// BenchmarkZombie measures the cost per end of what is read of a zombie.
+func BenchmarkZombie(b *testing.B) {
+	c := startScript(b, "exit 0")
+	p := newQuietWatcher(b).Watch(c.pid)
+	c.run()
+	b.ReportAllocs()
+	for b.Loop() {
+		if z := p.zombie(); !z.readable {
+			b.Skip("no permission")
+		}
+	}
+}
+
+// BenchmarkFinish measures the cost per end of the last reading of a sandbox's cgroup, whose files
+// are held.
+func BenchmarkFinish(b *testing.B) {
+	tr := newTree(b, "v1.txt")
+	m := tr.meter()
+	m.mayHold = mayHoldCgroups
+	a, u := tr.open(m, subject("hosta")), new(Usage)
+	a.Read(u, start)
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Finish(u, start)
+	}
+}
+
 // BenchmarkRead measures the cost per sandbox and collection, on a recorded tree: with files of
 // cgroups held, with files opened for each reading, and without a cgroup of its own.
 func BenchmarkRead(b *testing.B) {

@@ -10,8 +10,8 @@ type Exit struct {
 }
 
 // Exit returns how the process ended. known is false until the kernel tells. To users without
-// permission it tells only after the parent has reaped the process. Once the exit is known, it stays
-// the same.
+// permission it tells only after the parent has reaped the process. Once the exit is known, it
+// stays the same.
 func (p *Process) Exit() (e Exit, known bool) {
 	if exit := p.exit.Load(); exit != nil {
 		return *exit, true
@@ -79,8 +79,8 @@ func heldStatus(pidfd int) (status int, known, pending bool) {
 	return int(info.Exit_code), true, false
 }
 
-// awaitReaping makes the epoll set report the pidfd when the process is reaped (since Linux 6.9), and
-// not because it is a zombie. The caller holds mu.
+// awaitReaping makes the epoll set report the pidfd when the process is reaped (since Linux 6.9),
+// and not because it is a zombie. The caller holds mu.
 func (p *Process) awaitReaping() bool {
 	return p.register(0) // EPOLLHUP is always reported
 }

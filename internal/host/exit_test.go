@@ -338,7 +338,6 @@ func TestUnreapedZombie(t *testing.T) {
 	needStatusOfReaped(t)
 	w := newWatcher(t)
 	conn := silence(t, w)
-	w.done = make(chan struct{})
 	isReadable := func() bool {
 		fds := []unix.PollFd{{Fd: int32(w.epoll), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, 0)
@@ -359,6 +358,7 @@ func TestUnreapedZombie(t *testing.T) {
 	}
 
 	var wakes atomic.Int64
+	w.done = make(chan struct{})
 	go w.run(countingConn{conn, &wakes})
 	const others = 20
 	for range others {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Finish measures what is left of a sandbox whose sentry has just ended: the counters and the
-// highest values of its own cgroup, which runsc removes some 10 to 200 ms after the end. What it
-// counts is counted like what Read counts. The present use of memory and threads is absent, and so
-// is the network, whose namespace is gone with the sentry. If the cgroup is gone, everything is
-// absent; if the sandbox was in several, what was in those that are gone.
+// Finish measures what is left of a sandbox whose sentry has just ended: the counters and the peaks
+// of its own cgroup, which runsc removes about 10 to 200 ms after the end. Growth is added to the
+// account's counters as in Read. The current use of memory and threads is absent, and so is the
+// network, because the namespace has gone with the sentry. If the cgroup is gone, everything is
+// absent, without a reason. With several hierarchies, that is decided for each of them.
 //
 // The cgroups are those that the last Read used. They are the sandbox's by name and by descriptor
 // or inode, whether or not the sentry lives, so Finish neither looks for cgroups nor reads anything
@@ -100,10 +100,9 @@ func (k *kills) finish(u *Usage) {
 	k.risen = k.last > k.before
 }
 
-// OOMKilled reports whether the kernel's OOM killer has killed a process of the sandbox's own cgroup
-// since the Read before the last: Finish found that, or the last Read, which may have been between
-// the kill and the end. If there was one Read only, Finish found it. OOMKilled is false before
-// Finish.
+// OOMKilled reports whether the count of OOM kills of the sandbox's own cgroup rose at its end: in
+// Finish, or in the last Read before it, which may have been between the kill and the end. A count
+// in the first Read is not a rise, because it may be of long ago. OOMKilled is false before Finish.
 func (a *Account) OOMKilled() bool {
 	a.meter.mu.Lock()
 	defer a.meter.mu.Unlock()

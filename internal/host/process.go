@@ -72,17 +72,17 @@ func (p *Process) Began() time.Time {
 	return timeOf(p.start)
 }
 
-// AtEnd has f called when the end of the process is recorded: once, on the goroutine that recorded
-// it, which is the watcher's or that of Sync, after End, Done and the Exit of a zombie that may be
-// read are set, and before the watcher's changed. If the end is recorded already, AtEnd calls f
-// before it returns.
+// AtEnd sets the function that is called when the end of the process is recorded. It is called
+// once, on the goroutine that records the end: the watcher's, or that of Sync. By then, End and
+// Done tell of the end, and Exit does if the zombie is readable. The watcher's changed is called
+// after it. If the end is recorded already, AtEnd calls f before it returns.
 //
-// f is called without any lock of this package, so it may call all methods but Close. It delays the
-// ends of other processes, so it should take little time. It may take locks that no caller of
-// Sync or Close holds.
+// No lock of this package is held during the call, so f may call all methods except Close. It may
+// take only locks that no caller of Sync or Close holds. It should return soon, because other
+// processes' ends wait for it.
 //
-// There is one f at a time: AtEnd replaces the one before, and AtEnd(nil) and Release remove it. A
-// call that has begun is not waited for.
+// There is one function at a time: AtEnd replaces the one before, and AtEnd(nil) and Release remove
+// it. They do not wait for a call that is due already.
 func (p *Process) AtEnd(f func()) {
 	p.watcher.mu.Lock()
 	ended := p.end.Load() != nil
@@ -157,8 +157,8 @@ func Look(pid int) (began time.Time, alive bool) {
 }
 
 // hold returns a pidfd of the process, or -1 if none is available, the time at which the process
-// began, in ticks after boot, or 0 if it is not known, and whether the process is alive. A zombie is
-// not, and has a pidfd too.
+// began, in ticks after boot, or 0 if it is not known, and whether the process is alive. A zombie
+// is not, and has a pidfd too.
 func hold(pid int) (fd int, start int64, alive bool) {
 	if pid <= 0 {
 		return -1, 0, false

@@ -14,18 +14,18 @@ import (
 // batch is how many ends one system call returns.
 const batch = 128
 
-// A Watcher watches processes and records when and how they end. It holds a pidfd of each process in
-// an epoll set of its own, so that an end is recorded within moments, and so that watching costs
-// nothing as long as no process ends or is reaped. All methods are safe for concurrent use. Close it
-// when it is no longer needed.
+// A Watcher watches processes and records when and how they end. It holds a pidfd of each process
+// in an epoll set of its own, so that an end is recorded within moments, and so that watching costs
+// nothing as long as no process ends or is reaped. All methods are safe for concurrent use. Close
+// it when it is no longer needed.
 type Watcher struct {
 	epoll   int           // the epoll set; owned by file
 	file    *os.File      // makes Go's poller wait for the set, which takes no thread
 	done    chan struct{} // closed when the goroutine has ended
 	changed func()        // nil: none
 
-	// mu is held for every change and every reading of the epoll set, and for no call of a function
-	// of others: it is the last lock that any goroutine takes. While it is held, the set has
+	// mu is held for every change and every reading of the epoll set. No other lock is taken while it
+	// is held, and no function of the Watcher's user is called. While it is held, the set has
 	// exactly the file descriptors in byFD, so an event is always about the process found there,
 	// even when its number belonged to another process before.
 	mu     sync.Mutex
@@ -34,7 +34,7 @@ type Watcher struct {
 	noFD   map[*Process]struct{} // processes without a pidfd that have not ended
 	events []unix.EpollEvent     // for reading the set
 
-	// What has been recorded since mu was locked, to be told when it is not held anymore.
+	// What has been recorded since mu was locked; unlockAndTell tells of it.
 	calls    []func() // of AtEnd
 	recorded bool     // an end, an exit, or that there is no way to learn an exit
 }
@@ -42,11 +42,12 @@ type Watcher struct {
 // NewWatcher returns a Watcher without processes. An error means that the process lacks file
 // descriptors or memory.
 //
-// changed, if it is not nil, is called each time that ends or exits have been recorded, or that the
-// exit of a process has turned out to stay unknown: at least once after the last of them, on the
-// goroutine that recorded them, which is the watcher's or that of Sync. The functions of AtEnd are
-// called before it. It is called without any lock of this package and by several goroutines at a
-// time, and must not block. It is not called for what Watch itself finds, nor for Release and Close.
+// changed, if it is not nil, is called after ends or exits have been recorded, and after it has
+// turned out that an exit cannot be learned. One call may stand for several of them. It is made on
+// the goroutine that recorded them: the watcher's, or that of Sync. The functions of AtEnd for
+// these ends are called before it. No lock of this package is held during the call. It must not
+// block, and must be safe for concurrent use. It is not called for what Watch itself finds, nor for
+// Release and Close.
 func NewWatcher(changed func()) (*Watcher, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -90,8 +91,8 @@ func (w *Watcher) pollable() (syscall.RawConn, error) {
 //
 // No end is lost between a drain and the wait that follows it. Go's poller is edge-triggered: it
 // remembers that the epoll set became readable even when nothing waits yet, and the kernel reports
-// a set as readable anew for each process that ends or is reaped, whether or not earlier events were
-// taken out. One that Sync has taken in meanwhile merely makes a drain find nothing.
+// a set as readable anew for each process that ends or is reaped, whether or not earlier events
+// were taken out. One that Sync has taken in meanwhile merely makes a drain find nothing.
 func (w *Watcher) run(conn syscall.RawConn) {
 	defer close(w.done)
 	// Read ends with an error only, because its function never reports success: when the file is
@@ -104,7 +105,7 @@ func (w *Watcher) run(conn syscall.RawConn) {
 	})
 }
 
-// unlockAndTell unlocks mu and calls the functions of others that are due.
+// unlockAndTell unlocks mu and calls the functions that are due.
 func (w *Watcher) unlockAndTell() {
 	calls, recorded := w.calls, w.recorded
 	w.calls, w.recorded = nil, false
@@ -163,9 +164,9 @@ func (p *Process) register(events uint32) bool {
 }
 
 // Sync records every end and every exit that the kernel told before the call, and calls the
-// functions of AtEnd and changed before it returns. What another goroutine has recorded is recorded,
-// but its calls may still be under way. It costs one system call and as much as there are ends;
-// processes held without a pidfd cost a look at /proc each. After Close it does nothing.
+// functions of AtEnd and changed before it returns. For what another goroutine has recorded, these
+// calls may still be under way. Sync costs one system call and as much as there are ends; processes
+// held without a pidfd cost a look at /proc each. After Close it does nothing.
 func (w *Watcher) Sync() {
 	w.mu.Lock()
 	defer w.unlockAndTell()
@@ -212,9 +213,9 @@ func (w *Watcher) take(event unix.EpollEvent, now time.Time) {
 }
 
 // Close stops watching: it ends the goroutine, waits for it, and releases all processes. Their
-// ends, if they have not been observed yet, never are. Since the goroutine may be calling a function
-// of AtEnd, or changed, the caller must not hold a lock that these take, nor be called by them.
-// Closing again does nothing.
+// ends, if they have not been observed yet, never are. Since the goroutine may be calling a
+// function of AtEnd, or changed, the caller must not hold a lock that these take, nor be called by
+// them. Closing again does nothing.
 func (w *Watcher) Close() error {
 	w.mu.Lock()
 	wasClosed := w.closed
