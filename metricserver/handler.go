@@ -45,14 +45,42 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{source: source}
-	overflows := func() int64 { return h.watch.overflows.Load() }
 	if h.records, err = o.openRecords(); err != nil {
 		return nil, err
 	}
+	rootLost := func(err error) {
+		if root, ok := errors.AsType[*collect.RootError](err); ok && !root.Passing() {
+			lost(&RootError{root.Err})
+		}
+	}
+	dirs := func() []string { return watched(o.Roots, h.collector.Roots()) }
+	arrive := func(dir, name string) { h.collector.Arrive(dir, name) }
+	look := func() {
+		if err := h.collector.Look(); err != nil {
+			rootLost(err)
+		}
+	}
+	h.watch = newWatch(dirs, arrive, look, o.Logger)
+	if h.collector, err = collect.New(h.collectOptions(o)); err != nil {
+		h.closeRecords()
+		return nil, err
+	}
+	h.web = web.NewHandler(h.webOptions(o, rootLost))
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel = cancel
+	h.background.Go(func() { h.watch.run(ctx) })
+	if h.records != nil {
+		h.background.Go(func() { reopenRecords(ctx, h.records, o.ReopenFinalRecords) })
+	}
+	return h, nil
+}
+
+// collectOptions returns the options of the handler's collector.
+func (h *Handler) collectOptions(o *Options) collect.Options {
 	options := collect.Options{
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
-		Registrations:    registrationsOf(source),
+		Registrations:    registrationsOf(h.source),
 		AllowUnknownRoot: o.AllowUnknownRoot,
 		DropIn:           o.DropIn,
 		Linger:           o.Linger,
@@ -70,31 +98,25 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		Process:          o.processMetrics(),
 		Counters: collect.Counters{
 			LogLinesDropped:   o.LogLinesDropped,
-			InotifyOverflows:  overflows,
+			InotifyOverflows:  h.watch.overflows.Load,
 			ResponsesCutOff:   h.counters.ResponsesCutOff.Load,
 			ConnectionsClosed: h.counters.ConnectionsClosed.Load,
 		},
 	}
 	addRecords(&options, h.records)
-	collector, err := collect.New(options)
-	if err != nil {
-		h.closeRecords()
-		return nil, err
-	}
-	rootLost := func(err error) {
-		if root, ok := errors.AsType[*collect.RootError](err); ok && !root.Passing() {
-			lost(&RootError{root.Err})
-		}
-	}
-	h.collector = collector
-	h.web = web.NewHandler(web.Options{
-		Collect:        collector.Collect,
+	return options
+}
+
+// webOptions returns the options of what serves HTTP.
+func (h *Handler) webOptions(o *Options, rootLost func(error)) web.Options {
+	return web.Options{
+		Collect:        h.collector.Collect,
 		Pages:          o.pages(),
 		Formats:        o.formats(),
 		MaxPerSecond:   o.MaxCollectionsPerSecond,
 		MaxAge:         o.MaxAge,
-		Roots:          collector.Roots,
-		Ready:          collector.Listed,
+		Roots:          h.collector.Roots,
+		Ready:          h.collector.Listed,
 		MetricsPath:    o.TelemetryPath,
 		Version:        o.Version,
 		Logger:         o.Logger,
@@ -102,22 +124,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		AllowProfiling: o.AllowProfiling,
 		Counters:       &h.counters,
 		RootLost:       rootLost,
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	h.cancel = cancel
-	dirs := func() []string { return watched(o.Roots, collector.Roots()) }
-	look := func() {
-		if err := collector.Look(); err != nil {
-			rootLost(err)
-		}
 	}
-	h.watch = newWatch(dirs, collector.Arrive, look, o.Logger)
-	h.background.Go(func() { h.watch.run(ctx) })
-	h.background.Go(func() { newWatch(dirs, look, o.Logger).run(ctx) })
-	if h.records != nil {
-		h.background.Go(func() { reopenRecords(ctx, h.records, o.ReopenFinalRecords) })
-	}
-	return h, nil
 }
 
 // pages returns the builder of pages.

@@ -23,8 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660, LingerMax: 1000}
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, FinalRecordsMaxSize: 100_000_000, SocketMode: 0o660}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660, LingerMax: 1000, FinalRecordsMaxSize: 100_000_000}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}

@@ -33,23 +33,28 @@ func (c *Collector) Register(ctx context.Context, root, id string) (snapshot.Reg
 	f := c.sample(s, clientSample, ctx.Done())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f != nil && refusal(f) {
+	if f != nil && !late(f.Reason) {
 		return snapshot.Registered{}, f
 	}
 	return c.registered(s), nil
 }
 
-// refusal reports whether a failure is about the sandbox, and not about how long it took.
-func refusal(f *failure.Failure) bool {
-	switch f.Reason {
-	case failure.Stalled, failure.OutOfTime, failure.ReplyBudget:
-		return false
+// late reports whether a sandbox that failed for a reason may reply to a later query.
+func late(r failure.Reason) bool {
+	switch r {
+	case failure.Stalled, failure.OutOfTime, failure.Unreachable, failure.Closed, failure.ReplyBudget:
+		return true
 	}
-	return true
+	return false
 }
 
 // await returns a sandbox that runs, as soon as there is one.
 func (c *Collector) await(ctx context.Context, root, id string) (*sandbox, error) {
+	if !c.Listed() { // what is there now may be older than the server
+		if err := c.Look(); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		c.mu.Lock()
 		s, err := c.table.find(root, id)
