@@ -2,12 +2,12 @@
 // openapi.json describes the documents for clients, and a test checks the documents against it.
 //
 // Unknown values are null, never 0 or an empty string. Lists have a stable order: sandboxes by ID
-// and then by the order of the runtime roots, metrics by name.
+// and then by the order of the runtime roots, metrics by name. A sandbox that has ended and a later
+// one with the same ID are two sandboxes of a list, with different iterations.
 package api
 
 import (
 	_ "embed"
-	"fmt"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/schema"
@@ -50,12 +50,31 @@ type Sandbox struct {
 	QueryStatus string     `json:"query_status"`
 	Reason      *string    `json:"reason"`     // failure reason, as in the label reason
 	SampledAt   *time.Time `json:"sampled_at"` // time at which the sandbox took its samples
+	// Hidden tells why the sandbox has no series on pages: unregistered, or series_limit. Null: it
+	// has.
+	Hidden *string `json:"hidden"`
+	End
 }
 
 // A Container is a container of a sandbox.
 type Container struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
+}
+
+// An End tells how a sandbox ended. Its fields are fields of the sandbox, and null until the end.
+type End struct {
+	Outcome         *string    `json:"outcome"`   // as in the label outcome
+	ExitCode        *int       `json:"exit_code"` // of a sandbox that exited or failed
+	Signal          *int       `json:"signal"`    // that ended the sandbox
+	EndedAt         *time.Time `json:"ended_at"`  // when the server observed the end
+	LifetimeSeconds *float64   `json:"lifetime_seconds"`
+	// The sources tell where the last values are from. They are complete if no growth is missing
+	// after them.
+	MetricsSource   *string `json:"metrics_source"`
+	MetricsComplete *bool   `json:"metrics_complete"`
+	UsageSource     *string `json:"usage_source"`
+	UsageComplete   *bool   `json:"usage_complete"`
 }
 
 // Values of Sandbox.QueryStatus.
@@ -78,18 +97,6 @@ func ListOf(snap *snapshot.Snapshot) List {
 	return list
 }
 
-// Find returns the sandboxes with the ID, at most one per runtime root. If root is not empty, Find
-// only searches that root.
-func Find(snap *snapshot.Snapshot, id, root string) []*snapshot.Sandbox {
-	var found []*snapshot.Sandbox
-	for i := range snap.Sandboxes {
-		if s := &snap.Sandboxes[i]; s.Labels.Sandbox == id && (root == "" || s.Root == root) {
-			found = append(found, s)
-		}
-	}
-	return found
-}
-
 // DetailOf returns the document of one sandbox of a snapshot. The names of its metrics begin with
 // prefix.
 func DetailOf(snap *snapshot.Snapshot, s *snapshot.Sandbox, prefix string) Detail {
@@ -109,6 +116,9 @@ func describe(s *snapshot.Sandbox) Sandbox {
 		Checkpointed: s.Checkpointed,
 		Restored:     s.Restored,
 		Containers:   make([]Container, 0, len(s.Containers)),
+		SampledAt:    known(s.Replied),
+		Hidden:       known(string(s.Hidden)),
+		End:          endOf(s.End),
 	}
 	for _, c := range s.Containers {
 		d.Containers = append(d.Containers, Container{ID: c.ID, State: c.Status})
@@ -120,10 +130,32 @@ func describe(s *snapshot.Sandbox) Sandbox {
 	case s.Failure != nil:
 		d.QueryStatus, d.Reason = queryFailed, known(string(s.Failure.Reason))
 	default:
-		d.QueryStatus, d.SampledAt = queryOK, known(s.Replied)
+		d.QueryStatus = queryOK
 	}
 	d.PID = known(s.PID)
 	return d
+}
+
+// endOf returns what is known of an end, which may be nil.
+func endOf(e *snapshot.End) End {
+	if e == nil {
+		return End{}
+	}
+	metricsComplete, usageComplete := e.Metrics.Complete(), e.Usage.Complete()
+	end := End{
+		Outcome:         known(string(e.Outcome)),
+		Signal:          known(e.Signal),
+		EndedAt:         known(e.Time),
+		LifetimeSeconds: known(e.Lifetime.Seconds()),
+		MetricsSource:   known(string(e.Metrics)),
+		MetricsComplete: &metricsComplete,
+		UsageSource:     known(string(e.Usage)),
+		UsageComplete:   &usageComplete,
+	}
+	if e.Outcome == snapshot.Exited || e.Outcome == snapshot.Failed {
+		end.ExitCode = &e.Code
+	}
+	return end
 }
 
 // known returns a pointer to value, or nil if value is the zero value, which means unknown.
@@ -195,24 +227,4 @@ func histogramOf(m *schema.Metric, h *snapshot.Histogram) *Histogram {
 		result.Buckets = append(result.Buckets, bucket)
 	}
 	return result
-}
-
-// An Error is the document of a request that failed.
-type Error struct {
-	Error      string    `json:"error"`
-	Candidates []Sandbox `json:"candidates"` // sandboxes that match the request
-}
-
-// NotFound returns the error for an unknown ID.
-func NotFound(id string) Error {
-	return Error{fmt.Sprintf("there is no sandbox %q", id), []Sandbox{}}
-}
-
-// Ambiguous returns the error for an ID that exists in several runtime roots.
-func Ambiguous(id string, found []*snapshot.Sandbox) Error {
-	e := Error{Error: fmt.Sprintf("%d runtime roots have a sandbox %q: choose one with ?runtime_root=", len(found), id)}
-	for _, s := range found {
-		e.Candidates = append(e.Candidates, describe(s))
-	}
-	return e
 }

@@ -16,8 +16,8 @@ type Target struct {
 // instance.
 const labelInstance = "instance"
 
-// TargetsOf returns one target per running sandbox ID of a snapshot. All targets have the same
-// address. The scrape parameter sandbox of each target selects its sandbox.
+// TargetsOf returns one target per running sandbox ID of a snapshot. Sandboxes without series have
+// no target. All targets have the same address. The scrape parameter sandbox of each target selects its sandbox.
 func TargetsOf(snap *snapshot.Snapshot, address string) []Target {
 	targets := []Target{} // not nil, because JSON null is not a list of targets
 	last := ""
@@ -25,7 +25,7 @@ func TargetsOf(snap *snapshot.Snapshot, address string) []Target {
 		s := &snap.Sandboxes[i]
 		id := s.Labels.Sandbox
 		// Equal IDs from several roots are adjacent, and one target selects all of them.
-		if !s.Running || id == last {
+		if !s.Running || s.Hidden != snapshot.Shown || id == last {
 			continue
 		}
 		last = id

@@ -48,9 +48,9 @@ var mayImport = map[string][]string{
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",
 		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},
 	"internal/share":   {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
-	"internal/api":     {"internal/schema", "internal/snapshot"},
+	"internal/api":     {"internal/failure", "internal/schema", "internal/snapshot"},
 	"internal/records": {"internal/schema", "internal/snapshot"},
-	"internal/web":     {"internal/api", "internal/collect", "internal/expo", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+	"internal/web":     {"internal/api", "internal/collect", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
 	// mistake in one is not repeated in the other.

@@ -26,8 +26,8 @@ const apiMaxAge = time.Second
 
 // A document is the key of a JSON document. Requests with equal keys share its bytes.
 type document struct {
-	id, root  string // empty: all sandboxes
-	discovery bool   // the targets; id then holds their address
+	api.Life       // zero: all sandboxes
+	discovery bool // the targets; ID then holds their address
 }
 
 func (h *Handler) handleAPI() {
@@ -56,19 +56,19 @@ func (h *Handler) showSandbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	of := document{id: r.PathValue("id"), root: query.Get("runtime_root")}
-	snap, err := h.apiSnapshot(r, snapshot.Selector{IDs: snapshot.NewValues([]string{of.id})})
+	of := api.Life{ID: r.PathValue("id"), Root: query.Get("runtime_root"), Iteration: query.Get("iteration")}
+	snap, err := h.apiSnapshot(r, snapshot.Selector{IDs: snapshot.NewValues([]string{of.ID})})
 	if err != nil {
 		return err
 	}
-	found := api.Find(snap, of.id, of.root)
+	found := api.Find(snap, of)
 	switch len(found) {
 	case 0:
-		return sendJSON(w, http.StatusNotFound, api.NotFound(of.id))
+		return sendJSON(w, http.StatusNotFound, api.NotFound(of.ID))
 	case 1:
-		return h.sendDocument(w, r, snap, of, func() any { return api.DetailOf(snap, found[0], h.options.Pages.Prefix()) })
+		return h.sendDocument(w, r, snap, document{Life: of}, func() any { return api.DetailOf(snap, found[0], h.options.Pages.Prefix()) })
 	}
-	return sendJSON(w, http.StatusConflict, api.Ambiguous(of.id, found))
+	return sendJSON(w, http.StatusConflict, api.Ambiguous(of.ID, found))
 }
 
 // discover serves targets for Prometheus: one per sandbox, or one per shard. The targets have the
@@ -89,7 +89,7 @@ func (h *Handler) discover(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.sendDocument(w, r, snap, document{discovery: true, id: r.Host}, func() any { return api.TargetsOf(snap, r.Host) })
+	return h.sendDocument(w, r, snap, document{discovery: true, Life: api.Life{ID: r.Host}}, func() any { return api.TargetsOf(snap, r.Host) })
 }
 
 // apiSnapshot returns a snapshot for a document, with at least the sandboxes that of selects.

@@ -1,0 +1,9 @@
+package api
+
+import (
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
