@@ -44,6 +44,12 @@ const (
 	pathReady   = "/-/ready"
 )
 
+// Paths with which clients register and unregister sandboxes.
+const (
+	pathRegister   = "/runsc-metrics/register"
+	pathUnregister = "/runsc-metrics/unregister"
+)
+
 // reservedPaths are the path prefixes that the metrics path must not have.
 var reservedPaths = []string{"/runsc-metrics/", "/-/"}
 
@@ -67,7 +73,7 @@ const healthy = "runsc-metrics:OK"
 
 const shuttingDown = "server is shutting down"
 
-// maxForm limits the size of a health check's body, in bytes.
+// maxForm limits the size of a form in the body of a request, in bytes.
 const maxForm = 64 << 10
 
 // Options configure a Handler. The functions must be safe for concurrent use, except Collect.
@@ -85,6 +91,9 @@ type Options struct {
 	Logger       *slog.Logger
 	// API enables the JSON API.
 	API bool
+	// Register and Unregister register and unregister the sandbox with exactly this ID. Nil: clients
+	// get status 404 and are told how to enable it.
+	Register, Unregister Registering
 	// AllowProfiling enables profiles of the process. Profiles cost CPU and reveal what the process
 	// does.
 	AllowProfiling bool
@@ -105,6 +114,10 @@ type Handler struct {
 
 	slowReaders rate.Sometimes // limits log lines about clients that are cut off
 
+	stopping     context.Context // done when the handler stops
+	endWaits     context.CancelFunc
+	crossOrigins rate.Sometimes // limits log lines about requests of web pages
+
 	mu       sync.Mutex
 	stopped  bool
 	requests sync.WaitGroup // hold mu to add a request
@@ -117,10 +130,13 @@ func NewHandler(o Options) *Handler {
 		o.Counters = new(Counters)
 	}
 	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond), filters: page.NewFilters()}
-	h.slowReaders.Interval = time.Minute
+	h.slowReaders.Interval, h.crossOrigins.Interval = logInterval, logInterval
+	h.stopping, h.endWaits = context.WithCancel(context.Background())
 	h.handle(o.MetricsPath, h.metrics)
 	h.handle(pathHealth, h.health, http.MethodPost)
 	h.handle(pathPID, h.pid)
+	h.handleRegistering(pathRegister, o.Register)
+	h.handleRegistering(pathUnregister, o.Unregister)
 	if o.API {
 		h.handleAPI()
 	}
@@ -155,12 +171,14 @@ func (h *Handler) enter() bool {
 	return true
 }
 
-// Stop refuses new requests with the response that the server is shutting down. It returns when all
-// requests in progress are done or ctx is done.
+// Stop refuses new requests with the response that the server is shutting down. Requests that wait
+// for a sandbox end with the same response. Stop returns when all requests in progress are done or
+// ctx is done.
 func (h *Handler) Stop(ctx context.Context) {
 	h.mu.Lock()
 	h.stopped = true
 	h.mu.Unlock()
+	h.endWaits()
 	done := make(chan struct{})
 	go func() {
 		h.requests.Wait()
@@ -192,10 +210,14 @@ func refuse(status int, format string, args ...any) error {
 	return &httpError{status, fmt.Sprintf(format, args...)}
 }
 
-// handle serves a path with GET, HEAD and the other methods. If the error is not an httpError, it
-// is logged, and the client only gets a generic error.
+// handle serves a path with GET, HEAD and the other methods.
 func (h *Handler) handle(path string, serve func(http.ResponseWriter, *http.Request) error, others ...string) {
-	methods := append([]string{http.MethodGet, http.MethodHead}, others...)
+	h.handleMethods(path, serve, append([]string{http.MethodGet, http.MethodHead}, others...)...)
+}
+
+// handleMethods serves a path. If the error is not an httpError, it is logged, and the client only
+// gets a generic error.
+func (h *Handler) handleMethods(path string, serve func(http.ResponseWriter, *http.Request) error, methods ...string) {
 	allow := strings.Join(methods, ", ")
 	h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
@@ -247,9 +269,14 @@ func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusBadRequest, "%s", err)
 	}
 	if roots := h.options.Roots(); !slices.Contains(roots, r.FormValue("root")) {
-		return refuse(http.StatusBadRequest, "this metric server is configured to serve root directory: %s", strings.Join(roots, ", "))
+		return refuseRoot(roots)
 	}
 	return writeText(w, healthy)
+}
+
+// refuseRoot returns the error for a root that is not served. Clients parse its text.
+func refuseRoot(roots []string) error {
+	return refuse(http.StatusBadRequest, "this metric server is configured to serve root directory: %s", strings.Join(roots, ", "))
 }
 
 func (h *Handler) pid(w http.ResponseWriter, _ *http.Request) error {
