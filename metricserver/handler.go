@@ -109,6 +109,7 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 
 // webOptions returns the options of what serves HTTP.
 func (h *Handler) webOptions(o *Options, rootLost func(error)) web.Options {
+	register, unregister := o.registering(h.collector)
 	return web.Options{
 		Collect:        h.collector.Collect,
 		Pages:          o.pages(),
@@ -121,10 +122,20 @@ func (h *Handler) webOptions(o *Options, rootLost func(error)) web.Options {
 		Version:        o.Version,
 		Logger:         o.Logger,
 		API:            !o.DropIn,
+		Register:       register,
+		Unregister:     unregister,
 		AllowProfiling: o.AllowProfiling,
 		Counters:       &h.counters,
 		RootLost:       rootLost,
 	}
+}
+
+// registering returns the functions that register and unregister sandboxes for clients, or nil.
+func (o *Options) registering(collector *collect.Collector) (register, unregister web.Registering) {
+	if o.DisableRegistering {
+		return nil, nil
+	}
+	return collector.Register, collector.Unregister
 }
 
 // pages returns the builder of pages.

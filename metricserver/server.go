@@ -163,6 +163,10 @@ type Options struct {
 	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
 	// root is an error.
 	AllowUnknownRoot bool
+	// DisableRegistering makes the server refuse requests to register and unregister sandboxes. By
+	// default, every client that can read the metrics can do both, and so hide a sandbox until its ID
+	// is used again.
+	DisableRegistering bool
 	// AllowProfiling serves CPU and heap profiles of the process to every client that can reach the
 	// address.
 	AllowProfiling bool

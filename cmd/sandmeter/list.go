@@ -54,8 +54,9 @@ func newListCommand(std cli.Stdio) *cobra.Command {
 		Long: "List the sandboxes of a runtime root, including those without metrics. The command reads state files and does not query\n" +
 			"sandboxes. If it cannot read a state file, it lists the other sandboxes and exits with status 1.\n\n" +
 			"With --address, list the sandboxes of a running server instead, with the results of its queries: ok, failed with the\n" +
-			"reason, or not running. With --json, this is the server's document /api/v1/sandboxes, in which unknown values are null.\n" +
-			"A metric-server has no such document.\n\n" +
+			"reason, not running, or hidden with the reason why a sandbox has no series. For a sandbox that has ended, the state tells\n" +
+			"how, with its exit status or signal. With --json, this is the server's document /api/v1/sandboxes, in which unknown values\n" +
+			"are null. A metric-server has no such document.\n\n" +
 			"--address and --root exclude each other. A flag takes precedence over both environment variables. If SANDMETER_ROOT and\n" +
 			"SANDMETER_ADDRESS are both set, the command reads state files.\n\n" +
 			"If the terminal is too narrow for the table, IDs are shortened to unique prefixes, which other commands accept, other\n" +

@@ -26,6 +26,10 @@ type served struct {
 	Containers  []json.RawMessage `json:"containers"`
 	QueryStatus string            `json:"query_status"`
 	Reason      *string           `json:"reason"`
+	Hidden      *string           `json:"hidden"`
+	Outcome     *string           `json:"outcome"`
+	ExitCode    *int              `json:"exit_code"`
+	Signal      *int              `json:"signal"`
 }
 
 // listServed writes the sandboxes that a server serves: the document of the server, with --json, or
@@ -88,7 +92,7 @@ func servedCells(s served) []string {
 	if s.CreatedAt != nil {
 		created = s.CreatedAt.UTC().Format(time.DateTime)
 	}
-	return []string{cli.Cell(s.ID), knownCell(s.Namespace), knownCell(s.Pod), cli.Cell(s.State), pid, strconv.Itoa(len(s.Containers)), created,
+	return []string{cli.Cell(s.ID), knownCell(s.Namespace), knownCell(s.Pod), stateCell(s), pid, strconv.Itoa(len(s.Containers)), created,
 		metricsCell(s), cli.Cell(s.RuntimeRoot)}
 }
 
@@ -100,10 +104,25 @@ func knownCell(value *string) string {
 	return cli.Cell(*value)
 }
 
-// metricsCell returns the result of the query for metrics. A status that this program does not know
-// is shown as it is.
+// stateCell returns how a sandbox ended, if it has, and its state otherwise.
+func stateCell(s served) string {
+	switch {
+	case s.Outcome == nil:
+		return cli.Cell(s.State)
+	case s.ExitCode != nil && *s.ExitCode != 0:
+		return cli.Cell(*s.Outcome) + fmt.Sprintf(" (%d)", *s.ExitCode)
+	case s.Signal != nil && *s.Outcome == "killed":
+		return cli.Cell(*s.Outcome) + fmt.Sprintf(" (%d)", *s.Signal)
+	}
+	return cli.Cell(*s.Outcome)
+}
+
+// metricsCell returns why a sandbox has no series, or the result of the query for metrics. A status
+// that this program does not know is shown as it is.
 func metricsCell(s served) string {
 	switch {
+	case s.Hidden != nil:
+		return "hidden (" + cli.Cell(*s.Hidden) + ")"
 	case s.QueryStatus == "not_running":
 		return "not running"
 	case s.Reason != nil:

@@ -132,19 +132,55 @@ func TestListServedFailures(t *testing.T) {
 			"sandmeter serve has it, metric-server does not; list --root reads state files instead")
 }
 
+// serveBody responds to each request with the body as it is then.
+func (w *world) serveBody(body *string) {
+	w.Helper()
+	listener, err := net.Listen("unix", w.socket)
+	w.must(err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, *body) })}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	w.Cleanup(func() {
+		server.Close()
+		<-ended
+	})
+}
+
+// TestListServedEnds: the state of a sandbox that has ended is how it ended, and a sandbox without
+// series is marked.
+func TestListServedEnds(t *testing.T) {
+	w := newWorld(t)
+	body := `{"sandboxes": [
+		{"id": "again", "state": "stopped", "query_status": "not_running", "outcome": "exited", "exit_code": 0},
+		{"id": "again", "state": "running", "query_status": "ok", "outcome": null, "hidden": null},
+		{"id": "code", "state": "stopped", "query_status": "not_running", "outcome": "failed", "exit_code": 137},
+		{"id": "gone", "state": "stopped", "query_status": "not_running", "outcome": "vanished"},
+		{"id": "many", "state": "running", "query_status": "ok", "hidden": "series_limit"},
+		{"id": "memory", "state": "stopped", "query_status": "not_running", "outcome": "oom_killed", "signal": 9},
+		{"id": "off", "state": "running", "query_status": "ok", "outcome": "unregistered", "hidden": "unregistered"},
+		{"id": "signal", "state": "stopped", "query_status": "not_running", "outcome": "killed", "signal": 9},
+		{"id": "text", "state": "stopped", "query_status": "not_running", "outcome": "\u001b[31m", "exit_code": 1, "hidden": "\u001b[31m"}
+	]}`
+	w.serveBody(&body)
+	w.says("list --address {socket}", `
+SANDBOX  NAMESPACE  POD  STATE           PID  CONTAINERS  CREATED (UTC)  METRICS
+again    -          -    exited          -    0           -              not running
+again    -          -    running         -    0           -              ok
+code     -          -    failed (137)    -    0           -              not running
+gone     -          -    vanished        -    0           -              not running
+many     -          -    running         -    0           -              hidden (series_limit)
+memory   -          -    oom_killed      -    0           -              not running
+off      -          -    unregistered    -    0           -              hidden (unregistered)
+signal   -          -    killed (9)      -    0           -              not running
+text     -          -    "\x1b[31m" (1)  -    0           -              hidden ("\x1b[31m")
+`)
+}
+
 // TestListServedTexts: no text of a server reaches the output raw, whatever listens there.
 func TestListServedTexts(t *testing.T) {
 	w := newWorld(t)
 	var body string
-	listener, err := net.Listen("unix", w.socket)
-	w.must(err)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Close()
-		<-ended
-	})
+	w.serveBody(&body)
 	const nasty = `\u001b[31m\n\u202e`
 	body = `{"sandboxes": [{"id": "a` + nasty + "\xff" + `", "pod": "` + nasty + `", "namespace": null, "state": "` + nasty + `", "runtime_root": "` + nasty + `",
 		"query_status": "` + nasty + `", "reason": "` + nasty + `", "later": "` + nasty + `\u009b"}, {"id": "b", "query_status": "maybe"}]}`

@@ -21,6 +21,7 @@ type serve struct {
 	settings
 	log               logFlags
 	noExporterMetrics bool
+	registering       bool
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
@@ -64,6 +65,8 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 		"Add series NAME_created to OpenMetrics pages, with the time at which a counter was 0.")
 	registerNaming(flags, &s.naming)
 	flags.BoolVar(&s.noExporterMetrics, "web.disable-exporter-metrics", false, "Leave out metrics about the server process: process_* and go_*.")
+	flags.BoolVar(&s.registering, "web.enable-registration", false,
+		"Let clients register and unregister sandboxes. An unregistered sandbox has no metrics until its ID is used again.")
 	flags.StringVar(&s.MatchAddress, "match-address", "", "Serve only sandboxes that were created with this --metric-server `address`.")
 	registerRegistrations(cmd, &s.Options)
 	flags.StringVar(&s.FinalMetricsLog, "final-metrics-log", "",
@@ -81,7 +84,7 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 	}
 	defer log.close()
 	defer s.onHangup(log)()
-	s.ProcessMetrics = !s.noExporterMetrics
+	s.ProcessMetrics, s.DisableRegistering = !s.noExporterMetrics, !s.registering
 	return s.serve(ctx, log)
 }
 

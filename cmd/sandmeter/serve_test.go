@@ -188,6 +188,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_OPENMETRICS_CREATED":          "true",
 	"SANDMETER_METRIC_NAMING":                "runsc",
 	"SANDMETER_WEB_DISABLE_EXPORTER_METRICS": "true",
+	"SANDMETER_WEB_ENABLE_REGISTRATION":      "true",
 	"SANDMETER_TIMESTAMPS":                   "on",
 	"SANDMETER_ZERO_COUNTERS":                "off",
 	"SANDMETER_ZERO_COUNTERS_WITH_FIELDS":    "weirdness",

@@ -257,6 +257,9 @@ func announce(o metricserver.Options, addrs []net.Addr) {
 		o.Logger.Warn("Metrics are readable by every host that can reach this machine: listen on localhost, or require passwords or client "+
 			"certificates with --web.config.file", "address", strings.Join(open, ","))
 	}
+	if len(open) > 0 && !o.DisableRegistering {
+		o.Logger.Warn("Every host that can reach this machine can unregister sandboxes, which hides them", "address", strings.Join(open, ","))
+	}
 	if o.AllowProfiling {
 		o.Logger.Warn("Profiles are available to all clients that can read the metrics")
 	}
