@@ -241,3 +241,17 @@ func TestUnitedHistogram(t *testing.T) {
 		t.Errorf("beyond the numbers there is %+v", got)
 	}
 }
+
+func TestUnited(t *testing.T) {
+	check := func(m schema.Metric, a, b, want int64) {
+		t.Helper()
+		if got, swapped := united(&m, a, b), united(&m, b, a); got != want || swapped != want {
+			t.Errorf("%+v: %d and %d are %d and %d, want %d", m, a, b, got, swapped, want)
+		}
+	}
+	float := snapshot.FloatValue
+	check(schema.Metric{}, 1, 3, 4)
+	check(schema.Metric{Greatest: true}, 1, 3, 3)
+	check(schema.Metric{Float: true}, float(1.5), float(-3), float(-1.5))
+	check(schema.Metric{Float: true, Greatest: true}, float(1.5), float(-3), float(1.5)) // as floats, not as bits
+}
