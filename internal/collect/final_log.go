@@ -1,18 +1,71 @@
 package collect
 
-import "github.com/sandmeter/sandmeter/internal/snapshot"
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/verify"
+)
 
 // finalLog is what was read of the final metrics log of a sandbox.
-type finalLog struct{}
+type finalLog struct {
+	reply control.Reply
+	err   error // why there is none
+}
+
+var errNoLog = errors.New("sandboxes leave no final metrics log")
 
 // readFinalLog reads the final metrics log of a sandbox that has ended. The caller does not hold mu.
-func (c *Collector) readFinalLog(*sandbox) finalLog { return finalLog{} }
+func (c *Collector) readFinalLog(s *sandbox) finalLog {
+	c.mu.Lock()
+	id, limit := s.facts.ID, 0
+	if s.compiled != nil && s.compiled.schema != nil && s.end == nil && !s.stale {
+		limit = s.compiled.schema.MaxFinalLog()
+	}
+	c.mu.Unlock()
+	if c.options.FinalLog == "" || limit == 0 {
+		return finalLog{err: errNoLog}
+	}
+	path, err := config.FinalMetricsLog(c.options.FinalLog, id)
+	if err != nil {
+		return finalLog{err: err}
+	}
+	reply, err := control.ReadFinalLog(path, limit)
+	return finalLog{reply, err}
+}
 
-// takeFinalLog makes a final metrics log the last values of a sandbox, and returns where the last
-// values are from.
-func (c *Collector) takeFinalLog(s *sandbox, _ finalLog) snapshot.Origin {
+// takeFinalLog makes a final metrics log the last values of a sandbox if it keeps all rules, and
+// returns where the last values are from. The sandbox can write anything to its log, so a log that
+// breaks one only costs the sandbox its last values.
+func (c *Collector) takeFinalLog(s *sandbox, log finalLog) snapshot.Origin {
+	if log.err == nil {
+		var next verify.Baseline
+		next, log.err = c.verifier.FinalLog(log.reply, s.compiled.schema, s.baseline, s.facts.CreatedAt, s.last.Load().at)
+		if log.err == nil {
+			if f := s.commit(next); f == nil {
+				return snapshot.FromFinalLog
+			}
+		}
+	}
+	s.logFinalLog(log.err)
 	if s.sampled() {
 		return snapshot.FromSample
 	}
 	return snapshot.NoOrigin
+}
+
+// logFinalLog logs that a final metrics log was refused. That there is none is usual: runsc writes it
+// at a regular end only.
+func (s *sandbox) logFinalLog(err error) {
+	t := s.inventory.table
+	if err == nil || errors.Is(err, errNoLog) || errors.Is(err, control.ErrNoFinalMetrics) || errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	now := t.now()
+	if allowed, last := s.logBudget.take(now); allowed {
+		t.options.Logger.Warn("Final metrics log is refused", append(append(s.attrs(), "err", err), s.logBudget.silence(last, now)...)...)
+	}
 }

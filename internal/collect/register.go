@@ -120,7 +120,9 @@ func (c *Collector) Unregister(ctx context.Context, root, id string) (snapshot.R
 	if s.end == nil {
 		c.unregister(s, f == nil)
 	}
-	return c.registered(s), nil
+	r := c.registered(s)
+	r.Sampled = f == nil
+	return r, nil
 }
 
 // unregister closes the life of a sandbox that still runs.

@@ -19,6 +19,18 @@ func TestRegister(t *testing.T) {
 	w.start(simulate.Spec{ID: "fine"})
 	w.start(simulate.Spec{ID: "starting", NoSocket: true})
 	w.start(simulate.Spec{ID: "liar"}).SetBehavior(simulate.Say("{}garbage"))
+	testkit.Retry(t, func() error {
+		if _, err := w.collector.Register(t.Context(), w.root, "liar"); !isRefused(err) {
+			return fmt.Errorf("a sandbox that breaks a rule: %w", err)
+		}
+		return nil
+	})
+	if r, err := w.collector.Unregister(t.Context(), w.root, "liar"); err != nil || r.Sampled {
+		t.Errorf("unregistering a sandbox that breaks a rule: %+v, %v", r, err)
+	}
+	if _, err := w.collector.Register(t.Context(), w.root, "liar"); err == nil {
+		t.Error("a sandbox that is unregistered can be registered")
+	}
 	past, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, do := range []func(context.Context, string, string) (snapshot.Registered, error){w.collector.Register, w.collector.Unregister} {
@@ -29,12 +41,6 @@ func TestRegister(t *testing.T) {
 				err = fmt.Errorf("got %+v", r)
 			}
 			return err
-		})
-		testkit.Retry(t, func() error {
-			if _, err := do(t.Context(), w.root, "liar"); !isRefused(err) {
-				return fmt.Errorf("a sandbox that breaks a rule: %w", err)
-			}
-			return nil
 		})
 		if r, err := do(t.Context(), w.root, "starting"); err != nil || r.Sampled {
 			t.Errorf("a sandbox that does not listen yet: %+v, %v", r, err)

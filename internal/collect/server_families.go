@@ -60,11 +60,13 @@ func (f *serverFamilies) addSet(metric int, value int64, set *snapshot.LabelSet)
 func (f *serverFamilies) addSandboxes(snap *snapshot.Snapshot, total int) {
 	var running, checkpointed, restored, broken, unreadable int64
 	failed := make(map[failure.Reason]int64)
+	hidden := make(map[snapshot.Hiding]int64)
 	for i := range snap.Sandboxes {
 		s := &snap.Sandboxes[i]
 		running += number(s.Running)
 		checkpointed += number(s.Checkpointed)
 		restored += number(s.Restored)
+		hidden[s.Hidden]++
 		if s.Failure != nil {
 			failed[s.Failure.Reason]++
 			broken++
@@ -96,6 +98,8 @@ func (f *serverFamilies) addSandboxes(snap *snapshot.Snapshot, total int) {
 	for i, reason := range failure.Reasons {
 		f.addSet(schema.SandboxesFailed, failed[reason], reasons[i])
 	}
+	f.addSet(schema.SandboxesWithoutSeries, hidden[snapshot.HidBySeriesLimit], hidBySeriesLimit)
+	f.addSet(schema.SandboxesWithoutSeries, hidden[snapshot.HidUnregistered], hidUnregistered)
 }
 
 // addRoots adds the samples that tell which runtime roots could be read.
@@ -145,6 +149,9 @@ var (
 	statusOK         = oneLabel("query_status", "ok")
 	statusFailed     = oneLabel("query_status", "failed")
 	statusNotRunning = oneLabel("query_status", "not_running")
+
+	hidBySeriesLimit = oneLabel("reason", string(snapshot.HidBySeriesLimit))
+	hidUnregistered  = oneLabel("reason", string(snapshot.HidUnregistered))
 
 	reasons = func() (sets []*snapshot.LabelSet) { // in the order of failure.Reasons
 		for _, reason := range failure.Reasons {

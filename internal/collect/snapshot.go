@@ -166,6 +166,10 @@ func (c *Collector) addServer(view *snapshot.Sandbox, s *sandbox, now int64) {
 	if !c.options.DropIn && view.Running {
 		c.samples = appendQuery(c.samples, s.took, failed == nil)
 	}
+	if !c.options.DropIn && !view.Running && view.End != nil {
+		c.samples = appendEnd(c.samples, view.End, len(view.Server.Sets))
+		view.Server.Sets = append(slices.Clip(view.Server.Sets), c.table.outcomes.of(view.End))
+	}
 	if !slices.Equal(c.samples, s.server.Samples) {
 		view.Server.Samples = c.keep(c.samples)
 		view.Server.TextSize = view.Server.MeasureText()

@@ -31,6 +31,7 @@ type table struct {
 
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet
+	outcomes     outcomeSets
 
 	interfaceSets, absentSets setCache
 
@@ -49,6 +50,7 @@ func newTable(c *Collector) *table {
 		compiled:      make(map[*state.Registration]*compiled),
 		capabilities:  make(map[string]*snapshot.LabelSet),
 		reasons:       make(map[failure.Reason][]*snapshot.LabelSet),
+		outcomes:      make(outcomeSets),
 		interfaceSets: newSetCache("interface"),
 		absentSets:    newSetCache("reason"),
 	}

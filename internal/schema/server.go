@@ -37,9 +37,9 @@ const (
 	CollectionDuration
 	CollectionQueries
 	CollectionReceived
-	InotifyOverflows
 	FinalRecordsDropped
 	FinalRecordsWritten
+	InotifyOverflows
 	LogLinesDropped
 	OverBudget
 	ResponsesCutOff
