@@ -205,6 +205,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_METRIC_ALLOW":                 "a{1,2}|b",
 	"SANDMETER_METRIC_DENY":                  "c{1,2}",
 	"SANDMETER_DROP_LABEL":                   "pod_name,namespace_name",
+	"SANDMETER_FINAL_RECORDS":                "/some/records",
+	"SANDMETER_FINAL_RECORDS_MAX_SIZE":       "8",
 	"SANDMETER_USAGE":                        "off",
 	"SANDMETER_USAGE_DETAIL":                 "true",
 	"SANDMETER_LOG_LEVEL":                    "warn",

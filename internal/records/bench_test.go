@@ -2,6 +2,7 @@ package records
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,12 +24,38 @@ func manyCounters(tb testing.TB, n int) snapshot.Source {
 	return snapshot.Source{Schema: compile(tb, `{"metrics":[`+strings.Join(metrics, ",")+`]}`), Samples: samples}
 }
 
-// BenchmarkOf measures a record with 60 counters, and its line.
+// BenchmarkOf measures a record with 60 counters.
 func BenchmarkOf(b *testing.B) {
 	s := pod(b)
 	s.Reported = manyCounters(b, 60)
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = Of(s).Line()
+		Of(s)
+	}
+}
+
+// BenchmarkLine measures the line of such a record.
+func BenchmarkLine(b *testing.B) {
+	s := pod(b)
+	s.Reported = manyCounters(b, 60)
+	r := Of(s)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Line()
+	}
+}
+
+// BenchmarkWrite measures what it takes to append the line to a file.
+func BenchmarkWrite(b *testing.B) {
+	f, err := openFile(filepath.Join(b.TempDir(), "f"), 1<<20)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.close()
+	line := Of(pod(b)).Line()
+	for b.Loop() {
+		if err := f.write(line); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -86,7 +86,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// TestNotAFile: what is neither a regular file nor a FIFO is refused, and so is a missing directory.
+// TestNotAFile: what is neither a regular file nor a FIFO is refused. So is a missing directory.
 func TestNotAFile(t *testing.T) {
 	d := newDir(t)
 	socket, err := net.Listen("unix", d.file("socket"))

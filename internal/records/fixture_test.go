@@ -110,6 +110,30 @@ func pod(tb testing.TB) *snapshot.Sandbox {
 	}
 }
 
+// example returns the sandbox of docs/records.md.
+func example(tb testing.TB) *snapshot.Sandbox {
+	tb.Helper()
+	s := pod(tb)
+	u := usage{snapshot.Source{Schema: schema.Usage}}
+	u.cpu("c1", "c1", 0)
+	u.cpu("app", "c2", 1.25)
+	u.cpu("", "", 0.1875)
+	u.add(schema.UsageCPU, snapshot.FloatValue(1.4375))
+	u.add(schema.NetworkReceiveBytes, 18230, snapshot.Label{Name: "interface", Value: "eth0"})
+	u.add(schema.NetworkTransmitBytes, 2210, snapshot.Label{Name: "interface", Value: "eth0"})
+	u.add(schema.UsageOOMKills, 0)
+	s.Usage = u.Source
+	s.End.Code = 3
+	s.Reported = snapshot.Source{
+		Schema: compile(tb, `{"metrics":[
+			{"name":"/fs/opens","prometheus_name":"fs_opens","description":"","cumulative":true},
+			{"name":"/fs/reads","prometheus_name":"fs_reads","description":"","cumulative":true},
+			{"name":"/weirdness","prometheus_name":"weirdness","description":"","cumulative":true,"fields":[{"field_name":"weirdness_type","allowed_values":["partial_result","time_fallback"]}]}]}`),
+		Samples: []snapshot.Sample{{Metric: 0, Series: 0, Value: 51}, {Metric: 1, Series: 1, Value: 120}, {Metric: 2, Series: 3, Value: 2}},
+	}
+	return s
+}
+
 // bare returns a sandbox of which nothing but its identity is known.
 func bare(end snapshot.End) *snapshot.Sandbox {
 	return &snapshot.Sandbox{

@@ -11,8 +11,8 @@ import (
 const MaxSize = 256 << 10
 
 // Line returns the record as one line of JSON with at most MaxSize bytes. If it would be longer,
-// the metrics are left out, and if that is not enough, the containers too. All of its characters are
-// printable ASCII, whatever is in the texts of sandboxes, so that it is safe on a terminal.
+// the metrics are left out, and if that is not enough, the containers too. All of its characters
+// are printable ASCII, whatever is in the texts of sandboxes, so that it is safe on a terminal.
 func (r Record) Line() []byte {
 	line := r.encode()
 	if len(line) > MaxSize {

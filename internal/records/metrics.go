@@ -8,8 +8,8 @@ import (
 )
 
 // appendMetrics appends an object with the counters and histograms of a source, by the names with
-// which runsc registers them and in their order. Gauges are left out, since a sandbox that has ended
-// has no current values.
+// which runsc registers them and in their order. Gauges are left out, since a sandbox that has
+// ended has no current values.
 //
 // The value of a metric without fields is a number or, for a histogram, an object with count and
 // sum. That of a metric with fields is a list of objects, one per series, with the labels. fits is

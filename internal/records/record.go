@@ -10,7 +10,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// Version is the version of the schema. It changes when a field is removed, or gets another meaning.
+// Version is the version of the schema. It changes when a field is removed or changes its meaning.
 const Version = 1
 
 // A Record describes one life of a sandbox that has ended. Its fields are in the order in which
@@ -22,7 +22,7 @@ type Record struct {
 	RuntimeRoot string      `json:"runtime_root"` // path
 	Pod         *string     `json:"pod"`
 	Namespace   *string     `json:"namespace"`
-	Containers  []Container `json:"containers"` // root container first; null: left out because the record would be too large
+	Containers  []Container `json:"containers"` // root container first; null: see Truncated
 
 	CreatedAt       *Time    `json:"created_at"`
 	EndedAt         *Time    `json:"ended_at"`

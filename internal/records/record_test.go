@@ -23,6 +23,7 @@ func TestGolden(t *testing.T) {
 	withoutCgroup := bare(snapshot.End{Time: created, Outcome: snapshot.Exited, Lifetime: 1500 * time.Microsecond, Usage: snapshot.FromSample})
 	withoutCgroup.Usage = measuredSentry()
 	sandboxes := []*snapshot.Sandbox{
+		example(t),
 		pod(t),
 		withoutCgroup,
 		bare(snapshot.End{Time: created, Outcome: snapshot.OOMKilled, Signal: 9, MemoryPeak: 1 << 30, Usage: snapshot.NoOrigin, Metrics: snapshot.NoOrigin}),

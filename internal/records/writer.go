@@ -44,8 +44,9 @@ type output interface {
 // A Writer appends records to a file. Its methods are safe for concurrent use.
 //
 // Only Close waits: a queue has a goroutine of its own, which writes the records in the order of
-// Add, with one call per line. A record is dropped and counted if the queue is full, or if it cannot
-// be written at the first attempt. Written records are with the kernel; they are not synced to disk.
+// Add, with one call per line. A record is dropped and counted if the queue is full, or if it
+// cannot be written at the first attempt. Written records are with the kernel, and not synced to
+// disk.
 type Writer struct {
 	path  string
 	log   *slog.Logger
@@ -93,8 +94,8 @@ func (w *Writer) Dropped() int64 { return w.dropped.Load() }
 
 var errFull = errors.New("the queue is full: the reader or the disk is too slow")
 
-// Add queues a record, or drops it if the queue is full or the Writer closed. It never waits for the
-// file.
+// Add queues a record, or drops it if the queue is full or the Writer closed. It never waits for
+// the file.
 func (w *Writer) Add(r Record) {
 	line := r.Line()
 	w.mu.Lock()
@@ -127,9 +128,9 @@ func (w *Writer) complain(err error) {
 	w.log.Error("Final records dropped until the file can be written again", "path", w.path, "err", err)
 }
 
-// Reopen makes the Writer open its path again, and only then close the old file, after logrotate has
-// renamed that. It does not wait. Records that are queued may go to either file; none is lost. If
-// the path cannot be opened, the Writer keeps the old file. Standard output stays as it is.
+// Reopen makes the Writer open its path again, and only then close the old file, after logrotate
+// has renamed that. It does not wait. Records that are queued may go to either file; none is lost.
+// If the path cannot be opened, the Writer keeps the old file. Standard output stays as it is.
 func (w *Writer) Reopen() {
 	if w.path == Stdout {
 		return
@@ -199,8 +200,8 @@ func (w *Writer) wrote(err error) {
 	}
 }
 
-// count counts the line that was being written. lost is the number of dropped records if the trouble
-// is over: a reader that is always slow gets one pair of log lines per full queue.
+// count counts the line that was being written. lost is the number of dropped records if the
+// trouble is over: a reader that is always slow gets one pair of log lines per full queue.
 func (w *Writer) count(err error) (first bool, lost int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -115,8 +115,8 @@ const (
 	worksAgain = `level=INFO msg="Final records are written again" path=/f dropped=`
 )
 
-// TestFullQueue: Add returns while the output blocks. The queue takes as many records as it has room
-// for; the others are counted, and logged once until the queue is written.
+// TestFullQueue: Add returns while the output blocks. The queue takes as many records as it has
+// room for; the others are counted, and logged once until the queue is written.
 func TestFullQueue(t *testing.T) {
 	withGate(t, func(w *writerTest) {
 		w.add(1 + maxQueued) // one is being written
@@ -213,8 +213,8 @@ func TestFailureWhileClosing(t *testing.T) {
 	})
 }
 
-// TestCloseOfABlockedOutput: Close waits FlushTime and no longer, counts what it gives up, and makes
-// the goroutine end.
+// TestCloseOfABlockedOutput: Close waits FlushTime and no longer, counts what it gives up, and
+// makes the goroutine end.
 func TestCloseOfABlockedOutput(t *testing.T) {
 	withGate(t, func(w *writerTest) {
 		w.add(1)

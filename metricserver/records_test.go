@@ -1,0 +1,65 @@
+package metricserver
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// TestFinalRecords: each end that the collector passes on is a line of the file once the server is
+// closed.
+func TestFinalRecords(t *testing.T) {
+	w := newWorld(t)
+	o := w.server(Options{FinalRecords: w.path("records")}).options
+	writer, err := o.openRecords()
+	w.must(err)
+	var options collect.Options
+	addRecords(&options, writer)
+	for _, id := range []string{"a", "b"} {
+		options.Ended(snapshot.Sandbox{Identity: &snapshot.Identity{Labels: &snapshot.Labels{Sandbox: id}}, End: &snapshot.End{Outcome: snapshot.Killed, Signal: 9}})
+	}
+	writer.Close()
+	content, err := os.ReadFile(w.path("records"))
+	w.must(err)
+	lines := strings.SplitAfter(string(content), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], `{"version":1,"id":"a",`) || !strings.HasPrefix(lines[1], `{"version":1,"id":"b",`) {
+		t.Errorf("the file has\n%s", content)
+	}
+	if options.Counters.FinalRecordsWritten() != 2 || options.Counters.FinalRecordsDropped() != 0 {
+		t.Errorf("%d records are written and %d dropped", options.Counters.FinalRecordsWritten(), options.Counters.FinalRecordsDropped())
+	}
+}
+
+// TestFinalRecordsMaxSize: a file has room for the longest record.
+func TestFinalRecordsMaxSize(t *testing.T) {
+	const want = "maximum size of final records 262143: give at least 262144 bytes, the size of the longest record"
+	if _, err := New(Options{FinalRecordsMaxSize: 1<<18 - 1}); err == nil || err.Error() != want {
+		t.Errorf("the error is %v, want %s", err, want)
+	}
+	for _, size := range []int64{-1, 0, 1 << 18} {
+		if _, err := New(Options{FinalRecordsMaxSize: size}); err != nil {
+			t.Errorf("%d: %v", size, err)
+		}
+	}
+}
+
+// TestNoFinalRecords: without the option, there are neither records nor counters.
+func TestNoFinalRecords(t *testing.T) {
+	w := newWorld(t)
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
+	if page := r.page(); strings.Contains(page, "final_records") {
+		t.Errorf("the page is\n%s", page)
+	}
+}
+
+// TestFinalRecordsWithoutDirectory: a handler whose file cannot be opened is an error.
+func TestFinalRecordsWithoutDirectory(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.server(Options{FinalRecords: w.path("missing/records")}).Handler()
+	if err == nil || !strings.Contains(err.Error(), "missing/records: no such file or directory") {
+		t.Errorf("the error is %v", err)
+	}
+}
