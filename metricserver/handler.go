@@ -77,6 +77,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 
 // collectOptions returns the options of the handler's collector.
 func (h *Handler) collectOptions(o *Options) collect.Options {
+	ledger, annotation := o.ledger()
 	options := collect.Options{
 		Roots:            o.Roots,
 		MatchAddress:     o.MatchAddress,
@@ -89,6 +90,8 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		FinalLog:         o.FinalMetricsLog,
 		Usage:            o.Usage != UsageOff,
 		UsageDetail:      o.UsageDetail,
+		Totals:           ledger,
+		GroupAnnotation:  annotation,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
 		SandboxTimeout:   o.SandboxTimeout,
 		StartTime:        o.StartTime,

@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660, LingerMax: 1000, FinalRecordsMaxSize: 100_000_000}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, TotalsBy: TotalsByNone, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660, LingerMax: 1000, FinalRecordsMaxSize: 100_000_000}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, AllowUnknownRoot: true, Linger: time.Minute, LingerMax: 3, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
+		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, LingerMax: 3, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
 		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, DropLabels: []string{"c"}, MaxSandboxesWithSeries: 9,
 		FinalRecords: "/f", FinalRecordsMaxSize: -1, ReopenFinalRecords: make(chan struct{}),
@@ -128,5 +128,10 @@ func TestOptionErrors(t *testing.T) {
 	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")
 	check(Options{FinalMetricsLog: "/run/final.log"}, `final metrics log "/run/final.log": add %ID%: without it, all sandboxes write to the same file and truncate it`)
 	check(Options{FinalMetricsLog: "final/%ID%"}, `final metrics log "final/%ID%": the path must be absolute, because runsc and the server run in different directories`)
+	check(Options{TotalsBy: "pod"}, `totals by "pod": use none, namespace, or annotation:KEY, or off`)
+	check(Options{TotalsBy: "annotation:"}, `totals by "annotation:": give the key of an annotation, such as annotation:example.com/team, or off`)
+	check(Options{TotalsBy: TotalsOff, TotalsMetrics: []string{"fs_opens"}}, "totals of metrics with totals off: use none, namespace or annotation:KEY")
+	check(Options{TotalsMetrics: []string{"failed"}},
+		`metric "failed" for totals: the name of its family, sandmeter_sandboxes_failed_total, conflicts with sandmeter_sandboxes_failed: leave it out`)
 	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
 }

@@ -158,6 +158,14 @@ type Options struct {
 	// ReopenFinalRecords makes the server open the path of FinalRecords again for each value that
 	// arrives, after another program has renamed the file. Default: the file is not reopened.
 	ReopenFinalRecords <-chan struct{}
+	// TotalsBy groups the totals over all sandboxes, live and ended, which never fall while the server
+	// runs: TotalsByNone, TotalsByNamespace, TotalsByAnnotation with the key of an annotation in the OCI
+	// spec of root containers, or TotalsOff. There are at most 1,000 groups; the sandboxes of others are
+	// in the group _other. Default: TotalsByNone; with DropIn and without TotalsMetrics, TotalsOff.
+	TotalsBy string
+	// TotalsMetrics are the names of registered counters that have totals, too, without the prefix and
+	// as runsc registers them. At most 32. Default: none.
+	TotalsMetrics []string
 	// AllowUnknownRoot treats a single runtime root that does not exist as a root without
 	// sandboxes. Any other reason why it cannot be read is still an error. With several roots, or a
 	// glob, each root may be missing or unreadable regardless of this option. Default: a missing
@@ -249,6 +257,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.LingerMax = cmp.Or(o.LingerMax, DefaultLingerMax)
 	o.Usage = cmp.Or(o.Usage, usageOf(o.DropIn))
 	o.FinalRecordsMaxSize = cmp.Or(o.FinalRecordsMaxSize, DefaultFinalRecordsMaxSize)
+	o.TotalsBy = cmp.Or(o.TotalsBy, o.totalsOf())
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
 	}
@@ -302,6 +311,8 @@ func (o *Options) check() error {
 		err = config.CheckFinalMetricsLog(o.FinalMetricsLog)
 		wrong(err != nil, "final metrics log %q: %w", o.FinalMetricsLog, err)
 	}
+	err = o.checkTotals()
+	wrong(err != nil, "%w", err)
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
 	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.Linger < 0, "linger time %v: it must not be negative", o.Linger)

@@ -25,7 +25,7 @@ type serve struct {
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
-	s := serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
+	s := serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, TotalsBy: metricserver.TotalsByNone, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",

@@ -209,6 +209,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_FINAL_RECORDS_MAX_SIZE":       "8",
 	"SANDMETER_USAGE":                        "off",
 	"SANDMETER_USAGE_DETAIL":                 "true",
+	"SANDMETER_TOTALS_BY":                    "namespace",
+	"SANDMETER_TOTALS_METRIC":                "fs_opens",
 	"SANDMETER_LOG_LEVEL":                    "warn",
 	"SANDMETER_LOG_FORMAT":                   "json",
 }

@@ -75,10 +75,21 @@ func (s *settings) register(f *pflag.FlagSet) {
 		"Append a line of JSON for each sandbox that ends to this `file`, or to standard output if it is -.")
 	f.IntVar(&s.finalRecordsMaxMB, "final-records-max-size", metricserver.DefaultFinalRecordsMaxSize/megabyte,
 		"Rename the file of --final-records to FILE.1 before it exceeds this number of `megabytes`. 0 means never.")
+	f.StringVar(&s.TotalsBy, "totals-by", s.TotalsBy, s.totalsUsage())
+	cli.Names(f, &s.TotalsMetrics, "totals-metric",
+		"Add totals of these counters: `names` as runsc registers them, separated by commas. Repeatable.")
 	cli.Names(f, &s.AllowedHosts, "web.allowed-hosts",
 		"Additional host `names` to accept on loopback addresses, separated by commas. Repeatable.")
 	f.StringVar(&s.socketMode, "web.socket-mode", defaultSocketMode, "File `mode` of a Unix socket.")
 	f.StringVar(&s.SocketGroup, "web.socket-group", "", "Owning `group` of a Unix socket. (default: the group of the server)")
+}
+
+func (s *settings) totalsUsage() string {
+	usage := "`Grouping` of the totals over all sandboxes, live and ended: none, namespace, annotation:KEY, or off for no totals."
+	if s.TotalsBy == "" {
+		usage += " (default: off, or none with totals-metric)"
+	}
+	return usage
 }
 
 // registerNaming adds the flag --metric-naming.

@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/web", "github.com/fsnotify/fsnotify",
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/totals", "internal/web", "github.com/fsnotify/fsnotify",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -42,8 +42,9 @@ var mayImport = map[string][]string{
 	// registration runs runsc, and not internal/runsc, which is for tests and tools. containerd reads
 	// its configuration with the same TOML package.
 	"internal/registration": {"internal/schema", "internal/state", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix"},
+	"internal/totals":       {"internal/schema", "internal/snapshot"},
 	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
-		"internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
+		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
 	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",
 		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},

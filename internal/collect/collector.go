@@ -19,6 +19,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/totals"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
@@ -56,7 +57,10 @@ type Options struct {
 	MaxWithSeries int
 	// Totals counts over all sandboxes, live and ended. The collector calls it from one goroutine at
 	// a time. Nil: nothing is counted.
-	Totals Totals
+	Totals *totals.Ledger
+	// GroupAnnotation is the key of the annotation in the OCI specs of root containers by which Totals
+	// are grouped. Empty: by none.
+	GroupAnnotation string
 	// Ended receives each sandbox once per life, with its End and its last values, after it ended or
 	// was unregistered, one call at a time. It must not block, and must not change the sandbox, whose
 	// parts snapshots share. It may be called until Close returns. Nil: no call.

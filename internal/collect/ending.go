@@ -10,23 +10,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// Totals counts over all sandboxes, live and ended. The collector makes one call at a time.
-type Totals interface {
-	// Begin returns the account of a sandbox. older tells that it may have begun before the server, so
-	// that its first values are only a base.
-	Begin(id *snapshot.Identity, group string, older bool) TotalsOf
-	// Source returns the totals as of now.
-	Source(now time.Time) snapshot.Source
-}
-
-// TotalsOf is the account of one sandbox in Totals.
-type TotalsOf interface {
-	// Observe counts what has grown since the last call.
-	Observe(*snapshot.Sandbox)
-	// End observes the last values, and counts the end. No call follows.
-	End(*snapshot.Sandbox)
-}
-
 // endings are the sandboxes whose ends have been observed and are not closed yet: their outcome is
 // not known, or nobody had the time. It is safe for concurrent use, and its lock is taken last, so
 // ends can be added wherever they are observed.

@@ -31,6 +31,7 @@ type inventory struct {
 
 func newInventory(t *table, path string) *inventory {
 	inv := &inventory{table: t, path: path, root: state.NewRoot(path), fileErrors: make(fileErrors)}
+	inv.root.KeepAnnotation(t.options.GroupAnnotation)
 	if !t.roots.single() {
 		inv.label = path
 	}
@@ -132,8 +133,8 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	t.total++
 	s.learn(facts)
 	s.stale = !inv.begun && s.presence != unborn && !s.running()
-	if t.options.Totals != nil && !s.stale {
-		s.totals = t.options.Totals.Begin(s.identity, "", !inv.begun)
+	if ledger := t.options.Totals; ledger != nil && !s.stale {
+		s.totals = ledger.Begin(ledger.Group(facts.Namespace, facts.Containers[0].Spec.Annotation), !inv.begun)
 	}
 	s.logAppeared()
 	return s

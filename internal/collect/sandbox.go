@@ -14,6 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/totals"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
@@ -48,7 +49,7 @@ type sandbox struct {
 
 	epoch    int                        // changes when replies to earlier queries do not count any more
 	commits  int                        // replies that became the baseline
-	totals   TotalsOf                   // nil: it is not counted
+	totals   *totals.Life               // nil: it is not counted
 	last     atomic.Pointer[lastBreath] // nil: its end has not been observed
 	end      *snapshot.End              // nil: its life is not closed
 	frozen   *frozen                    // its last values; nil: not made yet

@@ -78,11 +78,13 @@ func (t *labelText) append(b []byte, ins *insertion) []byte {
 // boundPlace is the place of the label le of a bucket, after the iteration.
 const boundPlace = 1
 
-// appendBound appends the labels as text, with the labels of ins and the bound of a bucket. The
-// server's own families have no iteration label, and never have buckets.
+// appendBound appends the labels as text, with the labels of ins and the bound of a bucket.
 func (t *labelText) appendBound(b []byte, ins *insertion, bound []byte) []byte {
 	if ins == nil {
 		ins = &insertion{}
+	}
+	if t.first == len(t.pieces) {
+		return ins.appendBoundAlone(b, bound)
 	}
 	before, after := ins.pieces[boundPlace][:ins.bound], ins.pieces[boundPlace][ins.bound:]
 	b = append(b, '{')
@@ -124,6 +126,21 @@ func (x *syntax) appendAlone(b []byte, ins *insertion) []byte {
 		b = append(b, x.close...)
 	}
 	return b
+}
+
+// appendBoundAlone appends the labels as text, with the bound of a bucket and no other labels.
+func (ins *insertion) appendBoundAlone(b []byte, bound []byte) []byte {
+	before, after := ins.pieces[boundPlace][:ins.bound], ins.pieces[boundPlace][ins.bound:]
+	b = append(append(b, '{'), ins.pieces[0]...)
+	if before != "" {
+		b = append(append(b, before[len(","):]...), ',')
+	}
+	b = append(append(append(b, `le="`...), bound...), '"')
+	b = append(b, after...)
+	for _, piece := range ins.pieces[boundPlace+1:] {
+		b = append(b, piece...)
+	}
+	return append(b, '}')
 }
 
 // newInsertion returns labels as an insertion. The labels must be sorted by name.

@@ -54,3 +54,30 @@ func TestLabels(t *testing.T) {
 	block(&snapshot.Labels{Iteration: "i", Namespace: "n", Pod: "p", RuntimeRoot: "/r", Sandbox: "s"},
 		`{iteration="i",namespace_name="n",pod_name="p",runtime_root="/r",sandbox="s"}`)
 }
+
+// TestBounds: the label le of a bucket is in its place among the other labels.
+func TestBounds(t *testing.T) {
+	check := func(l *snapshot.Labels, want string, extra ...snapshot.Label) {
+		t.Helper()
+		var ins *insertion
+		if extra != nil {
+			ins = textLabels.setText(snapshot.NewLabelSet(extra...))
+		}
+		if got := string(textLabels.labelsOf(l).appendBound(nil, ins, []byte("0.5"))); got != want {
+			t.Errorf("%s, want\n%s", got, want)
+		}
+	}
+	label := func(name string) snapshot.Label { return snapshot.Label{Name: name, Value: ",1,"} }
+	sandbox, server := labels("i", "n", "", "s"), new(snapshot.Labels)
+	check(sandbox, `{iteration="i",le="0.5",namespace_name="n",sandbox="s"}`)
+	check(sandbox, `{a=",1,",iteration="i",k=",1,",le="0.5",lf=",1,",namespace_name="n",o=",1,",sandbox="s",z=",1,"}`,
+		label("a"), label("k"), label("lf"), label("o"), label("z"))
+	check(server, `{le="0.5"}`)
+	check(server, `{le="0.5"}`, []snapshot.Label{}...)
+	check(server, `{group=",1,",le="0.5"}`, label("group"))
+	check(server, `{k=",1,",le="0.5"}`, label("k"))
+	check(server, `{le="0.5",lf=",1,"}`, label("lf"))
+	check(server, `{le="0.5",z=",1,"}`, label("z"))
+	check(server, `{a=",1,",b=",1,",k=",1,",l=",1,",le="0.5",lf=",1,",o=",1,",z=",1,"}`,
+		label("a"), label("b"), label("k"), label("l"), label("lf"), label("o"), label("z"))
+}

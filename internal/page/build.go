@@ -39,7 +39,7 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == "" && b.options.Series == nil}
 	sandboxes := shown(want.Sandboxes.Select(snap.Sandboxes))
 	schemas := p.addReported(sandboxes)
-	l := b.layoutOf(schemas)
+	l := b.layoutOf(schemas, snap.Totals.Schema)
 	p.Families = l.selected(want)
 	if want.hasServer() {
 		p.addServer(snap, p.countLeftOut(l, want.Metrics), b.options.DropIn)
@@ -53,6 +53,9 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 		p.addCadvisor(sandboxes)
 	}
 	p.dropLabels(b.options.Series.dropped())
+	if want.hasServer() {
+		p.addTotals(snap)
+	}
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -77,25 +80,41 @@ func (p *Page) runFilter(capabilities *Filter) {
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil && b.options.Series == nil}
 	schemas := p.addReported([]snapshot.Sandbox{*s})
-	families := b.layoutOf(schemas).selected(Selection{Metrics: want})
+	families := b.layoutOfReported(schemas).selected(Selection{Metrics: want})
 	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group != groupReported })
 	p.dropLabels(b.options.Series.dropped())
 	return p
 }
 
-// layoutOf returns the layout for the schemas.
-func (b *Builder) layoutOf(schemas []*schema.Schema) *layout {
+// layoutOf returns the layout for the schemas of reported sources and of totals.
+func (b *Builder) layoutOf(schemas []*schema.Schema, totals *schema.Schema) *layout {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.layout == nil || !slices.Equal(b.layout.schemas, schemas) {
-		b.layout = newLayout(schemas, naming{b.options.Naming, b.options.Prefix, b.options.Usage}, b.options.Series)
+	return b.lockedLayoutOf(schemas, totals)
+}
+
+// layoutOfReported returns a layout for the schemas of reported sources, with the totals of the last
+// page, so that the next page still has its layout.
+func (b *Builder) layoutOfReported(schemas []*schema.Schema) *layout {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var totals *schema.Schema
+	if b.layout != nil {
+		totals = b.layout.totals
+	}
+	return b.lockedLayoutOf(schemas, totals)
+}
+
+func (b *Builder) lockedLayoutOf(schemas []*schema.Schema, totals *schema.Schema) *layout {
+	if b.layout == nil || b.layout.totals != totals || !slices.Equal(b.layout.schemas, schemas) {
+		b.layout = newLayout(schemas, totals, naming{b.options.Naming, b.options.Prefix, b.options.Usage}, b.options.Series)
 	}
 	return b.layout
 }
 
 // addReported adds the sources that sandboxes reported, and returns the schemas by kind.
 func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
-	p.Sources = make([]Source, 0, 3*len(sandboxes)+1)
+	p.Sources = make([]Source, 0, 3*len(sandboxes)+2)
 	var schemas []*schema.Schema
 	kind := 0
 	for i := range sandboxes {
@@ -142,6 +161,15 @@ func (p *Page) addUsage(sandboxes []snapshot.Sandbox) {
 		}
 	}
 	p.groups[groupUsage] = span{from, len(p.Sources)}
+}
+
+// addTotals adds the source of the totals, if there are any.
+func (p *Page) addTotals(snap *snapshot.Snapshot) {
+	if snap.Totals.Schema == nil {
+		return
+	}
+	p.add(&snap.Totals, 0)
+	p.groups[groupTotals] = span{len(p.Sources) - 1, len(p.Sources)}
 }
 
 // insert returns a copy of the samples with s inserted in order.

@@ -27,12 +27,14 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	totals := schema.NewTotals([]schema.TotalsCounter{{Name: "fs_opens"}}, true, true)
 	var text bytes.Buffer
 	err = template.Must(template.ParseFiles("testdata/metrics.md.tmpl")).Execute(&text, map[string]any{
 		"Sandbox":    document(schema.Server, "stable", naming.own, schema.OfSandbox),
 		"Server":     document(schema.Server, "stable", naming.own, func(m *schema.Metric) bool { return !schema.OfSandbox(m) }),
 		"Usage":      document(schema.Usage, "stable", naming.own, func(*schema.Metric) bool { return true }),
 		"Cadvisor":   document(schema.Cadvisor, "cAdvisor's", naming.own, func(*schema.Metric) bool { return true }),
+		"Totals":     document(totals.Schema, "stable", naming.own, func(*schema.Metric) bool { return true }),
 		"Registered": document(registered, "runsc's", naming.reported, func(*schema.Metric) bool { return true }),
 		"Process":    processFamilies,
 	})
@@ -73,7 +75,7 @@ func unitOf(name string, m *schema.Metric) string {
 	name = strings.TrimSuffix(name, "_total")
 	for _, unit := range []string{"seconds", "bytes"} {
 		if strings.HasSuffix(name, unit) {
-			if m.Unit != schema.NoUnit {
+			if m.Unit != schema.NoUnit && !m.Whole {
 				return unit + " (" + m.Unit.String() + ")"
 			}
 			return unit

@@ -10,6 +10,7 @@ import (
 // A layout has the families of all pages whose sources have the same schemas. It is immutable.
 type layout struct {
 	schemas  []*schema.Schema // of reported sources, by kind
+	totals   *schema.Schema   // of totals; nil: there are none
 	families []Family         // sorted by name
 	leftOut  map[column]bool  // metrics that are missing, wholly or in part, from the page
 }
@@ -28,14 +29,17 @@ type builder struct {
 	taken map[string]int // names of families and their samples; index in families, or -1 for reserved names
 }
 
-// newLayout merges the families of the schemas, the server's own and those of the host's measurements.
-// Those two win over registered ones, and metrics that keep their names over those that get others.
-// Schemas are in the order of the first sandbox of each, and the first one wins where they disagree:
-// it sets the HELP of the family, and metrics with another type are left out. Families that the rules
-// exclude have no name that another could not have.
-func newLayout(schemas []*schema.Schema, n naming, rules *SeriesRules) *layout {
-	b := &builder{&layout{schemas: slices.Clone(schemas), leftOut: make(map[column]bool)}, n, rules, make(map[string]int)}
+// newLayout merges the families of the schemas, the server's own, those of totals, which may be nil,
+// and those of the host's measurements. All of these win over registered ones, and metrics that keep
+// their names over those that get others. Schemas are in the order of the first sandbox of each, and
+// the first one wins where they disagree: it sets the HELP of the family, and metrics with another
+// type are left out. Families that the rules exclude have no name that another could not have.
+func newLayout(schemas []*schema.Schema, totals *schema.Schema, n naming, rules *SeriesRules) *layout {
+	b := &builder{&layout{schemas: slices.Clone(schemas), totals: totals, leftOut: make(map[column]bool)}, n, rules, make(map[string]int)}
 	b.addBuiltin(schema.Server, groupServer)
+	if totals != nil {
+		b.addBuiltin(totals, groupTotals)
+	}
 	if n.usage.own() {
 		b.addBuiltin(schema.Usage, groupUsage)
 	}
@@ -57,6 +61,9 @@ func (b *builder) addBuiltin(s *schema.Schema, group int) {
 			continue
 		}
 		b.taken[t.name] = -1
+		if m.Type == schema.Histogram {
+			b.reserve(t.name)
+		}
 		b.families = append(b.families, Family{Name: t.name, Help: t.help, Type: m.Type, PerSecond: t.perSecond,
 			metricName: m.Name, group: group, metric: []int32{int32(i)}})
 	}
@@ -86,9 +93,7 @@ func (b *builder) add(kind int, index int32, m *schema.Metric, t title) {
 				return
 			}
 		}
-		for _, suffix := range histogramSamples {
-			b.taken[t.name+suffix] = -1
-		}
+		b.reserve(t.name)
 	}
 	for _, part := range parts {
 		b.addPart(kind, index, m, part, t)
@@ -102,6 +107,13 @@ func (b *builder) partsOf(m *schema.Metric, t title) []Part {
 		parts = append(parts, Min, Max, SSD)
 	}
 	return slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsMetric(t.name+p.suffix(), m, groupReported) })
+}
+
+// reserve keeps the names of a histogram's samples from other families.
+func (b *builder) reserve(histogram string) {
+	for _, suffix := range histogramSamples {
+		b.taken[histogram+suffix] = -1
+	}
 }
 
 func (b *builder) addPart(kind int, index int32, m *schema.Metric, part Part, t title) {

@@ -36,13 +36,13 @@ type title struct {
 	perSecond  int64 // by what values are divided: 1, unless the page converts them to seconds
 }
 
-// plain returns the title of a metric with its name as it is.
+// plain returns the title of a metric with its name as it is. Whole names have the unit of the page
+// already.
 func (n naming) plain(m *schema.Metric) title {
-	name := m.Name
-	if !m.Whole {
-		name = n.prefix + name
+	if m.Whole {
+		return title{m.Name, m.Help, m.Unit.PerSecond()}
 	}
-	return title{name, m.Help, 1}
+	return title{n.prefix + m.Name, m.Help, 1}
 }
 
 // own returns the title of one of the server's own metrics.

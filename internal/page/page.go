@@ -32,6 +32,7 @@ const (
 	groupServer          // the server's own families
 	groupUsage           // measured by the host
 	groupCadvisor        // the same, with the names of cAdvisor
+	groupTotals          // totals over all sandboxes
 	groups
 )
 

@@ -124,7 +124,11 @@ func (s *Source) MeasureText() int {
 		size += m.LineSize
 		switch {
 		case m.Type == schema.Histogram:
-			size += (len(m.Bounds) + 5) * s.Labels.textSize()
+			labels := s.Labels.textSize()
+			if m.Open {
+				labels += s.Sets[s.Samples[i].Series].textSize()
+			}
+			size += (len(m.Bounds) + 5) * labels
 		case m.Open:
 			size += s.Sets[s.Samples[i].Series].textSize()
 		}

@@ -51,7 +51,14 @@ type Spec struct {
 	CPUQuota  int64  // in microseconds per CPUPeriod; 0: no limit
 	CPUPeriod int64  // in microseconds; 0: not in the spec
 	CPUShares int64  // 0: not in the spec
+
+	// Annotation is the value of the annotation that Root.KeepAnnotation names, cut off at
+	// MaxAnnotation bytes; empty: none; may have any bytes.
+	Annotation string
 }
+
+// MaxAnnotation is how many bytes of the value of an annotation a Spec has.
+const MaxAnnotation = 256
 
 // A Pair is one entry of a string map.
 type Pair struct{ Name, Value string }

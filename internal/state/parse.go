@@ -166,6 +166,9 @@ func (p *parser) spec(spec *Spec) {
 
 func (p *parser) annotations(spec *Spec) {
 	p.fields(func(key []byte) {
+		if kept := p.shared.annotation; kept != "" && string(key) == kept {
+			spec.Annotation = p.next(MaxAnnotation)
+		}
 		switch string(key) {
 		case "dev.gvisor.internal.nvproxy":
 			spec.NVProxy = p.str() == "true"
@@ -183,6 +186,16 @@ func (p *parser) annotations(spec *Spec) {
 			p.Skip()
 		}
 	})
+}
+
+// next returns at most so many bytes of the next value if it is a string, and does not move on.
+func (p *parser) next(most int) string {
+	if p.Kind() != '"' {
+		return ""
+	}
+	ahead := *p.Scanner
+	text := ahead.Str()
+	return string(text[:min(len(text), most)])
 }
 
 func (p *parser) linux(spec *Spec) {

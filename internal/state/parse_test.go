@@ -107,6 +107,7 @@ func TestParse(t *testing.T) {
 		func(c *Container) { c.Spec = Spec{Present: true, ContainerName: "n\x00", PodUID: "u"} })
 	accept("an image", spec(`"annotations":{"io.kubernetes.cri.image-name":"i\u0000","io.kubernetes.cri.container-type":"container"}`),
 		func(c *Container) { c.Spec = Spec{Present: true, Image: "i\x00"} })
+	accept("an annotation that nobody asked for", spec(`"annotations":{"":"x","example.com/team":"blue"}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("the container of a pod", spec(`"annotations":{"io.kubernetes.cri.podsandbox.image-name":"pause:3","io.kubernetes.cri.container-type":"sandbox"}`),
 		func(c *Container) { c.Spec = Spec{Present: true, Image: "pause:3", Pause: true} })
 	accept("CPU", spec(`"linux":{"resources":{"cpu":{"shares":512,"quota":150000,"period":50000}}}`),

@@ -75,6 +75,10 @@ func NewRoot(path string) *Root {
 	}
 }
 
+// KeepAnnotation makes the specs of containers have the value of the annotation with the key. Call it
+// before the first listing.
+func (r *Root) KeepAnnotation(key string) { r.shared.annotation = key }
+
 // Path returns the path of the directory.
 func (r *Root) Path() string { return r.path }
 

@@ -1,0 +1,149 @@
+package totals
+
+import (
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// A Ledger has the totals of all sandboxes that a server observed. It is not safe for concurrent
+// use. Its memory grows with the number of groups, which is limited, and not with the number of
+// lives: a Life that the caller drops is freed.
+type Ledger struct {
+	options  Options
+	counters []schema.TotalsCounter
+	names    [][]byte       // of counters
+	learned  []bool         // the units of counters are known
+	checked  *schema.Schema // the last registration that was looked at for them
+
+	schema   schema.Totals
+	byName   map[string]*group
+	overflow *group // nil: no sandbox is in it
+	groups   []*group
+	sets     []*snapshot.LabelSet
+	beyond   int64 // sandboxes in the overflow group
+
+	changed     bool            // since the last source
+	distributed bool            // a histogram changed since the last source, or a group is new
+	last        snapshot.Source // the last source
+}
+
+// New returns a Ledger in which all totals are 0. The options must have passed Check.
+func New(o Options) *Ledger {
+	l := &Ledger{options: o, byName: make(map[string]*group)}
+	for _, name := range o.Metrics {
+		l.counters = append(l.counters, schema.TotalsCounter{Name: name})
+		l.names = append(l.names, []byte(name))
+	}
+	l.learned = make([]bool, len(l.counters))
+	l.compile()
+	if !o.By.grouped() {
+		l.byName[""] = l.addGroup(nil)
+	}
+	return l
+}
+
+// compile makes the schema.
+func (l *Ledger) compile() {
+	l.schema = schema.NewTotals(l.counters, l.options.By.grouped(), !l.options.NoUsage)
+	l.changed = true
+}
+
+// Group returns the name of the group of a sandbox, for Begin. namespace and annotation are those of
+// the sandbox, as they are; see By.Of.
+func (l *Ledger) Group(namespace, annotation string) string {
+	return l.options.By.Of(namespace, annotation)
+}
+
+// Begin begins a life of a sandbox, at first sight. group is the name of the sandbox's group, which
+// users choose and which may have any bytes. older: the sandbox is older than the server, so its first
+// values are only bases, and it does not count as started. Other sandboxes count from 0.
+//
+// Sandboxes are in the group _other if 1,000 groups exist, or if the name is not UTF-8 or has more
+// than 128 bytes. On pages, a name that begins with an underscore has another one in front.
+func (l *Ledger) Begin(group string, older bool) *Life {
+	life := &Life{ledger: l, group: l.groupNamed(group), older: older, bases: make([]int64, sums+len(l.counters))}
+	if !older {
+		life.grow(sumStarted, 1)
+	}
+	return life
+}
+
+// groupNamed returns the group with the name, or the overflow group.
+func (l *Ledger) groupNamed(name string) *group {
+	if !l.options.By.grouped() {
+		name = ""
+	}
+	if g := l.byName[name]; g != nil {
+		return g
+	}
+	if len(l.byName) < maxGroups && fits(name) {
+		label := labelOf(name)
+		g := l.addGroup(&label)
+		l.byName[name] = g
+		return g
+	}
+	l.beyond++
+	l.changed = true
+	if l.overflow == nil {
+		label := overflowGroup
+		l.overflow = l.addGroup(&label)
+	}
+	return l.overflow
+}
+
+// addGroup adds a group with a label, or without one.
+func (l *Ledger) addGroup(label *string) *group {
+	g := newGroup(len(l.counters))
+	g.set = uint32(len(l.sets))
+	l.groups = append(l.groups, g)
+	l.sets = append(l.sets, labelSets(label)...) // earlier sources have shorter slices of the same
+	l.changed, l.distributed = true, true
+	return g
+}
+
+// learn takes over the units of counters from the first registration that has them. Before that, a
+// counter counts as one without a unit, and its total is 0.
+func (l *Ledger) learn(registered *schema.Schema) {
+	if l.checked == registered {
+		return
+	}
+	l.checked = registered
+	for i := range l.counters {
+		metric := registered.Find(l.names[i])
+		if l.learned[i] || metric < 0 || registered.Metrics[metric].Type != schema.Counter {
+			continue
+		}
+		l.learned[i] = true
+		if unit := registered.Metrics[metric].Unit; unit != schema.NoUnit {
+			l.counters[i].Unit = unit
+			l.compile()
+		}
+	}
+}
+
+// find returns the index of a counter in a registration, or -1 if it is not there, not a counter, or
+// in another unit.
+func (l *Ledger) find(registered *schema.Schema, counter int) int {
+	metric := registered.Find(l.names[counter])
+	if metric < 0 {
+		return -1
+	}
+	if m := &registered.Metrics[metric]; m.Type != schema.Counter || m.Unit != l.counters[counter].Unit {
+		return -1
+	}
+	return metric
+}
+
+// Source returns the totals as they are now. The source is immutable. It has the memory of the last
+// one as far as nothing changed.
+func (l *Ledger) Source(now time.Time) snapshot.Source {
+	if l.changed {
+		l.last = l.render()
+		l.changed, l.distributed = false, false
+	}
+	source := l.last
+	source.Time = now.UnixMilli()
+	return source
+}

@@ -1,0 +1,304 @@
+package totals
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+func by(t testing.TB, text string) By {
+	t.Helper()
+	b, err := ParseBy(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestParseBy(t *testing.T) {
+	takes := func(text, namespace, annotation, want string) {
+		t.Helper()
+		if got := by(t, text).Of(namespace, annotation); got != want {
+			t.Errorf("by %s, the group is %q, want %q", text, got, want)
+		}
+	}
+	takes("none", "shop", "blue", "")
+	takes("namespace", "shop", "blue", "shop")
+	takes("namespace", "", "blue", "")
+	takes("annotation:example.com/team", "shop", "blue", "blue")
+	takes("annotation:example.com/team", "shop", "", "")
+	if key := by(t, "annotation:a:b").Annotation(); key != "a:b" {
+		t.Errorf("the key is %q", key)
+	}
+	if key := by(t, "namespace").Annotation(); key != "" {
+		t.Errorf("the key is %q", key)
+	}
+	for _, text := range []string{"", "off", "pod", "annotation", "annotation:", "annotation:" + strings.Repeat("a", maxKey+1), "Namespace"} {
+		if _, err := ParseBy(text); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+// group returns the values of the label group of a family, with the value of each series.
+func groupsOf(l *Ledger, family string) map[string]int64 {
+	values := map[string]int64{}
+	src := l.Source(time.Now())
+	for _, s := range src.Samples {
+		if src.Metric(s).Name == family {
+			values[src.Sets[s.Series].Pairs[0].Value] = s.Value
+		}
+	}
+	return values
+}
+
+// TestGroups: each sandbox counts in its group, whose name cannot be mistaken for another.
+func TestGroups(t *testing.T) {
+	l := New(Options{By: by(t, "namespace")})
+	for _, name := range []string{"shop", "", "shop", "_other", "__other", "a\nb", strings.Repeat("x", maxName), strings.Repeat("x", maxName+1), "\xff"} {
+		l.Begin(l.Group(name, "not used"), false)
+	}
+	want := map[string]int64{"shop": 2, "": 1, "__other": 1, "___other": 1, "a\nb": 1, strings.Repeat("x", maxName): 1, "_other": 2}
+	if got := groupsOf(l, "sandmeter_sandboxes_started_total"); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if got := value(t, l, "sandmeter_totals_groups"); got != 6 {
+		t.Errorf("there are %d groups", got)
+	}
+	if got := value(t, l, "sandmeter_totals_group_overflows_total"); got != 2 {
+		t.Errorf("%d sandboxes are beyond", got)
+	}
+}
+
+// TestOverflow: groups beyond the limit share one. Those that exist go on.
+func TestOverflow(t *testing.T) {
+	l := New(Options{By: by(t, "namespace")})
+	for range 2 {
+		for i := range maxGroups + 5 {
+			l.Begin(fmt.Sprint(i), false).Observe(measured(1, 0, 0, 0))
+		}
+	}
+	for _, family := range []string{"sandmeter_sandboxes_started_total", "sandmeter_sandboxes_cpu_seconds_total"} {
+		got := groupsOf(l, family)
+		if len(got) != maxGroups+1 || got["0"] != 2 || got["999"] != 2 || got[overflowGroup] != 10 {
+			t.Errorf("%s has %d groups, %d in the overflow", family, len(got), got[overflowGroup])
+		}
+	}
+	if groups, beyond := value(t, l, "sandmeter_totals_groups"), value(t, l, "sandmeter_totals_group_overflows_total"); groups != maxGroups || beyond != 10 {
+		t.Errorf("%d groups, and %d sandboxes beyond", groups, beyond)
+	}
+}
+
+// TestNoGroups: without groups all families exist from the start, and no sample has a group.
+func TestNoGroups(t *testing.T) {
+	l := New(Options{Metrics: []string{"fs_opens"}})
+	src := l.Source(time.Now())
+	series := map[string]int{}
+	for _, s := range src.Samples {
+		m := src.Metric(s)
+		series[m.Name]++
+		if slices.ContainsFunc(src.Sets[s.Series].Pairs, func(p snapshot.Label) bool { return p.Name == schema.GroupLabel }) {
+			t.Errorf("%s has a group", m.Name)
+		}
+		if m.Type != schema.Histogram && s.Value != 0 {
+			t.Errorf("%s is %d", m.Name, s.Value)
+		}
+	}
+	for _, m := range src.Schema.Metrics {
+		want := 1
+		if m.Name == "sandmeter_sandboxes_ended_total" {
+			want = len(snapshot.Outcomes)
+		}
+		if series[m.Name] != want {
+			t.Errorf("%s has %d series, want %d", m.Name, series[m.Name], want)
+		}
+	}
+	l.Begin("shop", false) // a name counts for nothing
+	if got := value(t, l, "sandmeter_sandboxes_started_total"); got != 1 {
+		t.Errorf("%d started", got)
+	}
+}
+
+// TestNoUsage: what is not measured is absent, not 0.
+func TestNoUsage(t *testing.T) {
+	l := New(Options{NoUsage: true, Metrics: []string{"fs_opens"}})
+	last := measured(1, 1, 1, 1)
+	last.End = &snapshot.End{Outcome: snapshot.Exited, Lifetime: time.Second, MemoryPeak: 1}
+	l.Begin("", false).End(last)
+	var names []string
+	src := l.Source(time.Now())
+	for _, m := range src.Schema.Metrics {
+		names = append(names, strings.TrimPrefix(m.Name, "sandmeter_sandboxes_"))
+	}
+	if want := []string{"ended_total", "fs_opens_total", "lifetime_seconds", "started_total"}; !slices.Equal(names, want) {
+		t.Errorf("the families are %q", names)
+	}
+	if len(src.Histograms) != 1 || src.Histograms[0].Count() != 1 {
+		t.Errorf("the histograms are %+v", src.Histograms)
+	}
+}
+
+// TestSourcesAreImmutable: a source stays as it is, and shares memory with the next one as far as
+// nothing changed.
+func TestSourcesAreImmutable(t *testing.T) {
+	l := New(Options{By: by(t, "namespace")})
+	life := l.Begin("a", false)
+	ended := func() *snapshot.Sandbox {
+		s := measured(5e9, 1, 1, 1)
+		s.End = &snapshot.End{Outcome: snapshot.Exited, Lifetime: time.Second, MemoryPeak: 1 << 30}
+		return s
+	}
+	l.Begin("a", false).End(ended())
+	first := l.Source(time.UnixMilli(1))
+	text := fmt.Sprint(first.Samples, first.Histograms, first.Sets)
+
+	if second := l.Source(time.UnixMilli(2)); &second.Samples[0] != &first.Samples[0] || &second.Histograms[0] != &first.Histograms[0] || second.Time != 2 {
+		t.Error("nothing changed, and the source is made anew")
+	}
+	life.Observe(measured(7e9, 0, 0, 0))
+	if third := l.Source(time.UnixMilli(3)); &third.Samples[0] == &first.Samples[0] || &third.Histograms[0] != &first.Histograms[0] {
+		t.Error("only samples changed")
+	}
+	life.End(ended())
+	l.Begin("b", false).End(ended())
+	last := l.Source(time.UnixMilli(4))
+	if last.Histograms[0].Count() != 2 || last.Histograms[1].Count() != 1 || len(last.Sets) != 2*len(first.Sets) {
+		t.Errorf("the last source is %+v", last)
+	}
+	if got := fmt.Sprint(first.Samples, first.Histograms, first.Sets); got != text || first.Time != 1 {
+		t.Errorf("the first source changed\nfrom %s\nto   %s", text, got)
+	}
+}
+
+func TestSourceOrder(t *testing.T) {
+	l := New(Options{By: by(t, "namespace"), Metrics: []string{"zz", "aa", "lifetimes"}, Start: time.Unix(7, 8)})
+	for i := range 20 {
+		l.Begin(fmt.Sprint(i%7), false).End(measured(1, 1, 1, 1))
+	}
+	src := l.Source(time.Now())
+	if src.Start != 7e9+8 || src.Schema.Series == 0 {
+		t.Errorf("the start is %d", src.Start)
+	}
+	inOrder := func(a, b snapshot.Sample) int {
+		if a.Metric != b.Metric {
+			return int(a.Metric - b.Metric)
+		}
+		return int(a.Series) - int(b.Series)
+	}
+	if !slices.IsSortedFunc(src.Samples, inOrder) {
+		t.Errorf("the samples are not in order: %v", src.Samples)
+	}
+	next := int64(0)
+	for _, s := range src.Samples {
+		if src.Metric(s).Type == schema.Histogram {
+			if s.Value != next {
+				t.Errorf("the histogram of %v is not the next one", s)
+			}
+			next++
+		}
+	}
+	if next != int64(len(src.Histograms)) {
+		t.Errorf("%d histograms are on no page", int64(len(src.Histograms))-next)
+	}
+}
+
+// FuzzGroups: whatever names users choose, labels are valid, bounded and of one group, and no sandbox
+// is lost.
+func FuzzGroups(f *testing.F) {
+	f.Add("a", "b")
+	f.Add("_other", "__other")
+	f.Add("\xff", strings.Repeat("é", 64))
+	f.Add(strings.Repeat("é", 64)+"x", "_"+strings.Repeat("é", 64))
+	f.Add("", "_")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		l := New(Options{By: By{namespace: true}})
+		l.Begin(a, false)
+		l.Begin(b, false)
+		groups := groupsOf(l, "sandmeter_sandboxes_started_total")
+		started := int64(0)
+		for label, n := range groups {
+			started += n
+			if !utf8.ValidString(label) || len(label) > maxName+1 {
+				t.Errorf("%q is no label", label)
+			}
+		}
+		beyond := value(t, l, "sandmeter_totals_group_overflows_total")
+		if started != 2 || groups[overflowGroup] != beyond {
+			t.Errorf("%q and %q: %v, %d beyond", a, b, groups, beyond)
+		}
+		if together := len(groups) == 1; beyond == 0 && together != (a == b) {
+			t.Errorf("%q and %q: %v", a, b, groups)
+		}
+	})
+}
+
+// busy returns a ledger of n lives in groups, and an observation of each.
+func busy(t testing.TB, n, groups int) (*Ledger, func()) {
+	s := compile(t, registration)
+	l := New(Options{By: by(t, "namespace"), Metrics: []string{"fs_opens", "weirdness"}})
+	sandbox := measured(0, 0, 0, 0)
+	sandbox.Reported = reported(s, "weirdness", 1, 2, 3).Reported
+	lives := make([]*Life, n)
+	for i := range lives {
+		lives[i] = l.Begin(fmt.Sprint(i%groups), false)
+	}
+	round := int64(0)
+	return l, func() {
+		round++
+		for i := range sandbox.Usage.Samples {
+			if s := &sandbox.Usage.Samples[i]; s.Metric == schema.UsageCPU {
+				s.Value = snapshot.FloatValue(float64(round))
+			} else {
+				s.Value = round
+			}
+		}
+		sandbox.Reported.Samples[0].Value = round
+		for _, life := range lives {
+			life.Observe(sandbox)
+		}
+	}
+}
+
+// TestAllocations: observations allocate nothing, and a source does not allocate per group.
+func TestAllocations(t *testing.T) {
+	l, observe := busy(t, 1000, 100)
+	observe() // learns the interfaces
+	if n := testing.AllocsPerRun(10, observe); n != 0 {
+		t.Errorf("observing 1,000 sandboxes allocates %v times", n)
+	}
+	l.Source(time.Now())
+	if n := testing.AllocsPerRun(10, func() { observe(); l.Source(time.Now()) }); n > 2 {
+		t.Errorf("a source of 100 groups allocates %v times", n)
+	}
+	if n := testing.AllocsPerRun(10, func() { l.Source(time.Now()) }); n != 0 {
+		t.Errorf("an unchanged source allocates %v times", n)
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	_, observe := busy(b, 1000, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		observe()
+	}
+}
+
+func BenchmarkSource(b *testing.B) {
+	for _, groups := range []int{1, 1000} {
+		b.Run(fmt.Sprint(groups), func(b *testing.B) {
+			l, observe := busy(b, groups, groups)
+			observe()
+			b.ReportAllocs()
+			for b.Loop() {
+				l.changed = true
+				l.Source(time.Now())
+			}
+		})
+	}
+}

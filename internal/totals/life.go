@@ -1,0 +1,193 @@
+package totals
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+// A Life is what was counted of one life of a sandbox. It belongs to its Ledger, and follows the
+// same rule of concurrency.
+type Life struct {
+	ledger *Ledger
+	group  *group
+	older  bool // than the server
+	ended  bool
+
+	bases []int64 // the last values, by sum
+	known uint64  // bit i: bases[i] was observed
+
+	interfaces   []networkInterface // all that were ever observed, up to a limit
+	networkKnown bool               // some were observed
+}
+
+// networkInterface has the last values of an interface.
+type networkInterface struct {
+	name  string
+	bases [2]int64 // received, transmitted
+}
+
+// maxInterfaces limits the interfaces that are counted in a life, as host limits those of a reading.
+const maxInterfaces = 64
+
+// Observe counts what grew since the last call. Values that are absent keep their base, so nothing
+// is lost when they come back. A value that fell began again at 0: all of it is growth. After End,
+// Observe does nothing. Nothing of s is kept but the names of its network interfaces, and nothing is
+// allocated once these are known.
+func (l *Life) Observe(s *snapshot.Sandbox) {
+	if l.ended {
+		return
+	}
+	l.observeUsage(&s.Usage)
+	l.observeReported(&s.Reported)
+}
+
+// End observes the last values and counts the end, by s.End. What is not known of the life is not in
+// its histograms. A sandbox that is older than the server counts as ended, and its histograms are
+// about its whole life; so more sandboxes may have ended than started. Only the first call has an
+// effect.
+func (l *Life) End(s *snapshot.Sandbox) {
+	if l.ended {
+		return
+	}
+	l.Observe(s)
+	l.ended = true
+	end := s.End
+	if end == nil {
+		end = &snapshot.End{Outcome: snapshot.Unknown}
+	}
+	l.group.countEnd(end.Outcome)
+	l.ledger.changed = true
+	l.distribute(schema.TotalLifetime, int64(end.Lifetime), end.Lifetime > 0)
+	l.distribute(schema.TotalLifetimeMemoryPeak, end.MemoryPeak, end.MemoryPeak > 0)
+	cpu, ok := cpuOf(&s.Usage)
+	l.distribute(schema.TotalLifetimeCPU, cpu, ok)
+}
+
+func (l *Life) distribute(kind int, value int64, known bool) {
+	if known {
+		l.group.distribution(kind).observe(value, schema.TotalBounds(kind))
+		l.ledger.distributed = true
+	}
+}
+
+func (l *Life) observeUsage(usage *snapshot.Source) {
+	if usage.Schema != schema.Usage {
+		return
+	}
+	if cpu, ok := cpuOf(usage); ok {
+		l.count(sumCPU, cpu)
+	}
+	if kills, ok := usage.Find(schema.UsageOOMKills); ok {
+		l.count(sumOOMKills, kills.Value)
+	}
+	first := !l.networkKnown
+	l.observeNetwork(usage, schema.NetworkReceiveBytes, sumReceived, first)
+	l.observeNetwork(usage, schema.NetworkTransmitBytes, sumTransmitted, first)
+}
+
+// cpuOf returns the CPU time of a sandbox in nanoseconds.
+func cpuOf(usage *snapshot.Source) (ns int64, ok bool) {
+	if usage.Schema != schema.Usage {
+		return 0, false
+	}
+	s, ok := usage.Find(schema.UsageCPU)
+	if !ok {
+		return 0, false
+	}
+	return int64(math.Round(s.Float() * float64(time.Second))), true
+}
+
+// observeNetwork counts the growth of each interface by itself: one that goes away must not hide
+// the growth of others. first: no interface was known before this observation.
+func (l *Life) observeNetwork(usage *snapshot.Source, metric, sum int, first bool) {
+	for _, s := range samplesOf(usage, metric) {
+		l.networkKnown = true
+		i := l.interfaceNamed(usage.Sets[s.Series].Pairs[0].Value)
+		if i == nil {
+			continue
+		}
+		base := &i.bases[sum-sumReceived]
+		if first && l.older {
+			*base = s.Value
+		}
+		l.grow(sum, growth(*base, s.Value))
+		*base = s.Value
+	}
+}
+
+// interfaceNamed returns the interface with the name, or nil if there are too many.
+func (l *Life) interfaceNamed(name string) *networkInterface {
+	for i := range l.interfaces {
+		if l.interfaces[i].name == name {
+			return &l.interfaces[i]
+		}
+	}
+	if len(l.interfaces) == maxInterfaces {
+		return nil
+	}
+	l.interfaces = append(l.interfaces, networkInterface{name: name})
+	return &l.interfaces[len(l.interfaces)-1]
+}
+
+// observeReported counts the registered counters. Sandboxes do not send counters that are 0.
+func (l *Life) observeReported(reported *snapshot.Source) {
+	if reported.Schema == nil {
+		return
+	}
+	l.ledger.learn(reported.Schema)
+	for i := range l.ledger.counters {
+		if metric := l.ledger.find(reported.Schema, i); metric >= 0 {
+			l.count(sums+i, total(samplesOf(reported, metric)))
+		}
+	}
+}
+
+// total returns the sum of the samples.
+func total(samples []snapshot.Sample) (sum int64) {
+	for _, s := range samples {
+		sum = add(sum, max(0, s.Value))
+	}
+	return sum
+}
+
+// samplesOf returns the samples of a metric, by its index in the schema.
+func samplesOf(src *snapshot.Source, metric int) []snapshot.Sample {
+	from, _ := slices.BinarySearchFunc(src.Samples, int32(metric), func(s snapshot.Sample, metric int32) int { return cmp.Compare(s.Metric, metric) })
+	to := from
+	for to < len(src.Samples) && src.Samples[to].Metric == int32(metric) {
+		to++
+	}
+	return src.Samples[from:to]
+}
+
+// count counts the growth of a value. The first value of a sandbox that is older than the server is
+// a base only; other sandboxes began at 0.
+func (l *Life) count(sum int, value int64) {
+	bit := uint64(1) << sum
+	if l.known&bit == 0 && l.older {
+		l.bases[sum] = value
+	}
+	l.known |= bit
+	l.grow(sum, growth(l.bases[sum], value))
+	l.bases[sum] = value
+}
+
+// growth returns how much a value grew. A value that fell began again at 0.
+func growth(base, value int64) int64 {
+	if value < base {
+		return max(0, value)
+	}
+	return value - base
+}
+
+func (l *Life) grow(sum int, by int64) {
+	if by > 0 {
+		l.group.sums[sum] = add(l.group.sums[sum], by)
+		l.ledger.changed = true
+	}
+}

@@ -1,0 +1,9 @@
+package totals
+
+import (
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }

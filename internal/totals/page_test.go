@@ -1,0 +1,200 @@
+package totals
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const pageTime = 1795338783582
+
+// pageOf returns the page of a server that has only totals.
+func pageOf(l *Ledger) *page.Page {
+	snap := &snapshot.Snapshot{
+		Server: snapshot.Source{Labels: &noLabels, Schema: schema.Server, Time: pageTime},
+		Totals: l.Source(time.UnixMilli(pageTime)),
+	}
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, DropIn: true}).Build(snap, page.Selection{})
+}
+
+// some returns a ledger with some lives of two groups, and of the overflow group.
+func some(t testing.TB, grouping string) *Ledger {
+	s := compile(t, registration)
+	l := New(Options{By: by(t, grouping), Metrics: []string{"fs_opens", "fs_read_wait"}, Start: time.UnixMilli(pageTime - 3600_123)})
+	for i, group := range []string{"shop", "a \"b\"\n\\", "shop", "_other", strings.Repeat("x", 1000)} {
+		life := l.Begin(group, false)
+		life.Observe(reported(s, "fs_opens", 3))
+		life.Observe(reported(s, "fs_read_wait", 1_500_000_001))
+		last := measured(int64(i+1)*123_456_789_012, 1, 1<<60, 7)
+		last.End = &snapshot.End{Outcome: snapshot.Outcomes[i], Lifetime: time.Duration(i+1) * 250 * time.Millisecond, MemoryPeak: int64(100+i*100) << 20}
+		life.End(last)
+	}
+	return l
+}
+
+// formats are the formats with their golden files; a binary one has none.
+var formats = []struct {
+	expo.Format
+	file string
+}{{expo.Text{}, "txt"}, {expo.OpenMetrics{Created: true}, "openmetrics"}, {expo.Protobuf{}, ""}}
+
+func TestGoldenPages(t *testing.T) {
+	for _, grouping := range []string{"none", "namespace"} {
+		p := pageOf(some(t, grouping))
+		for _, f := range formats {
+			if f.file == "" {
+				continue
+			}
+			file := "testdata/" + grouping + "." + f.file
+			got := f.Append(nil, p)
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the page is not that of %s (%v); go test -update writes it anew. It is\n%s", file, err, got)
+			}
+		}
+	}
+}
+
+// TestPages: Prometheus's library reads the same totals in text and protobuf, and they are those of
+// the ledger.
+func TestPages(t *testing.T) {
+	for _, grouping := range []string{"none", "namespace"} {
+		l := some(t, grouping)
+		want := flatten(l.Source(time.Now()))
+		for _, f := range []struct {
+			expo.Format
+			name expfmt.Format
+		}{
+			{expo.Text{}, expfmt.NewFormat(expfmt.TypeTextPlain)},
+			{expo.Protobuf{}, expfmt.NewFormat(expfmt.TypeProtoDelim)},
+		} {
+			got := parse(t, f.Append(nil, pageOf(l)), f.name)
+			if !maps.Equal(got, want) {
+				t.Errorf("by %s, in %T:\ngot  %v\nwant %v", grouping, f.Format, got, want)
+			}
+		}
+	}
+}
+
+// parse returns the values of a page by name and labels.
+func parse(t *testing.T, text []byte, format expfmt.Format) map[string]float64 {
+	t.Helper()
+	values := map[string]float64{}
+	decoder := expfmt.NewDecoder(bytes.NewReader(text), format)
+	for {
+		var f dto.MetricFamily
+		err := decoder.Decode(&f)
+		if errors.Is(err, io.EOF) {
+			return values
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range f.GetMetric() {
+			labels := fmt.Sprintf("%s %s", f.GetName(), labelsOf(m))
+			switch f.GetType() {
+			case dto.MetricType_COUNTER:
+				values[labels] = m.GetCounter().GetValue()
+			case dto.MetricType_GAUGE:
+				values[labels] = m.GetGauge().GetValue()
+			case dto.MetricType_HISTOGRAM:
+				values[labels+" sum"] = m.GetHistogram().GetSampleSum()
+				values[labels+" count"] = float64(m.GetHistogram().GetSampleCount())
+				for _, b := range m.GetHistogram().GetBucket() {
+					values[fmt.Sprint(labels, " ", b.GetUpperBound())] = float64(b.GetCumulativeCount())
+				}
+			}
+		}
+	}
+}
+
+func labelsOf(m *dto.Metric) string {
+	var pairs []snapshot.Label
+	for _, p := range m.GetLabel() {
+		pairs = append(pairs, snapshot.Label{Name: p.GetName(), Value: p.GetValue()})
+	}
+	return fmt.Sprintf("%q", pairs)
+}
+
+// flatten returns what parse should return of a source.
+func flatten(src snapshot.Source) map[string]float64 {
+	values := map[string]float64{}
+	for _, s := range src.Samples {
+		m := src.Metric(s)
+		var pairs []snapshot.Label
+		if m.Open {
+			pairs = slices.Clone(src.Sets[s.Series].Pairs)
+		}
+		labels := fmt.Sprintf("%s %q", m.Name, pairs)
+		per := float64(m.Unit.PerSecond())
+		if m.Type != schema.Histogram {
+			values[labels] = float64(s.Value) / per
+			continue
+		}
+		h := src.Histogram(s)
+		values[labels+" sum"] = float64(h.Total.Int) / per
+		values[labels+" count"] = float64(h.Count())
+		count := 0.0
+		for i, n := range h.Counts {
+			bound := math.Inf(1)
+			if i < len(m.Bounds) {
+				bound = float64(m.Bounds[i]) / per
+			}
+			count += float64(n)
+			values[fmt.Sprint(labels, " ", bound)] = count
+		}
+	}
+	return values
+}
+
+// TestStarts: totals tell when they were 0 in the formats that have a place for it.
+func TestStarts(t *testing.T) {
+	p := pageOf(some(t, "none"))
+	text := string(expo.OpenMetrics{Created: true}.Append(nil, p))
+	for _, name := range []string{"started", "ended", "cpu_seconds", "fs_opens", "fs_read_wait_seconds", "lifetime_seconds"} {
+		if !strings.Contains(text, "\nsandmeter_sandboxes_"+name+"_created") {
+			t.Errorf("%s has no start", name)
+		}
+	}
+	decoder := expfmt.NewDecoder(bytes.NewReader(expo.Protobuf{}.Append(nil, p)), expfmt.NewFormat(expfmt.TypeProtoDelim))
+	for {
+		var f dto.MetricFamily
+		if err := decoder.Decode(&f); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range f.GetMetric() {
+			start := m.GetCounter().GetCreatedTimestamp()
+			if f.GetType() == dto.MetricType_HISTOGRAM {
+				start = m.GetHistogram().GetCreatedTimestamp()
+			}
+			if start.AsTime().UnixMilli() != pageTime-3600_123 {
+				t.Errorf("%s has start %v", f.GetName(), start)
+			}
+		}
+	}
+}
