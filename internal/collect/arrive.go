@@ -84,9 +84,7 @@ func (inv *inventory) vanish(id string) {
 	if inv.table.options.MatchAddress != "" || inv.table.options.OnlySandbox != "" {
 		return // it may be one that is not served
 	}
-	s := newSandbox(inv)
-	s.learn(&state.Sandbox{ID: id, Containers: []*state.Container{{ID: id, SandboxID: id}}})
-	inv.lose(s)
+	inv.lose(inv.begin(&state.Sandbox{ID: id, Containers: []*state.Container{{ID: id, SandboxID: id}}}, nil))
 }
 
 // measureFirst measures a new sandbox, so that the figures of its cgroup can be read at its end.
