@@ -321,7 +321,7 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // TestRegisterOverConnections: a wait ends when the client disconnects, and not with the read timeout
 // of the server.
 func TestRegisterOverConnections(t *testing.T) {
-	waited := make(chan time.Duration, 1)
+	var waited chan time.Duration // of the bubble, so that a wait that does not end is a failure at once
 	do := func(ctx context.Context, _, _ string) (snapshot.Registered, error) {
 		began := time.Now()
 		<-ctx.Done()
@@ -329,6 +329,7 @@ func TestRegisterOverConnections(t *testing.T) {
 		return snapshot.Registered{}, snapshot.ErrNoSandbox
 	}
 	inRegistering(t, do, func(b registering) {
+		waited = make(chan time.Duration, 1)
 		listener := make(pipes)
 		server := &http.Server{Handler: b.handler, ReadTimeout: 15 * time.Second, WriteTimeout: 90 * time.Second}
 		served := make(chan error)
