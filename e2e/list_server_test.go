@@ -46,7 +46,7 @@ func TestListOfAServer(t *testing.T) {
 	add("pod", func(*runsc.Container) {})
 	add("app", func(*runsc.Container) {})
 	w.start("killed", "idle")
-	w.kill("killed")
+	w.kill("killed") // before there is a server, which cannot know how it ended
 	w.start("stopped", "idle")
 	w.stopSandbox("stopped")
 	server, client, nobody := w.secured()
@@ -55,7 +55,7 @@ func TestListOfAServer(t *testing.T) {
 
 	table := w.command(list(client...)...)
 	for _, row := range []string{
-		`killed +- +- +stopped +- +1 +\S+ \S+ +not running`,
+		`killed +- +- +unknown +- +1 +\S+ \S+ +not running`,
 		`pod +shop +web-1 +running +\d+ +2 +\S+ \S+ +ok`,
 		`stopped +- +- +running +\d+ +1 +\S+ \S+ +failed \(stalled\)`,
 	} {
