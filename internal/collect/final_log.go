@@ -23,7 +23,7 @@ func (c *Collector) readFinalLog(s *sandbox) finalLog {
 	c.mu.Lock()
 	id, limit := s.facts.ID, 0
 	if s.compiled != nil && s.compiled.schema != nil && s.end == nil && !s.stale {
-		limit = s.compiled.schema.MaxFinalLog()
+		limit = min(s.compiled.schema.MaxFinalLog(), maxReply)
 	}
 	c.mu.Unlock()
 	if c.options.FinalLog == "" || limit == 0 {

@@ -149,4 +149,5 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 	peak, _ := s.usage.found.Get(host.MemoryPeak)
 	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage)
 	c.counts.unregistered++
+	c.options.Logger.Info("Sandbox unregistered by a client", append(s.attrs(), "sampled", sampled)...)
 }

@@ -11,9 +11,6 @@ const (
 	// maxOutside is how many queries outside of collections are under way at once. Sandboxes that
 	// stall these take nothing from a collection, because the loop has slots for another run.
 	maxOutside = 16
-	// maxArrivals is how many new sandboxes wait for their first sample. The next collection samples
-	// those beyond.
-	maxArrivals = 256
 	// arrivalTimeout is how long the first sample of a sandbox may take.
 	arrivalTimeout = 500 * time.Millisecond
 )
