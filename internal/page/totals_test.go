@@ -92,3 +92,22 @@ func TestLayoutIsKept(t *testing.T) {
 		t.Error("the layout has totals that are gone")
 	}
 }
+
+// TestTotalsAndRules: an operator's rules can exclude totals only by name, and drop none of their
+// labels.
+func TestTotalsAndRules(t *testing.T) {
+	check := func(what string, allow, deny, drop []string, want ...string) {
+		t.Helper()
+		rules, err := NewSeriesRules(allow, deny, drop)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap := withTotals(snapshotOf())
+		snap.Server.Samples = snap.Server.Samples[1:]
+		b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true, Series: rules})
+		expect(t, what, b.Build(snap, Selection{}), append([]string{"process_start_time_seconds gauge: "}, want...)...)
+	}
+	check("allow others", []string{"runsc_.*"}, nil, nil, totalsFamilies...)
+	check("deny some", nil, []string{"sandmeter_sandboxes_(fs|life).*"}, nil, totalsFamilies[0], totalsFamilies[3])
+	check("drop a label", nil, nil, []string{"outcome", "group"}, totalsFamilies...)
+}
