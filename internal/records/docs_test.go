@@ -23,7 +23,7 @@ func TestDocs(t *testing.T) {
 	for _, o := range snapshot.Outcomes {
 		outcomes = append(outcomes, string(o))
 	}
-	sources := []string{string(snapshot.FromFinalLog), string(snapshot.FromHost), string(snapshot.FromUnregister), string(snapshot.FromSample)}
+	sources := []string{string(snapshot.NoOrigin), string(snapshot.FromFinalLog), string(snapshot.FromHost), string(snapshot.FromUnregister), string(snapshot.FromSample)}
 	check := func(section string, want []string) {
 		t.Helper()
 		if got := rows(string(text), section); !slices.Equal(got, want) {

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"strings"
@@ -37,11 +38,11 @@ type Record struct {
 	MemoryPeakBytes        *int64   `json:"memory_peak_bytes"`
 	OOMKills               *int64   `json:"oom_kills"`
 	Network                *Network `json:"network"`
-	UsageSource            *string  `json:"usage_source"`
+	UsageSource            string   `json:"usage_source"`
 	UsageComplete          bool     `json:"usage_complete"`
 
 	Metrics         json.RawMessage `json:"metrics"` // an object; see appendMetrics
-	MetricsSource   *string         `json:"metrics_source"`
+	MetricsSource   string          `json:"metrics_source"`
 	MetricsComplete bool            `json:"metrics_complete"`
 	Truncated       bool            `json:"truncated"` // metrics, or also containers, are left out
 }
@@ -94,8 +95,8 @@ func (r *Record) setEnd(end *snapshot.End) {
 	}
 	r.Signal = known(end.Signal)
 	r.MemoryPeakBytes = known(end.MemoryPeak)
-	r.UsageSource, r.UsageComplete = originOf(end.Usage)
-	r.MetricsSource, r.MetricsComplete = originOf(end.Metrics)
+	r.UsageSource, r.UsageComplete = string(cmp.Or(end.Usage, snapshot.NoOrigin)), end.Usage.Complete()
+	r.MetricsSource, r.MetricsComplete = string(cmp.Or(end.Metrics, snapshot.NoOrigin)), end.Metrics.Complete()
 }
 
 // setUsage sets the last values of what the host measured.
@@ -229,14 +230,6 @@ func finite(value float64) *float64 {
 		return nil
 	}
 	return &value
-}
-
-// originOf returns where values are from, and whether no growth is missing after them.
-func originOf(o snapshot.Origin) (source *string, complete bool) {
-	if o == snapshot.NoOrigin {
-		return nil, false
-	}
-	return known(string(o)), o.Complete()
 }
 
 // maxText is the longest text of a record in bytes. It is as long as a path may be.

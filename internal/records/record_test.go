@@ -118,7 +118,7 @@ func TestTooLarge(t *testing.T) {
 		if len(line) > MaxSize || !r.Truncated || r.MetricsComplete || string(r.Metrics) != "null" || (r.Containers != nil) != wantContainers {
 			t.Errorf("%s: the record has %d bytes and is %.300s", what, len(line), line)
 		}
-		if *r.MetricsSource != string(snapshot.FromFinalLog) || !r.UsageComplete {
+		if r.MetricsSource != string(snapshot.FromFinalLog) || !r.UsageComplete {
 			t.Errorf("%s: the sources are %.300s", what, line)
 		}
 	}
