@@ -182,11 +182,13 @@ func (c *Collector) Close() error {
 	c.background.Wait()
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	c.watcher.Sync()         // notes the ends that happened until now,
+	err := c.watcher.Close() // and this waits for those that are being noted
 	c.finishEnded(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.table.close()
-	return errors.Join(c.loop.Close(), c.watcher.Close())
+	return errors.Join(c.loop.Close(), err)
 }
 
 // CheckRoot returns the error with which a collection would fail now because the runtime root
