@@ -135,7 +135,7 @@ func (c *Collector) finish(s *sandbox, log finalLog) {
 	s.frozen = nil
 	if s.end == nil {
 		from := c.takeFinalLog(s, log)
-		s.close(s.outcome(), from, s.usageOrigin())
+		s.close(s.outcome(), from, s.usageOrigin(), s.networkOrigin(snapshot.FromSample))
 	}
 	s.release()
 	if s.dropped {
@@ -147,9 +147,9 @@ func (c *Collector) finish(s *sandbox, log finalLog) {
 
 // close records the end of the sandbox, or its unregistration, and hands its last values on. It is
 // called once.
-func (s *sandbox) close(o snapshot.End, metrics, usage snapshot.Origin) {
+func (s *sandbox) close(o snapshot.End, metrics, usage, network snapshot.Origin) {
 	t := s.inventory.table
-	o.Metrics, o.Usage = metrics, usage
+	o.Metrics, o.Usage, o.Network = metrics, usage, network
 	s.end = &o
 	if s.stale {
 		return
@@ -206,6 +206,15 @@ func (s *sandbox) usageOrigin() snapshot.Origin {
 		return snapshot.NoOrigin
 	}
 	return snapshot.FromSample
+}
+
+// networkOrigin returns where the last figures of the network are from, given where they are from if
+// there are any.
+func (s *sandbox) networkOrigin(from snapshot.Origin) snapshot.Origin {
+	if len(s.usage.found.Interfaces) == 0 {
+		return snapshot.NoOrigin
+	}
+	return from
 }
 
 // peak returns the highest memory use; 0: it is not known.

@@ -147,7 +147,8 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 	}
 	s.frozen = last
 	peak, _ := s.usage.found.Get(host.MemoryPeak)
-	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage)
+	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage,
+		s.networkOrigin(snapshot.FromUnregister))
 	c.counts.unregistered++
 	c.options.Logger.Info("Sandbox unregistered by a client", append(s.attrs(), "sampled", sampled)...)
 }

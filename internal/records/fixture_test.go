@@ -104,7 +104,7 @@ func pod(tb testing.TB) *snapshot.Sandbox {
 			},
 		},
 		End: &snapshot.End{Time: created.Add(3250 * time.Millisecond), Lifetime: 3 * time.Second, Outcome: snapshot.Failed, Code: 137,
-			Metrics: snapshot.FromFinalLog, Usage: snapshot.FromHost, MemoryPeak: 31 << 20},
+			Metrics: snapshot.FromFinalLog, Usage: snapshot.FromHost, Network: snapshot.FromSample, MemoryPeak: 31 << 20},
 		Reported: reported(tb),
 		Usage:    measured(),
 	}

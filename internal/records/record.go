@@ -38,6 +38,8 @@ type Record struct {
 	MemoryPeakBytes        *int64   `json:"memory_peak_bytes"`
 	OOMKills               *int64   `json:"oom_kills"`
 	Network                *Network `json:"network"`
+	NetworkSource          string   `json:"network_source"`
+	NetworkComplete        bool     `json:"network_complete"`
 	UsageSource            string   `json:"usage_source"`
 	UsageComplete          bool     `json:"usage_complete"`
 
@@ -95,6 +97,7 @@ func (r *Record) setEnd(end *snapshot.End) {
 	}
 	r.Signal = known(end.Signal)
 	r.MemoryPeakBytes = known(end.MemoryPeak)
+	r.NetworkSource, r.NetworkComplete = string(cmp.Or(end.Network, snapshot.NoOrigin)), end.Network.Complete()
 	r.UsageSource, r.UsageComplete = string(cmp.Or(end.Usage, snapshot.NoOrigin)), end.Usage.Complete()
 	r.MetricsSource, r.MetricsComplete = string(cmp.Or(end.Metrics, snapshot.NoOrigin)), end.Metrics.Complete()
 }

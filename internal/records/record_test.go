@@ -30,7 +30,7 @@ func TestGolden(t *testing.T) {
 		bare(snapshot.End{Time: created, Outcome: snapshot.Killed, Signal: 9}),
 		bare(snapshot.End{Time: created, Outcome: snapshot.Checkpointed}),
 		bare(snapshot.End{Outcome: snapshot.Vanished}),
-		bare(snapshot.End{Time: created, Outcome: snapshot.Unregistered, Metrics: snapshot.FromUnregister, Usage: snapshot.FromUnregister}),
+		bare(snapshot.End{Time: created, Outcome: snapshot.Unregistered, Metrics: snapshot.FromUnregister, Usage: snapshot.FromUnregister, Network: snapshot.FromUnregister}),
 		bare(snapshot.End{Time: created, Outcome: snapshot.Unknown, Metrics: snapshot.FromSample}),
 	}
 	var got []byte
@@ -87,7 +87,7 @@ func TestOf(t *testing.T) {
 	check("metrics", "{}", func(s *snapshot.Sandbox) {
 		s.Reported = snapshot.Source{Schema: compile(t, `{"metrics":[{"name":"/m","prometheus_name":"m","description":""}]}`)}
 	})
-	check("metrics", `{"fs_opens":0,"fs_reads":0}`, func(s *snapshot.Sandbox) { s.Reported.Samples = nil })
+	check("metrics", "{}", func(s *snapshot.Sandbox) { s.Reported.Samples = nil })
 	check("pod", `"we\ufffdb"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "we\xff\xfeb" })
 	check("pod", `"\u001b[31m\u007f\u009b\u202e\ud83d\ude00\n<"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "\x1b[31m\x7f\u009b\u202e\U0001F600\n<" })
 	check("pod", `"`+strings.Repeat("a", maxText-1)+`"`, func(s *snapshot.Sandbox) { s.Labels.Pod = strings.Repeat("a", maxText-1) + "\u20ac" })

@@ -28,7 +28,8 @@ type End struct {
 	Code     int    // exit status of a sandbox that failed
 	Signal   int    // that ended a sandbox that was killed
 	Metrics  Origin // of the sandbox's Reported
-	Usage    Origin // of the sandbox's Usage
+	Usage    Origin // of the sandbox's Usage, without the network
+	Network  Origin // of the network in the sandbox's Usage; its namespace goes with the sandbox's process
 	// MemoryPeak is the highest memory use of the sandbox's cgroup, in bytes; 0: not known.
 	MemoryPeak int64
 }
