@@ -18,7 +18,7 @@ import (
 // final snapshot.
 func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool) *snapshot.Snapshot {
 	now := time.Now()
-	c.table.expire(now)
+	c.table.expire(c.table.now())
 	failures := c.failures(cut)
 	c.applyPageBudget(failures)
 	snap := &snapshot.Snapshot{

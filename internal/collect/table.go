@@ -26,7 +26,7 @@ type table struct {
 	total       int // sandboxes ever served
 	gone        int // sandboxes that have disappeared since the last cleanup of compiled
 
-	now           func() time.Time // the clock for log budgets and file errors
+	now           func() time.Time // the clock for log budgets, file errors and lingering
 	sharedBudgets map[failure.Reason]*logBudget
 
 	capabilities map[string]*snapshot.LabelSet // by name
@@ -109,23 +109,15 @@ func (t *table) expand() {
 
 // merge sorts the sandboxes of all roots that are in snapshots into one list.
 func (t *table) merge() {
-	t.expire(time.Now())
+	t.expire(t.now())
 	t.sorted = t.sorted[:0]
-	lists := 0
-	add := func(sandboxes []*sandbox) {
-		before := len(t.sorted)
-		for _, s := range sandboxes {
-			if !s.dropped {
-				t.sorted = append(t.sorted, s)
-			}
-		}
-		lists += int(number(len(t.sorted) > before))
-	}
+	mixed := len(t.inventories) > 1
 	for _, inv := range slices.Concat(t.inventories, t.lost) {
-		add(inv.past)
-		add(inv.sorted)
+		mixed = mixed || len(inv.past) > 0
+		t.sorted = append(append(t.sorted, inv.past...), inv.sorted...)
 	}
-	if lists > 1 {
+	t.sorted = slices.DeleteFunc(t.sorted, func(s *sandbox) bool { return s.dropped })
+	if mixed {
 		slices.SortStableFunc(t.sorted, func(a, b *sandbox) int { return strings.Compare(a.facts.ID, b.facts.ID) })
 	}
 	t.lost = slices.DeleteFunc(t.lost, func(inv *inventory) bool {

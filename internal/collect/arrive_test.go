@@ -1,0 +1,199 @@
+package collect
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// stalled begins a collection in which one sandbox does not reply, and returns a function that ends
+// it. The sandbox has received its query.
+func (n *node) stalled() (end func() *snapshot.Snapshot) {
+	n.Helper()
+	release := make(chan struct{})
+	s := n.start(simulate.Spec{ID: "stalls", Behavior: simulate.On(simulate.MethodExport, func(x *simulate.Exchange) error {
+		select {
+		case <-release:
+		case <-n.Context().Done():
+		}
+		return simulate.Honest(x)
+	})})
+	done := make(chan *snapshot.Snapshot, 1)
+	go func() {
+		snap, err := n.collector.Collect(Plan{Deadline: time.Now().Add(time.Minute)})
+		if err != nil {
+			n.Error(err)
+		}
+		done <- snap
+	}()
+	testkit.Until(n, "the query is on its way", func() bool { return s.Stats().Queries > 0 })
+	return func() *snapshot.Snapshot {
+		close(release)
+		return <-done
+	}
+}
+
+// arrive tells the collector of the state file of a sandbox.
+func (n *node) arrive(s *simulate.Sandbox) {
+	path := s.StatePath(s.ID())
+	n.collector.Arrive(filepath.Dir(path), filepath.Base(path))
+}
+
+// TestArrive: a sandbox is sampled once when its state file appears, while a collection is under way
+// that waits for another sandbox. The collection does not have it, because it came later.
+func TestArrive(t *testing.T) {
+	n := newNode(t, nil)
+	end := n.stalled()
+	s := n.start(simulate.Spec{ID: "new", OwnProcess: true})
+	for range 3 {
+		n.arrive(s)
+	}
+	testkit.Until(t, "it is sampled", func() bool {
+		n.collector.mu.Lock()
+		defer n.collector.mu.Unlock()
+		known := n.collector.table.inventories[0].byID["new"]
+		return known != nil && known.sampled()
+	})
+	if snap := end(); len(snap.Sandboxes) != 1 {
+		t.Errorf("the collection has %d sandboxes, want the one that was there", len(snap.Sandboxes))
+	}
+	if queries := s.Stats().Queries; queries != 1 {
+		t.Errorf("it received %d queries, want 1", queries)
+	}
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="new"} 51`, `runsc_fs_opens{sandbox="stalls"} 51`)
+}
+
+// TestShortLife: of a sandbox that lives between two collections, there is the first sample, and its
+// outcome.
+func TestShortLife(t *testing.T) {
+	var ended atomic.Pointer[snapshot.Sandbox]
+	n := newNode(t, func(o *Options) { o.Ended = func(s snapshot.Sandbox) { ended.Store(&s) } })
+	n.collect()
+	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
+	n.arrive(s)
+	testkit.Until(t, "it is sampled", func() bool { return s.Stats().Queries > 0 })
+	s.Remove()
+	testkit.Until(t, "its life is closed", func() bool { return ended.Load() != nil })
+	last := ended.Load()
+	if last.End.Outcome != snapshot.Killed || last.End.Signal != 9 || last.End.Metrics != snapshot.FromSample || last.End.Lifetime <= 0 {
+		t.Errorf("its end is %+v", last.End)
+	}
+	if sample, ok := last.Reported.Find(int(last.Reported.Schema.Find([]byte("fs_opens")))); !ok || sample.Value != 51 {
+		t.Errorf("its last values are %+v", last.Reported.Samples)
+	}
+}
+
+// TestVanished: a state file that is created and removed before it can be read is a life, once. One
+// that is removed while its process runs ends with that.
+func TestVanished(t *testing.T) {
+	var ended []string
+	n := newNode(t, func(o *Options) {
+		o.Ended = func(s snapshot.Sandbox) { ended = append(ended, s.Labels.Sandbox+" "+string(s.End.Outcome)) }
+	})
+	n.collector.Arrive(n.root, "early_sandbox:early.state") // before the first listing: nobody knows how old it is
+	runs := n.start(simulate.Spec{ID: "runs"})
+	n.collect()
+	if err := os.Remove(runs.StatePath("runs")); err != nil {
+		t.Fatal(err)
+	}
+	n.collect()
+	for _, name := range []string{
+		"brief_sandbox:brief.state", "brief_sandbox:brief.state",
+		"container_sandbox:pod.state", "other.lock", "runsc-x.sock", "..",
+		"runs_sandbox:runs.state", // reported late
+	} {
+		n.collector.Arrive(n.root, name)
+	}
+	n.collector.Arrive("/elsewhere", "x_sandbox:x.state")
+	n.collect()
+	n.collector.finishEnded(false) // and wait for the one under way
+	if want := []string{"runs vanished", "brief vanished"}; !slices.Equal(ended, want) {
+		t.Errorf("ended are %q, want %q", ended, want)
+	}
+	n.expectSandboxesOnPage("brief=0", "runs=0")
+}
+
+// TestRegisterBesideCollection: registering waits for a state file and not for a collection, and takes
+// a sample beside it.
+func TestRegisterBesideCollection(t *testing.T) {
+	n := newNode(t, nil)
+	end := n.stalled()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	type result struct {
+		snapshot.Registered
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r, err := n.collector.Register(ctx, n.root, "new")
+		done <- result{r, err}
+	}()
+	s := n.start(simulate.Spec{ID: "new", OwnProcess: true})
+	n.arrive(s)
+	r := <-done
+	if r.err != nil || r.Sandbox.Labels.Sandbox != "new" || r.Sandbox.PID != s.PID() {
+		t.Errorf("registered is %+v, %v", r.Sandbox, r.err)
+	}
+	if r, err := n.collector.Unregister(ctx, n.root, "new"); err != nil || r.Sandbox.Hidden != snapshot.HidUnregistered {
+		t.Errorf("unregistered is %+v, %v", r.Sandbox, err)
+	}
+	end()
+	queries := s.Stats().Queries
+	page := n.page()
+	n.expect(page, opens, `runsc_fs_opens{sandbox="stalls"} 51`)
+	n.expect(page, "sandmeter_unregistrations_total", "sandmeter_unregistrations_total 1")
+	if s.Stats().Queries != queries {
+		t.Error("an unregistered sandbox is queried")
+	}
+	if log := n.log.String(); strings.Count(log, "Sandbox unregistered by a client") != 1 {
+		t.Errorf("the log is\n%s", log)
+	}
+	s.Remove()
+	n.start(simulate.Spec{ID: "new"})
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="new"} 51`, `runsc_fs_opens{sandbox="stalls"} 51`)
+}
+
+// TestOverlap: where two queries of a sandbox overlap, the reply with the earlier values may come
+// last. It breaks no rule, and does not replace the later values.
+func TestOverlap(t *testing.T) {
+	n := newNode(t, nil)
+	release := make(chan struct{})
+	s := n.start(simulate.Spec{ID: "a", OwnProcess: true, Growth: 1, Points: []simulate.Point{{Metric: "fs_opens", Int: 10}}})
+	s.SetBehavior(simulate.Edit(func(x *simulate.Exchange, reply string) string {
+		if x.N == 1 {
+			select {
+			case <-release:
+			case <-t.Context().Done():
+			}
+		}
+		return reply
+	}))
+	done := make(chan *snapshot.Snapshot, 1)
+	go func() { done <- n.collect() }()
+	testkit.Until(t, "the query of the collection is on its way", func() bool { return s.Stats().Queries == 1 })
+	testkit.Retry(t, func() error { // a sample has a short time, which a busy machine may need several of
+		_, err := n.collector.Register(t.Context(), n.root, "a")
+		return err
+	})
+	n.collector.mu.Lock()
+	later := n.collector.table.inventories[0].byID["a"].baseline
+	n.collector.mu.Unlock()
+	close(release)
+	snap := <-done
+	if f := snap.Sandboxes[0].Failure; f != nil {
+		t.Fatalf("the sandbox has failed: %v", f)
+	}
+	if got, want := snap.Sandboxes[0].Reported.Samples, later.Samples; len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("the values are %+v, want %+v", got, want)
+	}
+}
