@@ -132,7 +132,7 @@ func (s *sandbox) settled() bool {
 
 // finish closes the life of a sandbox that has ended, once.
 func (c *Collector) finish(s *sandbox, log finalLog) {
-	s.frozen = nil
+	s.frozen = nil // values may have come since it was made
 	if s.end == nil {
 		from := c.takeFinalLog(s, log)
 		s.close(s.outcome(), from, s.usageOrigin(), s.networkOrigin(snapshot.FromSample))

@@ -30,7 +30,7 @@ type inventory struct {
 }
 
 func newInventory(t *table, path string) *inventory {
-	inv := &inventory{table: t, path: path, root: state.NewRoot(path), fileErrors: make(fileErrors)}
+	inv := &inventory{table: t, path: path, root: state.NewRoot(path), fileErrors: make(fileErrors), begun: t.collector.Listed()}
 	inv.root.KeepAnnotation(t.options.GroupAnnotation)
 	if !t.roots.single() {
 		inv.label = path
@@ -123,18 +123,19 @@ func (inv *inventory) update(listing state.Listing) {
 // than the server, one that has ended already is nothing to record. before is the life that had the
 // state file until now, or nil.
 func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
-	t := inv.table
+	t, older := inv.table, !inv.begun
 	for _, past := range slices.Concat(inv.past, []*sandbox{before}) {
 		if past != nil && past.facts.ID == facts.ID && past.facts.CreatedAt.Equal(facts.CreatedAt) {
-			past.drop() // runsc started it anew, or the file is back, and both would have the same labels
+			past.drop()                    // both would have the same labels
+			older = older || past.vanished // the file is back, and what the sandbox did before was counted
 		}
 	}
 	s := newSandbox(inv)
 	t.total++
 	s.learn(facts)
-	s.stale = !inv.begun && s.presence != unborn && !s.running()
+	s.stale = older && s.presence != unborn && !s.running()
 	if ledger := t.options.Totals; ledger != nil && !s.stale {
-		s.totals = ledger.Begin(ledger.Group(facts.Namespace, facts.Containers[0].Spec.Annotation), !inv.begun)
+		s.totals = ledger.Begin(ledger.Group(facts.Namespace, facts.Containers[0].Spec.Annotation), older)
 	}
 	s.logAppeared()
 	return s

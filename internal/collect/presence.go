@@ -64,9 +64,9 @@ func Running(facts *state.Sandbox, root string) bool {
 
 // observe begins to watch the sandbox's process, if it runs in this PID namespace.
 func (s *sandbox) observe() {
+	first := s.process == nil
 	s.process = s.inventory.table.collector.watcher.Watch(s.facts.PID)
-	s.last.Store(nil)
-	if s.facts.PID <= 0 {
+	if first && s.facts.PID <= 0 {
 		s.presence = unborn
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -60,7 +61,7 @@ func (c *Collector) await(ctx context.Context, root, id string) (*sandbox, error
 		s, err := c.table.find(root, id)
 		arrived := c.arrived
 		c.mu.Unlock()
-		if !errors.Is(err, snapshot.ErrNoSandbox) {
+		if !errors.Is(err, snapshot.ErrNoSandbox) && !errors.Is(err, registration.ErrSearching) {
 			return s, err
 		}
 		again := time.NewTimer(recheck)
@@ -88,6 +89,7 @@ func (t *table) find(root, id string) (*sandbox, error) {
 	case s.unregistered():
 		return nil, failure.Newf(failure.NotInstrumented, "the sandbox has been unregistered")
 	}
+	t.lendTo(s)
 	if f := s.flaw(); f != nil {
 		return nil, f
 	}
@@ -149,6 +151,7 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 	peak, _ := s.usage.found.Get(host.MemoryPeak)
 	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage,
 		s.networkOrigin(snapshot.FromUnregister))
+	s.usage.close()
 	c.counts.unregistered++
 	c.options.Logger.Info("Sandbox unregistered by a client", append(s.attrs(), "sampled", sampled)...)
 }

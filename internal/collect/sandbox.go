@@ -88,7 +88,7 @@ func (s *sandbox) unregistered() bool { return s.end != nil && s.end.Outcome == 
 // learn updates the sandbox from its state files.
 func (s *sandbox) learn(facts *state.Sandbox) {
 	t := s.inventory.table
-	otherProcess := s.process == nil || s.process.PID() != facts.PID
+	otherProcess := s.process == nil || s.last.Load() == nil && s.process.PID() != facts.PID
 	if s.process != nil && otherProcess {
 		s.process.Release()
 		s.reset()

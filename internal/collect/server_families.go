@@ -58,12 +58,15 @@ func (f *serverFamilies) addSet(metric int, value int64, set *snapshot.LabelSet)
 
 // addSandboxes adds the families that count sandboxes.
 func (f *serverFamilies) addSandboxes(snap *snapshot.Snapshot, total int) {
-	var running, checkpointed, restored, broken, unreadable int64
+	var running, ignored, checkpointed, restored, broken, unreadable int64
 	failed := make(map[failure.Reason]int64)
 	hidden := make(map[snapshot.Hiding]int64)
 	for i := range snap.Sandboxes {
 		s := &snap.Sandboxes[i]
 		running += number(s.Running)
+		if s.Running && s.Hidden == snapshot.HidUnregistered {
+			ignored++
+		}
 		checkpointed += number(s.Checkpointed)
 		restored += number(s.Restored)
 		hidden[s.Hidden]++
@@ -92,7 +95,7 @@ func (f *serverFamilies) addSandboxes(snap *snapshot.Snapshot, total int) {
 	if f.quiet {
 		return
 	}
-	f.addSet(schema.Sandboxes, running-broken, statusOK)
+	f.addSet(schema.Sandboxes, running-broken-ignored, statusOK)
 	f.addSet(schema.Sandboxes, broken, statusFailed)
 	f.addSet(schema.Sandboxes, int64(len(snap.Sandboxes))-running, statusNotRunning)
 	for i, reason := range failure.Reasons {
