@@ -54,7 +54,7 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 		}
 	}
 	dirs := func() []string { return watched(o.Roots, h.collector.Roots()) }
-	arrive := func(dir, name string) { h.collector.Arrive(dir, name) }
+	arrive := func(dir, name string, created bool) { h.collector.Arrive(dir, name, created) }
 	look := func() {
 		if err := h.collector.Look(); err != nil {
 			rootLost(err)

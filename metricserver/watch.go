@@ -33,7 +33,7 @@ const (
 // own, because it waits for the collection under way.
 type watch struct {
 	dirs   func() []string // called again after each event: the directories can change
-	arrive func(dir, name string)
+	arrive func(dir, name string, created bool)
 	look   func()
 	logger *slog.Logger
 	open   func() (*notifier, error)
@@ -46,7 +46,7 @@ type watch struct {
 	logged   error            // the inotify error that was logged
 }
 
-func newWatch(dirs func() []string, arrive func(dir, name string), look func(), logger *slog.Logger) *watch {
+func newWatch(dirs func() []string, arrive func(dir, name string, created bool), look func(), logger *slog.Logger) *watch {
 	return &watch{dirs: dirs, arrive: arrive, look: look, logger: logger, open: openInotify, due: make(chan struct{}, 1), failed: make(map[string]error)}
 }
 
@@ -96,8 +96,8 @@ func (w *watch) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case event := <-events:
-			if event.Has(fsnotify.Create) || event.Has(fsnotify.Write) {
-				w.arrive(filepath.Dir(event.Name), filepath.Base(event.Name))
+			if created := event.Has(fsnotify.Create); created || event.Has(fsnotify.Write) {
+				w.arrive(filepath.Dir(event.Name), filepath.Base(event.Name), created)
 			}
 			changed()
 		case err := <-overflows:

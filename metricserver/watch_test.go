@@ -35,7 +35,7 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		newWatch(dirs, func(string, string) {}, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler)).run(ctx)
+		newWatch(dirs, func(string, string, bool) {}, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler)).run(ctx)
 	})
 	defer running.Wait()
 	defer cancel()

@@ -10,27 +10,39 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// Arrive takes note that a file in a runtime root was created or changed. If it is the state file of
+// Arrive takes note that a file in a runtime root was created, or changed. If it is the state file of
 // a sandbox that is new, the sandbox is watched, measured and sampled at once, beside any collection:
 // it may end before the next one. Arrive waits for no sandbox. Its calls are a hint, as nothing but
 // the values of short lives depends on them. Before the first collection, or Look, it does nothing.
-func (c *Collector) Arrive(root, name string) {
+func (c *Collector) Arrive(root, name string, created bool) {
 	id := state.RootContainer(name)
 	if id == "" {
 		return
 	}
 	c.mu.Lock()
-	s := c.table.arrive(root, id)
-	waiting := len(c.outside)
-	c.announce()
-	c.mu.Unlock()
-	if s == nil || waiting >= maxOutside {
-		return
+	s := c.table.arrive(root, id, created)
+	begin := s != nil && c.waiters < maxWaiting
+	if s != nil {
+		c.announce()
 	}
-	c.background.Go(func() { c.sample(s, arrivalTimeout, c.closing) })
+	if begin {
+		c.waiters++
+	}
+	c.mu.Unlock()
+	if begin {
+		c.background.Go(func() { c.sampleFirst(s) })
+	}
 }
 
-// announce wakes those that wait for a state file. The caller holds mu.
+// sampleFirst takes the first sample of a sandbox.
+func (c *Collector) sampleFirst(s *sandbox) {
+	c.sample(c.alive, s, c.arrivals, arrivalTimeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters--
+}
+
+// announce wakes those that wait for a sandbox. The caller holds mu.
 func (c *Collector) announce() {
 	close(c.arrived)
 	c.arrived = make(chan struct{})
@@ -38,53 +50,70 @@ func (c *Collector) announce() {
 
 // arrive returns the sandbox of a state file that was created or changed if it is new and can be
 // sampled; else nil.
-func (t *table) arrive(root, id string) *sandbox {
-	i := slices.IndexFunc(t.inventories, func(inv *inventory) bool { return filepath.Clean(inv.path) == root })
-	if i < 0 || !t.inventories[i].begun {
+func (t *table) arrive(root, id string, created bool) *sandbox {
+	inv := t.inventoryOf(root)
+	if inv == nil || !inv.begun {
 		return nil
 	}
-	s, isNew := t.inventories[i].look(id)
-	if !isNew || s.unable() != nil {
+	s, isNew, err := inv.look(id)
+	switch {
+	case created && errors.Is(err, fs.ErrNotExist) && !slices.Contains(inv.recent, id):
+		inv.vanish(id)
+		return nil
+	case !isNew || s.unable() != nil:
 		return nil
 	}
 	return s
 }
 
-// look returns the sandbox with the ID, from its state file if it is not known to run; nil: there is
-// none, or none that is served.
-func (inv *inventory) look(id string) (s *sandbox, isNew bool) {
+// inventoryOf returns the inventory of a root that is served now, or nil.
+func (t *table) inventoryOf(root string) *inventory {
+	for _, inv := range t.inventories {
+		if filepath.Clean(inv.path) == filepath.Clean(root) {
+			return inv
+		}
+	}
+	return nil
+}
+
+// look returns the sandbox with the ID, which begins its life with that if it is new, from its state
+// file if it is not known to run. nil: there is none, or none that is served. The error is about the
+// state file.
+func (inv *inventory) look(id string) (s *sandbox, isNew bool, err error) {
 	known := inv.byID[id]
-	if known != nil && known.presence != unborn && known.last.Load() == nil {
-		return known, false
+	if known != nil && known.presence != unborn && known.breath() == nil {
+		return known, false, nil
 	}
 	facts, err := inv.root.Refresh(state.FileName(id))
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && known == nil && !slices.Contains(inv.recent, id):
-		inv.vanish(id)
-		return nil, false
 	case err != nil || facts == nil || !inv.serves(facts):
-		return nil, false // it is being written, and another event follows
+		return known, false, err
 	case known != nil && known.is(facts):
 		if known.facts != facts {
 			known.learn(facts)
 		}
-		return known, known.presence == visible && !known.sampled()
-	case known != nil:
-		inv.lose(known)
+		return known, known.presence == visible && !known.sampled(), nil
 	}
 	s = inv.begin(facts, known)
+	if known != nil {
+		inv.lose(known)
+	}
 	inv.byID[id] = s
 	inv.table.lendTo(s)
 	s.measureFirst()
-	return s, true
+	return s, true, nil
 }
 
-// vanish records the life of a sandbox of which nothing is known but that its state file was created.
+// vanish records the life of a sandbox of which nothing is known but that its state file was created,
+// a moment ago. With options that select sandboxes by what is in the file, it may be one that is not
+// served, so there is no record.
 func (inv *inventory) vanish(id string) {
-	if inv.table.options.MatchAddress != "" || inv.table.options.OnlySandbox != "" {
-		return // it may be one that is not served
+	o := inv.table.options
+	if o.MatchAddress != "" || o.OnlySandbox != "" || o.Registrations == nil {
+		return
 	}
-	inv.lose(inv.begin(&state.Sandbox{ID: id, Containers: []*state.Container{{ID: id, SandboxID: id}}}, nil))
+	facts := &state.Sandbox{ID: id, CreatedAt: time.Now(), Containers: []*state.Container{{ID: id, SandboxID: id}}}
+	inv.lose(inv.begin(facts, nil))
 }
 
 // measureFirst measures a new sandbox, so that the figures of its cgroup can be read at its end.

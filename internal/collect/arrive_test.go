@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,7 +46,7 @@ func (n *node) stalled() (end func() *snapshot.Snapshot) {
 // arrive tells the collector of the state file of a sandbox.
 func (n *node) arrive(s *simulate.Sandbox) {
 	path := s.StatePath(s.ID())
-	n.collector.Arrive(filepath.Dir(path), filepath.Base(path))
+	n.collector.Arrive(filepath.Dir(path), filepath.Base(path), true)
 }
 
 // TestArrive: a sandbox is sampled once when its state file appears, while a collection is under way
@@ -97,9 +98,10 @@ func TestShortLife(t *testing.T) {
 func TestVanished(t *testing.T) {
 	var ended []string
 	n := newNode(t, func(o *Options) {
+		o.Registrations = &library{err: errUnknown}
 		o.Ended = func(s snapshot.Sandbox) { ended = append(ended, s.Labels.Sandbox+" "+string(s.End.Outcome)) }
 	})
-	n.collector.Arrive(n.root, "early_sandbox:early.state") // before the first listing: nobody knows how old it is
+	n.collector.Arrive(n.root, "early_sandbox:early.state", true) // before the first listing: nobody knows how old it is
 	runs := n.start(simulate.Spec{ID: "runs"})
 	n.collect()
 	if err := os.Remove(runs.StatePath("runs")); err != nil {
@@ -111,9 +113,17 @@ func TestVanished(t *testing.T) {
 		"container_sandbox:pod.state", "other.lock", "runsc-x.sock", "..",
 		"runs_sandbox:runs.state", // reported late
 	} {
-		n.collector.Arrive(n.root, name)
+		n.collector.Arrive(n.root, name, true)
 	}
-	n.collector.Arrive("/elsewhere", "x_sandbox:x.state")
+	n.collector.Arrive(n.root, "written_sandbox:written.state", false) // only a creation tells of a new sandbox
+	for _, do := range []func(context.Context, string, string) (snapshot.Registered, error){n.collector.Register, n.collector.Unregister} {
+		past, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := do(past, n.root, "asked-for"); !errors.Is(err, snapshot.ErrNoSandbox) {
+			t.Errorf("a client that asks for a sandbox that is not there gets %v", err)
+		}
+	}
+	n.collector.Arrive("/elsewhere", "x_sandbox:x.state", true)
 	n.collect()
 	n.collector.finishEnded(false) // and wait for the one under way
 	if want := []string{"runs vanished", "brief vanished"}; !slices.Equal(ended, want) {

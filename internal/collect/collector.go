@@ -4,6 +4,7 @@
 package collect
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -119,9 +120,11 @@ type Collector struct {
 	listed atomic.Bool              // the result of Listed
 
 	ends       endings
-	outside    chan struct{}  // one for each query outside of collections under way; see sample
+	arrivals   slots          // for first samples
+	clients    slots          // for samples that clients wait for
 	background sync.WaitGroup // the goroutines of this collector
-	closing    chan struct{}
+	alive      context.Context
+	die        context.CancelFunc // ends alive
 
 	turn    sync.Mutex
 	waiting waiting         // of the node in the collection under way
@@ -129,7 +132,7 @@ type Collector struct {
 	queries []control.Query // reused by the next collection
 	traffic control.Traffic // at the start of the collection
 
-	finishing sync.Mutex // held while ends are closed, one after the other
+	finishing chan struct{} // has a value while ends are closed, one after the other
 
 	mu       sync.Mutex
 	table    *table
@@ -138,13 +141,15 @@ type Collector struct {
 	samples  []snapshot.Sample
 	kept     []snapshot.Sample // those that snapshots hold, and room for more; see keep
 	pageBase int               // the constant pageBase, or less in tests
-	arrived  chan struct{}     // closed, and made anew, when a state file has changed
+	arrived  chan struct{}     // closed, and made anew, when there is a new sandbox
+	waiters  int               // new sandboxes that wait for their first sample
 	counts   counts
 }
 
 // counts are what the collector has counted.
 type counts struct {
-	unregistered int64 // by clients
+	unregistered int64 // sandboxes, by clients
+	refusedLogs  int64 // final metrics logs
 }
 
 // New returns a Collector.
@@ -153,8 +158,9 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{options: o, loop: loop, pageBase: pageBase, ends: newEndings(), outside: make(chan struct{}, maxOutside),
-		closing: make(chan struct{}), arrived: make(chan struct{})}
+	c := &Collector{options: o, loop: loop, pageBase: pageBase, ends: newEndings(), arrivals: make(slots, maxOutside/2), clients: make(slots, maxOutside/2),
+		finishing: make(chan struct{}, 1), arrived: make(chan struct{})}
+	c.alive, c.die = context.WithCancel(context.Background())
 	if c.watcher, err = host.NewWatcher(c.ends.wake); err != nil {
 		loop.Close()
 		return nil, err
@@ -178,7 +184,7 @@ func (c *Collector) Stop() { c.loop.Stop() }
 // Close waits for the collection under way, closes the lives of sandboxes that have ended, and
 // releases all file descriptors. No other method may be called after Close.
 func (c *Collector) Close() error {
-	close(c.closing)
+	c.die()
 	c.background.Wait()
 	c.turn.Lock()
 	defer c.turn.Unlock()
@@ -249,6 +255,14 @@ type Plan struct {
 	OnCut func(i int, cut *snapshot.Snapshot)
 }
 
+// until returns when a collection ends that began at a time.
+func (p *Plan) until(began time.Time) time.Time {
+	if end := began.Add(MaxDuration); end.Before(p.Deadline) {
+		return end
+	}
+	return p.Deadline
+}
+
 // Collect waits for the collection under way, then makes a new one. The error is a *RootError.
 func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.turn.Lock()
@@ -260,7 +274,7 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	}
 	c.query(began, plan)
 	c.clearFailuresOfExited()
-	c.finishEnded(false) // so that the snapshot has the outcomes
+	c.finishSome(plan.until(began)) // so that the snapshot has the outcomes
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	snap := c.snapshot(began, plan.Sandboxes, false)
@@ -289,10 +303,7 @@ func (c *Collector) query(began time.Time, plan Plan) {
 	for i, at := range plan.Cuts {
 		alarms[i] = control.Alarm{At: at, Do: func() { plan.OnCut(i, c.cut(began, plan.Sandboxes)) }}
 	}
-	deadline := began.Add(MaxDuration)
-	if plan.Deadline.Before(deadline) {
-		deadline = plan.Deadline
-	}
+	deadline := plan.until(began)
 	c.mu.Lock()
 	c.queries = c.table.prepare(c.queries[:0], plan.Sandboxes)
 	c.mu.Unlock()

@@ -64,7 +64,7 @@ func (c *Collector) attendEnds() {
 	defer again.Stop()
 	for {
 		select {
-		case <-c.closing:
+		case <-c.alive.Done():
 			return
 		case <-c.ends.awake:
 		case <-again.C:
@@ -76,23 +76,59 @@ func (c *Collector) attendEnds() {
 // finishEnded closes the lives of all sandboxes that have ended and whose status is known, or cannot
 // be, in the order of their ends. all closes the others too.
 func (c *Collector) finishEnded(all bool) {
-	c.finishing.Lock()
-	defer c.finishing.Unlock()
+	c.finishing <- struct{}{}
+	defer func() { <-c.finishing }()
+	c.finishUntil(all, time.Time{})
+}
+
+// patience is how long a collection waits for the goroutine that closes the lives of sandboxes.
+const patience = 250 * time.Millisecond
+
+// finishSome does the same until a time. If another goroutine is about it, and takes long because the
+// disk with the final metrics logs is slow, the outcomes are in the next snapshot.
+func (c *Collector) finishSome(until time.Time) {
+	timer := time.NewTimer(min(patience, time.Until(until)))
+	defer timer.Stop()
+	select {
+	case c.finishing <- struct{}{}:
+		defer func() { <-c.finishing }()
+		c.finishUntil(false, until)
+	case <-timer.C:
+	}
+}
+
+// finishUntil does it; a zero time is no limit. The caller holds finishing.
+func (c *Collector) finishUntil(all bool, until time.Time) {
 	var waiting []*sandbox
 	for _, s := range c.ends.take() {
-		c.mu.Lock()
-		ready := all || s.settled()
-		c.mu.Unlock()
-		if !ready {
-			waiting = append(waiting, s)
-			continue
+		late := !until.IsZero() && !time.Now().Before(until)
+		if late {
+			c.ends.wake()
 		}
-		log := c.readFinalLog(s) // without the lock, since a disk may be slow
-		c.mu.Lock()
-		c.finish(s, log)
-		c.mu.Unlock()
+		if late || !c.finishOne(s, all) {
+			waiting = append(waiting, s)
+		}
 	}
 	c.ends.putBack(waiting)
+}
+
+// finishOne closes the life of a sandbox that has ended, and returns false if its status may still
+// become known. even closes it then as well.
+func (c *Collector) finishOne(s *sandbox, even bool) (done bool) {
+	c.mu.Lock()
+	if !s.lingers && s.breath() != nil {
+		c.table.linger(s)
+	}
+	ready := even || s.settled()
+	c.mu.Unlock()
+	if !ready {
+		return false
+	}
+	log := c.readFinalLog(s) // without the lock, since a disk may be slow
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finish(s, log)
+	return true
 }
 
 // A lastBreath has what was read of the host when a sandbox ended.
@@ -105,20 +141,24 @@ type lastBreath struct {
 // watchEnd has the end of the sandbox's process noted, with the last figures of its cgroup, which
 // runsc removes within milliseconds. So the function runs wherever the end is observed, and takes
 // none of the collector's locks.
+//
+// What it notes is of this process: if the sandbox gets another one while the function is under way,
+// nobody sees it.
 func (s *sandbox) watchEnd() {
-	ends := &s.inventory.table.collector.ends
+	ends, of := &s.inventory.table.collector.ends, s.last
 	s.process.AtEnd(func() {
 		last := &lastBreath{at: time.Now()}
 		if account := s.usage.account.Load(); account != nil {
 			account.Finish(&last.usage, last.at)
 			last.oom = account.OOMKilled()
 		}
-		s.last.Store(last)
-		ends.add(s)
+		if of.CompareAndSwap(nil, last) {
+			ends.add(s)
+		}
 	})
 }
 
-// endNow notes the end of a sandbox without a process to watch. The first call counts.
+// endNow notes the end of a sandbox without a process to watch, unless its end has been noted.
 func (s *sandbox) endNow() {
 	if s.last.CompareAndSwap(nil, &lastBreath{at: time.Now()}) {
 		s.inventory.table.collector.ends.add(s)
@@ -127,11 +167,15 @@ func (s *sandbox) endNow() {
 
 // settled reports whether the outcome of a sandbox that has ended will not change any more.
 func (s *sandbox) settled() bool {
-	return s.presence != visible || s.vanished || s.process.Settled() || time.Since(s.last.Load().at) >= statusWait
+	return s.presence != visible || s.vanished || s.breath() == nil || s.process.Settled() || time.Since(s.breath().at) >= statusWait
 }
 
 // finish closes the life of a sandbox that has ended, once.
 func (c *Collector) finish(s *sandbox, log finalLog) {
+	if s.finished || s.breath() == nil { // nil: it has another process by now
+		return
+	}
+	s.finished = true
 	s.frozen = nil // values may have come since it was made
 	if s.end == nil {
 		from := c.takeFinalLog(s, log)
@@ -140,9 +184,7 @@ func (c *Collector) finish(s *sandbox, log finalLog) {
 	s.release()
 	if s.dropped {
 		s.forget()
-		return
 	}
-	c.table.linger(s)
 }
 
 // close records the end of the sandbox, or its unregistration, and hands its last values on. It is
@@ -166,7 +208,7 @@ func (s *sandbox) close(o snapshot.End, metrics, usage, network snapshot.Origin)
 
 // outcome returns how the sandbox ended.
 func (s *sandbox) outcome() snapshot.End {
-	last := s.last.Load()
+	last := s.breath()
 	end := snapshot.End{Time: last.at, Lifetime: s.lifetime(last.at), MemoryPeak: s.usage.peak(last)}
 	exit, known := s.process.Exit()
 	switch {
@@ -199,7 +241,7 @@ func (s *sandbox) lifetime(at time.Time) time.Duration {
 // usageOrigin returns where the last figures of the host are from. Only cgroups can be read after the
 // end; the network's are from the last collection.
 func (s *sandbox) usageOrigin() snapshot.Origin {
-	if _, ok := s.last.Load().usage.Get(host.CPU); ok {
+	if _, ok := s.breath().usage.Get(host.CPU); ok {
 		return snapshot.FromHost
 	}
 	if s.usage.found.Time.IsZero() {
@@ -226,7 +268,12 @@ func (u *usage) peak(last *lastBreath) int64 {
 
 // linger keeps a sandbox that has ended in snapshots for a while.
 func (t *table) linger(s *sandbox) {
-	t.ended = append(t.ended, s)
+	s.lingers = true
+	at := len(t.ended)
+	for at > 0 && t.ended[at-1].breath().at.After(s.breath().at) {
+		at--
+	}
+	t.ended = slices.Insert(t.ended, at, s)
 	for len(t.ended) > t.options.LingerMax {
 		t.dropOldest()
 	}
@@ -234,7 +281,7 @@ func (t *table) linger(s *sandbox) {
 
 // expire drops the sandboxes that ended long enough before now.
 func (t *table) expire(now time.Time) {
-	for len(t.ended) > 0 && now.Sub(t.ended[0].last.Load().at) >= t.options.Linger {
+	for len(t.ended) > 0 && now.Sub(t.ended[0].breath().at) >= t.options.Linger {
 		t.dropOldest()
 	}
 }
@@ -249,7 +296,7 @@ func (t *table) dropOldest() {
 // one.
 func (s *sandbox) drop() {
 	s.dropped = true
-	if s.end != nil {
+	if s.finished {
 		s.forget()
 	}
 }

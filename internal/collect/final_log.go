@@ -22,7 +22,7 @@ var errNoLog = errors.New("sandboxes leave no final metrics log")
 func (c *Collector) readFinalLog(s *sandbox) finalLog {
 	c.mu.Lock()
 	id, limit := s.facts.ID, 0
-	if s.compiled != nil && s.compiled.schema != nil && s.end == nil && !s.stale {
+	if s.compiled != nil && s.compiled.schema != nil && s.end == nil && !s.stale && !s.vanished {
 		limit = min(s.compiled.schema.MaxFinalLog(), maxReply)
 	}
 	c.mu.Unlock()
@@ -43,11 +43,14 @@ func (c *Collector) readFinalLog(s *sandbox) finalLog {
 func (c *Collector) takeFinalLog(s *sandbox, log finalLog) snapshot.Origin {
 	if log.err == nil {
 		var next verify.Baseline
-		next, log.err = c.verifier.FinalLog(log.reply, s.compiled.schema, s.baseline, s.facts.CreatedAt, s.last.Load().at)
+		next, log.err = c.verifier.FinalLog(log.reply, s.compiled.schema, s.baseline, s.facts.CreatedAt, s.breath().at)
 		if log.err == nil {
-			if f := s.commit(next); f == nil {
+			before := s.baseline
+			f := s.commit(next)
+			if f == nil {
 				return snapshot.FromFinalLog
 			}
+			s.baseline, log.err = before, f
 		}
 	}
 	s.logFinalLog(log.err)
@@ -64,8 +67,9 @@ func (s *sandbox) logFinalLog(err error) {
 	if err == nil || errors.Is(err, errNoLog) || errors.Is(err, control.ErrNoFinalMetrics) || errors.Is(err, fs.ErrNotExist) {
 		return
 	}
+	t.collector.counts.refusedLogs++
 	now := t.now()
-	if allowed, last := s.logBudget.take(now); allowed {
-		t.options.Logger.Warn("Final metrics log is refused", append(append(s.attrs(), "err", err), s.logBudget.silence(last, now)...)...)
+	if allowed, last := t.refusedLogs.take(now); allowed { // one budget for all, since a sandbox has one log only
+		t.options.Logger.Warn("Final metrics log is refused", append(append(s.attrs(), "err", err), t.refusedLogs.silence(last, now)...)...)
 	}
 }

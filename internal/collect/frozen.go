@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -21,15 +22,21 @@ func (c *Collector) freeze(s *sandbox) *frozen {
 	if s.frozen != nil {
 		return s.frozen
 	}
-	s.frozen = &frozen{replied: s.baseline.When}
+	last := &frozen{replied: s.baseline.When}
 	if s.sampled() {
-		s.frozen.reported = additive(s.reported())
+		last.reported = additive(s.reported())
 	}
+	breath := s.breath()
 	if c.meter != nil && !s.usage.found.Time.IsZero() {
-		s.usage.found.Update(&s.last.Load().usage)
-		s.frozen.usage = additive(c.usageOf(s))
+		if breath != nil {
+			s.usage.found.Update(&breath.usage)
+		}
+		last.usage = additive(c.usageOf(s))
 	}
-	return s.frozen
+	if breath != nil { // else the cgroup is being read
+		s.frozen = last
+	}
+	return last
 }
 
 // additive returns the counters and histograms of a source.
@@ -45,7 +52,7 @@ func additive(source snapshot.Source) snapshot.Source {
 // totals and records get it.
 func (c *Collector) lastView(s *sandbox) snapshot.Sandbox {
 	last := s.frozen
-	if s.last.Load() != nil {
+	if s.breath() != nil {
 		last = c.freeze(s)
 	}
 	return c.viewOf(s, last)
@@ -54,5 +61,7 @@ func (c *Collector) lastView(s *sandbox) snapshot.Sandbox {
 // forget drops the values of a sandbox that is not in snapshots any more.
 func (s *sandbox) forget() {
 	s.reset()
-	s.frozen, s.server, s.described, s.usage = nil, snapshot.Source{}, nil, usage{}
+	s.frozen, s.server, s.described = nil, snapshot.Source{}, nil
+	s.usage.close()
+	s.usage.found, s.usage.reported, s.usage.sets, s.usage.source = host.Usage{}, reported{}, usageSets{}, snapshot.Source{}
 }

@@ -3,9 +3,11 @@ package collect
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -132,7 +134,10 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	}
 	s := newSandbox(inv)
 	t.total++
+	s.seen = t.total
 	s.learn(facts)
+	older = older || s.beganBefore(os.Getpid())
+	s.older = older
 	s.stale = older && s.presence != unborn && !s.running()
 	if ledger := t.options.Totals; ledger != nil && !s.stale {
 		s.totals = ledger.Begin(ledger.Group(facts.Namespace, facts.Containers[0].Spec.Annotation), older)
@@ -141,9 +146,16 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	return s
 }
 
+// beganBefore reports whether the sandbox's process began before another process.
+func (s *sandbox) beganBefore(pid int) bool {
+	began := s.process.Began()
+	other, _ := host.Look(pid)
+	return !began.IsZero() && began.Before(other)
+}
+
 // maxRecent is how many IDs are kept of sandboxes that are gone: inotify may report the creation of
 // a state file later than a listing finds that it is gone.
-const maxRecent = 256
+const maxRecent = 4096
 
 // lose takes note that the state file of a sandbox is gone, or belongs to another sandbox. If it has
 // ended, it stays in snapshots for a while. If not, it ends with that.
@@ -152,7 +164,7 @@ func (inv *inventory) lose(s *sandbox) {
 	inv.table.gone++
 	inv.recent = append(inv.recent, s.facts.ID)
 	inv.recent = inv.recent[max(0, len(inv.recent)-maxRecent):]
-	if s.last.Load() == nil {
+	if s.breath() == nil {
 		s.vanished = true
 		s.endNow()
 	}

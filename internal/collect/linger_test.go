@@ -45,11 +45,13 @@ func TestLinger(t *testing.T) {
 			} else {
 				s.Stop()
 			}
-			page := n.page()
+			var page string
+			const outcome = "sandmeter_sandbox_outcome{"
+			testkit.Until(t, "it has an outcome", func() bool { page = n.page(); return len(series(page, outcome)) > 0 })
 			n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 0`)
 			n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 			n.expect(page, gauge)
-			n.expect(page, "sandmeter_sandbox_outcome{", `sandmeter_sandbox_outcome{outcome="killed",sandbox="a",signal="9"} 1`)
+			n.expect(page, outcome, `sandmeter_sandbox_outcome{outcome="killed",sandbox="a",signal="9"} 1`)
 			n.expect(page, "sandmeter_sandbox_up{")
 			n.pass(59 * time.Minute)
 			n.expectSandboxesOnPage("a=0")
@@ -67,7 +69,9 @@ func TestLingerMax(t *testing.T) {
 		s := n.start(simulate.Spec{ID: id, OwnProcess: true})
 		n.collect()
 		s.Stop()
-		n.collect()
+		testkit.Until(t, "its life is closed", func() bool {
+			return slices.ContainsFunc(n.collect().Sandboxes, func(s snapshot.Sandbox) bool { return s.Labels.Sandbox == id && s.End != nil })
+		})
 	}
 	n.expectSandboxesOnPage("a=0", "b=0")
 }

@@ -3,6 +3,7 @@ package collect
 import (
 	"errors"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +66,7 @@ func Running(facts *state.Sandbox, root string) bool {
 // observe begins to watch the sandbox's process, if it runs in this PID namespace.
 func (s *sandbox) observe() {
 	first := s.process == nil
+	s.last = new(atomic.Pointer[lastBreath])
 	s.process = s.inventory.table.collector.watcher.Watch(s.facts.PID)
 	if first && s.facts.PID <= 0 {
 		s.presence = unborn
@@ -131,7 +133,7 @@ func (t *table) endUnreachable() {
 		return
 	}
 	for _, s := range t.sorted {
-		if s.failure != nil && s.failure.Reason == failure.Unreachable {
+		if s.presence == elsewhere && s.failure != nil && s.failure.Reason == failure.Unreachable {
 			s.process.Release()
 			s.presence = ended
 			s.endNow()

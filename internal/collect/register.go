@@ -31,7 +31,7 @@ func (c *Collector) Register(ctx context.Context, root, id string) (snapshot.Reg
 	if err != nil {
 		return snapshot.Registered{}, err
 	}
-	f := c.sample(s, clientSample, ctx.Done())
+	f := c.sample(ctx, s, c.clients, clientSample)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f != nil && !late(f.Reason) {
@@ -76,22 +76,39 @@ func (c *Collector) await(ctx context.Context, root, id string) (*sandbox, error
 	}
 }
 
-// find returns the sandbox with the ID, known or not, if it can be sampled.
+// find returns the sandbox with the ID if it can be sampled.
 func (t *table) find(root, id string) (*sandbox, error) {
-	i := slices.IndexFunc(t.inventories, func(inv *inventory) bool { return inv.path == root })
-	if i < 0 {
-		return nil, snapshot.ErrNoRoot
-	}
-	s, _ := t.inventories[i].look(id)
+	s, err := t.lookUp(root, id)
 	switch {
-	case s == nil, s.presence == unborn, s.last.Load() != nil:
+	case err != nil:
+		return nil, err
+	case s.presence == unborn, s.breath() != nil:
 		return nil, snapshot.ErrNoSandbox
 	case s.unregistered():
-		return nil, failure.Newf(failure.NotInstrumented, "the sandbox has been unregistered")
+		return nil, failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
 	}
 	t.lendTo(s)
 	if f := s.flaw(); f != nil {
 		return nil, f
+	}
+	return s, nil
+}
+
+// lookUp returns the sandbox with the ID that has a state file, or the last one that had and is still
+// in snapshots.
+func (t *table) lookUp(root, id string) (*sandbox, error) {
+	inv := t.inventoryOf(root)
+	if inv == nil {
+		return nil, snapshot.ErrNoRoot
+	}
+	s, _, _ := inv.look(id)
+	for _, past := range slices.Backward(inv.past) {
+		if s == nil && past.facts.ID == id && !past.dropped {
+			s = past
+		}
+	}
+	if s == nil {
+		return nil, snapshot.ErrNoSandbox
 	}
 	return s, nil
 }
@@ -107,21 +124,23 @@ func (c *Collector) registered(s *sandbox) snapshot.Registered {
 
 // Unregister takes a last sample of a sandbox, counts it in the totals, has it recorded, and hides
 // it from pages until the ID is used again. It is for clients that are about to destroy the sandbox.
-// The sample takes 100 ms at most. A sandbox that has ended is hidden only. Unregister does not wait
-// for a collection, and delays none. Errors are those of Register.
+// The sample takes 100 ms at most. A sandbox that has ended, or was unregistered before, is hidden
+// only. Unregister does not wait for a collection, and delays none. The error is snapshot.ErrNoRoot or
+// snapshot.ErrNoSandbox.
 func (c *Collector) Unregister(ctx context.Context, root, id string) (snapshot.Registered, error) {
 	c.mu.Lock()
-	s, err := c.table.find(root, id)
+	s, err := c.table.lookUp(root, id)
 	c.mu.Unlock()
 	if err != nil {
 		return snapshot.Registered{}, err
 	}
-	f := c.sample(s, clientSample, ctx.Done())
+	f := c.sample(ctx, s, c.clients, clientSample)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.end == nil {
+	if s.end == nil && s.breath() == nil {
 		c.unregister(s, f == nil)
 	}
+	s.hidden = true
 	r := c.registered(s)
 	r.Sampled = f == nil
 	return r, nil

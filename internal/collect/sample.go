@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"context"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
@@ -8,9 +9,12 @@ import (
 )
 
 const (
-	// maxOutside is how many queries outside of collections are under way at once. Sandboxes that
-	// stall these take nothing from a collection, because the loop has slots for another run.
+	// maxOutside is how many queries outside of collections are under way at once, half of them for
+	// clients. Sandboxes that stall these take nothing from a collection, because the loop has room
+	// for another run.
 	maxOutside = 16
+	// maxWaiting is how many new sandboxes may wait for their first sample.
+	maxWaiting = 64
 	// arrivalTimeout is how long the first sample of a sandbox may take.
 	arrivalTimeout = 500 * time.Millisecond
 )
@@ -39,16 +43,23 @@ func (q *sampleQuery) Next() control.Query { return nil }
 // Fail implements control.Query.
 func (q *sampleQuery) Fail(f *failure.Failure, _ time.Duration) { q.result = f }
 
-// sample samples a sandbox now, beside any collection. It takes at most the limit, and what it
-// waits for its turn; done ends the wait. It returns why there is no sample.
-func (c *Collector) sample(s *sandbox, limit time.Duration, done <-chan struct{}) *failure.Failure {
+// slots limit how many queries are under way at once: each puts a value in.
+type slots chan struct{}
+
+// sample samples a sandbox now, beside any collection, when one of the slots is free. It returns
+// after the limit at the latest, or when ctx is done before the query is sent, with the reason why there
+// is no sample.
+func (c *Collector) sample(ctx context.Context, s *sandbox, in slots, limit time.Duration) *failure.Failure {
+	deadline := time.Now().Add(limit)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	select {
-	case c.outside <- struct{}{}:
-		defer func() { <-c.outside }()
-	case <-done:
-		return failure.Newf(failure.OutOfTime, "too many sandboxes are sampled at the same time")
+	case in <- struct{}{}:
+		defer func() { <-in }()
+	case <-ctx.Done():
+		return errBusy
 	}
-	q := &sampleQuery{exportQuery: exportQuery{query: query{collector: c, sandbox: s}}, limit: limit}
+	q := &sampleQuery{exportQuery: exportQuery{query: query{collector: c, sandbox: s}}, limit: time.Until(deadline)}
 	c.mu.Lock()
 	f := s.unable()
 	q.begin()
@@ -56,9 +67,11 @@ func (c *Collector) sample(s *sandbox, limit time.Duration, done <-chan struct{}
 	if f != nil {
 		return f
 	}
-	c.loop.Run([]control.Query{q}, time.Now().Add(limit))
+	c.loop.Run([]control.Query{q}, deadline)
 	return q.result
 }
+
+var errBusy = failure.Newf(failure.OutOfTime, "too many sandboxes are sampled at the same time")
 
 // unable returns why the sandbox cannot be sampled now, or nil. The caller holds mu.
 func (s *sandbox) unable() *failure.Failure {

@@ -20,7 +20,8 @@ import (
 
 // sandbox is one life of a sandbox. It begins when its state file is found. It ends with its process
 // or its state file, whichever is first, and it stays until it is out of snapshots and its state file
-// is gone or is another life's. The collector's mu guards it, except for last and usage.account.
+// is gone or is another life's. The collector's mu guards it, except for what last and usage.account
+// hold.
 type sandbox struct {
 	inventory *inventory
 	facts     *state.Sandbox
@@ -47,15 +48,20 @@ type sandbox struct {
 
 	usage usage
 
-	epoch    int                        // changes when replies to earlier queries do not count any more
-	commits  int                        // replies that became the baseline
-	totals   *totals.Life               // nil: it is not counted
-	last     atomic.Pointer[lastBreath] // nil: its end has not been observed
-	end      *snapshot.End              // nil: its life is not closed
-	frozen   *frozen                    // its last values; nil: not made yet
-	vanished bool                       // its state file went before its end was observed
-	stale    bool                       // it had ended before the server began, so there is nothing to count and record
-	dropped  bool                       // it is not in snapshots any more
+	epoch    int                         // changes when replies to earlier queries do not count any more
+	commits  int                         // replies that became the baseline
+	totals   *totals.Life                // nil: it is not counted
+	last     *atomic.Pointer[lastBreath] // of its process, from where the end is observed; see watchEnd
+	end      *snapshot.End               // nil: its life is not closed
+	frozen   *frozen                     // its last values; nil: not made yet
+	older    bool                        // it may be older than the server
+	seen     int                         // its number in the order of first sight
+	vanished bool                        // its state file went before its end was observed
+	stale    bool                        // it had ended before the server began, so there is nothing to count and record
+	finished bool                        // its end is closed, and nothing is held of its process
+	hidden   bool                        // a client has unregistered it after its end
+	lingers  bool                        // it is in the table's list of those that have ended
+	dropped  bool                        // it is not in snapshots any more
 
 	took      time.Duration    // of its export query in the last collection that selected it; 0: none has ended
 	selected  bool             // by the collection under way, or the last one
@@ -68,14 +74,14 @@ type sandbox struct {
 
 // newSandbox returns a sandbox without facts; call learn next.
 func newSandbox(inv *inventory) *sandbox {
-	s := &sandbox{inventory: inv}
+	s := &sandbox{inventory: inv, last: new(atomic.Pointer[lastBreath])}
 	s.reset()
 	return s
 }
 
 // is reports whether facts are about the same life of the sandbox.
 func (s *sandbox) is(facts *state.Sandbox) bool {
-	restarted := s.last.Load() != nil && facts.PID > 0 && facts.PID != s.facts.PID
+	restarted := s.breath() != nil && facts.PID > 0 && facts.PID != s.facts.PID
 	return s.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted
 }
 
@@ -83,12 +89,17 @@ func (s *sandbox) is(facts *state.Sandbox) bool {
 func (s *sandbox) sampled() bool { return !s.baseline.When.IsZero() }
 
 // unregistered reports whether a client has unregistered the sandbox.
-func (s *sandbox) unregistered() bool { return s.end != nil && s.end.Outcome == snapshot.Unregistered }
+func (s *sandbox) unregistered() bool {
+	return s.hidden || s.end != nil && s.end.Outcome == snapshot.Unregistered
+}
+
+// breath returns what was read when the sandbox ended; nil: its end has not been observed.
+func (s *sandbox) breath() *lastBreath { return s.last.Load() }
 
 // learn updates the sandbox from its state files.
 func (s *sandbox) learn(facts *state.Sandbox) {
 	t := s.inventory.table
-	otherProcess := s.process == nil || s.last.Load() == nil && s.process.PID() != facts.PID
+	otherProcess := s.process == nil || s.breath() == nil && s.process.PID() != facts.PID
 	if s.process != nil && otherProcess {
 		s.process.Release()
 		s.reset()

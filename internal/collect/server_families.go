@@ -25,6 +25,9 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	if n := c.counts.unregistered; n > 0 || !f.quiet {
 		f.add(schema.Unregistrations, n)
 	}
+	if c.options.FinalLog != "" {
+		f.add(schema.FinalLogsRefused, c.counts.refusedLogs)
+	}
 	if c.options.Process == nil {
 		f.add(schema.ProcessStart, seconds(c.options.StartTime))
 	}

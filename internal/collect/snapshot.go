@@ -30,17 +30,21 @@ func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool)
 	for _, inv := range c.table.inventories {
 		snap.Roots = append(snap.Roots, inv.view())
 	}
+	members := make([]*sandbox, 0, len(c.table.sorted))
 	for i, s := range c.table.sorted {
 		if s.shown() {
 			snap.Sandboxes = append(snap.Sandboxes, c.sandboxOf(s, failures[i], now.UnixMilli()))
+			members = append(members, s)
 		}
 		if !cut {
 			s.failure = failures[i]
 		}
 	}
-	c.limitSeries(snap.Sandboxes)
+	c.limitSeries(snap.Sandboxes, members)
 	if c.options.Totals != nil {
-		c.countTotals(snap.Sandboxes)
+		for i, s := range members {
+			s.count(&snap.Sandboxes[i])
+		}
 		snap.Totals = c.options.Totals.Source(now)
 	}
 	snap.Server = c.serverOf(snap)
@@ -117,7 +121,7 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 	switch {
 	case view.Hidden != snapshot.Shown:
 		return view
-	case !view.Running && s.last.Load() != nil:
+	case !view.Running && s.presence != unborn:
 		view = c.viewOf(s, c.freeze(s))
 		if failed != nil { // beyond the page budget
 			view.Reported = snapshot.Source{}
@@ -178,36 +182,41 @@ func (c *Collector) addServer(view *snapshot.Sandbox, s *sandbox, now int64) {
 	view.Server.Samples, view.Server.TextSize = s.server.Samples, s.server.TextSize
 }
 
-// limitSeries hides the youngest sandboxes if there are too many, so that the others keep their
-// series however many come and go.
-func (c *Collector) limitSeries(sandboxes []snapshot.Sandbox) {
+// limitSeries hides sandboxes if there are too many, so that the others keep their series however
+// many come and go: first those that have ended, then the youngest. members are the sandboxes of the
+// snapshot.
+func (c *Collector) limitSeries(sandboxes []snapshot.Sandbox, members []*sandbox) {
 	limit := c.options.MaxWithSeries
-	if limit <= 0 || len(sandboxes) <= limit {
+	if limit <= 0 || len(members) <= limit {
 		return
 	}
-	byAge := make([]*snapshot.Sandbox, 0, len(sandboxes))
+	var order []int
 	for i := range sandboxes {
 		if sandboxes[i].Hidden == snapshot.Shown {
-			byAge = append(byAge, &sandboxes[i])
+			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(byAge, func(a, b *snapshot.Sandbox) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	for _, s := range byAge[min(limit, len(byAge)):] {
-		s.Hidden = snapshot.HidBySeriesLimit
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(number(sandboxes[b].Running), number(sandboxes[a].Running)), members[a].compareAge(members[b]))
+	})
+	for _, i := range order[min(limit, len(order)):] {
+		sandboxes[i].Hidden = snapshot.HidBySeriesLimit
 	}
 }
 
-// countTotals counts what all sandboxes have used since the last snapshot.
-func (c *Collector) countTotals(sandboxes []snapshot.Sandbox) {
-	i := 0
-	for _, s := range c.table.sorted {
-		if !s.shown() {
-			continue
-		}
-		if s.totals != nil && s.end == nil {
-			s.totals.Observe(&sandboxes[i])
-		}
-		i++
+// compareAge compares when sandboxes were first seen. Of those that are older than the server, the
+// state files tell.
+func (s *sandbox) compareAge(other *sandbox) int {
+	if s.older && other.older {
+		return s.facts.CreatedAt.Compare(other.facts.CreatedAt)
+	}
+	return cmp.Compare(s.seen, other.seen)
+}
+
+// count counts what the sandbox has done since the last snapshot.
+func (s *sandbox) count(view *snapshot.Sandbox) {
+	if s.totals != nil && s.end == nil {
+		s.totals.Observe(view)
 	}
 }
 

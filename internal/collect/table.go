@@ -28,6 +28,7 @@ type table struct {
 
 	now           func() time.Time // the clock for log budgets, file errors and lingering
 	sharedBudgets map[failure.Reason]*logBudget
+	refusedLogs   logBudget // for lines about final metrics logs
 
 	capabilities map[string]*snapshot.LabelSet // by name
 	reasons      map[failure.Reason][]*snapshot.LabelSet

@@ -37,6 +37,7 @@ const (
 	CollectionDuration
 	CollectionQueries
 	CollectionReceived
+	FinalLogsRefused
 	FinalRecordsDropped
 	FinalRecordsWritten
 	InotifyOverflows
@@ -100,6 +101,7 @@ var serverMetrics = [serverFamilies]Metric{
 	SnapshotTime:           {Name: "sandmeter_snapshot_timestamp_seconds", Help: "When the collection of this snapshot began, as a unix timestamp in seconds. Present if --max-age is set.", Float: true, Whole: true},
 	InotifyOverflows:       {Name: "sandmeter_inotify_overflows_total", Help: "Counter of times that the kernel dropped events about state files. Sandboxes that lived for a moment may be missing.", Type: Counter, Whole: true},
 	Unregistrations:        {Name: "sandmeter_unregistrations_total", Help: "Counter of sandboxes that clients have unregistered.", Type: Counter, Whole: true},
+	FinalLogsRefused:       {Name: "sandmeter_final_metrics_logs_refused_total", Help: "Counter of final metrics logs that were refused, so that their sandboxes have the values of their last replies. Present with --final-metrics-log.", Type: Counter, Whole: true},
 	FinalRecordsDropped:    {Name: "sandmeter_final_records_dropped_total", Help: "Counter of final records that were dropped because their file was too slow or failed. Present with --final-records.", Type: Counter, Whole: true},
 	FinalRecordsWritten:    {Name: "sandmeter_final_records_written_total", Help: "Counter of final records that were written, one per sandbox that ended. Present with --final-records.", Type: Counter, Whole: true},
 }

@@ -132,7 +132,8 @@ func (r *Root) Refresh(name string) (*Sandbox, error) {
 	r.again = r.again[:0]
 	if f.round == 0 {
 		delete(r.files, name)
-		r.stale, f.err = true, unix.ENOENT
+		r.stale = r.stale || f.content != nil
+		f.err = unix.ENOENT
 	}
 	if r.stale {
 		r.regroup()
