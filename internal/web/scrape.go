@@ -110,11 +110,11 @@ func (h *Handler) send(w http.ResponseWriter, lease *share.Lease) (sent int) {
 	body := lease.Body()
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	defer context.AfterFunc(lease.Context(), func() {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
 		h.options.Counters.ResponsesCutOff.Add(1)
 		h.slowReaders.Do(func() {
 			h.options.Logger.Warn("Client cut off because it reads its page too slowly; logged at most once per minute")
 		})
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now())
 	})()
 	for len(body) > 0 {
 		piece := body[:min(len(body), sendPiece)]
