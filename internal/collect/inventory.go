@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/host"
@@ -146,11 +147,14 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	return s
 }
 
+// startPrecision is the precision of the times at which processes began: two ticks of 10 ms.
+const startPrecision = 20 * time.Millisecond
+
 // beganBefore reports whether the sandbox's process began before another process.
 func (s *sandbox) beganBefore(pid int) bool {
 	began := s.process.Began()
 	other, _ := host.Look(pid)
-	return !began.IsZero() && began.Before(other)
+	return !began.IsZero() && other.Sub(began) > startPrecision
 }
 
 // maxRecent is how many IDs are kept of sandboxes that are gone: inotify may report the creation of

@@ -42,9 +42,10 @@ type sandbox struct {
 	kinds    []kind      // its queries
 	event    *eventQuery // follows the export query
 	baseline verify.Baseline
-	textSize int            // approximate number of bytes of its metrics on a page, without zeros that it did not send
-	zeroSize int            // of those zeros
-	savings  verify.Savings // reported by the sandbox; zero: not yet
+	textSize int             // approximate number of bytes of its metrics on a page, without zeros that it did not send
+	zeroSize int             // of those zeros
+	measured snapshot.Source // the metrics for which textSize and zeroSize are
+	savings  verify.Savings  // reported by the sandbox; zero: not yet
 
 	usage usage
 
@@ -178,6 +179,7 @@ func identifyContainer(c *state.Container) snapshot.Container {
 // reset drops the results of all queries, and the time budgets, because the sandbox has a new
 // process or another registration: the next reply must not be compared with replies from before.
 func (s *sandbox) reset() {
+	s.measured = snapshot.Source{}
 	s.baseline, s.savings, s.textSize, s.failure = verify.Baseline{}, verify.Savings{}, 0, nil
 	with := query{collector: s.inventory.table.collector, sandbox: s}
 	s.kinds = []kind{&exportQuery{query: with}, &savingsQuery{query: with}}
@@ -223,8 +225,9 @@ func (s *sandbox) commit(next verify.Baseline) *failure.Failure {
 	s.baseline = next
 	s.commits++
 	source := s.reported()
-	s.zeroSize = source.MeasureZeros()
-	if s.textSize = source.MeasureText(); s.textSize > maxShare {
+	source.Measure(&s.measured)
+	s.measured, s.textSize, s.zeroSize = source, source.TextSize, source.ZeroSize
+	if s.textSize > maxShare {
 		return failure.Newf(failure.TooLong, "the metrics take %d bytes of the page; the limit is %d", s.textSize, maxShare)
 	}
 	return nil

@@ -176,7 +176,7 @@ func (c *Collector) addServer(view *snapshot.Sandbox, s *sandbox, now int64) {
 	}
 	if !slices.Equal(c.samples, s.server.Samples) {
 		view.Server.Samples = c.keep(c.samples)
-		view.Server.TextSize = view.Server.MeasureText()
+		view.Server.Measure(&s.server)
 		s.server = view.Server
 	}
 	view.Server.Samples, view.Server.TextSize = s.server.Samples, s.server.TextSize

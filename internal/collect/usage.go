@@ -147,7 +147,7 @@ func (c *Collector) usageOf(s *sandbox) snapshot.Source {
 	} else {
 		source.Samples = slices.Clone(c.samples)
 	}
-	source.TextSize = source.MeasureText()
+	source.Measure(&u.source)
 	u.source = source
 	return source
 }

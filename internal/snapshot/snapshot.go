@@ -136,6 +136,18 @@ func (s *Source) MeasureText() int {
 	return size
 }
 
+// Measure sets TextSize and ZeroSize. It takes them over from an earlier version of the source if only
+// values have changed since, as they do from one collection to the next.
+func (s *Source) Measure(before *Source) {
+	sameSeries := func(a, b Sample) bool { return a.Metric == b.Metric && a.Series == b.Series }
+	if s.Labels == before.Labels && s.Schema == before.Schema && slices.Equal(s.Sets, before.Sets) &&
+		slices.EqualFunc(s.Samples, before.Samples, sameSeries) {
+		s.TextSize, s.ZeroSize = before.TextSize, before.ZeroSize
+		return
+	}
+	s.TextSize, s.ZeroSize = s.MeasureText(), s.MeasureZeros()
+}
+
 // MeasureZeros returns the approximate number of bytes of the samples that Fill adds.
 func (s *Source) MeasureZeros() int {
 	size := s.Schema.Zeros
