@@ -70,7 +70,7 @@ func (a *Account) Close() {
 }
 
 // Read measures the sandbox, now. What cannot be measured is absent, with a reason. If the sentry
-// has ended, everything is absent, without a reason; what it used last is left for Finish.
+// has ended or is ending, everything is absent, without a reason; what it used last is left for Finish.
 func (a *Account) Read(u *Usage, now time.Time) {
 	a.meter.mu.Lock()
 	defer a.meter.mu.Unlock()
@@ -80,8 +80,8 @@ func (a *Account) Read(u *Usage, now time.Time) {
 	a.readNetwork(u)
 	a.readSentry(u, &sources)
 	// The files in /proc are about whichever process has the PID. If the sentry is alive now, that
-	// was the sentry.
-	if !a.subject.Alive() {
+	// was the sentry. One that is ending has lost its network first.
+	if !a.subject.Alive() || len(u.Absent) > 0 && a.isEnding() {
 		u.reset(now)
 		return
 	}

@@ -172,14 +172,16 @@ func (m *mount) has(controllers []string) bool {
 }
 
 // locate finds the cgroups of the sentry that are the sandbox's own, and its network. If the sentry
-// has ended, the account keeps those that it has, because Finish reads them.
+// has ended or is ending, the account keeps those that it has, because Finish reads them: a process
+// that is ending is in the root of each hierarchy of cgroup v1, up to 100 ms before its pidfd tells
+// of the end.
 func (a *Account) locate(now time.Time) {
 	before := a.cgroups
 	a.cgroups, a.lacks, a.retest, a.located = nil, nil, time.Time{}, true
 	a.locateCgroups()
-	if !a.subject.Alive() {
+	if !a.subject.Alive() || len(before) > 0 && a.isEnding() {
 		closeAll(a.cgroups)
-		a.cgroups, a.located = before, false
+		a.cgroups, a.lacks, a.located = before, nil, false
 		return
 	}
 	a.pauseLost(before)
@@ -191,6 +193,12 @@ func (a *Account) locate(now time.Time) {
 	if len(a.lacks) > 0 {
 		a.retest = now.Add(retestAfter)
 	}
+}
+
+// isEnding reports whether the sentry is on the way to its end.
+func (a *Account) isEnding() bool {
+	stat, err := readProcStat(a.meter.root, a.subject.PID)
+	return err == nil && (stat.ending || stat.ended)
 }
 
 func (a *Account) locateCgroups() {

@@ -35,6 +35,17 @@ func (tr *tree) endSentry(a *Account) {
 	a.subject.Alive = func() bool { return false }
 }
 
+// endingSentry changes the tree as when the sentry is ending: it has no network, and is in the root of
+// each hierarchy, but its pidfd does not tell of an end.
+func (tr *tree) endingSentry() {
+	tr.t.Helper()
+	const proc = "proc/9021/"
+	tr.replace(proc+"stat", " 4194560 ", " 4227332 ")
+	tr.replace(proc+"cgroup", "/hosta", "/")
+	tr.remove(proc + "ns/net")
+	tr.remove(proc + "net/dev")
+}
+
 // TestFinish: what the cgroup has counted since the last Read is counted, without /proc.
 func TestFinish(t *testing.T) {
 	leaktest.Check(t)
@@ -126,6 +137,18 @@ func TestFinishOf(t *testing.T) {
 	}, nil)
 	check("first read while it ends", func(_ *tree, a *Account) {
 		a.subject.Alive = func() bool { return false }
+		read(a, 0)
+	}, nil)
+	check("updated, and read while it is ending", func(tr *tree, a *Account) {
+		read(a, 0)
+		tr.endingSentry()
+		a.Update(a.subject)
+		if u := read(a, time.Second); !u.Empty() {
+			t.Errorf("read while it is ending: %v, %v", values(u), u.Absent)
+		}
+	}, whole)
+	check("first read while it is ending", func(tr *tree, a *Account) {
+		tr.endingSentry()
 		read(a, 0)
 	}, nil)
 	check("another's by now", func(tr *tree, a *Account) {

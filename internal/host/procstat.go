@@ -17,10 +17,14 @@ const clockTicks = 100
 // procStat is the relevant part of /proc/PID/stat.
 type procStat struct {
 	ended  bool  // a zombie, or being reaped
+	ending bool  // it has given up its cgroups and its network, and may not be a zombie yet
 	start  int64 // ticks after boot
 	parent int
 	status int // exit status of one that has ended, in the format of wait(2); 0 without permission
 }
+
+// exiting is the flag PF_EXITING of the kernel.
+const exiting = 0x4
 
 // noStatus is the status where the file has none, or another number.
 const noStatus = -1
@@ -44,7 +48,7 @@ func readProcStat(root string, pid int) (procStat, error) {
 // parseProcStat reads the fields after the command's name, which is in parentheses and may itself
 // have any byte.
 func parseProcStat(data []byte) (procStat, error) {
-	const stateField, parentField, startField, statusField = 0, 1, 19, 49 // counted from the one after the name
+	const stateField, parentField, flagsField, startField, statusField = 0, 1, 6, 19, 49 // counted from the one after the name
 	name := bytes.LastIndexByte(data, ')')
 	fields := bytes.Fields(data[name+1:])
 	if name < 0 || len(fields) <= startField {
@@ -58,8 +62,13 @@ func parseProcStat(data []byte) (procStat, error) {
 	if err != nil {
 		return procStat{}, fmt.Errorf("parent in /proc/PID/stat: %w", err)
 	}
+	flags, err := strconv.ParseUint(string(fields[flagsField]), 10, 32)
+	if err != nil {
+		return procStat{}, fmt.Errorf("flags in /proc/PID/stat: %w", err)
+	}
 	state := fields[stateField][0]
-	stat := procStat{ended: state == 'Z' || state == 'X' || state == 'x', start: start, parent: parent, status: noStatus}
+	stat := procStat{ended: state == 'Z' || state == 'X' || state == 'x', ending: flags&exiting != 0,
+		start: start, parent: parent, status: noStatus}
 	if len(fields) > statusField {
 		stat.status = parseStatus(fields[statusField])
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -26,6 +27,14 @@ func TestParseProcStat(t *testing.T) {
 	accept("31492 (cat) X"+tail, procStat{ended: true, start: 366412, parent: 31490, status: noStatus})
 	accept("31492 () S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
 	accept("31492 (a) Z 1 (\n) S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
+	ending := func(flags string, want bool) {
+		t.Helper()
+		accept("31492 (cat) R"+strings.Replace(tail, "4194304", flags, 1), procStat{ending: want, start: 366412, parent: 31490, status: noStatus})
+	}
+	ending("4", true)
+	ending("4227084", true) // of a process that has given up its memory
+	ending("4211008", false)
+	ending("4294967291", false)
 	status := func(text string, want int) {
 		t.Helper()
 		const long = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 0 0 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 "
@@ -46,6 +55,8 @@ func TestParseProcStat(t *testing.T) {
 	refuse("31492 cat S" + tail)
 	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
 	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x 1")
+	refuse("31492 (cat) S 1 1 1 1 1 x 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
+	refuse("31492 (cat) S 1 1 1 1 1 4294967296 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
 	refuse("31492 (cat) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
 	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 9223372036854775808 1")
 }
