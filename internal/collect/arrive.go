@@ -48,21 +48,22 @@ func (c *Collector) announce() {
 	c.arrived = make(chan struct{})
 }
 
-// arrive returns the sandbox of a state file that was created or changed if it is new and can be
-// sampled; else nil.
+// arrive returns the sandbox of a state file that was created or changed if it can be sampled and has
+// no sample, whether a listing has found it before or not; else nil. It returns a sandbox once.
 func (t *table) arrive(root, id string, created bool) *sandbox {
 	inv := t.inventoryOf(root)
 	if inv == nil || !inv.begun {
 		return nil
 	}
-	s, isNew, err := inv.look(id)
+	s, err := inv.look(id)
 	switch {
 	case created && errors.Is(err, fs.ErrNotExist) && !slices.Contains(inv.recent, id):
 		inv.vanish(id)
 		return nil
-	case !isNew || s.unable() != nil:
+	case s == nil || s.arrived || s.presence != visible || s.sampled() || s.unable() != nil:
 		return nil
 	}
+	s.arrived = true
 	return s
 }
 
@@ -77,31 +78,33 @@ func (t *table) inventoryOf(root string) *inventory {
 }
 
 // look returns the sandbox with the ID, which begins its life with that if it is new, from its state
-// file if it is not known to run. nil: there is none, or none that is served. The error is about the
-// state file.
-func (inv *inventory) look(id string) (s *sandbox, isNew bool, err error) {
+// file if it is not known to run, and measures it if that has not been done. nil: there is none, or none
+// that is served. The error is about the state file.
+func (inv *inventory) look(id string) (*sandbox, error) {
 	known := inv.byID[id]
 	if known != nil && known.presence != unborn && known.breath() == nil {
-		return known, false, nil
+		known.measureFirst()
+		return known, nil
 	}
 	facts, err := inv.root.Refresh(state.FileName(id))
 	switch {
 	case err != nil || facts == nil || !inv.serves(facts):
-		return known, false, err
+		return known, err
 	case known != nil && known.is(facts):
 		if known.facts != facts {
 			known.learn(facts)
 		}
-		return known, known.presence == visible && !known.sampled(), nil
+		known.measureFirst()
+		return known, nil
 	}
-	s = inv.begin(facts, known)
+	s := inv.begin(facts, known)
 	if known != nil {
 		inv.lose(known)
 	}
 	inv.byID[id] = s
 	inv.table.lendTo(s)
 	s.measureFirst()
-	return s, true, nil
+	return s, nil
 }
 
 // vanish records the life of a sandbox of which nothing is known but that its state file was created,
@@ -116,10 +119,25 @@ func (inv *inventory) vanish(id string) {
 	inv.lose(inv.begin(facts, nil))
 }
 
-// measureFirst measures a new sandbox, so that the figures of its cgroup can be read at its end.
+// measureFirst measures a sandbox that has not been measured, so that the figures of its cgroup can
+// be read at its end.
 func (s *sandbox) measureFirst() {
-	if meter := s.inventory.table.collector.meter; meter != nil && s.presence == visible {
-		s.usage.account.Store(meter.Open(s.subject()))
-		s.readAccount(time.Now())
+	meter := s.inventory.table.collector.meter
+	if meter == nil || s.presence != visible || !s.running() || s.usage.account.Load() != nil {
+		return
+	}
+	s.usage.account.Store(meter.Open(s.subject()))
+	s.readAccount(time.Now())
+}
+
+// measureNew measures the sandboxes that a listing has found and that have not been measured. The
+// caller holds turn.
+func (c *Collector) measureNew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.table.sorted {
+		c.mu.Unlock() // for the others, since the kernel may let a reader of cgroups wait
+		c.mu.Lock()
+		s.measureFirst()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
+	"github.com/sandmeter/sandmeter/internal/totals"
 )
 
 // stalled begins a collection in which one sandbox does not reply, and returns a function that ends
@@ -206,4 +207,44 @@ func TestOverlap(t *testing.T) {
 	if got, want := snap.Sandboxes[0].Reported.Samples, later.Samples; len(want) == 0 || !slices.Equal(got, want) {
 		t.Errorf("the values are %+v, want %+v", got, want)
 	}
+}
+
+// TestArriveAfterListing: a sandbox that a listing finds before its event is measured at once, so
+// that its cgroup can be read at its end, and sampled once when the event comes.
+func TestArriveAfterListing(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	h.look()
+	s := h.start(measured("a"))
+	h.look()
+	known := h.collector.table.inventories[0].byID["a"]
+	if known.usage.account.Load() == nil || known.usage.found.Time.IsZero() {
+		t.Error("a sandbox that a listing has found is not measured")
+	}
+	for range 3 {
+		h.arrive(s)
+	}
+	testkit.Until(t, "it is sampled", func() bool {
+		h.collector.mu.Lock()
+		defer h.collector.mu.Unlock()
+		return known.sampled()
+	})
+	h.arrive(s)
+	if queries := s.Stats().Queries; queries != 1 {
+		t.Errorf("it received %d queries, want 1", queries)
+	}
+}
+
+// TestFirstLook: with totals, what is older than the server is sampled by the first look, and counts
+// from then on.
+func TestFirstLook(t *testing.T) {
+	n := newNode(t, func(o *Options) {
+		o.Totals = totals.New(totals.Options{Metrics: []string{"fs_opens"}, NoUsage: true})
+	})
+	s := n.start(simulate.Spec{ID: "a", Growth: 10, Points: []simulate.Point{{Metric: "fs_opens", Int: 100}}})
+	n.look()
+	n.look()
+	if queries := s.Stats().Queries; queries != 1 {
+		t.Errorf("the first look and another one have made %d queries, want 1", queries)
+	}
+	n.expect(n.page(), "sandmeter_sandboxes_fs_opens_total", "sandmeter_sandboxes_fs_opens_total 10")
 }

@@ -321,11 +321,24 @@ func (c *Collector) cut(began time.Time, selected snapshot.Union) *snapshot.Snap
 }
 
 // Look lists the roots without querying any sandbox, so that the processes of new sandboxes are
-// watched from now on. It waits for the collection under way. The error is a *RootError.
+// watched from now on, and their cgroups read at their ends. It waits for the collection under way.
+// The error is a *RootError.
+//
+// If nothing has been listed before, and there are totals of registered counters, Look makes a whole
+// collection: counters of sandboxes that are older than the server count from their first values on,
+// and some of these sandboxes may end before the first scrape.
 func (c *Collector) Look() error {
+	if ledger := c.options.Totals; !c.Listed() && ledger != nil && ledger.Registered() {
+		_, err := c.Collect(Plan{Deadline: time.Now().Add(MaxDuration)})
+		return err
+	}
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	return c.list()
+	if err := c.list(); err != nil {
+		return err
+	}
+	c.measureNew()
+	return nil
 }
 
 // lacksResources reports whether the server lacked file descriptors or memory, so that the error is

@@ -101,7 +101,7 @@ func (t *table) lookUp(root, id string) (*sandbox, error) {
 	if inv == nil {
 		return nil, snapshot.ErrNoRoot
 	}
-	s, _, _ := inv.look(id)
+	s, _ := inv.look(id)
 	for _, past := range slices.Backward(inv.past) {
 		if s == nil && past.facts.ID == id && !past.dropped {
 			s = past

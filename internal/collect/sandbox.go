@@ -57,6 +57,7 @@ type sandbox struct {
 	frozen   *frozen                     // its last values; nil: not made yet
 	older    bool                        // it may be older than the server
 	seen     int                         // its number in the order of first sight
+	arrived  bool                        // a first sample was begun when its state file appeared
 	vanished bool                        // its state file went before its end was observed
 	stale    bool                        // it had ended before the server began, so there is nothing to count and record
 	finished bool                        // its end is closed, and nothing is held of its process

@@ -50,6 +50,9 @@ func (l *Ledger) compile() {
 	l.changed = true
 }
 
+// Registered reports whether registered counters have totals.
+func (l *Ledger) Registered() bool { return len(l.names) > 0 }
+
 // Group returns the name of the group of a sandbox, for Begin. namespace and annotation are those of
 // the sandbox, as they are; see By.Of.
 func (l *Ledger) Group(namespace, annotation string) string {
