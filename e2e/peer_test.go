@@ -44,7 +44,8 @@ type peerProgram struct {
 	// choosable reports that a scrape configuration may choose the protocol. Other programs have one
 	// protocol, and choose it by their flags.
 	choosable bool
-	zeros     bool // whether a start time is stored as a sample 0
+	zeros     bool   // whether a start time is stored as a sample 0
+	interval  string // between scrapes; empty: 1s
 }
 
 // peerPrograms are the peers of the tests. Debian's programs are years older than the server.
@@ -138,11 +139,12 @@ func (w *world) startPeer(program peerProgram, path string, endpoints []*endpoin
 func (p peer) config(t *testing.T) []byte {
 	t.Helper()
 	var configs []any
+	interval := cmp.Or(p.interval, "1s")
 	for _, j := range p.jobs {
 		configs = append(configs, j.scrapeConfig(p.choosable))
 	}
 	text, err := json.Marshal(map[string]any{
-		"global":         map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s"},
+		"global":         map[string]any{"scrape_interval": interval, "scrape_timeout": interval},
 		"scrape_configs": configs,
 	})
 	if err != nil {
@@ -190,20 +192,26 @@ func (p peer) query(query string, result any) error {
 
 // getJSON reads a document over HTTP.
 func getJSON(url string, into any) error {
+	body, err := getBody(url)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}
+
+// getBody reads the body of a response with status 200.
+func getBody(url string) ([]byte, error) {
 	client := &http.Client{Timeout: ample, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, response.Status, body)
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %s", url, response.Status, body)
-	}
-	return json.Unmarshal(body, into)
+	return body, err
 }
 
 // byJob returns the values of a query that has at most one per job.

@@ -44,21 +44,26 @@ func readCgroup(t *testing.T, id, v1, v2, key string, factor float64) float64 {
 
 func readNumber(t *testing.T, path, key string) float64 {
 	t.Helper()
-	data, err := os.ReadFile(path)
+	n, err := numberIn(path, key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n
+}
+
+// numberIn returns the number after a key at the beginning of a line, up to the next blank.
+func numberIn(path, key string) (float64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
 	for line := range strings.Lines(string(data)) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), key); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
+			text, _, _ = strings.Cut(strings.TrimSpace(text), " ") // a timestamp may follow
+			return strconv.ParseFloat(text, 64)
 		}
 	}
-	t.Fatalf("%s has no %q", path, key)
-	return 0
+	return 0, fmt.Errorf("%s has no %q", path, key)
 }
 
 // cpuOf returns the CPU time of a sandbox's cgroup in seconds.

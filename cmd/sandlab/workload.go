@@ -24,6 +24,7 @@ const (
 	workloadExit  = "exit"  // ends at once
 	workloadUse   = "use"   // uses a known amount of CPU, memory, processes and traffic
 	workloadBurn  = "burn"  // uses a known amount of CPU and ends
+	workloadLive  = "live"  // opens a file a given number of times, spread over a given time, and ends
 	workloadSpawn = "spawn" // starts a number of burns, one after the other, and ignores their ends
 )
 
@@ -40,14 +41,15 @@ const (
 type workload struct {
 	kind  string
 	every time.Duration // of busy
-	opens int           // of touch
+	opens int           // of touch and live
+	life  time.Duration // of live
 	spawn int           // children, of spawn
 	use   use           // of use
 }
 
 func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:    "workload idle|busy [EVERY]|touch N|exit|burn CPU|spawn N CPU|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
+		Use:    "workload idle|busy [EVERY]|touch N|live N TIME|exit|burn CPU|spawn N CPU|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
 		Short:  "Run the workload of a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 6),
@@ -77,6 +79,13 @@ func parseWorkload(args []string) (workload, error) {
 			opens, err := strconv.ParseUint(args[1], 10, 31)
 			w.opens = int(opens)
 			return w, err
+		}
+	case workloadLive:
+		if len(args) == 3 {
+			opens, err := strconv.ParseUint(args[1], 10, 31)
+			life, lifeErr := time.ParseDuration(args[2])
+			w.opens, w.life = int(opens), life
+			return w, errors.Join(err, lifeErr)
 		}
 	case workloadUse:
 		if used, err := parseUse(args[1:]); err == nil {
@@ -122,6 +131,8 @@ func (w workload) run(ctx context.Context) error {
 			return err
 		}
 		return repeat(ctx, more, func() error { return openFile(self, w.opens, 0) })
+	case workloadLive:
+		return live(ctx, self, w.opens, w.life)
 	case workloadUse:
 		return w.use.run(ctx, self)
 	case workloadBurn:
@@ -146,6 +157,24 @@ func repeat[T any](ctx context.Context, when <-chan T, do func() error) error {
 			}
 		}
 	}
+}
+
+// live opens a file a number of times, in equal parts from the start to the end of a life. The last
+// part comes right before the end, when nobody can ask anymore.
+func live(ctx context.Context, path string, opens int, life time.Duration) error {
+	const parts = 10
+	begin := time.Now()
+	for i := range parts {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(begin.Add(life * time.Duration(i) / (parts - 1)))):
+		}
+		if err := openFile(path, opens*(i+1)/parts-opens*i/parts, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openFile opens a file a number of times and reads from it each time. It uses plain system calls,

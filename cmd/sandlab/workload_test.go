@@ -23,6 +23,8 @@ func TestParseWorkload(t *testing.T) {
 	check("touch 0", workload{kind: workloadTouch, every: busyEvery})
 	check("touch 100", workload{kind: workloadTouch, every: busyEvery, opens: 100})
 
+	check("live 100 1.5s", workload{kind: workloadLive, every: busyEvery, opens: 100, life: 1500 * time.Millisecond})
+
 	check("use 0s 1 2", workload{kind: workloadUse, every: busyEvery, use: use{memory: 1, processes: 2}})
 	check("use 1.5s 1 2 3 a:9", workload{kind: workloadUse, every: busyEvery, use: use{1500 * time.Millisecond, 1, 2, 3, "a:9"}})
 
@@ -30,7 +32,7 @@ func TestParseWorkload(t *testing.T) {
 	check("spawn 3 10ms", workload{kind: workloadSpawn, every: busyEvery, spawn: 3, use: use{cpu: 10 * time.Millisecond}})
 
 	w := newWorld(t)
-	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast",
+	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "live", "live 1", "live -1 1s", "live 1 1", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast",
 		"use", "use 1 2 3", "use 1s 2", "use 1s 2 3 4", "use 1s 2 -3", "use 1s 2000000 3", "burn", "burn 1", "spawn 1", "spawn -1 1s", "spawn 1 1"} {
 		if code, _, err := w.command("workload -- " + words); code != cli.ExitUsage || strings.Count(err, "\n") != 1 {
 			t.Errorf("workload %s: exits with %d and says %s", words, code, err)
