@@ -5,7 +5,8 @@
 // rounds of each in turn, and prints a table of medians. Machines are shared and noisy, so the
 // ratios to the floor count: it is measured in the same seconds.
 //
-// With the argument node, it runs real sandboxes instead, and measures what a scrape costs them.
+// With the argument node, it runs real sandboxes instead, and measures what a scrape costs them. With
+// the argument churn, it measures what the server holds while sandboxes come and go.
 package main
 
 import (
@@ -38,6 +39,8 @@ func run(ctx context.Context, args []string) error {
 			return serveFloor(args[1])
 		case nodeCommand:
 			return measureNode(ctx, args[1:])
+		case churnCommand:
+			return measureChurn(ctx, args[1:])
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)

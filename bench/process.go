@@ -43,9 +43,11 @@ func start(ctx context.Context, name string, args ...string) (*process, error) {
 
 func (p *process) stop() {
 	p.in.Close()
-	_ = p.cmd.Process.Signal(unix.SIGTERM)
+	p.interrupt()
 	_ = p.cmd.Wait()
 }
+
+func (p *process) interrupt() { _ = p.cmd.Process.Signal(unix.SIGTERM) }
 
 // cpu returns the CPU time of the process, by the kernel's accounting.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }

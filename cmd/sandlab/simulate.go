@@ -32,6 +32,7 @@ type simulation struct {
 	cgroups   []string
 	networks  bool
 	late      time.Duration
+	churn     int
 	address   string
 }
 
@@ -63,6 +64,7 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 	cli.Repeatable(flags, &s.cgroups, "cgroups",
 		"Create a cgroup for each process in this `directory` of a cgroup, version 1 or 2. Implies --processes. Repeatable.")
 	flags.BoolVar(&s.networks, "networks", false, "Create a network namespace for each process. Implies --processes.")
+	flags.IntVar(&s.churn, "churn", 0, "Start this number of sandboxes per second, each of which lives 2 to 5 s, in place of --sandboxes.")
 	flags.StringVar(&s.address, "metric-server", "", "The --metric-server `address` of the sandboxes. (default "+simulate.DefaultMetricServer+")")
 	return cmd
 }
@@ -81,10 +83,12 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	if err := checkSimulatedRoot(s.root); err != nil {
 		return err
 	}
+	if s.churn > 0 {
+		return s.runChurn(ctx, std)
+	}
 	fleet, err := simulate.StartFleet(s.root, s.count, s.options())
 	if err != nil {
-		reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // package names mean nothing to users
-		return fmt.Errorf("simulate sandboxes in %s: %s; %s", s.root, reason, s.advice(err))
+		return s.failed(err)
 	}
 	defer func() { err = errors.Join(err, fleet.Remove()) }()
 	if err := std.Printf("Simulating %d sandboxes in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.count, s.root, s.root); err != nil {
@@ -94,11 +98,21 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	return nil
 }
 
+// failed returns an error with advice for one of package simulate.
+func (s simulation) failed(err error) error {
+	reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // package names mean nothing to users
+	return fmt.Errorf("simulate sandboxes in %s: %s; %s", s.root, reason, s.advice(err))
+}
+
 // check returns an error if flags are invalid or exclude each other.
 func (s simulation) check() error {
 	switch points := s.fleet.Points; {
 	case s.count < 1:
 		return cli.Usagef("--sandboxes %d: must be at least 1", s.count)
+	case s.churn < 0 || s.churn > maxChurn:
+		return cli.Usagef("--churn %d: must be 0 to %d", s.churn, maxChurn)
+	case s.churn > 0 && (s.full > 0 || s.second || s.late > 0):
+		return cli.Usagef("--churn excludes --full, --two-releases and --late")
 	case s.full < 0 || s.full > s.count || s.full > 0 && s.second:
 		return cli.Usagef("--full %d: must be 0 to --sandboxes, and excludes --two-releases", s.full)
 	case points < 8 || points > 170:

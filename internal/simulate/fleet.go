@@ -41,8 +41,7 @@ type Fleet struct {
 // descriptor, one more if it has its own process, and one more for each client. The caller ends the
 // fleet with Stop or Remove.
 func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
-	opts.Points = cmp.Or(opts.Points, 60)
-	opts.Prefix = cmp.Or(opts.Prefix, "sim-")
+	opts.setDefaults()
 	if opts.Points < minPoints || opts.Points > maxPoints {
 		return nil, fmt.Errorf("simulate: %d points per sandbox: want %d to %d", opts.Points, minPoints, maxPoints)
 	}
@@ -65,6 +64,11 @@ func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 		f.Sandboxes = append(f.Sandboxes, s)
 	}
 	return f, nil
+}
+
+func (o *FleetOptions) setDefaults() {
+	o.Points = cmp.Or(o.Points, 60)
+	o.Prefix = cmp.Or(o.Prefix, "sim-")
 }
 
 // spec returns the spec of sandbox i. The same i gives the same values in every fleet.
