@@ -165,6 +165,16 @@ func (s *sandbox) endNow() {
 	}
 }
 
+// endedBefore reports whether the sandbox's process has ended by now: it ends before runsc removes its
+// state file. Then the function of watchEnd has been called, or is about to be.
+func (s *sandbox) endedBefore() bool {
+	if s.presence != visible {
+		return false
+	}
+	s.inventory.table.collector.watcher.Sync()
+	return s.process.End() != nil
+}
+
 // settled reports whether the outcome of a sandbox that has ended will not change any more.
 func (s *sandbox) settled() bool {
 	return s.presence != visible || s.vanished || s.breath() == nil || s.process.Settled() || time.Since(s.breath().at) >= statusWait

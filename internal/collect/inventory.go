@@ -168,7 +168,7 @@ func (inv *inventory) lose(s *sandbox) {
 	inv.table.gone++
 	inv.recent = append(inv.recent, s.facts.ID)
 	inv.recent = inv.recent[max(0, len(inv.recent)-maxRecent):]
-	if s.breath() == nil {
+	if s.breath() == nil && !s.endedBefore() {
 		s.vanished = true
 		s.endNow()
 	}

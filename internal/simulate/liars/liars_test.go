@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestLiarsAreDescribed(t *testing.T) {
 	seen := map[string]bool{}
-	for _, l := range append(All(), OfUsage()...) {
+	for _, l := range slices.Concat(All(), OfUsage(), OfFinalLog()) {
 		if seen[l.Name] {
 			t.Errorf("%s: two of that name", l.Name)
 		}

@@ -1,0 +1,155 @@
+package collect
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/simulate/liars"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+)
+
+// A loggingNode is a node whose sandboxes leave final metrics logs.
+type loggingNode struct {
+	*node
+	*keeper
+	logs string // directory
+}
+
+func newLoggingNode(t *testing.T) *loggingNode {
+	t.Helper()
+	l := &loggingNode{logs: testkit.TempDir(t)}
+	l.node, l.keeper = newRecordedNode(t, func(o *Options) { o.FinalLog = filepath.Join(l.logs, "%ID%.log") })
+	l.look() // what begins from here on is younger than the server
+	return l
+}
+
+// spec returns the spec of a sandbox with a log.
+func (l *loggingNode) spec(id string) simulate.Spec {
+	return simulate.Spec{ID: id, OwnProcess: true, FinalLog: filepath.Join(l.logs, id+".log")}
+}
+
+const allOpens = "sandmeter_sandboxes_fs_opens_total"
+
+// checkEnds samples both sandboxes, which have opened 51 files, lets each open 9 more, and ends them.
+// Only the honest one has these on the page, in its record and in the totals, and the log has a
+// line about the liar.
+func (l *loggingNode) checkEnds(liar, honest *simulate.Sandbox, want string) {
+	l.Helper()
+	l.collect()
+	for _, s := range []*simulate.Sandbox{liar, honest} {
+		if err := s.Add("fs_opens", nil, 9); err != nil {
+			l.Fatal(err)
+		}
+		s.Stop()
+	}
+	for range 2 {
+		page := l.page()
+		l.node.expect(page, opens, `runsc_fs_opens{sandbox="honest"} 60`, `runsc_fs_opens{sandbox="liar"} 51`)
+		l.node.expect(page, allOpens, allOpens+" 111")
+		l.node.expect(page, "runsc_meta_sandbox_failure")
+	}
+	l.keeper.expect(l.T, "honest killed final_metrics_log", "liar killed last_sample")
+	for _, s := range l.all() {
+		values := map[string]int64{"honest": 60, "liar": 51}
+		m := s.Reported.Schema.Find([]byte("fs_opens"))
+		if sample, ok := s.Reported.Find(m); !ok || sample.Value != values[s.Labels.Sandbox] {
+			l.Errorf("%s is recorded with %+v, want %v", s.Labels.Sandbox, sample, values)
+		}
+	}
+	if lines := l.logLines(); len(lines) != 1 || !strings.Contains(lines[0], `msg="Final metrics log is refused" sandbox=liar err=`) ||
+		!strings.Contains(lines[0], want) {
+		l.Errorf("the log is\n%s\nwant one line, with %q", strings.Join(lines, "\n"), want)
+	}
+}
+
+// TestFinalLogLiars: whatever is at the path of a final metrics log, it costs that sandbox its last
+// values, and nothing else.
+func TestFinalLogLiars(t *testing.T) {
+	for _, liar := range liars.OfFinalLog() {
+		t.Run(liar.Name, func(t *testing.T) {
+			l := newLoggingNode(t)
+			s, err := liar.Start(l.root, l.spec("liar"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Remove() })
+			l.checkEnds(s, l.start(l.spec("honest")), testkit.FinalLogRefusal(liar))
+		})
+	}
+}
+
+// TestFinalLogThatChanges: another process writes to the log for as long as the server runs.
+func TestFinalLogThatChanges(t *testing.T) {
+	l := newLoggingNode(t)
+	spec := l.spec("liar")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	spec.EditFinalLog = func(log []byte) []byte {
+		writing := make(chan struct{})
+		go rewrite(spec.FinalLog, log, writing, stop, stopped)
+		<-writing
+		return log
+	}
+	l.checkEnds(l.start(spec), l.start(l.spec("honest")), "final metrics log")
+	close(stop)
+	<-stopped
+}
+
+// rewrite keeps writing halves of a log to a file. It closes writing once it has begun.
+func rewrite(path string, log []byte, writing, stop, stopped chan struct{}) {
+	defer close(stopped)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	for i := 0; ; i++ {
+		_, err := f.Write(log[:len(log)/2])
+		if i%8 == 7 {
+			err = f.Truncate(int64(len(log) / 2))
+		}
+		if err != nil {
+			panic(err)
+		}
+		if i == 0 {
+			close(writing)
+		}
+		select {
+		case <-stop:
+			return
+		default:
+		}
+	}
+}
+
+// TestFinalLogOfKilled: a sandbox that was killed has an empty log, and one without a log has none. Both
+// is usual, so the server's log has nothing about them.
+func TestFinalLogOfKilled(t *testing.T) {
+	l := newLoggingNode(t)
+	killed, without := l.spec("killed"), l.spec("without")
+	killed.EditFinalLog = func([]byte) []byte { return nil }
+	without.FinalLog = ""
+	a, b := l.start(killed), l.start(without)
+	l.collect()
+	a.Stop()
+	b.Stop()
+	l.collect()
+	l.keeper.expect(t, "killed killed last_sample", "without killed last_sample")
+	if lines := l.logLines(); lines[0] != "" {
+		t.Errorf("the log has %q", lines)
+	}
+}
+
+// TestFinalLogWithoutSample: a sandbox that no collection reached has the values of its log.
+func TestFinalLogWithoutSample(t *testing.T) {
+	l := newLoggingNode(t)
+	s := l.start(l.spec("a"))
+	l.look()
+	s.Stop()
+	page := l.page()
+	l.keeper.expect(t, "a killed final_metrics_log")
+	l.node.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
+	l.node.expect(page, allOpens, allOpens+" 51")
+}
