@@ -5,10 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/sandmeter/sandmeter/config"
-	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -137,7 +135,7 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	t.total++
 	s.seen = t.total
 	s.learn(facts)
-	older = older || s.beganBefore(os.Getpid())
+	older = older || s.process.BeganBefore(os.Getpid())
 	s.older = older
 	s.stale = older && s.presence != unborn && !s.running()
 	if ledger := t.options.Totals; ledger != nil && !s.stale {
@@ -145,16 +143,6 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	}
 	s.logAppeared()
 	return s
-}
-
-// startPrecision is the precision of the times at which processes began: two ticks of 10 ms.
-const startPrecision = 20 * time.Millisecond
-
-// beganBefore reports whether the sandbox's process began before another process.
-func (s *sandbox) beganBefore(pid int) bool {
-	began := s.process.Began()
-	other, _ := host.Look(pid)
-	return !began.IsZero() && other.Sub(began) > startPrecision
 }
 
 // maxRecent is how many IDs are kept of sandboxes that are gone: inotify may report the creation of

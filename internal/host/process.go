@@ -72,6 +72,17 @@ func (p *Process) Began() time.Time {
 	return timeOf(p.start)
 }
 
+// BeganBefore reports whether the process began before the process pid, by the kernel's clock ticks. It
+// is false if either beginning is not known. Unlike a comparison of two results of Began, it does not
+// depend on the wall clock, and a process did not begin before itself.
+func (p *Process) BeganBefore(pid int) bool {
+	p.watcher.mu.Lock()
+	start := p.start
+	p.watcher.mu.Unlock()
+	other, _ := look(pid, 0, false)
+	return start != 0 && other != 0 && start < other
+}
+
 // AtEnd sets the function that is called when the end of the process is recorded. It is called
 // once, on the goroutine that records the end: the watcher's, or that of Sync. By then, End and
 // Done tell of the end, and Exit does if the zombie is readable. The watcher's changed is called

@@ -72,6 +72,28 @@ func TestBegan(t *testing.T) {
 	}
 }
 
+// TestBeganBefore: whether a process began before another does not depend on when that is asked.
+func TestBeganBefore(t *testing.T) {
+	leaktest.Check(t)
+	w := newWatcher(t)
+	self, c := w.Watch(os.Getpid()), startChild(t)
+	child := w.Watch(c.pid)
+	for range 1000 {
+		if self.BeganBefore(os.Getpid()) {
+			t.Fatal("a process began before itself")
+		}
+	}
+	if child.BeganBefore(os.Getpid()) {
+		t.Error("a child began before its parent")
+	}
+	if !w.Watch(os.Getppid()).BeganBefore(c.pid) {
+		t.Error("a parent did not begin before the child of its child")
+	}
+	if child.BeganBefore(0) || w.Watch(0).BeganBefore(os.Getpid()) {
+		t.Error("a process that is not there began before or after another")
+	}
+}
+
 // atThread calls f with the ID of a thread that is not the process.
 func atThread(t *testing.T, f func(tid int)) {
 	runtime.LockOSThread()
