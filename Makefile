@@ -15,7 +15,7 @@ CODE    := . e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run peers test fuzz bench bench-node lint FORCE
+.PHONY: help build run peers test fuzz bench bench-node bench-churn lint FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ bench: bin/sandmeter bin/sandlab ## measure the cost of a scrape against the flo
 
 bench-node: build ## measure what a scrape costs 50 real sandboxes; needs root
 	@$(GO) run -buildvcs=false ./bench node $(ARGS)
+
+bench-churn: bin/sandmeter bin/sandlab ## measure what the server holds while sandboxes come and go, for ten minutes; needs root
+	@$(GO) run -buildvcs=false ./bench churn $(ARGS)
 
 lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module files are tidy and unchanged
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }

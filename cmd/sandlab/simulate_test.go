@@ -31,6 +31,8 @@ func TestWrongUsage(t *testing.T) {
 	w.fails("node -n 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
 	w.fails("node --runsc {dir}/missing", cli.ExitFail, "runsc not found at the given path: stat {dir}/missing: no such file or directory")
 	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: must be 0 to --sandboxes, and excludes --two-releases")
+	w.fails("simulate --churn 1001", cli.ExitUsage, "--churn 1001: must be 0 to 1000")
+	w.fails("simulate --churn 5 --full 3", cli.ExitUsage, "--churn excludes --full, --two-releases and --late")
 	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: given twice; try: sandlab simulate --help`)
 }
 

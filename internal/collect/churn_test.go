@@ -29,7 +29,7 @@ func TestManyLives(t *testing.T) {
 		for i := range atOnce {
 			id := fmt.Sprintf("%d-%d", round, i)
 			s := n.start(simulate.Spec{ID: id, PID: noProcess(i), Order: uint64(1 + i)})
-			n.collector.Arrive(n.root, state.FileName(id))
+			n.collector.Arrive(n.root, state.FileName(id), true)
 			lives = append(lives, s)
 		}
 		if round%8 == 0 {
@@ -77,7 +77,7 @@ func (n *node) expectKept(lingering int) {
 		"ends that are not closed":               {len(c.ends.take()), 0},
 		"compiled registrations":                 {len(c.table.compiled), max(1, lingering)}, // one for all, unless no sandbox was there for a moment
 		"errors of state files":                  {len(inv.fileErrors), 0},
-		"queries outside of collections":         {len(c.outside), 0},
+		"queries outside of collections":         {len(c.arrivals) + len(c.clients) + c.waiters, 0},
 		"label sets of outcomes":                 {len(c.table.outcomes), len(snapshot.Outcomes)},
 		"inventories of roots that are not kept": {len(c.table.lost), 0},
 	} {
@@ -177,7 +177,7 @@ func (c *chaos) life(id string, r *rand.Rand) {
 		return
 	}
 	for range 1 + r.IntN(3) {
-		c.collector.Arrive(c.root, state.FileName(id))
+		c.collector.Arrive(c.root, state.FileName(id), true)
 		err = errors.Join(err, s.Update(func(spec *simulate.Spec) {
 			spec.More = nil
 			for i := range r.IntN(3) {
@@ -237,6 +237,7 @@ func (c *chaos) check() {
 		seen[life] = true
 		records[s.Labels.Sandbox]++
 		sum += opensOf(&s)
+		c.Logf("%s: %s, %d opens from %s", life, s.End.Outcome, opensOf(&s), s.End.Metrics)
 	}
 	for id, lives := range c.lives {
 		if records[id] > lives {
