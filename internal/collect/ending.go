@@ -8,6 +8,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 // endings are the sandboxes whose ends have been observed and are not closed yet: their outcome is
@@ -232,12 +233,21 @@ func (s *sandbox) outcome() snapshot.End {
 		end.Outcome, end.Signal = snapshot.Killed, exit.Signal
 	case exit.Code != 0:
 		end.Outcome, end.Code = snapshot.Failed, exit.Code
-	case s.facts.Checkpointed:
+	case s.checkpointed():
 		end.Outcome = snapshot.Checkpointed
 	default:
 		end.Outcome = snapshot.Exited
 	}
 	return end
+}
+
+// checkpointed reports whether runsc has saved the sandbox that has ended. It notes that around the end,
+// so the state file is read again: the last listing may have been before that.
+func (s *sandbox) checkpointed() bool {
+	if facts, err := s.inventory.root.Refresh(state.FileName(s.facts.ID)); err == nil && facts != nil && s.is(facts) {
+		return facts.Checkpointed
+	}
+	return s.facts.Checkpointed
 }
 
 // lifetime returns how long the sandbox's process has run at a time; 0: it is not known.
