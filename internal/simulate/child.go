@@ -26,7 +26,7 @@ const (
 
 // The process that the state file names has to call listen, since the kernel tells clients the PID
 // of the process that did. After that, the parent process serves the socket, and the child executes
-// a program that sleeps.
+// a program that waits.
 func init() {
 	if os.Args[0] != childName {
 		return
@@ -41,9 +41,10 @@ func init() {
 	os.Exit(1)
 }
 
-// A child is the process of a sandbox with OwnProcess: a child process that sleeps.
+// A child is the process of a sandbox with OwnProcess: a child process that waits for its exit status.
 type child struct {
 	cmd     *exec.Cmd
+	status  io.WriteCloser
 	cgroups []string // directories of its cgroups; none: the cgroups of this process
 }
 
@@ -52,7 +53,7 @@ type child struct {
 // The kernel kills the process when the thread that started it ends, which is with this program,
 // since Go keeps its threads.
 func startChild(cgroups []string, ownNetwork bool, socket int) (*child, error) {
-	p := &child{cmd: exec.Command("sleep", "infinity")}
+	p := &child{cmd: exec.Command("sh", "-c", `read -r status && exit "$status"; exec sleep infinity`)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if ownNetwork {
 		p.cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
@@ -79,7 +80,7 @@ func startChild(cgroups []string, ownNetwork bool, socket int) (*child, error) {
 // start starts the process. When start returns, the process listens on the socket, if there is one.
 func (p *child) start(socket int) error {
 	if socket == noSocket {
-		return p.cmd.Start()
+		return p.run()
 	}
 	copied, err := unix.FcntlInt(uintptr(socket), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -95,7 +96,7 @@ func (p *child) start(socket int) error {
 	p.cmd.Args = append([]string{childName, p.cmd.Path}, p.cmd.Args[1:]...)
 	p.cmd.Path = "/proc/self/exe"
 	p.cmd.ExtraFiles = []*os.File{file, reporter}
-	err = errors.Join(p.cmd.Start(), reporter.Close(), unix.SetNonblock(socket, true)) // os/exec makes the files that it passes blocking
+	err = errors.Join(p.run(), reporter.Close(), unix.SetNonblock(socket, true)) // os/exec makes the files that it passes blocking
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,28 @@ func (p *child) start(socket int) error {
 	return nil
 }
 
+// run starts the program, which reads its exit status.
+func (p *child) run() (err error) {
+	if p.status, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	return p.cmd.Start()
+}
+
 func (p *child) pid() int { return p.cmd.Process.Pid }
+
+// exit has the process exit with a status, and waits until it is a zombie.
+func (p *child) exit(status int) error {
+	if _, err := fmt.Fprintln(p.status, status); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, p.pid(), nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return os.NewSyscallError("waitid", err)
+		}
+	}
+}
 
 // end kills the process, waits for its end, and removes its cgroups.
 func (p *child) end() error {

@@ -64,6 +64,24 @@ func TestOwnProcessKilled(t *testing.T) {
 	}
 }
 
+// TestExit: the process of a sandbox ends with the exit status, and is reaped by Stop only.
+func TestExit(t *testing.T) {
+	for _, status := range []int{0, 3, 143} {
+		s, err := Start(t.TempDir(), Spec{ID: "a", OwnProcess: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, s.Exit(status))
+		if err := syscall.Kill(s.PID(), 0); err != nil {
+			t.Errorf("the process is gone: %v", err)
+		}
+		must(t, s.Remove())
+		if got := s.child.cmd.ProcessState.ExitCode(); got != status {
+			t.Errorf("the exit status is %d, want %d", got, status)
+		}
+	}
+}
+
 // cgroupParents are directories of this process's own cgroups, of version 1 or 2, below which it
 // may be able to make others.
 func cgroupParents() []string {

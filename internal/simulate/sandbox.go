@@ -32,7 +32,8 @@ type Sandbox struct {
 	exports  atomic.Int64
 	fleet    *Fleet // its fleet, or nil
 
-	child    *child            // its process, or nil without OwnProcess
+	child    *child // its process, or nil without OwnProcess
+	endChild sync.Once
 	childErr error             // error of child.end
 	logErr   error             // error of writeFinalLog
 	finalLog *os.File          // nil: none
@@ -221,11 +222,23 @@ func (s *Sandbox) pass() bool {
 // all goroutines of the sandbox have ended. It may be called more than once.
 func (s *Sandbox) Stop() {
 	s.stopOnce.Do(s.end)
+	s.endChild.Do(func() {
+		if s.child != nil {
+			s.childErr = s.child.end()
+		}
+	})
 	s.running.Wait()
 }
 
-// end closes all connections, writes the final metrics log and ends the child process, which makes
-// the goroutines end.
+// Exit ends the sandbox like the end of its workload: its process, which it must have with
+// OwnProcess, exits with a status. Exit returns when the process is a zombie. Stop reaps it. The
+// sandbox must not have been stopped.
+func (s *Sandbox) Exit(status int) error {
+	s.stopOnce.Do(s.end)
+	return s.child.exit(status)
+}
+
+// end closes all connections, which makes the goroutines end, and writes the final metrics log.
 func (s *Sandbox) end() {
 	s.mu.Lock()
 	conns := s.conns
@@ -242,9 +255,6 @@ func (s *Sandbox) end() {
 		c.Close()
 	}
 	s.logErr = s.writeFinalLog()
-	if s.child != nil {
-		s.childErr = s.child.end()
-	}
 }
 
 // Remove ends the sandbox like `runsc delete`: it stops the sandbox and removes its socket and

@@ -24,8 +24,8 @@ type Spec struct {
 	StartTime time.Time // now, if zero
 
 	PID int // of the sandbox process: this process if 0, none (0 in the file) if negative
-	// OwnProcess gives the sandbox its own process in place of PID: a sleeping child process, which
-	// Stop kills.
+	// OwnProcess gives the sandbox its own process in place of PID: a waiting child process, which
+	// Stop kills and Exit ends.
 	OwnProcess bool
 	// Cgroups are the paths of new cgroups for the process of OwnProcess: one of version 2, or one
 	// per hierarchy of version 1. They must not exist, and are removed with the process.
