@@ -1,0 +1,174 @@
+package collect
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/testkit"
+	"github.com/sandmeter/sandmeter/internal/totals"
+)
+
+// outcomes is a node whose ends are counted and recorded.
+type outcomes struct {
+	*node
+	mu    sync.Mutex
+	ended []snapshot.Sandbox
+}
+
+func newOutcomes(t *testing.T) *outcomes {
+	n := new(outcomes)
+	n.node = newNode(t, func(o *Options) {
+		o.Totals = totals.New(totals.Options{NoUsage: true})
+		o.Ended = func(s snapshot.Sandbox) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.ended = append(n.ended, s)
+		}
+	})
+	return n
+}
+
+// records returns outcome, exit status and signal of all sandboxes that have ended.
+func (n *outcomes) records() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var records []string
+	for _, s := range n.ended {
+		records = append(records, fmt.Sprint(s.End.Outcome, " ", s.End.Code, " ", s.End.Signal))
+	}
+	return records
+}
+
+// signal sends a signal to the process of a sandbox, and waits until it is a zombie.
+func (n *outcomes) signal(s *simulate.Sandbox, signal unix.Signal) {
+	n.Helper()
+	if err := unix.Kill(s.PID(), signal); err != nil {
+		n.Fatal(err)
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, s.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			n.must(err)
+			return
+		}
+	}
+}
+
+func (n *outcomes) must(err error) {
+	n.Helper()
+	if err != nil {
+		n.Fatal(err)
+	}
+}
+
+// TestOutcome: what pages, totals and records say of each way in which a sandbox can end. They agree,
+// and do not change anymore, whatever becomes of the process and of the state file.
+func TestOutcome(t *testing.T) {
+	const outcome, total = "sandmeter_sandbox_outcome", "sandmeter_sandboxes_ended_total"
+	const gauge = "runsc_netstack_tcp_current_open"
+	check := func(name, labels, record string, end func(*outcomes, *simulate.Sandbox)) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			n := newOutcomes(t)
+			s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
+			before := n.page()
+			n.expect(before, gauge, gauge+`{sandbox="a"} 0`)
+			end(n, s)
+			for range 2 {
+				page := n.page()
+				n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 0`)
+				n.expect(page, outcome, outcome+`{`+labels+`} 1`)
+				n.expect(page, opens, series(before, opens)...)
+				n.expect(page, gauge)
+			}
+			s.Stop()
+			n.must(s.Remove())
+			page := n.page()
+			n.expect(page, outcome, outcome+`{`+labels+`} 1`)
+			sum := 0
+			for _, line := range series(page, total) {
+				var name string
+				var count int
+				fmt.Sscan(line, &name, &count)
+				sum += count
+			}
+			if sum != 1 {
+				t.Errorf("totals have %d ends", sum)
+			}
+			if got := n.records(); len(got) != 1 || got[0] != record {
+				t.Errorf("records are %q, want %q", got, record)
+			}
+		})
+	}
+	exit := func(status int) func(*outcomes, *simulate.Sandbox) {
+		return func(n *outcomes, s *simulate.Sandbox) { n.must(s.Exit(status)) }
+	}
+	signal := func(signal unix.Signal) func(*outcomes, *simulate.Sandbox) {
+		return func(n *outcomes, s *simulate.Sandbox) { n.signal(s, signal) }
+	}
+	checkpointed := func(spec *simulate.Spec) { spec.Checkpointed = true }
+
+	check("exit 0", `outcome="exited",sandbox="a"`, "exited 0 0", exit(0))
+	check("exit 3", `exit_code="3",outcome="failed",sandbox="a"`, "failed 3 0", exit(3))
+	check("exit 137", `exit_code="137",outcome="failed",sandbox="a"`, "failed 137 0", exit(137))
+	check("exit 143", `exit_code="143",outcome="failed",sandbox="a"`, "failed 143 0", exit(143))
+	check("kill -9", `outcome="killed",sandbox="a",signal="9"`, "killed 0 9", signal(unix.SIGKILL))
+	check("kill -15", `outcome="killed",sandbox="a",signal="15"`, "killed 0 15", signal(unix.SIGTERM))
+	check("checkpoint", `outcome="checkpointed",sandbox="a"`, "checkpointed 0 0", func(n *outcomes, s *simulate.Sandbox) {
+		n.update(s, checkpointed)
+		n.page()
+		n.must(s.Exit(0))
+	})
+	check("checkpoint after the last listing", `outcome="checkpointed",sandbox="a"`, "checkpointed 0 0", func(n *outcomes, s *simulate.Sandbox) {
+		n.update(s, checkpointed)
+		n.must(s.Exit(0))
+		testkit.Retry(n, func() error {
+			if len(n.records()) == 0 {
+				return errors.New("there is no record without a listing")
+			}
+			return nil
+		})
+	})
+	check("failed checkpoint", `exit_code="1",outcome="failed",sandbox="a"`, "failed 1 0", func(n *outcomes, s *simulate.Sandbox) {
+		n.update(s, checkpointed)
+		n.must(s.Exit(1))
+	})
+	check("deleted while it runs", `outcome="vanished",sandbox="a"`, "vanished 0 0", func(n *outcomes, s *simulate.Sandbox) {
+		n.must(s.RemoveState(""))
+		n.page()
+		n.must(s.Exit(3))
+	})
+	check("deleted after the end", `exit_code="3",outcome="failed",sandbox="a"`, "failed 3 0", func(n *outcomes, s *simulate.Sandbox) {
+		n.must(s.Exit(3))
+		n.must(s.RemoveState(""))
+	})
+}
+
+// TestOutcomeOfTheDead: a sandbox that has ended before its state file is found has ended in an unknown
+// way. If that was before the server began, it is nothing to count and to record.
+func TestOutcomeOfTheDead(t *testing.T) {
+	const outcome, total = "sandmeter_sandbox_outcome", `sandmeter_sandboxes_ended_total{outcome="unknown"}`
+	check := func(name string, begin func(*outcomes), records int) {
+		t.Run(name, func(t *testing.T) {
+			n := newOutcomes(t)
+			begin(n)
+			n.must(n.start(simulate.Spec{ID: "a", OwnProcess: true}).Exit(3))
+			for range 2 {
+				page := n.page()
+				n.expect(page, outcome, outcome+`{outcome="unknown",sandbox="a"} 1`)
+				n.expect(page, total, fmt.Sprint(total, " ", records))
+			}
+			if got := n.records(); len(got) != records {
+				t.Errorf("records are %q, want %d", got, records)
+			}
+		})
+	}
+	check("before the server", func(*outcomes) {}, 0)
+	check("before its state file is found", func(n *outcomes) { n.page() }, 1)
+}
