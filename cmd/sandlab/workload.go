@@ -18,10 +18,10 @@ import (
 
 // The kinds of workload.
 const (
-	workloadIdle  = "idle"  // does nothing
+	workloadIdle  = "idle"  // does nothing until SIGTERM, and ends with an exit status
 	workloadBusy  = "busy"  // opens and reads a file once per interval
 	workloadTouch = "touch" // opens a file a given number of times, and again at every SIGUSR1
-	workloadExit  = "exit"  // ends at once
+	workloadExit  = "exit"  // ends at once, with an exit status
 	workloadUse   = "use"   // uses a known amount of CPU, memory, processes and traffic
 	workloadBurn  = "burn"  // uses a known amount of CPU and ends
 	workloadLive  = "live"  // opens a file a given number of times, spread over a given time, and ends
@@ -39,17 +39,18 @@ const (
 // A workload runs in the sandboxes of the demo and of tests. Their root filesystem has only this
 // program.
 type workload struct {
-	kind  string
-	every time.Duration // of busy
-	opens int           // of touch and live
-	life  time.Duration // of live
-	spawn int           // children, of spawn
-	use   use           // of use
+	kind   string
+	status int           // with which idle and exit end
+	every  time.Duration // of busy
+	opens  int           // of touch and live
+	life   time.Duration // of live
+	spawn  int           // children, of spawn
+	use    use           // of use
 }
 
 func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:    "workload idle|busy [EVERY]|touch N|live N TIME|exit|burn CPU|spawn N CPU|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
+		Use:    "workload idle [STATUS]|busy [EVERY]|touch N|live N TIME|exit [STATUS]|burn CPU|spawn N CPU|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
 		Short:  "Run the workload of a sandbox of the demo and of tests, until SIGTERM",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 6),
@@ -58,7 +59,13 @@ func newWorkloadCommand(cli.Stdio) *cobra.Command {
 			if err != nil {
 				return cli.Usage(err)
 			}
-			return w.run(cmd.Context())
+			if err := w.run(cmd.Context()); err != nil {
+				return err
+			}
+			if w.status != 0 {
+				os.Exit(w.status) // the command itself has no such status
+			}
+			return nil
 		},
 	}
 }
@@ -107,6 +114,10 @@ func parseWorkload(args []string) (workload, error) {
 		}
 	case workloadIdle, workloadExit:
 		if len(args) == 1 {
+			return w, nil
+		}
+		status, err := strconv.ParseUint(args[1], 10, 8)
+		if w.status = int(status); len(args) == 2 && err == nil {
 			return w, nil
 		}
 	}

@@ -18,6 +18,8 @@ func TestParseWorkload(t *testing.T) {
 	}
 	check("idle", workload{kind: workloadIdle, every: busyEvery})
 	check("exit", workload{kind: workloadExit, every: busyEvery})
+	check("idle 143", workload{kind: workloadIdle, every: busyEvery, status: 143})
+	check("exit 3", workload{kind: workloadExit, every: busyEvery, status: 3})
 	check("busy", workload{kind: workloadBusy, every: 4 * time.Millisecond})
 	check("busy 1.5s", workload{kind: workloadBusy, every: 1500 * time.Millisecond})
 	check("touch 0", workload{kind: workloadTouch, every: busyEvery})
@@ -32,7 +34,7 @@ func TestParseWorkload(t *testing.T) {
 	check("spawn 3 10ms", workload{kind: workloadSpawn, every: busyEvery, spawn: 3, use: use{cpu: 10 * time.Millisecond}})
 
 	w := newWorld(t)
-	for _, words := range []string{"nonsense", "idle 1", "exit 1", "touch", "touch -1", "touch 2147483648", "live", "live 1", "live -1 1s", "live 1 1", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast",
+	for _, words := range []string{"nonsense", "idle 256", "idle 1 2", "exit -1", "exit x", "touch", "touch -1", "touch 2147483648", "live", "live 1", "live -1 1s", "live 1 1", "busy 0", "busy 5", "busy -1s", "busy 0s", "busy fast",
 		"use", "use 1 2 3", "use 1s 2", "use 1s 2 3 4", "use 1s 2 -3", "use 1s 2000000 3", "burn", "burn 1", "spawn 1", "spawn -1 1s", "spawn 1 1"} {
 		if code, _, err := w.command("workload -- " + words); code != cli.ExitUsage || strings.Count(err, "\n") != 1 {
 			t.Errorf("workload %s: exits with %d and says %s", words, code, err)
