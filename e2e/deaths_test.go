@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,22 +56,30 @@ func (w *world) pid(id string) int {
 func (w *world) kill(id string) (pid int) {
 	w.t.Helper()
 	pid = w.pid(id)
-	fd, err := unix.PidfdOpen(pid, 0)
-	w.must(err)
-	defer unix.Close(fd)
 	w.must(unix.Kill(pid, unix.SIGKILL))
-	// A process takes milliseconds to die. Its first thread is a zombie before the others have
-	// ended, so /proc does not show the end.
-	w.until(func() error {
-		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); n == 0 {
-			return fmt.Errorf("process %d, killed, has not ended", pid)
-		}
-		return nil
-	})
+	w.untilGone(pid)
 	if state := processState(pid); state != "Z" {
 		w.t.Fatalf("process %d, killed, is in state %q", pid, state)
 	}
 	return pid
+}
+
+// untilGone waits until a process has ended. That takes milliseconds. Its first thread is a zombie
+// before the others have ended, so /proc does not show the end.
+func (w *world) untilGone(pid int) {
+	w.t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return // and has been reaped
+	}
+	w.must(err)
+	defer unix.Close(fd)
+	w.until(func() error {
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); n == 0 {
+			return fmt.Errorf("process %d has not ended", pid)
+		}
+		return nil
+	})
 }
 
 // reaped reaps a zombie.

@@ -260,7 +260,7 @@ func TestDocker(t *testing.T) {
 	client := metricclient.NewMetricClient(d.addr, d.root())
 	defer client.Close()
 	w := &world{t: t, addr: d.addr, client: client}
-	s := w.startServer(serveArgs(d.root(), d.addr))
+	s := w.startServer(serveArgs(d.root(), d.addr, "--linger=0"))
 	iterations := map[string]bool{}
 	newLife := func(after string) {
 		t.Helper()

@@ -33,13 +33,19 @@ func TestJSONAPI(t *testing.T) {
 	conforms("/api/v1/sandboxes/app", http.StatusNotFound, "Error") // a container is no sandbox
 }
 
-// openAPI returns a check that the document at a path is as the description says.
-func (w *world) openAPI() func(path string, status int, schema string) {
-	w.t.Helper()
+// http returns a client of the server on the world's socket.
+func (w *world) http() *http.Client {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", w.addr)
 	}}}
 	w.t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+// openAPI returns a check that the document at a path is as the description says.
+func (w *world) openAPI() func(path string, status int, schema string) {
+	w.t.Helper()
+	client := w.http()
 	get := func(path string) (int, any) {
 		w.t.Helper()
 		response, err := client.Get("http://localhost" + path)

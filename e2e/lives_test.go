@@ -20,15 +20,17 @@ func (p page) wantLives(t *testing.T, running, ended []string) {
 	}
 }
 
-// wantKept is wantLives for a server that keeps ended sandboxes.
+// wantKept is wantLives for a server that keeps ended sandboxes, with their outcomes and counters.
 func (p page) wantKept(t *testing.T, running, ended []string) {
 	t.Helper()
 	p.wantRunning(t, running, slices.Sorted(slices.Values(slices.Concat(running, ended))))
 	for _, id := range ended {
 		p.wantValue(t, 1, "runsc_meta_sandbox_presence", "sandbox", id)
 		p.wantValue(t, 0, "runsc_meta_sandbox_running", "sandbox", id)
-		p.wantNone(t, alwaysThere, "sandbox", id)
 		p.wantNone(t, "runsc_meta_sandbox_failure", "sandbox", id)
+		if outcomes := p.find("sandmeter_sandbox_outcome", "sandbox", id); len(outcomes) != 1 {
+			t.Errorf("the outcomes of %s are %v", id, outcomes)
+		}
 	}
 }
 
@@ -213,12 +215,7 @@ var savings = []string{"runsc_meta_sandbox_cpu_time_saved_milliseconds", "runsc_
 func (w *world) untilEnded(ids ...string) {
 	w.t.Helper()
 	for _, id := range ids {
-		w.until(func() error {
-			if state := processState(w.pid(id)); state != "" && state != "Z" {
-				return fmt.Errorf("the process of %s is in state %q", id, state)
-			}
-			return nil
-		})
+		w.untilGone(w.pid(id))
 		if status, err := w.node.Status(id); err != nil || status != "running" {
 			w.t.Errorf("the state file of %s says %q, %v: it is the process that tells", id, status, err)
 		}
@@ -226,7 +223,7 @@ func (w *world) untilEnded(ids ...string) {
 }
 
 func TestSandboxThatEndedByItself(t *testing.T) {
-	check := func(name string, serve func(w *world), want func(p page, running, ended []string)) {
+	check := func(name string, serve func(w *world), kept bool, want func(p page, running, ended []string)) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.start("stays", "idle")
@@ -238,19 +235,16 @@ func TestSandboxThatEndedByItself(t *testing.T) {
 			for range 3 {
 				want(w.scrape(), []string{"stays"}, []string{"exits", "told"})
 			}
-			w.remove("exits")
-			want(w.scrape(), []string{"stays"}, []string{"told"})
-			w.remove("told")
+			w.remove("exits", "told")
 			p := w.scrape()
-			want(p, []string{"stays"}, nil)
+			if want(p, []string{"stays"}, []string{"exits", "told"}); !kept {
+				want(p, []string{"stays"}, nil)
+			}
 			p.wantValue(t, 3, "runsc_meta_num_sandboxes_total")
 		})
 	}
-	check("leaves the page of a drop-in", func(w *world) { w.serve() },
+	check("leaves the page of a drop-in", func(w *world) { w.serve() }, false,
 		func(p page, running, ended []string) { p.wantLives(t, running, ended) })
-	check("stays on the page of serve until it is deleted",
-		func(w *world) {
-			w.startServer(w.serveArgs())
-		},
+	check("stays on the page of serve, deleted or not", func(w *world) { w.startServer(w.serveArgs()) }, true,
 		func(p page, running, ended []string) { p.wantKept(t, running, ended) })
 }

@@ -24,7 +24,7 @@ func Check(ctx context.Context, conf Config, args ...string) (err error) {
 	}()
 	// Without -detach, runsc exits with the program's status, so that Check also fails if a sandbox
 	// starts but cannot run the program.
-	if err := node.launch(ctx, Container{ID: "check", Args: args}, "run"); err != nil {
+	if err := node.RunToEnd(ctx, Container{ID: "check", Args: args}); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

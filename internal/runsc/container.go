@@ -25,6 +25,12 @@ func (n *Node) Run(ctx context.Context, c Container) error {
 	return n.launch(ctx, c, "run", "-detach")
 }
 
+// RunToEnd runs a container until its program has ended, and deletes it. The error tells its exit
+// status, unless that is 0.
+func (n *Node) RunToEnd(ctx context.Context, c Container) error {
+	return n.launch(ctx, c, "run")
+}
+
 // Restore restores a container from an image of Checkpoint. The container is created, unless it was
 // created and not started before.
 func (n *Node) Restore(ctx context.Context, c Container, image string) error {

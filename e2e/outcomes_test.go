@@ -1,0 +1,427 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// A finalRecord is a line of --final-records, as far as tests read it.
+type finalRecord struct {
+	ID              string
+	Outcome         string
+	ExitCode        *int     `json:"exit_code"`
+	Signal          *int     `json:"signal"`
+	Lifetime        float64  `json:"lifetime_seconds"`
+	CPU             *float64 `json:"cpu_seconds"`
+	MemoryPeak      float64  `json:"memory_peak_bytes"`
+	OOMKills        float64  `json:"oom_kills"`
+	UsageComplete   bool     `json:"usage_complete"`
+	MetricsComplete bool     `json:"metrics_complete"`
+	MetricsSource   string   `json:"metrics_source"`
+	Metrics         map[string]json.RawMessage
+}
+
+// outcome returns the outcome, and the exit status and the signal if there are any.
+func (r finalRecord) outcome() string {
+	text := r.Outcome
+	if r.ExitCode != nil {
+		text += fmt.Sprint(" status ", *r.ExitCode)
+	}
+	if r.Signal != nil {
+		text += fmt.Sprint(" signal ", *r.Signal)
+	}
+	return text
+}
+
+// recorded is a world whose server writes final records.
+type recorded struct {
+	*world
+	file string
+}
+
+// record starts a server that writes final records to a directory.
+func (w *world) record(dir string, flags ...string) *recorded {
+	w.t.Helper()
+	r := &recorded{world: w, file: filepath.Join(dir, "records")}
+	args := append([]string{"--final-records", r.file, "--totals-by", "none"}, flags...)
+	w.startServer(w.serveArgs(args...))
+	return r
+}
+
+// records returns all final records, by sandbox.
+func (r *recorded) records() map[string][]finalRecord {
+	r.t.Helper()
+	all := make(map[string][]finalRecord)
+	data, err := os.ReadFile(r.file)
+	r.must(err)
+	for line := range strings.Lines(string(data)) {
+		var one finalRecord
+		if !strings.HasSuffix(line, "\n") {
+			break // it is being written
+		}
+		r.must(json.Unmarshal([]byte(line), &one))
+		all[one.ID] = append(all[one.ID], one)
+	}
+	return all
+}
+
+// untilRecorded waits for the record of a sandbox that has one life.
+func (r *recorded) untilRecorded(id string) finalRecord {
+	r.t.Helper()
+	var found []finalRecord
+	r.until(func() error {
+		if found = r.records()[id]; len(found) == 0 {
+			return fmt.Errorf("%s has no record", id)
+		}
+		return nil
+	})
+	return found[0]
+}
+
+// outcomeOf returns the labels of an outcome on a page as finalRecord.outcome does.
+func outcomeOf(labels map[string]string) string {
+	text := labels["outcome"]
+	if text == "exited" {
+		text += " status 0"
+	}
+	if code, ok := labels["exit_code"]; ok {
+		text += " status " + code
+	}
+	if signal, ok := labels["signal"]; ok {
+		text += " signal " + signal
+	}
+	return text
+}
+
+// wantEnded fails the test unless a sandbox has ended with an outcome, according to its record, the
+// page and the JSON API.
+func (r *recorded) wantEnded(id string, outcomes ...string) finalRecord {
+	r.t.Helper()
+	record := r.untilRecorded(id)
+	if !slices.Contains(outcomes, record.outcome()) {
+		r.t.Errorf("the record of %s has outcome %q, want one of %q", id, record.outcome(), outcomes)
+	}
+	p := r.scrape()
+	p.wantOutcome(r.t, id, record.outcome())
+	p.wantEndedSeries(r.t, id)
+	p.wantRecord(r.t, id, record)
+	var document struct {
+		Outcome string
+		Status  string `json:"query_status"`
+	}
+	r.must(json.Unmarshal([]byte(r.get("/api/v1/sandboxes/"+id)), &document))
+	if document.Outcome != record.Outcome || document.Status != "not_running" {
+		r.t.Errorf("the JSON API says of %s: %+v, want outcome %s", id, document, record.Outcome)
+	}
+	return record
+}
+
+// wantOutcome fails the test unless a sandbox has exactly this outcome on the page.
+func (p page) wantOutcome(t *testing.T, id, want string) {
+	t.Helper()
+	found := p.find("sandmeter_sandbox_outcome", "sandbox", id)
+	if len(found) != 1 || found[0].value != 1 || outcomeOf(found[0].labels) != want {
+		t.Errorf("on the page the outcome of %s is %v, want %s", id, found, want)
+	}
+	p.wantValue(t, 0, "runsc_meta_sandbox_running", "sandbox", id)
+}
+
+// wantEndedSeries fails the test unless a sandbox that has ended has no gauges but the server's own
+// about its identity and its end.
+func (p page) wantEndedSeries(t *testing.T, id string) {
+	t.Helper()
+	own := []string{"sandmeter_sandbox_end_timestamp_seconds", "sandmeter_sandbox_lifetime_seconds", "sandmeter_sandbox_outcome"}
+	for _, name := range own {
+		if found := p.find(name, "sandbox", id); len(found) != 1 || found[0].value <= 0 {
+			t.Errorf("%s of %s: %v", name, id, found)
+		}
+	}
+	for name, family := range p.families {
+		gauge := family.GetType() == dto.MetricType_GAUGE
+		if gauge && !strings.HasPrefix(name, "runsc_meta_") && !slices.Contains(own, name) {
+			p.wantNone(t, name, "sandbox", id)
+		}
+	}
+}
+
+// wantRecord fails the test unless the page has the counters of a sandbox's record, and no others.
+func (p page) wantRecord(t *testing.T, id string, record finalRecord) {
+	t.Helper()
+	for name := range p.families {
+		metric, registered := strings.CutPrefix(name, "runsc_")
+		if !registered || strings.HasPrefix(metric, "meta_") || len(p.find(name, "sandbox", id)) == 0 {
+			continue
+		}
+		if _, ok := record.Metrics[metric]; !ok {
+			t.Errorf("the page has %s of %s, its record has not", name, id)
+		}
+	}
+	for metric, value := range record.Metrics {
+		var number float64
+		if json.Unmarshal(value, &number) == nil {
+			p.wantValue(t, number, "runsc_"+metric, "sandbox", id)
+			continue
+		}
+		var series []struct {
+			Labels map[string]string
+			Value  float64
+		}
+		if err := json.Unmarshal(value, &series); err != nil {
+			t.Fatalf("%s of %s is %s: %v", metric, id, value, err)
+		}
+		for _, s := range series {
+			labels := []string{"sandbox", id}
+			for name, value := range s.Labels {
+				labels = append(labels, name, value)
+			}
+			p.wantValue(t, s.Value, "runsc_"+metric, labels...)
+		}
+	}
+	if record.CPU != nil {
+		p.wantValue(t, *record.CPU, "sandmeter_sandbox_cpu_seconds_total", "sandbox", id)
+	}
+}
+
+// wantTotals fails the test unless the totals count these outcomes, and no others, and each sandbox
+// has one record.
+func (r *recorded) wantTotals(outcomes map[string]int) {
+	r.t.Helper()
+	p := r.scrape()
+	got := make(map[string]int)
+	for _, s := range p.find("sandmeter_sandboxes_ended_total") {
+		if s.value > 0 {
+			got[s.labels["outcome"]] = int(s.value)
+		}
+	}
+	if !maps.Equal(got, outcomes) {
+		r.t.Errorf("totals have %v, want %v", got, outcomes)
+	}
+	for id, records := range r.records() {
+		if len(records) != 1 {
+			r.t.Errorf("%s has %d records: %+v", id, len(records), records)
+		}
+	}
+}
+
+// An ending is a way in which a sandbox ends, and its outcome.
+type ending struct {
+	name     string
+	workload []string
+	end      func(id string)
+	outcomes []string // one of them
+	complete bool     // there is a final metrics log
+}
+
+// endings returns how sandboxes end that run when the server looks at them.
+func (w *world) endings() []ending {
+	idle := func(status string) []string { return []string{"idle", status} }
+	signal := func(signal unix.Signal) func(string) {
+		return func(id string) { w.must(w.node.Kill(w.ctx(), id, signal)) }
+	}
+	host := func(signal unix.Signal) func(string) {
+		return func(id string) { w.must(unix.Kill(w.pid(id), signal)) }
+	}
+	return []ending{
+		{"exits-0", idle("0"), signal(unix.SIGTERM), []string{"exited status 0"}, true},
+		{"exits-3", idle("3"), signal(unix.SIGTERM), []string{"failed status 3"}, true},
+		{"exits-137", idle("137"), signal(unix.SIGTERM), []string{"failed status 137"}, true},
+		{"exits-143", idle("143"), signal(unix.SIGTERM), []string{"failed status 143"}, true},
+		{"runsc-kill", idle("0"), signal(unix.SIGKILL), []string{"failed status 137"}, true},
+		{"host-kill-9", idle("0"), host(unix.SIGKILL), []string{"killed signal 9"}, false},
+		// The sentry forwards it to the workload.
+		{"host-kill-15", idle("143"), host(unix.SIGTERM), []string{"failed status 143"}, true},
+		{"checkpoint", idle("0"), func(id string) {
+			_, err := w.node.Checkpoint(w.ctx(), id)
+			w.must(err)
+		}, []string{"exited status 0"}, true},
+		// runsc kills the workload, and then what is left of the sandbox.
+		{"delete-force", idle("0"), func(id string) { w.remove(id) }, []string{"failed status 137", "killed signal 9"}, false},
+	}
+}
+
+// TestOutcomes: how real sandboxes ended, as the page, totals, the JSON API and records say, with the
+// last values of each. Nothing changes when the processes are reaped and the sandboxes deleted.
+func TestOutcomes(t *testing.T) {
+	w := newWorld(t)
+	logs := filepath.Join(w.node.Dir(), "final", "%ID%.prom")
+	w.must(os.Mkdir(filepath.Dir(logs), 0o755))
+	r := w.record(w.node.Dir(), "--final-metrics-log", logs)
+	container := func(name string, workload ...string) runsc.Container {
+		c := w.container(usageID(name), workload...)
+		c.Cgroup, c.Flags = true, []string{"--final-metrics-log=" + logs}
+		return c
+	}
+	endings := w.endings()
+	for _, e := range endings {
+		w.must(w.node.Run(w.ctx(), container(e.name, e.workload...)))
+	}
+	w.untilBegun(len(endings))
+	before := w.scrape()
+
+	outcomes, totals := make(map[string]string), make(map[string]int)
+	ended := func(id string, want ...string) finalRecord {
+		record := r.wantEnded(id, want...)
+		outcomes[id] = record.outcome()
+		totals[record.Outcome]++
+		if record.CPU == nil || record.MemoryPeak < 1<<20 || record.Lifetime <= 0 || !record.UsageComplete {
+			t.Errorf("%s: %+v", id, record)
+		}
+		return record
+	}
+	for _, e := range endings {
+		id := usageID(e.name)
+		e.end(id)
+		record := ended(id, e.outcomes...)
+		if e.complete && !record.MetricsComplete || len(record.Metrics) == 0 {
+			t.Errorf("%s has %d metrics of %q", id, len(record.Metrics), record.MetricsSource)
+		}
+		if used := before.usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total"); record.CPU == nil || *record.CPU < used {
+			t.Errorf("%s used %v s before its end, %v by then", id, used, record.CPU)
+		}
+	}
+
+	// These end before anybody scrapes.
+	oom := container("oom", "use", "0s", "400", "0")
+	oom.MemoryLimit = 100 << 20
+	w.must(w.node.Run(w.ctx(), oom))
+	if record := ended(oom.ID, "oom_killed signal 9"); record.OOMKills < 1 {
+		t.Errorf("%v OOM kills", record.OOMKills)
+	}
+	short := container("short", "exit", "3")
+	if err := w.node.RunToEnd(w.ctx(), short); err == nil { // runsc deletes it at once
+		t.Error("runsc does not report the exit status")
+	}
+	ended(short.ID, "failed status 3")
+	if r.wantTotals(totals); reap() == 0 {
+		t.Error("the zombies were reaped before the test did it")
+	}
+	for id := range outcomes {
+		if id != usageID("delete-force") && id != short.ID {
+			w.remove(id)
+		}
+	}
+	p := w.scrape()
+	for id, outcome := range outcomes {
+		p.wantOutcome(t, id, outcome)
+	}
+	r.wantTotals(totals)
+	p.wantValue(t, float64(len(outcomes)), "sandmeter_sandboxes", "query_status", "not_running")
+	p.wantValue(t, 0, "sandmeter_sandboxes", "query_status", "ok")
+	p.wantValue(t, 0, "sandmeter_sandboxes", "query_status", "failed")
+}
+
+// get returns a document of the server.
+func (w *world) get(path string) string {
+	w.t.Helper()
+	response, err := w.http().Get("http://localhost" + path)
+	w.must(err)
+	defer response.Body.Close()
+	return string(must(io.ReadAll(response.Body))(w.t))
+}
+
+// TestOutcomeOfUnreadableZombie: a server that may not read how a process ended learns it when the
+// process is reaped, if the kernel can tell. Until then the sandbox has ended, with an outcome that is
+// not known yet.
+func TestOutcomeOfUnreadableZombie(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	w.must(os.Chmod(dir, 0o777))
+	w.setAddr(filepath.Join(dir, "metrics.sock"))
+	w.start("sb", "idle", "3")
+	const caps = "--inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override --bounding-set=-all,+dac_override"
+	records := filepath.Join(dir, "records")
+	w.startProgram(w.underRestrictions(dir, "--reuid=65534 --regid=65534 --clear-groups --no-new-privs "+caps,
+		w.serveArgs("--final-records", records, "--totals-by", "none")))
+	r := &recorded{world: w, file: records}
+	w.untilBegun(1)
+	pid := w.pid("sb")
+	fd := must(unix.PidfdOpen(pid, 0))(t)
+	defer unix.Close(fd)
+	w.must(w.node.Kill(w.ctx(), "sb", unix.SIGTERM))
+	w.untilValue(0, "runsc_meta_sandbox_running", "sandbox", "sb")
+	p := w.scrape()
+	p.wantNone(t, "sandmeter_sandbox_outcome")
+	p.wantNone(t, "sandmeter_sandbox_usage_absent")
+	p.wantValue(t, 1, "sandmeter_sandboxes", "query_status", "not_running")
+	if got := r.records(); len(got) != 0 {
+		t.Errorf("there are records: %v", got)
+	}
+	w.reaped(pid)
+	want := "failed status 3"
+	if info := (unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}); unix.IoctlPidfdInfo(fd, &info) != nil {
+		want = "unknown" // before Linux 6.15
+	}
+	r.wantEnded("sb", want)
+	r.wantTotals(map[string]int{strings.Fields(want)[0]: 1})
+}
+
+// TestDockerOutcomes: how the containers of a Docker daemon ended. Docker reaps and deletes sandboxes
+// at once.
+func TestDockerOutcomes(t *testing.T) {
+	d := newDocker(t)
+	d.image("local/app:1")
+	client := metricclient.NewMetricClient(d.addr, d.root())
+	t.Cleanup(client.Close)
+	w := &world{t: t, addr: d.addr, root: d.root(), client: client}
+	w.must(os.MkdirAll(d.root(), 0o755))
+	r := w.record(d.dir)
+	run := func(flags []string, workload ...string) string {
+		t.Helper()
+		args := append([]string{"run", "--detach", "--runtime=runsc-cgroups"}, flags...)
+		return d.run(append(append(args, "local/app:1", "/sandlab", "workload"), workload...)...)
+	}
+	// Their workloads end by themselves, before anybody scrapes, with and without the container.
+	keep, remove := []string{}, []string{"--rm"}
+	totals := make(map[string]int)
+	check := func(name, id string, outcomes ...string) {
+		t.Helper()
+		record := r.wantEnded(id, outcomes...)
+			totals[record.Outcome]++
+		if record.CPU == nil || record.MemoryPeak < 1<<20 || !record.UsageComplete {
+			t.Errorf("%s: %+v", name, record)
+		}
+	}
+	check("exit 0", run(keep, "exit"), "exited status 0")
+	check("exit 0 --rm", run(remove, "exit"), "exited status 0")
+	check("exit 3", run(keep, "exit", "3"), "failed status 3")
+	check("exit 3 --rm", run(remove, "exit", "3"), "failed status 3")
+	check("exit 137", run(keep, "exit", "137"), "failed status 137")
+	check("out of memory", run([]string{"--memory=100m"}, "use", "0s", "400", "0"), "oom_killed signal 9")
+
+	ended := func(name string, end func(id string), status string, outcomes ...string) {
+		t.Helper()
+		id := run(keep, "idle", status)
+		w.until(func() error {
+			if begun := w.scrape().find("runsc_unimplemented_syscalls", "sandbox", id); len(begun) != 1 {
+				return errNot("the workload has begun")
+			}
+			return nil
+		})
+		end(id)
+		check(name, id, outcomes...)
+	}
+	ended("docker stop", func(id string) { d.run("stop", id) }, "0", "exited status 0")
+	ended("docker stop, status 143", func(id string) { d.run("stop", id) }, "143", "failed status 143")
+	ended("docker kill", func(id string) { d.run("kill", id) }, "0", "failed status 137")
+	ended("docker rm --force", func(id string) { d.run("rm", "--force", id) }, "0", "failed status 137", "killed signal 9")
+	ended("kill -9 of the sandbox", func(id string) {
+		var pid int
+		_, err := fmt.Sscan(d.run("inspect", "--format", "{{.State.Pid}}", id), &pid)
+		d.must(errors.Join(err, unix.Kill(pid, unix.SIGKILL)))
+	}, "0", "killed signal 9")
+	r.wantTotals(totals)
+}
