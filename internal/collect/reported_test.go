@@ -3,6 +3,7 @@ package collect
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,38 @@ func TestSharesOfEnded(t *testing.T) {
 	h.expect(page, "runsc_meta_sandbox_running{", `runsc_meta_sandbox_running{sandbox="ends"} 0`)
 	if h.log.String() != "" {
 		t.Errorf("the log is\n%s", &h.log)
+	}
+}
+
+// TestSharesAtTheEnd: when a sandbox has ended, its containers keep their CPU time, also those whose
+// state files went first, as those of a pod do. What was used after the last report is of none of them.
+func TestSharesAtTheEnd(t *testing.T) {
+	for _, removed := range []bool{false, true} {
+		forever := func(o *Options) { o.Linger = math.MaxInt64 } // the clock is not that of ends
+		r := newReporting(t, forever, func(s *simulate.Spec) { s.OwnProcess = true })
+		r.addProcess(t, r.sandbox.PID(), "a")
+		r.set(0, 0, 0)
+		r.page()
+		r.set(1000, 100, 300)
+		const shares = `{container=a,container_id=a} 0.25; {container=app,container_id=b} 0.75`
+		if got := r.usage("sandmeter_container_cpu_seconds_total"); got != "{container=,container_id=} 0; "+shares {
+			t.Errorf("before the end: %s", got)
+		}
+		if removed {
+			r.update(r.sandbox, func(s *simulate.Spec) { s.More = nil })
+			if err := r.collector.Look(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.set(1500, 0, 0)
+		if err := r.sandbox.Exit(0); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := r.usage("sandmeter_container_cpu_seconds_total"); got != "{container=,container_id=} 0.5; "+shares {
+				t.Errorf("after the end, with its container removed: %t: %s", removed, got)
+			}
+		}
 	}
 }
 

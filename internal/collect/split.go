@@ -172,6 +172,12 @@ func (s *split) settle(r *reading, elapsed time.Duration) {
 	s.forget()
 }
 
+// finish adds what the host has measured since the last reading to no container. No reading follows.
+func (s *split) finish(host int64) {
+	s.none += max(0, host-s.host)
+	s.host = max(host, s.host)
+}
+
 // forget removes the oldest shares of containers that are gone if there are more than maxGone.
 func (s *split) forget() {
 	gone := 0

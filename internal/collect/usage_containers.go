@@ -47,6 +47,17 @@ func (u *usage) addShares(add func(metric, series int, value int64), set int) {
 	}
 }
 
+// finishShares makes the shares those at the end of the sandbox, if there are any. Containers do not
+// report anymore, so what has been used since the last report is of none of them. Their series stay,
+// also if the last thing that was learned is that they were deleted, as before the end of a pod.
+func (u *usage) finishShares() {
+	cpu, measured := u.found.Get(host.CPU)
+	if split := &u.reported.split; measured && !split.at.IsZero() {
+		split.finish(cpu)
+		u.reported.known = true
+	}
+}
+
 // addDetail adds the memory and the processes of containers. The label sets of the containers begin
 // with container, those for memory with memory.
 func (u *usage) addDetail(add func(metric, series int, value int64), container, memory int) {
