@@ -390,7 +390,7 @@ func TestDockerOutcomes(t *testing.T) {
 	check := func(name, id string, outcomes ...string) {
 		t.Helper()
 		record := r.wantEnded(id, outcomes...)
-			totals[record.Outcome]++
+		totals[record.Outcome]++
 		if record.CPU == nil || record.MemoryPeak < 1<<20 || !record.UsageComplete {
 			t.Errorf("%s: %+v", name, record)
 		}
