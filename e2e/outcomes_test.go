@@ -19,8 +19,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-// A finalRecord is a line of --final-records, as far as tests read it.
-type finalRecord struct {
+// A lastRecord is a line of --final-records, as far as tests read it.
+type lastRecord struct {
 	ID              string
 	Outcome         string
 	ExitCode        *int     `json:"exit_code"`
@@ -36,7 +36,7 @@ type finalRecord struct {
 }
 
 // outcome returns the outcome, and the exit status and the signal if there are any.
-func (r finalRecord) outcome() string {
+func (r lastRecord) outcome() string {
 	text := r.Outcome
 	if r.ExitCode != nil {
 		text += fmt.Sprint(" status ", *r.ExitCode)
@@ -63,13 +63,13 @@ func (w *world) record(dir string, flags ...string) *recorded {
 }
 
 // records returns all final records, by sandbox.
-func (r *recorded) records() map[string][]finalRecord {
+func (r *recorded) records() map[string][]lastRecord {
 	r.t.Helper()
-	all := make(map[string][]finalRecord)
+	all := make(map[string][]lastRecord)
 	data, err := os.ReadFile(r.file)
 	r.must(err)
 	for line := range strings.Lines(string(data)) {
-		var one finalRecord
+		var one lastRecord
 		if !strings.HasSuffix(line, "\n") {
 			break // it is being written
 		}
@@ -80,9 +80,9 @@ func (r *recorded) records() map[string][]finalRecord {
 }
 
 // untilRecorded waits for the record of a sandbox that has one life.
-func (r *recorded) untilRecorded(id string) finalRecord {
+func (r *recorded) untilRecorded(id string) lastRecord {
 	r.t.Helper()
-	var found []finalRecord
+	var found []lastRecord
 	r.until(func() error {
 		if found = r.records()[id]; len(found) == 0 {
 			return fmt.Errorf("%s has no record", id)
@@ -92,7 +92,7 @@ func (r *recorded) untilRecorded(id string) finalRecord {
 	return found[0]
 }
 
-// outcomeOf returns the labels of an outcome on a page as finalRecord.outcome does.
+// outcomeOf returns the labels of an outcome on a page as lastRecord.outcome does.
 func outcomeOf(labels map[string]string) string {
 	text := labels["outcome"]
 	if text == "exited" {
@@ -109,7 +109,7 @@ func outcomeOf(labels map[string]string) string {
 
 // wantEnded fails the test unless a sandbox has ended with an outcome, according to its record, the
 // page and the JSON API.
-func (r *recorded) wantEnded(id string, outcomes ...string) finalRecord {
+func (r *recorded) wantEnded(id string, outcomes ...string) lastRecord {
 	r.t.Helper()
 	record := r.untilRecorded(id)
 	if !slices.Contains(outcomes, record.outcome()) {
@@ -159,7 +159,7 @@ func (p page) wantEndedSeries(t *testing.T, id string) {
 }
 
 // wantRecord fails the test unless the page has the counters of a sandbox's record, and no others.
-func (p page) wantRecord(t *testing.T, id string, record finalRecord) {
+func (p page) wantRecord(t *testing.T, id string, record lastRecord) {
 	t.Helper()
 	for name := range p.families {
 		metric, registered := strings.CutPrefix(name, "runsc_")
@@ -273,7 +273,7 @@ func TestOutcomes(t *testing.T) {
 	before := w.scrape()
 
 	outcomes, totals := make(map[string]string), make(map[string]int)
-	ended := func(id string, want ...string) finalRecord {
+	ended := func(id string, want ...string) lastRecord {
 		record := r.wantEnded(id, want...)
 		outcomes[id] = record.outcome()
 		totals[record.Outcome]++
