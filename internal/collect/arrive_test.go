@@ -50,6 +50,17 @@ func (n *node) arrive(s *simulate.Sandbox) {
 	n.collector.Arrive(filepath.Dir(path), filepath.Base(path), true)
 }
 
+// untilSampled waits until the collector has a sample of the sandbox.
+func (n *node) untilSampled(id string) {
+	n.Helper()
+	testkit.Until(n, "it is sampled", func() bool {
+		n.collector.mu.Lock()
+		defer n.collector.mu.Unlock()
+		known := n.collector.table.inventories[0].byID[id]
+		return known != nil && known.sampled()
+	})
+}
+
 // TestArrive: a sandbox is sampled once when its state file appears, while a collection is under way
 // that waits for another sandbox. The collection does not have it, because it came later.
 func TestArrive(t *testing.T) {
@@ -59,12 +70,7 @@ func TestArrive(t *testing.T) {
 	for range 3 {
 		n.arrive(s)
 	}
-	testkit.Until(t, "it is sampled", func() bool {
-		n.collector.mu.Lock()
-		defer n.collector.mu.Unlock()
-		known := n.collector.table.inventories[0].byID["new"]
-		return known != nil && known.sampled()
-	})
+	n.untilSampled("new")
 	if snap := end(); len(snap.Sandboxes) != 1 {
 		t.Errorf("the collection has %d sandboxes, want the one that was there", len(snap.Sandboxes))
 	}
@@ -82,7 +88,7 @@ func TestShortLife(t *testing.T) {
 	n.collect()
 	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 	n.arrive(s)
-	testkit.Until(t, "it is sampled", func() bool { return s.Stats().Queries > 0 })
+	n.untilSampled("a")
 	s.Remove()
 	testkit.Until(t, "its life is closed", func() bool { return ended.Load() != nil })
 	last := ended.Load()

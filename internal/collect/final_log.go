@@ -6,14 +6,16 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
 // finalLog is what was read of the final metrics log of a sandbox.
 type finalLog struct {
-	reply control.Reply
-	err   error // why there is none
+	reply  control.Reply
+	schema *schema.Schema // of the sandbox when it was read
+	err    error          // why there is none
 }
 
 var errNoLog = errors.New("sandboxes leave no final metrics log")
@@ -21,29 +23,40 @@ var errNoLog = errors.New("sandboxes leave no final metrics log")
 // readFinalLog reads the final metrics log of a sandbox that has ended. The caller does not hold mu.
 func (c *Collector) readFinalLog(s *sandbox) finalLog {
 	c.mu.Lock()
-	id, limit := s.facts.ID, 0
-	if s.compiled != nil && s.compiled.schema != nil && s.end == nil && !s.stale && !s.vanished {
-		limit = min(s.compiled.schema.MaxFinalLog(), maxReply)
+	id, registered := s.facts.ID, s.schema()
+	if s.end != nil || s.stale || s.vanished {
+		registered = nil
 	}
 	c.mu.Unlock()
-	if c.options.FinalLog == "" || limit == 0 {
+	if c.options.FinalLog == "" || registered == nil {
 		return finalLog{err: errNoLog}
 	}
 	path, err := config.FinalMetricsLog(c.options.FinalLog, id)
 	if err != nil {
 		return finalLog{err: err}
 	}
-	reply, err := control.ReadFinalLog(path, limit)
-	return finalLog{reply, err}
+	reply, err := control.ReadFinalLog(path, min(registered.MaxFinalLog(), maxReply))
+	return finalLog{reply, registered, err}
+}
+
+// schema returns the schema of the sandbox, or nil.
+func (s *sandbox) schema() *schema.Schema {
+	if s.compiled == nil {
+		return nil
+	}
+	return s.compiled.schema
 }
 
 // takeFinalLog makes a final metrics log the last values of a sandbox if it keeps all rules, and
 // returns where the last values are from. The sandbox can write anything to its log, so a log that
 // breaks one only costs the sandbox its last values.
 func (c *Collector) takeFinalLog(s *sandbox, log finalLog) snapshot.Origin {
+	if log.err == nil && log.schema != s.schema() {
+		log.err = errNoLog // its registration has changed meanwhile
+	}
 	if log.err == nil {
 		var next verify.Baseline
-		next, log.err = c.verifier.FinalLog(log.reply, s.compiled.schema, s.baseline, s.facts.CreatedAt, s.breath().at)
+		next, log.err = c.verifier.FinalLog(log.reply, log.schema, s.baseline, s.facts.CreatedAt, s.breath().at)
 		if log.err == nil {
 			before := s.baseline
 			f := s.commit(next)

@@ -150,18 +150,22 @@ func TestOutcome(t *testing.T) {
 	})
 }
 
-// TestOutcomeOfTheDead: a sandbox that has ended before its state file is found has ended in an unknown
-// way. If that was before the server began, it is nothing to count and to record.
+// TestOutcomeOfTheDead: of a sandbox that has ended before its state file is found, the outcome is known
+// as long as its process is a zombie. If it ended before the server began, it is nothing to count and
+// to record.
 func TestOutcomeOfTheDead(t *testing.T) {
-	const outcome, total = "sandmeter_sandbox_outcome", `sandmeter_sandboxes_ended_total{outcome="unknown"}`
-	check := func(name string, begin func(*outcomes), records int) {
+	const outcome = "sandmeter_sandbox_outcome"
+	check := func(name string, begin func(*outcomes), end func(*simulate.Sandbox), want, labels string, records int) {
 		t.Run(name, func(t *testing.T) {
 			n := newOutcomes(t)
 			begin(n)
-			n.must(n.start(simulate.Spec{ID: "a", OwnProcess: true}).Exit(3))
+			s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
+			n.must(s.Exit(3))
+			end(s)
+			total := fmt.Sprintf("sandmeter_sandboxes_ended_total{outcome=%q}", want)
 			for range 2 {
 				page := n.page()
-				n.expect(page, outcome, outcome+`{outcome="unknown",sandbox="a"} 1`)
+				n.expect(page, outcome, outcome+"{"+labels+`sandbox="a"} 1`)
 				n.expect(page, total, fmt.Sprint(total, " ", records))
 			}
 			if got := n.records(); len(got) != records {
@@ -169,6 +173,10 @@ func TestOutcomeOfTheDead(t *testing.T) {
 			}
 		})
 	}
-	check("before the server", func(*outcomes) {}, 0)
-	check("before its state file is found", func(n *outcomes) { n.page() }, 1)
+	before, later := func(*outcomes) {}, func(n *outcomes) { n.page() }
+	zombie, reaped := func(*simulate.Sandbox) {}, (*simulate.Sandbox).Stop
+	check("before the server, a zombie", before, zombie, "failed", `exit_code="3",outcome="failed",`, 0)
+	check("before the server, reaped", before, reaped, "unknown", `outcome="unknown",`, 0)
+	check("before its state file is found, a zombie", later, zombie, "failed", `exit_code="3",outcome="failed",`, 1)
+	check("before its state file is found, reaped", later, reaped, "unknown", `outcome="unknown",`, 1)
 }

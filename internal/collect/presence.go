@@ -74,6 +74,9 @@ func (s *sandbox) observe() {
 	}
 	alive, began := s.process.End() == nil, s.process.Began()
 	s.presence = locate(s.facts, s.address, alive, began)
+	if s.presence == ended && !alive && s.isZombie(began) {
+		s.presence = visible
+	}
 	switch s.presence {
 	case ended:
 		s.process.Release()
@@ -86,6 +89,13 @@ func (s *sandbox) observe() {
 	case elsewhere:
 		s.moveElsewhere()
 	}
+}
+
+// isZombie reports whether the process that was a zombie at first sight is the sandbox's, and not a
+// later one with its PID: it began when the sandbox did.
+func (s *sandbox) isZombie(began time.Time) bool {
+	_, known := s.process.Exit()
+	return known && !began.IsZero() && began.Sub(s.facts.StartTime).Abs() <= clockMargin
 }
 
 // running reports whether the sandbox has a process that has not ended, and its state file.

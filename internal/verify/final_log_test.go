@@ -274,8 +274,25 @@ func TestFinalLogRules(t *testing.T) {
 	refuse("a counter below the baseline", RuleDecrease, "fs_opens", change("runsc_fs_opens 5", "runsc_fs_opens 2"))
 	refuse("a counter that is gone", RuleDecrease, "calls", final(finalOpens5, finalConns0))
 	refuse("taken after the end", RuleFuture, "", finalAt(ended.Add(1), finalCalls, finalOpens5))
-	refuse("taken before the last reply", RuleOrder, "", finalAt(when.Add(-time.Second-1), finalCalls, finalOpens5))
+	refuse("taken before the last reply", RuleOrder, "", finalAt(when.Add(-time.Second-afterLog-1), finalCalls, finalOpens5))
 	refuse("of an earlier sandbox with this ID", RuleBefore, "", finalAt(created.Add(-1), finalCalls, finalOpens5))
+}
+
+// TestReplyAfterFinalLog: a reply that the sandbox sent after it had written its log is later than
+// the log, and stays.
+func TestReplyAfterFinalLog(t *testing.T) {
+	s := compile(t, registration)
+	var v Verifier
+	var last Baseline
+	if err := export(&v, control.NewReply([]byte(replyAt(when, opens3, callsOK))), s, &last, when); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []string{finalAt(when.Add(-1), finalOpens5), finalAt(when.Add(-afterLog), finalCalls)} {
+		next, err := v.FinalLog(control.NewReply([]byte(log)), s, last, created, ended)
+		if err != nil || show(s, &next) != show(s, &last) || !next.When.Equal(last.When) {
+			t.Errorf("got %s, %v, want %s", show(s, &next), err, show(s, &last))
+		}
+	}
 }
 
 // TestFinalLogWithoutHistogram: the log of a sandbox that has reported a histogram cannot have it,
