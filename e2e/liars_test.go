@@ -134,7 +134,7 @@ func wantPrintable(t *testing.T, log string) {
 
 func TestLiarsBesideHonestSandboxes(t *testing.T) {
 	w := newSimulatedWorld(t)
-	s := w.startServer(w.serveArgs())
+	s := w.startServer(w.serveArgs("--linger=0"))
 	w.scrape()
 	idle, open := w.memory("VmRSS"), w.descriptors()
 	const points = 20
@@ -208,7 +208,7 @@ func TestLiarsBesideHonestSandboxes(t *testing.T) {
 
 func TestLiarsBesideRealSandboxes(t *testing.T) {
 	w := newWorld(t)
-	s := w.startServer(w.serveArgs())
+	s := w.startServer(w.serveArgs("--linger=0"))
 	real := []string{"real-0", "real-1", "real-2"}
 	for _, id := range real {
 		w.start(id, "busy")

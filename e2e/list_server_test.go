@@ -46,7 +46,7 @@ func TestListOfAServer(t *testing.T) {
 	add("pod", func(*runsc.Container) {})
 	add("app", func(*runsc.Container) {})
 	w.start("killed", "idle")
-	w.kill("killed") // before there is a server, which cannot know how it ended
+	w.reaped(w.kill("killed")) // before there is a server, which cannot know how it ended
 	w.start("stopped", "idle")
 	w.stopSandbox("stopped")
 	server, client, nobody := w.secured()

@@ -19,7 +19,6 @@ import (
 const (
 	opensFamily    = "runsc_fs_opens_total"
 	presenceFamily = "sandmeter_sandbox_presence"
-	runningFamily  = "sandmeter_sandbox_running"
 	failureFamily  = "sandmeter_sandbox_failure"
 	upFamily       = "sandmeter_sandbox_up"
 )
@@ -71,11 +70,10 @@ func TestPeers(t *testing.T) {
 	}
 	ps.until(opens, opensFamily+`{sandbox="worked"} and on (job) up == 1`)
 
-	// After the end of a sandbox, its series are stale at once, not after the 5 minutes that Prometheus
-	// looks back.
+	// When a sandbox leaves the page, its series are stale at once, not after the 5 minutes that
+	// Prometheus looks back.
 	w.reaped(w.kill("killed"))
-	ps.until(0, runningFamily+`{sandbox="killed"}`)
-	ps.untilNone(opensFamily + `{sandbox="killed"}`)
+	ps.untilNone(`{sandbox="killed"}`)
 	w.remove("killed", "deleted")
 	ps.untilNone(`{sandbox=~"killed|deleted"}`)
 	ps.until(opens, opensFamily+`{sandbox="worked"} and on (job) up == 1`)

@@ -27,7 +27,7 @@ func TestSeveralRoots(t *testing.T) {
 	link, file, later := filepath.Join(dir, "link"), filepath.Join(dir, "file"), filepath.Join(dir, "later")
 	w.must(os.Symlink(w.root, link))
 	w.must(os.WriteFile(file, nil, 0o644))
-	s := w.startServer(w.serveArgs("--root", other.Root(), "--root", link, "--root", later, "--root", filepath.Join(dir, "glob*"), "--root", file))
+	s := w.startServer(w.serveArgs("--linger=0", "--root", other.Root(), "--root", link, "--root", later, "--root", filepath.Join(dir, "glob*"), "--root", file))
 
 	roots := func(p page) []string { return p.labels("runsc_meta_sandbox_presence", "runtime_root") }
 	sorted := func(list ...string) []string { return slices.Sorted(slices.Values(list)) }

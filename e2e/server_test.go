@@ -227,7 +227,7 @@ func TestRootMissingAtTheStart(t *testing.T) {
 func TestRootAllowedToBeUnknown(t *testing.T) {
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.removeRoot()
-		s := w.startServer(args("--allow-unknown-root"))
+		s := w.startServer(args("--allow-unknown-root", "--linger=0"))
 		empty := func() {
 			w.t.Helper()
 			p := w.scrape()

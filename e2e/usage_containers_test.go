@@ -172,7 +172,7 @@ func TestContainerCPUNeverFalls(t *testing.T) {
 // TestContainerCPURestored: what was used before a checkpoint is not credited after the restore.
 func TestContainerCPURestored(t *testing.T) {
 	w, id := newWorld(t).watch(), usageID("restored")
-	w.startServer(w.serveArgs())
+	w.startServer(w.serveArgs("--linger=0"))
 	c := w.container(id, "use", "4s", "1", "0")
 	c.Cgroup = true
 	w.must(w.node.Run(w.ctx(), c))
