@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -290,8 +291,14 @@ func TestNextSandboxOfPod(t *testing.T) {
 	first, second := usageID("first"), usageID("second")
 	start(first, "use", "3s", "1", "0")
 	w.lookUntil(first, 1)
-	used := w.look(first).usageOf(t, first, "sandmeter_sandbox_cpu_seconds_total")
 	w.remove(first)
+	w.until(func() error {
+		if len(w.scrape().find("sandmeter_sandbox_outcome", "sandbox", first)) == 0 {
+			return errors.New("the first sandbox has no outcome yet")
+		}
+		return nil
+	})
+	used := w.look(first).usageOf(t, first, "sandmeter_sandbox_cpu_seconds_total") // until its end
 	start(second, "idle")
 	least := cpuOf(t, pod) - used
 	got := w.look(second).usageOf(t, second, "sandmeter_sandbox_cpu_seconds_total")
