@@ -75,7 +75,7 @@ func (c *Collector) attendEnds() {
 }
 
 // finishEnded closes the lives of all sandboxes that have ended and whose status is known, or cannot
-// be, in the order of their ends. all closes the others too.
+// be. all closes the others too.
 func (c *Collector) finishEnded(all bool) {
 	c.finishing <- struct{}{}
 	defer func() { <-c.finishing }()
