@@ -51,6 +51,11 @@ func TestManPagesAreThoseOfTheCommands(t *testing.T) {
 // manDate replaces the current date on the pages.
 var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 
+// synopsis corrects the command lines that cobra writes: it does not support flags before the name of
+// a command, and does not know that the program needs a command.
+var synopsis = strings.NewReplacer("sandmeter metric-server [flags]", "sandmeter [runsc flags] metric-server [flags]",
+	`\fBsandmeter [flags]\fP`, `\fBsandmeter COMMAND [flags]\fP`)
+
 // makeManPages generates the pages with cobra, except for the date.
 func makeManPages(t *testing.T, dir string) {
 	t.Helper()
@@ -61,10 +66,6 @@ func makeManPages(t *testing.T, dir string) {
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		t.Fatal(err)
 	}
-	// cobra does not support flags before the name of a command, and does not know that the program
-	// needs a command.
-	synopsis := strings.NewReplacer("sandmeter metric-server [flags]", "sandmeter [runsc flags] metric-server [flags]",
-		`\fBsandmeter [flags]\fP`, `\fBsandmeter COMMAND [flags]\fP`)
 	for name, page := range readFiles(t, dir) {
 		page = sortManSections(synopsis.Replace(page))
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(page), 0o644); err != nil {
