@@ -10,12 +10,12 @@ TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 
 # The modules of this repository; those in tools/ only pin programs and have no code.
-MODULES := . e2e tools tools/prometheus
-CODE    := . e2e
+MODULES := . e2e packaging tools tools/prometheus
+CODE    := . e2e packaging
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run peers test fuzz bench bench-node bench-churn lint FORCE
+.PHONY: help build run peers test fuzz bench bench-node bench-churn lint package FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -27,12 +27,13 @@ run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 
 peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics ## build or download the programs that scrape the server in tests
 
-test: build peers bin/gotestsum ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
+test: build peers bin/gotestsum bin/cyclonedx-gomod ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
 	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-1.json -- $(TEST)
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes.
 	cd e2e && $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-2.json -- $(TEST) -count=1
-	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-1.json bin/tests-2.json # lists the skipped tests of both runs
+	cd packaging && $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-3.json -- $(TEST) -count=1
+	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-1.json bin/tests-2.json bin/tests-3.json # lists the skipped tests of all runs
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz
@@ -45,6 +46,9 @@ bench-node: build ## measure what a scrape costs 50 real sandboxes; needs root
 
 bench-churn: bin/sandmeter bin/sandlab ## measure what the server holds while sandboxes come and go, for ten minutes; needs root
 	@$(GO) run -buildvcs=false ./bench churn $(ARGS)
+
+package: bin/cyclonedx-gomod ## build .deb, .rpm, and tarballs for amd64 and arm64 in dist/, the same bytes each time
+	@cd packaging && $(GO) run -buildvcs=false ./build -version '$(VERSION)'
 
 lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module files are tidy and unchanged
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }
@@ -87,4 +91,9 @@ bin/gotestsum: tools/go.mod tools/go.sum
 bin/staticcheck: tools/go.mod tools/go.sum
 	@echo "Building staticcheck from the version pinned in tools/go.mod."
 	@cd tools && $(BUILD) -o ../$@ honnef.co/go/tools/cmd/staticcheck
+	@touch $@
+
+bin/cyclonedx-gomod: packaging/go.mod packaging/go.sum
+	@echo "Building cyclonedx-gomod from the version pinned in packaging/go.mod."
+	@cd packaging && $(BUILD) -o ../$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 	@touch $@
