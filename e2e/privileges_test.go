@@ -3,24 +3,11 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// TestServiceUnit: the unit in packaging is as restricted as possible.
-func TestServiceUnit(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("systemd-analyze is not installed")
-	}
-	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=25", "../packaging/sandmeter.service").CombinedOutput()
-	if err != nil {
-		t.Errorf("the exposure of the unit is 2.5 or more: %v\n%s", err, out)
-	}
-}
 
 // underRestrictions returns a program that runs with the flags of setpriv, in a file system that is
 // read-only except for one directory.

@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+)
+
+const serviceUnit = "../packaging/systemd/sandmeter.service"
+
+// needsSystemd skips the test where systemd-analyze is not installed.
+func needsSystemd(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		runsctest.Unavailable(t, err)
+	}
+}
+
+// TestServiceUnit: the unit of the packages is as restricted as possible.
+func TestServiceUnit(t *testing.T) {
+	needsSystemd(t)
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=25", serviceUnit).CombinedOutput()
+	if err != nil {
+		t.Errorf("the exposure of the unit is 2.5 or more: %v\n%s", err, out)
+	}
+}
+
+// underUnit returns the program of the unit with more settings, under the restrictions of the unit.
+func (w *world) underUnit(settings ...string) *program {
+	w.t.Helper()
+	needsSystemd(w.t)
+	unitrun := filepath.Join(w.t.TempDir(), "unitrun")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", unitrun, "./unitrun")
+	build.Dir = "../packaging"
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		w.t.Fatalf("building unitrun: %v\n%s", err, out)
+	}
+	for _, dir := range []string{"/run/sandmeter", "/var/log/sandmeter"} { // the unit makes them
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			w.t.Cleanup(func() { w.must(os.Remove(dir)) })
+		}
+	}
+	args := []string{"-program", sandmeter}
+	for _, dir := range []string{w.node.Dir(), filepath.Dir(sandmeter), filepath.Dir(realRunsc(w.t))} {
+		args = append(args, "-visible", dir) // they may be in /tmp and /root, where the unit sees nothing
+	}
+	return newRun(w.t, unitrun, append(append(args, serviceUnit), settings...)...)
+}
+
+// TestServiceUnderUnit: under the restrictions of the unit the server queries sandboxes, measures them,
+// runs runsc for their registration, listens in /run/sandmeter, and writes to /var/log/sandmeter.
+// Neither Docker nor containerd has to be there.
+func TestServiceUnderUnit(t *testing.T) {
+	w, id := newWorld(t), usageID("unit")
+	w.setAddr("/run/sandmeter/" + id + ".sock")
+	c := w.container(id, "use", "200ms", "1", "3")
+	c.Cgroup, c.MetricServer = true, ""
+	w.must(w.node.Run(w.ctx(), c))
+	r := &recorded{world: w, file: "/var/log/sandmeter/" + id}
+	server := w.underUnit("SANDMETER_WEB_LISTEN_ADDRESS="+w.addr, "SANDMETER_RUNSC="+realRunsc(t),
+		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+r.file,
+		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
+	t.Cleanup(func() { w.must(os.Remove(r.file)) })
+	s := w.startProgram(server)
+	w.wantConfined(s.Process.Pid)
+	w.untilUsed(id) // the registration is that of runsc metric-metadata, because no state file has it
+	p := w.scrape()
+	p.wantRunning(t, []string{id}, []string{id})
+	p.wantNone(t, "sandmeter_sandbox_usage_absent")
+	wantUsage(t, "the memory", p.usageOf(t, id, "sandmeter_sandbox_memory_bytes"), memoryOf(t, id), memoryOf(t, id))
+	w.wantReopened(s, r.file)
+	w.must(w.node.Kill(w.ctx(), id, unix.SIGKILL))
+	w.until(func() error {
+		if records := r.records()[id]; len(records) != 1 || records[0].CPU == nil || *records[0].CPU < 0.2 {
+			return fmt.Errorf("the records are %+v: there is no one with the CPU time", records)
+		}
+		return nil
+	})
+	s.signal(unix.SIGTERM)
+	s.wantEnd(ample, 0)
+}
+
+// wantConfined fails the test unless a process of root has no capability, and filters for its
+// system calls.
+func (w *world) wantConfined(pid int) {
+	w.t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	w.must(err)
+	for _, line := range []string{"Uid:\t0\t0\t0\t0", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+		if !strings.Contains(string(data), "\n"+line+"\n") {
+			w.t.Errorf("the server has no line %q in /proc/PID/status", line)
+		}
+	}
+}
+
+// wantReopened renames the file of final records, and fails the test unless SIGHUP makes a new one.
+func (w *world) wantReopened(s *server, file string) {
+	w.t.Helper()
+	w.must(os.Rename(file, file+".1"))
+	w.t.Cleanup(func() { w.must(os.Remove(file + ".1")) })
+	s.signal(unix.SIGHUP)
+	w.until(func() error {
+		_, err := os.Stat(file)
+		return err
+	})
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// confineHost applies the settings about the process and the host.
+func confineHost(u unit) error {
+	if u.is("ProtectHostname") {
+		if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+			return err
+		}
+	}
+	if value, ok := u.last("LimitNOFILE"); ok {
+		limit, err := strconv.ParseUint(value, 10, 64)
+		if err != nil {
+			return err
+		}
+		if err := lowerLimit(limit); err != nil {
+			return err
+		}
+	}
+	return setGroups(u)
+}
+
+// lowerLimit sets the limit on descriptors, or leaves a lower one that this process may not raise.
+func lowerLimit(limit uint64) error {
+	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit})
+	if errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return err
+}
+
+// setGroups gives the process the groups that systemd gives it: that of root, and the unit's.
+func setGroups(u unit) error {
+	if name, _ := u.last("User"); name != "root" {
+		return fmt.Errorf("User=%s: only root is supported", name)
+	}
+	gids := []int{0}
+	for _, line := range u.all("SupplementaryGroups") {
+		for _, name := range strings.Fields(line) {
+			group, err := user.LookupGroup(name)
+			if err != nil {
+				return err
+			}
+			gid, err := strconv.Atoi(group.Gid)
+			if err != nil {
+				return err
+			}
+			gids = append(gids, gid)
+		}
+	}
+	return unix.Setgroups(gids)
+}
+
+// dropCapabilities drops all capabilities for good. Units that keep some are not supported.
+func dropCapabilities(u unit) error {
+	for _, name := range []string{"CapabilityBoundingSet", "AmbientCapabilities"} {
+		if value, ok := u.last(name); !ok || value != "" {
+			return fmt.Errorf("%s=%s: only an empty set is supported", name, value)
+		}
+	}
+	if !u.is("NoNewPrivileges") {
+		return errors.New("only units with NoNewPrivileges=yes are supported")
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	for c := uintptr(0); ; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) { // the kernel has no more
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	var none [2]unix.CapUserData
+	return unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
+}
