@@ -194,7 +194,7 @@ func packages(t *testing.T) []string {
 		if err != nil || !d.IsDir() || dir == "." {
 			return err
 		}
-		if name := d.Name(); name == "testdata" || strings.HasPrefix(name, ".") || dir == "e2e" || dir == "tools" || dir == "bin" {
+		if name := d.Name(); name == "testdata" || strings.HasPrefix(name, ".") || slices.Contains([]string{"bin", "dist", "e2e", "packaging", "tools"}, dir) {
 			return fs.SkipDir
 		}
 		if files, _ := filepath.Glob(filepath.Join(path, "*.go")); len(files) > 0 {
