@@ -1,0 +1,100 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Operators rely on these. packaging/Containerfile has the same, which a test checks.
+const (
+	// user can do nothing on the host, so a forgotten setting is an error and no risk. To query
+	// sandboxes, the server has to be started as root: with `--user 0` or runAsUser: 0, and without
+	// any capability.
+	user = "65532:65532"
+	// listen is the port on all addresses of the container: localhost, the default of the program,
+	// is reachable only from inside of it.
+	listen = "SANDMETER_WEB_LISTEN_ADDRESS=:19640"
+	port   = "19640/tcp"
+)
+
+// image returns the image of a program.
+func (r release) image(p program) (v1.Image, error) {
+	layer, err := r.layer(p)
+	if err != nil {
+		return nil, err
+	}
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err := mutate.Append(base, mutate.Addendum{
+		Layer:   layer,
+		History: v1.History{Created: v1.Time{Time: r.created}, CreatedBy: "packaging/image"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", p.arch
+	config.Created = v1.Time{Time: r.created}
+	config.Config = v1.Config{
+		User:         user,
+		Env:          []string{listen},
+		ExposedPorts: map[string]struct{}{port: {}},
+		Entrypoint:   []string{"/sandmeter"},
+		Cmd:          []string{"serve"},
+		WorkingDir:   "/",
+		Labels:       r.annotations(),
+	}
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		return nil, err
+	}
+	return mutate.Annotations(image, r.annotations()).(v1.Image), nil
+}
+
+// layer returns the only layer of an image: the program, and the license that has to come with it.
+func (r release) layer(p program) (v1.Layer, error) {
+	files, err := archive(r.created, []entry{{"LICENSE", 0o644, r.license}, {"sandmeter", 0o755, p.content}})
+	if err != nil {
+		return nil, err
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil }
+	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer),
+		tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching)
+}
+
+// An entry is a regular file in a tar archive.
+type entry struct {
+	name    string
+	mode    int64
+	content []byte
+}
+
+// archive returns a tar archive with entries of user and group 0. It depends on its arguments only.
+func archive(modified time.Time, entries []entry) ([]byte, error) {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, e := range entries {
+		header := &tar.Header{Name: e.name, Mode: e.mode, Size: int64(len(e.content)), ModTime: modified, Format: tar.FormatUSTAR}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(e.content); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,102 @@
+// Command image writes the OCI images of a release as tar files, without a registry and without a
+// container engine:
+//
+//	image -version 1.2.3 -revision 6ce2e1c -created 1790000000 -license LICENSE -dir dist amd64=PROGRAM arm64=PROGRAM
+//
+// For each architecture it writes sandmeter-VERSION-ARCH.oci.tar, which is an OCI image layout and
+// also what `docker load` of any release takes. sandmeter-VERSION.oci.tar is an OCI image layout
+// with the images of all architectures. The same input gives the same bytes.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes all images of a release, and the paths and digests of the files to out.
+func run(args []string, out io.Writer) error {
+	rel, dir, err := parse(args)
+	if err != nil {
+		return err
+	}
+	files, err := rel.files()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.name)
+		if err := writeFile(path, f); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		fmt.Fprintf(out, "%s %s@%s\n", path, rel.reference(), f.digest)
+	}
+	return nil
+}
+
+// parse returns the release that a command line describes, and the directory for its images.
+func parse(args []string) (rel release, dir string, err error) {
+	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	flags.StringVar(&rel.name, "name", "sandmeter", "`repository` of the image, with a registry if it has one")
+	flags.StringVar(&rel.version, "version", "", "`version` of the release, and tag of the image")
+	flags.StringVar(&rel.revision, "revision", "", "`commit` that the programs are built from")
+	license := flags.String("license", "", "`file` with the license")
+	flags.StringVar(&dir, "dir", "dist", "`directory` for the images")
+	created := flags.Int64("created", 0, "time of the commit, in `seconds` since 1970")
+	if err := flags.Parse(args); err != nil {
+		return rel, dir, err
+	}
+	if rel.license, err = os.ReadFile(*license); err != nil {
+		return rel, dir, fmt.Errorf("-license: %w", err)
+	}
+	rel.created = time.Unix(*created, 0).UTC()
+	rel.programs, err = readPrograms(flags.Args())
+	return rel, dir, errors.Join(err, rel.check())
+}
+
+// readPrograms reads programs that are given as ARCH=PATH.
+func readPrograms(args []string) ([]program, error) {
+	var programs []program
+	for _, arg := range args {
+		arch, path, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, fmt.Errorf("%s is not ARCH=PATH", strconv.Quote(arg))
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, program{arch, content})
+	}
+	return programs, nil
+}
+
+// writeFile writes a file under another name first, so that no incomplete file has its name.
+func writeFile(path string, f file) error {
+	incomplete, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(incomplete.Name())
+	_, err = incomplete.Write(f.content)
+	if err = errors.Join(err, incomplete.Chmod(0o644), incomplete.Close()); err != nil {
+		return err
+	}
+	return os.Rename(incomplete.Name(), path)
+}
