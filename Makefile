@@ -15,7 +15,7 @@ CODE    := . e2e packaging
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run peers test fuzz bench bench-node bench-churn lint package FORCE
+.PHONY: help build run peers test fuzz bench bench-node bench-churn lint package image FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -56,6 +56,20 @@ lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module fil
 	@set -e; for dir in $(CODE); do (cd $$dir; set -x; $(GO) vet ./...; $(CURDIR)/bin/staticcheck ./...); done
 	GOOS=darwin $(GO) vet ./metricclient ./config
 
+# IMAGE is the repository of the image, with a registry if it is to be pushed to one. The time of the
+# commit is that of everything in the image, so that a commit has the same image everywhere.
+IMAGE ?= sandmeter
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+image: bin/image/sandmeter-amd64 bin/image/sandmeter-arm64 ## write OCI images for amd64 and arm64 to dist/
+	@cd packaging && $(GO) run -buildvcs=false ./image -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' \
+		-created '$(SOURCE_DATE_EPOCH)' -license ../LICENSE -dir ../dist \
+		amd64=../bin/image/sandmeter-amd64 arm64=../bin/image/sandmeter-arm64
+
+bin/image/sandmeter-%: FORCE
+	@GOOS=linux GOARCH=$* $(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
+
 # Always run: Go's build cache decides what to rebuild.
 bin/sandmeter: FORCE
 	@$(BUILD) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
@@ -82,6 +96,12 @@ bin/debian/%:
 	@(cd $@.new && apt-get -qq -o APT::Sandbox::User=root download $* && dpkg-deb -x $*_*.deb . && mv usr/bin/$* ../$*) || \
 		echo "The package $* is unavailable: tests with it are skipped. On Debian, run apt-get update."
 	@rm -rf $@.new
+
+# The release with which e2e tests that one server serves sandboxes of two releases.
+bin/runsc-older: tools/runsc-older/go.mod tools/runsc-older/go.sum
+	@echo "Building an older runsc from the version pinned in tools/runsc-older/go.mod. The first build takes one to two minutes."
+	@cd tools/runsc-older && $(BUILD) -o ../../$@ gvisor.dev/gvisor/runsc
+	@touch $@
 
 bin/gotestsum: tools/go.mod tools/go.sum
 	@echo "Building gotestsum from the version pinned in tools/go.mod."
