@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/registration"
+	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// envOlderRunsc names the environment variable with the path of the older runsc. Without it, that is
+// bin/runsc-older.
+const envOlderRunsc = "SANDMETER_RUNSC_OLDER"
+
+// onlyNewer is a metric that the runsc in tools/go.mod registers, and that in
+// tools/runsc-older/go.mod does not. Each sandbox that has it reports it.
+const onlyNewer = alwaysThere
+
+// both are metrics that sandboxes of both releases report.
+const both = "runsc_unimplemented_syscalls"
+
+// A release is a runsc, with a node of its own.
+type release struct {
+	program string
+	node    *runsc.Node
+}
+
+// findOlder returns the path of an older runsc that works here.
+var findOlder = sync.OnceValues(func() (string, error) {
+	path := os.Getenv(envOlderRunsc)
+	if path == "" {
+		path = "../bin/runsc-older"
+	}
+	path, err := runsc.Find(path)
+	if err != nil {
+		return "", fmt.Errorf("%w; build it with: make bin/runsc-older", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	return path, runsc.Check(ctx, runsc.Config{Runsc: path, Program: sandlab}, "workload", "exit")
+})
+
+// newReleases returns a world whose root has sandboxes of two releases of runsc. The newer one
+// deletes those that are left at the end, as after an upgrade.
+func newReleases(t *testing.T) (w *world, older, newer release) {
+	t.Helper()
+	newer.program = realRunsc(t)
+	path, err := findOlder()
+	if err != nil {
+		runsctest.Unavailable(t, err)
+	}
+	older.program = path
+	w = newWorldWith(t, runsc.Config{Runsc: older.program, Program: sandlab})
+	older.node = w.node
+	newer.node = runsctest.NewNode(t, runsc.Config{Runsc: newer.program, Program: sandlab})
+	w.must(os.Remove(newer.node.Root()))
+	w.must(os.Symlink(w.root, newer.node.Root()))
+	return w, older, newer
+}
+
+// run starts a sandbox of a release. Without metrics, it is one without a registration of its own.
+func (w *world) run(r release, id string, withMetrics bool) {
+	w.t.Helper()
+	c := w.container(id, "idle")
+	if !withMetrics {
+		c.MetricServer = ""
+	}
+	w.must(r.node.Run(w.ctx(), c))
+}
+
+// metadataOf writes the output of `runsc metric-metadata` to a file and returns its path.
+func (w *world) metadataOf(r release) string {
+	w.t.Helper()
+	out, err := exec.Command(r.program, "metric-metadata").Output()
+	w.must(err)
+	path := filepath.Join(w.t.TempDir(), "registration")
+	w.must(os.WriteFile(path, out, 0o600))
+	return path
+}
+
+// wantServed scrapes until sandboxes are served with the registration of the older or the newer
+// release.
+func (w *world) wantServed(olderIDs, newerIDs []string) {
+	w.t.Helper()
+	w.until(func() error {
+		p := w.scrape()
+		for _, id := range append(olderIDs[:len(olderIDs):len(olderIDs)], newerIDs...) {
+			if len(p.find(both, "sandbox", id)) == 0 {
+				return fmt.Errorf("%s has no metrics: %v", id, p.labels("runsc_meta_sandbox_failure", "reason", "sandbox", id))
+			}
+		}
+		return nil
+	})
+	p := w.scrape()
+	for _, id := range olderIDs {
+		p.wantNone(w.t, onlyNewer, "sandbox", id)
+		p.wantNone(w.t, "runsc_meta_sandbox_failure", "sandbox", id)
+	}
+	for _, id := range newerIDs {
+		p.wantValue(w.t, 1, onlyNewer, "sandbox", id)
+		p.wantNone(w.t, "runsc_meta_sandbox_failure", "sandbox", id)
+	}
+}
+
+// wantReason scrapes until the server knows why a sandbox has no metrics.
+func (w *world) wantReason(id, reason string) {
+	w.t.Helper()
+	w.untilValue(1, "runsc_meta_sandbox_failure", "sandbox", id, "reason", reason)
+	w.scrape().wantNone(w.t, both, "sandbox", id)
+}
+
+// metricsOf returns how many metrics a registration has.
+func metricsOf(t *testing.T, r *state.Registration) int {
+	t.Helper()
+	s, err := schema.Compile(r.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(s.Metrics)
+}
+
+// TestRegistrationsOfTwoReleases: the releases of the tests register different metrics, and the
+// state files of their sandboxes have what their programs say.
+func TestRegistrationsOfTwoReleases(t *testing.T) {
+	w, older, newer := newReleases(t)
+	w.run(older, "older", true)
+	w.run(newer, "newer", true)
+	listing, err := state.NewRoot(w.root).List()
+	w.must(err)
+	counts := map[string]int{}
+	for _, s := range listing.Sandboxes {
+		loaded, err := registration.Load(w.metadataOf(map[string]release{"older": older, "newer": newer}[s.ID]))
+		w.must(err)
+		if s.Registration == nil || !bytes.Equal(s.Registration.JSON, loaded.JSON) {
+			t.Errorf("the registration of %s is not that of its runsc", s.ID)
+			continue
+		}
+		counts[s.ID] = metricsOf(t, s.Registration)
+	}
+	if counts["older"] == 0 || counts["newer"] <= counts["older"] {
+		t.Errorf("the numbers of registered metrics are %v", counts)
+	}
+}
+
+// TestTwoReleases: one server verifies and serves sandboxes of two releases in one runtime root,
+// each with the registration of its own build, wherever it is from.
+func TestTwoReleases(t *testing.T) {
+	const none = "/nonexistent"
+	t.Run("state files", func(t *testing.T) {
+		w, older, newer := newReleases(t)
+		w.run(older, "older", true)
+		w.run(newer, "newer", true)
+		w.startProgram(withPath(newProgram(t, w.serveArgs()...), none))
+		w.wantServed([]string{"older"}, []string{"newer"})
+	})
+	t.Run("another sandbox", func(t *testing.T) {
+		w, older, newer := newReleases(t)
+		w.run(older, "older", false)
+		w.run(newer, "newer", false)
+		w.run(newer, "newer-lender", true)
+		w.startProgram(withPath(newProgram(t, w.serveArgs()...), none))
+		// The releases say the same of themselves, so only their program files differ.
+		w.wantServed(nil, []string{"newer", "newer-lender"})
+		w.wantReason("older", "not_instrumented")
+		w.run(older, "older-lender", true)
+		w.wantServed([]string{"older", "older-lender"}, []string{"newer", "newer-lender"})
+	})
+	t.Run("runsc", func(t *testing.T) {
+		w, older, newer := newReleases(t)
+		w.run(older, "older", false)
+		w.run(newer, "newer", false)
+		s := w.startProgram(withPath(newProgram(t, w.serveArgs("--runsc", newer.program, "--runsc", older.program)...), none))
+		w.wantServed([]string{"older"}, []string{"newer"})
+		for _, program := range []string{older.program, newer.program} {
+			if want := `msg="Registration read from runsc" program=` + program; !strings.Contains(s.err.String(), want+"\n") {
+				t.Errorf("the log has no %s:\n%s", want, &s.err)
+			}
+		}
+	})
+	t.Run("a file for one, a state file for the other", func(t *testing.T) {
+		w, older, newer := newReleases(t)
+		w.run(older, "older", false)
+		w.run(newer, "newer", true)
+		w.startProgram(withPath(newProgram(t, w.serveArgs("--registration", w.metadataOf(older))...), none))
+		w.wantServed([]string{"older"}, []string{"newer"})
+	})
+}
+
+// TestTwoReleasesInTwoRoots serves the releases from a root of their own each, as after a move from
+// one container runtime to another.
+func TestTwoReleasesInTwoRoots(t *testing.T) {
+	w, older, newer := newReleases(t)
+	apart := runsctest.NewNode(t, runsc.Config{Runsc: newer.program, Program: sandlab})
+	w.run(older, "older", false)
+	w.run(release{newer.program, apart}, "newer", false)
+	args := w.serveArgs("--root", apart.Root(), "--runsc", newer.program, "--runsc", older.program)
+	w.startProgram(withPath(newProgram(t, args...), "/nonexistent"))
+	w.wantServed([]string{"older"}, []string{"newer"})
+	p := w.scrape()
+	p.wantValue(t, 1, onlyNewer, "sandbox", "newer", "runtime_root", apart.Root())
+	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "older", "runtime_root", w.root)
+}
+
+// TestRegistrationOfAnotherRelease: replies are refused if the registration is another release's
+// and lacks what a sandbox reports.
+func TestRegistrationOfAnotherRelease(t *testing.T) {
+	for _, source := range []string{"--registration", "--runsc"} {
+		t.Run(source, func(t *testing.T) {
+			w, older, newer := newReleases(t)
+			w.run(older, "older", false)
+			w.run(newer, "newer", false)
+			value := older.program // may be a copy of that of either: both have the same version
+			if source == "--registration" {
+				value = w.metadataOf(older)
+			}
+			s := w.startProgram(withPath(newProgram(t, w.serveArgs(source, value)...), "/nonexistent"))
+			w.wantServed([]string{"older"}, nil)
+			w.wantReason("newer", "registration_mismatch")
+			metric := strings.TrimPrefix(onlyNewer, "runsc_")
+			w.until(func() error {
+				if log := s.err.String(); !strings.Contains(log, metric) {
+					return errNot("the log names the metric " + metric + ": " + log)
+				}
+				return nil
+			})
+		})
+	}
+}
