@@ -10,8 +10,8 @@ TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 
 # The modules of this repository; those in tools/ only pin programs and have no code.
-MODULES := . e2e packaging tools tools/prometheus
-CODE    := . e2e packaging
+MODULES := . e2e packaging tools tools/prometheus tools/runsc-older
+CODE    := . packaging e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
@@ -27,13 +27,13 @@ run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 
 peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics ## build or download the programs that scrape the server in tests
 
-test: build peers bin/gotestsum bin/cyclonedx-gomod ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
+test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
-	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-1.json -- $(TEST)
+	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-0.json -- $(TEST)
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes.
-	cd e2e && $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-2.json -- $(TEST) -count=1
-	cd packaging && $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-3.json -- $(TEST) -count=1
-	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-1.json bin/tests-2.json bin/tests-3.json # lists the skipped tests of all runs
+	@set -e; for dir in $(wordlist 2,9,$(CODE)); do (cd $$dir; set -x; \
+		$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-$$dir.json -- $(TEST) -count=1); done
+	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-*.json # lists the skipped tests of all runs
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz

@@ -194,7 +194,10 @@ func packages(t *testing.T) []string {
 		if err != nil || !d.IsDir() || dir == "." {
 			return err
 		}
-		if name := d.Name(); name == "testdata" || strings.HasPrefix(name, ".") || slices.Contains([]string{"bin", "dist", "e2e", "packaging", "tools"}, dir) {
+		if name := d.Name(); name == "testdata" || strings.HasPrefix(name, ".") || dir == "bin" {
+			return fs.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
 			return fs.SkipDir
 		}
 		if files, _ := filepath.Glob(filepath.Join(path, "*.go")); len(files) > 0 {
