@@ -92,12 +92,16 @@ func TestSeveralRoots(t *testing.T) {
 	readable := func(value int, root string) string {
 		return fmt.Sprintf(`sandmeter_runtime_root_readable{runtime_root="%s"} %d`, root, value)
 	}
-	const gauge = "sandmeter_runtime_root_readable{"
+	absent := func(value int, root string) string {
+		return fmt.Sprintf(`sandmeter_runtime_root_missing{runtime_root="%s"} %d`, root, value)
+	}
+	const gauge, missingGauge = "sandmeter_runtime_root_readable{", "sandmeter_runtime_root_missing{"
 	missing := filepath.Join(n.root, "missing")
 	for range 2 {
 		page := n.page()
 		n.expect(page, opens, sample(3, two, "other"), sample(1, one, "same"), sample(2, two, "same"))
 		n.expect(page, gauge, readable(1, one), readable(1, two), readable(0, missing))
+		n.expect(page, missingGauge, absent(0, one), absent(0, two), absent(1, missing))
 	}
 	later, _ := n.addRoot("later1", "new", 4)
 	second.Remove()
@@ -130,7 +134,14 @@ func TestRootThatCannotBeRead(t *testing.T) {
 	}
 	n.collector.table.roots = roots{file, one}
 	for range 2 {
-		n.expect(n.page(), opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))
+		page := n.page()
+		n.expect(page, opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))
+		n.expect(page, "sandmeter_runtime_root_readable{",
+			fmt.Sprintf(`sandmeter_runtime_root_readable{runtime_root="%s"} 0`, file),
+			fmt.Sprintf(`sandmeter_runtime_root_readable{runtime_root="%s"} 1`, one))
+		n.expect(page, "sandmeter_runtime_root_missing{",
+			fmt.Sprintf(`sandmeter_runtime_root_missing{runtime_root="%s"} 0`, file),
+			fmt.Sprintf(`sandmeter_runtime_root_missing{runtime_root="%s"} 0`, one))
 	}
 	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root is not readable") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))

@@ -2,6 +2,8 @@ package collect
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/control"
@@ -108,7 +110,8 @@ func (f *serverFamilies) addSandboxes(snap *snapshot.Snapshot, total int) {
 	f.addSet(schema.SandboxesWithoutSeries, hidden[snapshot.HidUnregistered], hidUnregistered)
 }
 
-// addRoots adds the samples that tell which runtime roots could be read.
+// addRoots adds the samples that tell which runtime roots could be read, and which are missing. A root
+// that is missing may be fine: runsc creates it with the first sandbox.
 func (f *serverFamilies) addRoots(roots []snapshot.Root, single bool) {
 	for _, root := range roots {
 		if f.quiet && root.Err == nil {
@@ -118,7 +121,9 @@ func (f *serverFamilies) addRoots(roots []snapshot.Root, single bool) {
 		if !single {
 			labels = append(labels, snapshot.Label{Name: "runtime_root", Value: root.Path})
 		}
-		f.addSet(schema.RootReadable, number(root.Err == nil), snapshot.NewLabelSet(labels...))
+		set := snapshot.NewLabelSet(labels...)
+		f.addSet(schema.RootMissing, number(errors.Is(root.Err, fs.ErrNotExist)), set)
+		f.addSet(schema.RootReadable, number(root.Err == nil), set)
 	}
 }
 

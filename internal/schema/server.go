@@ -44,6 +44,7 @@ const (
 	LogLinesDropped
 	OverBudget
 	ResponsesCutOff
+	RootMissing
 	RootReadable
 	SandboxEnd
 	SandboxLifetime
@@ -89,6 +90,7 @@ var serverMetrics = [serverFamilies]Metric{
 	LogLinesDropped:        {Name: "sandmeter_log_lines_dropped_total", Help: "Counter of log lines that were dropped because the log output was too slow or failed.", Type: Counter, Whole: true},
 	OverBudget:             {Name: "sandmeter_over_budget", Help: "Number of sandboxes without metrics because all sandboxes together exceed a budget.", Whole: true, Open: true, SetLabels: []string{"budget"}},
 	ResponsesCutOff:        {Name: "sandmeter_responses_cut_off_total", Help: "Counter of responses that were cut off because the client read them too slowly.", Type: Counter, Whole: true},
+	RootMissing:            {Name: "sandmeter_runtime_root_missing", Help: "Whether the runtime root does not exist (1) or does (0). A root that does not exist is not readable either.", Whole: true, Open: true, SetLabels: []string{"runtime_root"}},
 	RootReadable:           {Name: "sandmeter_runtime_root_readable", Help: "Whether the last collection could read the runtime root (1) or not (0).", Whole: true, Open: true, SetLabels: []string{"runtime_root"}},
 	SandboxEnd:             {Name: "sandmeter_sandbox_end_timestamp_seconds", Help: "When the server observed the end of the sandbox, as a unix timestamp in seconds. Present for sandboxes that have ended.", Float: true, Whole: true},
 	SandboxLifetime:        {Name: "sandmeter_sandbox_lifetime_seconds", Help: "Time from the start of the sandbox's process to its end. Present for sandboxes that have ended, if the start is known.", Float: true, Whole: true},
