@@ -37,6 +37,8 @@ type Container struct {
 	Cgroup bool
 	// MemoryLimit is in bytes; 0 means none.
 	MemoryLimit int64
+	// CPULimit is in cores; 0 means none.
+	CPULimit float64
 	// Network is the path of a network namespace, whose interfaces the sandbox takes over. Empty
 	// means a sandbox without network.
 	Network string
@@ -97,7 +99,14 @@ type linux struct {
 }
 
 type resources struct {
+	CPU    *cpu    `json:"cpu,omitempty"`
 	Memory *memory `json:"memory,omitempty"`
+}
+
+// cpu is a limit of CPU time per period, in microseconds.
+type cpu struct {
+	Quota  int64 `json:"quota"`
+	Period int64 `json:"period"`
 }
 
 type memory struct {
@@ -168,16 +177,22 @@ func (c Container) mounts() []specMount {
 	return []specMount{{"/sys/fs/cgroup", "cgroup", "cgroup", []string{"nosuid", "noexec", "nodev", "relatime", "ro"}}}
 }
 
+// cpuPeriod is the period of CPU limits in microseconds, the default of the kernel.
+const cpuPeriod = 100_000
+
 // linux returns the part of the spec that runsc has defaults for, or nil.
 func (c Container) linux() *linux {
 	var l linux
+	if c.CPULimit != 0 {
+		l.Resources.CPU = &cpu{Quota: int64(c.CPULimit * cpuPeriod), Period: cpuPeriod}
+	}
 	if c.MemoryLimit != 0 {
 		l.Resources.Memory = &memory{c.MemoryLimit}
 	}
 	if c.Network != "" {
 		l.Namespaces = []namespace{{"network", c.Network}}
 	}
-	if l.Resources.Memory == nil && l.Namespaces == nil {
+	if l.Resources == (resources{}) && l.Namespaces == nil {
 		return nil
 	}
 	return &l

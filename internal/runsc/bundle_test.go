@@ -37,9 +37,9 @@ func TestBundleWithoutCapabilities(t *testing.T) {
 }
 
 func TestBundleWithResources(t *testing.T) {
-	c := Container{MemoryLimit: 5, Network: "/proc/1/ns/net", Cgroup: true, MetricServer: "a", Flags: []string{"--debug"}}
+	c := Container{CPULimit: 1.5, MemoryLimit: 5, Network: "/proc/1/ns/net", Cgroup: true, MetricServer: "a", Flags: []string{"--debug"}}
 	doc, err := json.Marshal(c.spec("/rootfs").Linux)
-	if want := `{"resources":{"memory":{"limit":5}},"namespaces":[{"type":"network","path":"/proc/1/ns/net"}]}`; err != nil || string(doc) != want {
+	if want := `{"resources":{"cpu":{"quota":150000,"period":100000},"memory":{"limit":5}},"namespaces":[{"type":"network","path":"/proc/1/ns/net"}]}`; err != nil || string(doc) != want {
 		t.Errorf("linux = %s, %v, want %s", doc, err, want)
 	}
 	want := []string{"--metric-server=a", "--ignore-cgroups=false", "--network=sandbox", "--debug"}
