@@ -63,9 +63,9 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 image: bin/image/sandmeter-amd64 bin/image/sandmeter-arm64 ## write OCI images for amd64 and arm64 to dist/
-	@cd packaging && $(GO) run -buildvcs=false ./image -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' \
-		-created '$(SOURCE_DATE_EPOCH)' -license ../LICENSE -dir ../dist \
-		amd64=../bin/image/sandmeter-amd64 arm64=../bin/image/sandmeter-arm64
+	@cd packaging && $(BUILD) -o ../bin/image/write ./image
+	@bin/image/write -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' \
+		-license LICENSE -dir dist amd64=bin/image/sandmeter-amd64 arm64=bin/image/sandmeter-arm64
 
 bin/image/sandmeter-%: FORCE
 	@GOOS=linux GOARCH=$* $(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/sandmeter

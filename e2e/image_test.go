@@ -161,7 +161,7 @@ func wantImageConfig(t *testing.T, d *docker) {
 	var got config
 	d.must(json.Unmarshal([]byte(d.run("inspect", "--format", "{{json .Config}}", serverImage)), &got))
 	want := config{
-		User: "65532:65532", Env: []string{"SANDMETER_WEB_LISTEN_ADDRESS=:19640"},
+		User: "65532:65532", Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SANDMETER_WEB_LISTEN_ADDRESS=:19640"},
 		Entrypoint: []string{"/sandmeter"}, Cmd: []string{"serve"}, ExposedPorts: map[string]struct{}{"19640/tcp": {}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

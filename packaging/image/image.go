@@ -24,6 +24,9 @@ const (
 	// is reachable only from inside of it.
 	listen = "SANDMETER_WEB_LISTEN_ADDRESS=:19640"
 	port   = "19640/tcp"
+	// searchPath is what container engines set if an image does not. A runsc that is mounted into one
+	// of these directories is found.
+	searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // image returns the image of a program.
@@ -49,7 +52,7 @@ func (r release) image(p program) (v1.Image, error) {
 	config.Created = v1.Time{Time: r.created}
 	config.Config = v1.Config{
 		User:         user,
-		Env:          []string{listen},
+		Env:          []string{searchPath, listen},
 		ExposedPorts: map[string]struct{}{port: {}},
 		Entrypoint:   []string{"/sandmeter"},
 		Cmd:          []string{"serve"},

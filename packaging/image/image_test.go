@@ -178,7 +178,7 @@ func wantImage(t *testing.T, image v1.Image, arch string) {
 	}
 	wantEqual(t, "the configuration", config.Config, v1.Config{
 		User:         "65532:65532",
-		Env:          []string{"SANDMETER_WEB_LISTEN_ADDRESS=:19640"},
+		Env:          []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SANDMETER_WEB_LISTEN_ADDRESS=:19640"},
 		ExposedPorts: map[string]struct{}{"19640/tcp": {}},
 		Entrypoint:   []string{"/sandmeter"},
 		Cmd:          []string{"serve"},
@@ -393,7 +393,7 @@ func TestContainerfile(t *testing.T) {
 		return strings.ReplaceAll(string(text), `","`, `", "`)
 	}
 	lines := []string{
-		"USER " + user, "ENV " + listen, "EXPOSE " + port,
+		"USER " + user, "ENV " + searchPath, "ENV " + listen, "EXPOSE " + port,
 		"ENTRYPOINT " + command("/sandmeter"), "CMD " + command("serve"),
 	}
 	for _, line := range lines {
