@@ -173,7 +173,11 @@ func EnvName(flag string) string {
 }
 
 // FromEnv sets flags that are not on the command line from their environment variables.
-func FromEnv(flags *pflag.FlagSet) error {
+func FromEnv(flags *pflag.FlagSet) error { return FromEnvOf(flags, os.Getenv) }
+
+// FromEnvOf is FromEnv for the environment of another process: getenv returns the value of a variable,
+// or "".
+func FromEnvOf(flags *pflag.FlagSet, getenv func(name string) string) error {
 	var missing []envFlag
 	flags.VisitAll(func(f *pflag.Flag) {
 		if _, isList := f.Value.(listFlag); !f.Changed {
@@ -181,11 +185,14 @@ func FromEnv(flags *pflag.FlagSet) error {
 			missing = append(missing, envFlag{f.Name, isList && !isPattern})
 		}
 	})
-	return setFromEnv(missing, flags.Set)
+	return setFromEnv(missing, getenv, flags.Set)
 }
 
 // GoFlagsFromEnv is FromEnv for a FlagSet of package flag.
-func GoFlagsFromEnv(flags *flag.FlagSet) error {
+func GoFlagsFromEnv(flags *flag.FlagSet) error { return GoFlagsFromEnvOf(flags, os.Getenv) }
+
+// GoFlagsFromEnvOf is FromEnvOf for a FlagSet of package flag.
+func GoFlagsFromEnvOf(flags *flag.FlagSet, getenv func(name string) string) error {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var missing []envFlag
@@ -194,7 +201,7 @@ func GoFlagsFromEnv(flags *flag.FlagSet) error {
 			missing = append(missing, envFlag{f.Name, false})
 		}
 	})
-	return setFromEnv(missing, flags.Set)
+	return setFromEnv(missing, getenv, flags.Set)
 }
 
 // envFlag is a flag to be set from its environment variable.
@@ -204,9 +211,9 @@ type envFlag struct {
 }
 
 // setFromEnv sets the flags whose variables are set. An empty variable counts as unset.
-func setFromEnv(flags []envFlag, set func(name, value string) error) error {
+func setFromEnv(flags []envFlag, getenv func(name string) string, set func(name, value string) error) error {
 	for _, f := range flags {
-		value := os.Getenv(EnvName(f.name))
+		value := getenv(EnvName(f.name))
 		if value == "" {
 			continue
 		}

@@ -19,12 +19,12 @@ type inventory struct {
 	root  *state.Root
 	err   error // why the last listing failed; nil: it did not
 
-	byID       map[string]*sandbox // those with a state file, also after their end
-	sorted     []*sandbox          // of byID, as of the last listing, by ID
-	past       []*sandbox          // those without a state file that are still in snapshots, or whose ends are not closed
-	unreadable int                 // number of unreadable state files
-	begun      bool                // the root has been listed, or found missing, so that what appears is new
-	recent     []string            // IDs of the last sandboxes whose state files are gone, at most maxRecent
+	byID       map[string]*sandbox  // those with a state file, also after their end
+	sorted     []*sandbox           // of byID, as of the last listing, by ID
+	past       []*sandbox           // those without a state file that are still in snapshots, or whose ends are not closed
+	unreadable []snapshot.FileError // state files that have been unreadable for a while
+	begun      bool                 // the root has been listed, or found missing, so that what appears is new
+	recent     []string             // IDs of the last sandboxes whose state files are gone, at most maxRecent
 
 	loggedErr  string // the last error of the root that was logged
 	fileErrors fileErrors
@@ -52,7 +52,7 @@ func (inv *inventory) list() error {
 	case !lacksResources(err):
 		// The sandboxes may well run, so their lives go on, but nobody can tell which state files are
 		// still there.
-		inv.sorted, inv.unreadable = nil, 0
+		inv.sorted, inv.unreadable = nil, nil
 	}
 	return err
 }
@@ -115,7 +115,10 @@ func (inv *inventory) update(listing state.Listing) {
 	inv.past = slices.DeleteFunc(inv.past, func(s *sandbox) bool { return s.dropped })
 	now := t.now()
 	persistent := inv.fileErrors.update(listing.Errors, now)
-	inv.unreadable = len(persistent)
+	inv.unreadable = nil // not reused, because snapshots have it
+	for _, e := range persistent {
+		inv.unreadable = append(inv.unreadable, snapshot.FileError{Name: e.Name, Err: e.Err})
+	}
 	inv.logFileErrors(persistent, now)
 	t.logNotInstrumented(listing.Sandboxes)
 }

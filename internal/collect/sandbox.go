@@ -149,6 +149,8 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 		CreatedAt: facts.CreatedAt,
 		PID:       facts.PID,
 		Status:    facts.Status,
+
+		MetricServer: facts.MetricServer,
 	}
 	if texts {
 		id.Labels.Namespace, id.Labels.Pod = facts.Namespace, facts.PodName

@@ -81,7 +81,7 @@ func (f *serverFamilies) addSandboxes(snap *snapshot.Snapshot, total int) {
 		}
 	}
 	for i := range snap.Roots {
-		unreadable += int64(snap.Roots[i].Unreadable)
+		unreadable += int64(len(snap.Roots[i].Unreadable))
 	}
 	f.add(schema.ServerPresence, 1)
 	f.add(schema.SandboxesBroken, broken)

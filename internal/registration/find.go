@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,26 @@ const programName = "runsc"
 
 // maxConfig limits the size of a configuration file.
 const maxConfig = 1 << 20
+
+// A Runtime is a runtime with runsc in the configuration of a container runtime.
+type Runtime struct {
+	File    string   // the configuration file with its flags
+	Program string   // as it is in the file, and without a slash if it is looked up in $PATH
+	Flags   []string // flags of runsc, in the form --name=value or as two words
+}
+
+// Runtimes returns the runtimes with runsc that Docker and containerd are configured with. The root
+// directory of the host is root. The error is about files that are there and could not be read.
+func Runtimes(root string) ([]Runtime, error) {
+	f := finder{root: root}
+	f.docker()
+	f.containerd()
+	return f.runtimes, errors.Join(f.errs...)
+}
+
+// Programs returns the paths of the programs that a Source may run if Options names none, and why
+// others are not known. path has the form of $PATH.
+func Programs(root, path string) ([]string, error) { return find(root, path) }
 
 // find returns the paths of the programs that may be runsc on a host: those of the runtimes in
 // Docker's and containerd's configurations, and those in the directories of path, which has the
@@ -72,6 +93,8 @@ type finder struct {
 	root  string
 	names []string
 	errs  []error
+
+	runtimes []Runtime
 }
 
 func (f *finder) add(names ...string) { f.names = append(f.names, names...) }
@@ -81,22 +104,27 @@ type options struct{ ConfigPath string }
 
 // shimConfig is the relevant part of a configuration of gVisor's shim.
 type shimConfig struct {
-	BinaryName string `toml:"binary_name"`
+	BinaryName string         `toml:"binary_name"`
+	Flags      map[string]any `toml:"runsc_config"`
 }
 
 // docker adds the programs of the runtimes in Docker's configuration.
 func (f *finder) docker() {
 	var config struct {
 		Runtimes map[string]struct {
-			Path        string  `json:"path"`
-			RuntimeType string  `json:"runtimeType"`
-			Options     options `json:"options"`
+			Path        string   `json:"path"`
+			Args        []string `json:"runtimeArgs"`
+			RuntimeType string   `json:"runtimeType"`
+			Options     options  `json:"options"`
 		} `json:"runtimes"`
 	}
 	f.read(dockerConfig, json.Unmarshal, &config)
 	for _, name := range slices.Sorted(maps.Keys(config.Runtimes)) {
 		runtime := config.Runtimes[name]
 		f.add(runtime.Path)
+		if strings.HasPrefix(filepath.Base(runtime.Path), programName) {
+			f.runtimes = append(f.runtimes, Runtime{dockerConfig, runtime.Path, runtime.Args})
+		}
 		if runtime.RuntimeType == runtimeType {
 			f.shim(runtime.Options.ConfigPath)
 		}
@@ -107,13 +135,13 @@ func (f *finder) docker() {
 func (f *finder) containerd() {
 	var config map[string]any
 	f.read(containerdConfig, toml.Unmarshal, &config)
-	f.runtimes(config)
+	f.tables(config)
 	f.shim(runscConfig)
 }
 
-// runtimes finds the runtimes with gVisor's shim in a table of containerd's configuration. Where
+// tables finds the runtimes with gVisor's shim in a table of containerd's configuration. Where
 // they are in it depends on containerd's version, so all tables are searched.
-func (f *finder) runtimes(table map[string]any) {
+func (f *finder) tables(table map[string]any) {
 	if table["runtime_type"] == runtimeType {
 		if o, ok := table["options"].(map[string]any); ok {
 			config, _ := o["ConfigPath"].(string)
@@ -122,7 +150,7 @@ func (f *finder) runtimes(table map[string]any) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		if inner, ok := table[name].(map[string]any); ok {
-			f.runtimes(inner)
+			f.tables(inner)
 		}
 	}
 }
@@ -135,6 +163,19 @@ func (f *finder) shim(path string) {
 	var config shimConfig
 	f.read(path, toml.Unmarshal, &config)
 	f.add(config.BinaryName)
+	isNew := !slices.ContainsFunc(f.runtimes, func(r Runtime) bool { return r.File == path })
+	if isNew && (config.BinaryName != "" || len(config.Flags) > 0) {
+		f.runtimes = append(f.runtimes, Runtime{path, cmp.Or(config.BinaryName, programName), flagsOf(config.Flags)})
+	}
+}
+
+// flagsOf returns the flags of runsc of a configuration of the shim, sorted by name.
+func flagsOf(table map[string]any) []string {
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		flags = append(flags, fmt.Sprintf("--%s=%v", name, table[name]))
+	}
+	return flags
 }
 
 // read reads a configuration file below the root. If it does not exist, config stays as it is.

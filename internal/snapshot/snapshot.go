@@ -27,8 +27,14 @@ type Snapshot struct {
 // A Root is the result of reading one runtime root.
 type Root struct {
 	Path       string
-	Err        error // why it could not be read; nil: it could
-	Unreadable int   // state files that could not be read
+	Err        error       // why it could not be read; nil: it could
+	Unreadable []FileError // state files that could not be read, sorted by name
+}
+
+// A FileError says why a state file could not be read.
+type FileError struct {
+	Name string // of the file
+	Err  error
 }
 
 // A Sandbox is one sandbox in a snapshot.
@@ -52,13 +58,16 @@ type Sandbox struct {
 // An Identity is the part of a Sandbox that stays the same until its state files change. Snapshots
 // share it.
 type Identity struct {
-	Labels     *Labels
-	Root       string // path of the runtime root
-	CreatedAt  time.Time
-	PID        int
-	Status     string      // from the state file, which still has "running" after the sandbox has ended
-	Containers []Container // the root container first, the others by ID
-	PodCgroup  string      // path of the pod's cgroup in the OCI spec of the root container; empty: none
+	Labels    *Labels
+	Root      string // path of the runtime root
+	CreatedAt time.Time
+	PID       int
+	// MetricServer is the --metric-server with which the sandbox was created, with %RUNTIME_ROOT% not
+	// replaced; empty: none.
+	MetricServer string
+	Status       string      // from the state file, which still has "running" after the sandbox has ended
+	Containers   []Container // the root container first, the others by ID
+	PodCgroup    string      // path of the pod's cgroup in the OCI spec of the root container; empty: none
 }
 
 // A Container is one of a sandbox's containers. Except for its ID, texts may have any bytes, and are
