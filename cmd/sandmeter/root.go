@@ -51,6 +51,7 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 		newGetCommand(std),
 		newExportCommand(std),
 		newHealthCommand(std),
+		newDoctorCommand(std),
 		newManCommand(std),
 		newVersionCommand(std),
 	)

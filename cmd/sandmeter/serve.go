@@ -25,7 +25,13 @@ type serve struct {
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
-	s := serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, TotalsBy: metricserver.TotalsByNone, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
+	cmd, _ := newServe(std)
+	return cmd
+}
+
+// newServe returns the command, and the settings that its flags set.
+func newServe(std cli.Stdio) (*cobra.Command, *serve) {
+	s := &serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, TotalsBy: metricserver.TotalsByNone, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",
@@ -74,7 +80,7 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 	flags.BoolVar(&s.OnlyInstrumented, "only-instrumented", false, "Serve only sandboxes that were created with a --metric-server, and run no runsc.")
 	s.log.register(cmd)
 	cli.CompleteChoices(cmd)
-	return cmd
+	return cmd, s
 }
 
 func (s *serve) run(ctx context.Context, std cli.Stdio) error {

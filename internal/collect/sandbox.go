@@ -150,6 +150,7 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 		PID:       facts.PID,
 		Status:    facts.Status,
 
+		Release:      labelText(releaseOf(facts.Metadata).Version, maxName),
 		MetricServer: facts.MetricServer,
 	}
 	if texts {

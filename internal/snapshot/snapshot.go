@@ -62,6 +62,7 @@ type Identity struct {
 	Root      string // path of the runtime root
 	CreatedAt time.Time
 	PID       int
+	Release   string // of the runsc that started it; empty: not known
 	// MetricServer is the --metric-server with which the sandbox was created, with %RUNTIME_ROOT% not
 	// replaced; empty: none.
 	MetricServer string

@@ -1,0 +1,162 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/doctor"
+)
+
+// maxRoots is how many runtime roots a server serves.
+const maxRoots = 64
+
+// findRoots finds the runtime roots to examine. A directory with several names is examined once, by
+// its first name.
+func (n *node) findRoots() {
+	var found finder
+	for _, path := range n.Roots {
+		found.add(path, doctor.Given, 0)
+	}
+	if len(n.Roots) == 0 {
+		for _, glob := range n.UsualRoots {
+			found.add(glob, doctor.Usual, 0)
+		}
+		for _, named := range n.named {
+			found.add(named.path, named.origin, named.pid)
+		}
+	}
+	n.observed.Roots = found.roots
+}
+
+// A finder collects runtime roots.
+type finder struct {
+	roots []doctor.Root
+	seen  []fs.FileInfo
+	used  int // those that are examined
+}
+
+// add adds a directory, or all that a glob matches.
+func (f *finder) add(path string, origin doctor.Origin, pid int) {
+	if !collect.IsGlob(path) {
+		f.addDir(path, origin, pid)
+		return
+	}
+	matches, _ := filepath.Glob(path) // an invalid glob matches nothing
+	for _, match := range matches {
+		if info, err := os.Stat(match); err == nil && info.IsDir() {
+			f.addDir(match, origin, pid)
+		}
+	}
+}
+
+func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
+	if slices.ContainsFunc(f.roots, func(r doctor.Root) bool { return r.Path == path }) {
+		return
+	}
+	root := doctor.Root{Path: path, Origin: origin, PID: pid}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if origin == doctor.Usual {
+			return
+		}
+		root.Missing, root.Err = true, err.Error()
+	case err != nil:
+		root.Err, root.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
+	case slices.ContainsFunc(f.seen, func(other fs.FileInfo) bool { return os.SameFile(info, other) }):
+		return
+	case origin == doctor.OfProcess || origin == doctor.OfServer:
+		root.Untrusted = writers(path, os.Geteuid())
+	}
+	if info != nil {
+		f.seen = append(f.seen, info)
+	}
+	if examined(&root) {
+		f.used++
+		root.LeftOut = f.used > maxRoots
+	}
+	f.roots = append(f.roots, root)
+}
+
+// examined reports whether the sandboxes of a root are examined.
+func examined(r *doctor.Root) bool {
+	return r.Err == "" && !r.Missing && r.Untrusted == "" && !r.LeftOut
+}
+
+// writers says who can write a directory or replace it, besides root and one user. Empty: nobody. The
+// permissions of every directory on the way count.
+func writers(path string, user int) string {
+	full, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err.Error()
+	}
+	full, err = filepath.Abs(full)
+	if err != nil {
+		return err.Error()
+	}
+	for dir := full; ; dir = filepath.Dir(dir) {
+		if who := writersOf(dir, user, dir == full); who != "" {
+			return who
+		}
+		if dir == "/" {
+			return ""
+		}
+	}
+}
+
+// writersOf is writers for one directory. In one with the sticky bit, others can make files, and not
+// replace those of root: that counts for the last directory only.
+func writersOf(dir string, user int, last bool) string {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err.Error()
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return dir + ": unknown owner"
+	}
+	sticky := info.Mode()&fs.ModeSticky != 0 && !last
+	switch mode := info.Mode().Perm(); {
+	case st.Uid != 0 && int(st.Uid) != user:
+		return fmt.Sprintf("%s belongs to user %d", dir, st.Uid)
+	case mode&0o002 != 0 && !sticky:
+		return fmt.Sprintf("%s is writable by everybody (mode %04o)", dir, mode)
+	case mode&0o020 != 0 && st.Gid != 0 && !sticky:
+		return fmt.Sprintf("%s is writable by group %d (mode %04o)", dir, st.Gid, mode)
+	}
+	return ""
+}
+
+// finalLogs observes the directories of final metrics logs.
+func (n *node) finalLogs() {
+	var patterns []string
+	for _, r := range n.observed.Runscs {
+		patterns = append(patterns, r.FinalMetricsLog)
+	}
+	for _, r := range n.observed.Runtimes {
+		patterns = append(patterns, r.FinalMetricsLog)
+	}
+	for i := range n.observed.Servers {
+		patterns = append(patterns, n.observed.Servers[i].Settings.FinalMetricsLog)
+	}
+	slices.Sort(patterns)
+	for _, pattern := range slices.Compact(patterns) {
+		if len(n.observed.FinalLogs) == maxRoots || !filepath.IsAbs(pattern) {
+			continue
+		}
+		d := doctor.FinalLogDir{Pattern: pattern, Dir: doctor.DirOf(pattern)}
+		switch _, err := os.Stat(d.Dir); {
+		case errors.Is(err, fs.ErrNotExist):
+			d.Missing = true
+		default:
+			d.Writers = writers(d.Dir, 0)
+		}
+		n.observed.FinalLogs = append(n.observed.FinalLogs, d)
+	}
+}

@@ -1,0 +1,153 @@
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/metricclient"
+)
+
+// addressServers decides where each server listens. The address of the options is that of a server
+// whose process listens there, or else of one more.
+func (n *node) addressServers() {
+	servers := &n.observed.Servers
+	known := false
+	for i := range *servers {
+		s := &(*servers)[i]
+		s.Address = addressOf(&s.Settings, n.Address)
+		if sameAddress(s.Address, n.Address) {
+			s.Address, s.Given, known = n.Address, n.Given, true
+		}
+	}
+	if !known {
+		*servers = append(*servers, doctor.Server{Address: n.Address, Given: n.Given})
+	}
+}
+
+// askServers asks all servers at the same time what they serve.
+func (n *node) askServers(ctx context.Context) {
+	var asked sync.WaitGroup
+	for i := range n.observed.Servers {
+		asked.Go(func() { n.ask(ctx, &n.observed.Servers[i]) })
+	}
+	asked.Wait()
+}
+
+// addressOf returns an address of a server. One on a socket of systemd has no address of its own.
+func addressOf(s *doctor.Settings, fallback string) string {
+	if len(s.Addresses) == 0 {
+		return fallback
+	}
+	root := config.DefaultRootDir()
+	if len(s.Roots) > 0 {
+		root = s.Roots[0]
+	}
+	return config.ExpandAddress(s.Addresses[0], root)
+}
+
+// sameAddress reports whether two addresses are of the same server here.
+func sameAddress(a, b string) bool {
+	local := func(address string) string {
+		for _, host := range []string{"localhost:", "127.0.0.1:", "0.0.0.0:", "[::]:", "[::1]:"} {
+			address = strings.Replace(address, host, ":", 1)
+		}
+		return address
+	}
+	return local(a) == local(b)
+}
+
+// ask asks a server what it serves.
+func (n *node) ask(ctx context.Context, s *doctor.Server) {
+	client, err := n.Connect(s.Address)
+	if err == nil {
+		defer client.Close()
+		s.API, s.Sandboxes, err = served(ctx, client)
+	}
+	if err == nil {
+		return
+	}
+	s.Err = err.Error()
+	s.Missing = errors.Is(err, metricclient.ErrNotListening)
+	s.Refused = errors.Is(err, metricclient.ErrUnauthorized)
+}
+
+// served returns the sandboxes that a server serves: from its JSON API or, if it has none, from its
+// page.
+func served(ctx context.Context, client *metricclient.MetricClient) (known bool, sandboxes []doctor.Served, err error) {
+	text, err := client.GetSandboxes(ctx)
+	if errors.Is(err, metricclient.ErrNoAPI) {
+		page, err := client.GetMetrics(ctx, nil)
+		if err != nil {
+			return false, nil, err
+		}
+		sandboxes, err := onPage(page)
+		return err == nil, sandboxes, err
+	}
+	if err != nil {
+		return false, nil, err
+	}
+	var document struct {
+		Sandboxes *[]struct {
+			ID        string  `json:"id"`
+			Iteration string  `json:"iteration"`
+			Root      string  `json:"runtime_root"`
+			Status    string  `json:"query_status"`
+			Reason    *string `json:"reason"`
+			Hidden    *string `json:"hidden"`
+		} `json:"sandboxes"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil || document.Sandboxes == nil {
+		return false, nil, errors.New("it sent something other than a list of sandboxes, so it is no metric server")
+	}
+	for _, s := range *document.Sandboxes {
+		sandboxes = append(sandboxes, doctor.Served{ID: s.ID, Iteration: s.Iteration, Root: s.Root, Status: s.Status,
+			Reason: textOf(s.Reason), Hidden: textOf(s.Hidden)})
+	}
+	return true, sandboxes, nil
+}
+
+func textOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// The families that every metric server has, after its prefix.
+const (
+	runningFamily = "meta_sandbox_running"
+	failureFamily = "meta_sandbox_failure"
+)
+
+// onPage returns the sandboxes on a page of metrics. It has the reasons of Sandmeter, and not of
+// gVisor's own server, which has none.
+func onPage(page metricclient.MetricData) ([]doctor.Served, error) {
+	var sandboxes []doctor.Served
+	reasons := make(map[string]string)
+	for sample, err := range page.Samples() {
+		if err != nil {
+			return nil, err
+		}
+		id, status := sample.Labels["sandbox"], doctor.StatusOK
+		switch {
+		case strings.HasSuffix(sample.Name, failureFamily) || sample.Name == "sandmeter_sandbox_failure":
+			reasons[id] = sample.Labels["reason"]
+		case strings.HasSuffix(sample.Name, runningFamily) || sample.Name == "sandmeter_sandbox_running":
+			if sample.Value == 0 {
+				status = doctor.StatusNotRunning
+			}
+			sandboxes = append(sandboxes, doctor.Served{ID: id, Iteration: sample.Labels["iteration"], Root: sample.Labels["runtime_root"], Status: status})
+		}
+	}
+	for i := range sandboxes {
+		if reason := reasons[sandboxes[i].ID]; reason != "" {
+			sandboxes[i].Status, sandboxes[i].Reason = doctor.StatusFailed, reason
+		}
+	}
+	return sandboxes, nil
+}

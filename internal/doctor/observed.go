@@ -1,0 +1,238 @@
+package doctor
+
+import (
+	"slices"
+	"time"
+)
+
+// Observed is what was observed of a node. It is plain data, which checks do not change.
+type Observed struct {
+	Time      time.Time
+	Kernel    string    // release
+	Self      Process   // this program
+	Roots     []Root    // examined or not, in the order in which they were found
+	Sandboxes []Sandbox // of all roots, by ID
+	Servers   []Server
+	Runscs    []Runsc   // processes of sandboxes
+	Runtimes  []Runtime // configured runtimes with runsc
+	Programs  []string  // of runsc, from which registrations can be read
+	// RegistrationFile is whether a registration was given in a file.
+	RegistrationFile bool
+	Inotify          Inotify
+	FinalLogs        []FinalLogDir
+	Kubelets         []Kubelet
+	Clock            Clock
+	// Incomplete says what could not be observed, and why.
+	Incomplete []string
+	// Log is what a server with these settings would log.
+	Log []string
+}
+
+// running returns the sandboxes that run.
+func (o *Observed) running() []*Sandbox {
+	var running []*Sandbox
+	for i := range o.Sandboxes {
+		if o.Sandboxes[i].Running {
+			running = append(running, &o.Sandboxes[i])
+		}
+	}
+	return running
+}
+
+// reachable returns the servers that replied.
+func (o *Observed) reachable() []*Server {
+	var servers []*Server
+	for i := range o.Servers {
+		if s := &o.Servers[i]; s.Err == "" {
+			servers = append(servers, s)
+		}
+	}
+	return servers
+}
+
+// A Process is what the kernel tells about a process.
+type Process struct {
+	PID          int
+	Known        bool // the other fields were readable
+	UID          int  // effective
+	Capabilities uint64
+	PIDNamespace uint64 // inode
+	OpenFiles    uint64 // limit on open files
+	// Replaced is whether its program file was removed or replaced since it began.
+	Replaced bool
+}
+
+// Capabilities of Linux, as bits.
+const (
+	capDACOverride = 1 << 1
+	capSysPtrace   = 1 << 19
+)
+
+func (p *Process) has(capability uint64) bool { return p.Capabilities&capability != 0 }
+
+// An Origin tells how a runtime root was found.
+type Origin string
+
+// The origins.
+const (
+	Given     Origin = "flag"    // --root
+	OfServer  Origin = "server"  // a running server
+	OfProcess Origin = "process" // --root of a process of runsc
+	Usual     Origin = "usual"   // it is at a usual place
+)
+
+// A Root is a runtime root.
+type Root struct {
+	Path    string
+	Origin  Origin
+	PID     int    // of the process that names it, if that is the origin
+	Missing bool   // it does not exist
+	Err     string // why it could not be read; empty: it could
+	// Denied is whether Err is about permission.
+	Denied bool
+	// Untrusted says why the sandboxes of the root were not examined: others than root and this user can
+	// write it. Empty: they were.
+	Untrusted string
+	LeftOut   bool // there were too many
+	Files     []FileError
+}
+
+// A FileError says why a state file could not be read.
+type FileError struct{ Name, Err string }
+
+// Query statuses of a sandbox, which are those of the JSON API.
+const (
+	StatusOK         = "ok"
+	StatusFailed     = "failed"
+	StatusNotRunning = "not_running"
+)
+
+// A Sandbox is a sandbox in a runtime root, with the result of the query that this program made.
+type Sandbox struct {
+	ID           string
+	Iteration    string
+	Root         string
+	Pod          string // chosen by users
+	Namespace    string // chosen by users
+	PID          int
+	CreatedAt    time.Time
+	Running      bool
+	Status       string
+	Reason       string // why it has no metrics
+	Detail       string // the whole error; printable
+	UsageAbsent  []string
+	Version      string // of runsc
+	MetricServer string // --metric-server
+}
+
+// A Served is a sandbox as a server reports it.
+type Served struct {
+	ID        string
+	Iteration string // empty: the server does not tell
+	Root      string
+	Status    string
+	Reason    string
+	Hidden    string
+}
+
+// A Server is a running server.
+type Server struct {
+	Address  string
+	PID      int      // 0: its process is not known
+	Given    bool     // its address is that of --address
+	Err      string   // why it did not reply; empty: it did
+	Missing  bool     // nothing listens at the address
+	Refused  bool     // it does not accept the credentials
+	API      bool     // Sandboxes has what it serves
+	Process  Process  // of PID
+	Settings Settings // of PID
+	// SettingsErr says why the settings are not known.
+	SettingsErr string
+	Sandboxes   []Served
+}
+
+// name returns a name for texts.
+func (s *Server) name() string {
+	if s.PID != 0 {
+		return process(s.PID)
+	}
+	return "the server at " + s.Address
+}
+
+// find returns the sandbox as the server reports it, or nil.
+func (s *Server) find(sandbox *Sandbox) *Served {
+	i := slices.IndexFunc(s.Sandboxes, func(served Served) bool {
+		return served.ID == sandbox.ID && (served.Iteration == "" || served.Iteration == sandbox.Iteration)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &s.Sandboxes[i]
+}
+
+// Settings are those of a server that checks need.
+type Settings struct {
+	Command          string // serve or metric-server
+	Roots            []string
+	Addresses        []string
+	MatchAddress     string // only sandboxes with this --metric-server
+	OnlyInstrumented bool
+	Usage            string
+	FinalMetricsLog  string
+	Runsc            []string
+	RegistrationFile string
+}
+
+// cadvisorNames reports whether the server has families with cAdvisor's names.
+func (s *Settings) cadvisorNames() bool { return s.Usage == "cadvisor" || s.Usage == "both" }
+
+// A Runsc is the process of a sandbox's kernel, by its command line, which the sandbox may have
+// changed.
+type Runsc struct {
+	PID             int
+	FinalMetricsLog string
+	Program         string    // path; empty: not readable
+	Replaced        bool      // the file was removed or replaced since it began
+	Built           time.Time // zero: not known
+}
+
+// A Runtime is a configured runtime with runsc.
+type Runtime struct {
+	File            string
+	FinalMetricsLog string
+	MetricServer    string
+}
+
+// Inotify is the result of watching all roots as a server does.
+type Inotify struct {
+	Instances string // why no instance could be made; empty: it could
+	Watches   string // why not all roots could be watched
+	// The limits of the kernel; 0: not known.
+	MaxInstances, MaxWatches int
+}
+
+// A FinalLogDir is the directory of a --final-metrics-log.
+type FinalLogDir struct {
+	Pattern string
+	Dir     string
+	Missing bool
+	// Writers says who can write the directory or replace it, besides root. Empty: nobody.
+	Writers string
+}
+
+// A Kubelet is a process of kubelet.
+type Kubelet struct {
+	PID  int
+	File string // configuration file; empty: none
+	Err  string // why its settings are not known
+	// StatsFromCRI is whether the feature gate PodAndContainerStatsFromCRI is on, and SetBy what turned it
+	// on.
+	StatsFromCRI bool
+	SetBy        string
+}
+
+// A Clock is the state of the wall clock.
+type Clock struct {
+	Known        bool
+	Synchronized bool
+}

@@ -1,0 +1,159 @@
+package doctor
+
+import (
+	"fmt"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+)
+
+// A meaning says what a reason means, and what to change.
+type meaning struct {
+	level         Level
+	means, change string
+}
+
+// meanings has the reasons why a sandbox has no metrics, by their names, which are the names of
+// causes too. README.md has the same advice.
+var meanings = map[string]meaning{
+	string(failure.Stalled): {Problem, "there was no whole reply in the sandbox's time",
+		"see whether the sandbox is stopped (state T in ps) or starved of CPU; if neither, it may be hostile"},
+	string(failure.OutOfTime): {Warning, "the collection ended before the sandbox was reached",
+		"run this command again; on a server, raise scrape_timeout"},
+	string(failure.Unreachable): {Problem, "it has no control socket, or nothing listens there",
+		"right after a checkpoint this passes; otherwise its kernel is broken: restart the sandbox"},
+	string(failure.PermissionDenied): {Problem, "connecting to the control socket takes write permission on it",
+		"run as root, or as a user with CAP_DAC_OVERRIDE"},
+	string(failure.WrongPeer): {Problem, "another process listens on its control socket",
+		"find out which process took the socket"},
+	string(failure.Closed): {Problem, "it closed the connection in the middle of its reply",
+		"look into runsc's log of the sandbox"},
+	string(failure.TooLong): {Problem, "its reply is longer than an honest one can be",
+		"treat the sandbox as hostile"},
+	string(failure.ReplyBudget): {Problem, "the replies of all sandboxes take too much memory, and its reply was among the largest",
+		"look for sandboxes that report far more than others"},
+	string(failure.PageBudget): {Problem, "the page would be too long, and its metrics were among the largest",
+		"look for sandboxes that report far more than others"},
+	string(failure.ReplyRefused): {Problem, "its reply breaks a rule",
+		"treat the sandbox as hostile, unless the wall clock was set or runsc was upgraded under it"},
+	string(failure.TextsRefused): {Problem, "its names, metadata or capabilities are longer or more than fit on a page",
+		"find out who named it"},
+	string(failure.Internal): {Problem, "the server lacks file descriptors or memory, or has a bug",
+		"raise the limit on open files (LimitNOFILE= in the unit); if that is high enough, report the error"},
+	string(failure.RegistrationRefused): {Problem, "the registration in its state file breaks a rule",
+		"report it: no runsc does this"},
+	string(failure.RegistrationMismatch): {Problem, "its reply does not fit the registration of its build of runsc",
+		"check that --registration or --runsc is of the runsc that started it; if so, treat the sandbox as hostile"},
+	string(failure.NotInstrumented): {Problem, "it has no registration of its own, and that of its build is not known",
+		"name its runsc with --runsc, or save the output of runsc metric-metadata and name the file with --registration"},
+}
+
+// reasons are those that running sandboxes have, in the order of their findings.
+var reasons = failure.Reasons
+
+// causesOfSandboxes returns the causes that have the names of reasons.
+func causesOfSandboxes() []Cause {
+	var causes []Cause
+	for _, r := range reasons {
+		causes = append(causes, Cause{string(r), meanings[string(r)].level})
+	}
+	return causes
+}
+
+// whats say what is wrong with sandboxes, after their number and a colon.
+var whats = map[failure.Reason]string{
+	failure.Stalled:              "no reply in time",
+	failure.OutOfTime:            "not reached in time",
+	failure.Unreachable:          "nothing listens on the control socket",
+	failure.PermissionDenied:     "no permission to connect to the control socket",
+	failure.WrongPeer:            "another process listens on the control socket",
+	failure.Closed:               "the connection was closed in the middle of the reply",
+	failure.TooLong:              "the reply is too long",
+	failure.ReplyBudget:          "the replies of all sandboxes are too long together",
+	failure.PageBudget:           "the metrics of all sandboxes are too long together",
+	failure.ReplyRefused:         "the reply is refused",
+	failure.TextsRefused:         "the names are too long or too many",
+	failure.Internal:             "not queried because of an error of this program",
+	failure.RegistrationRefused:  "the registration is refused",
+	failure.RegistrationMismatch: "the reply does not fit the registration",
+	failure.NotInstrumented:      "no registration to verify replies with",
+}
+
+// judgeReasons returns the findings about running sandboxes without metrics.
+func judgeReasons(o *Observed) []Finding {
+	var g groups
+	for _, r := range reasons {
+		for _, s := range o.running() {
+			if s.Status != StatusFailed || s.Reason != string(r) {
+				continue
+			}
+			m := meanings[s.Reason]
+			change := m.change
+			if p := o.runsc(s.PID); r == failure.NotInstrumented && p != nil && p.Replaced {
+				change = fmt.Sprintf("its runsc was replaced on disk, but its process still has it: /proc/%d/exe metric-metadata > /etc/sandmeter/registration, "+
+					"and --registration /etc/sandmeter/registration", p.PID)
+			}
+			g.add(s, Cause{s.Reason, m.level}.finding(whats[r], s.Detail, change))
+		}
+	}
+	return g.findings()
+}
+
+// runsc returns the process of a sandbox, or nil.
+func (o *Observed) runsc(pid int) *Runsc {
+	for i := range o.Runscs {
+		if o.Runscs[i].PID == pid {
+			return &o.Runscs[i]
+		}
+	}
+	return nil
+}
+
+var sandboxesCheck = Check{"sandboxes", causesOfSandboxes(), func(o *Observed) (string, []Finding) {
+	running := o.running()
+	good := 0
+	for _, s := range running {
+		if s.Status == StatusOK {
+			good++
+		}
+	}
+	summary := fmt.Sprintf("metrics of %d of %s", good, count(len(running), "running sandbox"))
+	switch {
+	case len(running) == 0:
+		summary = "no sandbox is running"
+	case good == len(running):
+		summary = "metrics of " + count(good, "running sandbox")
+	}
+	return summary, judgeReasons(o)
+}}
+
+// noRegistrationSource is about the sandboxes to come.
+var noRegistrationSource = Cause{"no_registration_source", Warning}
+
+var registrationsCheck = Check{"registrations", []Cause{noRegistrationSource}, func(o *Observed) (string, []Finding) {
+	var findings []Finding
+	if !hasSource(o) {
+		findings = append(findings, noRegistrationSource.finding("sandboxes that are created without --metric-server would have no metrics",
+			"no runsc is in the configurations of Docker and containerd or in PATH, and there is no file with a registration",
+			"name runsc with --runsc, or save the output of runsc metric-metadata and name the file with --registration"))
+	}
+	switch {
+	case o.RegistrationFile:
+		return "a registration is in a file", findings
+	case len(o.Programs) > 0:
+		return count(len(o.Programs), "runsc program") + " to take registrations from", findings
+	}
+	return "no runsc program to take registrations from", findings
+}}
+
+// hasSource reports whether sandboxes have registrations, now or when they are created.
+func hasSource(o *Observed) bool {
+	if o.RegistrationFile || len(o.Programs) > 0 {
+		return true
+	}
+	for _, r := range o.Runtimes {
+		if r.MetricServer == "" {
+			return false
+		}
+	}
+	return len(o.Runtimes) > 0
+}

@@ -1,0 +1,184 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sandmeter/sandmeter/config"
+)
+
+// The causes of servers.
+var (
+	noServer          = Cause{"no_server", Warning}
+	serverUnreachable = Cause{"server_unreachable", Problem}
+	serverUnread      = Cause{"server_credentials", Warning}
+	serverReplaced    = Cause{"server_replaced", Warning}
+	serverSettings    = Cause{"server_settings", Warning}
+	notServed         = Cause{"sandbox_not_served", Problem}
+	servedWithout     = Cause{"sandbox_failed_on_server", Problem}
+	sandboxHidden     = Cause{"sandbox_hidden", Warning}
+)
+
+// serversCheck is about running servers, and compares what they serve with what was found.
+var serversCheck = Check{"servers", []Cause{noServer, serverUnreachable, serverUnread, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
+	func(o *Observed) (string, []Finding) {
+		var findings []Finding
+		for i := range o.Servers {
+			findings = append(findings, judgeServer(&o.Servers[i])...)
+		}
+		if len(o.reachable()) == 0 && len(findings) == 0 {
+			findings = append(findings, noServer.finding("no server is running",
+				"nothing listens at the usual address, and no process of a server is visible here",
+				"start one with sandmeter serve, or give the address of a server with --address"))
+		}
+		return summarizeServers(o), append(findings, compare(o)...)
+	}}
+
+func summarizeServers(o *Observed) string {
+	servers := o.reachable()
+	var names []string
+	for _, s := range servers {
+		name := "server at " + s.Address
+		if s.PID != 0 {
+			name += " (" + process(s.PID) + ")"
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return "no server replied"
+	}
+	return strings.Join(names, ", ")
+}
+
+func process(pid int) string { return fmt.Sprintf("process %d", pid) }
+
+// judgeServer judges one server by itself.
+func judgeServer(s *Server) []Finding {
+	var findings []Finding
+	add := func(f Finding) { findings = append(findings, f.at(s.name())) }
+	switch {
+	case s.Missing && !s.Given:
+	case s.Missing:
+		add(serverUnreachable.finding("nothing listens at "+s.Address, s.Err, "start a server there, or give its address with --address"))
+	case s.Refused:
+		add(serverUnread.finding("what the server at "+s.Address+" serves is unknown", s.Err,
+			"name the server with --address and give its user name and password with --web.client-config.file"))
+	case s.Err != "":
+		add(serverUnreachable.finding("the server at "+s.Address+" does not reply", s.Err, "look into the log of the server, and restart it"))
+	}
+	if s.Process.Replaced {
+		add(serverReplaced.finding("the server runs a program file that is not there any more",
+			"the file was replaced or removed after the server began", "restart the server to run the installed version"))
+	}
+	if s.SettingsErr != "" {
+		add(serverSettings.finding("the settings of the server are unknown", s.SettingsErr, "run this command as root"))
+	}
+	return findings
+}
+
+// compare compares what servers serve with the sandboxes that were found.
+func compare(o *Observed) []Finding {
+	servers := o.reachable()
+	known := servers[:0:0]
+	for _, s := range servers {
+		if s.API {
+			known = append(known, s)
+		}
+	}
+	if len(known) == 0 || len(known) < len(servers) {
+		return nil // one that cannot be compared may serve anything
+	}
+	var g groups
+	for _, sandbox := range o.running() {
+		compareSandbox(&g, known, sandbox)
+	}
+	return g.findings()
+}
+
+// compareSandbox adds what is wrong with what servers serve of a sandbox.
+func compareSandbox(g *groups, servers []*Server, sandbox *Sandbox) {
+	var served *Served
+	server := servers[0]
+	for _, s := range servers {
+		found := s.find(sandbox)
+		if found != nil && (served == nil || found.Status == StatusOK) {
+			served, server = found, s
+		}
+	}
+	switch {
+	case served == nil:
+		why, change := whyNotServed(servers, sandbox)
+		g.add(sandbox, notServed.finding("served by no server", why, change).at(sandbox.Root))
+	case served.Hidden != "":
+		g.add(sandbox, hidden(server, served.Hidden))
+	case served.Status == StatusFailed && sandbox.Status == StatusOK:
+		m := meanings[served.Reason]
+		g.add(sandbox, servedWithout.finding("no metrics on the server, although they reply here",
+			"reason "+served.Reason+" on the server: "+m.means, m.change).at(server.name()))
+	}
+}
+
+// whyNotServed returns why no server serves a sandbox, and what to change.
+func whyNotServed(servers []*Server, sandbox *Sandbox) (why, change string) {
+	server := servers[0]
+	for _, s := range servers {
+		for i := range s.Sandboxes {
+			if s.Sandboxes[i].Root == sandbox.Root {
+				server = s // it serves the root
+			}
+		}
+	}
+	set := &server.Settings
+	switch {
+	case set.MatchAddress != "" && config.ExpandAddress(set.MatchAddress, sandbox.Root) != config.ExpandAddress(sandbox.MetricServer, sandbox.Root):
+		return fmt.Sprintf("%s serves only sandboxes that were created with --metric-server=%s, and this one was created with %s",
+				server.name(), set.MatchAddress, orNone(sandbox.MetricServer)),
+			"run sandmeter serve instead, without --match-address, or create the sandbox again with that address"
+	case set.OnlyInstrumented && sandbox.MetricServer == "":
+		return server.name() + " runs with --only-instrumented, and the sandbox was created without --metric-server",
+			"leave out --only-instrumented, or create the sandbox again with runsc's flag --metric-server"
+	case len(set.Roots) > 0:
+		return fmt.Sprintf("%s serves %s, and not %s", server.name(), strings.Join(set.Roots, ", "), sandbox.Root),
+			"add --root " + sandbox.Root + " to the server, or to SANDMETER_ROOT in its environment, and restart it"
+	}
+	return server.name() + " does not list it",
+		"add --root " + sandbox.Root + " to the server if it lacks the runtime root; else look into its log"
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// hidden returns the finding about sandboxes without series.
+func hidden(server *Server, why string) Finding {
+	f := func(why, change string) Finding {
+		return sandboxHidden.finding("no series on the server", why, change).at(server.name())
+	}
+	switch why {
+	case "unregistered":
+		return f("a client has unregistered them", "if that was wrong, restart the server; see --web.enable-registration")
+	case "series_limit":
+		return f("older sandboxes use up --max-sandboxes-with-series", "raise --max-sandboxes-with-series")
+	}
+	return f("the server hides them: "+why, "look into the log of the server")
+}
+
+// A View is a sandbox as one server reports it.
+type View struct {
+	Server *Server
+	Served *Served // nil: the server does not serve it
+}
+
+// OnServers returns what the servers that tell what they serve report about a sandbox.
+func OnServers(o *Observed, sandbox *Sandbox) []View {
+	var views []View
+	for _, s := range o.reachable() {
+		if s.API {
+			views = append(views, View{s, s.find(sandbox)})
+		}
+	}
+	return views
+}
