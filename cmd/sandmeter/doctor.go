@@ -20,6 +20,9 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
+// doctorHost is the root directory of the host that doctor examines. Tests replace it.
+var doctorHost = "/"
+
 // doctorCommand finds out which sandboxes are served, and why others are not.
 type doctorCommand struct {
 	server serverFlags
@@ -93,6 +96,7 @@ func (d *doctorCommand) options(std cli.Stdio) (observe.Options, error) {
 		return observe.Options{}, err
 	}
 	o := observe.Options{
+		HostRoot:   doctorHost,
 		UsualRoots: slices.Concat(usualRoots, []string{config.DefaultRootDir()}),
 		Address:    d.server.address,
 		Given:      d.addressGiven,

@@ -49,9 +49,15 @@ func (t *doctorText) write(o *doctor.Observed, report *doctor.Report) error {
 		t.result(&report.Results[i])
 	}
 	t.line("")
+	if report.Level != doctor.OK {
+		t.line("See " + doctorDocs)
+	}
 	t.line(t.colored(report.Level, summaryOf(report)))
 	return t.err
 }
+
+// doctorDocs describes all checks and causes.
+const doctorDocs = "https://github.com/sandmeter/sandmeter/blob/main/docs/doctor.md"
 
 // summaryOf returns the last line.
 func summaryOf(r *doctor.Report) string {
@@ -64,7 +70,7 @@ func summaryOf(r *doctor.Report) string {
 	if r.Level == doctor.OK {
 		return "No problems."
 	}
-	return plural(r.Problems, "problem") + ", " + plural(r.Warnings, "warning") + ". docs/doctor.md describes each."
+	return plural(r.Problems, "problem") + ", " + plural(r.Warnings, "warning") + "."
 }
 
 func (t *doctorText) line(text string) {

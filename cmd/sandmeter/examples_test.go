@@ -40,6 +40,8 @@ func TestExamplesRun(t *testing.T) {
 	w.must(os.WriteFile(w.path("client.yml"), []byte("basic_auth: {username: me, password: secret}\n"), 0o600))
 	t.Setenv("XDG_RUNTIME_DIR", w.dir) // the default root is runsc in it
 	t.Setenv("SANDMETER_ADDRESS", w.socket)
+	setUsualRoots(t, w.root)
+	setDoctorHost(w)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
 	ours := strings.NewReplacer("/run/containerd/runsc/k8s.io", w.root, "/var/run/docker/runtime-runc/moby", w.root, "/var/run/runsc", w.root,
 		"/usr/local/share/man/man1", w.path("man1"),

@@ -271,7 +271,7 @@ func TestCompletion(t *testing.T) {
 	completes("export --root {root}", "a app b "+noFiles)
 	completes("export --root {root} a", noFiles)
 	completes("export --root {dir}/missing", noFiles)
-	completes("help", "completion export get health help list man metric-server serve version "+noFiles)
+	completes("help", "completion doctor export get health help list man metric-server serve version "+noFiles)
 	completes("get --address {socket} --sandbox", noFiles)
 	w.serve("serve --root {root} --web.listen-address {socket}")
 	completes("get --address {socket} --sandbox", "a b "+noFiles)

@@ -18,6 +18,7 @@ var failures = map[string]string{
 	"list":   "The command failed, or a state file could not be read, or the server is unreachable or has no list.",
 	"get":    "The command failed, or there is no metric to show.",
 	"export": "The command failed, the sandbox has no metrics, or no metric matches **--filter**.",
+	"doctor": "There is a problem, or the command failed. Warnings are no problems.",
 	"health": "The server is unreachable, does not serve the runtime root, or is shutting down.",
 }
 
@@ -57,7 +58,7 @@ func addManSections(c *cobra.Command) {
 	add("EXIT STATUS", "**0**\n: Success.\n\n**1**\n: "+cmp.Or(failures[c.Name()], "The command failed.")+"\n\n**2**\n: The command line is wrong.\n\n")
 	add("ENVIRONMENT", manEnvironment(c))
 	switch {
-	case c.Flags().Lookup("runsc") != nil:
+	case c.Flags().Lookup("runsc") != nil || c.Name() == "doctor":
 		add("FILES", rootFiles+runscFiles)
 	case !c.HasParent() || readsRoot(c):
 		add("FILES", rootFiles)
@@ -137,7 +138,7 @@ func TestManSections(t *testing.T) {
 		}
 		has := func(title string) bool { return slices.Contains(titles, title) }
 		command := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(name, "sandmeter"), "-"), ".1")
-		onRoot := slices.Contains([]string{"", "serve", "metric-server", "list", "export"}, command)
+		onRoot := slices.Contains([]string{"", "serve", "metric-server", "list", "export", "doctor"}, command)
 		withVariables := onRoot || command == "get" || command == "health"
 		if !has("EXIT STATUS") || has("FILES") != onRoot || has("ENVIRONMENT") != withVariables {
 			t.Errorf("%s has the sections %q", name, titles)

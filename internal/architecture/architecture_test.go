@@ -53,6 +53,12 @@ var mayImport = map[string][]string{
 	"internal/records": {"internal/schema", "internal/snapshot"},
 	"internal/web":     {"internal/api", "internal/collect", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
+	// What the command doctor says. doctor judges and has no other input than values; observe makes these
+	// values, with the code of the server, and reads kubelet's configuration as YAML.
+	"internal/doctor": {"config", "internal/failure"},
+	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration", "internal/schema",
+		"internal/snapshot", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
+
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
 	// mistake in one is not repeated in the other.
 	"internal/simulate":        {"golang.org/x/sys/unix"},
@@ -67,7 +73,8 @@ var mayImport = map[string][]string{
 	// The program sees the stages only through metricserver; to list a root it asks state and
 	// collect.
 	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/collect", "internal/state",
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/collect", "internal/doctor",
+		"internal/doctor/observe", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -143,7 +144,6 @@ type Server struct {
 	Err      string   // why it did not reply; empty: it did
 	Missing  bool     // nothing listens at the address
 	Refused  bool     // it does not accept the credentials
-	API      bool     // Sandboxes has what it serves
 	Process  Process  // of PID
 	Settings Settings // of PID
 	// SettingsErr says why the settings are not known.
@@ -185,6 +185,14 @@ type Settings struct {
 
 // cadvisorNames reports whether the server has families with cAdvisor's names.
 func (s *Settings) cadvisorNames() bool { return s.Usage == "cadvisor" || s.Usage == "both" }
+
+// has reports whether the settings have a runtime root, by name or by a glob.
+func (s *Settings) has(root string) bool {
+	return slices.ContainsFunc(s.Roots, func(configured string) bool {
+		matches, err := filepath.Match(configured, root)
+		return configured == root || err == nil && matches
+	})
+}
 
 // A Runsc is the process of a sandbox's kernel, by its command line, which the sandbox may have
 // changed.

@@ -88,14 +88,26 @@ func judgeReasons(o *Observed) []Finding {
 			}
 			m := meanings[s.Reason]
 			change := m.change
-			if p := o.runsc(s.PID); r == failure.NotInstrumented && p != nil && p.Replaced {
-				change = fmt.Sprintf("its runsc was replaced on disk, but its process still has it: /proc/%d/exe metric-metadata > /etc/sandmeter/registration, "+
-					"and --registration /etc/sandmeter/registration", p.PID)
+			if p := o.runsc(s.PID); r == failure.NotInstrumented && p != nil {
+				change = nameProgram(p, change)
 			}
 			g.add(s, Cause{s.Reason, m.level}.finding(whats[r], s.Detail, change))
 		}
 	}
 	return g.findings()
+}
+
+// nameProgram returns how to name the program of a sandbox to the server, or other advice if the
+// program is not known.
+func nameProgram(p *Runsc, other string) string {
+	switch {
+	case p.Replaced:
+		return fmt.Sprintf("its runsc is not on disk any more, but its process still has it: run /proc/%d/exe metric-metadata > /etc/sandmeter/registration "+
+			"as root, and add --registration /etc/sandmeter/registration to the server", p.PID)
+	case p.Program != "":
+		return "add --runsc " + p.Program + " to the server; root has to own the program, and nobody else may write it"
+	}
+	return other
 }
 
 // runsc returns the process of a sandbox, or nil.

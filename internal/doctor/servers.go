@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/sandmeter/sandmeter/config"
 )
@@ -78,28 +80,26 @@ func judgeServer(s *Server) []Finding {
 
 // compare compares what servers serve with the sandboxes that were found.
 func compare(o *Observed) []Finding {
-	servers := o.reachable()
-	known := servers[:0:0]
-	for _, s := range servers {
-		if s.API {
-			known = append(known, s)
-		}
-	}
-	if len(known) == 0 || len(known) < len(servers) {
-		return nil // one that cannot be compared may serve anything
+	known := o.reachable()
+	if len(known) == 0 {
+		return nil
 	}
 	var g groups
 	for _, sandbox := range o.running() {
-		compareSandbox(&g, known, sandbox)
+		compareSandbox(&g, o, known, sandbox)
 	}
 	return g.findings()
 }
 
+// minLife is how old a sandbox has to be to count as not served. A server may tell what it knew up to a
+// second ago.
+const minLife = time.Second
+
 // compareSandbox adds what is wrong with what servers serve of a sandbox.
-func compareSandbox(g *groups, servers []*Server, sandbox *Sandbox) {
+func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	var served *Served
-	server := servers[0]
-	for _, s := range servers {
+	var server *Server
+	for _, s := range known {
 		found := s.find(sandbox)
 		if found != nil && (served == nil || found.Status == StatusOK) {
 			served, server = found, s
@@ -107,7 +107,11 @@ func compareSandbox(g *groups, servers []*Server, sandbox *Sandbox) {
 	}
 	switch {
 	case served == nil:
-		why, change := whyNotServed(servers, sandbox)
+		unknown := slices.ContainsFunc(o.Servers, func(s Server) bool { return s.Err != "" && !s.Missing })
+		if unknown || o.Time.Sub(sandbox.CreatedAt) < minLife {
+			return // a server that did not tell may serve it
+		}
+		why, change := whyNotServed(known, sandbox)
 		g.add(sandbox, notServed.finding("served by no server", why, change).at(sandbox.Root))
 	case served.Hidden != "":
 		g.add(sandbox, hidden(server, served.Hidden))
@@ -118,16 +122,26 @@ func compareSandbox(g *groups, servers []*Server, sandbox *Sandbox) {
 	}
 }
 
-// whyNotServed returns why no server serves a sandbox, and what to change.
-func whyNotServed(servers []*Server, sandbox *Sandbox) (why, change string) {
-	server := servers[0]
-	for _, s := range servers {
-		for i := range s.Sandboxes {
-			if s.Sandboxes[i].Root == sandbox.Root {
-				server = s // it serves the root
-			}
+// candidate returns the server that one would expect to serve a sandbox: one that serves its root, else
+// the one that the user gave.
+func candidate(servers []*Server, sandbox *Sandbox) *Server {
+	for _, serves := range []func(s *Server) bool{
+		func(s *Server) bool { return s.Settings.has(sandbox.Root) },
+		func(s *Server) bool {
+			return slices.ContainsFunc(s.Sandboxes, func(served Served) bool { return served.Root == sandbox.Root })
+		},
+		func(s *Server) bool { return s.Given },
+	} {
+		if i := slices.IndexFunc(servers, serves); i >= 0 {
+			return servers[i]
 		}
 	}
+	return servers[0]
+}
+
+// whyNotServed returns why no server serves a sandbox, and what to change.
+func whyNotServed(servers []*Server, sandbox *Sandbox) (why, change string) {
+	server := candidate(servers, sandbox)
 	set := &server.Settings
 	switch {
 	case set.MatchAddress != "" && config.ExpandAddress(set.MatchAddress, sandbox.Root) != config.ExpandAddress(sandbox.MetricServer, sandbox.Root):
@@ -137,6 +151,9 @@ func whyNotServed(servers []*Server, sandbox *Sandbox) (why, change string) {
 	case set.OnlyInstrumented && sandbox.MetricServer == "":
 		return server.name() + " runs with --only-instrumented, and the sandbox was created without --metric-server",
 			"leave out --only-instrumented, or create the sandbox again with runsc's flag --metric-server"
+	case set.has(sandbox.Root):
+		return server.name() + " serves " + sandbox.Root + ", and does not list it",
+			"look into the log of the server; it may see another directory at this path"
 	case len(set.Roots) > 0:
 		return fmt.Sprintf("%s serves %s, and not %s", server.name(), strings.Join(set.Roots, ", "), sandbox.Root),
 			"add --root " + sandbox.Root + " to the server, or to SANDMETER_ROOT in its environment, and restart it"
@@ -172,13 +189,11 @@ type View struct {
 	Served *Served // nil: the server does not serve it
 }
 
-// OnServers returns what the servers that tell what they serve report about a sandbox.
+// OnServers returns what each server that replied reports about a sandbox.
 func OnServers(o *Observed, sandbox *Sandbox) []View {
 	var views []View
 	for _, s := range o.reachable() {
-		if s.API {
-			views = append(views, View{s, s.find(sandbox)})
-		}
+		views = append(views, View{s, s.find(sandbox)})
 	}
 	return views
 }

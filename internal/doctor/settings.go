@@ -34,8 +34,12 @@ var finalLogCheck = Check{"final_metrics_log", []Cause{finalLogPattern, finalLog
 	func(o *Observed) (string, []Finding) {
 		written, places := writtenPatterns(o)
 		var findings []Finding
+		var good []string
 		for _, pattern := range written {
-			if err := config.CheckFinalMetricsLog(pattern); err != nil {
+			err := config.CheckFinalMetricsLog(pattern)
+			if err == nil {
+				good = append(good, pattern)
+			} else {
 				findings = append(findings, finalLogPattern.finding("runsc's --final-metrics-log is "+pattern, err.Error(),
 					"correct the flag in the settings of the runtime and create the sandboxes again").at(places[pattern]...))
 			}
@@ -46,7 +50,9 @@ var finalLogCheck = Check{"final_metrics_log", []Cause{finalLogPattern, finalLog
 					fmt.Sprintf("chown root:root %s && chmod 0755 %s, and the same for its parents", dir.Dir, dir.Dir)).at(dir.Dir))
 			}
 		}
-		findings = append(findings, comparePatterns(o, written, places)...)
+		if len(good) == len(written) {
+			findings = append(findings, comparePatterns(o, good, places)...)
+		}
 		if len(written) == 0 {
 			return "sandboxes leave no last metrics", findings
 		}
@@ -203,7 +209,7 @@ var runscCheck = Check{"runsc", []Cause{runscOld, runscReplaced}, func(o *Observ
 	return "running releases: " + strings.Join(versions, ", "), findings
 }}
 
-// dirOf returns the directory of a pattern for final metrics logs that does not depend on a sandbox.
+// DirOf returns the directory of a pattern for final metrics logs that does not depend on a sandbox.
 func DirOf(pattern string) string {
 	dir := filepath.Dir(pattern)
 	for strings.Contains(dir, "%") {

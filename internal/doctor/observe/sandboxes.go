@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,13 +32,9 @@ const (
 	maxCollections = 3
 )
 
-// inspect queries the sandboxes of the roots, and meanwhile the servers.
+// inspect queries the sandboxes of the roots.
 func (n *node) inspect(ctx context.Context) {
-	n.addressServers()
-	var asking sync.WaitGroup // changes what the servers replied, and collect reads their settings
-	asking.Go(func() { n.askServers(ctx) })
 	snap, err := n.collect(ctx)
-	asking.Wait()
 	n.observed.Inotify = n.tryInotify()
 	if root, ok := errors.AsType[*collect.RootError](err); ok {
 		n.setRootError(n.examinedRoots()[0], root.Err)
@@ -176,6 +174,23 @@ func (n *node) take(snap *snapshot.Snapshot) {
 		n.observed.Sandboxes = append(n.observed.Sandboxes, sandboxOf(&snap.Sandboxes[i]))
 	}
 }
+
+// forgetEnded makes sandboxes not running whose processes have ended since they were queried, so that
+// none of them is missed on a server that was asked later.
+func (n *node) forgetEnded() {
+	for i := range n.observed.Sandboxes {
+		s := &n.observed.Sandboxes[i]
+		if !s.Running || slices.Contains(s.UsageAbsent, otherNamespace) {
+			continue
+		}
+		if _, err := os.Stat(n.proc(s.PID, "")); errors.Is(err, fs.ErrNotExist) {
+			s.Running, s.Status, s.Reason, s.Detail = false, doctor.StatusNotRunning, "", ""
+		}
+	}
+}
+
+// otherNamespace is the reason why usage is absent of a sandbox that has no PID here.
+const otherNamespace = "pid_namespace"
 
 func sandboxOf(s *snapshot.Sandbox) doctor.Sandbox {
 	d := doctor.Sandbox{

@@ -29,8 +29,10 @@ func (n *node) addressServers() {
 	}
 }
 
-// askServers asks all servers at the same time what they serve.
+// askServers asks all servers at the same time what they serve. It is called after the sandboxes were
+// queried: a server may not know a sandbox that began later.
 func (n *node) askServers(ctx context.Context) {
+	n.addressServers()
 	var asked sync.WaitGroup
 	for i := range n.observed.Servers {
 		asked.Go(func() { n.ask(ctx, &n.observed.Servers[i]) })
@@ -66,7 +68,7 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 	client, err := n.Connect(s.Address)
 	if err == nil {
 		defer client.Close()
-		s.API, s.Sandboxes, err = served(ctx, client)
+		s.Sandboxes, err = served(ctx, client)
 	}
 	if err == nil {
 		return
@@ -78,18 +80,17 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 
 // served returns the sandboxes that a server serves: from its JSON API or, if it has none, from its
 // page.
-func served(ctx context.Context, client *metricclient.MetricClient) (known bool, sandboxes []doctor.Served, err error) {
+func served(ctx context.Context, client *metricclient.MetricClient) (sandboxes []doctor.Served, err error) {
 	text, err := client.GetSandboxes(ctx)
 	if errors.Is(err, metricclient.ErrNoAPI) {
 		page, err := client.GetMetrics(ctx, nil)
 		if err != nil {
-			return false, nil, err
+			return nil, err
 		}
-		sandboxes, err := onPage(page)
-		return err == nil, sandboxes, err
+		return onPage(page)
 	}
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	var document struct {
 		Sandboxes *[]struct {
@@ -102,13 +103,13 @@ func served(ctx context.Context, client *metricclient.MetricClient) (known bool,
 		} `json:"sandboxes"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil || document.Sandboxes == nil {
-		return false, nil, errors.New("it sent something other than a list of sandboxes, so it is no metric server")
+		return nil, errors.New("it sent something other than a list of sandboxes, so it is no metric server")
 	}
 	for _, s := range *document.Sandboxes {
 		sandboxes = append(sandboxes, doctor.Served{ID: s.ID, Iteration: s.Iteration, Root: s.Root, Status: s.Status,
 			Reason: textOf(s.Reason), Hidden: textOf(s.Hidden)})
 	}
-	return true, sandboxes, nil
+	return sandboxes, nil
 }
 
 func textOf(s *string) string {
