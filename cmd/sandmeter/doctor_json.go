@@ -86,8 +86,10 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 		Sandboxes: []doctorSandbox{}, Roots: []doctorRoot{}, Servers: []doctorServer{},
 		Process: *processOf(&o.Self), Log: append([]string{}, o.Log...),
 	}
+	onServers := doctor.OnServers(o)
 	for i := range o.Sandboxes {
-		d.Sandboxes = append(d.Sandboxes, doctorSandboxOf(o, &o.Sandboxes[i]))
+		s := &o.Sandboxes[i]
+		d.Sandboxes = append(d.Sandboxes, doctorSandboxOf(s, onServers(s)))
 	}
 	for _, r := range o.Roots {
 		err := r.Err
@@ -108,14 +110,14 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 	return d
 }
 
-func doctorSandboxOf(o *doctor.Observed, s *doctor.Sandbox) doctorSandbox {
+func doctorSandboxOf(s *doctor.Sandbox, views []doctor.View) doctorSandbox {
 	d := doctorSandbox{
 		ID: s.ID, Iteration: s.Iteration, RuntimeRoot: s.Root, Pod: known(s.Pod), Namespace: known(s.Namespace), PID: s.PID,
 		CreatedAt: s.CreatedAt, QueryStatus: s.Status, Reason: known(s.Reason), Detail: known(s.Detail),
 		UsageAbsent: append([]string{}, s.UsageAbsent...), RunscVersion: known(s.Version), MetricServer: known(s.MetricServer),
 		OnServers: []doctorOnServer{},
 	}
-	for _, view := range doctor.OnServers(o, s) {
+	for _, view := range views {
 		on := doctorOnServer{Address: view.Server.Address}
 		if served := view.Served; served != nil {
 			on.Served, on.QueryStatus, on.Reason, on.Hidden = true, known(served.Status), known(served.Reason), known(served.Hidden)

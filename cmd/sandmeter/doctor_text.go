@@ -130,9 +130,10 @@ func (t *doctorText) sandboxes(o *doctor.Observed) {
 	slices.SortStableFunc(sorted, func(a, b *doctor.Sandbox) int { return cmp.Compare(rank(a), rank(b)) })
 	more := len(sorted) - maxSandboxRows
 	table := cli.Table{Columns: doctorColumns}
+	onServers := doctor.OnServers(o)
 	for _, s := range sorted[:min(len(sorted), maxSandboxRows)] {
 		table.Rows = append(table.Rows, []string{t.ids[s.ID], cli.Cell(s.Namespace), cli.Cell(s.Pod), fmt.Sprint(s.PID),
-			metricsWord(s.Status, s.Reason), servedWord(o, s), cli.Cell(s.Root)})
+			metricsWord(s.Status, s.Reason), servedWord(onServers(s)), cli.Cell(s.Root)})
 	}
 	for _, line := range table.Lines(t.width) {
 		t.line(line)
@@ -155,9 +156,9 @@ func metricsWord(status, reason string) string {
 }
 
 // servedWord returns what the servers say of a sandbox: the best, if several serve it.
-func servedWord(o *doctor.Observed, s *doctor.Sandbox) string {
+func servedWord(views []doctor.View) string {
 	word := "-"
-	for _, view := range doctor.OnServers(o, s) {
+	for _, view := range views {
 		switch {
 		case view.Served == nil:
 			if word == "-" {

@@ -293,6 +293,13 @@ func TestHealthy(t *testing.T) {
 	fine("sandboxes share the host's network", absent("network_shared"))
 	fine("a user with both capabilities", self(func(p *Process) { p.UID, p.Capabilities = 1000, capDACOverride|capSysPtrace }))
 	fine("a container with the PID namespace of its sandboxes", func(o *Observed) { o.Self.PIDNamespace, o.Servers[0].Process.PIDNamespace = 5, 5 })
+	fine("a server of other roots is in another PID namespace and has a low limit", func(o *Observed) {
+		o.Servers = append(o.Servers, Server{Address: "/run/other.sock", PID: 81, Process: Process{PID: 81, Known: true, UID: 1000, PIDNamespace: 5, OpenFiles: 64},
+			Settings: Settings{Command: "serve", Roots: []string{"/other"}, Usage: "both", FinalMetricsLog: "/f/%ID%"}, Err: "deadline exceeded"})
+	})
+	fine("a process of a runsc that was not examined has a flag", func(o *Observed) {
+		o.Runscs = append(o.Runscs, Runsc{PID: 30, FinalMetricsLog: "/var/final.log", Replaced: true})
+	})
 	fine("a registration is in a file", func(o *Observed) { o.Programs, o.RegistrationFile = nil, true })
 	fine("the runtimes have --metric-server", func(o *Observed) { o.Programs, o.Runtimes = nil, []Runtime{{MetricServer: "/run/metrics.sock"}} })
 	fine("final metrics logs match", func(o *Observed) {

@@ -22,8 +22,8 @@ var (
 // processes calls f with this program and with each server whose process is known. who is for texts.
 func (o *Observed) processes(f func(p *Process, who, place string)) {
 	f(&o.Self, "this command", process(o.Self.PID))
-	for i := range o.Servers {
-		if s := &o.Servers[i]; s.Process.Known {
+	for _, s := range o.relevant() {
+		if s.Process.Known {
 			f(&s.Process, "the server", s.name())
 		}
 	}
@@ -68,11 +68,11 @@ var namespaceCheck = Check{"pid_namespace", []Cause{otherNamespace, notInitial},
 		findings = append(findings, otherNamespace.finding(count(n, "sandbox")+": in another PID namespace than this command",
 			"the process that listens on the control socket has no PID here, so its end and its resource usage cannot be seen", change).of(elsewhere...))
 	}
-	for i := range o.Servers {
-		p := &o.Servers[i].Process
+	for _, s := range o.relevant() {
+		p := &s.Process
 		if p.Known && p.PIDNamespace != 0 && p.PIDNamespace != o.Self.PIDNamespace && len(o.running()) > len(elsewhere) {
 			findings = append(findings, otherNamespace.finding("a server is in another PID namespace than the sandboxes",
-				"it cannot see when sandboxes end, nor what they use", change).at(o.Servers[i].name()))
+				"it cannot see when sandboxes end, nor what they use", change).at(s.name()))
 		}
 	}
 	switch initial := o.Self.PIDNamespace == initialNamespace; {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ type Observed struct {
 	Roots     []Root    // examined or not, in the order in which they were found
 	Sandboxes []Sandbox // of all roots, by ID
 	Servers   []Server
-	Runscs    []Runsc   // processes of sandboxes
+	Runscs    []Runsc   // processes of sandboxes, sorted by PID
 	Runtimes  []Runtime // configured runtimes with runsc
 	Programs  []string  // of runsc, from which registrations can be read
 	// RegistrationFile is whether a registration was given in a file.
@@ -40,15 +41,33 @@ func (o *Observed) running() []*Sandbox {
 	return running
 }
 
-// reachable returns the servers that replied.
-func (o *Observed) reachable() []*Server {
-	var servers []*Server
+// relevant returns the servers that have to do with the sandboxes and roots that were examined, or that
+// the user gave. If there is no such server, all are relevant: one of them should serve the sandboxes.
+func (o *Observed) relevant() []*Server {
+	var all, relevant []*Server
 	for i := range o.Servers {
-		if s := &o.Servers[i]; s.Err == "" {
-			servers = append(servers, s)
+		s := &o.Servers[i]
+		all = append(all, s)
+		if s.Given || o.concerns(s) {
+			relevant = append(relevant, s)
 		}
 	}
-	return servers
+	if len(relevant) == 0 {
+		return all
+	}
+	return relevant
+}
+
+// concerns reports whether a server serves an examined root, or a sandbox of one, or may do so because
+// it does not tell.
+func (o *Observed) concerns(s *Server) bool {
+	return s.Err != "" && !s.Missing && len(s.Settings.Roots) == 0 || slices.ContainsFunc(o.Roots, func(r Root) bool { return s.Settings.has(r.Path) }) ||
+		slices.ContainsFunc(o.Sandboxes, func(sandbox Sandbox) bool { return s.find(&sandbox) != nil })
+}
+
+// reachable returns the relevant servers that replied.
+func (o *Observed) reachable() []*Server {
+	return slices.DeleteFunc(o.relevant(), func(s *Server) bool { return s.Err != "" })
 }
 
 // A Process is what the kernel tells about a process.
@@ -148,7 +167,7 @@ type Server struct {
 	Settings Settings // of PID
 	// SettingsErr says why the settings are not known.
 	SettingsErr string
-	Sandboxes   []Served
+	Sandboxes   []Served // sorted by ID
 }
 
 // name returns a name for texts.
@@ -161,13 +180,13 @@ func (s *Server) name() string {
 
 // find returns the sandbox as the server reports it, or nil.
 func (s *Server) find(sandbox *Sandbox) *Served {
-	i := slices.IndexFunc(s.Sandboxes, func(served Served) bool {
-		return served.ID == sandbox.ID && (served.Iteration == "" || served.Iteration == sandbox.Iteration)
-	})
-	if i < 0 {
-		return nil
+	i, _ := slices.BinarySearchFunc(s.Sandboxes, sandbox.ID, func(served Served, id string) int { return strings.Compare(served.ID, id) })
+	for ; i < len(s.Sandboxes) && s.Sandboxes[i].ID == sandbox.ID; i++ {
+		if served := &s.Sandboxes[i]; served.Iteration == "" || served.Iteration == sandbox.Iteration {
+			return served
+		}
 	}
-	return &s.Sandboxes[i]
+	return nil
 }
 
 // Settings are those of a server that checks need.

@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 )
@@ -112,12 +114,11 @@ func nameProgram(p *Runsc, other string) string {
 
 // runsc returns the process of a sandbox, or nil.
 func (o *Observed) runsc(pid int) *Runsc {
-	for i := range o.Runscs {
-		if o.Runscs[i].PID == pid {
-			return &o.Runscs[i]
-		}
+	i, found := slices.BinarySearchFunc(o.Runscs, pid, func(r Runsc, pid int) int { return cmp.Compare(r.PID, pid) })
+	if !found {
+		return nil
 	}
-	return nil
+	return &o.Runscs[i]
 }
 
 var sandboxesCheck = Check{"sandboxes", causesOfSandboxes(), func(o *Observed) (string, []Finding) {

@@ -25,8 +25,8 @@ var (
 var serversCheck = Check{"servers", []Cause{noServer, serverUnreachable, serverUnread, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
 	func(o *Observed) (string, []Finding) {
 		var findings []Finding
-		for i := range o.Servers {
-			findings = append(findings, judgeServer(&o.Servers[i])...)
+		for _, s := range o.relevant() {
+			findings = append(findings, judgeServer(s)...)
 		}
 		if len(o.reachable()) == 0 && len(findings) == 0 {
 			findings = append(findings, noServer.finding("no server is running",
@@ -107,7 +107,7 @@ func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	}
 	switch {
 	case served == nil:
-		unknown := slices.ContainsFunc(o.Servers, func(s Server) bool { return s.Err != "" && !s.Missing })
+		unknown := slices.ContainsFunc(o.relevant(), func(s *Server) bool { return s.Err != "" && !s.Missing })
 		if unknown || o.Time.Sub(sandbox.CreatedAt) < minLife {
 			return // a server that did not tell may serve it
 		}
@@ -189,11 +189,15 @@ type View struct {
 	Served *Served // nil: the server does not serve it
 }
 
-// OnServers returns what each server that replied reports about a sandbox.
-func OnServers(o *Observed, sandbox *Sandbox) []View {
-	var views []View
-	for _, s := range o.reachable() {
-		views = append(views, View{s, s.find(sandbox)})
+// OnServers returns a function that returns what each relevant server that replied reports about a
+// sandbox.
+func OnServers(o *Observed) func(sandbox *Sandbox) []View {
+	servers := o.reachable()
+	return func(sandbox *Sandbox) []View {
+		var views []View
+		for _, s := range servers {
+			views = append(views, View{s, s.find(sandbox)})
+		}
+		return views
 	}
-	return views
 }

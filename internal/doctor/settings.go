@@ -69,7 +69,11 @@ func writtenPatterns(o *Observed) (patterns []string, places map[string][]string
 			places[pattern] = append(places[pattern], place)
 		}
 	}
-	for _, r := range o.Runscs {
+	for i := range o.Sandboxes {
+		r := o.runsc(o.Sandboxes[i].PID)
+		if r == nil {
+			continue
+		}
 		add(r.FinalMetricsLog, process(r.PID))
 	}
 	for _, r := range o.Runtimes {
@@ -82,8 +86,7 @@ func writtenPatterns(o *Observed) (patterns []string, places map[string][]string
 // comparePatterns compares the patterns of sandboxes with those of servers.
 func comparePatterns(o *Observed, written []string, places map[string][]string) []Finding {
 	var findings []Finding
-	for i := range o.Servers {
-		s := &o.Servers[i]
+	for _, s := range o.relevant() {
 		read := s.Settings.FinalMetricsLog
 		switch {
 		case s.Settings.Command == "" || s.SettingsErr != "":
@@ -104,8 +107,7 @@ func comparePatterns(o *Observed, written []string, places map[string][]string) 
 
 var kubeletCheck = Check{"kubelet", []Cause{sumsDouble, kubeletUnknown}, func(o *Observed) (string, []Finding) {
 	var findings []Finding
-	for i := range o.Servers {
-		s := &o.Servers[i]
+	for _, s := range o.relevant() {
 		if !s.Settings.cadvisorNames() {
 			continue
 		}

@@ -198,7 +198,7 @@ func TestFinalLogs(t *testing.T) {
 	w := newWorld(t)
 	dir := filepath.Join(w.dir, "final")
 	w.must(os.MkdirAll(filepath.Join(dir, "logs"), 0o755))
-	w.process(10, "runsc-sandbox --final-metrics-log="+dir+"/logs/%ID%/x.log boot a")
+	w.write("etc/docker/daemon.json", `{"runtimes": {"runsc": {"path": "/opt/runsc", "runtimeArgs": ["--final-metrics-log=`+dir+`/logs/%ID%/x.log"]}}}`)
 	check := func(name string, mode os.FileMode, user, group int, want string) {
 		t.Helper()
 		w.must(os.Chown(dir, user, group))

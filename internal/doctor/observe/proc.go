@@ -2,6 +2,7 @@ package observe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/buildinfo"
 	"errors"
@@ -63,12 +64,13 @@ func (n *node) processes(ctx context.Context) {
 		}
 		if seen++; seen > maxProcesses || ctx.Err() != nil {
 			n.incomplete("there are too many processes to look at all of them")
-			return
+			break
 		}
 		if p := n.commandLine(pid); p != nil {
 			n.classify(p, programs)
 		}
 	}
+	slices.SortFunc(n.observed.Runscs, func(a, b doctor.Runsc) int { return cmp.Compare(a.PID, b.PID) })
 }
 
 // commandLine returns a process, or nil if it has ended or has no command line.

@@ -137,7 +137,9 @@ func writersOf(dir string, user int, last bool) string {
 func (n *node) finalLogs() {
 	var patterns []string
 	for _, r := range n.observed.Runscs {
-		patterns = append(patterns, r.FinalMetricsLog)
+		if slices.ContainsFunc(n.observed.Sandboxes, func(s doctor.Sandbox) bool { return s.PID == r.PID }) {
+			patterns = append(patterns, r.FinalMetricsLog)
+		}
 	}
 	for _, r := range n.observed.Runtimes {
 		patterns = append(patterns, r.FinalMetricsLog)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -69,6 +70,7 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 	if err == nil {
 		defer client.Close()
 		s.Sandboxes, err = served(ctx, client)
+		slices.SortStableFunc(s.Sandboxes, func(a, b doctor.Served) int { return strings.Compare(a.ID, b.ID) })
 	}
 	if err == nil {
 		return
