@@ -68,7 +68,9 @@ var spec = []struct {
 	{"a server does not reply", server(func(s *Server) { s.Err = "deadline exceeded" }),
 		"problem servers/server_unreachable: the server at localhost:19640 does not reply (process 80) because deadline exceeded; look into the log of the server, and restart it"},
 	{"a server wants a password", server(func(s *Server) { s.Err, s.Refused = "the server does not accept the credentials", true }),
-		"warning servers/server_credentials: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address and give its user name and password with --web.client-config.file"},
+		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address and give its user name and password with --web.client-config.file"},
+	{"the socket of a server is for others", server(func(s *Server) { s.Err, s.Denied = "permission denied", true }),
+		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because permission denied; run as root, or as a member of the socket's group"},
 	{"a server was upgraded and not restarted", server(func(s *Server) { s.Process.Replaced = true }),
 		"warning servers/server_replaced: the server runs a program file that is not there any more (process 80) because the file was replaced or removed after the server began; restart the server to run the installed version"},
 	{"the environment of a server is not readable", server(func(s *Server) { s.SettingsErr = "permission denied" }),
@@ -110,10 +112,14 @@ var spec = []struct {
 	{"there are more than 64 roots", func(o *Observed) { o.Roots = append(o.Roots, Root{Path: "/r65", LeftOut: true}) },
 		"problem runtime_roots/too_many_roots: a runtime root is left out (/r65) because a server serves at most 64 runtime roots; start a second server for some of them"},
 	{"a state file is damaged", root(func(r *Root) { r.Files = []FileError{{"c_sandbox:c.state", "unexpected end of JSON input"}} }),
-		"problem state_files/state_file_unreadable: a state file is not readable, so its sandbox is not served (/run/containerd/runsc/k8s.io/c_sandbox:c.state) because unexpected end of JSON input; run as root; if the file is damaged, delete the container with runsc --root /run/containerd/runsc/k8s.io delete --force"},
+		"problem state_files/state_file_unreadable: 1 state file is not readable, so sandboxes are not served (/run/containerd/runsc/k8s.io/c_sandbox:c.state) because unexpected end of JSON input; run as root; if the file is damaged, delete the container with runsc --root /run/containerd/runsc/k8s.io delete --force"},
 
 	// Sandboxes: what the collector says, and what to change.
-	{"a sandbox is stopped", failed(failure.Stalled, "no reply within 2s"), "problem sandboxes/stalled: 1 sandbox: no reply in time () because no reply within 2s; …"},
+	{"a sandbox does not reply", failed(failure.Stalled, "no reply in time"), "problem sandboxes/stalled: 1 sandbox: stalled () because no reply in time; see whether the sandbox is starved of CPU; if not, it may be hostile"},
+	{"a sandbox is stopped", sandbox(func(s *Sandbox) {
+		s.Status, s.Reason, s.Detail, s.Stopped = StatusFailed, "stalled", "no reply in time", true
+	}),
+		"problem sandboxes/stalled: 1 sandbox: stalled () because its process is stopped by a signal or by a debugger; let it go on with kill -CONT 10, or end the debugger"},
 	{"the node is too slow", failed(failure.OutOfTime, "not reached"), "warning sandboxes/out_of_time: 1 sandbox: not reached in time () because not reached; …"},
 	{"a sandbox has no control socket", failed(failure.Unreachable, "no such file"), "problem sandboxes/unreachable: 1 sandbox: nothing listens on the control socket () because no such file; …"},
 	{"a control socket is root's", failed(failure.PermissionDenied, "permission denied"), "problem sandboxes/permission_denied: 1 sandbox: no permission to connect to the control socket () because permission denied; run as root, or as a user with CAP_DAC_OVERRIDE"},
@@ -144,7 +150,7 @@ var spec = []struct {
 	{"this command is in a container, and no sandbox runs", func(o *Observed) { o.Sandboxes, o.Self.PIDNamespace, o.Servers[0].Process.PIDNamespace = nil, 5, 5 },
 		"warning pid_namespace/pid_namespace_not_initial: this command is not in the host's PID namespace () because …; …"},
 	{"the limit on open files of the server is low", server(func(s *Server) { s.Process.OpenFiles = 256 }),
-		"warning file_descriptors/low_file_limit: the server may open 256 files, and 2 sandboxes take 516 (process 80) because …; raise the limit: LimitNOFILE=1024 in the unit, or ulimit -n 1024 in the shell"},
+		"warning file_descriptors/low_file_limit: the server may open 256 files, and serving 2 sandboxes takes up to 516 (process 80) because …; raise the limit: LimitNOFILE=1024 in the unit, or ulimit -n 1024 in the shell"},
 	{"inotify instances are used up", func(o *Observed) { o.Inotify = Inotify{Instances: "too many open files", MaxInstances: 128} },
 		"warning inotify/inotify_instances: this user cannot make another inotify instance () because …; sysctl -w fs.inotify.max_user_instances=256, and the same line in a file of /etc/sysctl.d"},
 	{"inotify watches are used up", func(o *Observed) { o.Inotify = Inotify{Watches: "no space left on device", MaxWatches: 64} },
@@ -170,6 +176,7 @@ var spec = []struct {
 	},
 		"problem final_metrics_log/final_log_pattern: runsc's --final-metrics-log is /var/final.log (/etc/docker/daemon.json) because add %ID%: without it, all sandboxes write to the same file and truncate it; …"},
 	{"everybody can write the directory", func(o *Observed) {
+		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log"
 		o.FinalLogs = []FinalLogDir{{Pattern: "/var/final/%ID%.log", Dir: "/var/final", Writers: "/var/final is writable by everybody (mode 0777)"}}
 	}, "problem final_metrics_log/final_log_writable: others than root can write the directory of final metrics logs (/var/final) because /var/final is writable by everybody (mode 0777); chown root:root /var/final && chmod 0755 /var/final, and the same for its parents"},
 	{"the server reads other files than runsc writes", func(o *Observed) {
@@ -338,7 +345,7 @@ func TestManySandboxes(t *testing.T) {
 	for _, f := range r.Findings {
 		whats = append(whats, f.What)
 	}
-	want := []string{"1000 sandboxes: no reply in time"}
+	want := []string{"1000 sandboxes: stalled"}
 	for range maxGroups {
 		want = append(want, "1 sandbox: another process listens on the control socket")
 	}

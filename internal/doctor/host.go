@@ -22,7 +22,7 @@ var (
 // processes calls f with this program and with each server whose process is known. who is for texts.
 func (o *Observed) processes(f func(p *Process, who, place string)) {
 	f(&o.Self, "this command", process(o.Self.PID))
-	for _, s := range o.relevant() {
+	for _, s := range o.Relevant() {
 		if s.Process.Known {
 			f(&s.Process, "the server", s.name())
 		}
@@ -68,7 +68,7 @@ var namespaceCheck = Check{"pid_namespace", []Cause{otherNamespace, notInitial},
 		findings = append(findings, otherNamespace.finding(count(n, "sandbox")+": in another PID namespace than this command",
 			"the process that listens on the control socket has no PID here, so its end and its resource usage cannot be seen", change).of(elsewhere...))
 	}
-	for _, s := range o.relevant() {
+	for _, s := range o.Relevant() {
 		p := &s.Process
 		if p.Known && p.PIDNamespace != 0 && p.PIDNamespace != o.Self.PIDNamespace && len(o.running()) > len(elsewhere) {
 			findings = append(findings, otherNamespace.finding("a server is in another PID namespace than the sandboxes",
@@ -99,7 +99,7 @@ var descriptorsCheck = Check{"file_descriptors", []Cause{lowFileLimit}, func(o *
 	need := uint64(otherFiles + perSandbox*len(o.running()))
 	o.processes(func(p *Process, who, place string) {
 		if p.OpenFiles > 0 && p.OpenFiles < need {
-			findings = append(findings, lowFileLimit.finding(fmt.Sprintf("%s may open %d files, and %s take %d", who, p.OpenFiles, count(len(o.running()), "sandbox"), need),
+			findings = append(findings, lowFileLimit.finding(fmt.Sprintf("%s may open %d files, and serving %s takes up to %d", who, p.OpenFiles, count(len(o.running()), "sandbox"), need),
 				"without file descriptors, queries fail, cgroups are read slowly, and exit codes of sandboxes stay unknown",
 				fmt.Sprintf("raise the limit: LimitNOFILE=%d in the unit, or ulimit -n %d in the shell", roundUp(need), roundUp(need))).at(place))
 		}

@@ -41,9 +41,9 @@ func (o *Observed) running() []*Sandbox {
 	return running
 }
 
-// relevant returns the servers that have to do with the sandboxes and roots that were examined, or that
+// Relevant returns the servers that have to do with the sandboxes and roots that were examined, or that
 // the user gave. If there is no such server, all are relevant: one of them should serve the sandboxes.
-func (o *Observed) relevant() []*Server {
+func (o *Observed) Relevant() []*Server {
 	var all, relevant []*Server
 	for i := range o.Servers {
 		s := &o.Servers[i]
@@ -67,7 +67,7 @@ func (o *Observed) concerns(s *Server) bool {
 
 // reachable returns the relevant servers that replied.
 func (o *Observed) reachable() []*Server {
-	return slices.DeleteFunc(o.relevant(), func(s *Server) bool { return s.Err != "" })
+	return slices.DeleteFunc(o.Relevant(), func(s *Server) bool { return s.Err != "" })
 }
 
 // A Process is what the kernel tells about a process.
@@ -140,6 +140,7 @@ type Sandbox struct {
 	Status       string
 	Reason       string // why it has no metrics
 	Detail       string // the whole error; printable
+	Stopped      bool   // by a signal, or by a debugger
 	UsageAbsent  []string
 	Version      string // of runsc
 	MetricServer string // --metric-server
@@ -163,6 +164,7 @@ type Server struct {
 	Err      string   // why it did not reply; empty: it did
 	Missing  bool     // nothing listens at the address
 	Refused  bool     // it does not accept the credentials
+	Denied   bool     // this user may not connect
 	Process  Process  // of PID
 	Settings Settings // of PID
 	// SettingsErr says why the settings are not known.
@@ -242,7 +244,6 @@ type Inotify struct {
 type FinalLogDir struct {
 	Pattern string
 	Dir     string
-	Missing bool
 	// Writers says who can write the directory or replace it, besides root. Empty: nobody.
 	Writers string
 }

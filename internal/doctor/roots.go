@@ -64,21 +64,28 @@ var stateFilesCheck = Check{"state_files", []Cause{stateFileUnreadable},
 		return "some state files are not readable", findings
 	}}
 
-// judgeFiles returns the unreadable state files of a root, with a text of its own for each of the
-// first ones.
+// judgeFiles returns the unreadable state files of a root, those with equal errors together.
 func judgeFiles(r *Root) []Finding {
 	var findings []Finding
-	for i, file := range r.Files {
-		if i == maxGroups {
-			rest := stateFileUnreadable.finding(count(len(r.Files)-i, "more state file")+" of "+r.Path+" "+be(len(r.Files)-i)+" not readable",
-				"various errors", "as for the others")
-			for _, file := range r.Files[i:] {
-				rest = rest.at(file.Name)
-			}
-			return append(findings, rest)
+	byErr := make(map[string]int)
+	for _, file := range r.Files {
+		err := file.Err
+		i, known := byErr[err]
+		if !known && len(findings) == maxGroups {
+			i, known = maxGroups-1, true
+			findings[i].Why = "various errors: --json has the log"
 		}
-		findings = append(findings, stateFileUnreadable.finding("a state file is not readable, so its sandbox is not served", file.Err,
-			"run as root; if the file is damaged, delete the container with runsc --root "+r.Path+" delete --force").at(r.Path+"/"+file.Name))
+		if !known {
+			i = len(findings)
+			findings = append(findings, stateFileUnreadable.finding("", err,
+				"run as root; if the file is damaged, delete the container with runsc --root "+r.Path+" delete --force"))
+		}
+		byErr[err] = i
+		findings[i] = findings[i].at(r.Path + "/" + file.Name)
+	}
+	for i := range findings {
+		n := len(findings[i].Where)
+		findings[i].What = count(n, "state file") + " " + be(n) + " not readable, so sandboxes are not served"
 	}
 	return findings
 }

@@ -18,7 +18,7 @@ type meaning struct {
 // causes too. README.md has the same advice.
 var meanings = map[string]meaning{
 	string(failure.Stalled): {Problem, "there was no whole reply in the sandbox's time",
-		"see whether the sandbox is stopped (state T in ps) or starved of CPU; if neither, it may be hostile"},
+		"see whether the sandbox is starved of CPU; if not, it may be hostile"},
 	string(failure.OutOfTime): {Warning, "the collection ended before the sandbox was reached",
 		"run this command again; on a server, raise scrape_timeout"},
 	string(failure.Unreachable): {Problem, "it has no control socket, or nothing listens there",
@@ -63,7 +63,7 @@ func causesOfSandboxes() []Cause {
 
 // whats say what is wrong with sandboxes, after their number and a colon.
 var whats = map[failure.Reason]string{
-	failure.Stalled:              "no reply in time",
+	failure.Stalled:              "stalled",
 	failure.OutOfTime:            "not reached in time",
 	failure.Unreachable:          "nothing listens on the control socket",
 	failure.PermissionDenied:     "no permission to connect to the control socket",
@@ -89,11 +89,15 @@ func judgeReasons(o *Observed) []Finding {
 				continue
 			}
 			m := meanings[s.Reason]
-			change := m.change
+			why, change := s.Detail, m.change
+			if r == failure.Stalled && s.Stopped {
+				why = "its process is stopped by a signal or by a debugger"
+				change = fmt.Sprintf("let it go on with kill -CONT %d, or end the debugger", s.PID)
+			}
 			if p := o.runsc(s.PID); r == failure.NotInstrumented && p != nil {
 				change = nameProgram(p, change)
 			}
-			g.add(s, Cause{s.Reason, m.level}.finding(whats[r], s.Detail, change))
+			g.add(s, Cause{s.Reason, m.level}.finding(whats[r], why, change))
 		}
 	}
 	return g.findings()

@@ -13,7 +13,7 @@ import (
 var (
 	noServer          = Cause{"no_server", Warning}
 	serverUnreachable = Cause{"server_unreachable", Problem}
-	serverUnread      = Cause{"server_credentials", Warning}
+	serverAccess      = Cause{"server_access", Warning}
 	serverReplaced    = Cause{"server_replaced", Warning}
 	serverSettings    = Cause{"server_settings", Warning}
 	notServed         = Cause{"sandbox_not_served", Problem}
@@ -22,10 +22,10 @@ var (
 )
 
 // serversCheck is about running servers, and compares what they serve with what was found.
-var serversCheck = Check{"servers", []Cause{noServer, serverUnreachable, serverUnread, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
+var serversCheck = Check{"servers", []Cause{noServer, serverUnreachable, serverAccess, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
 	func(o *Observed) (string, []Finding) {
 		var findings []Finding
-		for _, s := range o.relevant() {
+		for _, s := range o.Relevant() {
 			findings = append(findings, judgeServer(s)...)
 		}
 		if len(o.reachable()) == 0 && len(findings) == 0 {
@@ -63,8 +63,10 @@ func judgeServer(s *Server) []Finding {
 	case s.Missing:
 		add(serverUnreachable.finding("nothing listens at "+s.Address, s.Err, "start a server there, or give its address with --address"))
 	case s.Refused:
-		add(serverUnread.finding("what the server at "+s.Address+" serves is unknown", s.Err,
+		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", s.Err,
 			"name the server with --address and give its user name and password with --web.client-config.file"))
+	case s.Denied:
+		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", s.Err, "run as root, or as a member of the socket's group"))
 	case s.Err != "":
 		add(serverUnreachable.finding("the server at "+s.Address+" does not reply", s.Err, "look into the log of the server, and restart it"))
 	}
@@ -107,7 +109,7 @@ func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	}
 	switch {
 	case served == nil:
-		unknown := slices.ContainsFunc(o.relevant(), func(s *Server) bool { return s.Err != "" && !s.Missing })
+		unknown := slices.ContainsFunc(o.Relevant(), func(s *Server) bool { return s.Err != "" && !s.Missing })
 		if unknown || o.Time.Sub(sandbox.CreatedAt) < minLife {
 			return // a server that did not tell may serve it
 		}

@@ -44,8 +44,12 @@ var finalLogCheck = Check{"final_metrics_log", []Cause{finalLogPattern, finalLog
 					"correct the flag in the settings of the runtime and create the sandboxes again").at(places[pattern]...))
 			}
 		}
+		used := slices.Clone(written)
+		for _, s := range o.Relevant() {
+			used = append(used, s.Settings.FinalMetricsLog)
+		}
 		for _, dir := range o.FinalLogs {
-			if dir.Writers != "" {
+			if dir.Writers != "" && slices.Contains(used, dir.Pattern) {
 				findings = append(findings, finalLogWritable.finding("others than root can write the directory of final metrics logs", dir.Writers,
 					fmt.Sprintf("chown root:root %s && chmod 0755 %s, and the same for its parents", dir.Dir, dir.Dir)).at(dir.Dir))
 			}
@@ -86,7 +90,7 @@ func writtenPatterns(o *Observed) (patterns []string, places map[string][]string
 // comparePatterns compares the patterns of sandboxes with those of servers.
 func comparePatterns(o *Observed, written []string, places map[string][]string) []Finding {
 	var findings []Finding
-	for _, s := range o.relevant() {
+	for _, s := range o.Relevant() {
 		read := s.Settings.FinalMetricsLog
 		switch {
 		case s.Settings.Command == "" || s.SettingsErr != "":
@@ -107,7 +111,7 @@ func comparePatterns(o *Observed, written []string, places map[string][]string) 
 
 var kubeletCheck = Check{"kubelet", []Cause{sumsDouble, kubeletUnknown}, func(o *Observed) (string, []Finding) {
 	var findings []Finding
-	for _, s := range o.relevant() {
+	for _, s := range o.Relevant() {
 		if !s.Settings.cadvisorNames() {
 			continue
 		}

@@ -68,7 +68,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	n.inspect(ctx)
 	n.progress("Asking servers")
 	n.askServers(ctx)
-	n.forgetEnded()
+	n.lookAgain()
 	n.observed.Clock = readClock()
 	n.kubelets()
 	n.finalLogs()

@@ -346,23 +346,28 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestForgetEnded: a sandbox that has ended since it was queried does not count as running.
-func TestForgetEnded(t *testing.T) {
+// TestLookAgain: a sandbox that has ended since it was queried does not count as running.
+func TestLookAgain(t *testing.T) {
 	w := newWorld(t)
-	w.process(10, "x")
+	w.write("proc/10/stat", "10 (a) b) S 1 10 10 0 -1 4194560\n")
+	w.write("proc/13/stat", "13 (runsc-sandbox) T 1 13 13 0 -1 4194560\n")
 	n := &node{Options: w.options, observed: &doctor.Observed{Sandboxes: []doctor.Sandbox{
 		{ID: "here", PID: 10, Running: true, Status: doctor.StatusOK},
 		{ID: "gone", PID: 11, Running: true, Status: doctor.StatusFailed, Reason: "unreachable"},
 		{ID: "elsewhere", PID: 12, Running: true, Status: doctor.StatusOK, UsageAbsent: []string{otherNamespace}},
+		{ID: "stopped", PID: 13, Running: true, Status: doctor.StatusFailed, Reason: "stalled"},
 	}}}
-	n.forgetEnded()
+	n.lookAgain()
 	var running []string
 	for _, s := range n.observed.Sandboxes {
+		if s.Stopped != (s.ID == "stopped") {
+			t.Errorf("%+v", s)
+		}
 		if s.Running {
 			running = append(running, s.ID)
 		}
 	}
-	if s := n.observed.Sandboxes[1]; !slices.Equal(running, []string{"here", "elsewhere"}) || s.Status != doctor.StatusNotRunning || s.Reason != "" {
+	if s := n.observed.Sandboxes[1]; !slices.Equal(running, []string{"here", "elsewhere", "stopped"}) || s.Status != doctor.StatusNotRunning || s.Reason != "" {
 		t.Errorf("%q run; %+v", running, s)
 	}
 }

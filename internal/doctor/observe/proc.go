@@ -203,6 +203,14 @@ func (n *node) namespace(pid int) uint64 {
 	return inode
 }
 
+// stopped reports whether a process is stopped by a signal or by a debugger.
+func (n *node) stopped(pid int) bool {
+	stat, _ := readFile(n.proc(pid, "stat"))
+	name := bytes.LastIndexByte(stat, ')')
+	fields := bytes.Fields(stat[name+1:])
+	return name >= 0 && len(fields) > 0 && (fields[0][0] == 'T' || fields[0][0] == 't')
+}
+
 // flagValue returns the value of the last flag with the name, in Go's syntax; empty: there is none.
 func flagValue(args []string, name string) (value string) {
 	for i, arg := range args {

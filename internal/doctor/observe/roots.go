@@ -72,7 +72,11 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 	case slices.ContainsFunc(f.seen, func(other fs.FileInfo) bool { return os.SameFile(info, other) }):
 		return
 	case origin == doctor.OfProcess || origin == doctor.OfServer:
-		root.Untrusted = writers(path, os.Geteuid())
+		who, err := writers(path, os.Geteuid())
+		if err != nil {
+			who = err.Error()
+		}
+		root.Untrusted = who
 	}
 	if info != nil {
 		f.seen = append(f.seen, info)
@@ -90,47 +94,43 @@ func examined(r *doctor.Root) bool {
 }
 
 // writers says who can write a directory or replace it, besides root and one user. Empty: nobody. The
-// permissions of every directory on the way count.
-func writers(path string, user int) string {
+// permissions of every directory on the way count. The error says why it is not known.
+func writers(path string, user int) (string, error) {
 	full, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err.Error()
+	if err == nil {
+		full, err = filepath.Abs(full)
 	}
-	full, err = filepath.Abs(full)
 	if err != nil {
-		return err.Error()
+		return "", err
 	}
 	for dir := full; ; dir = filepath.Dir(dir) {
-		if who := writersOf(dir, user, dir == full); who != "" {
-			return who
-		}
-		if dir == "/" {
-			return ""
+		if who, err := writersOf(dir, user, dir == full); who != "" || err != nil || dir == "/" {
+			return who, err
 		}
 	}
 }
 
 // writersOf is writers for one directory. In one with the sticky bit, others can make files, and not
 // replace those of root: that counts for the last directory only.
-func writersOf(dir string, user int, last bool) string {
+func writersOf(dir string, user int, last bool) (string, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return err.Error()
+		return "", err
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return dir + ": unknown owner"
+		return "", fmt.Errorf("the owner of %s is unknown", dir)
 	}
 	sticky := info.Mode()&fs.ModeSticky != 0 && !last
 	switch mode := info.Mode().Perm(); {
 	case st.Uid != 0 && int(st.Uid) != user:
-		return fmt.Sprintf("%s belongs to user %d", dir, st.Uid)
+		return fmt.Sprintf("%s belongs to user %d", dir, st.Uid), nil
 	case mode&0o002 != 0 && !sticky:
-		return fmt.Sprintf("%s is writable by everybody (mode %04o)", dir, mode)
+		return fmt.Sprintf("%s is writable by everybody (mode %04o)", dir, mode), nil
 	case mode&0o020 != 0 && st.Gid != 0 && !sticky:
-		return fmt.Sprintf("%s is writable by group %d (mode %04o)", dir, st.Gid, mode)
+		return fmt.Sprintf("%s is writable by group %d (mode %04o)", dir, st.Gid, mode), nil
 	}
-	return ""
+	return "", nil
 }
 
 // finalLogs observes the directories of final metrics logs.
@@ -144,8 +144,8 @@ func (n *node) finalLogs() {
 	for _, r := range n.observed.Runtimes {
 		patterns = append(patterns, r.FinalMetricsLog)
 	}
-	for i := range n.observed.Servers {
-		patterns = append(patterns, n.observed.Servers[i].Settings.FinalMetricsLog)
+	for _, s := range n.observed.Relevant() {
+		patterns = append(patterns, s.Settings.FinalMetricsLog)
 	}
 	slices.Sort(patterns)
 	for _, pattern := range slices.Compact(patterns) {
@@ -153,12 +153,11 @@ func (n *node) finalLogs() {
 			continue
 		}
 		d := doctor.FinalLogDir{Pattern: pattern, Dir: doctor.DirOf(pattern)}
-		switch _, err := os.Stat(d.Dir); {
-		case errors.Is(err, fs.ErrNotExist):
-			d.Missing = true
-		default:
-			d.Writers = writers(d.Dir, 0)
+		who, err := writers(d.Dir, 0)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // runsc creates a missing directory
+			n.incomplete("directory of final metrics logs: " + err.Error())
 		}
+		d.Writers = who
 		n.observed.FinalLogs = append(n.observed.FinalLogs, d)
 	}
 }

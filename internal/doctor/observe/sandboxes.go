@@ -175,9 +175,10 @@ func (n *node) take(snap *snapshot.Snapshot) {
 	}
 }
 
-// forgetEnded makes sandboxes not running whose processes have ended since they were queried, so that
-// none of them is missed on a server that was asked later.
-func (n *node) forgetEnded() {
+// lookAgain takes note of what has become of the processes of sandboxes. Those that have ended since
+// they were queried do not count as running, so that none of them is missed on a server that was
+// asked later.
+func (n *node) lookAgain() {
 	for i := range n.observed.Sandboxes {
 		s := &n.observed.Sandboxes[i]
 		if !s.Running || slices.Contains(s.UsageAbsent, otherNamespace) {
@@ -186,6 +187,7 @@ func (n *node) forgetEnded() {
 		if _, err := os.Stat(n.proc(s.PID, "")); errors.Is(err, fs.ErrNotExist) {
 			s.Running, s.Status, s.Reason, s.Detail = false, doctor.StatusNotRunning, "", ""
 		}
+		s.Stopped = n.stopped(s.PID)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -77,6 +78,7 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 	}
 	s.Err = err.Error()
 	s.Missing = errors.Is(err, metricclient.ErrNotListening)
+	s.Denied = errors.Is(err, fs.ErrPermission)
 	s.Refused = errors.Is(err, metricclient.ErrUnauthorized)
 }
 
