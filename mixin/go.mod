@@ -5,6 +5,7 @@ go 1.26.7
 
 require (
 	github.com/google/go-jsonnet v0.22.0
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/prometheus/common v0.72.1
 	github.com/prometheus/prometheus v0.316.0
 	github.com/sandmeter/sandmeter v0.0.0-00010101000000-000000000000

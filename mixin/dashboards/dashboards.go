@@ -1,0 +1,105 @@
+// Package dashboards has the Grafana dashboards of Sandmeter as code: one about all servers by
+// namespace, one about a server and its sandboxes, and one about a sandbox. The JSON files beside it
+// are what people import; go test -update writes them.
+package dashboards
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+// The UIDs of the dashboards. Links between them use these, so they never change.
+const (
+	fleetUID   = "sandmeter-fleet"
+	nodeUID    = "sandmeter-node"
+	sandboxUID = "sandmeter-sandbox"
+)
+
+// tag marks the dashboards, so that each can link to the others.
+const tag = "sandmeter"
+
+// All returns the JSON documents of the dashboards, by the names of their files.
+func All() (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for name, builder := range map[string]*dashboard.DashboardBuilder{
+		"fleet.json":   fleet(),
+		"node.json":    node(),
+		"sandbox.json": sandbox(),
+	} {
+		document, err := marshal(builder)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = document
+	}
+	return files, nil
+}
+
+// marshal returns the document of a dashboard. Panels get IDs, so that people can link to one. The SDK puts links and annotations into a menu that
+// is closed at first; here they are in sight.
+func marshal(builder *dashboard.DashboardBuilder) ([]byte, error) {
+	d, err := builder.Build()
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range d.Panels {
+		if id := cog.ToPtr(uint32(i + 1)); p.Panel != nil {
+			p.Panel.Id = id
+		} else {
+			p.RowPanel.Id = *id
+		}
+	}
+	for i := range d.Links {
+		d.Links[i].Placement = nil
+	}
+	for i := range d.Annotations.List {
+		d.Annotations.List[i].Placement = nil
+	}
+	var document bytes.Buffer
+	encoder := json.NewEncoder(&document)
+	encoder.SetEscapeHTML(false) // expressions stay readable
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(d); err != nil {
+		return nil, err
+	}
+	return document.Bytes(), nil
+}
+
+// newDashboard returns a dashboard without variables and panels.
+func newDashboard(uid, title, description string) *dashboard.DashboardBuilder {
+	return dashboard.NewDashboardBuilder(title).
+		Uid(uid).
+		Description(description).
+		Tags([]string{tag}).
+		Time("now-1h", "now").
+		Refresh("30s").
+		Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		Link(dashboard.NewDashboardLinkBuilder("Sandmeter").
+			Type(dashboard.DashboardLinkTypeDashboards).
+			Tags([]string{tag}).
+			IncludeVars(true).
+			KeepTime(true))
+}
+
+// source is the data source of every panel, variable and annotation: the one that the user selects.
+func source() common.DataSourceRef {
+	return common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+}
+
+// event returns an annotation that marks when something happened. The value of each series is a
+// Unix timestamp in seconds.
+func event(name, color, expr, title string) *dashboard.AnnotationQueryBuilder {
+	return dashboard.NewAnnotationQueryBuilder().
+		Name(name).
+		Datasource(source()).
+		Enable(true).
+		IconColor(color).
+		Expr("1000 * (" + expr + ")").
+		UseValueForTime(true).
+		TitleFormat(title)
+}

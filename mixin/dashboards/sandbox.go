@@ -1,0 +1,195 @@
+package dashboards
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+)
+
+// Variables of the sandbox dashboard. There is no choice of all sandboxes, because a page with
+// thousands of them would be slow and say little.
+var (
+	pods = choice{name: "pod", label: "Pod", description: "Kubernetes pods. The sandboxes that a pod had one after the other are separate sandboxes; select several to see them together.",
+		family: "sandmeter_sandbox_presence", of: ofRoot + `,namespace_name=~"$namespace"`, by: "pod_name", all: ".*"}
+	sandboxes = choice{name: "sandbox", label: "Sandbox", description: "IDs of sandboxes, also of those that ended in the time range. The figures of several are added up.",
+		family: "sandmeter_sandbox_presence", of: ofRoot + `,namespace_name=~"$namespace",pod_name=~"$pod"`, by: "sandbox"}
+	iterations = choice{name: "iteration", label: "Iteration", description: "Tells sandboxes apart that had the same ID one after the other.",
+		family: "sandmeter_sandbox_presence", of: ofRoot + `,namespace_name=~"$namespace",pod_name=~"$pod",sandbox=~"$sandbox"`, by: "iteration", all: ".+"}
+)
+
+// sandbox returns the dashboard about one sandbox, or the sandboxes of a pod.
+func sandbox() *dashboard.DashboardBuilder {
+	d := newDashboard(sandboxUID, "Sandmeter / Sandbox",
+		"One gVisor sandbox in detail: whether it runs, how it ended, what it uses of its limits, what it does, and why metrics are missing.")
+	with(d, jobs, nodes, roots, namespaces, pods, sandboxes, iterations)
+	d.Annotation(event("Ends", "orange", one(`max by (sandbox) (sandmeter_sandbox_end_timestamp_seconds{@})`), "{{sandbox}} ended"))
+	d.Annotation(event("Container starts", "green", one(`max by (container) (sandmeter_container_start_time_seconds{@})`), "{{container}} was created"))
+	d.WithRow(row("At a glance"))
+	for _, t := range sandboxTiles() {
+		d.WithPanel(t)
+	}
+	sandboxLife(d)
+	sandboxUsage(d.WithRow(row("Usage and limits")))
+	sandboxFiles(d.WithRow(row("Files")))
+	sandboxNetwork(d.WithRow(row("Network")))
+	sandboxConduct(d.WithRow(row("System calls and suspicious operations")))
+	return d
+}
+
+// one completes an expression about the selected sandboxes.
+func one(expr string) string { return in(ofSandbox, expr) }
+
+// last reads a series also if it ended in the time range, as those of sandboxes that are gone.
+func last(series string) string { return `last_over_time(` + series + `[$__range])` }
+
+// lastState is state at the end of the time range, also of a sandbox that is gone.
+var lastState = last(`sandmeter_sandbox_running{@}`) + ` * (1 + (` + last(`sandmeter_sandbox_up{@}`) + ` or 0 * ` + last(`sandmeter_sandbox_running{@}`) + `))`
+
+func sandboxTiles() []cog.Builder[dashboard.Panel] {
+	small := func(title, description, unit, expr string) *stat.PanelBuilder {
+		return tile(frame{title: title, description: description, width: sixth, unit: unit}, now(one(expr), ""))
+	}
+	return []cog.Builder[dashboard.Panel]{
+		small("State", "Whether the sandbox runs, and has metrics.", "", `max(`+lastState+`)`).
+			Mappings([]dashboard.ValueMapping{words(stateWords...)}),
+		tile(frame{title: "Outcome", description: "How the sandbox ended, with the exit code of its workload or the number of the signal.", width: sixth},
+			now(one(`max by (outcome, exit_code, signal) (`+last(`sandmeter_sandbox_outcome{@}`)+`)`), "{{outcome}} {{exit_code}}{{signal}}")).
+			TextMode(common.BigValueTextModeName).NoValue("Not ended"),
+		small("Age", "Time since the sandbox was created, or its whole lifetime if it has ended.", seconds,
+			`max(`+last(`sandmeter_sandbox_lifetime_seconds{@}`)+` or time() - `+last(`sandmeter_sandbox_creation_time_seconds{@}`)+`)`),
+		small("CPU", "CPU cores that the sandbox uses, as the host measures them.", cores,
+			`sum(rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval]))`).Decimals(2),
+		small("Memory", "Memory of the sandbox's cgroup, page cache included.", bytesIEC,
+			`sum(sandmeter_sandbox_memory_bytes{@})`),
+		small("OOM kills", "Processes that the kernel killed because the cgroup of the sandbox was out of memory.", count,
+			`sum(`+last(`sandmeter_sandbox_oom_kills_total{@}`)+`)`).Thresholds(shouldBeZero("red")),
+	}
+}
+
+// sandboxLife shows what a sandbox is, and why metrics are missing.
+func sandboxLife(d *dashboard.DashboardBuilder) {
+	d.WithPanel(timeline(frame{"State, and why metrics are missing", "Whether the sandbox ran; the reason while it had no metrics; and the reason while figures of the host were missing.", half, tall, ""},
+		words(append(stateWords, word{"3", "Missing", "orange"})...),
+		line(one(`max by (sandbox) (`+state+`)`), "{{sandbox}}"),
+		line(one(`max by (reason) (sandmeter_sandbox_failure{@})`), "No metrics: {{reason}}"),
+		line(one(`3 * max by (reason) (sandmeter_sandbox_usage_absent{@})`), "Host: {{reason}}"),
+	).WithTransformation(rename(`([0-9a-f]{12})[0-9a-f]{52}`, "$1")))
+	identity := func(family string, labels string) col {
+		return value(one(`max by (sandbox, iteration, `+labels+`) (`+last(family+`{@}`)+`)`), "", "").dropped()
+	}
+	d.WithPanel(grid(frame{"What it is", "The sandbox and the runsc that started it.", half, tall, ""},
+		"Sandbox",
+		label("sandbox", "Sandbox"),
+		label("instance", "Node").linked(openNode, rowToNode),
+		label("namespace_name", "Namespace"),
+		label("pod_name", "Pod"),
+		hiddenLabel("iteration"),
+		identity("sandmeter_sandbox_presence", "instance, namespace_name, pod_name"),
+		identity("sandmeter_sandbox_info", "version, platform, network"),
+		label("version", "runsc"),
+		label("platform", "Platform"),
+		label("network", "Network"),
+		identity("sandmeter_spec_info", "hasuid0"),
+		label("hasuid0", "Has user 0"),
+	))
+}
+
+func sandboxUsage(d *dashboard.DashboardBuilder) {
+	container := func(expr string) string {
+		return one(named(`sum by (container) (`+expr+`)`, "container", "(unattributed)"))
+	}
+	const cpu = `rate(sandmeter_container_cpu_seconds_total{@}[$__rate_interval])`
+	d.WithPanel(limit(stack(frame{title: "CPU by container and its limit", description: "CPU cores as the host measures them, split by what the sandbox reports of its containers. Without a cgroup of its own, only the sentry's CPU time is known. The limit is the sum of the containers' limits.", width: half, unit: cores},
+		line(container(cpu), "{{container}}"),
+		line(one(`sum(rate(sandmeter_sentry_cpu_seconds_total{@}[$__rate_interval]))`), "sentry only"),
+		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"))
+	d.WithPanel(limit(graph(frame{title: "Memory and its limit", description: "Memory of the sandbox's cgroup, page cache included, and the highest so far. Without a cgroup of its own, the sentry's memory. The limit is the sum of the containers' limits.", width: half, unit: bytesIEC},
+		line(one(`sum(sandmeter_sandbox_memory_bytes{@})`), "memory"),
+		line(one(`sum(sandmeter_sandbox_memory_peak_bytes{@})`), "peak"),
+		line(one(`sum(sandmeter_sentry_memory_bytes{@})`), "sentry only"),
+		line(one(`sum(sandmeter_container_limit_memory_bytes{@})`), "limit")), "limit"))
+	d.WithPanel(containerTable())
+	d.WithPanel(graph(frame{title: "Waiting for resources", description: "Part of the time for which the CPU limit stopped the sandbox (throttled), and for which some or all of its tasks waited for CPU, memory or I/O (only with cgroup v2).", width: half, unit: ratio},
+		line(one(`sum(rate(sandmeter_sandbox_cpu_throttled_seconds_total{@}[$__rate_interval]))`), "throttled"),
+		line(one(`sum by (resource, kind) (rate(sandmeter_sandbox_pressure_seconds_total{@}[$__rate_interval]))`), "{{resource}}, {{kind}}")).
+		NoValue("Neither a CPU limit nor cgroup v2"))
+	d.WithPanel(graph(frame{title: "Threads and processes", description: "Threads of the sandbox on the host, which its limit on tasks counts, and threads and zombies of each container, which the sandbox reports with --usage-detail.", width: half, unit: count},
+		line(one(`sum(sandmeter_sandbox_threads{@})`), "threads on the host"),
+		line(container(`sandmeter_container_processes{@}`), "{{container}}")).Decimals(0))
+}
+
+// containerTable compares what each container uses with its limits.
+func containerTable() cog.Builder[dashboard.Panel] {
+	by := func(expr string) string { return one(`sum by (container) (` + expr + `)`) }
+	cpu := by(`rate(sandmeter_container_cpu_seconds_total{@}[$__rate_interval])`)
+	cpuLimit := by(`sandmeter_container_limit_cpu_cores{@}`)
+	memory := by(`sandmeter_container_memory_bytes{@}`)
+	memoryLimit := by(`sandmeter_container_limit_memory_bytes{@}`)
+	return grid(frame{"Containers", "What each container uses of its limits. Its memory is what the sandbox reports with --usage-detail, at most that of the sandbox's cgroup; a pod whose containers mount no cgroups divides it equally.", full, tall - 2, count},
+		"CPU",
+		label("container", "Container").emptyAs("(unattributed)"),
+		value(cpu, "CPU", cores).digits(2),
+		value(cpuLimit, "CPU limit", cores),
+		value(cpu+` / `+cpuLimit, "Of the CPU limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}).filled(),
+		value(memory, "Memory", bytesIEC),
+		value(memoryLimit, "Memory limit", bytesIEC),
+		value(memory+` / `+memoryLimit, "Of the memory limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}).filled(),
+		value(one(`1000 * max by (container) (sandmeter_container_start_time_seconds{@})`), "Created", timestamp),
+	)
+}
+
+func sandboxFiles(d *dashboard.DashboardBuilder) {
+	rate := func(family string) string { return one(`sum(rate(` + family + `{@}[$__rate_interval]))`) }
+	wait := func(kind string) string {
+		return one(`sum(rate(runsc_` + kind + `_seconds_total{@}[$__rate_interval]))`)
+	}
+	d.WithPanel(graph(frame{title: "Opens", description: "Files that applications open per second: all, and those that the gofer opens with and without a host file descriptor, and in-memory files.", width: third, unit: perSecond},
+		line(rate("runsc_fs_opens_total"), "all"),
+		line(rate("runsc_gofer_opens_host_total"), "gofer, host descriptor"),
+		line(rate("runsc_gofer_opens_9p_total"), "gofer, no descriptor"),
+		line(one(`sum(rate(runsc_in_memory_file_opens_ro_total{@}[$__rate_interval]) + rate(runsc_in_memory_file_opens_w_total{@}[$__rate_interval]))`), "in memory")))
+	d.WithPanel(graph(frame{title: "Reads", description: "Reads of files per second: all, and those through the gofer with and without a host file descriptor, and of in-memory files.", width: third, unit: perSecond},
+		line(rate("runsc_fs_reads_total"), "all"),
+		line(rate("runsc_gofer_reads_host_total"), "gofer, host descriptor"),
+		line(rate("runsc_gofer_reads_9p_total"), "gofer, no descriptor"),
+		line(rate("runsc_in_memory_file_reads_total"), "in memory")))
+	d.WithPanel(graph(frame{title: "Time spent in reads", description: "Part of the time that applications waited for reads of files. It exceeds 100 % if several wait at once. runsc measures it only if it was started to.", width: third, unit: ratio},
+		line(wait("fs_read_wait"), "all"),
+		line(wait("gofer_read_wait_host"), "gofer, host descriptor"),
+		line(wait("gofer_read_wait_9p"), "gofer, no descriptor"),
+		line(wait("in_memory_file_read_wait"), "in memory")))
+}
+
+func sandboxNetwork(d *dashboard.DashboardBuilder) {
+	rate := func(family string) string { return one(`sum(rate(` + family + `{@}[$__rate_interval]))`) }
+	each := func(family string) string {
+		return one(`sum by (interface) (rate(` + family + `{@}[$__rate_interval]))`)
+	}
+	d.WithPanel(traffic(frame{title: "Traffic", description: "Bytes per second through each interface, as the host measures them: received above zero, sent below. Absent with the network of the host.", width: third, unit: bytesRate},
+		line(each("sandmeter_sandbox_network_receive_bytes_total"), "{{interface}} received"),
+		line(each("sandmeter_sandbox_network_transmit_bytes_total"), "{{interface}} sent")))
+	d.WithPanel(graph(frame{title: "Lost packets", description: "Packets per second that the interfaces on the host dropped or received broken, that gVisor's network stack dropped, and TCP segments that it sent again.", width: third, unit: packets},
+		line(one(`sum(rate(sandmeter_sandbox_network_receive_dropped_total{@}[$__rate_interval]) + rate(sandmeter_sandbox_network_transmit_dropped_total{@}[$__rate_interval]))`), "dropped on the host"),
+		line(one(`sum(rate(sandmeter_sandbox_network_receive_errors_total{@}[$__rate_interval]) + rate(sandmeter_sandbox_network_transmit_errors_total{@}[$__rate_interval]))`), "errors on the host"),
+		line(rate("runsc_netstack_dropped_packets_total"), "dropped in the sandbox"),
+		line(rate("runsc_netstack_tcp_retransmits_total"), "TCP segments sent again")))
+	d.WithPanel(graph(frame{title: "TCP connections", description: "TCP connections per second that the sandbox opens, accepts, fails to open, and resets, as its network stack counts them.", width: third, unit: "cps"},
+		line(rate("runsc_netstack_tcp_active_connection_openings_total"), "opened"),
+		line(rate("runsc_netstack_tcp_passive_connection_openings_total"), "accepted"),
+		line(rate("runsc_netstack_tcp_failed_connection_attempts_total"), "failed"),
+		line(rate("runsc_netstack_tcp_resets_sent_total"), "reset")))
+}
+
+func sandboxConduct(d *dashboard.DashboardBuilder) {
+	d.WithPanel(bars(frame{title: "Unimplemented system calls", description: "System calls per minute that gVisor does not implement, by number. Programs that are linked with glibc make one at their start (334, rseq).", width: third, unit: perMinute},
+		line(one(`60 * sum by (sysno) (rate(runsc_unimplemented_syscalls_total{@}[$__rate_interval]))`), "{{sysno}}")).
+		NoValue("None"))
+	d.WithPanel(bars(frame{title: "Suspicious operations", description: "Operations per minute that honest workloads hardly do, such as opening an executable file to write (suspicious), and problems that the sentry noticed in itself (weird).", width: third, unit: perMinute},
+		line(one(`60 * sum by (operation_type) (rate(runsc_suspicious_operations_total{@}[$__rate_interval]))`), "suspicious: {{operation_type}}"),
+		line(one(`60 * sum by (weirdness_type) (rate(runsc_weirdness_total{@}[$__rate_interval]))`), "weird: {{weirdness_type}}")).
+		NoValue("None"))
+	d.WithPanel(signed(frame{title: "Claims compared with the host", description: "Difference between what the sandbox reports of itself and what the host measured, as a part of the latter. The documentation of sandmeter_sandbox_claim_difference_ratio says what honest sandboxes show.", width: third, unit: ratio},
+		line(one(`max by (of) (sandmeter_sandbox_claim_difference_ratio{@})`), "{{of}}")).
+		NoValue("The sandbox has used too little to compare."))
+}
