@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -218,6 +220,21 @@ func TestPanels(t *testing.T) {
 		}
 		if panels > 24 {
 			t.Errorf("%s has %d panels", file, panels)
+		}
+	}
+}
+
+// TestStrict: the documents have no field that Grafana does not know, as far as the SDK describes it.
+func TestStrict(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	files, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		// Without problems it returns an empty list of them.
+		if err := new(dashboard.Dashboard).UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -83,7 +83,6 @@ func sandboxTable() cog.Builder[dashboard.Panel] {
 	return grid(frame{"Sandboxes of the node", "The sandboxes of the node, with those that ended a short time ago. Click on a sandbox to open its dashboard.", full, tall + 2, count},
 		"CPU",
 		hiddenLabel("instance"),
-		label("runtime_root", "Runtime root"),
 		label("namespace_name", "Namespace"),
 		label("pod_name", "Pod"),
 		label("sandbox", "Sandbox").linked(openThis, rowToSandbox),
@@ -91,19 +90,23 @@ func sandboxTable() cog.Builder[dashboard.Panel] {
 		value(by(state), "State", "").worded(stateWords...).colored(),
 		value(by(`rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval])`), "CPU", cores).digits(2),
 		value(by(`sandmeter_sandbox_memory_bytes{@}`), "Memory", bytesIEC),
-		value(by(`sandmeter_sandbox_memory_bytes{@}`)+` / `+by(`sandmeter_container_limit_memory_bytes{@}`), "Of its limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}).filled(),
+		value(by(`sandmeter_sandbox_memory_bytes{@}`)+` / `+by(`sandmeter_container_limit_memory_bytes{@}`), "Of its limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}),
 		value(by(`rate(sandmeter_sandbox_network_receive_bytes_total{@}[$__rate_interval])`), "Received", bytesRate),
 		value(by(`rate(sandmeter_sandbox_network_transmit_bytes_total{@}[$__rate_interval])`), "Sent", bytesRate),
-		value(by(age), "Age", seconds),
+		value(age, "Age", seconds),
 		value(in(ofRoot, `max by (instance, runtime_root, namespace_name, pod_name, sandbox, iteration, outcome, exit_code, signal) (sandmeter_sandbox_outcome{@})`), "", "").dropped(),
 		label("outcome", "Outcome"),
 		label("exit_code", "Exit code").wide(90),
 		label("signal", "Signal").wide(80),
+		label("runtime_root", "Runtime root"),
 	)
 }
 
-// age is how long a sandbox lived, or has lived.
-const age = `sandmeter_sandbox_lifetime_seconds{@} or time() - sandmeter_sandbox_creation_time_seconds{@}`
+// age is how long a sandbox lived, or has lived. A sandbox without metrics has no creation time, and
+// without --usage there are no containers.
+var age = in(ofRoot, `max by `+eachSandbox+` (sandmeter_sandbox_lifetime_seconds{@})`+
+	` or time() - min by `+eachSandbox+` (sandmeter_container_start_time_seconds{@})`+
+	` or time() - min by `+eachSandbox+` (sandmeter_sandbox_creation_time_seconds{@})`)
 
 // busiest limits the series of sandboxes to the ten with the highest rank over the whole time range,
 // so that a line does not come and go.
@@ -130,23 +133,23 @@ func nodeUsage(d *dashboard.DashboardBuilder) {
 
 func nodeServer(d *dashboard.DashboardBuilder) {
 	server := func(expr string) string { return in(ofServer, expr) }
-	d.WithPanel(limit(graph(frame{title: "Duration of collections", description: "Time to ask all sandboxes for their metrics, and the objective: 0.1 s, and 1 ms per running sandbox. A sandbox that stalls delays one collection by up to --sandbox-timeout.", width: third, unit: seconds},
+	d.WithPanel(serverProblems())
+	d.WithPanel(limit(graph(frame{title: "Duration of collections", description: "Time to ask all sandboxes for their metrics, and the objective: 0.1 s, and 1 ms per running sandbox. A sandbox that stalls delays one collection by up to --sandbox-timeout.", width: half, unit: seconds},
 		line(server(`max(sandmeter_collection_duration_seconds{@})`), "duration"),
 		line(server(`max(0.1 + 0.001 * sandmeter_num_sandboxes_running{@})`), "objective")), "objective"))
-	d.WithPanel(sandboxNames(graph(frame{title: "Slowest replies", description: "Time that the ten slowest sandboxes took for their last reply.", width: third, unit: seconds},
+	d.WithPanel(sandboxNames(graph(frame{title: "Slowest replies", description: "Time that the ten slowest sandboxes took for their last reply.", width: quarter, unit: seconds},
 		line(busiest(`sandmeter_sandbox_query_duration_seconds{@}`, `max_over_time(sandmeter_sandbox_query_duration_seconds{@}[$__range] @ end())`), sandboxLegend)).
 		DataLinks([]cog.Builder[dashboard.DashboardLink]{follow(openThis, lineToSandbox)})))
-	d.WithPanel(graph(frame{title: "CPU of the server", description: "CPU cores that the metric server uses.", width: third, unit: cores},
-		line(server(`sum(rate(process_cpu_seconds_total{@}[$__rate_interval])`+aboutServer+`)`), "CPU")))
-	d.WithPanel(graph(frame{title: "Memory of the server", description: "Memory of the metric server: all that is resident, and its heap in use.", width: third, unit: bytesIEC},
+	d.WithPanel(graph(frame{title: "CPU of the server", description: "CPU cores that the metric server uses.", width: quarter, unit: cores},
+		line(server(`sum(rate(process_cpu_seconds_total{@}[$__rate_interval])`+aboutServer+`)`), "CPU")).Decimals(3))
+	d.WithPanel(graph(frame{title: "Memory of the server", description: "Memory of the metric server: all that is resident, and its heap in use.", width: quarter, unit: bytesIEC},
 		line(server(`sum(process_resident_memory_bytes{@}`+aboutServer+`)`), "resident"),
 		line(server(`sum(go_memstats_heap_inuse_bytes{@}`+aboutServer+`)`), "heap")))
-	d.WithPanel(graph(frame{title: "File descriptors of the server", description: "Part of its limit on file descriptors that the metric server uses. It holds some per sandbox, and closes those that it can do without when they become scarce.", width: third, unit: ratio},
+	d.WithPanel(graph(frame{title: "File descriptors of the server", description: "Part of its limit on file descriptors that the metric server uses. It holds some per sandbox, and closes those that it can do without when they become scarce.", width: quarter, unit: ratio},
 		line(server(`max(process_open_fds{@} / process_max_fds{@}`+aboutServer+`)`), "in use")).
 		Max(1).
 		Thresholds(steps("transparent", step{0.8, "red"})).
 		ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeDashed)))
-	d.WithPanel(serverProblems())
 }
 
 // serverProblems shows what the server could not do.
@@ -155,11 +158,11 @@ func serverProblems() cog.Builder[dashboard.Panel] {
 	counter := func(family, legend string) target {
 		return level(`sum(increase(`+family+`{@}[$__range]))`, legend)
 	}
-	return gauges(frame{"Problems of the server", "What the metric server could not read, show or keep, now or in the time range. All of it should be 0.", third, tall, count},
-		level(`sum by (runtime_root) (sandmeter_runtime_root_readable{@} == bool 0)`, "Unreadable root {{runtime_root}}"),
+	return gauges(frame{"Problems of the server", "What the metric server could not read, show or keep, now or in the time range. All of it should be 0.", half, tall, count},
+		level(`sum by (runtime_root) (sandmeter_runtime_root_readable{@} == bool 0)`, "Unreadable: {{runtime_root}}"),
 		level(`sum(sandmeter_num_state_files_unreadable{@})`, "Unreadable state files"),
-		level(`sum by (budget) (sandmeter_over_budget{@})`, "Sandboxes over the budget {{budget}}"),
-		level(`sum by (reason) (sandmeter_sandboxes_without_series{@})`, "Sandboxes without series: {{reason}}"),
+		level(`sum by (budget) (sandmeter_over_budget{@})`, "Over budget: {{budget}}"),
+		level(`sum by (reason) (sandmeter_sandboxes_without_series{@})`, "Without series: {{reason}}"),
 		level(`sum(sandmeter_num_series_left_out{@})`, "Series left out"),
 		counter("sandmeter_inotify_overflows_total", "inotify overflows"),
 		counter("sandmeter_responses_cut_off_total", "Responses cut off"),

@@ -14,30 +14,32 @@ import (
 
 // Units of Grafana, and our own.
 const (
-	cores     = "suffix: cores"
-	perMinute = "suffix:/min"
-	ratio     = "percentunit"
-	bytesIEC  = "bytes"
-	bytesRate = "binBps"
-	packets   = "pps"
-	perSecond = "ops"
-	seconds   = "s"
-	timestamp = "dateTimeAsIso"
-	count     = "none"
+	cores       = "suffix:cores"
+	perMinute   = "suffix:/min"
+	ratio       = "percentunit"
+	bytesIEC    = "bytes"
+	bytesRate   = "binBps"
+	packets     = "pps"
+	perSecond   = "ops"
+	connections = "cps"
+	seconds     = "s"
+	timestamp   = "dateTimeAsIso"
+	count       = "none"
 )
 
 // The width of a dashboard, and parts of it.
 const (
-	full  = 24
-	half  = full / 2
-	third = full / 3
-	sixth = full / 6
+	full    = 24
+	half    = full / 2
+	third   = full / 3
+	quarter = full / 4
+	sixth   = full / 6
 )
 
 // Heights of panels.
 const (
 	low  = 4
-	tall = 8
+	tall = 9
 )
 
 // A panelBuilder is a builder of the SDK for a panel.
@@ -103,19 +105,34 @@ func signed(f frame, queries ...target) *timeseries.PanelBuilder {
 	if f.height == 0 {
 		f.height = tall
 	}
-	return fill(timeseries.NewPanelBuilder(), f, queries...).
+	p := fill(timeseries.NewPanelBuilder(), f, queries...)
+	switch f.unit { // without a soft maximum, the axis of a line at 0 has any scale
+	case cores:
+		p.Decimals(2).AxisSoftMax(0.01)
+	case ratio, perSecond, perMinute, packets, connections, count:
+		p.AxisSoftMax(1)
+	}
+	return p.
+		ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdPaletteClassic)).
 		LineWidth(1).
 		FillOpacity(10).
 		ShowPoints(common.VisibilityModeNever).
 		SpanNulls(common.BoolOrFloat64{Bool: cog.ToPtr(false)}).
-		Legend(common.NewVizLegendOptionsBuilder().
-			ShowLegend(true).
-			DisplayMode(common.LegendDisplayModeTable).
-			Placement(common.LegendPlacementBottom).
-			Calcs([]string{"lastNotNull", "max"})).
+		Legend(legend("Last *")).
 		Tooltip(common.NewVizTooltipOptionsBuilder().
 			Mode(common.TooltipDisplayModeMulti).
 			Sort(common.SortOrderDescending))
+}
+
+// legend returns a legend with the last and the highest values, sorted by one of them.
+func legend(sortBy string) *common.VizLegendOptionsBuilder {
+	return common.NewVizLegendOptionsBuilder().
+		ShowLegend(true).
+		DisplayMode(common.LegendDisplayModeTable).
+		Placement(common.LegendPlacementBottom).
+		Calcs([]string{"lastNotNull", "max"}).
+		SortBy(sortBy).
+		SortDesc(true)
 }
 
 // stack returns a panel whose lines are on top of each other, so that the highest is the sum.
@@ -125,7 +142,8 @@ func stack(f frame, queries ...target) *timeseries.PanelBuilder {
 
 // bars is stack for what happens now and then.
 func bars(f frame, queries ...target) *timeseries.PanelBuilder {
-	return graph(f, queries...).DrawStyle(common.GraphDrawStyleBars).FillOpacity(60).LineWidth(0).Stacking(stacked())
+	return graph(f, queries...).DrawStyle(common.GraphDrawStyleBars).FillOpacity(60).LineWidth(0).Stacking(stacked()).
+		Legend(legend("Max"))
 }
 
 // gauges returns a panel with a bar per series.
@@ -231,6 +249,15 @@ func limit(p *timeseries.PanelBuilder, legend string) *timeseries.PanelBuilder {
 	return p.OverrideByName(legend, []dashboard.DynamicConfigValue{
 		fixed("red"),
 		property("custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{8, 6}}),
+		property("custom.fillOpacity", 0),
+		property("custom.stacking", map[string]any{"mode": "none", "group": "A"}),
+	})
+}
+
+// whole draws the series of a sum as a line that is not part of the stack.
+func whole(p *timeseries.PanelBuilder, legend string) *timeseries.PanelBuilder {
+	return p.OverrideByName(legend, []dashboard.DynamicConfigValue{
+		fixed("text"),
 		property("custom.fillOpacity", 0),
 		property("custom.stacking", map[string]any{"mode": "none", "group": "A"}),
 	})

@@ -54,14 +54,14 @@ func sandboxTiles() []cog.Builder[dashboard.Panel] {
 		small("State", "Whether the sandbox runs, and has metrics.", "", `max(`+lastState+`)`).
 			Mappings([]dashboard.ValueMapping{words(stateWords...)}),
 		tile(frame{title: "Outcome", description: "How the sandbox ended, with the exit code of its workload or the number of the signal.", width: sixth},
-			now(one(`max by (outcome, exit_code, signal) (`+last(`sandmeter_sandbox_outcome{@}`)+`)`), "{{outcome}} {{exit_code}}{{signal}}")).
+			now(one(`label_replace(label_replace(max by (outcome, exit_code, signal) (`+last(`sandmeter_sandbox_outcome{@}`)+`), "how", "with $1", "exit_code", "(.+)"), "how", "by signal $1", "signal", "(.+)")`), "{{outcome}} {{how}}")).
 			TextMode(common.BigValueTextModeName).NoValue("Not ended"),
 		small("Age", "Time since the sandbox was created, or its whole lifetime if it has ended.", seconds,
-			`max(`+last(`sandmeter_sandbox_lifetime_seconds{@}`)+` or time() - `+last(`sandmeter_sandbox_creation_time_seconds{@}`)+`)`),
+			`max(`+last(`sandmeter_sandbox_lifetime_seconds{@}`)+`) or time() - min(`+last(`sandmeter_container_start_time_seconds{@}`)+`) or time() - min(`+last(`sandmeter_sandbox_creation_time_seconds{@}`)+`)`),
 		small("CPU", "CPU cores that the sandbox uses, as the host measures them.", cores,
-			`sum(rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval]))`).Decimals(2),
+			`sum(rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval]))`).Decimals(2).NoValue("–"),
 		small("Memory", "Memory of the sandbox's cgroup, page cache included.", bytesIEC,
-			`sum(sandmeter_sandbox_memory_bytes{@})`),
+			`sum(sandmeter_sandbox_memory_bytes{@})`).NoValue("–"),
 		small("OOM kills", "Processes that the kernel killed because the cgroup of the sandbox was out of memory.", count,
 			`sum(`+last(`sandmeter_sandbox_oom_kills_total{@}`)+`)`).Thresholds(shouldBeZero("red")),
 	}
@@ -69,30 +69,38 @@ func sandboxTiles() []cog.Builder[dashboard.Panel] {
 
 // sandboxLife shows what a sandbox is, and why metrics are missing.
 func sandboxLife(d *dashboard.DashboardBuilder) {
-	d.WithPanel(timeline(frame{"State, and why metrics are missing", "Whether the sandbox ran; the reason while it had no metrics; and the reason while figures of the host were missing.", half, tall, ""},
+	d.WithPanel(timeline(frame{"State, and why metrics are missing", "Whether the sandbox ran; the reason while it had no metrics; and the reason while figures of the host were missing.", full, low + 1, ""},
 		words(append(stateWords, word{"3", "Missing", "orange"})...),
 		line(one(`max by (sandbox) (`+state+`)`), "{{sandbox}}"),
 		line(one(`max by (reason) (sandmeter_sandbox_failure{@})`), "No metrics: {{reason}}"),
 		line(one(`3 * max by (reason) (sandmeter_sandbox_usage_absent{@})`), "Host: {{reason}}"),
 	).WithTransformation(rename(`([0-9a-f]{12})[0-9a-f]{52}`, "$1")))
-	identity := func(family string, labels string) col {
-		return value(one(`max by (sandbox, iteration, `+labels+`) (`+last(family+`{@}`)+`)`), "", "").dropped()
+	d.WithPanel(identityTable())
+}
+
+// identityTable says what a sandbox is, and what it has cost so far, also after its end.
+func identityTable() cog.Builder[dashboard.Panel] {
+	by := func(labels, expr string) string {
+		return one(`max by (sandbox, iteration` + labels + `) (` + expr + `)`)
 	}
-	d.WithPanel(grid(frame{"What it is", "The sandbox and the runsc that started it.", half, tall, ""},
-		"Sandbox",
+	return grid(frame{"What it is", "The sandbox, the runsc that started it, and what it has used since its start.", full, low, ""},
+		"Created",
 		label("sandbox", "Sandbox"),
-		label("instance", "Node").linked(openNode, rowToNode),
+		hiddenLabel("iteration"),
+		value(by(", instance, namespace_name, pod_name", last(`sandmeter_sandbox_presence{@}`)), "", "").dropped(),
 		label("namespace_name", "Namespace"),
 		label("pod_name", "Pod"),
-		hiddenLabel("iteration"),
-		identity("sandmeter_sandbox_presence", "instance, namespace_name, pod_name"),
-		identity("sandmeter_sandbox_info", "version, platform, network"),
+		label("instance", "Node").linked(openNode, rowToNode),
+		value(by("", `1000 * `+last(`sandmeter_sandbox_creation_time_seconds{@}`)), "Created", timestamp).wide(160),
+		value(by("", last(`sandmeter_sandbox_cpu_seconds_total{@}`)), "CPU time", seconds).wide(90),
+		value(by("", last(`sandmeter_sandbox_memory_peak_bytes{@}`)), "Peak memory", bytesIEC).wide(110),
+		value(by(", version, platform, network", last(`sandmeter_sandbox_info{@}`)), "", "").dropped(),
 		label("version", "runsc"),
-		label("platform", "Platform"),
-		label("network", "Network"),
-		identity("sandmeter_spec_info", "hasuid0"),
-		label("hasuid0", "Has user 0"),
-	))
+		label("platform", "Platform").wide(90),
+		label("network", "Network").wide(90),
+		value(by(", hasuid0", last(`sandmeter_spec_info{@}`)), "", "").dropped(),
+		label("hasuid0", "Has user 0").wide(90),
+	)
 }
 
 func sandboxUsage(d *dashboard.DashboardBuilder) {
@@ -100,10 +108,11 @@ func sandboxUsage(d *dashboard.DashboardBuilder) {
 		return one(named(`sum by (container) (`+expr+`)`, "container", "(unattributed)"))
 	}
 	const cpu = `rate(sandmeter_container_cpu_seconds_total{@}[$__rate_interval])`
-	d.WithPanel(limit(stack(frame{title: "CPU by container and its limit", description: "CPU cores as the host measures them, split by what the sandbox reports of its containers. Without a cgroup of its own, only the sentry's CPU time is known. The limit is the sum of the containers' limits.", width: half, unit: cores},
+	d.WithPanel(whole(limit(stack(frame{title: "CPU by container and its limit", description: "CPU cores as the host measures them, split by what the sandbox reports of its containers; the line is the sandbox as a whole. Without a cgroup of its own, only the sentry's CPU time is known. The limit is the sum of the containers' limits.", width: half, unit: cores},
 		line(container(cpu), "{{container}}"),
+		line(one(`sum(rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval]))`), "sandbox"),
 		line(one(`sum(rate(sandmeter_sentry_cpu_seconds_total{@}[$__rate_interval]))`), "sentry only"),
-		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"))
+		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"), "sandbox"))
 	d.WithPanel(limit(graph(frame{title: "Memory and its limit", description: "Memory of the sandbox's cgroup, page cache included, and the highest so far. Without a cgroup of its own, the sentry's memory. The limit is the sum of the containers' limits.", width: half, unit: bytesIEC},
 		line(one(`sum(sandmeter_sandbox_memory_bytes{@})`), "memory"),
 		line(one(`sum(sandmeter_sandbox_memory_peak_bytes{@})`), "peak"),
@@ -131,10 +140,10 @@ func containerTable() cog.Builder[dashboard.Panel] {
 		label("container", "Container").emptyAs("(unattributed)"),
 		value(cpu, "CPU", cores).digits(2),
 		value(cpuLimit, "CPU limit", cores),
-		value(cpu+` / `+cpuLimit, "Of the CPU limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}).filled(),
+		value(cpu+` / `+cpuLimit, "Of the CPU limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}),
 		value(memory, "Memory", bytesIEC),
 		value(memoryLimit, "Memory limit", bytesIEC),
-		value(memory+` / `+memoryLimit, "Of the memory limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}).filled(),
+		value(memory+` / `+memoryLimit, "Of the memory limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}),
 		value(one(`1000 * max by (container) (sandmeter_container_start_time_seconds{@})`), "Created", timestamp),
 	)
 }
@@ -154,7 +163,7 @@ func sandboxFiles(d *dashboard.DashboardBuilder) {
 		line(rate("runsc_gofer_reads_host_total"), "gofer, host descriptor"),
 		line(rate("runsc_gofer_reads_9p_total"), "gofer, no descriptor"),
 		line(rate("runsc_in_memory_file_reads_total"), "in memory")))
-	d.WithPanel(graph(frame{title: "Time spent in reads", description: "Part of the time that applications waited for reads of files. It exceeds 100 % if several wait at once. runsc measures it only if it was started to.", width: third, unit: ratio},
+	d.WithPanel(graph(frame{title: "Time spent in reads", description: "Part of the time that applications waited for reads of files. It exceeds 100 % if several wait at once.", width: third, unit: ratio},
 		line(wait("fs_read_wait"), "all"),
 		line(wait("gofer_read_wait_host"), "gofer, host descriptor"),
 		line(wait("gofer_read_wait_9p"), "gofer, no descriptor"),
@@ -174,7 +183,7 @@ func sandboxNetwork(d *dashboard.DashboardBuilder) {
 		line(one(`sum(rate(sandmeter_sandbox_network_receive_errors_total{@}[$__rate_interval]) + rate(sandmeter_sandbox_network_transmit_errors_total{@}[$__rate_interval]))`), "errors on the host"),
 		line(rate("runsc_netstack_dropped_packets_total"), "dropped in the sandbox"),
 		line(rate("runsc_netstack_tcp_retransmits_total"), "TCP segments sent again")))
-	d.WithPanel(graph(frame{title: "TCP connections", description: "TCP connections per second that the sandbox opens, accepts, fails to open, and resets, as its network stack counts them.", width: third, unit: "cps"},
+	d.WithPanel(graph(frame{title: "TCP connections", description: "TCP connections per second that the sandbox opens, accepts, fails to open, and resets, as its network stack counts them.", width: third, unit: connections},
 		line(rate("runsc_netstack_tcp_active_connection_openings_total"), "opened"),
 		line(rate("runsc_netstack_tcp_passive_connection_openings_total"), "accepted"),
 		line(rate("runsc_netstack_tcp_failed_connection_attempts_total"), "failed"),
@@ -182,13 +191,14 @@ func sandboxNetwork(d *dashboard.DashboardBuilder) {
 }
 
 func sandboxConduct(d *dashboard.DashboardBuilder) {
-	d.WithPanel(bars(frame{title: "Unimplemented system calls", description: "System calls per minute that gVisor does not implement, by number. Programs that are linked with glibc make one at their start (334, rseq).", width: third, unit: perMinute},
-		line(one(`60 * sum by (sysno) (rate(runsc_unimplemented_syscalls_total{@}[$__rate_interval]))`), "{{sysno}}")).
-		NoValue("None"))
-	d.WithPanel(bars(frame{title: "Suspicious operations", description: "Operations per minute that honest workloads hardly do, such as opening an executable file to write (suspicious), and problems that the sentry noticed in itself (weird).", width: third, unit: perMinute},
-		line(one(`60 * sum by (operation_type) (rate(runsc_suspicious_operations_total{@}[$__rate_interval]))`), "suspicious: {{operation_type}}"),
-		line(one(`60 * sum by (weirdness_type) (rate(runsc_weirdness_total{@}[$__rate_interval]))`), "weird: {{weirdness_type}}")).
-		NoValue("None"))
+	// Counts, and not rates: these counters appear with their first increment, which a rate misses.
+	d.WithPanel(graph(frame{title: "Unimplemented system calls", description: "System calls since the sandbox started that gVisor does not implement, by number. Programs that are linked with glibc make one at their start (334, rseq).", width: third, unit: count},
+		line(one(`sum by (sysno) (runsc_unimplemented_syscalls_total{@})`), "{{sysno}}")).
+		Decimals(0).NoValue("None"))
+	d.WithPanel(graph(frame{title: "Suspicious operations", description: "Operations since the sandbox started that honest workloads hardly do, such as opening an executable file to write (suspicious), and problems that the sentry noticed (weird).", width: third, unit: count},
+		line(one(`sum by (operation_type) (runsc_suspicious_operations_total{@})`), "suspicious: {{operation_type}}"),
+		line(one(`sum by (weirdness_type) (runsc_weirdness_total{@})`), "weird: {{weirdness_type}}")).
+		Decimals(0).NoValue("None"))
 	d.WithPanel(signed(frame{title: "Claims compared with the host", description: "Difference between what the sandbox reports of itself and what the host measured, as a part of the latter. The documentation of sandmeter_sandbox_claim_difference_ratio says what honest sandboxes show.", width: third, unit: ratio},
 		line(one(`max by (of) (sandmeter_sandbox_claim_difference_ratio{@})`), "{{of}}")).
 		NoValue("The sandbox has used too little to compare."))

@@ -22,7 +22,6 @@ type col struct {
 	words    *dashboard.ValueMapping
 	colors   *dashboard.ThresholdsConfigBuilder // of the text
 	color    bool                               // color the text as words say
-	bar      bool                               // fill the cell in proportion to the value, from 0 to 1
 	drop     bool                               // the value itself does not matter, only its labels
 	hidden   bool                               // only links use it
 	link     string                             // URL, and linkTitle is its title
@@ -44,7 +43,6 @@ func (c col) emptyAs(text string) col             { c.words = cog.ToPtr(ifEmpty(
 func (c col) worded(list ...word) col             { c.words = cog.ToPtr(words(list...)); return c }
 func (c col) wide(width float64) col              { c.width = width; return c }
 func (c col) digits(n float64) col                { c.decimals = &n; return c }
-func (c col) filled() col                         { c.bar = true; return c }
 func (c col) red(base string, others ...step) col { c.colors = steps(base, others...); return c }
 
 func (c col) colored() col { c.color = true; return c }
@@ -70,6 +68,7 @@ func grid(f frame, sortBy string, cols ...col) *table.PanelBuilder {
 	}
 	t := fill(table.NewPanelBuilder(), f, queries...).
 		CellHeight(common.TableCellHeightSm).
+		Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{})). // the SDK has null
 		SortBy([]cog.Builder[common.TableSortByFieldState]{
 			common.NewTableSortByFieldStateBuilder().DisplayName(sortBy).Desc(true),
 		}).
@@ -122,12 +121,7 @@ func (c col) properties() []dashboard.DynamicConfigValue {
 	if c.colors != nil {
 		thresholds, err := c.colors.Build()
 		add(err == nil, "thresholds", thresholds)
-		add(!c.bar, "custom.cellOptions", map[string]string{"type": "color-text"})
-	}
-	if c.bar {
-		add(true, "custom.cellOptions", map[string]string{"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
-		add(true, "min", 0)
-		add(true, "max", 1)
+		add(true, "custom.cellOptions", map[string]string{"type": "color-text"})
 	}
 	add(c.link != "", "links", []map[string]any{{"title": c.linkText, "url": c.link}})
 	return list
