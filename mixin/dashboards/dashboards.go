@@ -20,18 +20,24 @@ const (
 	sandboxUID = "sandmeter-sandbox"
 )
 
+// A builder is the SDK's builder of dashboards in the first schema, which every Grafana can import. The
+// SDK deprecates it in favor of the second schema, which only recent versions know.
+//
+//lint:ignore SA1019 see above
+type builder = dashboard.DashboardBuilder
+
 // tag marks the dashboards, so that each can link to the others.
 const tag = "sandmeter"
 
 // All returns the JSON documents of the dashboards, by the names of their files.
 func All() (map[string][]byte, error) {
 	files := make(map[string][]byte)
-	for name, builder := range map[string]*dashboard.DashboardBuilder{
+	for name, b := range map[string]*builder{
 		"fleet.json":   fleet(),
 		"node.json":    node(),
 		"sandbox.json": sandbox(),
 	} {
-		document, err := marshal(builder)
+		document, err := marshal(b)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -42,8 +48,8 @@ func All() (map[string][]byte, error) {
 
 // marshal returns the document of a dashboard. Panels get IDs, so that people can link to one. The SDK puts links and annotations into a menu that
 // is closed at first; here they are in sight.
-func marshal(builder *dashboard.DashboardBuilder) ([]byte, error) {
-	d, err := builder.Build()
+func marshal(b *builder) ([]byte, error) {
+	d, err := b.Build()
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +77,8 @@ func marshal(builder *dashboard.DashboardBuilder) ([]byte, error) {
 }
 
 // newDashboard returns a dashboard without variables and panels.
-func newDashboard(uid, title, description string) *dashboard.DashboardBuilder {
+func newDashboard(uid, title, description string) *builder {
+	//lint:ignore SA1019 see builder
 	return dashboard.NewDashboardBuilder(title).
 		Uid(uid).
 		Description(description).

@@ -13,6 +13,7 @@ import (
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -130,7 +131,7 @@ func families(tree parser.Expr) []string {
 		if s, ok := n.(*parser.VectorSelector); ok {
 			name := s.Name
 			for _, m := range s.LabelMatchers {
-				if m.Name == labels.MetricName && m.Type != labels.MatchEqual {
+				if m.Name == model.MetricNameLabel && m.Type != labels.MatchEqual {
 					name = m.String() // no name of a family, so never known
 				}
 			}
@@ -233,6 +234,7 @@ func TestStrict(t *testing.T) {
 	}
 	for name, text := range files {
 		// Without problems it returns an empty list of them.
+		//lint:ignore SA1019 see builder
 		if err := new(dashboard.Dashboard).UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
 			t.Errorf("%s: %v", name, err)
 		}

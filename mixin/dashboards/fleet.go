@@ -7,7 +7,7 @@ import (
 )
 
 // fleet returns the dashboard about all servers, by namespace.
-func fleet() *dashboard.DashboardBuilder {
+func fleet() *builder {
 	d := newDashboard(fleetUID, "Sandmeter / Fleet",
 		"gVisor sandboxes of all nodes by namespace: how many there are, what they use, how they ended, and which nodes need attention.")
 	with(d, jobs, nodes, namespaces)
@@ -56,7 +56,7 @@ func named(expr, label, none string) string {
 	return `label_replace(` + expr + `, "` + label + `", "` + none + `", "` + label + `", "")`
 }
 
-func fleetNamespaces(d *dashboard.DashboardBuilder) {
+func fleetNamespaces(d *builder) {
 	live := func(expr string) string { return in(ofNamespace, expr) }
 	by := func(expr string) string { return live(`sum by (namespace_name) (` + expr + `)`) }
 	byName := func(expr string) string { return named(by(expr), "namespace_name", "(none)") }
@@ -84,7 +84,7 @@ func fleetNamespaces(d *dashboard.DashboardBuilder) {
 		line(byName(transmit), "{{namespace_name}} sent")))
 }
 
-func fleetTotals(d *dashboard.DashboardBuilder) {
+func fleetTotals(d *builder) {
 	group := func(expr string) string { return in(ofGroup, expr) }
 	byName := func(expr string) string { return named(group(`sum by (group) (`+expr+`)`), "group", "(none)") }
 	d.WithPanel(byOutcome(bars(frame{title: "Starts and ends", description: "Sandboxes that started (line) and ended (bars) per minute, by outcome. Sandboxes that no scrape saw count, too.", width: third, unit: perMinute},
@@ -127,7 +127,7 @@ func endedTable() cog.Builder[dashboard.Panel] {
 	)
 }
 
-func fleetNodes(d *dashboard.DashboardBuilder) {
+func fleetNodes(d *builder) {
 	by := func(expr string) string { return in(ofServer, `sum by (job, instance) (`+expr+`)`) }
 	d.WithPanel(grid(frame{"Nodes", "One row per server. Click on a node to open its dashboard.", full, tall, count},
 		"Without metrics",

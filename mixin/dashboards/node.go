@@ -9,7 +9,7 @@ import (
 )
 
 // node returns the dashboard about one server and its sandboxes.
-func node() *dashboard.DashboardBuilder {
+func node() *builder {
 	d := newDashboard(nodeUID, "Sandmeter / Node",
 		"One node: its gVisor sandboxes, what they use and how they end, and the health of the metric server itself.")
 	with(d, jobs, nodes.only(), roots)
@@ -62,7 +62,7 @@ func nodeTiles() []cog.Builder[dashboard.Panel] {
 	}
 }
 
-func nodeSandboxes(d *dashboard.DashboardBuilder) {
+func nodeSandboxes(d *builder) {
 	d.WithPanel(sandboxTable())
 	d.WithPanel(stack(frame{title: "Sandboxes by state", description: "Sandboxes with metrics (ok), running sandboxes without metrics (failed), and sandboxes that have ended but are still shown (not_running).", width: third, unit: count},
 		line(in(ofServer, `sum by (query_status) (sandmeter_sandboxes{@})`), "{{query_status}}")).
@@ -114,7 +114,7 @@ func busiest(series, rank string) string {
 	return in(ofRoot, `sum by `+eachSandbox+` (`+series+`) and on (instance, sandbox, iteration) topk(10, `+rank+`)`)
 }
 
-func nodeUsage(d *dashboard.DashboardBuilder) {
+func nodeUsage(d *builder) {
 	each := func(p *timeseries.PanelBuilder) {
 		d.WithPanel(sandboxNames(p).DataLinks([]cog.Builder[dashboard.DashboardLink]{follow(openThis, lineToSandbox)}))
 	}
@@ -131,7 +131,7 @@ func nodeUsage(d *dashboard.DashboardBuilder) {
 		Decimals(0).NoValue("Nothing is missing."))
 }
 
-func nodeServer(d *dashboard.DashboardBuilder) {
+func nodeServer(d *builder) {
 	server := func(expr string) string { return in(ofServer, expr) }
 	d.WithPanel(serverProblems())
 	d.WithPanel(limit(graph(frame{title: "Duration of collections", description: "Time to ask all sandboxes for their metrics, and the objective: 0.1 s, and 1 ms per running sandbox. A sandbox that stalls delays one collection by up to --sandbox-timeout.", width: half, unit: seconds},

@@ -19,7 +19,7 @@ var (
 )
 
 // sandbox returns the dashboard about one sandbox, or the sandboxes of a pod.
-func sandbox() *dashboard.DashboardBuilder {
+func sandbox() *builder {
 	d := newDashboard(sandboxUID, "Sandmeter / Sandbox",
 		"One gVisor sandbox in detail: whether it runs, how it ended, what it uses of its limits, what it does, and why metrics are missing.")
 	with(d, jobs, nodes, roots, namespaces, pods, sandboxes, iterations)
@@ -68,7 +68,7 @@ func sandboxTiles() []cog.Builder[dashboard.Panel] {
 }
 
 // sandboxLife shows what a sandbox is, and why metrics are missing.
-func sandboxLife(d *dashboard.DashboardBuilder) {
+func sandboxLife(d *builder) {
 	d.WithPanel(timeline(frame{"State, and why metrics are missing", "Whether the sandbox ran; the reason while it had no metrics; and the reason while figures of the host were missing.", full, low + 1, ""},
 		words(append(stateWords, word{"3", "Missing", "orange"})...),
 		line(one(`max by (sandbox) (`+state+`)`), "{{sandbox}}"),
@@ -103,7 +103,7 @@ func identityTable() cog.Builder[dashboard.Panel] {
 	)
 }
 
-func sandboxUsage(d *dashboard.DashboardBuilder) {
+func sandboxUsage(d *builder) {
 	container := func(expr string) string {
 		return one(named(`sum by (container) (`+expr+`)`, "container", "(unattributed)"))
 	}
@@ -148,7 +148,7 @@ func containerTable() cog.Builder[dashboard.Panel] {
 	)
 }
 
-func sandboxFiles(d *dashboard.DashboardBuilder) {
+func sandboxFiles(d *builder) {
 	rate := func(family string) string { return one(`sum(rate(` + family + `{@}[$__rate_interval]))`) }
 	wait := func(kind string) string {
 		return one(`sum(rate(runsc_` + kind + `_seconds_total{@}[$__rate_interval]))`)
@@ -170,7 +170,7 @@ func sandboxFiles(d *dashboard.DashboardBuilder) {
 		line(wait("in_memory_file_read_wait"), "in memory")))
 }
 
-func sandboxNetwork(d *dashboard.DashboardBuilder) {
+func sandboxNetwork(d *builder) {
 	rate := func(family string) string { return one(`sum(rate(` + family + `{@}[$__rate_interval]))`) }
 	each := func(family string) string {
 		return one(`sum by (interface) (rate(` + family + `{@}[$__rate_interval]))`)
@@ -190,7 +190,7 @@ func sandboxNetwork(d *dashboard.DashboardBuilder) {
 		line(rate("runsc_netstack_tcp_resets_sent_total"), "reset")))
 }
 
-func sandboxConduct(d *dashboard.DashboardBuilder) {
+func sandboxConduct(d *builder) {
 	// Counts, and not rates: these counters appear with their first increment, which a rate misses.
 	d.WithPanel(graph(frame{title: "Unimplemented system calls", description: "System calls since the sandbox started that gVisor does not implement, by number. Programs that are linked with glibc make one at their start (334, rseq).", width: third, unit: count},
 		line(one(`sum by (sysno) (runsc_unimplemented_syscalls_total{@})`), "{{sysno}}")).

@@ -84,7 +84,7 @@ func (c choice) only() choice {
 }
 
 // with adds variables to a dashboard.
-func with(d *dashboard.DashboardBuilder, choices ...choice) *dashboard.DashboardBuilder {
+func with(d *builder, choices ...choice) *builder {
 	d.WithVariable(dataSource())
 	for _, c := range choices {
 		d.WithVariable(c.variable())
