@@ -25,7 +25,7 @@ build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 	@bin/sandlab demo $(ARGS)
 
-peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics ## build or download the programs that scrape the server in tests
+peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics bin/debian/vmagent ## build or download the programs that scrape the server in tests
 
 test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
@@ -90,11 +90,13 @@ bin/prometheus bin/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
 
 # Programs of Debian packages, which are not installed, because that would start services. Where a
 # package is unavailable, the tests with its program are skipped.
+PACKAGE = $*
+bin/debian/vmagent: PACKAGE = victoria-metrics
 bin/debian/%:
-	@echo "Downloading the Debian package $*."
+	@echo "Downloading the Debian package $(PACKAGE)."
 	@rm -rf $@.new && mkdir -p $@.new
-	@(cd $@.new && apt-get -qq -o APT::Sandbox::User=root download $* && dpkg-deb -x $*_*.deb . && mv usr/bin/$* ../$*) || \
-		echo "The package $* is unavailable: tests with it are skipped. On Debian, run apt-get update."
+	@(cd $@.new && apt-get -qq -o APT::Sandbox::User=root download $(PACKAGE) && dpkg-deb -x $(PACKAGE)_*.deb . && mv usr/bin/$* ../$*) || \
+		echo "The package $(PACKAGE) is unavailable: tests with it are skipped. On Debian, run apt-get update."
 	@rm -rf $@.new
 
 # The release with which e2e tests that one server serves sandboxes of two releases.
@@ -102,6 +104,12 @@ bin/runsc-older: tools/runsc-older/go.mod tools/runsc-older/go.sum
 	@echo "Building an older runsc from the version pinned in tools/runsc-older/go.mod. The first build takes one to two minutes."
 	@cd tools/runsc-older && $(BUILD) -o ../../$@ gvisor.dev/gvisor/runsc
 	@touch $@
+
+# No other target needs it: the first build takes five minutes of CPU, and 1 GB of modules.
+bin/otelcol: e2e/testdata/otelcol.yaml
+	@echo "Building an OpenTelemetry collector from the versions in e2e/testdata/otelcol.yaml. The first build takes some minutes."
+	@CGO_ENABLED=0 $(GO) run go.opentelemetry.io/collector/cmd/builder@v0.165.0 --config=$<
+	@mv bin/otelcol.build/otelcol $@ && rm -rf bin/otelcol.build
 
 bin/gotestsum: tools/go.mod tools/go.sum
 	@echo "Building gotestsum from the version pinned in tools/go.mod."
