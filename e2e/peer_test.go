@@ -252,8 +252,8 @@ func (j job) of(family, labels string) string {
 	return fmt.Sprintf("%s{job=%q,%s}", family, j.String(), labels)
 }
 
-// ownLabels are the labels that a peer adds.
-var ownLabels = []model.LabelName{model.MetricNameLabel, model.JobLabel, model.InstanceLabel}
+// ownLabels are the labels that a peer adds, node in the configurations of docs/shipping.md.
+var ownLabels = []model.LabelName{model.MetricNameLabel, model.JobLabel, model.InstanceLabel, "node"}
 
 // series returns the current values of a job's series of sandboxes. Series are written as by
 // seriesText.
