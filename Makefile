@@ -10,8 +10,8 @@ TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 
 # The modules of this repository; those in tools/ only pin programs and have no code.
-MODULES := . e2e packaging tools tools/prometheus tools/runsc-older
-CODE    := . packaging e2e
+MODULES := . charts e2e mixin packaging tools tools/helm tools/prometheus tools/runsc-older
+CODE    := . packaging mixin charts e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
@@ -110,6 +110,17 @@ bin/otelcol: e2e/testdata/otelcol.yaml
 	@echo "Building an OpenTelemetry collector from the versions in e2e/testdata/otelcol.yaml. The first build takes some minutes."
 	@CGO_ENABLED=0 $(GO) run go.opentelemetry.io/collector/cmd/builder@v0.165.0 --config=$<
 	@mv bin/otelcol.build/otelcol $@ && rm -rf bin/otelcol.build
+
+# helm renders for the release of Kubernetes that its API types are of, as in helm's own builds.
+bin/helm: tools/helm/go.mod tools/helm/go.sum
+	@echo "Building helm from the version pinned in tools/helm/go.mod. The first build takes some minutes."
+	@cd tools/helm && version=$$($(GO) list -m -f '{{.Version}}' helm.sh/helm/v3) && \
+		minor=$$($(GO) list -m -f '{{.Version}}' k8s.io/api | cut -d. -f2) && \
+		$(BUILD) -o ../../$@ -ldflags "-X helm.sh/helm/v3/internal/version.version=$$version \
+		-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$$minor \
+		-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=$$minor" \
+		helm.sh/helm/v3/cmd/helm
+	@touch $@
 
 bin/gotestsum: tools/go.mod tools/go.sum
 	@echo "Building gotestsum from the version pinned in tools/go.mod."
