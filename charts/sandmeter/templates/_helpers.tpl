@@ -1,0 +1,121 @@
+{{- define "sandmeter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of all resources: short enough for a label, and without repeating the chart's name. */}}
+{{- define "sandmeter.fullname" -}}
+{{- $name := include "sandmeter.name" . -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "sandmeter.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{- define "sandmeter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "sandmeter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "sandmeter.labels" -}}
+{{ include "sandmeter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "sandmeter.serviceAccountName" -}}
+{{- default (ternary (include "sandmeter.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "sandmeter.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag -}}
+{{- .Values.image.repository }}{{ ternary (printf "@%s" .Values.image.digest) (printf ":%s" $tag) (ne .Values.image.digest "") -}}
+{{- end -}}
+
+{{/* The directory to mount for a runtime root: the one above it, or above its first component with a glob, so that a root
+     that is created later is found. Directories that others use too are never mounted: they have the sockets of daemons. */}}
+{{- define "sandmeter.rootMount" -}}
+{{- $shared := list "/" "/run" "/run/containerd" "/run/docker" "/tmp" "/var" "/var/lib" "/var/run" "/var/run/containerd" "/var/run/docker" "/var/tmp" -}}
+{{- $fixed := regexReplaceAll "/[^/]*[*?\\[].*$" . "" -}}
+{{- $above := ternary (dir .) (default "/" $fixed) (eq $fixed .) -}}
+{{- if not (has $above $shared) -}}
+{{- $above -}}
+{{- else if and (eq $fixed .) (not (has . $shared)) -}}
+{{- . -}}
+{{- else -}}
+{{- fail (printf "roots: %s would mount %s, which has more than runtime roots. Name a directory below it." . $above) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The directories of the node that the container gets, at the same paths: a map of paths to type and readOnly. */}}
+{{- define "sandmeter.hostPaths" -}}
+{{- $paths := dict "/sys/fs/cgroup" (dict "type" "Directory" "readOnly" true) -}}
+{{- range .Values.runsc.paths -}}
+{{- $_ := set $paths (dir .) (dict "type" "Directory" "readOnly" true) -}}
+{{- end -}}
+{{- range .Values.roots -}}
+{{- $_ := set $paths (include "sandmeter.rootMount" .) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
+{{- end -}}
+{{- with .Values.finalMetricsLog -}}
+{{- $_ := set $paths (dir .) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
+{{- end -}}
+{{- if hasPrefix "/" .Values.finalRecords -}}
+{{- $_ := set $paths (dir .Values.finalRecords) (dict "type" "DirectoryOrCreate" "readOnly" false) -}}
+{{- end -}}
+{{- toYaml $paths -}}
+{{- end -}}
+
+{{/* A volume's name for a path of the node. */}}
+{{- define "sandmeter.volumeName" -}}
+{{- regexReplaceAll "[^a-z0-9]+" (printf "host%s" . | lower) "-" | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The arguments of the server. --allow-unknown-root: before the first sandbox there is no root. */}}
+{{- define "sandmeter.args" -}}
+{{- $args := list "serve" -}}
+{{- if .Values.hostNetwork -}}
+{{- $args = append $args (printf "--web.listen-address=[$(HOST_IP)]:%v" .Values.port) -}}
+{{- $args = append $args (printf "--web.listen-address=127.0.0.1:%v" .Values.port) -}}
+{{- else -}}
+{{- $args = append $args (printf "--web.listen-address=:%v" .Values.port) -}}
+{{- end -}}
+{{- if .Values.web.configSecret -}}
+{{- $args = append $args "--web.config.file=/etc/sandmeter/web/web.yml" -}}
+{{- end -}}
+{{- range .Values.roots -}}
+{{- $args = append $args (printf "--root=%s" .) -}}
+{{- end -}}
+{{- $args = append $args "--allow-unknown-root" -}}
+{{- range .Values.runsc.paths -}}
+{{- $args = append $args (printf "--runsc=%s" .) -}}
+{{- end -}}
+{{- if .Values.registration.configMap -}}
+{{- $args = append $args (printf "--registration=/etc/sandmeter/registration/%s" .Values.registration.key) -}}
+{{- end -}}
+{{- $args = append $args (printf "--usage=%s" .Values.usage) -}}
+{{- if .Values.usageDetail -}}
+{{- $args = append $args "--usage-detail" -}}
+{{- end -}}
+{{- $args = append $args (printf "--totals-by=%s" .Values.totals.by) -}}
+{{- range .Values.totals.metrics -}}
+{{- $args = append $args (printf "--totals-metric=%s" .) -}}
+{{- end -}}
+{{- with .Values.finalMetricsLog -}}
+{{- $args = append $args (printf "--final-metrics-log=%s" .) -}}
+{{- end -}}
+{{- with .Values.finalRecords -}}
+{{- $args = append $args (printf "--final-records=%s" .) -}}
+{{- end -}}
+{{- toYaml (concat $args .Values.extraArgs) -}}
+{{- end -}}
+
+{{/* The command of a probe. The server always listens on a loopback address. */}}
+{{- define "sandmeter.health" -}}
+{{- $command := list "/sandmeter" "health" (printf "--address=127.0.0.1:%v" .Values.port) (printf "--root=%s" (first .Values.roots)) -}}
+{{- if .Values.web.probeSecret -}}
+{{- $command = append $command "--web.client-config.file=/etc/sandmeter/client/client.yml" -}}
+{{- end -}}
+{{- toYaml $command -}}
+{{- end -}}
