@@ -27,7 +27,7 @@ run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 
 peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics bin/debian/vmagent ## build or download the programs that scrape the server in tests
 
-test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
+test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod bin/helm ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
 	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-0.json -- $(TEST)
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes.
