@@ -16,8 +16,8 @@ const commandsHead = `# Commands and flags
 What ` + "`sandmeter help COMMAND`" + ` prints, for all commands. This page is generated:
 ` + "`go test ./cmd/sandmeter -update`" + ` writes it.
 
-Each flag of ` + "`serve`, `list`, `get`, `export`, and `health`, and each flag behind the word `metric-server`" + `, can be set by an
-environment variable, too: ` + "`SANDMETER_SANDBOX_TIMEOUT` for `--sandbox-timeout`. In `SANDMETER_ROOT`" + `, commas separate several roots. An
+Each flag of ` + "`serve`, `list`, `get`, `export`, `health`, and `doctor`, and each flag behind the word `metric-server`" + `, can be set
+by an environment variable, too: ` + "`SANDMETER_SANDBOX_TIMEOUT` for `--sandbox-timeout`. In `SANDMETER_ROOT`" + `, commas separate several roots. An
 empty variable counts as unset. The exit status is 0, 1 if the command failed, and 2 if the command line is wrong.
 `
 
