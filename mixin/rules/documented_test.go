@@ -125,6 +125,23 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
+// TestRunbookQueries is TestExpressions for the queries of the runbooks. One of them counts the series of
+// all families.
+func TestRunbookQueries(t *testing.T) {
+	families := documented(t)
+	queries := regexp.MustCompile("(?s)```promql\n(.*?)```").FindAllStringSubmatch(read(t, runbooks), -1)
+	if len(queries) == 0 {
+		t.Error("the runbooks have no queries")
+	}
+	for _, query := range queries {
+		for _, fault := range faults(families, parse(t, query[1])) {
+			if fault != "no family with a name" {
+				t.Errorf("%s: %s", query[1], fault)
+			}
+		}
+	}
+}
+
 // TestFaults: what TestExpressions finds.
 func TestFaults(t *testing.T) {
 	families := documented(t)
@@ -181,10 +198,14 @@ func faultsOfSelector(families map[string]family, s *parser.VectorSelector) (all
 	return all
 }
 
-// faultsOfLabels returns the labels that an operation names and none of its operands has.
+// faultsOfLabels returns the labels that an operation names and none of its operands has. An operand
+// without a name may have any.
 func faultsOfLabels(families map[string]family, operation parser.Node, labels []string) (all []string) {
 	known, names := map[string]bool{}, []string{}
 	for _, s := range selectors(operation) {
+		if s.Name == "" {
+			return nil
+		}
 		names = append(names, s.Name)
 		for _, label := range slices.Concat(families[s.Name].labels, ofTargets) {
 			known[label] = true
