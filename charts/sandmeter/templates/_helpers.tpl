@@ -59,7 +59,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $paths (include "sandmeter.rootMount" .) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
 {{- end -}}
 {{- with .Values.finalMetricsLog -}}
-{{- $_ := set $paths (dir .) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
+{{- $_ := set $paths (regexReplaceAll "/[^/]*%.*$" . "") (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
 {{- end -}}
 {{- if hasPrefix "/" .Values.finalRecords -}}
 {{- $_ := set $paths (dir .Values.finalRecords) (dict "type" "DirectoryOrCreate" "readOnly" false) -}}

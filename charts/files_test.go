@@ -1,0 +1,103 @@
+package charts
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// copies are the files of the mixin that the chart has copies of, because a chart cannot have files
+// of other directories: by the directory of the copies.
+var copies = map[string]string{
+	chartDir + "/files/dashboards": "../mixin/dashboards/*.json",
+	chartDir + "/files/rules":      "../mixin/rules/*.yaml",
+}
+
+// TestCopies checks that the copies are current, and that there are no others.
+func TestCopies(t *testing.T) {
+	for dir, glob := range copies {
+		var names []string
+		for path, content := range files(t, glob) {
+			names = append(names, filepath.Base(path))
+			if *update {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			current(t, filepath.Join(dir, filepath.Base(path)), content)
+		}
+		for path := range files(t, dir+"/*") {
+			if !slices.Contains(names, filepath.Base(path)) {
+				t.Errorf("%s is not in the mixin: remove it", path)
+			}
+		}
+	}
+}
+
+// files returns the contents of files. That there are none is an error.
+func files(t *testing.T, glob string) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob(glob)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no files %s (%v)", glob, err)
+	}
+	all := map[string]string{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[path] = string(content)
+	}
+	return all
+}
+
+// TestDashboards checks that the ConfigMaps have the dashboards, byte for byte.
+func TestDashboards(t *testing.T) {
+	dashboards := mustDecode(t, values{"dashboards": values{
+		"enabled": true, "namespace": "grafana", "annotations": values{"grafana_folder": "gVisor"},
+	}}).configMaps
+	want := files(t, chartDir+"/files/dashboards/*.json")
+	if len(dashboards) != len(want) {
+		t.Errorf("%d ConfigMaps for %d dashboards", len(dashboards), len(want))
+	}
+	for _, m := range dashboards {
+		if m.Namespace != "grafana" || m.Labels["grafana_dashboard"] != "1" || m.Annotations["grafana_folder"] != "gVisor" {
+			t.Errorf("%s is in namespace %s with labels %v and annotations %v", m.Name, m.Namespace, m.Labels, m.Annotations)
+		}
+	}
+	for path, content := range want {
+		name := filepath.Base(path)
+		i := slices.IndexFunc(dashboards, func(m core.ConfigMap) bool { return m.Data["sandmeter-"+name]+"\n" == content })
+		if i < 0 {
+			t.Errorf("no ConfigMap has %s as it is", path)
+		}
+	}
+}
+
+// TestRules checks that the PrometheusRule has all groups of the rule files.
+func TestRules(t *testing.T) {
+	rules := mustDecode(t, values{"prometheusRule": values{"enabled": true, "labels": values{"release": "prometheus"}}}).rules
+	if len(rules) != 1 || rules[0].Labels["release"] != "prometheus" {
+		t.Fatalf("PrometheusRules %v", rules)
+	}
+	var want []monitoring.RuleGroup
+	all := files(t, chartDir+"/files/rules/*.yaml")
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		var file monitoring.PrometheusRuleSpec
+		if err := yaml.UnmarshalStrict([]byte(all[path]), &file); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		want = append(want, file.Groups...)
+	}
+	if have := rules[0].Spec.Groups; !reflect.DeepEqual(have, want) {
+		t.Errorf("groups %v, want %v", have, want)
+	}
+}
