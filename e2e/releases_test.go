@@ -211,6 +211,31 @@ func TestTwoReleasesInTwoRoots(t *testing.T) {
 	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "older", "runtime_root", w.root)
 }
 
+// TestUsageOfTwoReleases: sandboxes of both releases report the CPU time of their containers in the
+// form that splits the host's.
+func TestUsageOfTwoReleases(t *testing.T) {
+	w, older, newer := newReleases(t)
+	ids := map[string]release{usageID("older"): older, usageID("newer"): newer}
+	for id, r := range ids {
+		c := w.container(id, "busy")
+		c.Cgroup = true
+		w.must(r.node.Run(w.ctx(), c))
+	}
+	w.startServer(w.serveArgs())
+	for id := range ids {
+		w.until(func() error {
+			p := w.scrape()
+			if absent := p.labels("sandmeter_sandbox_usage_absent", "reason", "sandbox", id); len(absent) > 0 {
+				return fmt.Errorf("%s has no usage: %v", id, absent)
+			}
+			if cpu, _ := p.value("sandmeter_container_cpu_seconds_total", "sandbox", id, "container", id); cpu <= 0 {
+				return errNot(id + " has used CPU time")
+			}
+			return nil
+		})
+	}
+}
+
 // TestRegistrationOfAnotherRelease: replies are refused if the registration is another release's
 // and lacks what a sandbox reports.
 func TestRegistrationOfAnotherRelease(t *testing.T) {
