@@ -66,14 +66,20 @@ func marshal(b *builder) ([]byte, error) {
 	for i := range d.Annotations.List {
 		d.Annotations.List[i].Placement = nil
 	}
-	var document bytes.Buffer
-	encoder := json.NewEncoder(&document)
-	encoder.SetEscapeHTML(false) // expressions stay readable
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(d); err != nil {
+	document, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
 		return nil, err
 	}
-	return document.Bytes(), nil
+	return append(readable(document), '\n'), nil
+}
+
+// readable replaces the escapes with which encoding/json prepares documents for HTML, so that
+// expressions and links look as people write them.
+func readable(document []byte) []byte {
+	for escape, text := range map[string]string{`\u0026`: "&", `\u003c`: "<", `\u003e`: ">"} {
+		document = bytes.ReplaceAll(document, []byte(escape), []byte(text))
+	}
+	return document
 }
 
 // newDashboard returns a dashboard without variables and panels.

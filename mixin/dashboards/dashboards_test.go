@@ -45,20 +45,30 @@ type document struct {
 	Description   string
 	SchemaVersion int
 	Tags          []string
-	Panels        []struct {
-		ID                       int
-		Type, Title, Description string
-		GridPos                  struct{ X, Y, W, H int }
-		Targets                  []struct{ Expr, LegendFormat, RefID string }
-		FieldConfig              struct{ Defaults struct{ Unit string } }
-	}
-	Templating struct {
+	Panels        []panelDocument
+	Templating    struct {
 		List []struct{ Name, Type, Query string }
 	}
 	Annotations struct {
 		List []struct{ Name, Expr string }
 	}
 	text string
+}
+
+type panelDocument struct {
+	ID                       int
+	Type, Title, Description string
+	GridPos                  struct{ X, Y, W, H int }
+	Targets                  []struct{ Expr, LegendFormat, RefID string }
+	FieldConfig              struct{ Defaults struct{ Unit string } }
+	text                     string
+}
+
+// UnmarshalJSON keeps the text, too.
+func (p *panelDocument) UnmarshalJSON(text []byte) error {
+	type plain panelDocument
+	p.text = string(text)
+	return json.Unmarshal(text, (*plain)(p))
 }
 
 func documents(t *testing.T) map[string]document {
@@ -183,6 +193,39 @@ func TestVariables(t *testing.T) {
 				t.Errorf("%s does not use its variable %q", file, name)
 			}
 		}
+	}
+}
+
+// TestLinks: every link leads to one of the dashboards, sets variables that it has, and takes values
+// from columns of its table or from labels by which the query of its graph adds up.
+func TestLinks(t *testing.T) {
+	all := documents(t)
+	variables := make(map[string][]string) // by UID
+	for _, d := range all {
+		for _, v := range d.Templating.List {
+			variables[d.UID] = append(variables[d.UID], v.Name)
+		}
+	}
+	links := 0
+	for file, d := range all {
+		for _, p := range d.Panels {
+			for _, match := range regexp.MustCompile(`"url": ?"/d/([^?"]*)\?([^"]*)"`).FindAllStringSubmatch(p.text, -1) {
+				links++
+				for _, v := range regexp.MustCompile(`var-(\w+)=|\{(\w+):queryparam`).FindAllStringSubmatch(match[2], -1) {
+					if name := v[1] + v[2]; !slices.Contains(variables[match[1]], name) {
+						t.Errorf("%s, %s: the dashboard %q has no variable %q", file, p.Title, match[1], name)
+					}
+				}
+				for _, l := range regexp.MustCompile(`(fields|labels)\.(\w+)`).FindAllStringSubmatch(match[2], -1) {
+					if by := regexp.MustCompile(`by \([a-z_, ]*\b` + l[2] + `\b`); !by.MatchString(p.text) {
+						t.Errorf("%s, %s: no query has the label %q of the link", file, p.Title, l[2])
+					}
+				}
+			}
+		}
+	}
+	if links < 8 {
+		t.Errorf("only %d links", links)
 	}
 }
 

@@ -63,7 +63,7 @@ func fleetNamespaces(d *builder) {
 	const receive, transmit = `rate(sandmeter_sandbox_network_receive_bytes_total{@}[$__rate_interval])`, `rate(sandmeter_sandbox_network_transmit_bytes_total{@}[$__rate_interval])`
 	const cpu = `rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval])`
 	d.WithPanel(grid(frame{"Namespaces", "What the sandboxes of each namespace use now. Sandboxes that belong to no pod have no namespace. Click on a namespace to see only its sandboxes.", full, tall, count},
-		"CPU",
+		highestFirst("CPU"),
 		label("namespace_name", "Namespace").emptyAs("(none)").linked(openSpace, rowToNamespace),
 		value(by(`sandmeter_sandbox_running{@}`), "Running", count),
 		value(by(`sandmeter_sandbox_up{@} == bool 0`), "Without metrics", count).red("text", step{1, "red"}),
@@ -111,26 +111,26 @@ func endedTable() cog.Builder[dashboard.Panel] {
 		return in(ofGroup, `histogram_quantile(`+q+`, sum by (group, le) (increase(`+family+`_bucket{@}[$__range]))) >= 0`)
 	}
 	return grid(frame{"Ended sandboxes in the time range", "How the sandboxes of each group ended, and what one of them cost over its whole life. The group is the namespace with --totals-by=namespace; without groups there is one row.", full, tall, count},
-		"Started",
+		highestFirst("Started"),
 		label("group", "Group").emptyAs("(none)"),
-		value(in(ofGroup, `sum by (group) (increase(sandmeter_sandboxes_started_total{@}[$__range]))`), "Started", count).digits(0),
-		value(ended("exited|checkpointed"), "Ended well", count).digits(0),
-		value(ended("failed"), "Failed", count).digits(0).red("text", step{0.5, "orange"}),
-		value(ended("killed"), "Killed", count).digits(0).red("text", step{0.5, "orange"}),
-		value(ended("oom_killed"), "Out of memory", count).digits(0).red("text", step{0.5, "red"}),
-		value(ended("vanished|unregistered|unknown"), "Unknown", count).digits(0),
-		value(quantile("0.5", "sandmeter_sandboxes_lifetime_seconds"), "Lifetime, median", seconds),
-		value(quantile("0.95", "sandmeter_sandboxes_lifetime_seconds"), "Lifetime, 95 %", seconds),
-		value(quantile("0.5", "sandmeter_sandboxes_lifetime_cpu_seconds"), "CPU time, median", seconds),
-		value(quantile("0.95", "sandmeter_sandboxes_lifetime_cpu_seconds"), "CPU time, 95 %", seconds),
-		value(quantile("0.95", "sandmeter_sandboxes_lifetime_memory_peak_bytes"), "Peak memory, 95 %", bytesIEC),
+		value(in(ofGroup, `sum by (group) (increase(sandmeter_sandboxes_started_total{@}[$__range]))`), "Started", count).digits(0).wide(100),
+		value(ended("exited|checkpointed"), "Ended well", count).digits(0).wide(110),
+		value(ended("failed"), "Failed", count).digits(0).wide(110).red("text", step{0.5, "orange"}),
+		value(ended("killed"), "Killed", count).digits(0).wide(110).red("text", step{0.5, "orange"}),
+		value(ended("oom_killed"), "Out of memory", count).digits(0).wide(110).red("text", step{0.5, "red"}),
+		value(ended("vanished|unregistered|unknown"), "Unknown", count).digits(0).wide(110),
+		value(quantile("0.5", "sandmeter_sandboxes_lifetime_seconds"), "Lifetime, median", seconds).wide(140),
+		value(quantile("0.95", "sandmeter_sandboxes_lifetime_seconds"), "Lifetime, 95 %", seconds).wide(140),
+		value(quantile("0.5", "sandmeter_sandboxes_lifetime_cpu_seconds"), "CPU time, median", seconds).wide(140),
+		value(quantile("0.95", "sandmeter_sandboxes_lifetime_cpu_seconds"), "CPU time, 95 %", seconds).wide(140),
+		value(quantile("0.95", "sandmeter_sandboxes_lifetime_memory_peak_bytes"), "Peak memory, 95 %", bytesIEC).wide(140),
 	)
 }
 
 func fleetNodes(d *builder) {
 	by := func(expr string) string { return in(ofServer, `sum by (job, instance) (`+expr+`)`) }
-	d.WithPanel(grid(frame{"Nodes", "One row per server. Click on a node to open its dashboard.", full, tall, count},
-		"Without metrics",
+	d.WithPanel(grid(frame{"Nodes", "One row per server, those that are down first. Click on a node to open its dashboard.", full, tall, count},
+		lowestFirst("Server"),
 		hiddenLabel("job"),
 		label("instance", "Node").linked(openNode, rowToNode),
 		value(in(ofServer, `max by (job, instance) (up{@}`+known+`)`), "Server", "").worded(word{"0", "Down", "red"}, word{"1", "Up", "green"}).colored(),
@@ -144,7 +144,7 @@ func fleetNodes(d *builder) {
 		label("version", "Version"),
 	))
 	d.WithPanel(grid(frame{"Failing sandboxes", "Running sandboxes without metrics, and the reason. Click on a sandbox to open its dashboard.", half, tall, ""},
-		"Reason",
+		lowestFirst("Reason"),
 		label("namespace_name", "Namespace").emptyAs("(none)"),
 		label("pod_name", "Pod"),
 		label("sandbox", "Sandbox").linked(openThis, rowToSandbox),

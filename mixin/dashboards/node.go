@@ -81,21 +81,21 @@ func nodeSandboxes(d *builder) {
 func sandboxTable() cog.Builder[dashboard.Panel] {
 	by := func(expr string) string { return in(ofRoot, `sum by `+eachSandbox+` (`+expr+`)`) }
 	return grid(frame{"Sandboxes of the node", "The sandboxes of the node, with those that ended a short time ago. Click on a sandbox to open its dashboard.", full, tall + 2, count},
-		"CPU",
+		highestFirst("CPU"),
 		hiddenLabel("instance"),
 		label("namespace_name", "Namespace"),
 		label("pod_name", "Pod"),
 		label("sandbox", "Sandbox").linked(openThis, rowToSandbox),
 		hiddenLabel("iteration"),
-		value(by(state), "State", "").worded(stateWords...).colored(),
-		value(by(`rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval])`), "CPU", cores).digits(2),
-		value(by(`sandmeter_sandbox_memory_bytes{@}`), "Memory", bytesIEC),
-		value(by(`sandmeter_sandbox_memory_bytes{@}`)+` / `+by(`sandmeter_container_limit_memory_bytes{@}`), "Of its limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}),
-		value(by(`rate(sandmeter_sandbox_network_receive_bytes_total{@}[$__rate_interval])`), "Received", bytesRate),
-		value(by(`rate(sandmeter_sandbox_network_transmit_bytes_total{@}[$__rate_interval])`), "Sent", bytesRate),
-		value(age, "Age", seconds),
+		value(by(state), "State", "").worded(stateWords...).colored().wide(100),
+		value(by(`rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval])`), "CPU", cores).digits(2).wide(100),
+		value(by(`sandmeter_sandbox_memory_bytes{@}`), "Memory", bytesIEC).wide(90),
+		value(by(`sandmeter_sandbox_memory_bytes{@}`)+` / `+by(`sandmeter_container_limit_memory_bytes{@}`), "Of its limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}).wide(100),
+		value(by(`rate(sandmeter_sandbox_network_receive_bytes_total{@}[$__rate_interval])`), "Received", bytesRate).wide(100),
+		value(by(`rate(sandmeter_sandbox_network_transmit_bytes_total{@}[$__rate_interval])`), "Sent", bytesRate).wide(100),
+		value(age, "Age", seconds).wide(90),
 		value(in(ofRoot, `max by (instance, runtime_root, namespace_name, pod_name, sandbox, iteration, outcome, exit_code, signal) (sandmeter_sandbox_outcome{@})`), "", "").dropped(),
-		label("outcome", "Outcome"),
+		label("outcome", "Outcome").wide(110),
 		label("exit_code", "Exit code").wide(90),
 		label("signal", "Signal").wide(80),
 		label("runtime_root", "Runtime root"),
@@ -141,7 +141,7 @@ func nodeServer(d *builder) {
 		line(busiest(`sandmeter_sandbox_query_duration_seconds{@}`, `max_over_time(sandmeter_sandbox_query_duration_seconds{@}[$__range] @ end())`), sandboxLegend)).
 		DataLinks([]cog.Builder[dashboard.DashboardLink]{follow(openThis, lineToSandbox)})))
 	d.WithPanel(graph(frame{title: "CPU of the server", description: "CPU cores that the metric server uses.", width: quarter, unit: cores},
-		line(server(`sum(rate(process_cpu_seconds_total{@}[$__rate_interval])`+aboutServer+`)`), "CPU")).Decimals(3))
+		line(server(`sum(rate(process_cpu_seconds_total{@}[$__rate_interval])`+aboutServer+`)`), "CPU")).Decimals(3).AxisSoftMax(0.01))
 	d.WithPanel(graph(frame{title: "Memory of the server", description: "Memory of the metric server: all that is resident, and its heap in use.", width: quarter, unit: bytesIEC},
 		line(server(`sum(process_resident_memory_bytes{@}`+aboutServer+`)`), "resident"),
 		line(server(`sum(go_memstats_heap_inuse_bytes{@}`+aboutServer+`)`), "heap")))

@@ -108,7 +108,7 @@ func signed(f frame, queries ...target) *timeseries.PanelBuilder {
 	p := fill(timeseries.NewPanelBuilder(), f, queries...)
 	switch f.unit { // without a soft maximum, the axis of a line at 0 has any scale
 	case cores:
-		p.Decimals(2).AxisSoftMax(0.01)
+		p.Decimals(2).AxisSoftMax(0.1)
 	case ratio, perSecond, perMinute, packets, connections, count:
 		p.AxisSoftMax(1)
 	}

@@ -84,7 +84,7 @@ func identityTable() cog.Builder[dashboard.Panel] {
 		return one(`max by (sandbox, iteration` + labels + `) (` + expr + `)`)
 	}
 	return grid(frame{"What it is", "The sandbox, the runsc that started it, and what it has used since its start.", full, low, ""},
-		"Created",
+		highestFirst("Created"),
 		label("sandbox", "Sandbox"),
 		hiddenLabel("iteration"),
 		value(by(", instance, namespace_name, pod_name", last(`sandmeter_sandbox_presence{@}`)), "", "").dropped(),
@@ -136,7 +136,7 @@ func containerTable() cog.Builder[dashboard.Panel] {
 	memory := by(`sandmeter_container_memory_bytes{@}`)
 	memoryLimit := by(`sandmeter_container_limit_memory_bytes{@}`)
 	return grid(frame{"Containers", "What each container uses of its limits. Its memory is what the sandbox reports with --usage-detail, at most that of the sandbox's cgroup; a pod whose containers mount no cgroups divides it equally.", full, tall - 2, count},
-		"CPU",
+		highestFirst("CPU"),
 		label("container", "Container").emptyAs("(unattributed)"),
 		value(cpu, "CPU", cores).digits(2),
 		value(cpuLimit, "CPU limit", cores),

@@ -48,11 +48,20 @@ func (c col) red(base string, others ...step) col { c.colors = steps(base, other
 func (c col) colored() col { c.color = true; return c }
 func (c col) dropped() col { c.drop = true; return c }
 
+// An order is the column by which a table is sorted until the user chooses another.
+type order struct {
+	by         string
+	descending bool
+}
+
+func highestFirst(title string) order { return order{title, true} }
+func lowestFirst(title string) order  { return order{title, false} }
+
 // grid returns a table with a row per combination of its labels. Values join by labels, so all
-// queries have those that identify a row. It is sorted by the column sortBy, the highest first.
-func grid(f frame, sortBy string, cols ...col) *table.PanelBuilder {
+// queries have those that identify a row.
+func grid(f frame, sorted order, cols ...col) *table.PanelBuilder {
 	var queries []target
-	rename, order, exclude := map[string]string{}, map[string]int{}, map[string]bool{"Time": true}
+	rename, index, exclude := map[string]string{}, map[string]int{}, map[string]bool{"Time": true}
 	names := fields(cols)
 	for i, c := range cols {
 		if c.label == "" {
@@ -64,17 +73,17 @@ func grid(f frame, sortBy string, cols ...col) *table.PanelBuilder {
 		if c.drop {
 			exclude[names[i]] = true
 		}
-		order[names[i]] = i
+		index[names[i]] = i
 	}
 	t := fill(table.NewPanelBuilder(), f, queries...).
 		CellHeight(common.TableCellHeightSm).
 		Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{})). // the SDK has null
 		SortBy([]cog.Builder[common.TableSortByFieldState]{
-			common.NewTableSortByFieldStateBuilder().DisplayName(sortBy).Desc(true),
+			common.NewTableSortByFieldStateBuilder().DisplayName(sorted.by).Desc(sorted.descending),
 		}).
 		WithTransformation(dashboard.DataTransformerConfig{Id: "merge", Options: map[string]any{}}).
 		WithTransformation(dashboard.DataTransformerConfig{Id: "organize", Options: map[string]any{
-			"renameByName": rename, "indexByName": order, "excludeByName": exclude,
+			"renameByName": rename, "indexByName": index, "excludeByName": exclude,
 		}})
 	for _, c := range cols {
 		if properties := c.properties(); len(properties) > 0 {
