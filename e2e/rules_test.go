@@ -30,7 +30,7 @@ type ruled struct {
 func TestRules(t *testing.T) {
 	r := newRuled(t)
 	r.untilRecorded()
-	r.untilQuiet()
+	r.untilNone("ALERTS")
 
 	goOn := r.east.stopSandbox(usageID("stalled"))
 	r.untilFiring(`SandmeterSandboxStalled`, `job="east", reason="stalled"`)
@@ -58,6 +58,22 @@ func TestRules(t *testing.T) {
 	goOn()
 	giveBack()
 	r.untilNone(`ALERTS{alertname=~"SandmeterSandboxStalled|SandmeterReplyRefused"}`)
+}
+
+// TestRulesInAnOldPrometheus: Debian's Prometheus, which is years older than the one above, evaluates the
+// rules too.
+func TestRulesInAnOldPrometheus(t *testing.T) {
+	w := &world{t: t}
+	p := &peer{peerProgram: peerProgram{name: "Debian's Prometheus", flags: prometheusFlags()}}
+	path := findPeer(t, "bin/debian/prometheus")
+	config, err := json.Marshal(map[string]any{"global": map[string]any{"evaluation_interval": "1s"}, "rule_files": ruleFiles(t)})
+	w.must(err)
+	for !p.begin(w, path, writeExample(t, config), filepath.Join(t.TempDir(), "data")) {
+	}
+	w.until(func() error {
+		_, err := p.evaluated()
+		return err
+	})
 }
 
 func newRuled(t *testing.T) *ruled {
@@ -173,36 +189,46 @@ func (r *ruled) runOutOfMemory() {
 	}
 }
 
-// untilRecorded waits until every recording rule has values, and Prometheus evaluates all rules.
+// evaluated returns the names of the recording rules, once Prometheus has evaluated all rules without
+// an error.
+func (p *peer) evaluated() (recordings []string, err error) {
+	var reply struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Type, Health, LastError string }
+			}
+		}
+	}
+	if err := getJSON("http://"+p.addr+"/api/v1/rules", &reply); err != nil {
+		return nil, err
+	}
+	for _, group := range reply.Data.Groups {
+		for _, rule := range group.Rules {
+			if rule.Health != "ok" {
+				return nil, fmt.Errorf("%s is %s: %s", rule.Name, rule.Health, rule.LastError)
+			}
+			if rule.Type == "recording" {
+				recordings = append(recordings, rule.Name)
+			}
+		}
+	}
+	if len(recordings) == 0 {
+		return nil, errNot("there are recording rules")
+	}
+	return recordings, nil
+}
+
+// untilRecorded waits until every recording rule has values.
 func (r *ruled) untilRecorded() {
 	r.east.t.Helper()
 	r.east.until(func() error {
-		var reply struct {
-			Data struct {
-				Groups []struct {
-					Rules []struct{ Name, Type, Health, LastError string }
-				}
+		recordings, err := r.prometheus.evaluated()
+		for _, name := range recordings {
+			if values, err := r.prometheus.instant(name); len(values) == 0 {
+				return fmt.Errorf("%s has no value (%v)", name, err)
 			}
 		}
-		if err := getJSON("http://"+r.prometheus.addr+"/api/v1/rules", &reply); err != nil {
-			return err
-		}
-		rules := 0
-		for _, group := range reply.Data.Groups {
-			for _, rule := range group.Rules {
-				rules++
-				if rule.Health != "ok" {
-					return fmt.Errorf("%s is %s: %s", rule.Name, rule.Health, rule.LastError)
-				}
-				if values, err := r.prometheus.instant(rule.Name); rule.Type == "recording" && len(values) == 0 {
-					return fmt.Errorf("%s has no value (%v)", rule.Name, err)
-				}
-			}
-		}
-		if rules == 0 {
-			return errNot("there are rules")
-		}
-		return nil
+		return err
 	})
 }
 
@@ -217,12 +243,6 @@ func (r *ruled) untilFiring(alert, labels string) {
 		}
 		return err
 	})
-}
-
-// untilQuiet waits until there is no alert.
-func (r *ruled) untilQuiet() {
-	r.east.t.Helper()
-	r.untilNone("ALERTS")
 }
 
 // untilNone waits until a query has no value.
