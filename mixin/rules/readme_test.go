@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -61,40 +58,6 @@ func TestReadmeOperator(t *testing.T) {
 	if err := documents.Decode(new(any)); !errors.Is(err, io.EOF) {
 		t.Errorf("there is a third document: %v", err)
 	}
-}
-
-// TestLinks: links to other documents lead somewhere.
-func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
-	for _, document := range []string{readme, runbooks} {
-		found := link.FindAllStringSubmatch(read(t, document), -1)
-		if len(found) == 0 {
-			t.Errorf("%s has no links", document)
-		}
-		for _, m := range found {
-			path, anchor := document, m[2]
-			if m[1] != "" {
-				path = filepath.Join(filepath.Dir(document), m[1])
-			}
-			if strings.Contains(m[1], "://") {
-				continue
-			}
-			if _, err := os.Stat(path); err != nil {
-				t.Errorf("%s: %v", document, err)
-			} else if anchor != "" && !slices.Contains(anchors(read(t, path)), anchor) {
-				t.Errorf("%s: %s has no heading %s", document, path, anchor)
-			}
-		}
-	}
-}
-
-// anchors returns the anchors of the headings of a document.
-func anchors(text string) (all []string) {
-	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
-		slug := strings.ReplaceAll(strings.ToLower(m[1]), " ", "-")
-		all = append(all, "#"+regexp.MustCompile(`[^a-z0-9_-]`).ReplaceAllString(slug, ""))
-	}
-	return all
 }
 
 // TestReadmeAlerts: the table of the README has every alert with its severity.
