@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSameBytes: the same sources in another directory, at another time, with another umask, another
+// time zone and other flags of Go make the same bytes.
+func TestSameBytes(t *testing.T) {
+	b := first(t)
+	dir := filepath.Join(t.TempDir(), "another", "place")
+	for _, part := range []string{"cmd", "config", "internal", "metricclient", "metricserver", "packaging"} {
+		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(checkout, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"go.mod", "go.sum", "LICENSE", "CHANGELOG.md"} {
+		if err := stageCopy(filepath.Join(dir, file), filepath.Join(checkout, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SOURCE_DATE_EPOCH", strconv.FormatInt(epoch.Unix(), 10))
+	t.Setenv("TZ", "Pacific/Auckland")
+	t.Setenv("GOFLAGS", "-tags=other")
+	t.Setenv("GOAMD64", "v2")
+	defer unix.Umask(unix.Umask(0o077))
+	out := t.TempDir()
+	var listed bytes.Buffer
+	err := run(t.Context(), []string{"-checkout", dir, "-version", b.version, "-arch", runtime.GOARCH, "-out", out, "-sbom-tool", sbomTool}, &listed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := os.ReadDir(b.made)
+	if err != nil || len(names) != 4 {
+		t.Fatalf("the packages are %v, %v", names, err)
+	}
+	var sums strings.Builder
+	for _, name := range names {
+		want, got := read(t, filepath.Join(b.made, name.Name())), read(t, filepath.Join(out, name.Name()))
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s differs (%d and %d bytes)", name.Name(), len(got), len(want))
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(got), name.Name())
+		if !strings.Contains(listed.String(), filepath.Join(out, name.Name())+"\n") {
+			t.Errorf("%s is not listed: %s", name.Name(), &listed)
+		}
+	}
+	wantLines(t, "SHA256SUMS", string(read(t, filepath.Join(out, "SHA256SUMS"))), sums.String())
+}
+
+func TestRunErrors(t *testing.T) {
+	f := func(epoch, want string, args ...string) {
+		t.Helper()
+		t.Setenv("SOURCE_DATE_EPOCH", epoch)
+		out := filepath.Join(t.TempDir(), "dist")
+		err := run(t.Context(), append(args, "-out", out), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+		if left, _ := os.ReadDir(out); len(left) > 0 {
+			t.Errorf("%q leaves %v", args, left)
+		}
+	}
+	f("1", "set it with VERSION=v1.2.3")
+	f("soon", `SOURCE_DATE_EPOCH "soon": give seconds`, "-version", "v1")
+	f("", "set SOURCE_DATE_EPOCH", "-version", "v1", "-checkout", t.TempDir())
+	f("1", "go.mod file not found", "-version", "v1", "-checkout", t.TempDir())
+}
+
+// TestProgram: the program needs no library, has the version, and no symbol table.
+func TestProgram(t *testing.T) {
+	b := first(t)
+	path := filepath.Join(b.stage, programName)
+	if got := outputOf(t, path, "version"); !strings.HasPrefix(got, "sandmeter version v1.2.3 (") {
+		t.Errorf("version prints %q", got)
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("the program is linked dynamically: %v", p.Type)
+		}
+	}
+	if f.Section(".symtab") != nil || f.Section(".debug_info") != nil {
+		t.Error("the program has symbols")
+	}
+}
+
+// TestLicenses: the licenses of what is linked into the program are with it.
+func TestLicenses(t *testing.T) {
+	text := string(read(t, filepath.Join(first(t).stage, "third-party-licenses.txt")))
+	for _, part := range []string{"==== The Go standard library go1", "==== github.com/prometheus/common v", "==== golang.org/x/sys v", "Redistribution and use in source and binary forms"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("third-party-licenses.txt has no %q", part)
+		}
+	}
+}
+
+// TestSBOM: the SBOM has the modules of the program, and nothing that differs from build to build.
+func TestSBOM(t *testing.T) {
+	var bom struct {
+		BOMFormat    string
+		SerialNumber string
+		Metadata     struct {
+			Timestamp string
+			Component struct{ Name, Version string }
+		}
+		Components []struct{ Name, PURL string }
+	}
+	if err := json.Unmarshal(read(t, first(t).path(t, ".cdx.json")), &bom); err != nil {
+		t.Fatal(err)
+	}
+	if bom.BOMFormat != "CycloneDX" || bom.SerialNumber != "" || bom.Metadata.Timestamp != "" {
+		t.Errorf("the SBOM is of format %q, with serial number %q and time %q", bom.BOMFormat, bom.SerialNumber, bom.Metadata.Timestamp)
+	}
+	if c := bom.Metadata.Component; c.Version != "v1.2.3" || !strings.Contains(c.Name, "sandmeter/sandmeter") {
+		t.Errorf("the SBOM is about %v", c)
+	}
+	have := map[string]string{}
+	for _, c := range bom.Components {
+		have[c.Name] = c.PURL
+	}
+	for _, name := range []string{"std", "github.com/prometheus/common", "github.com/spf13/cobra"} {
+		if purl := have[name]; !strings.Contains(purl, "goarch="+runtime.GOARCH) {
+			t.Errorf("the SBOM has %s as %q", name, purl)
+		}
+	}
+}
+
+// TestCompressedFiles: nothing in the header of a compressed file tells when and from what it was made.
+func TestCompressedFiles(t *testing.T) {
+	b := first(t)
+	paths, err := filepath.Glob(filepath.Join(b.stage, "compressed", "man", "*.gz"))
+	if err != nil || len(paths) < 10 {
+		t.Fatalf("the man pages are %v, %v", paths, err)
+	}
+	for _, path := range append(paths, filepath.Join(b.stage, "compressed", "changelog.Debian.gz")) {
+		r, err := gzip.NewReader(bytes.NewReader(read(t, path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil || len(text) < 100 || !r.ModTime.IsZero() || r.Name != "" {
+			t.Errorf("%s has %d bytes, time %v and name %q: %v", path, len(text), r.ModTime, r.Name, err)
+		}
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
