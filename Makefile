@@ -6,8 +6,9 @@ ARGS ?=
 # owns, as in a container. In that case there is no version.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
-TEST  := $(GO) test -json -buildvcs=false -race -timeout 15m ./...
+TEST  := $(GO) test -json -buildvcs=false -timeout 15m
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
+show   = $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-$(1).json --
 
 # The modules of this repository; those in tools/ only pin programs and have no code.
 MODULES := . charts e2e mixin packaging tools tools/helm tools/prometheus tools/runsc-older
@@ -29,10 +30,13 @@ peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-met
 
 test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod bin/helm ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
-	$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-0.json -- $(TEST)
-	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes.
-	@set -e; for dir in $(wordlist 2,9,$(CODE)); do (cd $$dir; set -x; \
-		$(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-$$dir.json -- $(TEST) -count=1); done
+	$(call show,core) $(TEST) -race ./...
+	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes. Only
+	@# e2e has concurrency of its own; -race would make the compression of packages ten times slower.
+	cd packaging && $(call show,packaging) $(TEST) -count=1 ./...
+	cd mixin && $(call show,mixin) $(TEST) -count=1 ./...
+	cd charts && $(call show,charts) $(TEST) -count=1 ./...
+	cd e2e && $(call show,e2e) $(TEST) -race -count=1 ./...
 	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-*.json # lists the skipped tests of all runs
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
