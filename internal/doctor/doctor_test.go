@@ -43,8 +43,12 @@ func server(f func(s *Server)) func(*Observed)   { return func(o *Observed) { f(
 func root(f func(r *Root)) func(*Observed)       { return func(o *Observed) { f(&o.Roots[0]) } }
 func self(f func(p *Process)) func(*Observed)    { return func(o *Observed) { f(&o.Self) } }
 
+// failed makes a sandbox fail, here and on the server.
 func failed(reason failure.Reason, detail string) func(*Observed) {
-	return sandbox(func(s *Sandbox) { s.Status, s.Reason, s.Detail = StatusFailed, string(reason), detail })
+	return func(o *Observed) {
+		o.Sandboxes[0].Status, o.Sandboxes[0].Reason, o.Sandboxes[0].Detail = StatusFailed, string(reason), detail
+		o.Servers[0].Sandboxes[0].Status, o.Servers[0].Sandboxes[0].Reason = StatusFailed, string(reason)
+	}
 }
 
 func absent(reason string) func(*Observed) {
@@ -64,7 +68,11 @@ var spec = []struct {
 	},
 		"warning servers/no_server: no server is running () because nothing listens at the usual address, and no process of a server is visible here; start one with sandmeter serve, or give the address of a server with --address"},
 	{"nothing listens at --address", server(func(s *Server) { s.PID, s.Missing, s.Given, s.Err = 0, true, true, "connection refused" }),
-		"problem servers/server_unreachable: nothing listens at localhost:19640 (the server at localhost:19640) because connection refused; start a server there, or give its address with --address"},
+		"problem servers/server_unreachable: nothing listens at localhost:19640 (the server at localhost:19640) because connection refused; start a server there, or give its address with --address; look into the log of a server that runs"},
+	{"a server does not listen yet", server(func(s *Server) { s.Missing, s.Err = true, "connection refused" }),
+		"problem servers/server_unreachable: nothing listens at localhost:19640 (process 80) because connection refused; …"},
+	{"a server is in a container", server(func(s *Server) { s.Missing, s.Elsewhere, s.Err = true, true, "connection refused" }),
+		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because its address is in a container: connection refused; run sandmeter doctor in the container of the server, for example with kubectl exec"},
 	{"a server does not reply", server(func(s *Server) { s.Err = "deadline exceeded" }),
 		"problem servers/server_unreachable: the server at localhost:19640 does not reply (process 80) because deadline exceeded; look into the log of the server, and restart it"},
 	{"a server wants a password", server(func(s *Server) { s.Err, s.Refused = "the server does not accept the credentials", true }),
@@ -297,6 +305,9 @@ func TestHealthy(t *testing.T) {
 		o.Servers = append(o.Servers, Server{Address: "localhost:19640", Missing: true, Err: "nothing listens"})
 	})
 	fine("the server serves the roots of a glob", func(o *Observed) { o.Servers[0].Settings.Roots = []string{"/run/containerd/runsc/*"} })
+	for _, reason := range ofObserver {
+		fine("a sandbox has metrics on the server, and here "+string(reason), sandbox(func(s *Sandbox) { s.Status, s.Reason = StatusFailed, string(reason) }))
+	}
 	fine("sandboxes share the host's network", absent("network_shared"))
 	fine("a user with both capabilities", self(func(p *Process) { p.UID, p.Capabilities = 1000, capDACOverride|capSysPtrace }))
 	fine("a container with the PID namespace of its sandboxes", func(o *Observed) { o.Self.PIDNamespace, o.Servers[0].Process.PIDNamespace = 5, 5 })
@@ -318,16 +329,26 @@ func TestHealthy(t *testing.T) {
 	fine("the state of the clock is unknown", func(o *Observed) { o.Clock = Clock{} })
 }
 
-// TestUnknownServer: as long as what a server serves is unknown, no sandbox counts as not served.
+// TestUnknownServer: as long as a server that does not tell may serve a sandbox, the sandbox does not
+// count as not served.
 func TestUnknownServer(t *testing.T) {
-	o := healthy()
-	o.Servers[0].Sandboxes = nil
-	o.Servers = append(o.Servers, Server{Address: "/run/s.sock", Err: "the server does not accept the credentials", Refused: true})
-	for _, f := range Examine(o).Results[0].Findings {
-		if f.Cause == notServed.Name {
-			t.Errorf("%+v", f)
+	check := func(name string, want bool, unknown Server) {
+		t.Helper()
+		o := healthy()
+		o.Servers[0].Sandboxes = nil
+		o.Servers = append(o.Servers, unknown)
+		isNotServed := func(f Finding) bool { return f.Cause == notServed.Name }
+		if got := slices.ContainsFunc(Examine(o).Results[0].Findings, isNotServed); got != want {
+			t.Errorf("%s: the sandboxes count as not served: %t", name, got)
 		}
 	}
+	of := func(root string) Settings { return Settings{Command: "serve", Roots: []string{root}} }
+	check("one wants a password", false, Server{Err: "no password", Refused: true})
+	check("one of the same root wants a password", false, Server{PID: 81, Err: "no password", Refused: true, Settings: of("/run/containerd/runsc/*")})
+	check("one of another root wants a password", true, Server{PID: 81, Err: "no password", Refused: true, Settings: of("/other")})
+	check("one in a container, of the same root", false, Server{PID: 81, Err: "refused", Missing: true, Elsewhere: true, Settings: of("/run/containerd/runsc/*")})
+	check("one in a container, with other paths", false, Server{PID: 81, Err: "refused", Missing: true, Elsewhere: true, Settings: of("/host/runsc")})
+	check("nothing at the usual address", true, Server{Err: "refused", Missing: true})
 }
 
 // TestManySandboxes: equal findings are one, and different ones are few.

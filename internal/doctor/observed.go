@@ -58,10 +58,22 @@ func (o *Observed) Relevant() []*Server {
 	return relevant
 }
 
+// mayServe reports whether a server that does not tell may serve a root: it is one of its roots, or the
+// settings are not known, or the server sees its roots at other paths because it is in a container.
+func (o *Observed) mayServe(s *Server, root string) bool {
+	switch {
+	case s.PID == 0 && s.Missing: // nothing is there
+		return false
+	case len(s.Settings.Roots) == 0 || s.Settings.Has(root):
+		return true
+	}
+	return s.Elsewhere && !slices.ContainsFunc(o.Roots, func(r Root) bool { return s.Settings.Has(r.Path) })
+}
+
 // concerns reports whether a server serves an examined root, or a sandbox of one, or may do so because
 // it does not tell.
 func (o *Observed) concerns(s *Server) bool {
-	return s.Err != "" && !s.Missing && len(s.Settings.Roots) == 0 || slices.ContainsFunc(o.Roots, func(r Root) bool { return s.Settings.has(r.Path) }) ||
+	return s.Err != "" && !s.Missing && len(s.Settings.Roots) == 0 || slices.ContainsFunc(o.Roots, func(r Root) bool { return s.Settings.Has(r.Path) }) ||
 		slices.ContainsFunc(o.Sandboxes, func(sandbox Sandbox) bool { return s.find(&sandbox) != nil })
 }
 
@@ -158,15 +170,18 @@ type Served struct {
 
 // A Server is a running server.
 type Server struct {
-	Address  string
-	PID      int      // 0: its process is not known
-	Given    bool     // its address is that of --address
-	Err      string   // why it did not reply; empty: it did
-	Missing  bool     // nothing listens at the address
-	Refused  bool     // it does not accept the credentials
-	Denied   bool     // this user may not connect
-	Process  Process  // of PID
-	Settings Settings // of PID
+	Address string
+	PID     int    // 0: its process is not known
+	Given   bool   // its address is that of --address
+	Err     string // why it did not reply; empty: it did
+	Missing bool   // nothing listens at the address
+	// Elsewhere is whether the process has another network namespace or, with a Unix socket, another
+	// mount namespace, so that its address means something else here.
+	Elsewhere bool
+	Refused   bool     // it does not accept the credentials
+	Denied    bool     // this user may not connect
+	Process   Process  // of PID
+	Settings  Settings // of PID
 	// SettingsErr says why the settings are not known.
 	SettingsErr string
 	Sandboxes   []Served // sorted by ID
@@ -207,8 +222,8 @@ type Settings struct {
 // cadvisorNames reports whether the server has families with cAdvisor's names.
 func (s *Settings) cadvisorNames() bool { return s.Usage == "cadvisor" || s.Usage == "both" }
 
-// has reports whether the settings have a runtime root, by name or by a glob.
-func (s *Settings) has(root string) bool {
+// Has reports whether the settings have a runtime root, by name or by a glob.
+func (s *Settings) Has(root string) bool {
 	return slices.ContainsFunc(s.Roots, func(configured string) bool {
 		matches, err := filepath.Match(configured, root)
 		return configured == root || err == nil && matches

@@ -83,9 +83,10 @@ var whats = map[failure.Reason]string{
 // judgeReasons returns the findings about running sandboxes without metrics.
 func judgeReasons(o *Observed) []Finding {
 	var g groups
+	served := servedByOthers(o)
 	for _, r := range reasons {
 		for _, s := range o.running() {
-			if s.Status != StatusFailed || s.Reason != string(r) {
+			if s.Status != StatusFailed || s.Reason != string(r) || served(s) {
 				continue
 			}
 			m := meanings[s.Reason]
@@ -101,6 +102,21 @@ func judgeReasons(o *Observed) []Finding {
 		}
 	}
 	return g.findings()
+}
+
+// ofObserver are the reasons that may be about this command and not about the sandbox.
+var ofObserver = []failure.Reason{failure.NotInstrumented, failure.RegistrationMismatch, failure.PermissionDenied, failure.OutOfTime, failure.Internal}
+
+// servedByOthers returns a function that reports whether a server has the metrics of a sandbox that has
+// none here for a reason that is about this command: the server may have other permissions, and a
+// registration of its own.
+func servedByOthers(o *Observed) func(s *Sandbox) bool {
+	onServers := OnServers(o)
+	return func(s *Sandbox) bool {
+		return slices.Contains(ofObserver, failure.Reason(s.Reason)) && slices.ContainsFunc(onServers(s), func(v View) bool {
+			return v.Served != nil && v.Served.Status == StatusOK
+		})
+	}
 }
 
 // nameProgram returns how to name the program of a sandbox to the server, or other advice if the
@@ -128,8 +144,9 @@ func (o *Observed) runsc(pid int) *Runsc {
 var sandboxesCheck = Check{"sandboxes", causesOfSandboxes(), func(o *Observed) (string, []Finding) {
 	running := o.running()
 	good := 0
+	served := servedByOthers(o)
 	for _, s := range running {
-		if s.Status == StatusOK {
+		if s.Status == StatusOK || served(s) {
 			good++
 		}
 	}

@@ -59,9 +59,13 @@ func judgeServer(s *Server) []Finding {
 	var findings []Finding
 	add := func(f Finding) { findings = append(findings, f.at(s.name())) }
 	switch {
-	case s.Missing && !s.Given:
+	case s.Missing && s.Elsewhere:
+		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", "its address is in a container: "+s.Err,
+			"run sandmeter doctor in the container of the server, for example with kubectl exec"))
+	case s.Missing && !s.Given && s.PID == 0: // the usual address
 	case s.Missing:
-		add(serverUnreachable.finding("nothing listens at "+s.Address, s.Err, "start a server there, or give its address with --address"))
+		add(serverUnreachable.finding("nothing listens at "+s.Address, s.Err,
+			"start a server there, or give its address with --address; look into the log of a server that runs"))
 	case s.Refused:
 		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", s.Err,
 			"name the server with --address and give its user name and password with --web.client-config.file"))
@@ -93,9 +97,9 @@ func compare(o *Observed) []Finding {
 	return g.findings()
 }
 
-// minLife is how old a sandbox has to be to count as not served. A server may tell what it knew up to a
-// second ago.
-const minLife = time.Second
+// minLife is how old a sandbox has to be, when an observation begins, to count as not served. Servers
+// are asked more than a second later, and may tell what they knew up to a second before that.
+const minLife = 500 * time.Millisecond
 
 // compareSandbox adds what is wrong with what servers serve of a sandbox.
 func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
@@ -109,7 +113,7 @@ func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	}
 	switch {
 	case served == nil:
-		unknown := slices.ContainsFunc(o.Relevant(), func(s *Server) bool { return s.Err != "" && !s.Missing })
+		unknown := slices.ContainsFunc(o.Servers, func(s Server) bool { return s.Err != "" && o.mayServe(&s, sandbox.Root) })
 		if unknown || o.Time.Sub(sandbox.CreatedAt) < minLife {
 			return // a server that did not tell may serve it
 		}
@@ -128,7 +132,7 @@ func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 // the one that the user gave.
 func candidate(servers []*Server, sandbox *Sandbox) *Server {
 	for _, serves := range []func(s *Server) bool{
-		func(s *Server) bool { return s.Settings.has(sandbox.Root) },
+		func(s *Server) bool { return s.Settings.Has(sandbox.Root) },
 		func(s *Server) bool {
 			return slices.ContainsFunc(s.Sandboxes, func(served Served) bool { return served.Root == sandbox.Root })
 		},
@@ -153,7 +157,7 @@ func whyNotServed(servers []*Server, sandbox *Sandbox) (why, change string) {
 	case set.OnlyInstrumented && sandbox.MetricServer == "":
 		return server.name() + " runs with --only-instrumented, and the sandbox was created without --metric-server",
 			"leave out --only-instrumented, or create the sandbox again with runsc's flag --metric-server"
-	case set.has(sandbox.Root):
+	case set.Has(sandbox.Root):
 		return server.name() + " serves " + sandbox.Root + ", and does not list it",
 			"look into the log of the server; it may see another directory at this path"
 	case len(set.Roots) > 0:

@@ -10,6 +10,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -57,7 +58,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	if o.HostRoot == "" {
 		o.HostRoot = "/"
 	}
-	n := &node{Options: o, observed: new(doctor.Observed)}
+	n := &node{Options: o, observed: new(doctor.Observed), paths: make(map[int]string)}
 	n.observed.Time = time.Now()
 	n.observed.Kernel = kernel()
 	n.progress("Reading processes")
@@ -79,8 +80,8 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 type node struct {
 	Options
 	observed      *doctor.Observed
-	named         []namedRoot // runtime roots in command lines
-	path          string      // $PATH of a server
+	named         []namedRoot    // runtime roots in command lines
+	paths         map[int]string // $PATH of servers, by PID
 	kubeletsFound []proc
 }
 
@@ -107,15 +108,16 @@ func kernel() string {
 	return unix.ByteSliceToString(name.Release[:])
 }
 
-// settings are those of the server that a reader of the report cares about: of the first one whose
-// process was found, or those that a server would have that this user starts.
-func (n *node) settings() *doctor.Settings {
+// settings are those of the server with which the sandboxes are compared: of the first one that serves
+// one of the roots, or those that a server would have that this user starts. path is its $PATH.
+func (n *node) settings() (set *doctor.Settings, path string) {
 	for i := range n.observed.Servers {
-		if s := &n.observed.Servers[i]; s.Settings.Command != "" {
-			return &s.Settings
+		s := &n.observed.Servers[i]
+		if slices.ContainsFunc(n.examinedRoots(), s.Settings.Has) {
+			return &s.Settings, cmp.Or(n.paths[s.PID], os.Getenv("PATH"))
 		}
 	}
-	return &n.Settings
+	return &n.Settings, os.Getenv("PATH")
 }
 
 // configurations reads which runsc the container runtimes are configured with.
@@ -131,18 +133,10 @@ func (n *node) configurations() {
 			MetricServer:    flagValue(r.Flags, "metric-server"),
 		})
 	}
-	set := n.settings()
+	set, path := n.settings()
 	n.observed.RegistrationFile = set.RegistrationFile != ""
 	n.observed.Programs = set.Runsc
 	if len(set.Runsc) == 0 {
-		n.observed.Programs, _ = registration.Programs(n.HostRoot, n.searchPath()) // the error was the same
+		n.observed.Programs, _ = registration.Programs(n.HostRoot, path) // the error was the same
 	}
-}
-
-// searchPath returns the $PATH in which a server finds runsc.
-func (n *node) searchPath() string {
-	if n.path != "" {
-		return n.path
-	}
-	return os.Getenv("PATH")
 }

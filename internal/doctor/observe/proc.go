@@ -93,7 +93,7 @@ func (n *node) classify(p *proc, programs map[string]time.Time) {
 	switch {
 	case isServer:
 		n.server(p, settings, errors.Join(err, envErr))
-		n.path = getenv("PATH")
+		n.paths[p.pid] = getenv("PATH")
 	case strings.HasPrefix(p.name(), "runsc"):
 		n.runsc(p, programs)
 	case p.name() == "kubelet":
@@ -177,7 +177,7 @@ func (n *node) process(pid int) doctor.Process {
 		}
 	}
 	p.OpenFiles = n.openFiles(pid)
-	p.PIDNamespace = n.namespace(pid)
+	p.PIDNamespace = n.namespace(pid, "pid")
 	program, _ := os.Readlink(n.proc(pid, "exe"))
 	p.Replaced = strings.HasSuffix(program, deleted)
 	return p
@@ -196,10 +196,10 @@ func (n *node) openFiles(pid int) uint64 {
 	return 0
 }
 
-// namespace returns the inode of the PID namespace of a process; 0: not known.
-func (n *node) namespace(pid int) uint64 {
-	link, _ := os.Readlink(n.proc(pid, "ns/pid"))
-	inode, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, "pid:["), "]"), 10, 64)
+// namespace returns the inode of a namespace of a process; 0: not known.
+func (n *node) namespace(pid int, kind string) uint64 {
+	link, _ := os.Readlink(n.proc(pid, "ns/"+kind))
+	inode, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, kind+":["), "]"), 10, 64)
 	return inode
 }
 

@@ -136,8 +136,8 @@ func collectAll(ctx context.Context, c *collect.Collector, progress func(string)
 
 // source returns the source of registrations that the server has.
 func (n *node) source(logger *slog.Logger) (*registration.Source, error) {
-	set := n.settings()
-	o := registration.Options{Programs: set.Runsc, Root: n.HostRoot, Path: n.searchPath(), Logger: logger}
+	set, path := n.settings()
+	o := registration.Options{Programs: set.Runsc, Root: n.HostRoot, Path: path, Logger: logger}
 	var err error
 	if set.RegistrationFile != "" {
 		if o.Fallback, err = registration.Load(set.RegistrationFile); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -77,6 +78,14 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 		return
 	}
 	s.Err = err.Error()
+	if s.PID != 0 {
+		kind := "net"
+		if strings.HasPrefix(s.Address, "/") {
+			kind = "mnt"
+		}
+		own, its := n.namespace(os.Getpid(), kind), n.namespace(s.PID, kind)
+		s.Elsewhere = own != 0 && its != 0 && own != its
+	}
 	s.Missing = errors.Is(err, metricclient.ErrNotListening)
 	s.Denied = errors.Is(err, fs.ErrPermission)
 	s.Refused = errors.Is(err, metricclient.ErrUnauthorized)
