@@ -62,7 +62,7 @@ func newFleet(t *testing.T) *fleet {
 	logs := filepath.Join(w.node.Dir(), "final", "%ID%.prom")
 	w.must(os.Mkdir(filepath.Dir(logs), 0o755))
 	live.server = live.startServer(live.defaultArgs("--root", other.root, "--usage-detail", "--totals-by=namespace",
-		"--sandbox-timeout=200ms", "--final-records", filepath.Join(w.node.Dir(), "records"), "--final-metrics-log", logs,
+		"--sandbox-timeout=500ms", "--final-records", filepath.Join(w.node.Dir(), "records"), "--final-metrics-log", logs,
 		"--zero-counters-with-fields=suspicious_operations,weirdness"))
 	down.server = down.startServer(down.defaultArgs())
 	program := peerProgram{name: "Prometheus", flags: prometheusFlags(), protocols: []protocol{protobuf}, choosable: true}
@@ -320,7 +320,7 @@ func (f *fleet) check(d dashboardFile) {
 func (f *fleet) untilData(selections []selected, target dashboardTarget) (labels map[string]bool, err error) {
 	f.t.Helper()
 	labels = make(map[string]bool)
-	for end := time.Now().Add(ample / 2); ; time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(ample); ; time.Sleep(500 * time.Millisecond) {
 		data := false
 		for _, s := range selections {
 			matrix, err := f.evaluate(s.expand(target.Expr), target.Instant)
@@ -361,49 +361,59 @@ func (f *fleet) evaluate(expr string, instant bool) (model.Matrix, error) {
 	return reply.Data.Result, err
 }
 
-// knows checks what some panels show of sandboxes whose state the test knows.
+// knows waits until some panels show what the test knows of the nodes and the sandboxes.
 func (f *fleet) knows(d dashboardFile) {
 	f.t.Helper()
-	if d.name != "sandbox" {
-		return
-	}
-	const ended, failing, well = 0, 1, 2
-	states := map[string]float64{"web": well, "alone": well, "stalled": failing, "exits": ended, "fails": ended, "killed": ended, "oom": ended}
-	outcomes := map[string]string{"exits": "exited status 0", "fails": "failed status 3", "killed": "killed signal 9", "oom": "oom_killed signal 9"}
-	for _, s := range f.selections(d) {
-		for name, id := range f.ids {
-			if s["sandbox"] != id {
-				continue
-			}
-			if got := f.only(d, "State", s); float64(got.Value) != states[name] {
-				f.t.Errorf("the state of %s is %v, want %v", name, got.Value, states[name])
-			}
-			if outcomes[name] == "" {
-				continue
-			}
-			labels := make(map[string]string)
-			for label, value := range f.only(d, "Outcome", s).Metric {
-				labels[string(label)] = string(value)
-			}
-			if got := outcomeOf(labels); got != outcomes[name] {
-				f.t.Errorf("the outcome of %s is %q, want %q", name, got, outcomes[name])
-			}
+	switch selections := f.selections(d); d.name {
+	case "fleet":
+		for title, want := range map[string]float64{"Nodes up": 1, "Nodes down": 1, "Sandboxes running": 4, "Without metrics": 1} {
+			f.untilShown(d, title, selections[0], fmt.Sprint(want), sampleValue)
+		}
+	case "sandbox":
+		for name, want := range map[string]string{"web": "2", "alone": "2", "stalled": "1", "exits": "0", "fails": "0", "killed": "0", "oom": "0"} {
+			f.untilShown(d, "State", f.selectionOf(name, selections), want, sampleValue)
+		}
+		for name, want := range map[string]string{"exits": "exited status 0", "fails": "failed status 3", "killed": "killed signal 9", "oom": "oom_killed signal 9"} {
+			f.untilShown(d, "Outcome", f.selectionOf(name, selections), want, sampleOutcome)
 		}
 	}
 }
 
-// only returns the only value that a panel shows.
-func (f *fleet) only(d dashboardFile, title string, s selected) model.Sample {
+// selectionOf returns the selection of a sandbox.
+func (f *fleet) selectionOf(name string, selections []selected) selected {
+	f.t.Helper()
+	i := slices.IndexFunc(selections, func(s selected) bool { return s["sandbox"] == f.ids[name] })
+	if i < 0 {
+		f.t.Fatalf("%s cannot be selected", name)
+	}
+	return selections[i]
+}
+
+func sampleValue(s *model.Sample) string { return s.Value.String() }
+
+func sampleOutcome(s *model.Sample) string {
+	labels := make(map[string]string)
+	for name, value := range s.Metric {
+		labels[string(name)] = string(value)
+	}
+	return outcomeOf(labels)
+}
+
+// untilShown waits until the first query of a panel has one result, with the wanted text.
+func (f *fleet) untilShown(d dashboardFile, title string, s selected, want string, text func(*model.Sample) string) {
 	f.t.Helper()
 	for _, p := range d.Panels {
-		if p.Title == title {
-			vector, err := f.prometheus.instant(s.expand(p.Targets[0].Expr))
-			if err != nil || len(vector) != 1 {
-				f.t.Fatalf("%s of %v: %v, %v", title, s, vector, err)
-			}
-			return *vector[0]
+		if p.Title != title {
+			continue
 		}
+		f.until(func() error {
+			vector, err := f.prometheus.instant(s.expand(p.Targets[0].Expr))
+			if err == nil && (len(vector) != 1 || text(vector[0]) != want) {
+				err = fmt.Errorf("%s, %s shows %v, want %s", d.name, title, vector, want)
+			}
+			return err
+		})
+		return
 	}
-	f.t.Fatalf("%s has no panel %q", d.name, title)
-	return model.Sample{}
+	f.t.Errorf("%s has no panel %q", d.name, title)
 }

@@ -134,6 +134,20 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
+// TestParserVersion: the parser is that of the Prometheus that the tests run.
+func TestParserVersion(t *testing.T) {
+	version := func(file string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(regexp.MustCompile(`github\.com/prometheus/prometheus v\S+`).Find(text))
+	}
+	if ours, theirs := version("../go.mod"), version("../../tools/prometheus/go.mod"); ours != theirs || ours == "" {
+		t.Errorf("mixin requires %q, tools/prometheus %q: run go get %s in mixin", ours, theirs, strings.Replace(theirs, " ", "@", 1))
+	}
+}
+
 // families returns the names of the families that an expression reads.
 func families(tree parser.Expr) []string {
 	var names []string
