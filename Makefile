@@ -16,7 +16,7 @@ CODE    := . packaging mixin charts e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run peers test fuzz bench bench-node bench-churn lint package image FORCE
+.PHONY: help build run peers test fuzz bench bench-node bench-churn lint package image chart FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ image: bin/image/sandmeter-amd64 bin/image/sandmeter-arm64 ## write OCI images f
 	@cd packaging && $(BUILD) -o ../bin/image/write ./image
 	@bin/image/write -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' \
 		-license LICENSE -dir dist amd64=bin/image/sandmeter-amd64 arm64=bin/image/sandmeter-arm64
+
+chart: ## write the Helm chart to dist/, with this version and that of the image
+	@cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out ../dist sandmeter
 
 bin/image/sandmeter-%: FORCE
 	@GOOS=linux GOARCH=$* $(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
