@@ -148,9 +148,7 @@ func TestFlags(t *testing.T) {
 	}
 	for name, v := range valueFiles(t) {
 		c := container(t, daemonSet(t, v))
-		for _, command := range [][]string{
-			append(slices.Clone(c.Command), c.Args...), c.ReadinessProbe.Exec.Command, c.LivenessProbe.Exec.Command,
-		} {
+		for _, command := range append(probes(c), append(slices.Clone(c.Command), c.Args...)) {
 			command = expanded(command)
 			if path.Base(command[0]) != "sandmeter" {
 				t.Errorf("%s: the program is %s", name, command[0])
@@ -160,6 +158,11 @@ func TestFlags(t *testing.T) {
 			}
 		}
 	}
+}
+
+// probes returns the commands of the probes of a container.
+func probes(c core.Container) [][]string {
+	return [][]string{c.StartupProbe.Exec.Command, c.ReadinessProbe.Exec.Command, c.LivenessProbe.Exec.Command}
 }
 
 // expanded returns arguments with the variables that the kubelet expands.

@@ -32,7 +32,7 @@ func TestServer(t *testing.T) {
 	}))
 	start(t, fmt.Sprint("127.0.0.2:", port), expanded(c.Args)...)
 
-	for _, probe := range [][]string{c.ReadinessProbe.Exec.Command, c.LivenessProbe.Exec.Command} {
+	for _, probe := range probes(c) {
 		out, err := exec.Command(sandmeter, probe[1:]...).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", strings.Join(probe, " "), err, out)
