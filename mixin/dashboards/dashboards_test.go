@@ -189,7 +189,7 @@ func documented(t *testing.T) map[string]bool {
 // TestVariables: every variable that a dashboard uses is one of its own or Grafana's, and it uses
 // all that it has.
 func TestVariables(t *testing.T) {
-	grafanas := []string{"__rate_interval", "__range", "__url_time_range", "__data", "__field", "__all"}
+	grafanas := []string{"__rate_interval", "__range", "__url_time_range", "__data", "__value", "__field", "__all"}
 	for file, d := range documents(t) {
 		own := make(map[string]bool)
 		for _, v := range d.Templating.List {

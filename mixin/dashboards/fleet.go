@@ -147,7 +147,7 @@ func fleetNodes(d *builder) {
 		lowestFirst("Reason"),
 		label("namespace_name", "Namespace").emptyAs("(none)"),
 		label("pod_name", "Pod"),
-		label("sandbox", "Sandbox").linked(openThis, rowToSandbox),
+		label("sandbox", "Sandbox").shortID().linked(openThis, rowToSandbox),
 		label("reason", "Reason"),
 		label("instance", "Node").linked(openNode, rowToNode),
 		hiddenLabel("iteration"),

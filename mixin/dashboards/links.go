@@ -9,11 +9,12 @@ const (
 	openSpace = "Show only this namespace"
 )
 
-// Links of tables take values from the row.
+// Links of tables take values from the row: that of their own column as it is, and those of others as
+// they are shown.
 const (
-	rowToNamespace = "/d/" + fleetUID + "?" + keptNode + "&var-namespace=${__data.fields.namespace_name:percentencode}"
-	rowToNode      = "/d/" + nodeUID + "?" + kept + "&var-instance=${__data.fields.instance:percentencode}"
-	rowSandbox     = "&var-sandbox=${__data.fields.sandbox:percentencode}&var-iteration=${__data.fields.iteration:percentencode}"
+	rowToNamespace = "/d/" + fleetUID + "?" + keptNode + "&var-namespace=${__value.raw:percentencode}"
+	rowToNode      = "/d/" + nodeUID + "?" + kept + "&var-instance=${__value.raw:percentencode}"
+	rowSandbox     = "&var-sandbox=${__value.raw:percentencode}&var-iteration=${__data.fields.iteration:percentencode}"
 	rowToSandbox   = "/d/" + sandboxUID + "?" + kept + "&var-instance=${__data.fields.instance:percentencode}" + rowSandbox
 )
 

@@ -85,7 +85,7 @@ func sandboxTable() cog.Builder[dashboard.Panel] {
 		hiddenLabel("instance"),
 		label("namespace_name", "Namespace"),
 		label("pod_name", "Pod"),
-		label("sandbox", "Sandbox").linked(openThis, rowToSandbox),
+		label("sandbox", "Sandbox").shortID().linked(openThis, rowToSandbox),
 		hiddenLabel("iteration"),
 		value(by(state), "State", "").worded(stateWords...).colored().wide(100),
 		value(by(`rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval])`), "CPU", cores).digits(2).wide(100),

@@ -234,6 +234,19 @@ func ifEmpty(text string) dashboard.ValueMapping {
 	}}
 }
 
+// An ID of Docker or containerd has 64 hexadecimal digits. As in Docker, the first twelve are shown.
+const (
+	longID  = `([0-9a-f]{12})[0-9a-f]{52}`
+	shortID = "$1"
+)
+
+func shortIDs() dashboard.ValueMapping {
+	return dashboard.ValueMapping{RegexMap: &dashboard.RegexMap{
+		Type:    dashboard.MappingTypeRegexToText,
+		Options: dashboard.DashboardRegexMapOptions{Pattern: "^" + longID + "$", Result: dashboard.ValueMappingResult{Text: cog.ToPtr(shortID)}},
+	}}
+}
+
 // property is a property of an override.
 func property(id string, value any) dashboard.DynamicConfigValue {
 	return dashboard.DynamicConfigValue{Id: id, Value: value}
@@ -283,14 +296,14 @@ func byOutcome(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return p
 }
 
-// sandboxNames shortens the legend {{namespace_name}}/{{pod_name}} {{sandbox}}: a sandbox that is no
-// pod's has its ID only, and an ID of 64 hexadecimal digits its first twelve, as in Docker.
+// sandboxNames shortens the legend of sandboxes: one that is no pod's has its ID only, and IDs are
+// short.
 const sandboxLegend = "{{namespace_name}}/{{pod_name}} {{sandbox}}"
 
 func sandboxNames(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return p.
 		WithTransformation(rename(`^/ (.*)$`, "$1")).
-		WithTransformation(rename(`([0-9a-f]{12})[0-9a-f]{52}`, "$1"))
+		WithTransformation(rename(longID, shortID))
 }
 
 func rename(regex, to string) dashboard.DataTransformerConfig {

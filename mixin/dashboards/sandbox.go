@@ -74,7 +74,7 @@ func sandboxLife(d *builder) {
 		line(one(`max by (sandbox) (`+state+`)`), "{{sandbox}}"),
 		line(one(`max by (reason) (sandmeter_sandbox_failure{@})`), "No metrics: {{reason}}"),
 		line(one(`3 * max by (reason) (sandmeter_sandbox_usage_absent{@})`), "Host: {{reason}}"),
-	).WithTransformation(rename(`([0-9a-f]{12})[0-9a-f]{52}`, "$1")))
+	).WithTransformation(rename(longID, shortID)))
 	d.WithPanel(identityTable())
 }
 
@@ -85,7 +85,7 @@ func identityTable() cog.Builder[dashboard.Panel] {
 	}
 	return grid(frame{"What it is", "The sandbox, the runsc that started it, and what it has used since its start.", full, low, ""},
 		highestFirst("Created"),
-		label("sandbox", "Sandbox"),
+		label("sandbox", "Sandbox").shortID(),
 		hiddenLabel("iteration"),
 		value(by(", instance, namespace_name, pod_name", last(`sandmeter_sandbox_presence{@}`)), "", "").dropped(),
 		label("namespace_name", "Namespace"),
@@ -112,7 +112,8 @@ func sandboxUsage(d *builder) {
 		line(container(cpu), "{{container}}"),
 		line(one(`sum(rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval]))`), "sandbox"),
 		line(one(`sum(rate(sandmeter_sentry_cpu_seconds_total{@}[$__rate_interval]))`), "sentry only"),
-		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"), "sandbox"))
+		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"), "sandbox").
+		WithTransformation(rename(longID, shortID)))
 	d.WithPanel(limit(graph(frame{title: "Memory and its limit", description: "Memory of the sandbox's cgroup, page cache included, and the highest so far. Without a cgroup of its own, the sentry's memory. The limit is the sum of the containers' limits.", width: half, unit: bytesIEC},
 		line(one(`sum(sandmeter_sandbox_memory_bytes{@})`), "memory"),
 		line(one(`sum(sandmeter_sandbox_memory_peak_bytes{@})`), "peak"),
@@ -125,7 +126,8 @@ func sandboxUsage(d *builder) {
 		NoValue("Neither a CPU limit nor cgroup v2"))
 	d.WithPanel(graph(frame{title: "Threads and processes", description: "Threads of the sandbox on the host, which its limit on tasks counts, and threads and zombies of each container, which the sandbox reports with --usage-detail.", width: half, unit: count},
 		line(one(`sum(sandmeter_sandbox_threads{@})`), "threads on the host"),
-		line(container(`sandmeter_container_processes{@}`), "{{container}}")).Decimals(0))
+		line(container(`sandmeter_container_processes{@}`), "{{container}}")).
+		Decimals(0).WithTransformation(rename(longID, shortID)))
 }
 
 // containerTable compares what each container uses with its limits.
@@ -137,7 +139,7 @@ func containerTable() cog.Builder[dashboard.Panel] {
 	memoryLimit := by(`sandmeter_container_limit_memory_bytes{@}`)
 	return grid(frame{"Containers", "What each container uses of its limits. Its memory is what the sandbox reports with --usage-detail, at most that of the sandbox's cgroup; a pod whose containers mount no cgroups divides it equally.", full, tall - 2, count},
 		highestFirst("CPU"),
-		label("container", "Container").emptyAs("(unattributed)"),
+		label("container", "Container").emptyAs("(unattributed)").shortID(),
 		value(cpu, "CPU", cores).digits(2),
 		value(cpuLimit, "CPU limit", cores),
 		value(cpu+` / `+cpuLimit, "Of the CPU limit", ratio).red("green", step{0.8, "orange"}, step{0.95, "red"}),
@@ -163,7 +165,7 @@ func sandboxFiles(d *builder) {
 		line(rate("runsc_gofer_reads_host_total"), "gofer, host descriptor"),
 		line(rate("runsc_gofer_reads_9p_total"), "gofer, no descriptor"),
 		line(rate("runsc_in_memory_file_reads_total"), "in memory")))
-	d.WithPanel(graph(frame{title: "Time spent in reads", description: "Part of the time that applications waited for reads of files. It exceeds 100 % if several wait at once.", width: third, unit: ratio},
+	d.WithPanel(graph(frame{title: "Time spent in reads", description: "Part of the time that applications waited for reads of files. It exceeds 100 % if several wait at once. A runsc that does not measure it shows 0.", width: third, unit: ratio},
 		line(wait("fs_read_wait"), "all"),
 		line(wait("gofer_read_wait_host"), "gofer, host descriptor"),
 		line(wait("gofer_read_wait_9p"), "gofer, no descriptor"),

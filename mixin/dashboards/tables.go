@@ -19,7 +19,7 @@ type col struct {
 	unit  string
 
 	decimals *float64
-	words    *dashboard.ValueMapping
+	words    []dashboard.ValueMapping           // in place of values
 	colors   *dashboard.ThresholdsConfigBuilder // of the text
 	color    bool                               // color the text as words say
 	drop     bool                               // the value itself does not matter, only its labels
@@ -39,8 +39,9 @@ func value(expr, title, unit string) col { return col{expr: expr, title: title, 
 func hiddenLabel(name string) col { return col{label: name, hidden: true} }
 
 func (c col) linked(text, url string) col         { c.link, c.linkText = url, text; return c }
-func (c col) emptyAs(text string) col             { c.words = cog.ToPtr(ifEmpty(text)); return c }
-func (c col) worded(list ...word) col             { c.words = cog.ToPtr(words(list...)); return c }
+func (c col) emptyAs(text string) col             { c.words = append(c.words, ifEmpty(text)); return c }
+func (c col) shortID() col                        { c.words = append(c.words, shortIDs()); return c }
+func (c col) worded(list ...word) col             { c.words = append(c.words, words(list...)); return c }
 func (c col) wide(width float64) col              { c.width = width; return c }
 func (c col) digits(n float64) col                { c.decimals = &n; return c }
 func (c col) red(base string, others ...step) col { c.colors = steps(base, others...); return c }
@@ -122,7 +123,7 @@ func (c col) properties() []dashboard.DynamicConfigValue {
 	}
 	add(c.unit != "", "unit", c.unit)
 	add(c.decimals != nil, "decimals", c.decimals)
-	add(c.words != nil, "mappings", []any{c.words})
+	add(c.words != nil, "mappings", c.words)
 	add(c.width != 0, "custom.width", c.width)
 	add(c.color, "custom.cellOptions", map[string]string{"type": "color-text"})
 	add(c.hidden, "custom.hidden", true)
