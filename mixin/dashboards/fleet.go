@@ -139,7 +139,7 @@ func fleetNodes(d *builder) {
 		value(by(`rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval])`), "CPU", cores).digits(2),
 		value(by(`sandmeter_sandbox_memory_bytes{@}`), "Memory", bytesIEC),
 		value(by(`sandmeter_collection_duration_seconds{@}`), "Collection", seconds),
-		value(by(`sandmeter_runtime_root_readable{@} == bool 0`), "Unreadable roots", count).red("text", step{1, "red"}),
+		value(by(unreadable), "Unreadable roots", count).red("text", step{1, "red"}),
 		value(in(ofServer, `max by (job, instance, version) (sandmeter_build_info{@})`), "", "").dropped(),
 		label("version", "Version"),
 	))

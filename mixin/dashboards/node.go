@@ -152,14 +152,18 @@ func nodeServer(d *builder) {
 		ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeDashed)))
 }
 
+// unreadable is 1 for a runtime root that exists and cannot be read. One that does not exist is no
+// problem: its container runtime may not be installed.
+const unreadable = `(sandmeter_runtime_root_readable{@} == bool 0) unless sandmeter_runtime_root_missing{@} == 1`
+
 // serverProblems shows what the server could not do.
 func serverProblems() cog.Builder[dashboard.Panel] {
 	level := func(expr, legend string) target { return now(in(ofServer, expr), legend) }
 	counter := func(family, legend string) target {
 		return level(`sum(increase(`+family+`{@}[$__range]))`, legend)
 	}
-	return gauges(frame{"Problems of the server", "What the metric server could not read, show or keep, now or in the time range. All of it should be 0.", half, tall, count},
-		level(`sum by (runtime_root) (sandmeter_runtime_root_readable{@} == bool 0)`, "Unreadable: {{runtime_root}}"),
+	return gauges(frame{"Problems of the server", "What the metric server could not read, show or keep, now or in the time range. All of it should be 0. Runtime roots that do not exist are left out.", half, tall, count},
+		level(`sum by (runtime_root) (`+unreadable+`)`, "Unreadable: {{runtime_root}}"),
 		level(`sum(sandmeter_num_state_files_unreadable{@})`, "Unreadable state files"),
 		level(`sum by (budget) (sandmeter_over_budget{@})`, "Over budget: {{budget}}"),
 		level(`sum by (reason) (sandmeter_sandboxes_without_series{@})`, "Without series: {{reason}}"),
