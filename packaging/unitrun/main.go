@@ -24,12 +24,11 @@ import (
 func main() {
 	// Namespaces, capabilities and filters belong to this thread, and stay when it executes a program.
 	runtime.LockOSThread()
-	if err := run(os.Args[1:]); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "unitrun:", err)
-		}
-		os.Exit(1)
+	err := run(os.Args[1:])
+	if !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "unitrun:", err)
 	}
+	os.Exit(1)
 }
 
 // run returns only if there is an error.

@@ -41,7 +41,7 @@ func lowerLimit(limit uint64) error {
 // setGroups gives the process the groups that systemd gives it: that of root, and the unit's.
 func setGroups(u unit) error {
 	if name, _ := u.last("User"); name != "root" {
-		return fmt.Errorf("User=%s: only root is supported", name)
+		return fmt.Errorf("the unit has User=%s: only root is supported", name)
 	}
 	gids := []int{0}
 	for _, line := range u.all("SupplementaryGroups") {
