@@ -91,6 +91,7 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 	defer log.close()
 	defer s.onHangup(log)()
 	s.ProcessMetrics, s.DisableRegistering = !s.noExporterMetrics, !s.registering
+	s.ready = func() { tellReady(log.Logger) }
 	return s.serve(ctx, log)
 }
 

@@ -38,6 +38,8 @@ type settings struct {
 	pidFile       string
 
 	finalRecordsMaxMB int // 0: no limit
+
+	ready func() // called when the server listens, if it is not nil
 }
 
 const defaultSocketMode = "0660"
@@ -140,6 +142,9 @@ func (s *settings) serveUntil(ctx context.Context) error {
 			wrotePID = true
 		}
 		announce(o, addrs)
+		if s.ready != nil {
+			s.ready()
+		}
 		return nil
 	}
 	server, err := metricserver.New(o)

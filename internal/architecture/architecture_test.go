@@ -75,7 +75,7 @@ var mayImport = map[string][]string{
 	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/collect", "internal/doctor",
 		"internal/doctor/observe", "internal/state",
-		"github.com/coreos/go-systemd/v22/activation", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+		"github.com/coreos/go-systemd/v22/activation", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
