@@ -3,11 +3,13 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,11 +68,17 @@ func TestServiceUnderUnit(t *testing.T) {
 	c.Cgroup, c.MetricServer = true, ""
 	w.must(w.node.Run(w.ctx(), c))
 	r := &recorded{world: w, file: "/var/log/sandmeter/" + id}
-	server := w.underUnit("SANDMETER_WEB_LISTEN_ADDRESS="+w.addr, "SANDMETER_RUNSC="+realRunsc(t),
+	notified := w.listenAsSystemd()
+	server := w.underUnit("NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+w.addr, "SANDMETER_RUNSC="+realRunsc(t),
 		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+r.file,
 		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
 	t.Cleanup(func() { w.must(os.Remove(r.file)) })
 	s := w.startProgram(server)
+	message := make([]byte, 100)
+	w.must(notified.SetReadDeadline(time.Now().Add(ample)))
+	if n, err := notified.Read(message); err != nil || string(message[:n]) != "READY=1" {
+		t.Errorf("systemd is told %q, %v: with Type=notify it waits for READY=1", message[:n], err)
+	}
 	w.wantConfined(s.Process.Pid)
 	w.untilUsed(id) // the registration is that of runsc metric-metadata, because no state file has it
 	p := w.scrape()
@@ -87,6 +95,15 @@ func TestServiceUnderUnit(t *testing.T) {
 	})
 	s.signal(unix.SIGTERM)
 	s.wantEnd(ample, 0)
+}
+
+// listenAsSystemd returns a socket to which a service writes that it is ready.
+func (w *world) listenAsSystemd() *net.UnixConn {
+	w.t.Helper()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(w.node.Dir(), "notify"), Net: "unixgram"})
+	w.must(err)
+	w.t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // wantConfined fails the test unless a process of root has no capability, and filters for its
