@@ -26,7 +26,7 @@ build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 	@bin/sandlab demo $(ARGS)
 
-peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics bin/debian/vmagent ## build or download the programs that scrape the server in tests
+peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics bin/debian/vmagent bin/debian/qemu-aarch64-static ## build or download the programs that scrape the server in tests, and an emulator for arm64
 
 test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod bin/helm ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
@@ -99,6 +99,7 @@ bin/prometheus bin/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
 # package is unavailable, the tests with its program are skipped.
 PACKAGE = $*
 bin/debian/vmagent: PACKAGE = victoria-metrics
+bin/debian/qemu-aarch64-static: PACKAGE = qemu-user-static
 bin/debian/%:
 	@echo "Downloading the Debian package $(PACKAGE)."
 	@rm -rf $@.new && mkdir -p $@.new
