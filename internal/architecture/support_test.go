@@ -20,7 +20,8 @@ const (
 	versionsHeader = "| program | version | pinned in | what the tests do with it |\n| --- | --- | --- | --- |\n"
 )
 
-// A pin is a version with which the tests run: that of a module in a go.mod, or of Go itself.
+// A pin is a version with which the tests run: that of a module in a go.mod or in the configuration
+// of the OpenTelemetry collector's builder, or of Go itself.
 type pin struct {
 	program string
 	module  string // "go": the version of Go
@@ -37,6 +38,7 @@ var pinned = []pin{
 	{"runsc, older", "gvisor.dev/gvisor", "tools/runsc-older/go.mod", dated, "One server serves sandboxes of this release and of the one above, from one runtime root and from two: metrics, CPU time of containers, and every source of registrations."},
 	{"Prometheus", "github.com/prometheus/prometheus", "tools/prometheus/go.mod", prometheus, "Scrapes real sandboxes in each of the formats, over HTTP and HTTPS."},
 	{"Prometheus's parsers", "github.com/prometheus/prometheus", "e2e/go.mod", prometheus, "Read pages in each of the formats."},
+	{"OpenTelemetry collector", "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver", "e2e/testdata/otelcol.yaml", plain, "Scrapes the server and ships samples and records, if `make bin/otelcol` built it before the tests."},
 	{"containerd", "github.com/containerd/containerd/v2", "tools/containerd/go.mod", plain, "Runs pods and containers with runsc's shim."},
 	{"Kubernetes", "k8s.io/kubernetes", "tools/kubernetes/go.mod", plain, "A node with kubelet, API server, scheduler and controller manager."},
 	{"Helm", "helm.sh/helm/v3", "tools/helm/go.mod", plain, "Renders the chart."},
@@ -63,7 +65,7 @@ var (
 
 // versionIn returns the version of a module in the text of a go.mod.
 func versionIn(text, module string) (string, error) {
-	line := regexp.MustCompile(`(?m)^(?:require\s+|\s*)` + regexp.QuoteMeta(module) + `\s+(v?\d\S+)`)
+	line := regexp.MustCompile(`(?m)^(?:require\s+|\s*- gomod:\s+|\s*)` + regexp.QuoteMeta(module) + `\s+(v?\d\S+)`)
 	match := line.FindStringSubmatch(text)
 	if match == nil {
 		return "", fmt.Errorf("no version of %s", module)
@@ -131,6 +133,9 @@ func TestShownVersions(t *testing.T) {
 	check("Prometheus 3.10.0", prometheus("v0.310.0"), "3.10.0")
 	check("a commit", dated("v0.0.0-20260905035102-160fafc42237"), "2026-09-05 (`v0.0.0-20260905035102-160fafc42237`)")
 
+	got, err := versionIn("receivers:\n  - gomod: a.example/r v0.2.0\n", "a.example/r")
+	check("the version of a component", got, "v0.2.0")
+	check("the error", err, nil)
 	const file = "module m\n\ngo 1.26.0\n\ntool (\n\ta.example/b/cmd\n)\nrequire a.example/x v1.0.0\nrequire (\n\ta.example/b v1.2.3\n\ta.example/b/v2 v2.0.0 // indirect\n)\n"
 	for module, want := range map[string]string{"go": "1.26.0", "a.example/x": "v1.0.0", "a.example/b": "v1.2.3", "a.example/b/v2": "v2.0.0"} {
 		got, err := versionIn(file, module)
