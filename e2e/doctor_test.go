@@ -261,7 +261,7 @@ func TestDoctorAfterUpgrade(t *testing.T) {
 	pid := w.pid("sb")
 	d := diagnose(t, withPath(newProgram(t, w.doctorArgs()...), filepath.Dir(installed)))
 	d.finds("runsc", "runsc_replaced", "sb")
-	d.finds("sandboxes", "not_instrumented", "sb", fmt.Sprintf("run /proc/%d/exe metric-metadata > /etc/sandmeter/registration", pid))
+	d.finds("sandboxes", "not_instrumented", "sb", fmt.Sprintf("/proc/%d/exe metric-metadata > /etc/sandmeter/registration", pid))
 
 	text, err := exec.Command("/proc/"+strconv.Itoa(pid)+"/exe", "metric-metadata").Output()
 	w.must(err)

@@ -270,7 +270,7 @@ func TestDoctorText(t *testing.T) {
 func TestDoctorOfManySandboxes(t *testing.T) {
 	o := observedNode()
 	first := o.Sandboxes[0]
-	o.Sandboxes = nil
+	o.Sandboxes, o.Servers = nil, nil
 	for i := range 100 {
 		s := first
 		s.ID = fmt.Sprintf("sandbox-%04d", i)

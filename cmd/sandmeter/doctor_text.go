@@ -115,25 +115,44 @@ var doctorColumns = []cli.Column{
 	{Title: "RUNTIME ROOT", MinWidth: minListWidth, Optional: 4},
 }
 
+// A sandboxRow is a sandbox in the table, with the results of the queries of this program and of the
+// servers.
+type sandboxRow struct {
+	sandbox     *doctor.Sandbox
+	here, there string
+}
+
+// rank orders rows: first the running sandboxes that lack metrics, here or on a server.
+func (r *sandboxRow) rank() int {
+	switch {
+	case !r.sandbox.Running:
+		return 2
+	case r.here == doctor.StatusOK && (r.there == doctor.StatusOK || r.there == noServer):
+		return 1
+	}
+	return 0
+}
+
+// noServer is in the table if there is no server to compare with.
+const noServer = "-"
+
 // sandboxes writes a table of sandboxes, those without metrics first.
 func (t *doctorText) sandboxes(o *doctor.Observed) {
 	if len(o.Sandboxes) == 0 {
 		return
 	}
-	sorted := make([]*doctor.Sandbox, 0, len(o.Sandboxes))
-	for i := range o.Sandboxes {
-		sorted = append(sorted, &o.Sandboxes[i])
-	}
-	rank := func(s *doctor.Sandbox) int {
-		return slices.Index([]string{doctor.StatusFailed, doctor.StatusOK, doctor.StatusNotRunning}, s.Status)
-	}
-	slices.SortStableFunc(sorted, func(a, b *doctor.Sandbox) int { return cmp.Compare(rank(a), rank(b)) })
-	more := len(sorted) - maxSandboxRows
-	table := cli.Table{Columns: doctorColumns}
 	onServers := doctor.OnServers(o)
-	for _, s := range sorted[:min(len(sorted), maxSandboxRows)] {
-		table.Rows = append(table.Rows, []string{t.ids[s.ID], cli.Cell(s.Namespace), cli.Cell(s.Pod), fmt.Sprint(s.PID),
-			metricsWord(s.Status, s.Reason), servedWord(onServers(s)), cli.Cell(s.Root)})
+	rows := make([]sandboxRow, 0, len(o.Sandboxes))
+	for i := range o.Sandboxes {
+		s := &o.Sandboxes[i]
+		rows = append(rows, sandboxRow{s, metricsWord(s.Status, s.Reason), servedWord(onServers(s))})
+	}
+	slices.SortStableFunc(rows, func(a, b sandboxRow) int { return cmp.Compare(a.rank(), b.rank()) })
+	more := len(rows) - maxSandboxRows
+	table := cli.Table{Columns: doctorColumns}
+	for _, r := range rows[:min(len(rows), maxSandboxRows)] {
+		s := r.sandbox
+		table.Rows = append(table.Rows, []string{t.ids[s.ID], cli.Cell(s.Namespace), cli.Cell(s.Pod), fmt.Sprint(s.PID), r.here, r.there, cli.Cell(s.Root)})
 	}
 	for _, line := range table.Lines(t.width) {
 		t.line(line)
@@ -157,20 +176,19 @@ func metricsWord(status, reason string) string {
 
 // servedWord returns what the servers say of a sandbox: the best, if several serve it.
 func servedWord(views []doctor.View) string {
-	word := "-"
+	word := noServer
 	for _, view := range views {
-		switch {
-		case view.Served == nil:
-			if word == "-" {
+		switch served := view.Served; {
+		case served == nil:
+			if word == noServer {
 				word = "not served"
 			}
-		case view.Served.Hidden != "":
-			word = "hidden (" + cli.Cell(view.Served.Hidden) + ")"
+		case served.Hidden != "":
+			word = "hidden (" + cli.Cell(served.Hidden) + ")"
+		case served.Status == doctor.StatusOK:
+			return doctor.StatusOK
 		default:
-			word = metricsWord(view.Served.Status, view.Served.Reason)
-		}
-		if word == doctor.StatusOK {
-			break
+			word = metricsWord(served.Status, served.Reason)
 		}
 	}
 	return word

@@ -315,6 +315,13 @@ func TestHealthy(t *testing.T) {
 		o.Servers = append(o.Servers, Server{Address: "/run/other.sock", PID: 81, Process: Process{PID: 81, Known: true, UID: 1000, PIDNamespace: 5, OpenFiles: 64},
 			Settings: Settings{Command: "serve", Roots: []string{"/other"}, Usage: "both", FinalMetricsLog: "/f/%ID%"}, Err: "deadline exceeded"})
 	})
+	fine("a server has the pattern of its sandboxes, and sandboxes of another server have none", func(o *Observed) {
+		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog, o.Runscs[1].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log", "/var/final/%ID%.log"
+		o.Roots = append(o.Roots, Root{Path: "/other"})
+		o.Sandboxes = append(o.Sandboxes, Sandbox{ID: "c", Root: "/other", PID: 30, Running: true, Status: StatusOK})
+		o.Runscs = append(o.Runscs, Runsc{PID: 30})
+		o.Servers = append(o.Servers, Server{Address: "/run/other.sock", Settings: Settings{Command: "serve", Roots: []string{"/other"}}, Sandboxes: []Served{{ID: "c", Status: StatusOK}}})
+	})
 	fine("a process of a runsc that was not examined has a flag", func(o *Observed) {
 		o.Runscs = append(o.Runscs, Runsc{PID: 30, FinalMetricsLog: "/var/final.log", Replaced: true})
 	})

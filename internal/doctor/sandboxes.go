@@ -124,8 +124,8 @@ func servedByOthers(o *Observed) func(s *Sandbox) bool {
 func nameProgram(p *Runsc, other string) string {
 	switch {
 	case p.Replaced:
-		return fmt.Sprintf("its runsc is not on disk any more, but its process still has it: run /proc/%d/exe metric-metadata > /etc/sandmeter/registration "+
-			"as root, and add --registration /etc/sandmeter/registration to the server", p.PID)
+		return fmt.Sprintf("its runsc is not on disk any more: create the sandbox again; or, if you trust it, run "+
+			"/proc/%d/exe metric-metadata > /etc/sandmeter/registration, and add --registration /etc/sandmeter/registration to the server", p.PID)
 	case p.Program != "":
 		return "add --runsc " + p.Program + " to the server; root has to own the program, and nobody else may write it"
 	}

@@ -32,81 +32,103 @@ var (
 
 var finalLogCheck = Check{"final_metrics_log", []Cause{finalLogPattern, finalLogWritable, finalLogDiffers, finalLogUnread, finalLogMissing},
 	func(o *Observed) (string, []Finding) {
-		written, places := writtenPatterns(o)
-		var findings []Finding
-		var good []string
-		for _, pattern := range written {
-			err := config.CheckFinalMetricsLog(pattern)
-			if err == nil {
-				good = append(good, pattern)
-			} else {
-				findings = append(findings, finalLogPattern.finding("runsc's --final-metrics-log is "+pattern, err.Error(),
-					"correct the flag in the settings of the runtime and create the sandboxes again").at(places[pattern]...))
+		all := writtenPatterns(o, func(*Sandbox) bool { return true })
+		findings := judgePatterns(all)
+		if len(findings) == 0 {
+			for _, s := range o.Relevant() {
+				findings = append(findings, comparePatterns(o, s)...)
 			}
 		}
-		used := slices.Clone(written)
-		for _, s := range o.Relevant() {
-			used = append(used, s.Settings.FinalMetricsLog)
-		}
-		for _, dir := range o.FinalLogs {
-			if dir.Writers != "" && slices.Contains(used, dir.Pattern) {
-				findings = append(findings, finalLogWritable.finding("others than root can write the directory of final metrics logs", dir.Writers,
-					fmt.Sprintf("chown root:root %s && chmod 0755 %s, and the same for its parents", dir.Dir, dir.Dir)).at(dir.Dir))
-			}
-		}
-		if len(good) == len(written) {
-			findings = append(findings, comparePatterns(o, good, places)...)
-		}
-		if len(written) == 0 {
+		findings = append(findings, judgeFinalLogDirs(o, all)...)
+		if len(all.patterns) == 0 {
 			return "sandboxes leave no last metrics", findings
 		}
-		return "sandboxes leave their last metrics in " + strings.Join(written, ", "), findings
+		return "sandboxes leave their last metrics in " + strings.Join(all.patterns, ", "), findings
 	}}
 
-// writtenPatterns returns the patterns with which sandboxes were or will be created, sorted, and where
-// they are from.
-func writtenPatterns(o *Observed) (patterns []string, places map[string][]string) {
-	places = make(map[string][]string)
-	add := func(pattern, place string) {
-		if pattern != "" {
-			patterns = append(patterns, pattern)
-			places[pattern] = append(places[pattern], place)
-		}
-	}
-	for i := range o.Sandboxes {
-		r := o.runsc(o.Sandboxes[i].PID)
-		if r == nil {
-			continue
-		}
-		add(r.FinalMetricsLog, process(r.PID))
-	}
-	for _, r := range o.Runtimes {
-		add(r.FinalMetricsLog, r.File)
-	}
-	slices.Sort(patterns)
-	return slices.Compact(patterns), places
+// written are patterns with which sandboxes were or will be created, sorted, and where each is from.
+type written struct {
+	patterns []string
+	places   map[string][]string
 }
 
-// comparePatterns compares the patterns of sandboxes with those of servers.
-func comparePatterns(o *Observed, written []string, places map[string][]string) []Finding {
+func (w *written) add(pattern, place string) {
+	if pattern != "" {
+		w.patterns = append(w.patterns, pattern)
+		w.places[pattern] = append(w.places[pattern], place)
+	}
+}
+
+// writtenPatterns returns the patterns of some of the sandboxes, and of configured runtimes.
+func writtenPatterns(o *Observed, of func(s *Sandbox) bool) written {
+	w := written{places: make(map[string][]string)}
+	for i := range o.Sandboxes {
+		s := &o.Sandboxes[i]
+		if r := o.runsc(s.PID); r != nil && of(s) {
+			w.add(r.FinalMetricsLog, process(r.PID))
+		}
+	}
+	for _, r := range o.Runtimes {
+		w.add(r.FinalMetricsLog, r.File)
+	}
+	slices.Sort(w.patterns)
+	w.patterns = slices.Compact(w.patterns)
+	return w
+}
+
+// judgePatterns returns the patterns that no server can use.
+func judgePatterns(w written) []Finding {
 	var findings []Finding
-	for _, s := range o.Relevant() {
-		read := s.Settings.FinalMetricsLog
-		switch {
-		case s.Settings.Command == "" || s.SettingsErr != "":
-		case read == "" && len(written) > 0:
-			findings = append(findings, finalLogUnread.finding("nothing reads the last metrics of sandboxes", s.name()+" runs without --final-metrics-log",
-				"add --final-metrics-log '"+written[0]+"' to the server").at(places[written[0]]...))
-		case read != "" && len(written) == 0 && len(o.running()) > 0:
-			findings = append(findings, finalLogMissing.finding("sandboxes leave no last metrics", s.name()+" expects them in "+read,
-				"add final-metrics-log to the settings of the runtime; it applies to sandboxes that are created from then on").at(s.name()))
-		case read != "" && len(written) > 0 && !slices.Contains(written, read):
-			findings = append(findings, finalLogDiffers.finding("the server looks for last metrics elsewhere than sandboxes leave them",
-				fmt.Sprintf("%s reads %s, and runsc writes %s", s.name(), read, strings.Join(written, ", ")),
-				"give both the same pattern").at(s.name()))
+	for _, pattern := range w.patterns {
+		if err := config.CheckFinalMetricsLog(pattern); err != nil {
+			findings = append(findings, finalLogPattern.finding("runsc's --final-metrics-log is "+pattern, err.Error(),
+				"correct the flag in the settings of the runtime and create the sandboxes again").at(w.places[pattern]...))
 		}
 	}
 	return findings
+}
+
+// judgeFinalLogDirs returns the directories that others than root can write.
+func judgeFinalLogDirs(o *Observed, w written) []Finding {
+	used := slices.Clone(w.patterns)
+	for _, s := range o.Relevant() {
+		used = append(used, s.Settings.FinalMetricsLog)
+	}
+	var findings []Finding
+	for _, dir := range o.FinalLogs {
+		if dir.Writers != "" && slices.Contains(used, dir.Pattern) {
+			findings = append(findings, finalLogWritable.finding("others than root can write the directory of final metrics logs", dir.Writers,
+				fmt.Sprintf("chown root:root %s && chmod 0755 %s, and the same for its parents", dir.Dir, dir.Dir)).at(dir.Dir))
+		}
+	}
+	return findings
+}
+
+// comparePatterns compares the pattern of a server with those of the sandboxes that it serves.
+func comparePatterns(o *Observed, s *Server) []Finding {
+	if s.Settings.Command != "serve" || s.SettingsErr != "" {
+		return nil
+	}
+	sandboxes := 0
+	w := writtenPatterns(o, func(sandbox *Sandbox) bool {
+		serves := s.Settings.Has(sandbox.Root) || s.find(sandbox) != nil
+		if serves && sandbox.Running {
+			sandboxes++
+		}
+		return serves
+	})
+	switch read := s.Settings.FinalMetricsLog; {
+	case read == "" && len(w.patterns) > 0:
+		return []Finding{finalLogUnread.finding("nothing reads the last metrics of sandboxes", s.name()+" runs without --final-metrics-log",
+			"add --final-metrics-log '"+w.patterns[0]+"' to the server").at(w.places[w.patterns[0]]...)}
+	case read != "" && len(w.patterns) == 0 && sandboxes > 0:
+		return []Finding{finalLogMissing.finding("sandboxes leave no last metrics", s.name()+" expects them in "+read,
+			"add final-metrics-log to the settings of the runtime; it applies to sandboxes that are created from then on").at(s.name())}
+	case read != "" && len(w.patterns) > 0 && !slices.Contains(w.patterns, read):
+		return []Finding{finalLogDiffers.finding("the server looks for last metrics elsewhere than sandboxes leave them",
+			fmt.Sprintf("%s reads %s, and runsc writes %s", s.name(), read, strings.Join(w.patterns, ", ")), "give both the same pattern").at(s.name())}
+	}
+	return nil
 }
 
 var kubeletCheck = Check{"kubelet", []Cause{sumsDouble, kubeletUnknown}, func(o *Observed) (string, []Finding) {

@@ -73,6 +73,9 @@ func TestRoots(t *testing.T) {
 	w.process(12, "runsc-gofer --root="+path("foreign/root")+" gofer a")
 	w.process(13, "runsc-sandbox --root="+path("link")+" boot a")
 	w.process(14, "runsc-sandbox --root="+path("gone")+" boot a")
+	w.must(os.Mkdir(path("target"), 0o755))
+	w.must(os.Symlink(path("target"), path("foreign/link")))
+	w.process(17, "runsc-sandbox --root="+path("foreign/link")+" boot a")
 	w.process(15, "runsc-sandbox --root=relative boot a")
 	w.process(16, "cat --root="+path("open"))
 	w.process(20, "sandmeter serve")
@@ -95,6 +98,7 @@ func TestRoots(t *testing.T) {
 		return roots
 	}
 	want := []string{
+		"/foreign/link process 17 /foreign belongs to user 1000",
 		"/foreign/root process 12 /foreign belongs to user 1000",
 		"/gone process 14 missing",
 		"/open process 11 /open is writable by everybody (mode 0777)",

@@ -94,20 +94,24 @@ func examined(r *doctor.Root) bool {
 }
 
 // writers says who can write a directory or replace it, besides root and one user. Empty: nobody. The
-// permissions of every directory on the way count. The error says why it is not known.
+// permissions of every directory on the way count, and of those in which its links are. The error says
+// why it is not known.
 func writers(path string, user int) (string, error) {
 	full, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		full, err = filepath.Abs(full)
-	}
 	if err != nil {
 		return "", err
 	}
-	for dir := full; ; dir = filepath.Dir(dir) {
-		if who, err := writersOf(dir, user, dir == full); who != "" || err != nil || dir == "/" {
-			return who, err
+	for _, path := range []string{filepath.Clean(path), full} {
+		for dir := path; ; dir = filepath.Dir(dir) {
+			if who, err := writersOf(dir, user, dir == path); who != "" || err != nil {
+				return who, err
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
 		}
 	}
+	return "", nil
 }
 
 // writersOf is writers for one directory. In one with the sticky bit, others can make files, and not
