@@ -18,6 +18,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/doctor"
 	"github.com/sandmeter/sandmeter/internal/doctor/observe"
 	"github.com/sandmeter/sandmeter/metricclient"
+	"github.com/sandmeter/sandmeter/metricserver"
 )
 
 // doctorHost is the root directory of the host that doctor examines. Tests replace it.
@@ -106,8 +107,9 @@ func (d *doctorCommand) options(std cli.Stdio) (observe.Options, error) {
 			}
 			return metricclient.NewMetricClient(address, ""), nil // passwords are for one server only
 		},
-		ParseServer: parseServer,
-		Progress:    progressOf(std.Err),
+		ParseServer:  parseServer,
+		CheckService: checkService,
+		Progress:     progressOf(std.Err),
 	}
 	if d.rootGiven {
 		o.Roots = d.roots
@@ -157,6 +159,20 @@ func parseServe(args []string, getenv func(name string) string) (doctor.Settings
 	settings := settingsOf(&s.settings, cmd.Name())
 	settings.OnlyInstrumented = s.OnlyInstrumented
 	return settings, err
+}
+
+// checkService returns the settings of serve without flags in an environment, and why it would not
+// start with them.
+func checkService(getenv func(name string) string) (doctor.Settings, error) {
+	cmd, s := newServe(cli.Stdio{})
+	if err := cli.FromEnvOf(cmd.Flags(), getenv); err != nil {
+		return doctor.Settings{}, err
+	}
+	o, err := s.check()
+	if err == nil {
+		_, err = metricserver.New(o)
+	}
+	return settingsOf(&s.settings, cmd.Name()), err
 }
 
 // parseMetricServer returns the settings of metric-server, which is also gVisor's own.

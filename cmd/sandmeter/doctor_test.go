@@ -192,6 +192,28 @@ func TestParseServer(t *testing.T) {
 	check("cat metric-server", nil, "no server")
 }
 
+// TestDoctorOfService: why the service of the package would not start.
+func TestDoctorOfService(t *testing.T) {
+	w := newWorld(t)
+	setDoctorHost(w)
+	setUsualRoots(t)
+	t.Setenv("XDG_RUNTIME_DIR", w.path("none"))
+	check := func(settings string, wantCode int, want ...string) {
+		t.Helper()
+		w.must(os.MkdirAll(filepath.Join(doctorHost, "etc/default"), 0o755))
+		w.must(os.WriteFile(filepath.Join(doctorHost, "etc/default/sandmeter"), []byte(settings), 0o644))
+		code, out, _ := w.command("doctor")
+		if code != wantCode {
+			t.Errorf("%s: exits with %d", settings, code)
+		}
+		contains(t, out, want...)
+	}
+	check("SANDMETER_ROOT="+w.root+"\n", cli.ExitOK, "[no_server]", "systemctl start sandmeter", "1 runtime root with 0 sandboxes")
+	check("SANDMETER_USAGE=x\n", cli.ExitFail, "[service_settings]", "environment variable SANDMETER_USAGE: ", "/etc/default/sandmeter")
+	check("SANDMETER_WEB_SOCKET_MODE=0600\n", cli.ExitFail, "[service_settings]", "--web.socket-mode and --web.socket-group are for a Unix socket")
+	check("SANDMETER_EXPORTER_PREFIX=1\n", cli.ExitFail, "[service_settings]", `exporter prefix "1" makes names that Prometheus refuses`)
+}
+
 // observedNode returns a node for texts: a pod that stalls, one that is fine, one whose server does not
 // serve it, and one that has ended.
 func observedNode() *doctor.Observed {

@@ -67,6 +67,13 @@ var spec = []struct {
 		o.Servers = []Server{{Address: "localhost:19640", Missing: true, Err: "nothing listens"}}
 	},
 		"warning servers/no_server: no server is running () because nothing listens at the usual address, and no process of a server is visible here; start one with sandmeter serve, or give the address of a server with --address"},
+	{"the service of the package is stopped", func(o *Observed) {
+		o.Servers, o.Service.File = []Server{{Address: "localhost:19640", Missing: true, Err: "nothing listens"}}, "/etc/default/sandmeter"
+	}, "warning servers/no_server: no server is running (/etc/default/sandmeter) because …; run systemctl start sandmeter; if it ends, journalctl -u sandmeter says why"},
+	{"the service of the package has invalid settings", func(o *Observed) {
+		o.Servers = []Server{{Address: "localhost:19640", Missing: true, Err: "nothing listens"}}
+		o.Service = Service{"/etc/default/sandmeter", "environment variable SANDMETER_USAGE: choose own, cadvisor, both or off"}
+	}, "problem servers/service_settings: no server is running, and the service would not start (/etc/default/sandmeter) because environment variable SANDMETER_USAGE: choose own, cadvisor, both or off; correct the file, then run systemctl restart sandmeter"},
 	{"nothing listens at --address", server(func(s *Server) { s.PID, s.Missing, s.Given, s.Err = 0, true, true, "connection refused" }),
 		"problem servers/server_unreachable: nothing listens at localhost:19640 (the server at localhost:19640) because connection refused; start a server there, or give its address with --address; look into the log of a server that runs"},
 	{"a server does not listen yet", server(func(s *Server) { s.Missing, s.Err = true, "connection refused" }),

@@ -20,6 +20,7 @@ type Observed struct {
 	Programs  []string  // of runsc, from which registrations can be read
 	// RegistrationFile is whether a registration was given in a file.
 	RegistrationFile bool
+	Service          Service
 	Inotify          Inotify
 	FinalLogs        []FinalLogDir
 	Kubelets         []Kubelet
@@ -228,6 +229,12 @@ func (s *Settings) Has(root string) bool {
 		matches, err := filepath.Match(configured, root)
 		return configured == root || err == nil && matches
 	})
+}
+
+// A Service is what the settings of the package's service say, if no server runs.
+type Service struct {
+	File string // empty: there is none, or a server runs
+	Err  string // why a server with these settings does not start; empty: nothing is known against it
 }
 
 // A Runsc is the process of a sandbox's kernel, by its command line, which the sandbox may have

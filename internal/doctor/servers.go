@@ -12,6 +12,7 @@ import (
 // The causes of servers.
 var (
 	noServer          = Cause{"no_server", Warning}
+	serviceSettings   = Cause{"service_settings", Problem}
 	serverUnreachable = Cause{"server_unreachable", Problem}
 	serverAccess      = Cause{"server_access", Warning}
 	serverReplaced    = Cause{"server_replaced", Warning}
@@ -22,19 +23,31 @@ var (
 )
 
 // serversCheck is about running servers, and compares what they serve with what was found.
-var serversCheck = Check{"servers", []Cause{noServer, serverUnreachable, serverAccess, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
+var serversCheck = Check{"servers", []Cause{noServer, serviceSettings, serverUnreachable, serverAccess, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
 	func(o *Observed) (string, []Finding) {
 		var findings []Finding
 		for _, s := range o.Relevant() {
 			findings = append(findings, judgeServer(s)...)
 		}
 		if len(o.reachable()) == 0 && len(findings) == 0 {
-			findings = append(findings, noServer.finding("no server is running",
-				"nothing listens at the usual address, and no process of a server is visible here",
-				"start one with sandmeter serve, or give the address of a server with --address"))
+			findings = append(findings, judgeAbsence(&o.Service))
 		}
 		return summarizeServers(o), append(findings, compare(o)...)
 	}}
+
+// judgeAbsence returns the finding of a node without a server.
+func judgeAbsence(s *Service) Finding {
+	const why = "nothing listens at the usual address, and no process of a server is visible here"
+	switch {
+	case s.Err != "":
+		return serviceSettings.finding("no server is running, and the service would not start", s.Err,
+			"correct the file, then run systemctl restart sandmeter").at(s.File)
+	case s.File != "":
+		return noServer.finding("no server is running", why,
+			"run systemctl start sandmeter; if it ends, journalctl -u sandmeter says why").at(s.File)
+	}
+	return noServer.finding("no server is running", why, "start one with sandmeter serve, or give the address of a server with --address")
+}
 
 func summarizeServers(o *Observed) string {
 	servers := o.reachable()

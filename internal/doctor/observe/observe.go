@@ -41,6 +41,9 @@ type Options struct {
 	// ParseServer returns the settings of a process if its command line is that of a server. getenv
 	// returns the value of a variable of its environment.
 	ParseServer func(args []string, getenv func(name string) string) (s doctor.Settings, isServer bool, err error)
+	// CheckService returns the settings of a server with an environment, and why it would not start.
+	// Nil: the service of the package is not looked at.
+	CheckService func(getenv func(name string) string) (doctor.Settings, error)
 	// Settings are those that a server would have that this user starts.
 	Settings doctor.Settings
 	// Progress is called with what begins. Nil: no call.
@@ -63,6 +66,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	n.observed.Kernel = kernel()
 	n.progress("Reading processes")
 	n.processes(ctx)
+	n.service()
 	n.findRoots()
 	n.configurations()
 	n.progress("Looking at runtime roots")

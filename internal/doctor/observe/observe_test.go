@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -406,5 +407,38 @@ func TestCanceled(t *testing.T) {
 	o := Node(ctx, w.options)
 	if len(o.Incomplete) == 0 {
 		t.Errorf("%+v", o)
+	}
+}
+
+// TestService: the settings of the package's service, if no server runs.
+func TestService(t *testing.T) {
+	w := newWorld(t)
+	w.options.CheckService = func(getenv func(string) string) (doctor.Settings, error) {
+		if getenv("SANDMETER_USAGE") == "x" {
+			return doctor.Settings{}, errors.New("choose another")
+		}
+		return doctor.Settings{Command: "serve", Roots: strings.Split(getenv("SANDMETER_ROOT"), ",")}, nil
+	}
+	if got := w.observe().Service; got != (doctor.Service{}) {
+		t.Errorf("without a file: %+v", got)
+	}
+	w.write("etc/default/sandmeter", "# Settings\n; and more\n\nSANDMETER_ROOT=\""+w.root+","+w.dir+"/none/*\"\nSANDMETER_USAGE='own'\n")
+	o := w.observe()
+	if o.Service != (doctor.Service{File: serviceFile}) || len(o.Roots) != 1 || o.Roots[0].Path != w.root {
+		t.Errorf("%+v, %+v", o.Service, o.Roots)
+	}
+	w.wants(o, "servers/no_server")
+	w.write("etc/default/sandmeter", "SANDMETER_USAGE=x\n")
+	o = w.observe()
+	if o.Service.Err != "choose another" {
+		t.Errorf("%+v", o.Service)
+	}
+	w.wants(o, "servers/service_settings")
+	w.process(80, "sandmeter serve")
+	w.options.ParseServer = func(args []string, _ func(string) string) (doctor.Settings, bool, error) {
+		return doctor.Settings{Command: "serve"}, true, nil
+	}
+	if got := w.observe().Service; got != (doctor.Service{}) {
+		t.Errorf("beside a server: %+v", got)
 	}
 }
