@@ -22,18 +22,19 @@ var (
 	sandboxHidden     = Cause{"sandbox_hidden", Warning}
 )
 
-// serversCheck is about running servers, and compares what they serve with what was found.
-var serversCheck = Check{"servers", []Cause{noServer, serviceSettings, serverUnreachable, serverAccess, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden},
-	func(o *Observed) (string, []Finding) {
-		var findings []Finding
-		for _, s := range o.Relevant() {
-			findings = append(findings, judgeServer(s)...)
-		}
-		if len(o.reachable()) == 0 && len(findings) == 0 {
-			findings = append(findings, judgeAbsence(&o.Service))
-		}
-		return summarizeServers(o), append(findings, compare(o)...)
-	}}
+var serversCheck = Check{"servers", []Cause{noServer, serviceSettings, serverUnreachable, serverAccess, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden}, judgeServers}
+
+// judgeServers judges running servers, and compares what they serve with what was found.
+func judgeServers(o *Observed) (string, []Finding) {
+	var findings []Finding
+	for _, s := range o.Relevant() {
+		findings = append(findings, judgeServer(s)...)
+	}
+	if len(o.reachable()) == 0 && len(findings) == 0 {
+		findings = append(findings, judgeAbsence(&o.Service))
+	}
+	return summarizeServers(o), append(findings, compare(o)...)
+}
 
 // judgeAbsence returns the finding of a node without a server.
 func judgeAbsence(s *Service) Finding {
