@@ -25,10 +25,9 @@ func readDocument(t *testing.T, name string) section {
 }
 
 // section returns the part below a heading, which is given with its number signs, up to the next
-// heading of the same or a higher level.
+// heading.
 func (s section) section(heading string) section {
 	s.t.Helper()
-	level := strings.IndexByte(heading, ' ')
 	_, below, found := strings.Cut("\n"+s.text, "\n"+heading+"\n")
 	if !found {
 		s.t.Fatalf("%s has no heading %q", s.name, heading)
@@ -37,7 +36,7 @@ func (s section) section(heading string) section {
 	inBlock := false
 	for line := range strings.Lines(below) {
 		inBlock = inBlock != strings.HasPrefix(line, "```") // a number sign in a block begins a comment
-		if marks := len(line) - len(strings.TrimLeft(line, "#")); !inBlock && marks > 0 && marks <= level {
+		if !inBlock && strings.HasPrefix(line, "#") {
 			break
 		}
 		text.WriteString(line)

@@ -24,11 +24,13 @@ type shipper struct {
 	// addr begins a flag that the document does not have: the address on which the program listens.
 	addr string
 	// flags are others that the document does not have.
-	flags []string
+	flags  []string
+	starts bool // whether the store gets the start times of counters
 }
 
 var shippers = []shipper{
 	{heading: "## Prometheus in agent mode", path: "bin/prometheus", config: "agent.yml", addr: "--web.listen-address="},
+	{heading: "### Start times of counters", path: "bin/prometheus", config: "agent.yml", addr: "--web.listen-address=", starts: true},
 	{heading: "## vmagent", path: "bin/debian/vmagent", config: "vmagent.yml", addr: "-httpListenAddr="},
 	// The collector's metrics about itself have a fixed port.
 	{heading: "## OpenTelemetry Collector", path: collectorPath, config: "collector.yml",
@@ -50,12 +52,14 @@ func TestShipping(t *testing.T) {
 	e.begin()
 	opens := e.untilWorked("worked", "removed", worked)
 
-	store := w.startPeer(peerProgram{name: "the store", flags: prometheusFlags("--web.enable-remote-write-receiver")},
-		findPeer(t, "bin/prometheus"), nil)
+	program := peerProgram{name: "the store", zeros: true,
+		flags: prometheusFlags("--web.enable-remote-write-receiver", "--enable-feature=created-timestamp-zero-ingestion")}
+	store := w.startPeer(program, findPeer(t, "bin/prometheus"), nil)
 	for _, s := range shippers {
-		t.Run(strings.TrimLeft(s.heading, "# "), func(t *testing.T) { s.find(t) })
+		name := strings.TrimLeft(s.heading, "# ")
+		t.Run(name, func(t *testing.T) { s.find(t) })
 		if path, err := s.lookUp(); err == nil {
-			j := job{protocol: protocol{name: filepath.Base(path)}, endpoint: e}
+			j := job{protocol: protocol{name: name, starts: s.starts}, endpoint: e}
 			s.start(t, path, document, j, store.addr)
 			store.jobs = append(store.jobs, j)
 		}
@@ -65,6 +69,8 @@ func TestShipping(t *testing.T) {
 	ps.until(opens, opensFamily+`{sandbox="worked"}`)
 	ps.eachJob(peer.agrees)
 	ps.eachJob(func(p peer, j job) error { return p.lists(j, e.sandboxes()) })
+	created := e.detail("worked").CreatedAt
+	ps.eachJob(func(p peer, j job) error { return p.beginsWith(j, created, opens, `sandbox="worked"`) })
 
 	// A sandbox that leaves the page leaves the store, not five minutes later.
 	w.reaped(w.kill("removed"))
