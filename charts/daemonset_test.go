@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // TestPrivileges checks, for all values files, that the pod has the privileges that README.md
@@ -157,6 +158,18 @@ func TestFlags(t *testing.T) {
 				t.Errorf("%s: %s: %v", name, strings.Join(command, " "), err)
 			}
 		}
+	}
+}
+
+// TestOff checks that off needs no quotes in a values file, where YAML takes it for false.
+func TestOff(t *testing.T) {
+	var v values
+	if err := yaml.Unmarshal([]byte("{usage: off, totals: {by: off}}"), &v); err != nil {
+		t.Fatal(err)
+	}
+	args := container(t, daemonSet(t, v)).Args
+	if !slices.Contains(args, "--usage=off") || !slices.Contains(args, "--totals-by=off") {
+		t.Errorf("arguments %q", args)
 	}
 }
 

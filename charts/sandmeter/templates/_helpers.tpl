@@ -72,6 +72,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- regexReplaceAll "[^a-z0-9]+" (printf "host%s" . | lower) "-" | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A choice that may be off, which is false in YAML unless it is in quotes. */}}
+{{- define "sandmeter.choice" -}}
+{{- ternary "off" . (kindIs "bool" .) -}}
+{{- end -}}
+
 {{/* The arguments of the server. --allow-unknown-root: before the first sandbox there is no root. */}}
 {{- define "sandmeter.args" -}}
 {{- $args := list "serve" -}}
@@ -94,11 +99,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.registration.configMap -}}
 {{- $args = append $args (printf "--registration=/etc/sandmeter/registration/%s" .Values.registration.key) -}}
 {{- end -}}
-{{- $args = append $args (printf "--usage=%s" .Values.usage) -}}
+{{- $args = append $args (printf "--usage=%s" (include "sandmeter.choice" .Values.usage)) -}}
 {{- if .Values.usageDetail -}}
 {{- $args = append $args "--usage-detail" -}}
 {{- end -}}
-{{- $args = append $args (printf "--totals-by=%s" .Values.totals.by) -}}
+{{- $args = append $args (printf "--totals-by=%s" (include "sandmeter.choice" .Values.totals.by)) -}}
 {{- range .Values.totals.metrics -}}
 {{- $args = append $args (printf "--totals-metric=%s" .) -}}
 {{- end -}}
