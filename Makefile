@@ -16,7 +16,13 @@ CODE    := . packaging mixin charts e2e
 
 export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
 
-.PHONY: help build run peers test fuzz bench bench-node bench-churn lint package image chart FORCE
+# The programs of a Kubernetes node, which take long to build, are kept outside of the checkout.
+KUBERNETES_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandmeter/kubernetes
+KUBERNETES_PINS := tools/kubernetes/go.mod tools/kubernetes/go.sum tools/containerd/go.mod tools/containerd/go.sum
+KUBERNETES_VERSION := $(shell sed -n 's,^require k8s.io/kubernetes ,,p' tools/kubernetes/go.mod)
+KUBERNETES := $(KUBERNETES_CACHE)/$(KUBERNETES_VERSION)-$(shell cat $(KUBERNETES_PINS) | sha256sum | cut -c 1-12)
+
+.PHONY: help build run peers test kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -38,6 +44,14 @@ test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod bin/helm ## 
 	cd charts && $(call show,charts) $(TEST) -count=1 ./...
 	cd e2e && $(call show,e2e) $(TEST) -race -count=1 ./...
 	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-*.json # lists the skipped tests of all runs
+
+kubernetes: ## build the programs of a Kubernetes node into a cache, which takes about 40 minutes on two cores; needs Debian
+kubernetes: $(addprefix $(KUBERNETES)/,debian containerd ctr containerd-shim-runc-v2 kubelet kube-apiserver kube-controller-manager kube-scheduler kubectl)
+
+test-kubernetes: kubernetes build image bin/containerd-shim-runsc-v1 bin/prometheus bin/helm bin/gotestsum ## test the image and the chart on a real Kubernetes node; needs root, and builds the node first
+	@rm -rf bin/chart && mkdir -p bin/chart && cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out ../bin/chart sandmeter >/dev/null
+	cd e2e && SANDMETER_KUBERNETES=$(KUBERNETES) SANDMETER_IMAGE=$(CURDIR)/dist/sandmeter-$(VERSION)-$$($(GO) env GOARCH).oci.tar \
+		$(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 30m -count=1 ./kubernetes $(ARGS)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz
@@ -93,6 +107,35 @@ bin/runsc: tools/go.mod tools/go.sum
 bin/prometheus bin/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
 	@echo "Building $(@F) from the version pinned in tools/prometheus/go.mod. The first build takes some minutes."
 	@cd tools/prometheus && $(BUILD) -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/$(@F)
+	@touch $@
+
+# tools/kubernetes and tools/containerd are not among MODULES: to check that they are tidy takes
+# gigabytes of modules, those of the tests of all dependencies.
+$(KUBERNETES)/kube%:
+	@echo "Building $(@F) $(KUBERNETES_VERSION). The first program takes up to half an hour, the others a few minutes each."
+	@cd tools/kubernetes && $(BUILD) -ldflags '-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)' -o $@ k8s.io/kubernetes/cmd/$(@F)
+
+$(KUBERNETES)/containerd $(KUBERNETES)/ctr $(KUBERNETES)/containerd-shim-runc-v2:
+	@echo "Building $(@F) from the version pinned in tools/containerd/go.mod."
+	@cd tools/containerd && $(BUILD) -tags no_btrfs,no_zfs,no_devmapper -o $@ github.com/containerd/containerd/v2/cmd/$(@F)
+
+# These packages are not installed: that of etcd would start a service.
+$(KUBERNETES)/debian:
+	@echo "Downloading the Debian packages etcd-server, runc, and containernetworking-plugins."
+	@rm -rf $@.new && mkdir -p $@.new
+	@cd $@.new && apt-get -qq -o APT::Sandbox::User=root download etcd-server runc containernetworking-plugins && \
+		for package in *.deb; do dpkg-deb -x $$package . && rm $$package || exit 1; done
+	@mv $@.new $@
+
+# The shim sets its OOM score to -999, which only CAP_SYS_RESOURCE permits. The tests do not need a
+# shim that outlives others, so theirs is built with 0, on every machine, and is otherwise as pinned.
+bin/containerd-shim-runsc-v1: tools/go.mod tools/go.sum
+	@echo "Building the shim of runsc from the version pinned in tools/go.mod. The first build takes one to two minutes."
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+		cp tools/go.mod tools/go.sum $$dir; cd tools; $(GO) mod download gvisor.dev/gvisor; \
+		cp -r "$$($(GO) list -m -f '{{.Dir}}' gvisor.dev/gvisor)" $$dir/gvisor; chmod -R u+w $$dir/gvisor; cd $$dir; \
+		sed -i 's/oomScoreMax = -999$$/oomScoreMax = 0/' gvisor/pkg/shim/v1/manager.go; grep -q 'oomScoreMax = 0$$' gvisor/pkg/shim/v1/manager.go; \
+		$(GO) mod edit -replace gvisor.dev/gvisor=./gvisor; $(BUILD) -o $(CURDIR)/$@ gvisor.dev/gvisor/shim
 	@touch $@
 
 # Programs of Debian packages, which are not installed, because that would start services. Where a

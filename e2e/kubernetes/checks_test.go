@@ -1,0 +1,21 @@
+package kubernetes
+
+// checks are the specification, in the order in which they run.
+var checks = []check{
+	{"the chart installs a server that becomes ready", checkInstall},
+	{"a pod is one sandbox with the names of the pod and its containers", checkNames},
+	{"usage is that of the pod's cgroup and that which kubelet reports", checkUsage},
+	{"a pod without the RuntimeClass has no sandbox", checkPlainPod},
+	{"pods of two namespaces with one name stay apart", checkEqualNames},
+	{"outcomes and totals of a namespace are exact", checkEnds},
+	{"kube-prometheus's rules give right numbers beside kubelet's own series", checkRules},
+	{"an upgrade and its rollback are gaps no longer than a restart", checkUpgrade},
+	{"a restart of containerd loses no sandbox", checkContainerdRestart},
+	{"a restart of kubelet loses no sandbox", checkKubeletRestart},
+	{"an evicted pod has a record", checkEviction},
+	{"a drained node has records of all its pods", checkDrain},
+	{"a static pod that changes has a new sandbox, and a record of the old one", checkStaticPod},
+	{"a killed shim takes its sandbox with it, and has a record", checkKilledShim},
+	{"nothing is left in the runtime root", checkLeftovers},
+	{"no probe restarted the server", checkProbes},
+}
