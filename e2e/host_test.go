@@ -52,9 +52,8 @@ var standIns = map[string]string{
 	dockerd > "$HOST/daemon.log" 2>&1 &
 	until docker version > /dev/null 2>&1; do kill -0 $!; sleep 0.1; done
 	docker load --quiet --input "$HOST/image.tar" ;;
-"enable --now sandmeter") # with the settings of the package
-	export SANDMETER_ROOT='/run/containerd/runsc/*,/var/run/docker/runtime-runc/*,/var/run/runsc' SANDMETER_ALLOW_UNKNOWN_ROOT=true
-	sandmeter serve > "$HOST/server.log" 2>&1 &
+"enable --now sandmeter") # with the settings of the package, none of which has quotes
+	env $(grep -v '^#' "$HOST/sandmeter.default") sandmeter serve > "$HOST/server.log" 2>&1 &
 	until curl --silent --fail --output /dev/null localhost:19640/-/ready; do kill -0 $!; sleep 0.1; done ;;
 *) exit 1 ;;
 esac`,
@@ -87,6 +86,9 @@ func newHost(t *testing.T, path ...string) *host {
 		check(os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\nset -e\n"+script+"\n"), 0o755))
 	}
 	check(os.WriteFile(filepath.Join(h.dir, "image.tar"), sleepImage(t), 0o600))
+	settings, err := os.ReadFile("../packaging/sandmeter.default")
+	check(err)
+	check(os.WriteFile(filepath.Join(h.dir, "sandmeter.default"), settings, 0o600))
 	h.start()
 	return h
 }
@@ -127,8 +129,8 @@ func (h *host) start() {
 func (h *host) run(commands string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(h.pid), "--mount", "--net", "--pid", "--", "sh", "-ec", commands)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = h.dir, h.env, time.Second
+	cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(h.pid), "--mount", "--net", "--pid", "--wd="+h.dir, "--", "sh", "-ec", commands)
+	cmd.Env, cmd.WaitDelay = h.env, time.Second
 	var faults bytes.Buffer
 	cmd.Stderr = &faults
 	out, err := cmd.Output()

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -17,13 +18,19 @@ type step struct {
 	asks  bool   // the commands change nothing, and are repeated until they print what is wanted
 }
 
-// TestOperatingDocker runs the commands of docs/operating.md for Docker.
-func TestOperatingDocker(t *testing.T) {
+// dockerHost returns a host with Docker, which does not run yet.
+func dockerHost(t *testing.T) *host {
+	t.Helper()
 	daemon, err := exec.LookPath("dockerd")
 	if err != nil {
 		noDocker(t, err.Error()+": install it, with Debian's package docker.io for instance")
 	}
-	h := newHost(t, filepath.Dir(dockerClient(t, daemon)), filepath.Dir(daemon))
+	return newHost(t, filepath.Dir(dockerClient(t, daemon)), filepath.Dir(daemon))
+}
+
+// TestOperatingDocker runs the commands of docs/operating.md for Docker.
+func TestOperatingDocker(t *testing.T) {
+	h := dockerHost(t)
 	defer h.run("docker rm --force hello") // its cgroups are those of the machine
 	h.follow("## Docker", []step{
 		{begin: "runsc install\n"},
@@ -34,6 +41,21 @@ func TestOperatingDocker(t *testing.T) {
 		{"curl", `(?m)^runsc_fs_opens_total\{.*\} \d+$`, true},
 		{"docker stop", `(?m)^sandmeter_sandbox_outcome\{.*outcome="(?:failed|killed)"`, false},
 	})
+}
+
+// TestOperatingInContainer runs the commands of docs/operating.md that run the server in a container.
+func TestOperatingInContainer(t *testing.T) {
+	h := dockerHost(t)
+	defer h.run("docker rm --force hello sandmeter")
+	h.must("runsc install && systemctl restart docker && docker run --detach --name hello --runtime runsc busybox sleep 3600")
+	image := writeImage(t)
+	if err := os.Rename(image, filepath.Join(h.dir, filepath.Base(image))); err != nil {
+		t.Fatal(err)
+	}
+	h.follow("## In a container", []step{
+		{begin: "docker load"},
+		{"curl", `(?m)^sandmeter_sandbox_up\{.*\} 1\n(?s:.*)serves /var/run/docker/runtime-runc/moby`, true},
+	}, "VERSION", "e2e", "amd64", runtime.GOARCH, "/usr/local/bin:/usr", filepath.Dir(realRunsc(t))+":/usr")
 }
 
 // envRequireContainerd names the environment variable that turns skipping TestOperatingContainerd
@@ -75,14 +97,16 @@ func containerdPath() (dirs []string, err error) {
 	return dirs, nil
 }
 
-// follow runs the commands of a section of docs/operating.md. There is one step per block.
-func (h *host) follow(heading string, steps []step) {
+// follow runs the commands of a section of docs/operating.md. There is one step per block. In the
+// first block, each of the old texts is replaced by the new text that follows it.
+func (h *host) follow(heading string, steps []step, oldNew ...string) {
 	h.t.Helper()
 	part := readDocument(h.t, "operating.md").section(heading)
 	blocks := part.blocks("sh")
 	if len(blocks) != len(steps) {
 		h.t.Fatalf("%s has %d blocks of commands, and the test %d steps", part.name, len(blocks), len(steps))
 	}
+	blocks[0] = part.replaced(blocks[0], oldNew...)
 	for i, s := range steps {
 		if !strings.HasPrefix(blocks[i], s.begin) {
 			h.t.Fatalf("%s: a block begins with %q, want %q", part.name, blocks[i], s.begin)
