@@ -87,5 +87,6 @@ drwxr-xr-x root:root /usr/share/licenses/sandmeter
 -rw-r--r-- root:root /usr/share/man/man1/sandmeter.1.gz
 -rw-r--r-- root:root /usr/share/zsh/site-functions/_sandmeter`)
 	header := outputOf(t, "rpm", "-qp", "--queryformat", "%{VERSION}-%{RELEASE} %{LICENSE} %{BUILDHOST} %{BUILDTIME}", path)
+	wantLines(t, "the requirements", outputOf(t, "rpm", "-qp", "--requires", path), "/bin/sh")
 	wantLines(t, "the header", header, "1.2.3-1 Apache-2.0 reproducible 1777863721")
 }

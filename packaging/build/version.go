@@ -8,7 +8,7 @@ import (
 
 // described matches the output of git describe --tags for a tag of a semantic version: the version,
 // its prerelease, the number of commits since the tag, and the commit.
-var described = regexp.MustCompile(`^v?(\d+\.\d+\.\d+)(?:-((?:alpha|beta|rc)[.\d]*))?(?:-(\d+)-(g[0-9a-f]+))?$`)
+var described = regexp.MustCompile(`^v?(\d+\.\d+\.\d+)(?:-([0-9A-Za-z.]+))??(?:-(\d+)-(g[0-9a-f]+))?$`)
 
 // packageVersion returns the version of the packages, as both dpkg and rpm order them: a
 // prerelease comes before its release, and commits after a tag come after it. A checkout without a tag is

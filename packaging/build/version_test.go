@@ -21,6 +21,7 @@ func TestPackageVersion(t *testing.T) {
 	f("v1.2.3-4-gab12cd3-dirty", "1.2.3+4.gab12cd3.dirty")
 	f("v1.3.0-rc.1", "1.3.0~rc.1")
 	f("v1.3.0-rc.1-2-gab12cd3", "1.3.0~rc.1+2.gab12cd3")
+	f("v1.3.0-preview", "1.3.0~preview")
 	f("ab12cd3", "0~git20260504030201.ab12cd3")
 	f("ab12cd3-dirty", "0~git20260504030201.ab12cd3.dirty")
 	f("nightly_2026-05-04", "0~git20260504030201.nightly.2026.05.04")
