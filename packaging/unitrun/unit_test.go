@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,6 +133,9 @@ func TestRestrictions(t *testing.T) {
 		if _, err := exec.LookPath(program); err != nil {
 			unavailable(t, err)
 		}
+	}
+	if out, err := exec.Command("unshare", "--mount", "true").CombinedOutput(); err != nil {
+		unavailable(t, fmt.Errorf("mount namespaces are not permitted: %w: %s", err, out))
 	}
 	for _, dir := range []string{"/run/sandmeter", "/var/log/sandmeter"} { // the unit makes them
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var assignment = regexp.MustCompile(`(?m)^#?(SANDMETER_[A-Z_]+)=(.*)$`)
+
+// TestSettings: each variable of the settings is a flag of serve, also those that are commented out,
+// and with missing settings the unit serves the same roots.
+func TestSettings(t *testing.T) {
+	b := first(t)
+	help := outputOf(t, filepath.Join(b.stage, programName), "serve", "--help")
+	text := string(read(t, filepath.Join(b.stage, "sandmeter.default")))
+	unit := string(read(t, filepath.Join(b.stage, "systemd", "sandmeter.service")))
+	found := assignment.FindAllStringSubmatch(text, -1)
+	if len(found) < 5 {
+		t.Fatalf("the settings are %q", found)
+	}
+	for _, f := range found {
+		// Dots and dashes of flags are underscores in variables.
+		name := strings.ToLower(strings.TrimPrefix(f[1], "SANDMETER_"))
+		if !regexp.MustCompile(`--` + strings.ReplaceAll(name, "_", "[.-]") + `\b`).MatchString(help) {
+			t.Errorf("serve has no flag for %s", f[1])
+		}
+		if commented := strings.HasPrefix(f[0], "#"); !commented && !strings.Contains(unit, "\nEnvironment="+f[0]+"\n") {
+			t.Errorf("the unit has no Environment=%s", f[0])
+		}
+	}
+}
+
+// TestLogrotateExample: docs/records.md shows the example that is in the packages.
+func TestLogrotateExample(t *testing.T) {
+	example := string(read(t, filepath.Join(checkout, "packaging", "examples", "logrotate")))
+	_, rules, ok := strings.Cut(example, "/var/log/")
+	if !ok || !strings.Contains(string(read(t, filepath.Join(checkout, "docs", "records.md"))), "\n/var/log/"+rules) {
+		t.Errorf("docs/records.md does not have\n%s", example)
+	}
+}
