@@ -193,6 +193,43 @@ func TestDoctorOfServers(t *testing.T) {
 		"--root="+w.root, "--metric-server=%RUNTIME_ROOT%/../metrics.sock", "metric-server")
 }
 
+// TestDoctorOfAccess: servers that doctor may not ask, and those with TLS and a password.
+func TestDoctorOfAccess(t *testing.T) {
+	w := newWorld(t)
+	w.start("sb", "idle")
+	web, client, stranger := w.secured()
+	s := w.startServer(w.serveArgs(web...))
+	server := fmt.Sprintf("process %d", s.Process.Pid)
+	for _, flags := range [][]string{nil, stranger} {
+		d := w.doctor(append(flags, "--address", w.addr)...)
+		d.finds("servers", "server_access", server, "--web.client-config.file")
+		d.lacks("sandbox_not_served")
+	}
+	d := w.doctor(append(client, "--address", w.addr)...)
+	d.lacks("server_access", "sandbox_not_served")
+	if on := d.sandbox("sb").OnServers; len(on) != 1 || !on[0].Served {
+		t.Errorf("%+v", on)
+	}
+	s.signal(syscall.SIGTERM)
+	s.wantEnd(soon, 0)
+
+	// A server in another network namespace, as in a container.
+	inside := newRun(t, "unshare", append([]string{"--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh", sandmeter}, serveArgs(w.root, "localhost:19649")...)...)
+	s = startProgram(t, inside)
+	w.until(func() error {
+		if s.hasEnded() {
+			t.Fatalf("%q has ended and said:\n%s", s.Args, &s.err)
+		}
+		if !strings.Contains(s.err.String(), "msg=Serving") {
+			return errNot("it serves")
+		}
+		return nil
+	})
+	d = w.doctor()
+	d.finds("servers", "server_access", fmt.Sprintf("process %d", s.Process.Pid), "in the container of the server")
+	d.lacks("sandbox_not_served")
+}
+
 // TestDoctorOfProcesses: without --root, doctor finds a runtime root in the command lines of
 // sandboxes.
 func TestDoctorOfProcesses(t *testing.T) {

@@ -83,7 +83,7 @@ var spec = []struct {
 	{"a server does not reply", server(func(s *Server) { s.Err = "deadline exceeded" }),
 		"problem servers/server_unreachable: the server at localhost:19640 does not reply (process 80) because deadline exceeded; look into the log of the server, and restart it"},
 	{"a server wants a password", server(func(s *Server) { s.Err, s.Refused = "the server does not accept the credentials", true }),
-		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address and give its user name and password with --web.client-config.file"},
+		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address, and give its TLS settings and credentials with --web.client-config.file"},
 	{"the socket of a server is for others", server(func(s *Server) { s.Err, s.Denied = "permission denied", true }),
 		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because permission denied; run as root, or as a member of the socket's group"},
 	{"a server was upgraded and not restarted", server(func(s *Server) { s.Process.Replaced = true }),

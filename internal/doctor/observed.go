@@ -179,7 +179,7 @@ type Server struct {
 	// Elsewhere is whether the process has another network namespace or, with a Unix socket, another
 	// mount namespace, so that its address means something else here.
 	Elsewhere bool
-	Refused   bool     // it does not accept the credentials
+	Refused   bool     // it does not accept the credentials, or TLS failed
 	Denied    bool     // this user may not connect
 	Process   Process  // of PID
 	Settings  Settings // of PID

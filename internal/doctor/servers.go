@@ -82,7 +82,7 @@ func judgeServer(s *Server) []Finding {
 			"start a server there, or give its address with --address; look into the log of a server that runs"))
 	case s.Refused:
 		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", s.Err,
-			"name the server with --address and give its user name and password with --web.client-config.file"))
+			"name the server with --address, and give its TLS settings and credentials with --web.client-config.file"))
 	case s.Denied:
 		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", s.Err, "run as root, or as a member of the socket's group"))
 	case s.Err != "":

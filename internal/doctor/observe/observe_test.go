@@ -336,6 +336,7 @@ func TestAddresses(t *testing.T) {
 		{"10.0.0.7:19640", "localhost:19640", false},
 		{"localhost:19641", "localhost:19640", false},
 		{"/run/a", "/run/a", true},
+		{"/run/runsc/../a", "/run/a", true},
 		{"/run/a", "/run/b", false},
 	} {
 		if got := sameAddress(c.a, c.b); got != c.same {
@@ -346,7 +347,14 @@ func TestAddresses(t *testing.T) {
 		{PID: 1, Settings: doctor.Settings{Addresses: []string{":19640"}}}, {PID: 2, Settings: doctor.Settings{Roots: []string{"/r"}, Addresses: []string{"%RUNTIME_ROOT%/s"}}}}}}
 	n.addressServers()
 	s := n.observed.Servers
-	if len(s) != 2 || s[0].Address != "localhost:19640" || !s[0].Given || s[1].Address != "/r/s" || s[1].Given {
+	if len(s) != 1 || s[0].Address != "localhost:19640" || !s[0].Given || s[0].PID != 1 {
+		t.Errorf("%+v", s)
+	}
+	n = &node{Options: Options{Address: "localhost:19640"}, observed: &doctor.Observed{Servers: []doctor.Server{
+		{PID: 2, Settings: doctor.Settings{Roots: []string{"/r"}, Addresses: []string{"%RUNTIME_ROOT%/s"}}}}}}
+	n.addressServers()
+	s = n.observed.Servers
+	if len(s) != 2 || s[0].Address != "/r/s" || s[1].Address != "localhost:19640" || s[0].Given || s[1].Given {
 		t.Errorf("%+v", s)
 	}
 }

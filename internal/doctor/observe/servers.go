@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,7 @@ import (
 )
 
 // addressServers decides where each server listens. The address of the options is that of a server
-// whose process listens there, or else of one more.
+// whose process listens there, or else of one more. If the user gave it, other servers do not count.
 func (n *node) addressServers() {
 	servers := &n.observed.Servers
 	known := false
@@ -29,6 +30,9 @@ func (n *node) addressServers() {
 	}
 	if !known {
 		*servers = append(*servers, doctor.Server{Address: n.Address, Given: n.Given})
+	}
+	if n.Given {
+		*servers = slices.DeleteFunc(*servers, func(s doctor.Server) bool { return !s.Given })
 	}
 }
 
@@ -58,6 +62,9 @@ func addressOf(s *doctor.Settings, fallback string) string {
 // sameAddress reports whether two addresses are of the same server here.
 func sameAddress(a, b string) bool {
 	local := func(address string) string {
+		if filepath.IsAbs(address) {
+			return filepath.Clean(address)
+		}
 		for _, host := range []string{"localhost:", "127.0.0.1:", "0.0.0.0:", "[::]:", "[::1]:"} {
 			address = strings.Replace(address, host, ":", 1)
 		}
@@ -88,7 +95,7 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 	}
 	s.Missing = errors.Is(err, metricclient.ErrNotListening)
 	s.Denied = errors.Is(err, fs.ErrPermission)
-	s.Refused = errors.Is(err, metricclient.ErrUnauthorized)
+	s.Refused = errors.Is(err, metricclient.ErrUnauthorized) || errors.Is(err, metricclient.ErrTLS)
 }
 
 // served returns the sandboxes that a server serves: from its JSON API or, if it has none, from its
