@@ -87,7 +87,7 @@ var spec = []struct {
 	{"the socket of a server is for others", server(func(s *Server) { s.Err, s.Denied = "permission denied", true }),
 		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because permission denied; run as root, or as a member of the socket's group"},
 	{"a server was upgraded and not restarted", server(func(s *Server) { s.Process.Replaced = true }),
-		"warning servers/server_replaced: the server runs a program file that is not there any more (process 80) because the file was replaced or removed after the server began; restart the server to run the installed version"},
+		"warning servers/server_replaced: the program file of the server is not on disk any more (process 80) because the file was replaced or removed after the server began; restart the server to run the installed version"},
 	{"the environment of a server is not readable", server(func(s *Server) { s.SettingsErr = "permission denied" }),
 		"warning servers/server_settings: the settings of the server are unknown (process 80) because permission denied; run this command as root"},
 	{"a server serves another root", server(func(s *Server) { s.Settings.Roots, s.Sandboxes = []string{"/var/run/runsc"}, nil }),
@@ -134,7 +134,7 @@ var spec = []struct {
 	{"a sandbox is stopped", sandbox(func(s *Sandbox) {
 		s.Status, s.Reason, s.Detail, s.Stopped = StatusFailed, "stalled", "no reply in time", true
 	}),
-		"problem sandboxes/stalled: 1 sandbox: stalled () because its process is stopped by a signal or by a debugger; let it go on with kill -CONT 10, or end the debugger"},
+		"problem sandboxes/stalled: 1 sandbox: stalled () because its process is stopped by a signal or by a debugger; continue it with kill -CONT 10, or detach the debugger"},
 	{"the node is too slow", failed(failure.OutOfTime, "not reached"), "warning sandboxes/out_of_time: 1 sandbox: not reached in time () because not reached; …"},
 	{"a sandbox has no control socket", failed(failure.Unreachable, "no such file"), "problem sandboxes/unreachable: 1 sandbox: nothing listens on the control socket () because no such file; …"},
 	{"a control socket is root's", failed(failure.PermissionDenied, "permission denied"), "problem sandboxes/permission_denied: 1 sandbox: no permission to connect to the control socket () because permission denied; run as root, or as a user with CAP_DAC_OVERRIDE"},
@@ -193,7 +193,7 @@ var spec = []struct {
 	{"everybody can write the directory", func(o *Observed) {
 		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log"
 		o.FinalLogs = []FinalLogDir{{Pattern: "/var/final/%ID%.log", Dir: "/var/final", Writers: "/var/final is writable by everybody (mode 0777)"}}
-	}, "problem final_metrics_log/final_log_writable: others than root can write the directory of final metrics logs (/var/final) because /var/final is writable by everybody (mode 0777); chown root:root /var/final && chmod 0755 /var/final, and the same for its parents"},
+	}, "problem final_metrics_log/final_log_writable: users other than root can write the directory of final metrics logs (/var/final) because /var/final is writable by everybody (mode 0777); chown root:root /var/final && chmod 0755 /var/final, and the same for its parents"},
 	{"the server reads other files than runsc writes", func(o *Observed) {
 		o.Servers[0].Settings.FinalMetricsLog = "/var/%ID%.log"
 		o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log"
@@ -321,6 +321,10 @@ func TestHealthy(t *testing.T) {
 	fine("a server of other roots is in another PID namespace and has a low limit", func(o *Observed) {
 		o.Servers = append(o.Servers, Server{Address: "/run/other.sock", PID: 81, Process: Process{PID: 81, Known: true, UID: 1000, PIDNamespace: 5, OpenFiles: 64},
 			Settings: Settings{Command: "serve", Roots: []string{"/other"}, Usage: "both", FinalMetricsLog: "/f/%ID%"}, Err: "deadline exceeded"})
+	})
+	fine("a server of a root without sandboxes is in another PID namespace", func(o *Observed) {
+		o.Roots = append(o.Roots, Root{Path: "/var/run/runsc", Origin: Usual})
+		o.Servers = append(o.Servers, Server{PID: 81, Process: Process{PID: 81, Known: true, PIDNamespace: 5, OpenFiles: 1024}, Settings: Settings{Command: "serve", Roots: []string{"/var/run/runsc"}}})
 	})
 	fine("a server has the pattern of its sandboxes, and sandboxes of another server have none", func(o *Observed) {
 		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog, o.Runscs[1].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log", "/var/final/%ID%.log"

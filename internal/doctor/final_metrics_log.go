@@ -87,7 +87,7 @@ func judgeFinalLogDirs(o *Observed, w written) []Finding {
 	var findings []Finding
 	for _, dir := range o.FinalLogs {
 		if dir.Writers != "" && slices.Contains(used, dir.Pattern) {
-			findings = append(findings, finalLogWritable.finding("others than root can write the directory of final metrics logs", dir.Writers,
+			findings = append(findings, finalLogWritable.finding("users other than root can write the directory of final metrics logs", dir.Writers,
 				fmt.Sprintf("chown root:root %s && chmod 0755 %s, and the same for its parents", dir.Dir, dir.Dir)).at(dir.Dir))
 		}
 	}
@@ -101,11 +101,10 @@ func comparePatterns(o *Observed, s *Server) []Finding {
 	}
 	sandboxes := 0
 	w := writtenPatterns(o, func(sandbox *Sandbox) bool {
-		serves := s.Settings.Has(sandbox.Root) || s.find(sandbox) != nil
-		if serves && sandbox.Running {
+		if s.serves(sandbox) && sandbox.Running {
 			sandboxes++
 		}
-		return serves
+		return s.serves(sandbox)
 	})
 	switch read := s.Settings.FinalMetricsLog; {
 	case read == "" && len(w.patterns) > 0:

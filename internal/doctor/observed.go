@@ -207,6 +207,11 @@ func (s *Server) find(sandbox *Sandbox) *Served {
 	return nil
 }
 
+// serves reports whether the server serves a sandbox, by what it says or by its settings.
+func (s *Server) serves(sandbox *Sandbox) bool {
+	return s.Settings.Has(sandbox.Root) || s.find(sandbox) != nil
+}
+
 // Settings are those of a server that checks need.
 type Settings struct {
 	Command          string // serve or metric-server

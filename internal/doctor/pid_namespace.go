@@ -1,5 +1,7 @@
 package doctor
 
+import "slices"
+
 // The causes of PID namespaces.
 var (
 	otherNamespace = Cause{"other_pid_namespace", Problem}
@@ -17,10 +19,8 @@ func judgeNamespaces(o *Observed) (string, []Finding) {
 	var findings []Finding
 	var elsewhere []*Sandbox
 	for _, s := range o.running() {
-		for _, reason := range s.UsageAbsent {
-			if reason == "pid_namespace" {
-				elsewhere = append(elsewhere, s)
-			}
+		if slices.Contains(s.UsageAbsent, "pid_namespace") {
+			elsewhere = append(elsewhere, s)
 		}
 	}
 	if n := len(elsewhere); n > 0 {
@@ -29,7 +29,8 @@ func judgeNamespaces(o *Observed) (string, []Finding) {
 	}
 	for _, s := range o.Relevant() {
 		p := &s.Process
-		if p.Known && p.PIDNamespace != 0 && p.PIDNamespace != o.Self.PIDNamespace && len(o.running()) > len(elsewhere) {
+		isHere := func(sandbox *Sandbox) bool { return s.serves(sandbox) && !slices.Contains(elsewhere, sandbox) }
+		if p.Known && p.PIDNamespace != 0 && p.PIDNamespace != o.Self.PIDNamespace && slices.ContainsFunc(o.running(), isHere) {
 			findings = append(findings, otherNamespace.finding("a server is in another PID namespace than the sandboxes",
 				"it cannot see when sandboxes end, nor what they use", change).at(s.name()))
 		}

@@ -17,9 +17,9 @@ func judgeRegistrations(o *Observed) (string, []Finding) {
 	case o.RegistrationFile:
 		return "a registration is in a file", findings
 	case len(o.Programs) > 0:
-		return count(len(o.Programs), "runsc program") + " to take registrations from", findings
+		return count(len(o.Programs), "runsc program") + " can tell registrations", findings
 	}
-	return "no runsc program to take registrations from", findings
+	return "no runsc program can tell registrations", findings
 }
 
 // hasSource reports whether sandboxes have registrations, now or when they are created.

@@ -93,7 +93,7 @@ func judgeReasons(o *Observed) []Finding {
 			why, change := s.Detail, m.change
 			if r == failure.Stalled && s.Stopped {
 				why = "its process is stopped by a signal or by a debugger"
-				change = fmt.Sprintf("let it go on with kill -CONT %d, or end the debugger", s.PID)
+				change = fmt.Sprintf("continue it with kill -CONT %d, or detach the debugger", s.PID)
 			}
 			if p := o.runsc(s.PID); r == failure.NotInstrumented && p != nil {
 				change = nameProgram(p, change)

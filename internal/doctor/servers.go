@@ -89,7 +89,7 @@ func judgeServer(s *Server) []Finding {
 		add(serverUnreachable.finding("the server at "+s.Address+" does not reply", s.Err, "look into the log of the server, and restart it"))
 	}
 	if s.Process.Replaced {
-		add(serverReplaced.finding("the server runs a program file that is not there any more",
+		add(serverReplaced.finding("the program file of the server is not on disk any more",
 			"the file was replaced or removed after the server began", "restart the server to run the installed version"))
 	}
 	if s.SettingsErr != "" {

@@ -1,5 +1,7 @@
 package doctor
 
+import "slices"
+
 // absences say why figures about sandboxes are absent, by the reasons of
 // sandmeter_sandbox_usage_absent.
 var absences = []struct{ reason, what, why, change string }{
@@ -7,7 +9,7 @@ var absences = []struct{ reason, what, why, change string }{
 		"leave out --ignore-cgroups in the runtime's settings and create the sandboxes again"},
 	{"cgroup_shared", "other processes are in their cgroups", "the figures of such a cgroup are not only the sandbox's",
 		"move other processes out of the cgroup"},
-	{"cgroup_too_large", "too many processes in their cgroups", "there are too many to check whose they are", "nothing, unless the workload should have fewer processes"},
+	{"cgroup_too_large", "too many processes in their cgroups", "there are too many to check whose they are", "no change is needed, unless the workload should have fewer processes"},
 	{"cgroup_unreachable", "their cgroups are not visible here", "no mount of cgroups has them, as in another cgroup namespace",
 		"mount the host's /sys/fs/cgroup, read-only, and use the host's cgroup namespace"},
 	{"cgroup_unreadable", "their cgroups are not readable", "reading failed", "run as root, and mount the host's /sys/fs/cgroup, read-only"},
@@ -26,10 +28,8 @@ func judgeUsage(o *Observed) (string, []Finding) {
 	var g groups
 	for _, a := range absences {
 		for _, s := range o.running() {
-			for _, reason := range s.UsageAbsent {
-				if reason == a.reason {
-					g.add(s, Cause{a.reason, Warning}.finding(a.what, a.why, a.change))
-				}
+			if slices.Contains(s.UsageAbsent, a.reason) {
+				g.add(s, Cause{a.reason, Warning}.finding(a.what, a.why, a.change))
 			}
 		}
 	}
