@@ -213,9 +213,11 @@ func TestDoctorOfAccess(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
 
-	// A server in another network namespace, as in a container.
-	inside := newRun(t, "unshare", append([]string{"--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh", sandmeter}, serveArgs(w.root, "localhost:19649")...)...)
-	s = startProgram(t, inside)
+	// A server in another mount namespace, as in a container.
+	private := t.TempDir()
+	const script = `mount --make-rprivate / && mount -t tmpfs tmpfs "$1" && shift && exec "$@"`
+	inside := append([]string{"-m", "sh", "-c", script, "sh", private, sandmeter}, serveArgs(w.root, filepath.Join(private, "socket"))...)
+	s = startProgram(t, newRun(t, "unshare", inside...))
 	w.until(func() error {
 		if s.hasEnded() {
 			t.Fatalf("%q has ended and said:\n%s", s.Args, &s.err)
