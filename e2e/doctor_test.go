@@ -43,6 +43,7 @@ type diagnosed struct {
 	ID          string
 	RuntimeRoot string     `json:"runtime_root"`
 	QueryStatus string     `json:"query_status"`
+	RunscBuilt  *time.Time `json:"runsc_built"`
 	OnServers   []onServer `json:"on_servers"`
 }
 
@@ -129,6 +130,10 @@ func TestDoctorOfSandboxes(t *testing.T) {
 	d.finds("usage", "cgroup_not_own", "good")
 	d.lacks("sandbox_not_served", "stalled", "not_instrumented", "root_unreadable", "other_pid_namespace", "cannot_query", "no_server")
 	for _, sandbox := range d.Sandboxes {
+		// runsc is built from a module, whose version has the date.
+		if sandbox.RunscBuilt == nil || sandbox.RunscBuilt.Year() < 2026 {
+			t.Errorf("the date of runsc is %v", sandbox.RunscBuilt)
+		}
 		if sandbox.QueryStatus != "ok" || len(sandbox.OnServers) != 1 || !sandbox.OnServers[0].Served || sandbox.RuntimeRoot != w.root {
 			t.Errorf("%+v", sandbox)
 		}

@@ -20,6 +20,7 @@ type (
 		Sandboxes []doctorSandbox `json:"sandboxes"`
 		Roots     []doctorRoot    `json:"runtime_roots"`
 		Servers   []doctorServer  `json:"servers"`
+		Kubelets  []doctorKubelet `json:"kubelets"`
 		Process   doctorProcess   `json:"process"` // this program
 		Log       []string        `json:"log"`     // warnings that a server would log
 	}
@@ -36,6 +37,7 @@ type (
 		Detail       *string          `json:"detail"`
 		UsageAbsent  []string         `json:"usage_absent"`
 		RunscVersion *string          `json:"runsc_version"`
+		RunscBuilt   *time.Time       `json:"runsc_built"` // date of the release or of the code
 		MetricServer *string          `json:"metric_server"`
 		OnServers    []doctorOnServer `json:"on_servers"` // one per server that replied
 	}
@@ -61,6 +63,12 @@ type (
 		FinalMetricsLog *string        `json:"final_metrics_log"`
 		Process         *doctorProcess `json:"process"`
 	}
+	doctorKubelet struct {
+		PID          int     `json:"pid"`
+		File         *string `json:"file"`           // of its configuration
+		StatsFromCRI *bool   `json:"stats_from_cri"` // the feature gate PodAndContainerStatsFromCRI
+		Error        *string `json:"error"`
+	}
 	doctorProcess struct {
 		PID          int     `json:"pid"`
 		UID          int     `json:"uid"`
@@ -83,13 +91,20 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 	d := doctorDocument{
 		Version: programVersion(), Time: o.Time, Kernel: known(o.Kernel),
 		Level: report.Level, Problems: report.Problems, Warnings: report.Warnings, Checks: report.Results,
-		Sandboxes: []doctorSandbox{}, Roots: []doctorRoot{}, Servers: []doctorServer{},
+		Sandboxes: []doctorSandbox{}, Roots: []doctorRoot{}, Servers: []doctorServer{}, Kubelets: []doctorKubelet{},
 		Process: *processOf(&o.Self), Log: append([]string{}, o.Log...),
 	}
 	onServers := doctor.OnServers(o)
 	for i := range o.Sandboxes {
 		s := &o.Sandboxes[i]
-		d.Sandboxes = append(d.Sandboxes, doctorSandboxOf(s, onServers(s)))
+		d.Sandboxes = append(d.Sandboxes, doctorSandboxOf(s, o.Built(s), onServers(s)))
+	}
+	for _, k := range o.Kubelets {
+		kubelet := doctorKubelet{PID: k.PID, File: known(k.File), Error: known(k.Err)}
+		if k.Err == "" {
+			kubelet.StatsFromCRI = &k.StatsFromCRI
+		}
+		d.Kubelets = append(d.Kubelets, kubelet)
 	}
 	for _, r := range o.Roots {
 		err := r.Err
@@ -110,11 +125,11 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 	return d
 }
 
-func doctorSandboxOf(s *doctor.Sandbox, views []doctor.View) doctorSandbox {
+func doctorSandboxOf(s *doctor.Sandbox, built time.Time, views []doctor.View) doctorSandbox {
 	d := doctorSandbox{
 		ID: s.ID, Iteration: s.Iteration, RuntimeRoot: s.Root, Pod: known(s.Pod), Namespace: known(s.Namespace), PID: s.PID,
 		CreatedAt: s.CreatedAt, QueryStatus: s.Status, Reason: known(s.Reason), Detail: known(s.Detail),
-		UsageAbsent: append([]string{}, s.UsageAbsent...), RunscVersion: known(s.Version), MetricServer: known(s.MetricServer),
+		UsageAbsent: append([]string{}, s.UsageAbsent...), RunscVersion: known(s.Version), RunscBuilt: known(built), MetricServer: known(s.MetricServer),
 		OnServers: []doctorOnServer{},
 	}
 	for _, view := range views {

@@ -229,8 +229,9 @@ func observedNode() *doctor.Observed {
 	}
 	o := &doctor.Observed{
 		Time: at, Kernel: "6.18.0",
-		Self:  doctor.Process{PID: 70, Known: true, PIDNamespace: 0xEFFFFFFC, OpenFiles: 1024},
-		Roots: []doctor.Root{{Path: k8s, Origin: doctor.Usual}, {Path: docker, Origin: doctor.OfProcess, PID: 8004}},
+		Self: doctor.Process{PID: 70, Known: true, PIDNamespace: 0xEFFFFFFC, OpenFiles: 1024},
+		Roots: []doctor.Root{{Path: k8s, Origin: doctor.Usual}, {Path: docker, Origin: doctor.OfProcess, PID: 8004},
+			{Path: "/home/me/\x1b[2Jrunsc", Origin: doctor.OfProcess, PID: 99, Untrusted: "/home/me belongs to user 1000"}},
 		Sandboxes: []doctor.Sandbox{
 			sandbox(1, k8s, "cart-7f9c\x1b[2J", doctor.StatusFailed, "stalled", "the sandbox did not reply within 2s"),
 			sandbox(2, k8s, "web-2c", doctor.StatusOK, "", ""),
@@ -238,6 +239,7 @@ func observedNode() *doctor.Observed {
 			sandbox(4, docker, "", doctor.StatusOK, "", ""),
 		},
 		Programs: []string{"/usr/local/bin/runsc"},
+		Kubelets: []doctor.Kubelet{{PID: 90, File: "/var/lib/kubelet/config.yaml"}},
 		Log:      []string{"level=WARN msg=\"Sandbox has no metrics\""},
 	}
 	served := func(i int, status, reason string) doctor.Served {

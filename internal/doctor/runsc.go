@@ -20,8 +20,8 @@ const maxAge = 182 * 24 * time.Hour
 
 var releaseDate = regexp.MustCompile(`^release-(20\d{6})\.`)
 
-// built returns when a sandbox's runsc was released or built; zero: not known.
-func (o *Observed) built(s *Sandbox) time.Time {
+// Built returns when a sandbox's runsc was released or built; zero: not known.
+func (o *Observed) Built(s *Sandbox) time.Time {
 	if m := releaseDate.FindStringSubmatch(s.Version); m != nil {
 		if t, err := time.Parse("20060102", m[1]); err == nil {
 			return t
@@ -41,7 +41,7 @@ func judgeRunsc(o *Observed) (string, []Finding) {
 	var versions []string
 	for _, s := range o.running() {
 		versions = append(versions, cmp.Or(s.Version, "unknown"))
-		built := o.built(s)
+		built := o.Built(s)
 		if age := o.Time.Sub(built); !built.IsZero() && age > maxAge {
 			g.add(s, runscOld.finding(fmt.Sprintf("runsc is %d days old (%s)", days(age), orNone(s.Version)),
 				"gVisor has a release every week, and security fixes are in new ones only",
