@@ -5,6 +5,7 @@ var checks = []check{
 	{"the chart installs a server that becomes ready", checkInstall},
 	{"a pod is one sandbox with the names of the pod and its containers", checkNames},
 	{"usage is that of the pod's cgroup and that which kubelet reports", checkUsage},
+	{"the server has the privileges that the chart claims", checkPrivileges},
 	{"a pod without the RuntimeClass has no sandbox", checkPlainPod},
 	{"pods of two namespaces with one name stay apart", checkEqualNames},
 	{"outcomes and totals of a namespace are exact", checkEnds},
