@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,8 +53,30 @@ func (r roots) expand() (paths []string, leftOut int) {
 		for _, path := range matches {
 			add(path, false)
 		}
+		// Glob ignores errors, so without permission to list the directory there would be no sandboxes
+		// and no reason. As a root that is not readable, it is on the page and in the log.
+		if dir := fixedDir(root); len(matches) == 0 && unlistable(dir) {
+			add(dir, true)
+		}
 	}
 	return paths, leftOut
+}
+
+// fixedDir returns the directory in which a glob begins to match.
+func fixedDir(glob string) string {
+	for IsGlob(glob) {
+		glob = filepath.Dir(glob)
+	}
+	return glob
+}
+
+// unlistable reports whether a directory exists that cannot be listed.
+func unlistable(dir string) bool {
+	f, err := os.Open(dir)
+	if err == nil {
+		f.Close()
+	}
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // dirID identifies a directory, independent of its name.

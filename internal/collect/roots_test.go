@@ -59,6 +59,13 @@ func TestExpand(t *testing.T) {
 	check("[bc]", "b c")
 	check("c* * link", "c a b")
 	check("nothing*", "")
+	check("missing/*", "")
+
+	// If the directory of a glob cannot be listed, that is an error when it is read.
+	must(os.Symlink("loop", filepath.Join(dir, "loop")))
+	check("loop/*", "loop")
+	check("loop/x/*/y*", "loop/x")
+	check("loop/* a", "loop a")
 
 	list := roots{filepath.Join(dir, "many*")}
 	for i := range maxRoots + 3 {
