@@ -116,3 +116,47 @@ func (n *node) holdWatcher() (resume func()) {
 	<-held
 	return func() { close(resumed) }
 }
+
+// TestDeletedContainers: a sandbox that has ended has the containers that were deleted before, as
+// containerd deletes those of a pod first, and the last ones only if there are many.
+func TestDeletedContainers(t *testing.T) {
+	n, k := newRecordedNode(t, nil)
+	s := n.start(simulate.Spec{ID: "pod", OwnProcess: true})
+	have := func(ids ...string) {
+		n.update(s, func(spec *simulate.Spec) {
+			spec.More = nil
+			for _, id := range ids {
+				spec.More = append(spec.More, simulate.Container{ID: id, Annotations: map[string]string{
+					"io.kubernetes.cri.container-name": "name-" + id, "io.kubernetes.cri.image-name": "image-" + id,
+				}})
+			}
+		})
+		n.collect()
+	}
+	var want []string
+	for i := range maxGone {
+		id := fmt.Sprint("c", i)
+		have(id)
+		if i > 1 { // two more come after these
+			want = append(want, fmt.Sprintf("%s name-%s image-%s", id, id, id))
+		}
+	}
+	have("a", "b")
+	have("b")
+	have("a")
+	have()
+	want = append(want, "b name-b image-b", "a name-a image-a")
+	s.Stop()
+	n.collect()
+	ended := k.all()
+	if len(ended) != 1 || len(ended[0].Containers) != 1 || ended[0].Containers[0].ID != "pod" {
+		t.Fatalf("recorded are %+v, want the pod with its root container", ended)
+	}
+	var got []string
+	for _, c := range ended[0].Deleted {
+		got = append(got, fmt.Sprint(c.ID, " ", c.Name, " ", c.Image))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("deleted are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -110,7 +110,9 @@ func (s *sandbox) learn(facts *state.Sandbox) {
 	s.facts = facts
 	s.use(t.compile(s.registration()))
 	s.refused = checkTexts(facts)
+	deleted := s.deletedBy(facts)
 	s.identity = identify(facts, s.inventory, s.refused == nil)
+	s.identity.Deleted = deleted
 	s.address = addressOf(facts, s.inventory.path)
 	if otherProcess {
 		s.observe()
@@ -161,6 +163,20 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 	}
 	id.PodCgroup = labelText(facts.Containers[0].Spec.PodCgroup(), maxPath)
 	return id
+}
+
+// deletedBy returns the containers that have been deleted if the state files are these. containerd
+// deletes those of a pod before the pod's sandbox ends, so the others may be all of them.
+func (s *sandbox) deletedBy(facts *state.Sandbox) (deleted []snapshot.Container) {
+	if s.identity == nil {
+		return nil
+	}
+	for _, c := range slices.Concat(s.identity.Deleted, s.identity.Containers) {
+		if !slices.ContainsFunc(facts.Containers, func(there *state.Container) bool { return there.ID == c.ID }) {
+			deleted = append(deleted, c)
+		}
+	}
+	return deleted[max(0, len(deleted)-maxGone):]
 }
 
 // identifyContainer returns what the state file tells about a container.

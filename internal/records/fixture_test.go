@@ -65,7 +65,8 @@ func (u *usage) cpu(name, id string, value float64) {
 	u.add(schema.ContainerCPU, snapshot.FloatValue(value), snapshot.Label{Name: "container", Value: name}, snapshot.Label{Name: "container_id", Value: id})
 }
 
-// measured returns the usage of a pod: one container was deleted before the end.
+// measured returns the usage of a pod. Of the deleted containers, only one was measured, and one is
+// not known otherwise.
 func measured() snapshot.Source {
 	u := usage{snapshot.Source{Schema: schema.Usage}}
 	u.cpu("c1", "c1", 0)
@@ -102,6 +103,10 @@ func pod(tb testing.TB) *snapshot.Sandbox {
 				{ID: "c1", Pause: true},
 				{ID: "c2", Name: "app", Image: "registry.example/app:1"},
 			},
+			Deleted: []snapshot.Container{
+				{ID: "c0", Name: "init", Image: "registry.example/init:1"},
+				{ID: "c3", Name: "job", Image: "registry.example/job:1"},
+			},
 		},
 		End: &snapshot.End{Time: created.Add(3250 * time.Millisecond), Lifetime: 3 * time.Second, Outcome: snapshot.Failed, Code: 137,
 			Metrics: snapshot.FromFinalLog, Usage: snapshot.FromHost, Network: snapshot.FromSample, MemoryPeak: 31 << 20},
@@ -124,6 +129,7 @@ func example(tb testing.TB) *snapshot.Sandbox {
 	u.add(schema.UsageOOMKills, 0)
 	s.Usage = u.Source
 	s.End.Code = 3
+	s.Deleted = nil
 	s.Reported = snapshot.Source{
 		Schema: compile(tb, `{"metrics":[
 			{"name":"/fs/opens","prometheus_name":"fs_opens","description":"","cumulative":true},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ type Record struct {
 }
 
 // A Container is a container of a sandbox. Those that were deleted before the sandbox ended come
-// last, without an image.
+// last.
 type Container struct {
 	ID         string   `json:"id"`
 	Name       *string  `json:"name"`
@@ -174,11 +175,12 @@ func cpuShares(usage *snapshot.Source) []cpuShare {
 	return shares
 }
 
-// containersOf returns the containers of the state files, and then those that only have CPU time.
+// containersOf returns the containers of the state files, and then those that have been deleted. Some
+// of these may only have CPU time.
 func containersOf(s *snapshot.Sandbox) []Container {
-	containers := make([]Container, 0, len(s.Containers))
-	place := make(map[string]int, len(s.Containers))
-	for _, c := range s.Containers {
+	containers := make([]Container, 0, len(s.Containers)+len(s.Deleted))
+	place := make(map[string]int, cap(containers))
+	for _, c := range slices.Concat(s.Containers, s.Deleted) {
 		place[c.ID] = len(containers)
 		containers = append(containers, Container{ID: text(c.ID), Name: known(text(c.Name)), Image: known(text(c.Image))})
 	}

@@ -91,7 +91,7 @@ func TestOf(t *testing.T) {
 	check("pod", `"we\ufffdb"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "we\xff\xfeb" })
 	check("pod", `"\u001b[31m\u007f\u009b\u202e\ud83d\ude00\n<"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "\x1b[31m\x7f\u009b\u202e\U0001F600\n<" })
 	check("pod", `"`+strings.Repeat("a", maxText-1)+`"`, func(s *snapshot.Sandbox) { s.Labels.Pod = strings.Repeat("a", maxText-1) + "\u20ac" })
-	check("containers", "[]", func(s *snapshot.Sandbox) { s.Containers, s.Usage = nil, snapshot.Source{} })
+	check("containers", "[]", func(s *snapshot.Sandbox) { s.Containers, s.Deleted, s.Usage = nil, nil, snapshot.Source{} })
 }
 
 // TestOfLeavesTheSandbox: a record is a copy, and the snapshot stays as it was.

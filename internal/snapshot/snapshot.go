@@ -68,6 +68,7 @@ type Identity struct {
 	MetricServer string
 	Status       string      // from the state file, which still has "running" after the sandbox has ended
 	Containers   []Container // the root container first, the others by ID
+	Deleted      []Container // those that were deleted while the sandbox stayed, in the order of that; the last ones only
 	PodCgroup    string      // path of the pod's cgroup in the OCI spec of the root container; empty: none
 }
 
