@@ -93,25 +93,37 @@ func (b build) path(t *testing.T, suffix string) string {
 // next returns packages of v1.3.0 that differ from the first ones in their settings only.
 func next(t *testing.T) build {
 	t.Helper()
-	b := first(t)
-	stage := filepath.Join(t.TempDir(), "stage")
-	if err := os.CopyFS(stage, os.DirFS(b.stage)); err != nil {
-		t.Fatal(err)
-	}
-	settings := filepath.Join(stage, "sandmeter.default")
-	data, err := os.ReadFile(settings)
+	first(t)
+	b, err := buildNext()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(settings, append(data, "# New in 1.3.0.\n"...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	b.version, b.stage, b.made = "v1.3.0", stage, t.TempDir()
-	if err := b.packages(stage, b.made, runtime.GOARCH); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
+
+var buildNext = sync.OnceValues(func() (build, error) {
+	b, err := buildFirst()
+	if err != nil {
+		return b, err
+	}
+	stage := filepath.Join(scratch, "next")
+	if err := os.CopyFS(stage, os.DirFS(b.stage)); err != nil {
+		return b, err
+	}
+	settings := filepath.Join(stage, "sandmeter.default")
+	data, err := os.ReadFile(settings)
+	if err != nil {
+		return b, err
+	}
+	if err := os.WriteFile(settings, append(data, "# New in 1.3.0.\n"...), 0o644); err != nil {
+		return b, err
+	}
+	b.version, b.stage, b.made = "v1.3.0", stage, filepath.Join(scratch, "made-next")
+	if err := os.Mkdir(b.made, 0o755); err != nil {
+		return b, err
+	}
+	return b, b.packages(stage, b.made, runtime.GOARCH)
+})
 
 // unavailable skips the test because something that it needs is missing, or fails it in CI, which has
 // everything.
