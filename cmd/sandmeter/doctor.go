@@ -21,8 +21,12 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// doctorHost is the root directory of the host that doctor examines. Tests replace it.
-var doctorHost = "/"
+// doctorHost is the root directory of the host that doctor examines, and doctorAddress where it looks
+// for a server whose process it does not see. Tests replace both.
+var (
+	doctorHost    = "/"
+	doctorAddress = defaultListenAddress
+)
 
 // doctorCommand finds out which sandboxes are served, and why others are not.
 type doctorCommand struct {
@@ -60,7 +64,7 @@ func newDoctorCommand(std cli.Stdio) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
-	d.server.register(cmd, defaultListenAddress)
+	d.server.register(cmd, doctorAddress)
 	cli.RegisterRoots(cmd, &d.roots, "Examine only this runtime root: a `directory`, or a glob. Repeatable. (default: all that are found)")
 	cmd.Flags().BoolVar(&d.json, "json", false, "Write JSON instead of text.")
 	return cmd

@@ -15,12 +15,13 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// setDoctorHost makes doctor examine a host during a test whose only process is this one.
+// setDoctorHost makes doctor examine a host during a test whose only process is this one, and at whose
+// usual address nothing listens.
 func setDoctorHost(w *world) {
 	w.Helper()
-	before := doctorHost
-	doctorHost = w.path("host")
-	w.Cleanup(func() { doctorHost = before })
+	host, address := doctorHost, doctorAddress
+	doctorHost, doctorAddress = w.path("host"), w.path("none")
+	w.Cleanup(func() { doctorHost, doctorAddress = host, address })
 	w.must(os.MkdirAll(filepath.Join(doctorHost, "proc"), 0o755))
 	for _, name := range []string{"self", fmt.Sprint(os.Getpid())} {
 		w.must(os.Symlink("/proc/"+name, filepath.Join(doctorHost, "proc", name)))
