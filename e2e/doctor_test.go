@@ -241,9 +241,10 @@ func TestDoctorOfAccess(t *testing.T) {
 // sandboxes.
 func TestDoctorOfProcesses(t *testing.T) {
 	w := newWorld(t)
-	w.start("sb", "idle")
+	id := fmt.Sprintf("sb-%d", os.Getpid()) // the machine may have others
+	w.start(id, "idle")
 	d := diagnose(t, newProgram(t, "doctor", "--json"))
-	if got := d.sandbox("sb").RuntimeRoot; got != w.root {
+	if got := d.sandbox(id).RuntimeRoot; got != w.root {
 		t.Errorf("the runtime root is %s, want %s", got, w.root)
 	}
 	w.must(os.Chmod(w.root, 0o777))
