@@ -225,6 +225,8 @@ var spec = []struct {
 	{"runsc was upgraded under a sandbox", func(o *Observed) { o.Runscs[0].Replaced = true },
 		"warning runsc/runsc_replaced: 1 sandbox: their runsc is not on disk any more () because …; create the sandboxes again to run the installed release"},
 
+	{"there is no /proc", func(o *Observed) { o.Failed = "open /proc/self/mountinfo: no such file or directory" },
+		"problem completeness/sandboxes_not_examined: the sandboxes were not examined () because open /proc/self/mountinfo: no such file or directory; run this command as root, with /proc mounted, and again if it ran out of time"},
 	{"a configuration file is not readable", func(o *Observed) { o.Incomplete = []string{"/etc/docker/daemon.json: permission denied"} },
 		"warning completeness/incomplete: a part of this examination is missing () because /etc/docker/daemon.json: permission denied; …"},
 }

@@ -25,6 +25,8 @@ type Observed struct {
 	FinalLogs        []FinalLogDir
 	Kubelets         []Kubelet
 	Clock            Clock
+	// Failed says why the sandboxes were not examined; empty: they were.
+	Failed string
 	// Incomplete says what could not be observed, and why.
 	Incomplete []string
 	// Log is what a server with these settings would log.

@@ -41,7 +41,7 @@ func (n *node) inspect(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		n.incomplete(err.Error())
+		n.observed.Failed = err.Error()
 	}
 	if snap != nil {
 		n.take(snap)
