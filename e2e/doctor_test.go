@@ -62,7 +62,8 @@ func (w *world) doctorArgs(args ...string) []string {
 	return append([]string{"doctor", "--json", "--root", w.root}, args...)
 }
 
-// diagnose runs a program that is doctor --json, and checks that the exit status is that of the level.
+// diagnose runs a program that is doctor --json, and checks that the exit status is that of the
+// level.
 func diagnose(t *testing.T, p *program) diagnosis {
 	t.Helper()
 	err := p.Run()
@@ -288,7 +289,8 @@ func TestDoctorPrivileges(t *testing.T) {
 	}
 }
 
-// TestDoctorAfterUpgrade: runsc is removed under a sandbox, and its process still has the registration.
+// TestDoctorAfterUpgrade: runsc is removed under a sandbox, and its process still has the
+// registration.
 func TestDoctorAfterUpgrade(t *testing.T) {
 	program, err := os.ReadFile(realRunsc(t))
 	if err != nil {
@@ -382,8 +384,8 @@ func TestDoctorOfKubelet(t *testing.T) {
 	}
 }
 
-// TestDoctorOfDocker: doctor finds the containers of a Docker whose set-up it does not know, and says
-// what they lack.
+// TestDoctorOfDocker: doctor finds the containers of a Docker whose set-up it does not know, and
+// says what they lack.
 func TestDoctorOfDocker(t *testing.T) {
 	d := newDocker(t)
 	d.image("local/app:1")

@@ -21,8 +21,8 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
-// doctorHost is the root directory of the host that doctor examines, and doctorAddress where it looks
-// for a server whose process it does not see. Tests replace both.
+// doctorHost is the root directory of the host that doctor examines, and doctorAddress where it
+// looks for a server whose process it does not see. Tests replace both.
 var (
 	doctorHost    = "/"
 	doctorAddress = defaultListenAddress

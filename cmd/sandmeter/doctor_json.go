@@ -7,7 +7,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/doctor"
 )
 
-// The document of doctor --json. Scripts parse it, so its fields are stable. Unknown values are null.
+// The document of doctor --json. Scripts parse it, so its fields are stable. Unknown values are
+// null.
 type (
 	doctorDocument struct {
 		Version   string          `json:"version"` // of this program

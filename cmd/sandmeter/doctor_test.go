@@ -15,8 +15,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// setDoctorHost makes doctor examine a host during a test whose only process is this one, and at whose
-// usual address nothing listens.
+// setDoctorHost makes doctor examine a host during a test whose only process is this one, and at
+// whose usual address nothing listens.
 func setDoctorHost(w *world) {
 	w.Helper()
 	host, address := doctorHost, doctorAddress
@@ -108,7 +108,8 @@ func TestDoctorComparesSettings(t *testing.T) {
 	}
 }
 
-// TestDoctorRoots: --root replaces the roots that are found otherwise, and SANDMETER_ROOT adds to them.
+// TestDoctorRoots: --root replaces the roots that are found otherwise, and SANDMETER_ROOT adds to
+// them.
 func TestDoctorRoots(t *testing.T) {
 	w := newWorld(t)
 	setDoctorHost(w)
@@ -215,8 +216,8 @@ func TestDoctorOfService(t *testing.T) {
 	check("SANDMETER_EXPORTER_PREFIX=1\n", cli.ExitFail, "[service_settings]", `exporter prefix "1" makes names that Prometheus refuses`)
 }
 
-// observedNode returns a node for texts: a pod that stalls, one that is fine, one whose server does not
-// serve it, and one that has ended.
+// observedNode returns a node for texts: a pod that stalls, one that is fine, one whose server does
+// not serve it, and one that has ended.
 func observedNode() *doctor.Observed {
 	const k8s, docker = "/run/containerd/runsc/k8s.io", "/var/run/docker/runtime-runc/moby"
 	at := time.Date(2026, time.November, 30, 3, 0, 0, 0, time.UTC)

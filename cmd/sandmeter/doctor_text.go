@@ -115,8 +115,8 @@ var doctorColumns = []cli.Column{
 	{Title: "RUNTIME ROOT", MinWidth: minListWidth, Optional: 4},
 }
 
-// A sandboxRow is a sandbox in the table, with the results of the queries of this program and of the
-// servers.
+// A sandboxRow is a sandbox in the table, with the results of the queries of this program and of
+// the servers.
 type sandboxRow struct {
 	sandbox     *doctor.Sandbox
 	here, there string

@@ -175,8 +175,8 @@ func EnvName(flag string) string {
 // FromEnv sets flags that are not on the command line from their environment variables.
 func FromEnv(flags *pflag.FlagSet) error { return FromEnvOf(flags, os.Getenv) }
 
-// FromEnvOf is FromEnv for the environment of another process: getenv returns the value of a variable,
-// or "".
+// FromEnvOf is FromEnv for the environment of another process: getenv returns the value of a
+// variable, or "".
 func FromEnvOf(flags *pflag.FlagSet, getenv func(name string) string) error {
 	var missing []envFlag
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDocs: docs/doctor.md has a section for each check, and a row for each cause with its level, in
-// the order of the code.
+// TestDocs: docs/doctor.md has a section for each check, and a row for each cause with its level,
+// in the order of the code.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/doctor.md")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package doctor judges what was observed of a node: whether each sandbox is served, and if not, why,
-// and what to change. It is pure: it reads no files, asks no process, and changes nothing. The
+// Package doctor judges what was observed of a node: whether each sandbox is served, and if not,
+// why, and what to change. It is pure: it reads no files, asks no process, and changes nothing. The
 // package observe makes the observations.
 //
 // A check is a function over an Observed. Each kind of finding has a Cause, whose name is stable:
@@ -35,8 +35,8 @@ type Cause struct {
 	Level Level
 }
 
-// A Finding says what is wrong, where, why, and what to change. Its texts may have bytes that are not
-// printable, because some of them come from command lines and files of other users.
+// A Finding says what is wrong, where, why, and what to change. Its texts may have bytes that are
+// not printable, because some of them come from command lines and files of other users.
 type Finding struct {
 	Cause string `json:"cause"`
 	Level Level  `json:"level"`
@@ -93,8 +93,8 @@ type Check struct {
 	judge  func(o *Observed) (summary string, findings []Finding)
 }
 
-// Checks returns all checks, in the order in which a reader wants their results: what is served, then
-// what that depends on.
+// Checks returns all checks, in the order in which a reader wants their results: what is served,
+// then what that depends on.
 func Checks() []Check {
 	return []Check{serversCheck, rootsCheck, stateFilesCheck, sandboxesCheck, registrationsCheck, permissionsCheck, namespaceCheck,
 		descriptorsCheck, inotifyCheck, usageCheck, finalLogCheck, kubeletCheck, clockCheck, runscCheck, completenessCheck}

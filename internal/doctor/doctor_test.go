@@ -13,8 +13,8 @@ import (
 // now is the time of all observations.
 var now = time.Date(2026, time.November, 30, 3, 0, 0, 0, time.UTC)
 
-// healthy returns a node on which nothing is wrong: two sandboxes, a and b, in one runtime root, and a
-// server of that root.
+// healthy returns a node on which nothing is wrong: two sandboxes, a and b, in one runtime root,
+// and a server of that root.
 func healthy() *Observed {
 	const root = "/run/containerd/runsc/k8s.io"
 	sandbox := func(id string, pid int) Sandbox {
@@ -55,8 +55,9 @@ func absent(reason string) func(*Observed) {
 	return sandbox(func(s *Sandbox) { s.UsageAbsent = []string{reason} })
 }
 
-// spec is what each cause looks like: a change to a healthy node, and the finding that it leads to, as
-// "level check/cause: what (where) because why; change". A why or change of "…" stands for any text.
+// spec is what each cause looks like: a change to a healthy node, and the finding that it leads to,
+// as "level check/cause: what (where) because why; change". A why or change of "…" stands for any
+// text.
 var spec = []struct {
 	name   string
 	change func(o *Observed)
@@ -349,8 +350,8 @@ func TestHealthy(t *testing.T) {
 	fine("the state of the clock is unknown", func(o *Observed) { o.Clock = Clock{} })
 }
 
-// TestUnknownServer: as long as a server that does not tell may serve a sandbox, the sandbox does not
-// count as not served.
+// TestUnknownServer: as long as a server that does not tell may serve a sandbox, the sandbox does
+// not count as not served.
 func TestUnknownServer(t *testing.T) {
 	check := func(name string, want bool, unknown Server) {
 		t.Helper()

@@ -4,8 +4,8 @@ import "fmt"
 
 var lowFileLimit = Cause{"low_file_limit", Warning}
 
-// Descriptors that a server needs besides pidfds, which may use half of the limit: 256 for queries in
-// flight, and the rest for clients and files.
+// Descriptors that a server needs besides pidfds, which may use half of the limit: 256 for queries
+// in flight, and the rest for clients and files.
 const (
 	otherFiles = 512
 	perSandbox = 2

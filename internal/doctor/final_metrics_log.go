@@ -36,7 +36,8 @@ func judgeFinalLogs(o *Observed) (string, []Finding) {
 	return "sandboxes leave their last metrics in " + strings.Join(all.patterns, ", "), findings
 }
 
-// written are patterns with which sandboxes were or will be created, sorted, and where each is from.
+// written are patterns with which sandboxes were or will be created, sorted, and where each is
+// from.
 type written struct {
 	patterns []string
 	places   map[string][]string
@@ -120,7 +121,8 @@ func comparePatterns(o *Observed, s *Server) []Finding {
 	return nil
 }
 
-// DirOf returns the directory of a pattern for final metrics logs that does not depend on a sandbox.
+// DirOf returns the directory of a pattern for final metrics logs that does not depend on a
+// sandbox.
 func DirOf(pattern string) string {
 	dir := filepath.Dir(pattern)
 	for strings.Contains(dir, "%") {

@@ -44,8 +44,9 @@ func (o *Observed) running() []*Sandbox {
 	return running
 }
 
-// Relevant returns the servers that have to do with the sandboxes and roots that were examined, or that
-// the user gave. If there is no such server, all are relevant: one of them should serve the sandboxes.
+// Relevant returns the servers that have to do with the sandboxes and roots that were examined, or
+// that the user gave. If there is no such server, all are relevant: one of them should serve the
+// sandboxes.
 func (o *Observed) Relevant() []*Server {
 	var all, relevant []*Server
 	for i := range o.Servers {
@@ -61,8 +62,9 @@ func (o *Observed) Relevant() []*Server {
 	return relevant
 }
 
-// mayServe reports whether a server that does not tell may serve a root: it is one of its roots, or the
-// settings are not known, or the server sees its roots at other paths because it is in a container.
+// mayServe reports whether a server that does not tell may serve a root: it is one of its roots, or
+// the settings are not known, or the server sees its roots at other paths because it is in a
+// container.
 func (o *Observed) mayServe(s *Server, root string) bool {
 	switch {
 	case s.PID == 0 && s.Missing: // nothing is there
@@ -73,8 +75,8 @@ func (o *Observed) mayServe(s *Server, root string) bool {
 	return s.Elsewhere && !slices.ContainsFunc(o.Roots, func(r Root) bool { return s.Settings.Has(r.Path) })
 }
 
-// concerns reports whether a server serves an examined root, or a sandbox of one, or may do so because
-// it does not tell.
+// concerns reports whether a server serves an examined root, or a sandbox of one, or may do so
+// because it does not tell.
 func (o *Observed) concerns(s *Server) bool {
 	return s.Err != "" && !s.Missing && len(s.Settings.Roots) == 0 || slices.ContainsFunc(o.Roots, func(r Root) bool { return s.Settings.Has(r.Path) }) ||
 		slices.ContainsFunc(o.Sandboxes, func(sandbox Sandbox) bool { return s.find(&sandbox) != nil })
@@ -125,8 +127,8 @@ type Root struct {
 	Err     string // why it could not be read; empty: it could
 	// Denied is whether Err is about permission.
 	Denied bool
-	// Untrusted says why the sandboxes of the root were not examined: others than root and this user can
-	// write it. Empty: they were.
+	// Untrusted says why the sandboxes of the root were not examined: others than root and this
+	// user can write it. Empty: they were.
 	Untrusted string
 	LeftOut   bool // there were too many
 	Files     []FileError
@@ -282,8 +284,8 @@ type Kubelet struct {
 	PID  int
 	File string // configuration file; empty: none
 	Err  string // why its settings are not known
-	// StatsFromCRI is whether the feature gate PodAndContainerStatsFromCRI is on, and SetBy what turned it
-	// on.
+	// StatsFromCRI is whether the feature gate PodAndContainerStatsFromCRI is on, and SetBy what
+	// turned it on.
 	StatsFromCRI bool
 	SetBy        string
 }

@@ -32,7 +32,8 @@ func judgePermissions(o *Observed) (string, []Finding) {
 	return summary, findings
 }
 
-// processes calls f with this program and with each server whose process is known. who is for texts.
+// processes calls f with this program and with each server whose process is known. who is for
+// texts.
 func (o *Observed) processes(f func(p *Process, who, place string)) {
 	f(&o.Self, "this command", process(o.Self.PID))
 	for _, s := range o.Relevant() {

@@ -107,9 +107,9 @@ func judgeReasons(o *Observed) []Finding {
 // ofObserver are the reasons that may be about this command and not about the sandbox.
 var ofObserver = []failure.Reason{failure.NotInstrumented, failure.RegistrationMismatch, failure.PermissionDenied, failure.OutOfTime, failure.Internal}
 
-// servedByOthers returns a function that reports whether a server has the metrics of a sandbox that has
-// none here for a reason that is about this command: the server may have other permissions, and a
-// registration of its own.
+// servedByOthers returns a function that reports whether a server has the metrics of a sandbox that
+// has none here for a reason that is about this command: the server may have other permissions, and
+// a registration of its own.
 func servedByOthers(o *Observed) func(s *Sandbox) bool {
 	onServers := OnServers(o)
 	return func(s *Sandbox) bool {

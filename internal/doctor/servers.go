@@ -111,8 +111,9 @@ func compare(o *Observed) []Finding {
 	return g.findings()
 }
 
-// minLife is how old a sandbox has to be, when an observation begins, to count as not served. Servers
-// are asked more than a second later, and may tell what they knew up to a second before that.
+// minLife is how old a sandbox has to be, when an observation begins, to count as not served.
+// Servers are asked more than a second later, and may tell what they knew up to a second before
+// that.
 const minLife = 500 * time.Millisecond
 
 // compareSandbox adds what is wrong with what servers serve of a sandbox.
@@ -142,8 +143,8 @@ func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	}
 }
 
-// candidate returns the server that one would expect to serve a sandbox: one that serves its root, else
-// the one that the user gave.
+// candidate returns the server that one would expect to serve a sandbox: one that serves its root,
+// else the one that the user gave.
 func candidate(servers []*Server, sandbox *Sandbox) *Server {
 	for _, serves := range []func(s *Server) bool{
 		func(s *Server) bool { return s.Settings.Has(sandbox.Root) },

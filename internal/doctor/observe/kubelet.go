@@ -17,8 +17,8 @@ import (
 )
 
 // statsFromCRI is the feature gate with which kubelet's /metrics/cadvisor has the figures of the
-// container runtime (KEP-2371). It was alpha up to Kubernetes 1.34 at least, so AllAlpha turns it on
-// too.
+// container runtime (KEP-2371). It was alpha up to Kubernetes 1.34 at least, so AllAlpha turns it
+// on too.
 const (
 	statsFromCRI = "PodAndContainerStatsFromCRI"
 	allAlpha     = "AllAlpha"

@@ -10,8 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/doctor"
 )
 
-// tryInotify makes an inotify instance and watches all roots, as a server does, and removes both. The
-// limits are those of the user, so it tells about servers of the same user only.
+// tryInotify makes an inotify instance and watches all roots, as a server does, and removes both.
+// The limits are those of the user, so it tells about servers of the same user only.
 func (n *node) tryInotify() doctor.Inotify {
 	result := doctor.Inotify{MaxInstances: n.sysctl("max_user_instances"), MaxWatches: n.sysctl("max_user_watches")}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)

@@ -1,12 +1,12 @@
 // Package observe observes a node for the package doctor: processes, runtime roots, limits,
-// configuration files, sandboxes and servers. It reads only, except that it makes an inotify instance
-// for a moment, and that it queries each running sandbox once, as a scrape does and with the same
-// code.
+// configuration files, sandboxes and servers. It reads only, except that it makes an inotify
+// instance for a moment, and that it queries each running sandbox once, as a scrape does and with
+// the same code.
 //
 // What it reads may be hostile: every user can start a process with any command line, and a sandbox
-// can change its own. So files and command lines are read with limits, a runtime root that a process
-// names is examined only if root and this user are the only ones who can write it, and credentials go
-// to the address that the user gave, and to no other.
+// can change its own. So files and command lines are read with limits, a runtime root that a
+// process names is examined only if root and this user are the only ones who can write it, and
+// credentials go to the address that the user gave, and to no other.
 package observe
 
 import (
@@ -112,8 +112,9 @@ func kernel() string {
 	return unix.ByteSliceToString(name.Release[:])
 }
 
-// settings are those of the server with which the sandboxes are compared: of the first one that serves
-// one of the roots, or those that a server would have that this user starts. path is its $PATH.
+// settings are those of the server with which the sandboxes are compared: of the first one that
+// serves one of the roots, or those that a server would have that this user starts. path is its
+// $PATH.
 func (n *node) settings() (set *doctor.Settings, path string) {
 	for i := range n.observed.Servers {
 		s := &n.observed.Servers[i]

@@ -300,8 +300,8 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestServerSelects: a server that serves some sandboxes only is compared, and its settings are those
-// of its process.
+// TestServerSelects: a server that serves some sandboxes only is compared, and its settings are
+// those of its process.
 func TestServerSelects(t *testing.T) {
 	w := newWorld(t)
 	address := filepath.Join(w.dir, "socket")

@@ -225,8 +225,8 @@ func flagValue(args []string, name string) (value string) {
 	return value
 }
 
-// builtAt returns the date of the gVisor that a program was built from; zero: not known. The date is in
-// the version of the module, or is that of the commit.
+// builtAt returns the date of the gVisor that a program was built from; zero: not known. The date
+// is in the version of the module, or is that of the commit.
 func builtAt(program string) time.Time {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {

@@ -93,9 +93,9 @@ func examined(r *doctor.Root) bool {
 	return r.Err == "" && !r.Missing && r.Untrusted == "" && !r.LeftOut
 }
 
-// writers says who can write a directory or replace it, besides root and one user. Empty: nobody. The
-// permissions of every directory on the way count, and of those in which its links are. The error says
-// why it is not known.
+// writers says who can write a directory or replace it, besides root and one user. Empty: nobody.
+// The permissions of every directory on the way count, and of those in which its links are. The
+// error says why it is not known.
 func writers(path string, user int) (string, error) {
 	full, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -114,8 +114,8 @@ func writers(path string, user int) (string, error) {
 	return "", nil
 }
 
-// writersOf is writers for one directory. In one with the sticky bit, others can make files, and not
-// replace those of root: that counts for the last directory only.
+// writersOf is writers for one directory. In one with the sticky bit, others can make files, and
+// not replace those of root: that counts for the last directory only.
 func writersOf(dir string, user int, last bool) (string, error) {
 	info, err := os.Stat(dir)
 	if err != nil {

@@ -59,8 +59,8 @@ func (n *node) examinedRoots() []string {
 	return paths
 }
 
-// collect makes a snapshot of the sandboxes with the code of the server, or returns nil if there is no
-// root.
+// collect makes a snapshot of the sandboxes with the code of the server, or returns nil if there is
+// no root.
 func (n *node) collect(ctx context.Context) (*snapshot.Snapshot, error) {
 	roots := n.examinedRoots()
 	if len(roots) == 0 {
@@ -175,9 +175,9 @@ func (n *node) take(snap *snapshot.Snapshot) {
 	}
 }
 
-// lookAgain takes note of what has become of the processes of sandboxes. Those that have ended since
-// they were queried do not count as running, so that none of them is missed on a server that was
-// asked later.
+// lookAgain takes note of what has become of the processes of sandboxes. Those that have ended
+// since they were queried do not count as running, so that none of them is missed on a server that
+// was asked later.
 func (n *node) lookAgain() {
 	for i := range n.observed.Sandboxes {
 		s := &n.observed.Sandboxes[i]

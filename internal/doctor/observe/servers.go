@@ -17,7 +17,8 @@ import (
 )
 
 // addressServers decides where each server listens. The address of the options is that of a server
-// whose process listens there, or else of one more. If the user gave it, other servers do not count.
+// whose process listens there, or else of one more. If the user gave it, other servers do not
+// count.
 func (n *node) addressServers() {
 	servers := &n.observed.Servers
 	known := false
@@ -36,8 +37,8 @@ func (n *node) addressServers() {
 	}
 }
 
-// askServers asks all servers at the same time what they serve. It is called after the sandboxes were
-// queried: a server may not know a sandbox that began later.
+// askServers asks all servers at the same time what they serve. It is called after the sandboxes
+// were queried: a server may not know a sandbox that began later.
 func (n *node) askServers(ctx context.Context) {
 	n.addressServers()
 	var asked sync.WaitGroup

@@ -11,8 +11,8 @@ import (
 // serviceFile has the settings of the package's service, as an EnvironmentFile of systemd.
 const serviceFile = "/etc/default/sandmeter"
 
-// service looks at the settings of the package's service if no server runs. They count as those of the
-// server with which sandboxes are compared.
+// service looks at the settings of the package's service if no server runs. They count as those of
+// the server with which sandboxes are compared.
 func (n *node) service() {
 	if n.CheckService == nil || len(n.observed.Servers) > 0 {
 		return
@@ -39,8 +39,8 @@ func (n *node) service() {
 }
 
 // parseEnvironment returns the variables of an EnvironmentFile of systemd: a line NAME=VALUE each,
-// where the value may be quoted and comments begin with # or ;. Lines that go on in the next one are
-// not supported, because no setting of the server needs them.
+// where the value may be quoted and comments begin with # or ;. Lines that go on in the next one
+// are not supported, because no setting of the server needs them.
 func parseEnvironment(text string) map[string]string {
 	variables := make(map[string]string)
 	for line := range strings.Lines(text) {
