@@ -412,11 +412,11 @@ func TestDoctorOfDocker(t *testing.T) {
 		}
 		return found
 	}
-	serve := func(root string, flags ...string) *server {
+	serve := func(root string) *server {
 		t.Helper()
 		w.client = metricclient.NewMetricClient(d.addr, root)
 		t.Cleanup(w.client.Close)
-		return w.startServer(serveArgs(root, d.addr, flags...))
+		return w.startServer(serveArgs(root, d.addr, "--runsc", realRunsc(t)))
 	}
 	s := serve(other)
 	w.untilOld(id)
@@ -424,7 +424,7 @@ func TestDoctorOfDocker(t *testing.T) {
 	found.finds("servers", "sandbox_not_served", id, "add --root "+d.root()+" to the server")
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
-	serve(d.root(), "--runsc", realRunsc(t))
+	serve(d.root())
 	found = examine()
 	if s := found.sandbox(id); s.QueryStatus != "ok" || !slices.ContainsFunc(s.OnServers, func(on onServer) bool { return on.Served && on.Address == d.addr }) {
 		t.Errorf("%+v", s)
