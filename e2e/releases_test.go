@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
@@ -233,6 +235,32 @@ func TestUsageOfTwoReleases(t *testing.T) {
 			}
 			return nil
 		})
+	}
+}
+
+// TestEndsOfTwoReleases: the server knows how sandboxes of both releases end. The older one does not
+// replace %ID% in --final-metrics-log, so its sandboxes have the metrics of the last query.
+func TestEndsOfTwoReleases(t *testing.T) {
+	w, older, newer := newReleases(t)
+	logs := filepath.Join(w.node.Dir(), "final", "%ID%.log")
+	w.must(os.Mkdir(filepath.Dir(logs), 0o755))
+	r := w.record(w.node.Dir(), "--final-metrics-log", logs)
+	ids := map[string]release{usageID("older"): older, usageID("newer"): newer}
+	for id, r := range ids {
+		c := w.container(id, "idle")
+		c.Cgroup, c.Flags = true, []string{"--final-metrics-log=" + logs}
+		w.must(r.node.Run(w.ctx(), c))
+	}
+	w.untilBegun(len(ids))
+	for id, of := range ids {
+		w.must(of.node.Kill(w.ctx(), id, unix.SIGKILL))
+		record := r.wantEnded(id, "failed status 137")
+		if record.CPU == nil || !record.UsageComplete || len(record.Metrics) == 0 || record.MetricsComplete != (of == newer) {
+			t.Errorf("%s: %+v", id, record)
+		}
+	}
+	if !exists(logs) {
+		t.Errorf("the older release writes another file than %s", logs)
 	}
 }
 
