@@ -49,17 +49,19 @@ func (d *docker) loadImage() {
 	}
 }
 
-// runImage starts the server from its image with the options that README.md gives, and arguments
-// for the image.
+// imageOptions are the options of docker run that docs/operating.md gives.
+const imageOptions = "--pid host --user 0 --cap-drop ALL --security-opt no-new-privileges --read-only"
+
+// runImage starts the server from its image with imageOptions, more options, and arguments for the
+// image.
 func (d *docker) runImage(name string, options []string, args ...string) {
 	d.t.Helper()
 	_, err := d.inNetwork("ip", "link", "set", "lo", "up") // as on any host
 	d.must(err)
-	line := []string{"run", "--detach", "--name", name, "--publish", "127.0.0.1:19640:19640",
-		"--pid", "host", "--user", "0", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only",
-		"--volume", d.root() + ":" + d.root() + ":ro", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro",
+	line := append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1:19640:19640"}, strings.Fields(imageOptions)...)
+	line = append(line, "--volume", d.root()+":"+d.root()+":ro", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro",
 		// Any flag can be a variable; parsePage requires timestamps.
-		"--env", "SANDMETER_TIMESTAMPS=on", "--env", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true"}
+		"--env", "SANDMETER_TIMESTAMPS=on", "--env", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
 	line = append(append(line, options...), serverImage)
 	d.run(append(line, args...)...)
 }
@@ -148,6 +150,17 @@ func TestImageWithoutRoot(t *testing.T) {
 	out, err := d.try(nil, "run", "--rm", "--volume", d.root()+":"+d.root()+":ro", serverImage, "serve", "--root", d.root())
 	if err == nil || !strings.Contains(err.Error(), "permission") {
 		t.Errorf("the server says\n%s\n%v", out, err)
+	}
+}
+
+// TestImageOptions: docs/operating.md has the options with which the image is tested.
+func TestImageOptions(t *testing.T) {
+	page, err := os.ReadFile("../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), imageOptions) {
+		t.Errorf("the page lacks the options %s", imageOptions)
 	}
 }
 
