@@ -254,9 +254,12 @@ func checkLeftovers(n *node) {
 		return nil
 	})
 	n.page().want(n.t, 0, "sandmeter_num_state_files_unreadable")
-	for pid, line := range processes("runsc") {
-		if !strings.Contains(line, "sandmeter") { // the server names runsc too
-			n.t.Errorf("process %d is left: %s", pid, line)
+	n.until(func() error { // the command that removed the last sandbox may still run
+		for pid, line := range processes("runsc") {
+			if !strings.Contains(line, "sandmeter") { // the server names runsc too
+				return fmt.Errorf("process %d is left: %s", pid, line)
+			}
 		}
-	}
+		return nil
+	})
 }
