@@ -11,6 +11,7 @@ var checks = []check{
 	{"outcomes and totals of a namespace are exact", checkEnds},
 	{"kube-prometheus's rules give right numbers beside kubelet's own series", checkRules},
 	{"an upgrade and its rollback are gaps no longer than a restart", checkUpgrade},
+	{"a password, and a registration instead of a program", checkSecured},
 	{"a restart of containerd loses no sandbox", checkContainerdRestart},
 	{"a restart of kubelet loses no sandbox", checkKubeletRestart},
 	{"an evicted pod has a record", checkEviction},
