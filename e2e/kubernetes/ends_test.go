@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 )
 
 // An ending is a pod, and how its sandbox ends.
@@ -44,13 +45,15 @@ func checkEnds(n *node) {
 		if r.String() != e.outcome {
 			n.t.Errorf("the record of %s has outcome %q, want %q", e.pod.name, r, e.outcome)
 		}
+		if !slices.ContainsFunc(r.Containers, func(c recordedContainer) bool { return c.Name == "app" && c.Image == workloadImage }) {
+			n.t.Errorf("the record of %s has containers %+v, without the app and its image", e.pod.name, r.Containers)
+		}
 		outcomes[r.Outcome]++
 		if r.CPU == nil {
 			n.t.Errorf("the record of %s has no CPU time", e.pod.name)
 			continue
 		}
 		cpu += *r.CPU
-		n.t.Logf("%s used %v s", e.pod.name, *r.CPU)
 	}
 	n.wantExitCodes(namespace, map[string]int{"exits-0": 0, "exits-3": 3, "burns": 0})
 	p := n.page()

@@ -23,10 +23,12 @@ const hierarchies = "/sys/fs/cgroup"
 
 // outermost makes what outlives the namespaces, runs the next stage in them, and removes it.
 func outermost() (code int, err error) {
-	dir, err := os.MkdirTemp("", "sandmeter-kubernetes-")
+	sweep()
+	dir, unlock, err := newDir()
 	if err != nil {
 		return 1, err
 	}
+	defer unlock()
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	group := cgroupOf(dir)
 	defer func() { err = errors.Join(err, removeCgroups(group)) }()
@@ -34,6 +36,51 @@ func outermost() (code int, err error) {
 		return 1, err
 	}
 	return runIsolated(dir)
+}
+
+// prefix begins the names of the directories and cgroups of nodes. lockFile is the file of a directory
+// that is locked as long as the tests of the node run.
+const (
+	prefix   = "sandmeter-kubernetes-"
+	lockFile = "lock"
+)
+
+// newDir makes the directory of a node, and locks it.
+func newDir() (dir string, unlock func(), err error) {
+	if dir, err = os.MkdirTemp("", prefix); err != nil {
+		return "", nil, err
+	}
+	path := filepath.Join(dir, lockFile)
+	file, err := os.Create(path + ".new")
+	if err == nil {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path) // from now on, it is locked whenever it is there
+	}
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, func() { file.Close() }, nil
+}
+
+// sweep removes what tests that were killed with SIGKILL have left.
+func sweep() {
+	locks, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*", lockFile))
+	for _, path := range locks {
+		file, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		dir := filepath.Dir(path)
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			fmt.Fprintln(os.Stderr, "kubernetes: removing what an earlier run has left in", dir)
+			if err := errors.Join(removeCgroups(cgroupOf(dir)), os.RemoveAll(dir)); err != nil {
+				fmt.Fprintln(os.Stderr, "kubernetes:", err)
+			}
+		}
+		file.Close()
+	}
 }
 
 // runIsolated runs the next stage in new namespaces, and returns when nothing runs in them.

@@ -93,7 +93,7 @@ func (n *node) startControlPlane() {
 	n.t.Helper()
 	n.daemon(n.programs+"/kube-apiserver", "--etcd-servers", etcdAddress, "--cert-dir", n.file("apiserver"),
 		"--bind-address", "127.0.0.1", "--secure-port", "6443", "--advertise-address", nodeAddress, "--service-cluster-ip-range", "10.96.0.0/16",
-		"--token-auth-file", n.file("tokens"), "--authorization-mode", "AlwaysAllow", "--allow-privileged",
+		"--kubelet-preferred-address-types", "InternalIP", "--token-auth-file", n.file("tokens"), "--authorization-mode", "AlwaysAllow", "--allow-privileged",
 		"--service-account-issuer", apiAddress, "--service-account-key-file", n.file("key.pem"), "--service-account-signing-key-file", n.file("key.pem"))
 	n.until(func() error { return n.get("/readyz", nil) })
 	n.daemon(n.programs+"/kube-controller-manager", "--kubeconfig", n.kubeconfig(), "--leader-elect=false", "--bind-address", "127.0.0.1",

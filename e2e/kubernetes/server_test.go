@@ -65,8 +65,11 @@ type record struct {
 	ExitCode       *int     `json:"exit_code"`
 	Signal         *int     `json:"signal"`
 	CPU            *float64 `json:"cpu_seconds"`
-	OOMKills       *float64 `json:"oom_kills"`
+	Containers     []recordedContainer
 }
+
+// A recordedContainer is a container of a record.
+type recordedContainer struct{ ID, Name, Image string }
 
 // A life is a sandbox from its start to its end: an ID may be used again.
 type life struct{ id, iteration string }
