@@ -13,7 +13,7 @@ import (
 
 const commandsHead = `# Commands and flags
 
-What ` + "`sandmeter help COMMAND`" + ` prints, for all commands. This page is generated:
+What ` + "`sandmeter help COMMAND`" + ` prints, for all commands except ` + "`completion`" + `. This page is generated:
 ` + "`go test ./cmd/sandmeter -update`" + ` writes it.
 
 Each flag of ` + "`serve`, `list`, `get`, `export`, `health`, and `doctor`, and each flag behind the word `metric-server`" + `, can be set
