@@ -14,13 +14,14 @@ show   = $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CUR
 MODULES := . charts e2e mixin packaging tools tools/helm tools/prometheus tools/runsc-older
 CODE    := . packaging mixin charts e2e
 
-export SANDMETER_RUNSC ?= $(CURDIR)/bin/runsc
+export SANDLAB_RUNSC ?= $(CURDIR)/bin/runsc
 
 # The programs of a Kubernetes node, which take long to build, are kept outside of the checkout.
 KUBERNETES_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandmeter/kubernetes
 KUBERNETES_PINS := tools/kubernetes/go.mod tools/kubernetes/go.sum tools/containerd/go.mod tools/containerd/go.sum
 KUBERNETES_VERSION := $(shell sed -n 's,^require k8s.io/kubernetes ,,p' tools/kubernetes/go.mod)
 KUBERNETES := $(KUBERNETES_CACHE)/$(KUBERNETES_VERSION)-$(shell cat $(KUBERNETES_PINS) | sha256sum | cut -c 1-12)
+export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 
 .PHONY: help build run peers test kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart FORCE
 

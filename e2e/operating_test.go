@@ -72,7 +72,7 @@ func TestOperatingContainerd(t *testing.T) {
 	case err != nil && os.Getenv(envRequireContainerd) == "1":
 		t.Fatal(err)
 	case err != nil:
-		t.Skipf("%v: run make test-kubernetes, which builds it; $%s=1 makes this an error", err, envRequireContainerd)
+		t.Skipf("%v: make kubernetes bin/containerd-shim-runsc-v1 builds it; $%s=1 makes this an error", err, envRequireContainerd)
 	}
 	h := newHost(t, path...)
 	defer h.run("ctr task delete --force hello; ctr container delete hello")
@@ -109,10 +109,18 @@ func allMatches(expression, text string) (found []string) {
 	return found
 }
 
+// envContainerd names the environment variable with the directory of containerd and ctr, which make
+// kubernetes builds.
+const envContainerd = "SANDMETER_CONTAINERD"
+
 // containerdPath returns the directories of containerd and of the shim of runsc.
 func containerdPath() (dirs []string, err error) {
-	for _, program := range []string{"bin/kubernetes/containerd", "bin/kubernetes/ctr", "bin/containerd-shim-runsc-v1"} {
-		path, err := filepath.Abs(filepath.Join("..", program))
+	programs := []string{"../bin/containerd-shim-runsc-v1"}
+	for _, name := range []string{"containerd", "ctr"} {
+		programs = append(programs, filepath.Join(os.Getenv(envContainerd), name))
+	}
+	for _, program := range programs {
+		path, err := filepath.Abs(program)
 		if err == nil {
 			_, err = os.Stat(path)
 		}

@@ -22,7 +22,7 @@ import (
 
 // envOlderRunsc names the environment variable with the path of the older runsc. Without it, that is
 // bin/runsc-older.
-const envOlderRunsc = "SANDMETER_RUNSC_OLDER"
+const envOlderRunsc = "SANDLAB_RUNSC_OLDER"
 
 // onlyNewer is a metric that the runsc in tools/go.mod registers, and that in
 // tools/runsc-older/go.mod does not. Each sandbox that has it reports it.

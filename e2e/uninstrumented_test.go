@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/registration"
-	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -28,10 +27,8 @@ func (w *world) startSilent(id string, workload ...string) {
 
 // withPath returns a program whose PATH has only one directory, and which finds no other runsc.
 func withPath(p *program, dir string) *program {
-	isRunsc := func(variable string) bool {
-		return strings.HasPrefix(variable, "PATH=") || strings.HasPrefix(variable, runsc.EnvRunsc+"=")
-	}
-	p.Env = append(slices.DeleteFunc(os.Environ(), isRunsc), "PATH="+dir)
+	isPath := func(variable string) bool { return strings.HasPrefix(variable, "PATH=") }
+	p.Env = append(slices.DeleteFunc(os.Environ(), isPath), "PATH="+dir)
 	return p
 }
 

@@ -158,11 +158,11 @@ func (d demo) serve(ctx context.Context, std cli.Stdio, node demoNode) (err erro
 const envServer = "SANDMETER_SERVER"
 
 // unsetServerVariables removes the settings of other servers from the environment, which the demo's
-// server inherits. The variables for the programs to run also apply to the demo.
+// server inherits. The variable for the program to run also applies to the demo.
 func unsetServerVariables() {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, cli.EnvPrefix) && name != runsc.EnvRunsc && name != envServer {
+		if strings.HasPrefix(name, cli.EnvPrefix) && name != envServer {
 			os.Unsetenv(name)
 		}
 	}

@@ -9,10 +9,10 @@ import (
 )
 
 // EnvRunsc names the environment variable with the path of the runsc program.
-const EnvRunsc = "SANDMETER_RUNSC"
+const EnvRunsc = "SANDLAB_RUNSC"
 
 // Find returns the absolute path of the runsc program: path if it is not empty, else
-// $SANDMETER_RUNSC, else a runsc in the directory of the running executable, else the one in PATH.
+// $SANDLAB_RUNSC, else a runsc in the directory of the running executable, else the one in PATH.
 // If path or the environment variable is set, Find looks nowhere else.
 func Find(path string) (string, error) {
 	if path != "" {
