@@ -79,6 +79,8 @@ func TestRoots(t *testing.T) {
 	w.process(17, "runsc-sandbox --root="+path("foreign/link")+" boot a")
 	w.process(15, "runsc-sandbox --root=relative boot a")
 	w.process(16, "cat --root="+path("open"))
+	w.process(18, "runsc-sandbox --root="+path("*/root/*/root")+" boot a")
+	w.process(19, "runsc-sandbox --root="+path("foreign/*")+" boot a")
 	w.process(20, "sandmeter serve")
 	w.options.ParseServer = func(args []string, _ func(string) string) (doctor.Settings, bool, error) {
 		return doctor.Settings{Command: "serve", Roots: []string{path("server"), path("usual/*")}}, args[0] == "sandmeter", nil
@@ -99,6 +101,8 @@ func TestRoots(t *testing.T) {
 		return roots
 	}
 	want := []string{
+		"/*/root/*/root process 18 it has wildcards in more than its last part",
+		"/foreign/* process 19 /foreign belongs to user 1000",
 		"/foreign/link process 17 /foreign belongs to user 1000",
 		"/foreign/root process 12 /foreign belongs to user 1000",
 		"/gone process 14 missing",

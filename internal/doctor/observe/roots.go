@@ -41,18 +41,44 @@ type finder struct {
 	used  int // those that are examined
 }
 
-// add adds a directory, or all that a glob matches.
+// add adds a directory, or what a glob matches.
 func (f *finder) add(path string, origin doctor.Origin, pid int) {
 	if !collect.IsGlob(path) {
 		f.addDir(path, origin, pid)
 		return
 	}
+	if ofProcess(origin) {
+		if why := unsafeGlob(path); why != "" {
+			f.roots = append(f.roots, doctor.Root{Path: path, Origin: origin, PID: pid, Untrusted: why})
+			return
+		}
+	}
 	matches, _ := filepath.Glob(path) // an invalid glob matches nothing
+	if ofProcess(origin) && len(matches) > maxRoots {
+		matches = matches[:maxRoots]
+	}
 	for _, match := range matches {
 		if info, err := os.Stat(match); err == nil && info.IsDir() {
 			f.addDir(match, origin, pid)
 		}
 	}
+}
+
+// ofProcess reports whether the command line of a process named a root, which any user may have chosen.
+func ofProcess(origin doctor.Origin) bool { return origin == doctor.OfProcess || origin == doctor.OfServer }
+
+// unsafeGlob says why a glob that a process names is not expanded, or is empty. With wildcards in one
+// directory after another, such as /proc/*/root/proc/*/root, a short text has billions of matches.
+func unsafeGlob(path string) string {
+	dir := filepath.Dir(path)
+	if collect.IsGlob(dir) {
+		return "it has wildcards in more than its last part"
+	}
+	who, err := writers(dir, os.Geteuid())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err.Error()
+	}
+	return who
 }
 
 func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
@@ -71,7 +97,7 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 		root.Err, root.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
 	case slices.ContainsFunc(f.seen, func(other fs.FileInfo) bool { return os.SameFile(info, other) }):
 		return
-	case origin == doctor.OfProcess || origin == doctor.OfServer:
+	case ofProcess(origin):
 		who, err := writers(path, os.Geteuid())
 		if err != nil {
 			who = err.Error()
