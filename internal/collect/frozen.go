@@ -31,7 +31,7 @@ func (c *Collector) freeze(s *sandbox) *frozen {
 		if breath != nil {
 			s.usage.found.Update(&breath.usage)
 		}
-		s.usage.finishShares()
+		s.finishShares()
 		last.usage = additive(c.usageOf(s))
 	}
 	if breath != nil { // else the cgroup is being read

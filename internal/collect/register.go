@@ -163,7 +163,7 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 	}
 	usage := snapshot.NoOrigin
 	if c.meter != nil && !s.usage.found.Time.IsZero() {
-		s.usage.finishShares()
+		s.finishShares()
 		last.usage = additive(c.usageOf(s))
 		usage = snapshot.FromUnregister
 	}

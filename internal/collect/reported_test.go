@@ -215,21 +215,39 @@ func TestSharesOfEnded(t *testing.T) {
 }
 
 // TestSharesAtTheEnd: when a sandbox has ended, its containers keep their CPU time, also those whose
-// state files went first, as those of a pod do. What was used after the last report is of none of them.
+// state files went first, as those of a pod do. What was used after the last report is of the only
+// container besides the one that holds the pod's namespaces, or of none of several.
 func TestSharesAtTheEnd(t *testing.T) {
-	for _, removed := range []bool{false, true} {
+	const before = `{container=,container_id=} 0; {container=a,container_id=a} 0.25; {container=app,container_id=b} 0.75`
+	const toNone = `{container=,container_id=} 0.5; {container=a,container_id=a} 0.25; {container=app,container_id=b} 0.75`
+	const toApp = `{container=,container_id=} 0; {container=a,container_id=a} 0.25; {container=app,container_id=b} 1.25`
+	holder := func(s *simulate.Spec) {
+		s.Root.Annotations = map[string]string{"io.kubernetes.cri.container-type": "sandbox"}
+	}
+	another := func(s *simulate.Spec) { s.More = append(s.More, simulate.Container{ID: "c"}) }
+	for _, test := range []struct {
+		what  string
+		begin func(*simulate.Spec)
+		later func(*simulate.Spec) // before the end; nil: nothing changes
+		want  string
+	}{
+		{"the only container", holder, nil, toApp},
+		{"the only container was deleted", holder, func(s *simulate.Spec) { s.More = nil }, toApp},
+		{"another one came", holder, another, toNone},
+		{"another one has come and gone", func(s *simulate.Spec) { holder(s); another(s) }, func(s *simulate.Spec) { s.More = s.More[:1] }, toNone},
+		{"no container only holds namespaces", func(s *simulate.Spec) {}, func(s *simulate.Spec) { s.More = nil }, toNone},
+	} {
 		forever := func(o *Options) { o.Linger = math.MaxInt64 } // the clock is not that of ends
-		r := newReporting(t, forever, func(s *simulate.Spec) { s.OwnProcess = true })
+		r := newReporting(t, forever, func(s *simulate.Spec) { s.OwnProcess = true; test.begin(s) })
 		r.addProcess(t, r.sandbox.PID(), "a")
 		r.set(0, 0, 0)
 		r.page()
 		r.set(1000, 100, 300)
-		const shares = `{container=a,container_id=a} 0.25; {container=app,container_id=b} 0.75`
-		if got := r.usage("sandmeter_container_cpu_seconds_total"); got != "{container=,container_id=} 0; "+shares {
-			t.Errorf("before the end: %s", got)
+		if got := r.usage(shares); got != before {
+			t.Errorf("%s, before the end: %s", test.what, got)
 		}
-		if removed {
-			r.update(r.sandbox, func(s *simulate.Spec) { s.More = nil })
+		if test.later != nil {
+			r.update(r.sandbox, test.later)
 			if err := r.collector.Look(); err != nil {
 				t.Fatal(err)
 			}
@@ -239,8 +257,8 @@ func TestSharesAtTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if got := r.usage("sandmeter_container_cpu_seconds_total"); got != "{container=,container_id=} 0.5; "+shares {
-				t.Errorf("after the end, with its container removed: %t: %s", removed, got)
+			if got := r.usage(shares); got != test.want {
+				t.Errorf("%s, after the end: %s", test.what, got)
 			}
 		}
 	}

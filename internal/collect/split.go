@@ -118,13 +118,7 @@ func (s *split) match(claims []claim) {
 		if c.cpu == verify.NotReported {
 			continue
 		}
-		i := slices.IndexFunc(s.shares, func(p *share) bool { return p.id == c.id })
-		if i < 0 {
-			i = len(s.shares)
-			s.shares = append(s.shares, &share{id: c.id, set: containerSet(c.name, c.id)})
-			s.changes++
-		}
-		s.shares[i].now = c.cpu
+		s.shareOf(c).now = c.cpu
 	}
 }
 
@@ -172,10 +166,27 @@ func (s *split) settle(r *reading, elapsed time.Duration) {
 	s.forget()
 }
 
-// finish adds what the host has measured since the last reading to no container. No reading follows.
-func (s *split) finish(host int64) {
-	s.none += max(0, host-s.host)
-	s.host = max(host, s.host)
+// finish adds what the host has measured since the last reading to the only container that the
+// sandbox has ever had, or to no container if only has no ID. No reading follows.
+func (s *split) finish(host int64, only claim) {
+	grown := max(0, host-s.host)
+	s.host += grown
+	if only.id == "" {
+		s.none += grown
+		return
+	}
+	s.shareOf(only).total += grown
+}
+
+// shareOf returns the share of a container, and adds one if there is none.
+func (s *split) shareOf(c claim) *share {
+	i := slices.IndexFunc(s.shares, func(p *share) bool { return p.id == c.id })
+	if i < 0 {
+		i = len(s.shares)
+		s.shares = append(s.shares, &share{id: c.id, set: containerSet(c.name, c.id)})
+		s.changes++
+	}
+	return s.shares[i]
 }
 
 // forget removes the oldest shares of containers that are gone if there are more than maxGone.

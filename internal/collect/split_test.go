@@ -170,6 +170,28 @@ func TestSplitGone(t *testing.T) {
 	}
 }
 
+// TestSplitFinish: what the host has measured last is the only container's, even if it never
+// reported, or no container's. To finish twice adds only what came in between.
+func TestSplitFinish(t *testing.T) {
+	finish := func(s *splitting, host int64, only, want string) {
+		t.Helper()
+		s.finish(host*1e6, claim{id: only, name: only})
+		if got := s.check(); got != want {
+			t.Errorf("finished at %d for %q: got %q, want %q", host, only, got, want)
+		}
+	}
+	none, only, silent := newSplitting(t), newSplitting(t), newSplitting(t)
+	for _, s := range []*splitting{none, only} {
+		s.read(100, "a=30 b=70", "a=30 b=70 none=0")
+	}
+	finish(none, 150, "", "a=30 b=70 none=50")
+	finish(none, 160, "", "a=30 b=70 none=60")
+	finish(none, 90, "", "a=30 b=70 none=60")
+	finish(only, 150, "b", "a=30 b=120 none=0")
+	finish(only, 150, "b", "a=30 b=120 none=0")
+	finish(silent, 150, "a", "a=150 none=0")
+}
+
 // TestSplitHolds: whatever is claimed, no part falls, and the sum is the host's, to the nanosecond.
 func TestSplitHolds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

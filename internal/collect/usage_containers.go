@@ -1,6 +1,9 @@
 package collect
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -48,14 +51,33 @@ func (u *usage) addShares(add func(metric, series int, value int64), set int) {
 }
 
 // finishShares makes the shares those at the end of the sandbox, if there are any. Containers do not
-// report anymore, so what has been used since the last report is of none of them. Their series stay,
-// also if the last thing that was learned is that they were deleted, as before the end of a pod.
-func (u *usage) finishShares() {
-	cpu, measured := u.found.Get(host.CPU)
-	if split := &u.reported.split; measured && !split.at.IsZero() {
-		split.finish(cpu)
-		u.reported.known = true
+// report anymore, so what has been used since the last report is of the only container, or of none of
+// them. Their series stay, also if the last thing that was learned is that they were deleted, as
+// before the end of a pod.
+func (s *sandbox) finishShares() {
+	r := &s.usage.reported
+	cpu, measured := s.usage.found.Get(host.CPU)
+	only := s.onlyContainer()
+	if measured && (!r.split.at.IsZero() || only.id != "") {
+		r.split.finish(cpu, only)
+		r.known = true
 	}
+}
+
+// onlyContainer returns the container of a sandbox that has had no other, besides the one that holds
+// a pod's namespaces and does nothing. Without an ID, there were several, or none is known.
+func (s *sandbox) onlyContainer() claim {
+	var only claim
+	for _, c := range slices.Concat(s.identity.Containers, s.identity.Deleted) {
+		switch {
+		case c.Pause:
+		case only.id != "":
+			return claim{}
+		default:
+			only = claim{id: c.ID, name: cmp.Or(c.Name, c.ID)}
+		}
+	}
+	return only
 }
 
 // addDetail adds the memory and the processes of containers. The label sets of the containers begin

@@ -236,6 +236,9 @@ func TestUsageFails(t *testing.T) {
 	if len(counters) == 0 {
 		t.Fatal("there are no counters")
 	}
+	// All of it is the pod's only container's.
+	counters[`sandmeter_container_cpu_seconds_total{container="app",container_id="b"}`] = counters[`sandmeter_sandbox_cpu_seconds_total{}`]
+	counters[`sandmeter_container_cpu_seconds_total{container="",container_id=""}`] = "0"
 	checkUsage(t, "ended", h.page(), "a", counters)
 }
 
