@@ -69,7 +69,10 @@ type record struct {
 }
 
 // A recordedContainer is a container of a record.
-type recordedContainer struct{ ID, Name, Image string }
+type recordedContainer struct {
+	Name, Image string
+	CPU         float64 `json:"cpu_seconds"` // 0: not known
+}
 
 // A life is a sandbox from its start to its end: an ID may be used again.
 type life struct{ id, iteration string }
