@@ -114,11 +114,11 @@ bin/prometheus bin/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
 # gigabytes of modules, those of the tests of all dependencies.
 $(KUBERNETES)/kube%:
 	@echo "Building $(@F) $(KUBERNETES_VERSION). The first program takes up to half an hour, the others a few minutes each."
-	@cd tools/kubernetes && $(BUILD) -ldflags '-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)' -o $@ k8s.io/kubernetes/cmd/$(@F)
+	@cd tools/kubernetes && $(BUILD) -ldflags '-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)' -o $@.new k8s.io/kubernetes/cmd/$(@F) && mv $@.new $@
 
 $(KUBERNETES)/containerd $(KUBERNETES)/ctr $(KUBERNETES)/containerd-shim-runc-v2:
 	@echo "Building $(@F) from the version pinned in tools/containerd/go.mod."
-	@cd tools/containerd && $(BUILD) -tags no_btrfs,no_zfs,no_devmapper -o $@ github.com/containerd/containerd/v2/cmd/$(@F)
+	@cd tools/containerd && $(BUILD) -tags no_btrfs,no_zfs,no_devmapper -o $@.new github.com/containerd/containerd/v2/cmd/$(@F) && mv $@.new $@
 
 # These packages are not installed: that of etcd would start a service.
 $(KUBERNETES)/debian:
