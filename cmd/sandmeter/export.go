@@ -54,7 +54,7 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	cli.RegisterRoot(cmd, &e.root, "Runtime root: the `directory` of runsc's state files.")
-	flags.StringVar(&e.filter, "filter", "", "Write only metrics whose names, without the prefix, match this regular `expression`.")
+	flags.StringVar(&e.filter, "filter", "", "Write only metrics whose names, without the prefix and _total, match this regular `expression`.")
 	flags.StringVar(&e.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
 	registerNaming(flags, &e.naming)
 	cli.CompleteChoices(cmd)

@@ -55,7 +55,7 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 	flags := cmd.Flags()
 	g.server.register(cmd, defaultListenAddress)
 	flags.StringVar(&g.path, "web.telemetry-path", metricserver.DefaultTelemetryPath, "The server's `path` of the metrics.")
-	flags.StringVar(&g.filter, "filter", "", "Show only metrics whose names, without the prefix, match this regular `expression`.")
+	flags.StringVar(&g.filter, "filter", "", "Show only metrics whose names match this regular `expression`. Those that sandboxes report match without the prefix and _total.")
 	flags.StringVar(&g.sandbox, "sandbox", "", "Show only metrics of the sandbox with this `ID`, or with this unique prefix of its ID.")
 	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "The server's `prefix` of all metric names.")
 	flags.BoolVar(&g.json, "json", false, "Write a JSON array of samples instead of the Prometheus text format.")
