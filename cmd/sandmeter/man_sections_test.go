@@ -18,7 +18,7 @@ var failures = map[string]string{
 	"list":   "The command failed, or a state file could not be read, or the server is unreachable or has no list.",
 	"get":    "The command failed, or there is no metric to show.",
 	"export": "The command failed, the sandbox has no metrics, or no metric matches **--filter**.",
-	"doctor": "There is a problem, or the command failed. Warnings are no problems.",
+	"doctor": "There is a problem, or the command failed. Warnings do not count.",
 	"health": "The server is unreachable, does not serve the runtime root, or is shutting down.",
 }
 
