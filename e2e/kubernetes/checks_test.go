@@ -7,6 +7,7 @@ var checks = []check{
 	{"usage is that of the pod's cgroup and that which kubelet reports", checkUsage},
 	{"the server has the privileges that the chart claims", checkPrivileges},
 	{"a pod without the RuntimeClass has no sandbox", checkPlainPod},
+	{"a pod in the network of the node has no traffic of its own", checkHostNetwork},
 	{"pods of two namespaces with one name stay apart", checkEqualNames},
 	{"outcomes and totals of a namespace are exact", checkEnds},
 	{"kube-prometheus's rules give right numbers beside kubelet's own series", checkRules},
@@ -18,6 +19,7 @@ var checks = []check{
 	{"a drained node has records of all its pods", checkDrain},
 	{"a static pod that changes has a new sandbox, and a record of the old one", checkStaticPod},
 	{"a killed shim takes its sandbox with it, and has a record", checkKilledShim},
-	{"nothing is left in the runtime root", checkLeftovers},
 	{"no probe restarted the server", checkProbes},
+	{"a killed server finds all sandboxes again", checkKilledServer},
+	{"nothing is left in the runtime root", checkLeftovers},
 }

@@ -57,6 +57,13 @@ func (d *daemon) stop() error {
 	}
 }
 
+// kill ends the daemon with SIGKILL.
+func (d *daemon) kill() error {
+	err := d.cmd.Process.Kill()
+	<-d.ended
+	return err
+}
+
 func (d *daemon) hasEnded() bool {
 	select {
 	case <-d.ended:
@@ -84,13 +91,6 @@ func (n *node) daemon(program string, args ...string) *daemon {
 	n.daemons = append(n.daemons, d)
 	n.must(d.start(n.path()))
 	return d
-}
-
-// restart stops a daemon and starts it again.
-func (n *node) restart(d *daemon) {
-	n.t.Helper()
-	n.must(d.stop())
-	n.must(d.start(n.path()))
 }
 
 // until repeats a step until it succeeds.

@@ -47,17 +47,20 @@ func (n *node) wantSame(before map[life]bool) {
 	}
 }
 
-// checkContainerdRestart: shims and sandboxes outlive containerd.
+// checkContainerdRestart: shims and sandboxes outlive containerd, also if it is killed.
 func checkContainerdRestart(n *node) {
 	n.create("restart", idle("restart", "one"), idle("restart", "two"))
 	n.untilUp("restart", "one", "two")
 	before := n.page().lives()
-	n.restart(n.containerd)
-	n.until(func() error {
-		_, err := n.ctr("tasks", "list")
-		return err
-	})
-	n.wantSame(before)
+	for _, end := range []func(*daemon) error{(*daemon).stop, (*daemon).kill} {
+		n.must(end(n.containerd))
+		n.must(n.containerd.start(n.path()))
+		n.until(func() error {
+			_, err := n.ctr("tasks", "list")
+			return err
+		})
+		n.wantSame(before)
+	}
 	n.create("restart", idle("restart", "three"))
 	n.untilUp("restart", "one", "two", "three")
 }
@@ -67,7 +70,8 @@ func checkKubeletRestart(n *node) {
 	n.create("restart", idle("restart", "one"), idle("restart", "two"), idle("restart", "three"))
 	n.untilUp("restart", "one", "two", "three")
 	before := n.page().lives()
-	n.restart(n.kubelet)
+	n.must(n.kubelet.stop())
+	n.must(n.kubelet.start(n.path()))
 	n.until(func() error {
 		_, err := n.summary("restart", "one")
 		return err
@@ -234,6 +238,28 @@ func processes(words ...string) map[int]string {
 		}
 	}
 	return found
+}
+
+// checkKilledServer: kubelet starts a server again that was killed, and it has the same sandboxes.
+func checkKilledServer(n *node) {
+	n.create("restart", idle("restart", "one"))
+	n.untilUp("restart", "one")
+	before := n.page().lives()
+	killed := n.serverProcess()
+	pid, err := strconv.Atoi(filepath.Base(killed))
+	n.must(err)
+	n.must(syscall.Kill(pid, syscall.SIGKILL))
+	n.until(func() error {
+		servers, err := n.servers()
+		if err == nil && (len(servers) != 1 || len(servers[0].Status.ContainerStatuses) != 1 || servers[0].Status.ContainerStatuses[0].RestartCount != 1) {
+			err = fmt.Errorf("not one server that was restarted: %+v", servers)
+		}
+		return err
+	})
+	n.wantSame(before)
+	if now := n.serverProcess(); now == killed {
+		n.t.Errorf("the server is still %s", now)
+	}
 }
 
 // checkLeftovers: when all pods are deleted, each sandbox that ever was on a page has a record, and

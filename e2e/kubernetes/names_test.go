@@ -183,6 +183,34 @@ func checkPlainPod(n *node) {
 	}
 }
 
+// checkHostNetwork: a pod in the network of the node has no network of its own to measure, and
+// everything else. Its row has none, so that the traffic of the node counts as nobody's.
+func checkHostNetwork(n *node) {
+	inHost := idle("hosts", "node-agent")
+	inHost.hostNetwork = true
+	n.create("hosts", inHost)
+	id := n.untilUp("hosts", "node-agent")["node-agent"]
+	p := n.untilPage(func(p page) error {
+		_, err := p.value("sandmeter_sandbox_memory_bytes", "sandbox", id)
+		return err
+	})
+	if cpu, err := p.value("sandmeter_sandbox_cpu_seconds_total", "sandbox", id); err != nil || cpu <= 0 {
+		n.t.Errorf("the CPU time is %v (%v)", cpu, err)
+	}
+	for family := range p {
+		if !strings.Contains(family, "_network_") {
+			continue
+		}
+		for _, labels := range [][]string{{"sandbox", id}, {"namespace", "hosts"}} {
+			if found := p.find(family, labels...); len(found) > 0 {
+				n.t.Errorf("%s of a pod in the network of the node: %v", family, found)
+			}
+		}
+	}
+	n.remove("hosts")
+	n.untilRecorded("hosts", 1, "node-agent")
+}
+
 // checkEqualNames: a pod has the same name in another namespace.
 func checkEqualNames(n *node) {
 	n.create("shop", shop)

@@ -18,6 +18,7 @@ type container struct {
 type workload struct {
 	namespace, name string
 	plain           bool // runc instead of gVisor
+	hostNetwork     bool
 	labels          map[string]string
 	containers      []container
 }
@@ -41,7 +42,7 @@ func (w workload) manifest() object {
 	}
 	spec := object{
 		"initContainers": first, "containers": containers, "restartPolicy": "Never",
-		"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1,
+		"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1, "hostNetwork": w.hostNetwork,
 	}
 	if !w.plain {
 		spec["runtimeClassName"] = "gvisor"
