@@ -2,16 +2,24 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/simulate"
@@ -201,6 +209,86 @@ func TestDoctorOfServers(t *testing.T) {
 	check("with another address", []string{"--metric-server=" + w.addr + "x", w.addr}, serveArgs(w.root, w.addr, "--match-address", w.addr+"x")...)
 	check("in place of gVisor's", []string{"serves only sandboxes that were created with --metric-server=%RUNTIME_ROOT%/../metrics.sock"},
 		"--root="+w.root, "--metric-server=%RUNTIME_ROOT%/../metrics.sock", "metric-server")
+}
+
+// TestDoctorOfStrangers: the processes and sockets of another user that pass themselves off as a
+// server change no result: not what is served, nor which program and which file doctor uses as root.
+func TestDoctorOfStrangers(t *testing.T) {
+	w := newWorld(t)
+	w.startSilent("silent", "idle")
+	w.untilOld("silent")
+	examine := func() diagnosis {
+		t.Helper()
+		return diagnose(t, withPath(newProgram(t, w.doctorArgs()...), t.TempDir()))
+	}
+	d := examine()
+	d.finds("sandboxes", "not_instrumented", "silent")
+
+	address := w.listenAs(65534, `{"sandboxes":[{"id":"silent","iteration":"","runtime_root":"`+w.root+`","query_status":"ok"}]}`)
+	liar := w.pose(65534, serveArgs(w.root, address, "--runsc", realRunsc(t), "--registration", "/etc/shadow")...)
+	d = examine()
+	d.finds("servers", "server_not_trusted", fmt.Sprintf("process %d", liar), "it runs as user 65534")
+	d.finds("sandboxes", "not_instrumented", "silent")
+	d.lacks("incomplete", "server_unreachable")
+	isLiar := func(on onServer) bool { return on.Address == address }
+	if slices.ContainsFunc(d.sandbox("silent").OnServers, isLiar) {
+		t.Errorf("what another user says is used:\n%s", d.text)
+	}
+
+	// Root's server is in another network namespace, and somebody else listens at its address here.
+	honest := w.pose(0, serveArgs(w.root, address)...)
+	d = examine()
+	d.finds("servers", "server_not_trusted", fmt.Sprintf("process %d", honest), "user 65534 listens there")
+	d.finds("sandboxes", "not_instrumented", "silent")
+
+	d = diagnose(t, withPath(newProgram(t, w.doctorArgs("--address", address)...), t.TempDir()))
+	d.finds("sandboxes", "not_instrumented", "silent") // a reply without an iteration
+	d.lacks("server_not_trusted")
+}
+
+// listenAs serves a text over HTTP on a socket of a user, and returns its address.
+func (w *world) listenAs(uid int, text string) string {
+	w.t.Helper()
+	runtime.LockOSThread() // the ID is that of a thread
+	defer runtime.UnlockOSThread()
+	_, err := unix.SetfsuidRetUid(uid)
+	w.must(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	_, resetErr := unix.SetfsuidRetUid(os.Geteuid())
+	w.must(errors.Join(err, resetErr))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, text) }))
+	_ = s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	w.t.Cleanup(s.Close)
+	return l.Addr().String()
+}
+
+// pose starts a shell of a user with the command line and the program file name of a server, and
+// returns its PID.
+func (w *world) pose(uid int, args ...string) int {
+	w.t.Helper()
+	dir := filepath.Join(w.t.TempDir(), "posed")
+	w.must(os.Mkdir(dir, 0o755))
+	shell, err := os.ReadFile("/bin/sh")
+	w.must(err)
+	program := filepath.Join(dir, "sandmeter")
+	w.must(os.WriteFile(program, shell, 0o755))
+	w.must(os.WriteFile(filepath.Join(dir, args[0]), []byte("read line\n"), 0o644)) // the script of the shell
+	for parent := dir; parent != os.TempDir(); parent = filepath.Dir(parent) {
+		w.must(os.Chmod(parent, 0o755))
+	}
+	posed := exec.Command(program, args...)
+	posed.Dir = dir
+	posed.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	input, err := posed.StdinPipe()
+	w.must(err)
+	w.must(posed.Start())
+	w.t.Cleanup(func() {
+		_ = input.Close()
+		_ = posed.Wait()
+	})
+	return posed.Process.Pid
 }
 
 // TestDoctorOfAccess: servers that doctor may not ask, and those with TLS and a password.

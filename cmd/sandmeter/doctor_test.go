@@ -28,7 +28,7 @@ func setDoctorHost(w *world) {
 	}
 }
 
-// process adds a process to the host, with a command line whose words are separated by blanks and
+// process adds a process of this user to the host, with a command line whose words are separated by blanks and
 // variables.
 func (w *world) process(pid int, commandLine string, environment ...string) {
 	w.Helper()
@@ -36,6 +36,9 @@ func (w *world) process(pid int, commandLine string, environment ...string) {
 	w.must(os.MkdirAll(dir, 0o755))
 	line := strings.ReplaceAll(w.placeholders().Replace(commandLine), " ", "\x00") + "\x00"
 	w.must(os.WriteFile(filepath.Join(dir, "cmdline"), []byte(line), 0o644))
+	w.must(os.WriteFile(filepath.Join(dir, "status"), fmt.Appendf(nil, "Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", os.Geteuid()), 0o644))
+	program, _, _ := strings.Cut(commandLine, " ")
+	w.must(os.Symlink(program, filepath.Join(dir, "exe")))
 	w.must(os.WriteFile(filepath.Join(dir, "environ"), []byte(w.placeholders().Replace(strings.Join(environment, "\x00"))), 0o644))
 }
 

@@ -85,6 +85,10 @@ var spec = []struct {
 		"problem servers/server_unreachable: the server at localhost:19640 does not reply (process 80) because deadline exceeded; look into the log of the server, and restart it"},
 	{"a server wants a password", server(func(s *Server) { s.Err, s.Refused = "the server does not accept the credentials", true }),
 		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address, and give its TLS settings and credentials with --web.client-config.file"},
+	{"another user runs the command line of a server", func(o *Observed) { o.Strangers = []Stranger{{PID: 91, Why: "it runs as user 65534"}} },
+		"warning servers/server_not_trusted: a server of another user is ignored (process 91) because it runs as user 65534; give the address of the server with --address if you trust its user; otherwise find out what the user wants with it"},
+	{"another user listens at the address of a server", server(func(s *Server) { s.Untrusted, s.Err = "user 65534 listens there", "user 65534 listens there" }),
+		"warning servers/server_not_trusted: a server of another user is ignored (process 80) because user 65534 listens there; …"},
 	{"the socket of a server is for others", server(func(s *Server) { s.Err, s.Denied = "permission denied", true }),
 		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because permission denied; run as root, or as a member of the socket's group"},
 	{"a server was upgraded and not restarted", server(func(s *Server) { s.Process.Replaced = true }),
@@ -370,6 +374,50 @@ func TestUnknownServer(t *testing.T) {
 	check("one in a container, of the same root", false, Server{PID: 81, Err: "refused", Missing: true, Elsewhere: true, Settings: of("/run/containerd/runsc/*")})
 	check("one in a container, with other paths", false, Server{PID: 81, Err: "refused", Missing: true, Elsewhere: true, Settings: of("/host/runsc")})
 	check("nothing at the usual address", true, Server{Err: "refused", Missing: true})
+}
+
+// TestStrangers: what other users pass off as servers adds one warning for each reason, and changes
+// no other finding.
+func TestStrangers(t *testing.T) {
+	causes := func(o *Observed) (all []string) {
+		for _, r := range Examine(o).Results {
+			for _, f := range r.Findings {
+				all = append(all, f.Cause+" "+strings.Join(f.Where, " "))
+			}
+		}
+		return all
+	}
+	for _, c := range spec {
+		alone, beside := healthy(), healthy()
+		c.change(alone)
+		c.change(beside)
+		beside.Strangers = append(beside.Strangers, Stranger{PID: 9, Why: "it runs as user 9"}, Stranger{Address: "localhost:19640", Why: "user 9 listens there"})
+		isNew := func(cause string) bool {
+			return cause == serverUntrusted.Name+" process 9" || cause == serverUntrusted.Name+" the server at localhost:19640"
+		}
+		if got, want := slices.DeleteFunc(causes(beside), isNew), causes(alone); !slices.Equal(got, want) {
+			t.Errorf("%s: with strangers %q, without %q", c.name, got, want)
+		}
+	}
+	o := healthy()
+	for i := range 1000 {
+		o.Strangers = append(o.Strangers, Stranger{PID: 1000 + i, Why: "it runs as user 9"}, Stranger{PID: 3000 + i, Why: fmt.Sprintf("it runs as user %d", i)})
+	}
+	report := Examine(o)
+	if first := report.Results[0].Findings[0]; report.Problems != 0 || report.Warnings != maxGroups+1 || first.What != "1001 servers of other users are ignored" {
+		t.Errorf("%d problems, %d warnings, %s", report.Problems, report.Warnings, first.What)
+	}
+}
+
+// TestReplyWithoutIteration: a reply that does not say which sandbox it is about does not stand in
+// for metrics.
+func TestReplyWithoutIteration(t *testing.T) {
+	o := healthy()
+	o.Sandboxes[0].Status, o.Sandboxes[0].Reason = StatusFailed, string(failure.NotInstrumented)
+	o.Servers[0].Sandboxes[0].Iteration = ""
+	if report := Examine(o); report.Problems != 1 {
+		t.Errorf("%d problems", report.Problems)
+	}
 }
 
 // TestManySandboxes: equal findings are one, and different ones are few.

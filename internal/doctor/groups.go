@@ -1,10 +1,42 @@
 package doctor
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // maxGroups is how many findings of a kind have a text of their own. Sandboxes of the others share
 // the last one, so that a node with a thousand different errors has a short list.
 const maxGroups = 5
+
+// lists unite findings about several places that have the same cause and reason. Findings with
+// further reasons share the last one, so that other users cannot make a long list.
+type lists struct{ all []Finding }
+
+// add adds a place to the list with the finding.
+func (l *lists) add(f Finding, place string) {
+	i := slices.IndexFunc(l.all, func(other Finding) bool { return other.Cause == f.Cause && other.Why == f.Why })
+	if i < 0 && len(l.all) >= maxGroups {
+		i = maxGroups
+		f.Why = "other reasons: --json has those of each"
+	}
+	if i < 0 || i == len(l.all) {
+		i = len(l.all)
+		l.all = append(l.all, f)
+	}
+	l.all[i] = l.all[i].at(place)
+}
+
+// findings returns a finding per list, in the order in which lists began. what is what those say
+// that have several places.
+func (l *lists) findings(what func(n int) string) []Finding {
+	for i := range l.all {
+		if n := len(l.all[i].Where); n > 1 {
+			l.all[i].What = what(n)
+		}
+	}
+	return l.all
+}
 
 // groups unite equal findings of several sandboxes.
 type groups struct {

@@ -15,6 +15,9 @@ type Observed struct {
 	Roots     []Root    // examined or not, in the order in which they were found
 	Sandboxes []Sandbox // of all roots, by ID
 	Servers   []Server
+	// Strangers are processes with command lines of servers, and addresses of servers, that another
+	// user chose. What they say is not used.
+	Strangers []Stranger
 	Runscs    []Runsc   // processes of sandboxes, sorted by PID
 	Runtimes  []Runtime // configured runtimes with runsc
 	Programs  []string  // of runsc, from which registrations can be read
@@ -183,6 +186,9 @@ type Server struct {
 	// Elsewhere is whether the process has another network namespace or, with a Unix socket, another
 	// mount namespace, so that its address means something else here.
 	Elsewhere bool
+	// Untrusted says why a reply would not count, so that Err is set too: another user listens at the
+	// address. Empty: it counts.
+	Untrusted string
 	Refused   bool     // it does not accept the credentials, or TLS failed
 	Denied    bool     // this user may not connect
 	Process   Process  // of PID
@@ -190,6 +196,22 @@ type Server struct {
 	// SettingsErr says why the settings are not known.
 	SettingsErr string
 	Sandboxes   []Served // sorted by ID
+}
+
+// A Stranger is a process or an address that another user than root and the one of this program
+// passes off as a server.
+type Stranger struct {
+	PID     int    // 0: it is an address
+	Address string // if PID is 0
+	Why     string // it is not trusted
+}
+
+// name returns a name for texts.
+func (s *Stranger) name() string {
+	if s.PID != 0 {
+		return process(s.PID)
+	}
+	return "the server at " + s.Address
 }
 
 // name returns a name for texts.

@@ -114,7 +114,7 @@ func servedByOthers(o *Observed) func(s *Sandbox) bool {
 	onServers := OnServers(o)
 	return func(s *Sandbox) bool {
 		return slices.Contains(ofObserver, failure.Reason(s.Reason)) && slices.ContainsFunc(onServers(s), func(v View) bool {
-			return v.Served != nil && v.Served.Status == StatusOK
+			return v.Served != nil && v.Served.Status == StatusOK && v.Served.Iteration != ""
 		})
 	}
 }

@@ -15,6 +15,7 @@ var (
 	serviceSettings   = Cause{"service_settings", Problem}
 	serverUnreachable = Cause{"server_unreachable", Problem}
 	serverAccess      = Cause{"server_access", Warning}
+	serverUntrusted   = Cause{"server_not_trusted", Warning}
 	serverReplaced    = Cause{"server_replaced", Warning}
 	serverSettings    = Cause{"server_settings", Warning}
 	notServed         = Cause{"sandbox_not_served", Problem}
@@ -22,7 +23,7 @@ var (
 	sandboxHidden     = Cause{"sandbox_hidden", Warning}
 )
 
-var serversCheck = Check{"servers", []Cause{noServer, serviceSettings, serverUnreachable, serverAccess, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden}, judgeServers}
+var serversCheck = Check{"servers", []Cause{noServer, serviceSettings, serverUnreachable, serverAccess, serverUntrusted, serverReplaced, serverSettings, notServed, servedWithout, sandboxHidden}, judgeServers}
 
 // judgeServers judges running servers, and compares what they serve with what was found.
 func judgeServers(o *Observed) (string, []Finding) {
@@ -33,7 +34,25 @@ func judgeServers(o *Observed) (string, []Finding) {
 	if len(o.reachable()) == 0 && len(findings) == 0 {
 		findings = append(findings, judgeAbsence(&o.Service))
 	}
+	findings = append(findings, judgeStrangers(o.Strangers)...)
 	return summarizeServers(o), append(findings, compare(o)...)
+}
+
+// judgeStrangers returns the findings about what other users pass off as servers, those of one
+// reason together.
+func judgeStrangers(strangers []Stranger) []Finding {
+	var l lists
+	for i := range strangers {
+		s := &strangers[i]
+		l.add(untrusted(s.Why), s.name())
+	}
+	return l.findings(func(n int) string { return count(n, "server") + " of other users " + be(n) + " ignored" })
+}
+
+// untrusted returns the finding about a server of another user.
+func untrusted(why string) Finding {
+	return serverUntrusted.finding("a server of another user is ignored", why,
+		"give the address of the server with --address if you trust its user; otherwise find out what the user wants with it")
 }
 
 // judgeAbsence returns the finding of a node without a server.
@@ -73,6 +92,8 @@ func judgeServer(s *Server) []Finding {
 	var findings []Finding
 	add := func(f Finding) { findings = append(findings, f.at(s.name())) }
 	switch {
+	case s.Untrusted != "":
+		add(untrusted(s.Untrusted))
 	case s.Missing && s.Elsewhere:
 		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", "its address is in a container: "+s.Err,
 			"run sandmeter doctor in the container of the server, for example with kubectl exec"))

@@ -69,11 +69,30 @@ func (w *world) write(path, text string) {
 	w.must(os.WriteFile(path, []byte(text), 0o644))
 }
 
-// process writes a process with a command line, whose words are separated by blanks.
+// process writes a process of this user with a command line, whose words are separated by blanks.
 func (w *world) process(pid int, commandLine string) {
 	w.Helper()
+	uid := os.Geteuid()
+	w.processOf([4]int{uid, uid, uid, uid}, pid, commandLine)
+}
+
+// processOf writes a process with real, effective, saved and file system user IDs. Its program is
+// the first word of its command line.
+func (w *world) processOf(uids [4]int, pid int, commandLine string) {
+	w.Helper()
+	program, _, _ := strings.Cut(commandLine, " ")
+	w.write(fmt.Sprintf("proc/%d/status", pid), fmt.Sprintf("Uid:\t%d\t%d\t%d\t%d\n", uids[0], uids[1], uids[2], uids[3]))
+	w.program(pid, program)
 	w.write(fmt.Sprintf("proc/%d/cmdline", pid), strings.ReplaceAll(commandLine, " ", "\x00")+"\x00")
 	w.write(fmt.Sprintf("proc/%d/environ", pid), "")
+}
+
+// program makes a file the program of a process.
+func (w *world) program(pid int, path string) {
+	w.Helper()
+	link := filepath.Join(w.host, "proc", fmt.Sprint(pid), "exe")
+	w.must(os.RemoveAll(link))
+	w.must(os.Symlink(path, link))
 }
 
 // start starts a sandbox in the runtime root.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"go.yaml.in/yaml/v2"
 
@@ -27,18 +26,11 @@ const (
 // kubelets reads the settings of kubelets.
 func (n *node) kubelets() {
 	for _, p := range n.kubeletsFound {
-		if info, err := os.Stat(n.proc(p.pid, "")); err != nil || ownerOf(info) != 0 {
+		if uids := n.uids(p.pid); len(uids) == 0 || slices.Max(uids) != 0 {
 			continue // not a kubelet, or not one of this node
 		}
 		n.observed.Kubelets = append(n.observed.Kubelets, n.kubelet(&p))
 	}
-}
-
-func ownerOf(info fs.FileInfo) int {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
-	}
-	return -1
 }
 
 // gates are feature gates and what set them.

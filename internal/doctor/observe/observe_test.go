@@ -176,8 +176,9 @@ func TestRunsc(t *testing.T) {
 	w.process(11, "runsc-sandbox --final-metrics-log=/a -final-metrics-log=/b boot a")
 	w.process(12, "runsc-gofer --final-metrics-log=/c gofer a")
 	w.process(13, "runsc")
-	w.must(os.Symlink("/usr/bin/runsc (deleted)", filepath.Join(w.host, "proc/10/exe")))
-	want := []doctor.Runsc{{PID: 10, FinalMetricsLog: "/var/%ID%.log", Program: "/usr/bin/runsc (deleted)", Replaced: true}, {PID: 11, FinalMetricsLog: "/b"}}
+	w.program(10, "/usr/bin/runsc (deleted)")
+	want := []doctor.Runsc{{PID: 10, FinalMetricsLog: "/var/%ID%.log", Program: "/usr/bin/runsc (deleted)", Replaced: true},
+		{PID: 11, FinalMetricsLog: "/b", Program: "runsc-sandbox"}}
 	if got := w.observe().Runscs; !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -264,8 +265,8 @@ func TestKubelet(t *testing.T) {
 	check("a relative file", "kubelet --config=c.yaml", nil, doctor.Kubelet{File: "c.yaml", Err: "kubelet's configuration file c.yaml is relative"})
 
 	w := newWorld(t)
-	w.process(91, "kubelet --feature-gates="+gate+"=true")
-	w.must(os.Chown(filepath.Join(w.host, "proc/91"), 1000, 1000))
+	w.processOf([4]int{1000, 1000, 1000, 1000}, 91, "kubelet --feature-gates="+gate+"=true")
+	w.processOf([4]int{1000, 0, 0, 0}, 92, "kubelet --feature-gates="+gate+"=true")
 	if got := w.observe().Kubelets; len(got) != 0 {
 		t.Errorf("a process of a user counts as kubelet: %+v", got)
 	}

@@ -92,6 +92,10 @@ func (n *node) classify(p *proc, programs map[string]time.Time) {
 	settings, isServer, err := n.ParseServer(p.args, getenv)
 	switch {
 	case isServer:
+		if why := n.foreign(p); why != "" {
+			n.stranger(doctor.Stranger{PID: p.pid, Why: why})
+			return
+		}
 		n.server(p, settings, errors.Join(err, envErr))
 		n.paths[p.pid] = getenv("PATH")
 	case strings.HasPrefix(p.name(), "runsc"):

@@ -65,7 +65,9 @@ func (f *finder) add(path string, origin doctor.Origin, pid int) {
 }
 
 // ofProcess reports whether the command line of a process named a root, which any user may have chosen.
-func ofProcess(origin doctor.Origin) bool { return origin == doctor.OfProcess || origin == doctor.OfServer }
+func ofProcess(origin doctor.Origin) bool {
+	return origin == doctor.OfProcess || origin == doctor.OfServer
+}
 
 // unsafeGlob says why a glob that a process names is not expanded, or is empty. With wildcards in one
 // directory after another, such as /proc/*/root/proc/*/root, a short text has billions of matches.

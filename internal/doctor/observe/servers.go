@@ -33,6 +33,7 @@ func (n *node) addressServers() {
 		*servers = append(*servers, doctor.Server{Address: n.Address, Given: n.Given})
 	}
 	if n.Given {
+		n.observed.Strangers = nil
 		*servers = slices.DeleteFunc(*servers, func(s doctor.Server) bool { return !s.Given })
 	}
 }
@@ -46,6 +47,19 @@ func (n *node) askServers(ctx context.Context) {
 		asked.Go(func() { n.ask(ctx, &n.observed.Servers[i]) })
 	}
 	asked.Wait()
+	n.dropStrangers()
+}
+
+// dropStrangers makes strangers of the servers at addresses of other users whose processes are not
+// known: nothing is left to know about them.
+func (n *node) dropStrangers() {
+	isForeign := func(s doctor.Server) bool { return s.Untrusted != "" && s.PID == 0 }
+	for _, s := range n.observed.Servers {
+		if isForeign(s) {
+			n.stranger(doctor.Stranger{Address: s.Address, Why: s.Untrusted})
+		}
+	}
+	n.observed.Servers = slices.DeleteFunc(n.observed.Servers, isForeign)
 }
 
 // addressOf returns an address of a server. One on a socket of systemd has no address of its own.
@@ -76,13 +90,25 @@ func sameAddress(a, b string) bool {
 
 // ask asks a server what it serves.
 func (n *node) ask(ctx context.Context, s *doctor.Server) {
-	client, err := n.Connect(s.Address)
+	address, unsafe := s.Address, error(nil)
+	if !s.Given {
+		address, unsafe = n.trustedAddress(address)
+	}
+	if unsafe != nil && !errors.Is(unsafe, errNoListener) {
+		s.Untrusted, s.Err = unsafe.Error(), unsafe.Error()
+		return
+	}
+	client, err := n.Connect(address)
 	if err == nil {
 		defer client.Close()
 		s.Sandboxes, err = served(ctx, client)
 		slices.SortStableFunc(s.Sandboxes, func(a, b doctor.Served) int { return strings.Compare(a.ID, b.ID) })
 	}
-	if err == nil {
+	switch {
+	case err == nil && unsafe != nil:
+		s.Untrusted, s.Err, s.Sandboxes = unsafe.Error(), unsafe.Error(), nil
+		return
+	case err == nil:
 		return
 	}
 	s.Err = err.Error()
