@@ -232,6 +232,10 @@ var spec = []struct {
 
 	{"there is no /proc", func(o *Observed) { o.Failed = "open /proc/self/mountinfo: no such file or directory" },
 		"problem completeness/sandboxes_not_examined: the sandboxes were not examined () because open /proc/self/mountinfo: no such file or directory; run this command as root, with /proc mounted, and again if it ran out of time"},
+	{"there was no time to query the server", func(o *Observed) {
+		o.Servers[0].Unasked, o.Servers[0].Err, o.Servers[0].Sandboxes = true, "it was not queried in time", nil
+		o.Incomplete = []string{"servers: no time was left to query them"}
+	}, "warning completeness/incomplete: a part of this examination is missing () because servers: no time was left to query them; run this command as root, and again if it ran out of time"},
 	{"a configuration file is not readable", func(o *Observed) { o.Incomplete = []string{"/etc/docker/daemon.json: permission denied"} },
 		"warning completeness/incomplete: a part of this examination is missing () because /etc/docker/daemon.json: permission denied; …"},
 }

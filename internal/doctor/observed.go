@@ -189,10 +189,12 @@ type Server struct {
 	// Untrusted says why a reply would not count, so that Err is set too: another user listens at the
 	// address. Empty: it counts.
 	Untrusted string
-	Refused   bool     // it does not accept the credentials, or TLS failed
-	Denied    bool     // this user may not connect
-	Process   Process  // of PID
-	Settings  Settings // of PID
+	// Unasked is whether there was no time to query the server, so that Err is not about it.
+	Unasked  bool
+	Refused  bool     // it does not accept the credentials, or TLS failed
+	Denied   bool     // this user may not connect
+	Process  Process  // of PID
+	Settings Settings // of PID
 	// SettingsErr says why the settings are not known.
 	SettingsErr string
 	Sandboxes   []Served // sorted by ID

@@ -31,7 +31,7 @@ func judgeServers(o *Observed) (string, []Finding) {
 	for _, s := range o.Relevant() {
 		findings = append(findings, judgeServer(s)...)
 	}
-	if len(o.reachable()) == 0 && len(findings) == 0 {
+	if len(o.reachable()) == 0 && len(findings) == 0 && !slices.ContainsFunc(o.Servers, func(s Server) bool { return s.Unasked }) {
 		findings = append(findings, judgeAbsence(&o.Service))
 	}
 	findings = append(findings, judgeStrangers(o.Strangers)...)
@@ -94,6 +94,7 @@ func judgeServer(s *Server) []Finding {
 	switch {
 	case s.Untrusted != "":
 		add(untrusted(s.Untrusted))
+	case s.Unasked: // the check completeness says so
 	case s.Missing && s.Elsewhere:
 		add(serverAccess.finding("what the server at "+s.Address+" serves is unknown", "its address is in a container: "+s.Err,
 			"run sandmeter doctor in the container of the server, for example with kubectl exec"))

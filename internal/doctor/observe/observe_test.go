@@ -424,6 +424,33 @@ func TestCanceled(t *testing.T) {
 	w.wants(o, "completeness/sandboxes_not_examined")
 }
 
+// TestNoTimeForServers: if the time is over before servers are queried, that is not the fault of the
+// servers.
+func TestNoTimeForServers(t *testing.T) {
+	w := newWorld(t)
+	w.start(simulate.Spec{ID: "a"})
+	address := filepath.Join(w.dir, "socket")
+	defer w.serve(metricserver.Options{Roots: []string{w.root}, Addresses: []string{address}})()
+	w.options.Roots, w.options.Address = []string{w.root}, address
+	for _, given := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		w.options.Given = given
+		w.options.Progress = func(what string) {
+			if strings.HasPrefix(what, "Asking") {
+				cancel()
+			}
+		}
+		o := Node(ctx, w.options)
+		w.wants(o, "completeness/incomplete")
+		if got := causes(o); slices.ContainsFunc(got, func(cause string) bool { return strings.HasPrefix(cause, "servers/") }) {
+			t.Errorf("given %t: %q; %+v", given, got, o.Servers)
+		}
+		if s := o.Servers; len(s) != 1 || !s[0].Unasked {
+			t.Errorf("given %t: %+v", given, s)
+		}
+	}
+}
+
 // TestService: the settings of the package's service, if no server runs.
 func TestService(t *testing.T) {
 	w := newWorld(t)

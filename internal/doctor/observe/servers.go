@@ -47,6 +47,9 @@ func (n *node) askServers(ctx context.Context) {
 		asked.Go(func() { n.ask(ctx, &n.observed.Servers[i]) })
 	}
 	asked.Wait()
+	if slices.ContainsFunc(n.observed.Servers, func(s doctor.Server) bool { return s.Unasked }) {
+		n.incomplete("servers: no time was left to query them")
+	}
 	n.dropStrangers()
 }
 
@@ -109,6 +112,9 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 		s.Untrusted, s.Err, s.Sandboxes = unsafe.Error(), unsafe.Error(), nil
 		return
 	case err == nil:
+		return
+	case ctx.Err() != nil: // the error is not about the server
+		s.Unasked, s.Err = true, "it was not queried in time"
 		return
 	}
 	s.Err = err.Error()
