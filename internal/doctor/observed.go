@@ -242,8 +242,11 @@ func (s *Server) serves(sandbox *Sandbox) bool {
 
 // Settings are those of a server that checks need.
 type Settings struct {
-	Command          string // serve or metric-server
-	Roots            []string
+	Command string // serve or metric-server
+	Roots   []string
+	// SameRoots are runtime roots of the observation that are among Roots by another path, as
+	// /var/run/runsc and /run/runsc are.
+	SameRoots        []string
 	Addresses        []string
 	MatchAddress     string // only sandboxes with this --metric-server
 	OnlyInstrumented bool
@@ -256,9 +259,9 @@ type Settings struct {
 // cadvisorNames reports whether the server has families with cAdvisor's names.
 func (s *Settings) cadvisorNames() bool { return s.Usage == "cadvisor" || s.Usage == "both" }
 
-// Has reports whether the settings have a runtime root, by name or by a glob.
+// Has reports whether the settings have a runtime root, by one of its paths or by a glob.
 func (s *Settings) Has(root string) bool {
-	return slices.ContainsFunc(s.Roots, func(configured string) bool {
+	return slices.Contains(s.SameRoots, root) || slices.ContainsFunc(s.Roots, func(configured string) bool {
 		matches, err := filepath.Match(configured, root)
 		return configured == root || err == nil && matches
 	})

@@ -328,6 +328,36 @@ func TestServerSelects(t *testing.T) {
 	t.Errorf("%+v", report.Results[0])
 }
 
+// TestRootsByOtherPaths: a server serves a runtime root whichever path it has for the directory.
+func TestRootsByOtherPaths(t *testing.T) {
+	w := newWorld(t)
+	w.must(os.MkdirAll(filepath.Join(w.dir, "parent", "r"), 0o755))
+	w.must(os.Symlink(filepath.Join(w.dir, "parent"), filepath.Join(w.dir, "link")))
+	w.root = filepath.Join(w.dir, "parent", "r")
+	w.start(simulate.Spec{ID: "a", Root: simulate.Container{CreatedAt: time.Now().Add(-time.Minute)}})
+	other := filepath.Join(w.dir, "other")
+	w.must(os.Mkdir(other, 0o755))
+	address := filepath.Join(w.dir, "socket")
+	defer w.serve(metricserver.Options{Roots: []string{other}, Addresses: []string{address}})()
+	w.options.Roots, w.options.Address = []string{w.root}, address
+	for configured, serves := range map[string]bool{"link/r": true, "link/*": true, "parent/../link/r": true, "parent/r": true, "other": false, "link/x*": false} {
+		w.options.ParseServer = func(args []string, _ func(string) string) (doctor.Settings, bool, error) {
+			settings := doctor.Settings{Command: "serve", Roots: []string{other}, Addresses: []string{address}}
+			if args[0] == "silent" { // one that does not reply
+				settings.Roots, settings.Addresses = []string{filepath.Join(w.dir, configured)}, []string{filepath.Join(w.dir, "none")}
+			}
+			return settings, true, nil
+		}
+		w.process(80, "sandmeter serve")
+		w.process(81, "silent")
+		o := w.observe()
+		isMissed := slices.Contains(causes(o), "servers/sandbox_not_served")
+		if silent := o.Servers[1].Settings; silent.Has(w.root) != serves || isMissed == serves {
+			t.Errorf("%s: it has the root: %t; the sandbox counts as not served: %t", configured, silent.Has(w.root), isMissed)
+		}
+	}
+}
+
 // TestAddresses: an address of a process and one of the options may be the same server's.
 func TestAddresses(t *testing.T) {
 	for _, c := range []struct {

@@ -32,6 +32,42 @@ func (n *node) findRoots() {
 		}
 	}
 	n.observed.Roots = found.roots
+	for i := range n.observed.Servers {
+		n.nameRoots(&n.observed.Servers[i].Settings)
+	}
+	n.nameRoots(&n.Settings)
+}
+
+// nameRoots takes note of the runtime roots that the settings of a server have by another path.
+func (n *node) nameRoots(set *doctor.Settings) {
+	var configured []fs.FileInfo
+	for _, path := range set.Roots {
+		for _, dir := range directories(path) {
+			if info, err := os.Stat(dir); err == nil {
+				configured = append(configured, info)
+			}
+		}
+	}
+	for _, path := range n.examinedRoots() {
+		info, err := os.Stat(path)
+		isSame := func(other fs.FileInfo) bool { return os.SameFile(info, other) }
+		if err == nil && !set.Has(path) && slices.ContainsFunc(configured, isSame) {
+			set.SameRoots = append(set.SameRoots, path)
+		}
+	}
+}
+
+// directories returns what a runtime root in the settings of a server matches. A glob that would
+// not be examined matches nothing.
+func directories(path string) []string {
+	switch {
+	case !collect.IsGlob(path):
+		return []string{path}
+	case unsafeGlob(path) != "":
+		return nil
+	}
+	matches, _ := filepath.Glob(path) // an invalid glob matches nothing
+	return matches
 }
 
 // A finder collects runtime roots.
