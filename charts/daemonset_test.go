@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 )
 
@@ -112,14 +113,21 @@ func hostPaths(t *testing.T, v values) (paths []string) {
 	return paths
 }
 
-// TestVolumes checks, for all values files, that each volume is mounted once and each mount has a
-// volume.
+// TestVolumes checks, for all values files and for paths that are much alike, that each volume has a
+// name that Kubernetes accepts and is mounted once, and each mount has a volume.
 func TestVolumes(t *testing.T) {
-	for name, v := range valueFiles(t) {
+	long := "/run/" + strings.Repeat("directory/", 10)
+	all := valueFiles(t)
+	all["paths that differ in a separator"] = values{"roots": []any{"/run/x/a-b/k8s", "/run/x/a/b/k8s", "/run/x/A_B/k8s"}}
+	all["paths that differ at their ends"] = values{"roots": []any{long + "a/k8s", long + "b/k8s"}}
+	for name, v := range all {
 		set := daemonSet(t, v)
 		volumes, mounts, places := map[string]int{}, map[string]int{}, map[string]int{}
 		for _, volume := range set.Spec.Template.Spec.Volumes {
 			volumes[volume.Name]++
+			if faults := validation.IsDNS1123Label(volume.Name); len(faults) > 0 {
+				t.Errorf("%s: volume %q: %q", name, volume.Name, faults)
+			}
 		}
 		for _, mount := range container(t, set).VolumeMounts {
 			mounts[mount.Name]++

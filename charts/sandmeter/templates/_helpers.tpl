@@ -67,9 +67,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $paths -}}
 {{- end -}}
 
-{{/* A volume's name for a path of the node. */}}
+{{/* A volume's name for a path of the node: the path as far as a name permits, and a hash, which makes it unique. */}}
 {{- define "sandmeter.volumeName" -}}
-{{- regexReplaceAll "[^a-z0-9]+" (printf "host%s" . | lower) "-" | trunc 63 | trimSuffix "-" -}}
+{{- $readable := regexReplaceAll "[^a-z0-9]+" (printf "host%s" . | lower) "-" | trunc 54 | trimSuffix "-" -}}
+{{- printf "%s-%s" $readable (sha256sum . | trunc 8) -}}
 {{- end -}}
 
 {{/* A choice that may be off, which is false in YAML unless it is in quotes. */}}
