@@ -84,6 +84,11 @@ func TestHostPaths(t *testing.T) {
 	// Not the one that has sockets of daemons.
 	f(roots("/run/runsc"), "DirectoryOrCreate /run/runsc")
 	f(roots("/var/run/runsc"), "DirectoryOrCreate /var/run/runsc")
+	f(roots("/root/runsc"), "DirectoryOrCreate /root/runsc")
+	// A name that begins like that of such a directory is another one.
+	f(roots("/var/lib/kubelet-runsc/k8s.io"), "DirectoryOrCreate /var/lib/kubelet-runsc")
+	f(values{"finalRecords": "/var/log/pods-of-runsc/records"}, usual, "DirectoryOrCreate /var/log/pods-of-runsc read-write")
+	f(values{"finalRecords": "/var/lib/sandmeter/records"}, usual, "DirectoryOrCreate /var/lib/sandmeter read-write")
 }
 
 // hostPaths returns the paths of the node that the container gets at the same paths, in order.

@@ -34,18 +34,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.image.repository }}{{ ternary (printf "@%s" .Values.image.digest) (printf ":%s" $tag) (ne .Values.image.digest "") -}}
 {{- end -}}
 
+{{/* Not empty if a directory of the node must not be mounted, because other programs have their sockets, files, or
+     secrets in it: first those that have directories of several programs, then those that nothing may be mounted of. */}}
+{{- define "sandmeter.shared" -}}
+{{- $path := regexReplaceAll "^/var/run(/|$)" (clean .) "/run${1}" -}}
+{{- $several := list "/" "/home" "/media" "/mnt" "/opt" "/root" "/run" "/run/containerd" "/run/crio" "/run/docker" "/run/lock" "/run/systemd" "/run/user" "/srv" "/tmp" "/usr" "/usr/local" "/var" "/var/cache" "/var/lib" "/var/log" "/var/spool" "/var/tmp" -}}
+{{- $none := "^/(bin|boot|dev|etc|lib(32|64|x32)?|proc|sbin|sys|usr/(local/)?(bin|lib(32|64|exec|x32)?|sbin)|var/lib/(containerd|docker|etcd|kubelet)|var/log/(containers|pods))(/|$)" -}}
+{{- if or (has $path $several) (regexMatch $none $path) (regexMatch "(^|/)\\.\\.(/|$)" .) -}}
+shared
+{{- end -}}
+{{- end -}}
+
+{{/* The directory that a path of a value has to be in: a list of the value's name, the path, and the directory. */}}
+{{- define "sandmeter.mount" -}}
+{{- if include "sandmeter.shared" (index . 2) -}}
+{{- fail (printf "%s: %s would mount %s, which has files of other programs. Name a path in a directory that has nothing else." (index . 0) (index . 1) (index . 2)) -}}
+{{- end -}}
+{{- index . 2 -}}
+{{- end -}}
+
 {{/* The directory to mount for a runtime root: the one above it, or above its first component with a glob, so that a root
-     that is created later is found. Directories that others use too are never mounted: they have the sockets of daemons. */}}
+     that is created later is found. If others use that, too, it is the root itself. */}}
 {{- define "sandmeter.rootMount" -}}
-{{- $shared := list "/" "/run" "/run/containerd" "/run/docker" "/tmp" "/var" "/var/lib" "/var/run" "/var/run/containerd" "/var/run/docker" "/var/tmp" -}}
 {{- $fixed := regexReplaceAll "/[^/]*[*?\\[].*$" . "" -}}
 {{- $above := ternary (dir .) (default "/" $fixed) (eq $fixed .) -}}
-{{- if not (has $above $shared) -}}
-{{- $above -}}
-{{- else if and (eq $fixed .) (not (has . $shared)) -}}
+{{- if and (eq $fixed .) (include "sandmeter.shared" $above) (not (include "sandmeter.shared" .)) -}}
 {{- . -}}
 {{- else -}}
-{{- fail (printf "roots: %s would mount %s, which has more than runtime roots. Name a directory below it." . $above) -}}
+{{- include "sandmeter.mount" (list "roots" . $above) -}}
 {{- end -}}
 {{- end -}}
 
@@ -59,10 +75,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $paths (include "sandmeter.rootMount" .) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
 {{- end -}}
 {{- with .Values.finalMetricsLog -}}
-{{- $_ := set $paths (regexReplaceAll "/[^/]*%.*$" . "") (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
+{{- $_ := set $paths (include "sandmeter.mount" (list "finalMetricsLog" . (regexReplaceAll "/[^/]*%.*$" . "" | clean))) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
 {{- end -}}
 {{- if hasPrefix "/" .Values.finalRecords -}}
-{{- $_ := set $paths (dir .Values.finalRecords) (dict "type" "DirectoryOrCreate" "readOnly" false) -}}
+{{- $dir := include "sandmeter.mount" (list "finalRecords" .Values.finalRecords (dir .Values.finalRecords)) -}}
+{{- if hasKey $paths $dir -}}
+{{- fail (printf "finalRecords: %s would make %s writable, which is mounted read-only for another value." .Values.finalRecords $dir) -}}
+{{- end -}}
+{{- $_ := set $paths $dir (dict "type" "DirectoryOrCreate" "readOnly" false) -}}
 {{- end -}}
 {{- toYaml $paths -}}
 {{- end -}}
