@@ -190,6 +190,70 @@ func TestRefused(t *testing.T) {
 	f(roots("/run/containerd/runsc/k8s.io", "/var/[rt]*/runsc"), "would mount /var")
 }
 
+// TestNull sets every value, and every group of values, to null, with which Helm removes the default.
+// The schema refuses that for those that the templates need, or without which the pod would have more
+// privileges or be open to more peers.
+func TestNull(t *testing.T) {
+	needed := []string{
+		"image", "image.repository", "image.digest", "roots", "runsc", "registration", "registration.key", "usage", "totals", "totals.by", "port", "web",
+		"securityContext", "serviceAccount", "serviceAccount.create", "networkPolicy", "networkPolicy.enabled", "networkPolicy.from", "podMonitor",
+		"prometheusRule", "dashboards",
+	}
+	var refused []string
+	for _, name := range names(t) {
+		keys := strings.Split(name, ".")
+		var v any
+		for _, key := range slices.Backward(keys) {
+			v = values{key: v}
+		}
+		r, err := render(v.(values))
+		if err != nil && strings.Contains(err.Error(), "missing property '"+keys[len(keys)-1]+"'") {
+			refused = append(refused, name)
+			continue
+		}
+		if err != nil || strings.Contains(r.Manifest, "<nil>") {
+			t.Errorf("%s: error %v, or nil in the manifest", name, err)
+		}
+	}
+	if !slices.Equal(refused, needed) {
+		t.Errorf("the schema refuses null for %q, want %q", refused, needed)
+	}
+}
+
+// names returns the names of all values, each group before its values.
+func names(t *testing.T) (all []string) {
+	t.Helper()
+	for _, v := range documented(t) {
+		if group, _, ok := strings.Cut(v.name, "."); ok && !slices.Contains(all, group) {
+			all = append(all, group)
+		}
+		all = append(all, v.name)
+	}
+	return all
+}
+
+// TestLabels checks that values can replace the chart's own labels of objects, each of which the
+// manifest has once, but not those by which the DaemonSet selects its pods.
+func TestLabels(t *testing.T) {
+	labels := values{"app.kubernetes.io/name": "own", "team": "node"}
+	value := values{"enabled": true, "labels": labels}
+	all := mustDecode(t, values{"podMonitor": value, "prometheusRule": value, "dashboards": value})
+	objects := []map[string]string{all.podMonitors[0].Labels, all.rules[0].Labels}
+	for _, m := range all.configMaps {
+		objects = append(objects, m.Labels)
+	}
+	for _, have := range objects {
+		if have["app.kubernetes.io/name"] != "own" || have["team"] != "node" || have["app.kubernetes.io/instance"] != "sandmeter" {
+			t.Errorf("labels %v", have)
+		}
+	}
+	for _, key := range []string{"app.kubernetes.io/name", "app.kubernetes.io/instance"} {
+		if _, err := render(values{"podLabels": values{key: "own"}}); err == nil || !strings.Contains(err.Error(), "podLabels: "+key+" is") {
+			t.Errorf("error %v for the label %s of pods", err, key)
+		}
+	}
+}
+
 // TestWritable checks that final records make no directory writable that the server only reads.
 func TestWritable(t *testing.T) {
 	for _, path := range []string{"/run/containerd/runsc/records", "/opt/gvisor/records", "/data/runsc/records"} {

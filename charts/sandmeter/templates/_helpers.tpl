@@ -25,6 +25,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* The labels of an object and those of a value, which win: a list of the context and the value. */}}
+{{- define "sandmeter.labelsWith" -}}
+{{- toYaml (merge (dict) (default dict (index . 1)) (include "sandmeter.labels" (index . 0) | fromYaml)) -}}
+{{- end -}}
+
 {{- define "sandmeter.serviceAccountName" -}}
 {{- default (ternary (include "sandmeter.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
 {{- end -}}
@@ -77,7 +82,7 @@ shared
 {{- with .Values.finalMetricsLog -}}
 {{- $_ := set $paths (include "sandmeter.mount" (list "finalMetricsLog" . (regexReplaceAll "/[^/]*%.*$" . "" | clean))) (dict "type" "DirectoryOrCreate" "readOnly" true) -}}
 {{- end -}}
-{{- if hasPrefix "/" .Values.finalRecords -}}
+{{- if hasPrefix "/" (default "" .Values.finalRecords) -}}
 {{- $dir := include "sandmeter.mount" (list "finalRecords" .Values.finalRecords (dir .Values.finalRecords)) -}}
 {{- if hasKey $paths $dir -}}
 {{- fail (printf "finalRecords: %s would make %s writable, which is mounted read-only for another value." .Values.finalRecords $dir) -}}
@@ -134,7 +139,7 @@ shared
 {{- with .Values.finalRecords -}}
 {{- $args = append $args (printf "--final-records=%s" .) -}}
 {{- end -}}
-{{- toYaml (concat $args .Values.extraArgs) -}}
+{{- toYaml (concat $args (default list .Values.extraArgs)) -}}
 {{- end -}}
 
 {{/* The command of a probe. The server always listens on a loopback address. */}}
