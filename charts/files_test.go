@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -99,5 +100,28 @@ func TestRules(t *testing.T) {
 	}
 	if have := rules[0].Spec.Groups; !reflect.DeepEqual(have, want) {
 		t.Errorf("groups %v, want %v", have, want)
+	}
+}
+
+// TestCommands checks that commands keep the values of a release and take new defaults, without which
+// a chart with a new value does not render: --reuse-values ignores the defaults.
+func TestCommands(t *testing.T) {
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no docs (%v)", err)
+	}
+	upgrades := 0
+	for _, file := range append(files, "../README.md", readmeFile, chartDir+"/templates/NOTES.txt") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		upgrades += strings.Count(string(text), " --reset-then-reuse-values")
+		if strings.Contains(string(text), " --reuse-values") {
+			t.Errorf("%s has --reuse-values instead of --reset-then-reuse-values", file)
+		}
+	}
+	if upgrades == 0 {
+		t.Error("no command upgrades the chart")
 	}
 }
