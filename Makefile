@@ -3,8 +3,9 @@ GO ?= go
 ARGS ?=
 
 # -buildvcs=false: with version stamps, the build fails where git refuses a checkout that another user
-# owns, as in a container. In that case there is no version.
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# owns, as in a container. In that case there is no version. --abbrev: by default, the length depends
+# on how many objects the repository has, and the version is in the program.
+VERSION ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null)
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
 TEST  := $(GO) test -json -buildvcs=false -timeout 15m
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
@@ -81,16 +82,16 @@ IMAGE ?= sandmeter
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-image: bin/image/sandmeter-amd64 bin/image/sandmeter-arm64 ## write OCI images for amd64 and arm64 to dist/
-	@cd packaging && $(BUILD) -o ../bin/image/write ./image
-	@bin/image/write -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' \
-		-license LICENSE -dir dist amd64=bin/image/sandmeter-amd64 arm64=bin/image/sandmeter-arm64
+image: bin/image/amd64 bin/image/arm64 ## write OCI images for amd64 and arm64 to dist/, the same bytes each time
+	@cd packaging && $(GO) run -buildvcs=false ./image -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' \
+		-created '$(SOURCE_DATE_EPOCH)' -license ../LICENSE -dir ../dist amd64=../bin/image/amd64 arm64=../bin/image/arm64
 
 chart: ## write the Helm chart to dist/, with this version and that of the image
 	@cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out ../dist sandmeter
 
-bin/image/sandmeter-%: FORCE
-	@GOOS=linux GOARCH=$* $(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/sandmeter
+# Packages have the same program, which depends on no setting of Go.
+bin/image/%: FORCE
+	@mkdir -p $@ && cd packaging && $(GO) run -buildvcs=false ./compile -version '$(VERSION)' -arch $* -dir ../$@
 
 # Always run: Go's build cache decides what to rebuild.
 bin/sandmeter: FORCE

@@ -25,11 +25,18 @@ const serverImage = "sandmeter:e2e"
 // writeImage writes the image and returns the path of its file.
 func writeImage(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir, input := t.TempDir(), t.TempDir()
+	for name, path := range map[string]string{"sandmeter": sandmeter, "third-party-licenses.txt": "../LICENSE"} {
+		if path, err := filepath.Abs(path); err != nil {
+			t.Fatal(err)
+		} else if err := os.Symlink(path, filepath.Join(input, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*ample) // the first time, it builds packaging/image
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "run", "-buildvcs=false", "./image", "-version", "e2e", "-license", "../LICENSE", "-dir", dir,
-		runtime.GOARCH+"="+sandmeter)
+		runtime.GOARCH+"="+input)
 	cmd.Dir = "../packaging"
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

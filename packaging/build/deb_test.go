@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // unitrun builds the program that starts units, for a machine.
@@ -16,7 +18,7 @@ func unitrun(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "unitrun")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../unitrun")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if _, err := output(build); err != nil {
+	if _, err := program.Output(build); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // checkout is the directory of this checkout, and sbomTool what make test builds before these tests.
@@ -148,7 +150,7 @@ func needs(t *testing.T, programs ...string) {
 // outputOf runs a program and returns what it writes to standard output.
 func outputOf(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := output(exec.CommandContext(t.Context(), name, args...))
+	out, err := program.Output(exec.CommandContext(t.Context(), name, args...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	_ "github.com/goreleaser/nfpm/v2/deb" // registers the packager of .deb
 	"github.com/goreleaser/nfpm/v2/files"
 	_ "github.com/goreleaser/nfpm/v2/rpm" // and that of .rpm
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // maintainer is that of nfpm.yaml, as changelogs of Debian have it.
@@ -66,9 +68,13 @@ func writePackage(info *nfpm.Info, made, format string) error {
 }
 
 // sbom writes which modules a program consists of, without a time and a serial number.
-func (r release) sbom(ctx context.Context, program, out, arch string) error {
-	cmd := exec.CommandContext(ctx, r.sbomTool, "bin", "-json", "-std", "-noserial", "-notimestamp", "-version", r.version, "-output", out, program)
-	cmd.Env = compileEnv(arch) // names of modules have an architecture, and the tool takes it from here
-	_, err := output(cmd)
+func (r release) sbom(ctx context.Context, path, out, arch string) error {
+	env, err := program.Env(ctx, arch) // names of modules have an architecture, and the tool takes it from here
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, r.sbomTool, "bin", "-json", "-std", "-noserial", "-notimestamp", "-version", r.version, "-output", out, path)
+	cmd.Env = env
+	_, err = program.Output(cmd)
 	return err
 }

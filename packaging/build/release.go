@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // A release is what all packages of a version have in common.
@@ -59,6 +61,11 @@ func (r release) write(ctx context.Context, out string, arches []string, stdout 
 	return err
 }
 
+// compile compiles the program.
+func (r release) compile(ctx context.Context, out, arch string) error {
+	return program.Compile(ctx, r.checkout, out, r.version, arch)
+}
+
 // pack writes all packages of an architecture to made.
 func (r release) pack(ctx context.Context, stage, made, arch string) error {
 	if err := r.packages(stage, made, arch); err != nil {
@@ -68,7 +75,7 @@ func (r release) pack(ctx context.Context, stage, made, arch string) error {
 	if err := writeTarball(filepath.Join(made, name+".tar.gz"), name, stage, r.date); err != nil {
 		return err
 	}
-	return r.sbom(ctx, filepath.Join(stage, programName), filepath.Join(made, name+".cdx.json"), arch)
+	return r.sbom(ctx, filepath.Join(stage, program.Name), filepath.Join(made, name+".cdx.json"), arch)
 }
 
 // name returns the name of an architecture's files, without an extension.

@@ -16,27 +16,18 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // TestSameBytes: the same sources in another directory, at another time, with another umask, another
-// time zone and other flags of Go make the same bytes.
+// time zone and other settings of Go make the same bytes.
 func TestSameBytes(t *testing.T) {
 	b := first(t)
-	dir := filepath.Join(t.TempDir(), "another", "place")
-	for _, part := range []string{"cmd", "config", "internal", "metricclient", "metricserver", "packaging"} {
-		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(checkout, part))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, file := range []string{"go.mod", "go.sum", "LICENSE", "CHANGELOG.md"} {
-		if err := stageCopy(filepath.Join(dir, file), filepath.Join(checkout, file)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := copyCheckout(t)
 	t.Setenv("SOURCE_DATE_EPOCH", strconv.FormatInt(epoch.Unix(), 10))
 	t.Setenv("TZ", "Pacific/Auckland")
-	t.Setenv("GOFLAGS", "-tags=other")
-	t.Setenv("GOAMD64", "v2")
+	hostileGo(t)
 	defer unix.Umask(unix.Umask(0o077))
 	out := t.TempDir()
 	var listed bytes.Buffer
@@ -62,6 +53,66 @@ func TestSameBytes(t *testing.T) {
 	wantLines(t, "SHA256SUMS", string(read(t, filepath.Join(out, "SHA256SUMS"))), sums.String())
 }
 
+// TestImageSameBytes: what images are made of is what packages have, with other settings of Go, too.
+func TestImageSameBytes(t *testing.T) {
+	b, dir := first(t), t.TempDir()
+	hostileGo(t)
+	if err := program.Write(t.Context(), checkout, dir, b.version, runtime.GOARCH); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{program.Name, program.LicensesName} {
+		if !bytes.Equal(read(t, filepath.Join(dir, name)), read(t, filepath.Join(b.stage, name))) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+// TestMakeVersion: the version that make gives the program does not depend on how git is configured
+// to abbreviate commits, or on the size of the repository, which the default depends on.
+func TestMakeVersion(t *testing.T) {
+	needs(t, "make", "git")
+	version := func() string {
+		return outputOf(t, "make", "-s", "-C", checkout, "--no-print-directory", "--eval=version: ; @echo $(VERSION)", "version")
+	}
+	want := version()
+	if strings.TrimSpace(want) == "" {
+		unavailable(t, "git does not describe this checkout")
+	}
+	for name, value := range map[string]string{"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.abbrev", "GIT_CONFIG_VALUE_0": "20"} {
+		t.Setenv(name, value)
+	}
+	wantLines(t, "the version", version(), want)
+}
+
+// copyCheckout copies the sources of packages to a new directory.
+func copyCheckout(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "another", "place")
+	for _, part := range []string{"cmd", "config", "internal", "metricclient", "metricserver", "packaging"} {
+		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(checkout, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"go.mod", "go.sum", "LICENSE", "CHANGELOG.md"} {
+		if err := stageCopy(filepath.Join(dir, file), filepath.Join(checkout, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// hostileGo sets what changes the program: in the environment, and with go env -w.
+func hostileGo(t *testing.T) {
+	t.Helper()
+	settings := filepath.Join(t.TempDir(), "goenv")
+	t.Setenv("GOENV", settings)
+	outputOf(t, "go", "env", "-w", "GOFLAGS=-tags=written", "GOEXPERIMENT=arenas", "GOAMD64=v3", "GOARM64=v8.2", "CGO_ENABLED=1")
+	t.Setenv("GOFLAGS", "-tags=other")
+	t.Setenv("GOAMD64", "v2")
+	t.Setenv("GOARM64", "v8.1")
+	t.Setenv("GOFIPS140", "latest")
+}
+
 func TestRunErrors(t *testing.T) {
 	f := func(epoch, want string, args ...string) {
 		t.Helper()
@@ -84,7 +135,7 @@ func TestRunErrors(t *testing.T) {
 // TestProgram: the program needs no library, has the version, and no symbol table.
 func TestProgram(t *testing.T) {
 	b := first(t)
-	path := filepath.Join(b.stage, programName)
+	path := filepath.Join(b.stage, program.Name)
 	if got := outputOf(t, path, "version"); !strings.HasPrefix(got, "sandmeter version v1.2.3 (") {
 		t.Errorf("version prints %q", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 var assignment = regexp.MustCompile(`(?m)^#?(SANDMETER_[A-Z_]+)=(.*)$`)
@@ -13,7 +15,7 @@ var assignment = regexp.MustCompile(`(?m)^#?(SANDMETER_[A-Z_]+)=(.*)$`)
 // and with missing settings the unit serves the same roots.
 func TestSettings(t *testing.T) {
 	b := first(t)
-	help := outputOf(t, filepath.Join(b.stage, programName), "serve", "--help")
+	help := outputOf(t, filepath.Join(b.stage, program.Name), "serve", "--help")
 	text := string(read(t, filepath.Join(b.stage, "sandmeter.default")))
 	unit := string(read(t, filepath.Join(b.stage, "systemd", "sandmeter.service")))
 	found := assignment.FindAllStringSubmatch(text, -1)

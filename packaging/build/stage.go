@@ -10,8 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // copied lists files and directories of the checkout that are in packages as they are: where they
@@ -25,9 +26,6 @@ var copied = map[string]string{
 	"examples":          "packaging/examples",
 	"deb":               "packaging/deb",
 }
-
-// programName is the path of the program in a staging directory.
-const programName = "sandmeter"
 
 // stageCommon writes what the packages of all architectures have in common to a new directory. The
 // native program, which runs here, writes a part of it.
@@ -45,15 +43,19 @@ func (r release) stageArch(ctx context.Context, dir, common, native, arch string
 	if err := os.CopyFS(dir, os.DirFS(common)); err != nil {
 		return err
 	}
-	program := filepath.Join(dir, programName)
+	path := filepath.Join(dir, program.Name)
 	if arch == runtime.GOARCH {
-		if err := stageCopy(program, native); err != nil {
+		if err := stageCopy(path, native); err != nil {
 			return err
 		}
-	} else if err := r.compile(ctx, program, arch); err != nil {
+	} else if err := r.compile(ctx, path, arch); err != nil {
 		return err
 	}
-	if err := r.licenses(ctx, program, filepath.Join(dir, "third-party-licenses.txt")); err != nil {
+	licenses, err := program.Licenses(ctx, r.checkout, path)
+	if err != nil {
+		return err
+	}
+	if err := stageFile(filepath.Join(dir, program.LicensesName), licenses); err != nil {
 		return err
 	}
 	if err := r.compress(dir); err != nil {
@@ -95,9 +97,9 @@ func stageFile(path string, data []byte) error {
 var completions = map[string]string{"bash": "bash/sandmeter", "zsh": "zsh/_sandmeter", "fish": "fish/sandmeter.fish"}
 
 // stageGenerated writes what the program writes itself: completion scripts and man pages.
-func stageGenerated(ctx context.Context, dir, program string) error {
+func stageGenerated(ctx context.Context, dir, native string) error {
 	for shell, path := range completions {
-		script, err := output(exec.CommandContext(ctx, program, "completion", shell))
+		script, err := program.Output(exec.CommandContext(ctx, native, "completion", shell))
 		if err != nil {
 			return err
 		}
@@ -109,7 +111,7 @@ func stageGenerated(ctx context.Context, dir, program string) error {
 	if err := os.MkdirAll(man, 0o755); err != nil {
 		return err
 	}
-	_, err := output(exec.CommandContext(ctx, program, "man", "--dir", man))
+	_, err := program.Output(exec.CommandContext(ctx, native, "man", "--dir", man))
 	return err
 }
 
@@ -125,7 +127,7 @@ func (r release) compress(stage string) error {
 	if err != nil {
 		return err
 	}
-	from := map[string]string{"changelog": "CHANGELOG.md", "README.md": "README.md", "third-party-licenses.txt": "third-party-licenses.txt"}
+	from := map[string]string{"changelog": "CHANGELOG.md", "README.md": "README.md", program.LicensesName: program.LicensesName}
 	for _, page := range pages {
 		name := "man/" + filepath.Base(page)
 		from[name] = name
@@ -158,17 +160,6 @@ func stageGzip(stage, name string, data []byte) error {
 	return stageFile(filepath.Join(stage, "compressed", name+".gz"), b.Bytes())
 }
 
-// output runs a command and returns its output. An error has what it wrote to standard error.
-func output(cmd *exec.Cmd) ([]byte, error) {
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, stderr.String())
-	}
-	return out, nil
-}
-
 // normalize gives all files and directories below a directory the same time, and modes that do not
 // depend on the umask. Only the program is executable.
 func normalize(dir string, at time.Time) error {
@@ -177,7 +168,7 @@ func normalize(dir string, at time.Time) error {
 			return err
 		}
 		mode := os.FileMode(0o644)
-		if d.IsDir() || path == filepath.Join(dir, programName) {
+		if d.IsDir() || path == filepath.Join(dir, program.Name) {
 			mode = 0o755
 		}
 		return errors.Join(os.Chmod(path, mode), os.Chtimes(path, at, at))

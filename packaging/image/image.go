@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 // Operators rely on these. packaging/Containerfile has the same, which a test checks.
@@ -30,7 +32,7 @@ const (
 )
 
 // image returns the image of a program.
-func (r release) image(p program) (v1.Image, error) {
+func (r release) image(p server) (v1.Image, error) {
 	layer, err := r.layer(p)
 	if err != nil {
 		return nil, err
@@ -65,9 +67,11 @@ func (r release) image(p program) (v1.Image, error) {
 	return mutate.Annotations(image, r.annotations()).(v1.Image), nil
 }
 
-// layer returns the only layer of an image: the program, and the license that has to come with it.
-func (r release) layer(p program) (v1.Layer, error) {
-	files, err := archive(r.created, []entry{{"LICENSE", 0o644, r.license}, {"sandmeter", 0o755, p.content}})
+// layer returns the only layer of an image: the program, and the licenses that have to come with it.
+func (r release) layer(p server) (v1.Layer, error) {
+	files, err := archive(r.created, []entry{
+		{"LICENSE", 0o644, r.license}, {program.Name, 0o755, p.content}, {program.LicensesName, 0o644, p.thirdParty},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 const (
@@ -56,10 +58,18 @@ type inputs struct{ dir string }
 func newInputs(t *testing.T) inputs {
 	in := inputs{t.TempDir()}
 	in.write(t, "LICENSE", []byte("the license"))
-	in.write(t, "amd64", header(t, elf.EM_X86_64, elf.PT_LOAD))
-	in.write(t, "arm64", header(t, elf.EM_AARCH64, elf.PT_LOAD))
-	in.write(t, "dynamic", header(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP))
-	in.write(t, "script", []byte("#!/bin/sh\nexec sandmeter \"$@\"\n"))
+	for dir, content := range map[string][]byte{
+		"amd64":      header(t, elf.EM_X86_64, elf.PT_LOAD),
+		"arm64":      header(t, elf.EM_AARCH64, elf.PT_LOAD),
+		"dynamic":    header(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP),
+		"script":     []byte("#!/bin/sh\nexec sandmeter \"$@\"\n"),
+		"unlicensed": header(t, elf.EM_X86_64, elf.PT_LOAD),
+	} {
+		in.write(t, dir+"/sandmeter", content)
+		if dir != "unlicensed" {
+			in.write(t, dir+"/third-party-licenses.txt", []byte("licenses for "+dir))
+		}
+	}
 	return in
 }
 
@@ -67,6 +77,9 @@ func (in inputs) path(name string) string { return filepath.Join(in.dir, name) }
 
 func (in inputs) write(t *testing.T, name string, content []byte) {
 	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(in.path(name)), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(in.path(name), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +208,8 @@ func wantImage(t *testing.T, image v1.Image, arch string) {
 	wantEqual(t, "the type of the configuration", string(m.Config.MediaType), "application/vnd.oci.image.config.v1+json")
 }
 
-// wantLayer checks that an image has the program and the license, and nothing else.
-func wantLayer(t *testing.T, image v1.Image, program string) {
+// wantLayer checks that an image has the program of a directory and the licenses, and nothing else.
+func wantLayer(t *testing.T, image v1.Image, dir string) {
 	t.Helper()
 	layers, err := image.Layers()
 	if err != nil {
@@ -217,9 +230,10 @@ func wantLayer(t *testing.T, image v1.Image, program string) {
 			t.Errorf("%s has user %d, group %d, time %s", h.Name, h.Uid, h.Gid, h.ModTime)
 		}
 	}
-	wantEqual(t, "the file system", lines, []string{"-rw-r--r-- LICENSE", "-rwxr-xr-x sandmeter"})
+	wantEqual(t, "the file system", lines, []string{"-rw-r--r-- LICENSE", "-rwxr-xr-x sandmeter", "-rw-r--r-- third-party-licenses.txt"})
 	wantEqual(t, "the license", string(files["LICENSE"]), "the license")
-	want, err := os.ReadFile(program)
+	wantEqual(t, "the licenses of others", string(files["third-party-licenses.txt"]), "licenses for "+filepath.Base(dir))
+	want, err := os.ReadFile(filepath.Join(dir, "sandmeter"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +312,7 @@ func TestReproducible(t *testing.T) {
 	in := newInputs(t)
 	one, _ := in.build(t)
 	later := time.Now().Add(time.Hour)
-	for _, name := range []string{"LICENSE", "amd64", "arm64"} {
+	for _, name := range []string{"LICENSE", "amd64/sandmeter", "arm64/sandmeter", "arm64/third-party-licenses.txt"} {
 		if err := os.Chtimes(in.path(name), later, later); err != nil {
 			t.Fatal(err)
 		}
@@ -342,16 +356,17 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	amd64 := "amd64=" + in.path("amd64")
-	refused("no program", "no programs: give ARCH=PATH")
-	refused("no architecture", `"amd64" is not ARCH=PATH`, "amd64")
-	refused("no file", "no such file", "amd64="+in.path("none"))
+	refused("no program", "no programs: give ARCH=DIR")
+	refused("no architecture", `"amd64" is not ARCH=DIR`, "amd64")
+	refused("no program file", "sandmeter: no such file", "amd64="+in.path("none"))
 	refused("unknown architecture", "program for mips: unknown architecture", "mips="+in.path("amd64"))
 	refused("wrong architecture", "program for arm64: it is for EM_X86_64", "arm64="+in.path("amd64"))
 	refused("dynamic", "it is not static", "amd64="+in.path("dynamic"))
-	refused("no program file", "bad magic number", "amd64="+in.path("script"))
+	refused("no program of Linux", "bad magic number", "amd64="+in.path("script"))
 	refused("twice", "two programs for amd64", amd64, amd64)
 	refused("bad version", `-version "1+2" is not a tag`, "-version", "1+2", amd64)
 	refused("no version", `-version "" is not a tag`, "-version", "", amd64)
+	refused("no licenses of others", "third-party-licenses.txt: no such file", "amd64="+in.path("unlicensed"))
 	refused("no license", "-license: ", "-license", in.path("none"), amd64)
 }
 
@@ -395,6 +410,11 @@ func TestContainerfile(t *testing.T) {
 	lines := []string{
 		"USER " + user, "ENV " + searchPath, "ENV " + listen, "EXPOSE " + port,
 		"ENTRYPOINT " + command("/sandmeter"), "CMD " + command("serve"),
+	}
+	for _, name := range []string{"LICENSE", program.Name, program.LicensesName} {
+		if !strings.Contains(final, "\nCOPY --from=build ") || !strings.Contains(final, " /"+name+"\n") {
+			t.Errorf("Containerfile copies no /%s", name)
+		}
 	}
 	for _, line := range lines {
 		if !slices.Contains(strings.Split(final, "\n"), line) {

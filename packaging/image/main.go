@@ -1,8 +1,9 @@
 // Command image writes the OCI images of a release as tar files, without a registry and without a
 // container engine:
 //
-//	image -version 1.2.3 -revision 6ce2e1c -created 1790000000 -license LICENSE -dir dist amd64=PROGRAM arm64=PROGRAM
+//	image -version 1.2.3 -revision 6ce2e1c -created 1790000000 -license LICENSE -dir dist amd64=DIR arm64=DIR
 //
+// DIR is what packaging/compile writes for an architecture: the program, and the licenses of others.
 // For each architecture it writes sandmeter-VERSION-ARCH.oci.tar, which is an OCI image layout and
 // also what `docker load` of any release takes. sandmeter-VERSION.oci.tar is an OCI image layout
 // with the images of all architectures. The same input gives the same bytes.
@@ -18,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
 func main() {
@@ -70,19 +73,23 @@ func parse(args []string) (rel release, dir string, err error) {
 	return rel, dir, errors.Join(err, rel.check())
 }
 
-// readPrograms reads programs that are given as ARCH=PATH.
-func readPrograms(args []string) ([]program, error) {
-	var programs []program
+// readPrograms reads programs and their licenses, which are given as ARCH=DIR.
+func readPrograms(args []string) ([]server, error) {
+	var programs []server
 	for _, arg := range args {
-		arch, path, ok := strings.Cut(arg, "=")
+		arch, dir, ok := strings.Cut(arg, "=")
 		if !ok {
-			return nil, fmt.Errorf("%s is not ARCH=PATH", strconv.Quote(arg))
+			return nil, fmt.Errorf("%s is not ARCH=DIR", strconv.Quote(arg))
 		}
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(filepath.Join(dir, program.Name))
 		if err != nil {
 			return nil, err
 		}
-		programs = append(programs, program{arch, content})
+		licenses, err := os.ReadFile(filepath.Join(dir, program.LicensesName))
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, server{arch, content, licenses})
 	}
 	return programs, nil
 }

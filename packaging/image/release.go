@@ -26,13 +26,14 @@ type release struct {
 	revision string // commit; empty if unknown
 	created  time.Time
 	license  []byte
-	programs []program // in the order of the images in the index
+	programs []server // in the order of the images in the index
 }
 
-// A program is the server for one architecture.
-type program struct {
-	arch    string // as Go names it
-	content []byte
+// A server is the program for one architecture.
+type server struct {
+	arch       string // as Go names it
+	content    []byte
+	thirdParty []byte // the licenses of what is linked into it
 }
 
 // machines are the architectures for which there are images.
@@ -48,7 +49,7 @@ func (r release) check() error {
 		errs = append(errs, fmt.Errorf("-version %q is not a tag of an image", r.version))
 	}
 	if len(r.programs) == 0 {
-		errs = append(errs, errors.New("no programs: give ARCH=PATH"))
+		errs = append(errs, errors.New("no programs: give ARCH=DIR"))
 	}
 	seen := map[string]bool{}
 	for _, p := range r.programs {
@@ -64,7 +65,7 @@ func (r release) check() error {
 }
 
 // check reports an error unless the program runs without any other file on its architecture.
-func (p program) check() error {
+func (p server) check() error {
 	want, known := machines[p.arch]
 	if !known {
 		return errors.New("unknown architecture")
@@ -118,4 +119,4 @@ func (r release) index(images []v1.Image) v1.ImageIndex {
 	return mutate.Annotations(index, r.annotations()).(v1.ImageIndex)
 }
 
-func (p program) platform() *v1.Platform { return &v1.Platform{OS: "linux", Architecture: p.arch} }
+func (p server) platform() *v1.Platform { return &v1.Platform{OS: "linux", Architecture: p.arch} }

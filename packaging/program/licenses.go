@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"bytes"
@@ -13,37 +13,38 @@ import (
 	"strings"
 )
 
-// licenses writes the licenses of everything that is linked into a program: its modules, and Go.
-func (r release) licenses(ctx context.Context, program, out string) error {
+// Licenses returns the licenses of everything that is linked into a program: its modules, and Go. The
+// modules are found from the checkout that the program is compiled from.
+func Licenses(ctx context.Context, checkout, program string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var b bytes.Buffer
-	root, err := output(exec.CommandContext(ctx, "go", "env", "GOROOT"))
+	root, err := Output(exec.CommandContext(ctx, "go", "env", "GOROOT"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := appendLicenses(&b, "The Go standard library "+info.GoVersion, strings.TrimSpace(string(root))); err != nil {
-		return err
+		return nil, err
 	}
 	for _, module := range info.Deps {
-		dir, err := r.moduleDir(ctx, module.Path+"@"+module.Version)
+		dir, err := moduleDir(ctx, checkout, module.Path+"@"+module.Version)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := appendLicenses(&b, module.Path+" "+module.Version, dir); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return stageFile(out, b.Bytes())
+	return b.Bytes(), nil
 }
 
 // moduleDir returns the directory of a module in Go's cache, where it was compiled from.
-func (r release) moduleDir(ctx context.Context, module string) (string, error) {
+func moduleDir(ctx context.Context, checkout, module string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
-	cmd.Dir = r.checkout
-	out, err := output(cmd)
+	cmd.Dir = checkout
+	out, err := Output(cmd)
 	if err != nil {
 		return "", err
 	}
