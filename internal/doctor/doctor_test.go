@@ -380,8 +380,8 @@ func TestUnknownServer(t *testing.T) {
 	check("nothing at the usual address", true, Server{Err: "refused", Missing: true})
 }
 
-// TestStrangers: what other users pass off as servers adds one warning for each reason, and changes
-// no other finding.
+// TestStrangers: what other users pass off as servers and as runtime roots adds few warnings, and
+// changes no other finding.
 func TestStrangers(t *testing.T) {
 	causes := func(o *Observed) (all []string) {
 		for _, r := range Examine(o).Results {
@@ -407,8 +407,12 @@ func TestStrangers(t *testing.T) {
 	for i := range 1000 {
 		o.Strangers = append(o.Strangers, Stranger{PID: 1000 + i, Why: "it runs as user 9"}, Stranger{PID: 3000 + i, Why: fmt.Sprintf("it runs as user %d", i)})
 	}
+	for i := range 1000 {
+		o.Roots = append(o.Roots, Root{Path: fmt.Sprintf("/none%d", i), Origin: OfProcess, PID: 1000 + i, Missing: true, Err: "no such file"},
+			Root{Path: fmt.Sprintf("/home/%d", i), Origin: OfProcess, PID: 3000 + i, Untrusted: fmt.Sprintf("/home/%d belongs to user %d", i, i)})
+	}
 	report := Examine(o)
-	if first := report.Results[0].Findings[0]; report.Problems != 0 || report.Warnings != maxGroups+1 || first.What != "1001 servers of other users are ignored" {
+	if first := report.Results[0].Findings[0]; report.Problems != 0 || report.Warnings != 2*(maxGroups+1) || first.What != "1001 servers of other users are ignored" {
 		t.Errorf("%d problems, %d warnings, %s", report.Problems, report.Warnings, first.What)
 	}
 }

@@ -16,11 +16,18 @@ var rootsCheck = Check{"runtime_roots", []Cause{noRoots, rootMissing, rootUnread
 // judgeRoots judges whether the runtime roots are readable.
 func judgeRoots(o *Observed) (string, []Finding) {
 	var findings []Finding
+	var skipped lists
 	for i := range o.Roots {
-		if f, wrong := judgeRoot(&o.Roots[i]); wrong {
-			findings = append(findings, f)
+		switch f, wrong := judgeRoot(&o.Roots[i]); {
+		case wrong && f.Cause == rootUntrusted.Name:
+			skipped.add(f, o.Roots[i].Path)
+		case wrong:
+			findings = append(findings, f.at(o.Roots[i].Path))
 		}
 	}
+	findings = append(findings, skipped.findings(func(n int) string {
+		return count(n, "runtime root") + " of processes " + be(n) + " not examined"
+	})...)
 	if len(o.Roots) == 0 {
 		findings = append(findings, noRoots.finding("no runtime root was found",
 			"no usual directory exists, and no process of runsc is visible here",
@@ -29,7 +36,7 @@ func judgeRoots(o *Observed) (string, []Finding) {
 	return fmt.Sprintf("%s with %s, %d running", count(len(o.Roots), "runtime root"), count(len(o.Sandboxes), "sandbox"), len(o.running())), findings
 }
 
-// judgeRoot returns what is wrong with a runtime root.
+// judgeRoot returns what is wrong with a runtime root, without its path.
 func judgeRoot(r *Root) (f Finding, wrong bool) {
 	switch {
 	case r.LeftOut:
@@ -49,5 +56,5 @@ func judgeRoot(r *Root) (f Finding, wrong bool) {
 	default:
 		f = rootUnreadable.finding("the runtime root is not readable", r.Err, "correct the path, or repair the file system")
 	}
-	return f.at(r.Path), true
+	return f, true
 }

@@ -67,7 +67,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	n.progress("Reading processes")
 	n.processes(ctx)
 	n.service()
-	n.findRoots()
+	n.findRoots(ctx)
 	n.configurations()
 	n.progress("Looking at runtime roots")
 	n.inspect(ctx)

@@ -65,6 +65,7 @@ func TestRoots(t *testing.T) {
 	for _, name := range []string{"usual/a", "usual/b", "process", "open", "foreign/root", "server"} {
 		w.must(os.MkdirAll(path(name), 0o755))
 	}
+	w.must(os.WriteFile(path("process/a_sandbox:a.state"), []byte("{"), 0o600))
 	w.must(os.Chmod(path("open"), 0o777))
 	w.must(os.Chown(path("foreign"), 1000, 1000))
 	w.must(os.Symlink(path("usual/a"), path("link")))
@@ -130,6 +131,48 @@ func TestTooManyRoots(t *testing.T) {
 	o := w.observe()
 	if last := o.Roots[maxRoots]; !last.LeftOut || o.Roots[maxRoots-1].LeftOut {
 		t.Errorf("%+v", last)
+	}
+	w.wants(o, "runtime_roots/too_many_roots")
+}
+
+// TestRootsOfOthers: directories of root in command lines of other users are not examined unless
+// they have sandboxes, and take no place of a runtime root. Findings about them are few.
+func TestRootsOfOthers(t *testing.T) {
+	w := newWorld(t)
+	other := [4]int{65534, 65534, 65534, 65534}
+	for i := range 2 * maxRoots {
+		dir := filepath.Join(w.dir, "doc", fmt.Sprint("package", i))
+		w.must(os.MkdirAll(dir, 0o755))
+		w.processOf(other, 1000+i, "runsc --root="+dir+" x")
+		w.processOf(other, 2000+i, fmt.Sprintf("runsc --root=%s/none%d x", w.dir, i))
+	}
+	w.processOf(other, 10, "runsc --root="+w.dir+"/doc/* x")
+	w.processOf(other, 5000, "runsc-sandbox --root="+w.root+" boot a")
+	w.must(os.Symlink(w.root, filepath.Join(w.dir, "same")))
+	w.processOf(other, 5001, "runsc-sandbox --root="+w.dir+"/same boot a")
+	w.start(simulate.Spec{ID: "a"})
+	o := w.observe()
+	n := node{observed: o}
+	if got := n.examinedRoots(); !slices.Equal(got, []string{w.root}) || len(o.Sandboxes) != 1 {
+		t.Errorf("%q are examined, with %d sandboxes", got, len(o.Sandboxes))
+	}
+	got := slices.DeleteFunc(causes(o), func(cause string) bool { return !strings.HasPrefix(cause, "runtime_roots/") })
+	if len(got) == 0 || len(got) > 6 || slices.Contains(got, "runtime_roots/too_many_roots") {
+		t.Errorf("the causes are %q", got)
+	}
+}
+
+// TestRootsWithSandboxes: if there are too many runtime roots, those with sandboxes are examined.
+func TestRootsWithSandboxes(t *testing.T) {
+	w := newWorld(t)
+	for i := range maxRoots {
+		w.must(os.Mkdir(filepath.Join(w.dir, fmt.Sprintf("a%03d", i)), 0o755))
+	}
+	w.start(simulate.Spec{ID: "a"})
+	w.options.UsualRoots = []string{w.dir + "/a*", w.root}
+	o := w.observe()
+	if len(o.Sandboxes) != 1 || o.Roots[maxRoots].LeftOut || !o.Roots[maxRoots-1].LeftOut {
+		t.Errorf("%d sandboxes, %+v", len(o.Sandboxes), o.Roots)
 	}
 	w.wants(o, "runtime_roots/too_many_roots")
 }

@@ -1,12 +1,14 @@
 package observe
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
@@ -17,9 +19,10 @@ import (
 const maxRoots = 64
 
 // findRoots finds the runtime roots to examine. A directory with several names is examined once, by
-// its first name.
-func (n *node) findRoots() {
-	var found finder
+// its first name. Those that the user gave, that are usual, and that servers have are before those
+// in command lines of runsc, which any user may have chosen.
+func (n *node) findRoots(ctx context.Context) {
+	found := finder{seen: make(map[inode]bool)}
 	for _, path := range n.Roots {
 		found.add(path, doctor.Given, 0)
 	}
@@ -27,15 +30,31 @@ func (n *node) findRoots() {
 		for _, glob := range n.UsualRoots {
 			found.add(glob, doctor.Usual, 0)
 		}
-		for _, named := range n.named {
-			found.add(named.path, named.origin, named.pid)
-		}
+		n.findNamed(ctx, &found)
 	}
+	found.limit()
 	n.observed.Roots = found.roots
 	for i := range n.observed.Servers {
 		n.nameRoots(&n.observed.Servers[i].Settings)
 	}
 	n.nameRoots(&n.Settings)
+}
+
+// findNamed adds the runtime roots in command lines, each text once: those of servers first.
+func (n *node) findNamed(ctx context.Context, found *finder) {
+	named := make(map[string]bool)
+	for _, origin := range []doctor.Origin{doctor.Usual, doctor.OfServer, doctor.OfProcess} {
+		for _, r := range n.named {
+			if r.origin != origin || named[r.path] {
+				continue
+			}
+			if named[r.path] = true; ctx.Err() != nil {
+				n.incomplete("runtime roots: no time was left to look at all of them")
+				return
+			}
+			found.add(r.path, r.origin, r.pid)
+		}
+	}
 }
 
 // nameRoots takes note of the runtime roots that the settings of a server have by another path.
@@ -72,9 +91,69 @@ func directories(path string) []string {
 
 // A finder collects runtime roots.
 type finder struct {
-	roots []doctor.Root
-	seen  []fs.FileInfo
-	used  int // those that are examined
+	roots   []doctor.Root
+	seen    map[inode]bool
+	skipped int // those of processes that are not examined
+}
+
+// An inode identifies a directory.
+type inode struct{ device, number uint64 }
+
+func inodeOf(info fs.FileInfo) inode {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return inode{uint64(st.Dev), st.Ino}
+	}
+	return inode{}
+}
+
+// maxSkipped limits how many runtime roots of processes are listed that are not examined.
+const maxSkipped = 1000
+
+// keep keeps a runtime root.
+func (f *finder) keep(r doctor.Root) {
+	if r.Origin == doctor.OfProcess && !examined(&r) {
+		if f.skipped++; f.skipped > maxSkipped {
+			return
+		}
+	}
+	f.roots = append(f.roots, r)
+}
+
+// limit leaves out the roots for which there is no room. Those with sandboxes stay, if there is room
+// for all of them.
+func (f *finder) limit() {
+	used := 0
+	for _, withState := range []bool{true, false} {
+		for i := range f.roots {
+			if r := &f.roots[i]; examined(r) && hasState(r.Path) == withState {
+				used++
+				r.LeftOut = used > maxRoots
+			}
+		}
+	}
+}
+
+// hasState reports whether a directory has state files of sandboxes. A directory that cannot be read
+// may have some.
+func hasState(path string) bool {
+	dir, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(1000)
+		if slices.ContainsFunc(names, isStateFile) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
+
+func isStateFile(name string) bool {
+	return strings.Contains(name, "_sandbox:") && strings.HasSuffix(name, ".state")
 }
 
 // add adds a directory, or what a glob matches.
@@ -85,14 +164,11 @@ func (f *finder) add(path string, origin doctor.Origin, pid int) {
 	}
 	if ofProcess(origin) {
 		if why := unsafeGlob(path); why != "" {
-			f.roots = append(f.roots, doctor.Root{Path: path, Origin: origin, PID: pid, Untrusted: why})
+			f.keep(doctor.Root{Path: path, Origin: origin, PID: pid, Untrusted: why})
 			return
 		}
 	}
 	matches, _ := filepath.Glob(path) // an invalid glob matches nothing
-	if ofProcess(origin) && len(matches) > maxRoots {
-		matches = matches[:maxRoots]
-	}
 	for _, match := range matches {
 		if info, err := os.Stat(match); err == nil && info.IsDir() {
 			f.addDir(match, origin, pid)
@@ -133,7 +209,7 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 		root.Missing, root.Err = true, err.Error()
 	case err != nil:
 		root.Err, root.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
-	case slices.ContainsFunc(f.seen, func(other fs.FileInfo) bool { return os.SameFile(info, other) }):
+	case f.seen[inodeOf(info)]:
 		return
 	case ofProcess(origin):
 		who, err := writers(path, os.Geteuid())
@@ -142,14 +218,15 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 		}
 		root.Untrusted = who
 	}
-	if info != nil {
-		f.seen = append(f.seen, info)
-	}
 	if examined(&root) {
-		f.used++
-		root.LeftOut = f.used > maxRoots
+		f.seen[inodeOf(info)] = true
+		// Every user can name any directory of root. One without sandboxes is no runtime root that
+		// matters, and takes no place of one that does.
+		if origin == doctor.OfProcess && !hasState(path) {
+			return
+		}
 	}
-	f.roots = append(f.roots, root)
+	f.keep(root)
 }
 
 // examined reports whether the sandboxes of a root are examined.
