@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -451,7 +452,7 @@ func TestDoctorOfFinalLogs(t *testing.T) {
 func TestDoctorOfKubelet(t *testing.T) {
 	w := newSimulatedWorld(t)
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: kubelet runs as root")
+		runsctest.Unavailable(t, errors.New("needs root: kubelet runs as root"))
 	}
 	w.simulate(simulate.Spec{ID: "sb"})
 	kubelet := exec.Command("/bin/sh")

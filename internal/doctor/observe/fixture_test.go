@@ -42,6 +42,18 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// needsRoot skips the test unless root runs it, or fails it in CI, where root does.
+func needsRoot(t *testing.T, why string) {
+	t.Helper()
+	switch {
+	case os.Geteuid() == 0:
+	case os.Getenv("SANDMETER_REQUIRE_RUNSC") == "1":
+		t.Fatal("needs root: " + why)
+	default:
+		t.Skip("needs root: " + why)
+	}
+}
+
 func noServer([]string, func(string) string) (doctor.Settings, bool, error) {
 	return doctor.Settings{}, false, nil
 }

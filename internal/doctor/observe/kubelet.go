@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/doctor"
 )
@@ -48,10 +49,7 @@ func (n *node) kubelet(p *proc) doctor.Kubelet {
 	set := make(gates)
 	files := []string{flagValue(p.args, "config")}
 	if dir := flagValue(p.args, "config-dir"); dir != "" {
-		drops, _ := filepath.Glob(filepath.Join(n.inside(p.pid, dir), "*.conf")) // sorted
-		for _, drop := range drops {
-			files = append(files, filepath.Join(dir, filepath.Base(drop)))
-		}
+		files = append(files, n.dropIns(p.pid, dir)...)
 	}
 	for _, file := range files {
 		if file == "" {
@@ -77,17 +75,56 @@ func (n *node) kubelet(p *proc) doctor.Kubelet {
 	return k
 }
 
-// inside returns a path as a process sees it, or the path itself if that is not readable.
-func (n *node) inside(pid int, path string) string {
-	if root := n.proc(pid, "root"); readable(root) {
-		return filepath.Join(root, path)
+// dropIns returns the configuration files in a directory as a process sees it, sorted.
+func (n *node) dropIns(pid int, dir string) []string {
+	file, err := n.openInside(pid, dir)
+	if err != nil {
+		return nil
 	}
-	return n.host(path)
+	defer file.Close()
+	names, _ := file.Readdirnames(maxDropIns)
+	slices.Sort(names)
+	var files []string
+	for _, name := range names {
+		if strings.HasSuffix(name, ".conf") {
+			files = append(files, filepath.Join(dir, name))
+		}
+	}
+	return files
 }
 
-func readable(dir string) bool {
-	_, err := os.Stat(dir + "/.")
-	return err == nil
+// maxDropIns limits the entries of the directory that are looked at.
+const maxDropIns = 1000
+
+// openInside opens a path for reading as a process sees it, or in the root directory of the host if
+// that of the process is not readable. No link in the path leads out of the root directory.
+func (n *node) openInside(pid int, path string) (*os.File, error) {
+	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	root, err := unix.Open(n.proc(pid, "root")+"/.", flags, 0)
+	if err != nil {
+		root, err = unix.Open(n.HostRoot, flags, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func (n *node) readInside(pid int, path string) ([]byte, error) {
+	file, err := n.openInside(pid, path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readRegular(file)
 }
 
 // readGates adds the feature gates of a configuration file.
@@ -95,7 +132,7 @@ func (n *node) readGates(set gates, pid int, file string) error {
 	if !filepath.IsAbs(file) {
 		return fmt.Errorf("kubelet's configuration file %s is relative", file)
 	}
-	data, err := readFile(n.inside(pid, file))
+	data, err := n.readInside(pid, file)
 	if err != nil {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
 			err = path.Err
@@ -105,8 +142,8 @@ func (n *node) readGates(set gates, pid int, file string) error {
 	var config struct {
 		Gates map[string]bool `yaml:"featureGates"`
 	}
-	if err := yaml.Unmarshal(data, &config); err != nil {
-		return fmt.Errorf("kubelet's configuration file %s: %w", file, err)
+	if yaml.Unmarshal(data, &config) != nil { // the error has text of the file, which may be any file
+		return fmt.Errorf("kubelet's configuration file %s: it is not YAML, or has feature gates other than true and false", file)
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.Gates)) {
 		set[name] = gate{config.Gates[name], file}

@@ -57,9 +57,7 @@ func TestSandboxes(t *testing.T) {
 
 // TestRoots: which runtime roots are found, and which of them are examined.
 func TestRoots(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to give directories to other users")
-	}
+	needsRoot(t, "to give directories to other users")
 	w := newWorld(t)
 	path := func(name string) string { return filepath.Join(w.dir, name) }
 	for _, name := range []string{"usual/a", "usual/b", "process", "open", "foreign/root", "server"} {
@@ -245,9 +243,7 @@ func TestConfigurations(t *testing.T) {
 
 // TestFinalLogs: who can write the directory of final metrics logs.
 func TestFinalLogs(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to give directories to other users")
-	}
+	needsRoot(t, "to give directories to other users")
 	w := newWorld(t)
 	dir := filepath.Join(w.dir, "final")
 	w.must(os.MkdirAll(filepath.Join(dir, "logs"), 0o755))
@@ -275,9 +271,7 @@ func TestFinalLogs(t *testing.T) {
 
 // TestKubelet: where kubelet's feature gates are set, and which setting wins.
 func TestKubelet(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: kubelet runs as root")
-	}
+	needsRoot(t, "kubelet runs as root")
 	check := func(name, commandLine string, files map[string]string, want doctor.Kubelet) {
 		t.Helper()
 		w := newWorld(t)
@@ -312,6 +306,41 @@ func TestKubelet(t *testing.T) {
 	w.processOf([4]int{1000, 0, 0, 0}, 92, "kubelet --feature-gates="+gate+"=true")
 	if got := w.observe().Kubelets; len(got) != 0 {
 		t.Errorf("a process of a user counts as kubelet: %+v", got)
+	}
+}
+
+// TestKubeletInContainer: the files of a kubelet in a container are those that it sees, whatever
+// links it has, and their text is not in errors.
+func TestKubeletInContainer(t *testing.T) {
+	needsRoot(t, "kubelet runs as root")
+	w := newWorld(t)
+	w.process(90, "kubelet --config=/etc/kubelet/config.yaml --config-dir=/etc/drop")
+	const gate = "PodAndContainerStatsFromCRI"
+	w.write("proc/90/root/real/config.yaml", "featureGates: {"+gate+": false}\n")
+	w.write("proc/90/root/real/drop/10.conf", "featureGates: {"+gate+": true}\n")
+	w.write("proc/90/root/real/drop/20.txt", "featureGates: {"+gate+": false}\n")
+	w.write("proc/90/root/etc/kubelet/other", "")
+	link := func(target, path string) {
+		path = filepath.Join(w.host, "proc/90/root", path)
+		w.must(os.RemoveAll(path))
+		w.must(os.Symlink(target, path))
+	}
+	link("/real/config.yaml", "etc/kubelet/config.yaml")
+	link("/../../../../real/drop", "etc/drop")
+	if got := w.observe().Kubelets; len(got) != 1 || got[0].Err != "" || got[0].SetBy != gate+"=true in /etc/drop/10.conf" {
+		t.Errorf("%+v", got)
+	}
+	secret := filepath.Join(w.dir, "secret")
+	w.must(os.WriteFile(secret, []byte("featureGates: {A: password}\n"), 0o600))
+	link("/none", "etc/drop")
+	link(secret, "etc/kubelet/config.yaml")
+	if got := w.observe().Kubelets; len(got) != 1 || !strings.HasSuffix(got[0].Err, "no such file or directory") {
+		t.Errorf("a link to a file of the host: %+v", got)
+	}
+	w.write("proc/90/root/real/config.yaml", "featureGates: {A: password}\n")
+	link("/real/config.yaml", "etc/kubelet/config.yaml")
+	if got := w.observe().Kubelets; len(got) != 1 || got[0].Err == "" || strings.Contains(got[0].Err, "password") {
+		t.Errorf("a file that is no configuration: %+v", got)
 	}
 }
 

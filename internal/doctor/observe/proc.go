@@ -261,8 +261,13 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return readRegular(file)
+}
+
+// readRegular is readFile for an open file.
+func readRegular(file *os.File) ([]byte, error) {
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")})
+		return nil, errors.Join(err, &fs.PathError{Op: "read", Path: file.Name(), Err: errors.New("not a regular file")})
 	}
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
