@@ -254,6 +254,31 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestNotesOnPeers checks that the notes warn of peers in any namespace, but not of others.
+func TestNotesOnPeers(t *testing.T) {
+	f := func(want bool, peers ...any) {
+		t.Helper()
+		v := values{}
+		if len(peers) > 0 {
+			v["networkPolicy"] = values{"from": peers}
+		}
+		notes := mustRender(t, v).Info.Notes
+		if have := strings.Contains(notes, "in any namespace"); have != want {
+			t.Errorf("%v: a warning is %t, want %t, in\n%s", peers, have, want, notes)
+		}
+	}
+	pods := values{"matchLabels": values{"app.kubernetes.io/name": "prometheus"}}
+	monitoring := values{"matchLabels": values{"kubernetes.io/metadata.name": "monitoring"}}
+
+	f(true) // the default
+	f(true, values{"namespaceSelector": values{}, "podSelector": pods})
+	f(true, values{"namespaceSelector": values{}})
+	f(true, values{"namespaceSelector": monitoring}, values{"namespaceSelector": values{"matchLabels": values{}}})
+	f(false, values{"namespaceSelector": monitoring, "podSelector": pods})
+	f(false, values{"podSelector": pods}) // in the namespace of the release
+	f(false, values{"ipBlock": values{"cidr": "192.0.2.0/24"}})
+}
+
 // TestWritable checks that final records make no directory writable that the server only reads.
 func TestWritable(t *testing.T) {
 	for _, path := range []string{"/run/containerd/runsc/records", "/opt/gvisor/records", "/data/runsc/records"} {
