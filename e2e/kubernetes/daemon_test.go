@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -157,6 +156,3 @@ func (n *node) run(program string, args ...string) string {
 	n.must(err)
 	return out
 }
-
-// errNot is the error of a step that does not succeed yet.
-func errNot(what string) error { return errors.New("not so: " + what) }

@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 )
 
@@ -88,17 +87,11 @@ func (n *node) untilReady(namespace string, names ...string) (pods []pod) {
 	return pods
 }
 
-// remove deletes a namespace and waits until it is gone.
-func (n *node) remove(namespace string) {
+// remove begins to delete namespaces with their pods. It takes long until a namespace is gone, and no
+// check needs that.
+func (n *node) remove(namespaces ...string) {
 	n.t.Helper()
-	n.kubectl("delete", "namespace", namespace, "--wait=false")
-	n.until(func() error {
-		var found object
-		if err := n.get("/api/v1/namespaces/"+namespace, &found); err != nil && strings.Contains(err.Error(), http.StatusText(http.StatusNotFound)) {
-			return nil
-		}
-		return errNot("namespace " + namespace + " is gone")
-	})
+	n.kubectl(append([]string{"delete", "namespace", "--ignore-not-found", "--wait=false"}, namespaces...)...)
 }
 
 // untilUp waits until pods are ready and their sandboxes have metrics, and returns the IDs of those
