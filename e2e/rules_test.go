@@ -21,6 +21,7 @@ import (
 type ruled struct {
 	east, west *world
 	second     string // the other runtime root of east, a directory without sandboxes
+	targets    string // the file with the targets of west, which are the only ones of their cluster
 	westServer *server
 	prometheus *peer
 }
@@ -53,6 +54,9 @@ func TestRules(t *testing.T) {
 	r.westServer.signal(syscall.SIGTERM)
 	r.untilFiring(`SandmeterDown`, `job="west"`)
 	r.untilFiring(`SandmeterAbsent`, `job="west", severity="critical"`)
+	r.writeTargets()
+	r.untilFiring(`SandmeterDown`, `job="west", instance="", severity="warning"`)
+	r.untilNone(`ALERTS{alertname="SandmeterAbsent"}`)
 
 	// What is repaired no longer fires.
 	goOn()
@@ -77,7 +81,8 @@ func TestRulesInAnOldPrometheus(t *testing.T) {
 }
 
 func newRuled(t *testing.T) *ruled {
-	r := &ruled{east: newWorld(t), west: newWorld(t), second: filepath.Join(t.TempDir(), "second")}
+	dir := t.TempDir()
+	r := &ruled{east: newWorld(t), west: newWorld(t), second: filepath.Join(dir, "second"), targets: filepath.Join(dir, "targets.json")}
 	r.east.must(os.Mkdir(r.second, 0o755))
 	r.east.setAddr(freePort(t))
 	r.west.setAddr(freePort(t))
@@ -85,17 +90,31 @@ func newRuled(t *testing.T) *ruled {
 	r.east.startServer(r.east.defaultArgs("--root", r.second, "--sandbox-timeout=200ms"))
 	r.westServer = r.west.startProgram(withPath(newProgram(t, r.west.defaultArgs("--sandbox-timeout=200ms", "--max-sandboxes-with-series=1",
 		"--registration", r.west.otherMetadata())...), "/nonexistent"))
+	r.writeTargets(r.west.addr)
 	config, err := json.Marshal(map[string]any{
 		"global":     map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
 		"rule_files": ruleFiles(t),
 		"scrape_configs": []any{
 			map[string]any{"job_name": "east", "static_configs": []any{map[string]any{"targets": []string{r.east.addr}}}},
-			map[string]any{"job_name": "west", "static_configs": []any{map[string]any{"targets": []string{r.west.addr}}}},
+			map[string]any{"job_name": "west", "file_sd_configs": []any{map[string]any{"files": []string{r.targets}, "refresh_interval": "1s"}}},
 		},
 	})
 	r.east.must(err)
 	r.prometheus = r.east.startConfigured(config)
 	return r
+}
+
+// writeTargets makes these the targets of west. Prometheus sees either the old file or the new one.
+func (r *ruled) writeTargets(addresses ...string) {
+	r.east.t.Helper()
+	groups := []any{}
+	for _, address := range addresses {
+		groups = append(groups, map[string]any{"targets": []string{address}, "labels": map[string]string{"cluster": "west"}})
+	}
+	text, err := json.Marshal(groups)
+	r.east.must(err)
+	r.east.must(os.WriteFile(r.targets+".new", text, 0o644))
+	r.east.must(os.Rename(r.targets+".new", r.targets))
 }
 
 // ruleFiles returns the paths of the rules, the alerts as a copy that waits for a second only.
