@@ -213,7 +213,8 @@ func TestDoctorOfServers(t *testing.T) {
 }
 
 // TestDoctorOfStrangers: the processes and sockets of another user that pass themselves off as a
-// server change no result: not what is served, nor which program and which file doctor uses as root.
+// server change no result: not what is served, nor which program and which file doctor uses as
+// root.
 func TestDoctorOfStrangers(t *testing.T) {
 	w := newWorld(t)
 	w.startSilent("silent", "idle")

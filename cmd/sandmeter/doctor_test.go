@@ -28,8 +28,8 @@ func setDoctorHost(w *world) {
 	}
 }
 
-// process adds a process of this user to the host, with a command line whose words are separated by blanks and
-// variables.
+// process adds a process of this user to the host, with a command line whose words are separated by
+// blanks and variables.
 func (w *world) process(pid int, commandLine string, environment ...string) {
 	w.Helper()
 	dir := filepath.Join(doctorHost, "proc", fmt.Sprint(pid))

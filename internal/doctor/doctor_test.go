@@ -287,24 +287,49 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestHealthy: what is not wrong has no findings.
-func TestHealthy(t *testing.T) {
-	fine := func(name string, change func(o *Observed)) {
-		t.Helper()
-		o := healthy()
-		change(o)
-		for _, r := range Examine(o).Results {
-			if len(r.Findings) > 0 || r.Summary == "" || r.Level != OK {
-				t.Errorf("%s: %+v", name, r)
-			}
+// A fine reports findings about a changed node that is healthy all the same.
+type fine struct{ *testing.T }
+
+func (t fine) with(name string, change func(o *Observed)) {
+	t.Helper()
+	o := healthy()
+	change(o)
+	for _, r := range Examine(o).Results {
+		if len(r.Findings) > 0 || r.Summary == "" || r.Level != OK {
+			t.Errorf("%s: %+v", name, r)
 		}
 	}
+}
+
+// TestHealthy: what is not wrong has no findings.
+func TestHealthy(t *testing.T) {
+	fine := fine{t}.with
 	fine("nothing is changed", func(*Observed) {})
 	fine("no sandbox runs", func(o *Observed) { o.Sandboxes = nil })
 	fine("a sandbox has ended", func(o *Observed) {
 		o.Sandboxes[0].Running, o.Sandboxes[0].Status, o.Servers[0].Sandboxes = false, StatusNotRunning, o.Servers[0].Sandboxes[1:]
 	})
 	fine("a sandbox began a moment ago", func(o *Observed) { o.Sandboxes[0].CreatedAt, o.Servers[0].Sandboxes = now, o.Servers[0].Sandboxes[1:] })
+	fine("sandboxes share the host's network", absent("network_shared"))
+	fine("a user with both capabilities", self(func(p *Process) { p.UID, p.Capabilities = 1000, capDACOverride|capSysPtrace }))
+	fine("a container with the PID namespace of its sandboxes", func(o *Observed) { o.Self.PIDNamespace, o.Servers[0].Process.PIDNamespace = 5, 5 })
+	fine("a process of a runsc that was not examined has a flag", func(o *Observed) {
+		o.Runscs = append(o.Runscs, Runsc{PID: 30, FinalMetricsLog: "/var/final.log", Replaced: true})
+	})
+	fine("a registration is in a file", func(o *Observed) { o.Programs, o.RegistrationFile = nil, true })
+	fine("the runtimes have --metric-server", func(o *Observed) { o.Programs, o.Runtimes = nil, []Runtime{{MetricServer: "/run/metrics.sock"}} })
+	fine("final metrics logs match", func(o *Observed) {
+		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log"
+		o.FinalLogs = []FinalLogDir{{Pattern: "/var/final/%ID%.log", Dir: "/var/final"}}
+	})
+	fine("kubelet has the gate, and the server its own names", func(o *Observed) { o.Kubelets = []Kubelet{{PID: 90, StatsFromCRI: true}} })
+	fine("a kubelet without the gate", func(o *Observed) { o.Servers[0].Settings.Usage, o.Kubelets = "both", []Kubelet{{PID: 90}} })
+	fine("the state of the clock is unknown", func(o *Observed) { o.Clock = Clock{} })
+}
+
+// TestHealthyServers: servers that are not wrong have no findings.
+func TestHealthyServers(t *testing.T) {
+	fine := fine{t}.with
 	fine("a second server serves a sandbox that the first one does not", func(o *Observed) {
 		second := o.Servers[0]
 		second.Sandboxes = o.Servers[0].Sandboxes[:1]
@@ -326,9 +351,6 @@ func TestHealthy(t *testing.T) {
 	for _, reason := range ofObserver {
 		fine("a sandbox has metrics on the server, and here "+string(reason), sandbox(func(s *Sandbox) { s.Status, s.Reason = StatusFailed, string(reason) }))
 	}
-	fine("sandboxes share the host's network", absent("network_shared"))
-	fine("a user with both capabilities", self(func(p *Process) { p.UID, p.Capabilities = 1000, capDACOverride|capSysPtrace }))
-	fine("a container with the PID namespace of its sandboxes", func(o *Observed) { o.Self.PIDNamespace, o.Servers[0].Process.PIDNamespace = 5, 5 })
 	fine("a server of other roots is in another PID namespace and has a low limit", func(o *Observed) {
 		o.Servers = append(o.Servers, Server{Address: "/run/other.sock", PID: 81, Process: Process{PID: 81, Known: true, UID: 1000, PIDNamespace: 5, OpenFiles: 64},
 			Settings: Settings{Command: "serve", Roots: []string{"/other"}, Usage: "both", FinalMetricsLog: "/f/%ID%"}, Err: "deadline exceeded"})
@@ -344,18 +366,6 @@ func TestHealthy(t *testing.T) {
 		o.Runscs = append(o.Runscs, Runsc{PID: 30})
 		o.Servers = append(o.Servers, Server{Address: "/run/other.sock", Settings: Settings{Command: "serve", Roots: []string{"/other"}}, Sandboxes: []Served{{ID: "c", Status: StatusOK}}})
 	})
-	fine("a process of a runsc that was not examined has a flag", func(o *Observed) {
-		o.Runscs = append(o.Runscs, Runsc{PID: 30, FinalMetricsLog: "/var/final.log", Replaced: true})
-	})
-	fine("a registration is in a file", func(o *Observed) { o.Programs, o.RegistrationFile = nil, true })
-	fine("the runtimes have --metric-server", func(o *Observed) { o.Programs, o.Runtimes = nil, []Runtime{{MetricServer: "/run/metrics.sock"}} })
-	fine("final metrics logs match", func(o *Observed) {
-		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log"
-		o.FinalLogs = []FinalLogDir{{Pattern: "/var/final/%ID%.log", Dir: "/var/final"}}
-	})
-	fine("kubelet has the gate, and the server its own names", func(o *Observed) { o.Kubelets = []Kubelet{{PID: 90, StatsFromCRI: true}} })
-	fine("a kubelet without the gate", func(o *Observed) { o.Servers[0].Settings.Usage, o.Kubelets = "both", []Kubelet{{PID: 90}} })
-	fine("the state of the clock is unknown", func(o *Observed) { o.Clock = Clock{} })
 }
 
 // TestUnknownServer: as long as a server that does not tell may serve a sandbox, the sandbox does

@@ -84,21 +84,6 @@ func TestRoots(t *testing.T) {
 	w.options.ParseServer = func(args []string, _ func(string) string) (doctor.Settings, bool, error) {
 		return doctor.Settings{Command: "serve", Roots: []string{path("server"), path("usual/*")}}, args[0] == "sandmeter", nil
 	}
-	list := func() (roots []string) {
-		o := w.observe()
-		for _, r := range o.Roots {
-			state := "examined"
-			switch {
-			case r.Untrusted != "":
-				state = strings.ReplaceAll(r.Untrusted, w.dir, "")
-			case r.Missing:
-				state = "missing"
-			}
-			roots = append(roots, fmt.Sprintf("%s %s %d %s", strings.TrimPrefix(r.Path, w.dir), r.Origin, r.PID, state))
-		}
-		slices.Sort(roots)
-		return roots
-	}
 	want := []string{
 		"/*/root/*/root process 18 it has wildcards in more than its last part",
 		"/foreign/* process 19 /foreign belongs to user 1000",
@@ -111,13 +96,30 @@ func TestRoots(t *testing.T) {
 		"/usual/a usual 0 examined",
 		"/usual/b usual 0 examined",
 	}
-	if got := list(); !slices.Equal(got, want) {
+	if got := w.rootStates(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	w.options.Roots = []string{path("open"), path("missing")}
-	if got, want := list(), []string{"/missing flag 0 missing", "/open flag 0 examined"}; !slices.Equal(got, want) {
+	if got, want := w.rootStates(), []string{"/missing flag 0 missing", "/open flag 0 examined"}; !slices.Equal(got, want) {
 		t.Errorf("with --root, %q, want %q", got, want)
 	}
+}
+
+// rootStates returns the runtime roots of an observation as "path origin PID state", sorted.
+func (w *world) rootStates() (roots []string) {
+	w.Helper()
+	for _, r := range w.observe().Roots {
+		state := "examined"
+		switch {
+		case r.Untrusted != "":
+			state = strings.ReplaceAll(r.Untrusted, w.dir, "")
+		case r.Missing:
+			state = "missing"
+		}
+		roots = append(roots, fmt.Sprintf("%s %s %d %s", strings.TrimPrefix(r.Path, w.dir), r.Origin, r.PID, state))
+	}
+	slices.Sort(roots)
+	return roots
 }
 
 func TestTooManyRoots(t *testing.T) {
@@ -526,8 +528,8 @@ func TestCanceled(t *testing.T) {
 	w.wants(o, "completeness/sandboxes_not_examined")
 }
 
-// TestNoTimeForServers: if the time is over before servers are queried, that is not the fault of the
-// servers.
+// TestNoTimeForServers: if the time is over before servers are queried, that is not the fault of
+// the servers.
 func TestNoTimeForServers(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})

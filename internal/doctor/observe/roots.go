@@ -119,8 +119,8 @@ func (f *finder) keep(r doctor.Root) {
 	f.roots = append(f.roots, r)
 }
 
-// limit leaves out the roots for which there is no room. Those with sandboxes stay, if there is room
-// for all of them.
+// limit leaves out the roots for which there is no room. Those with sandboxes stay, if there is
+// room for all of them.
 func (f *finder) limit() {
 	used := 0
 	for _, withState := range []bool{true, false} {
@@ -133,8 +133,8 @@ func (f *finder) limit() {
 	}
 }
 
-// hasState reports whether a directory has state files of sandboxes. A directory that cannot be read
-// may have some.
+// hasState reports whether a directory has state files of sandboxes. A directory that cannot be
+// read may have some.
 func hasState(path string) bool {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -176,13 +176,14 @@ func (f *finder) add(path string, origin doctor.Origin, pid int) {
 	}
 }
 
-// ofProcess reports whether the command line of a process named a root, which any user may have chosen.
+// ofProcess reports whether the command line of a process named a root, which any user may have
+// chosen.
 func ofProcess(origin doctor.Origin) bool {
 	return origin == doctor.OfProcess || origin == doctor.OfServer
 }
 
-// unsafeGlob says why a glob that a process names is not expanded, or is empty. With wildcards in one
-// directory after another, such as /proc/*/root/proc/*/root, a short text has billions of matches.
+// unsafeGlob says why a glob that a process names is not expanded, or is empty. With wildcards in
+// one directory after another, such as /proc/*/root/proc/*/root, a short text has billions of matches.
 func unsafeGlob(path string) string {
 	dir := filepath.Dir(path)
 	if collect.IsGlob(dir) {

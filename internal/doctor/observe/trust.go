@@ -58,8 +58,8 @@ func (n *node) foreign(p *proc) string {
 	return ""
 }
 
-// foreignUser says which user other than root and this one runs a process; empty: none. The owner of
-// its directory in /proc does not tell: root owns it if the process does not allow core dumps.
+// foreignUser says which user other than root and this one runs a process; empty: none. The owner
+// of its directory in /proc does not tell: root owns it if the process does not allow core dumps.
 func (n *node) foreignUser(pid int) string {
 	uids := n.uids(pid)
 	if len(uids) == 0 {
