@@ -199,6 +199,10 @@ var spec = []struct {
 		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log"
 		o.FinalLogs = []FinalLogDir{{Pattern: "/var/final/%ID%.log", Dir: "/var/final", Writers: "/var/final is writable by everybody (mode 0777)"}}
 	}, "problem final_metrics_log/final_log_writable: users other than root can write the directory of final metrics logs (/var/final) because /var/final is writable by everybody (mode 0777); chown root:root /var/final && chmod 0755 /var/final, and the same for its parents"},
+	{"a release of runsc does not replace %ID%", func(o *Observed) {
+		o.Servers[0].Settings.FinalMetricsLog, o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log", "/var/final/%ID%.log"
+		o.FinalLogs = []FinalLogDir{{Pattern: "/var/final/%ID%.log", Dir: "/var/final", Literal: "/var/final/%ID%.log"}}
+	}, "warning final_metrics_log/final_log_literal: runsc left last metrics in a file whose name has a placeholder (/var/final/%ID%.log) because the runsc that wrote it does not replace placeholders in --final-metrics-log, so all of its sandboxes truncate the same file; install a newer runsc, create the sandboxes again, and remove the file"},
 	{"the server reads other files than runsc writes", func(o *Observed) {
 		o.Servers[0].Settings.FinalMetricsLog = "/var/%ID%.log"
 		o.Runscs[0].FinalMetricsLog = "/var/final/%ID%.log"

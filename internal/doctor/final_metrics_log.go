@@ -13,12 +13,13 @@ import (
 var (
 	finalLogPattern  = Cause{"final_log_pattern", Problem}
 	finalLogWritable = Cause{"final_log_writable", Problem}
+	finalLogLiteral  = Cause{"final_log_literal", Warning}
 	finalLogDiffers  = Cause{"final_log_differs", Problem}
 	finalLogUnread   = Cause{"final_log_unread", Warning}
 	finalLogMissing  = Cause{"final_log_missing", Warning}
 )
 
-var finalLogCheck = Check{"final_metrics_log", []Cause{finalLogPattern, finalLogWritable, finalLogDiffers, finalLogUnread, finalLogMissing}, judgeFinalLogs}
+var finalLogCheck = Check{"final_metrics_log", []Cause{finalLogPattern, finalLogWritable, finalLogLiteral, finalLogDiffers, finalLogUnread, finalLogMissing}, judgeFinalLogs}
 
 // judgeFinalLogs judges where sandboxes leave their last metrics, and where servers read them.
 func judgeFinalLogs(o *Observed) (string, []Finding) {
@@ -79,7 +80,8 @@ func judgePatterns(w written) []Finding {
 	return findings
 }
 
-// judgeFinalLogDirs returns the directories that others than root can write.
+// judgeFinalLogDirs returns the directories that others than root can write, and the files of a
+// runsc that does not replace placeholders.
 func judgeFinalLogDirs(o *Observed, w written) []Finding {
 	used := slices.Clone(w.patterns)
 	for _, s := range o.Relevant() {
@@ -87,6 +89,11 @@ func judgeFinalLogDirs(o *Observed, w written) []Finding {
 	}
 	var findings []Finding
 	for _, dir := range o.FinalLogs {
+		if dir.Literal != "" && slices.Contains(used, dir.Pattern) {
+			findings = append(findings, finalLogLiteral.finding("runsc left last metrics in a file whose name has a placeholder",
+				"the runsc that wrote it does not replace placeholders in --final-metrics-log, so all of its sandboxes truncate the same file",
+				"install a newer runsc, create the sandboxes again, and remove the file").at(dir.Literal))
+		}
 		if dir.Writers != "" && slices.Contains(used, dir.Pattern) {
 			findings = append(findings, finalLogWritable.finding("users other than root can write the directory of final metrics logs", dir.Writers,
 				fmt.Sprintf("chown root:root %s && chmod 0755 %s, and the same for its parents", dir.Dir, dir.Dir)).at(dir.Dir))

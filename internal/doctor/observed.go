@@ -304,6 +304,8 @@ type FinalLogDir struct {
 	Dir     string
 	// Writers says who can write the directory or replace it, besides root. Empty: nobody.
 	Writers string
+	// Literal is a file whose name has a placeholder of the pattern. Empty: there is none.
+	Literal string
 }
 
 // A Kubelet is a process of kubelet.

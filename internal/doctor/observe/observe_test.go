@@ -271,6 +271,23 @@ func TestFinalLogs(t *testing.T) {
 	w.wants(w.observe(), "final_metrics_log/final_log_writable")
 }
 
+// TestLiteralFile: a file of a runsc that does not replace placeholders.
+func TestLiteralFile(t *testing.T) {
+	w := newWorld(t)
+	name := func(name string) string { return filepath.Join(w.dir, name) }
+	for _, file := range []string{"%ID%.log", "%CID%.boot", "plain.log"} {
+		w.must(os.WriteFile(name(file), nil, 0o600))
+	}
+	w.must(os.Mkdir(name("%ID%"), 0o755))
+	for pattern, want := range map[string]string{"%ID%.log": "%ID%.log", "%CID%.%COMMAND%": "%CID%.boot", "plain.log": "", "%ID%.other": "", "%ID%": "", "%ID%/x.log": ""} {
+		if got := strings.TrimPrefix(literalFile(name(pattern)), w.dir+"/"); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+	w.write("etc/containerd/runsc.toml", "[runsc_config]\n  final-metrics-log = \""+name("%ID%.log")+"\"\n")
+	w.wants(w.observe(), "final_metrics_log/final_log_literal")
+}
+
 // TestKubelet: where kubelet's feature gates are set, and which setting wins.
 func TestKubelet(t *testing.T) {
 	needsRoot(t, "kubelet runs as root")

@@ -303,7 +303,21 @@ func (n *node) finalLogs() {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // runsc creates a missing directory
 			n.incomplete("directory of final metrics logs: " + err.Error())
 		}
-		d.Writers = who
+		d.Writers, d.Literal = who, literalFile(pattern)
 		n.observed.FinalLogs = append(n.observed.FinalLogs, d)
 	}
+}
+
+// literalFile returns the file that a runsc writes which does not replace the placeholder of the
+// sandbox; empty: there is none. Such a runsc may replace the command.
+func literalFile(pattern string) string {
+	for _, path := range []string{pattern, strings.ReplaceAll(pattern, "%COMMAND%", "boot")} {
+		if !strings.Contains(path, "%ID%") && !strings.Contains(path, "%CID%") {
+			continue
+		}
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
 }
