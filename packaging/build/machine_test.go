@@ -9,18 +9,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// A machine is this machine in a mount and a network namespace of its own: packages can be installed,
-// and what they change is gone at the end of the test. /run and /tmp are empty. A program that records
-// its arguments is in the place of systemctl, so that packages find a systemd that runs.
+// A machine is this machine in a mount, a network and a PID namespace of its own: packages can be
+// installed, and what they change is gone at the end of the test, with all processes, even if the test
+// is killed. /run and /tmp are empty. A program that records its arguments is in the place of
+// systemctl, so that packages find a systemd that runs.
 type machine struct {
 	t    *testing.T
-	pid  int    // of the process that keeps the namespaces
+	pid  int    // of the process that keeps the namespaces, the parent of the first one of the machine
 	root string // the machine's root, seen from these namespaces
 }
 
@@ -28,7 +30,8 @@ const setUpMachine = `set -e
 mount -t tmpfs tmpfs "$1"
 mkdir "$1/changes" "$1/work" "$1/root"
 mount -t overlay overlay -o lowerdir=/,upperdir="$1/changes",workdir="$1/work" "$1/root"
-for dir in dev proc sys; do mount --rbind "/$dir" "$1/root/$dir"; done
+for dir in dev sys; do mount --rbind "/$dir" "$1/root/$dir"; done
+mount -t proc proc "$1/root/proc"
 for dir in run tmp; do mount -t tmpfs tmpfs "$1/root/$dir"; done
 ip link set lo up
 echo ready
@@ -42,7 +45,7 @@ func newMachine(t *testing.T) *machine {
 		unavailable(t, "this takes root")
 	}
 	dir := t.TempDir()
-	keeper := exec.Command("unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", setUpMachine, "sh", dir)
+	keeper := exec.Command("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", setUpMachine, "sh", dir)
 	stdin, err := keeper.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -70,10 +73,10 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// command returns a command that runs on the machine.
+// command returns a command that runs on the machine, as the only child of its process.
 func (m *machine) command(name string, args ...string) *exec.Cmd {
 	ns := fmt.Sprintf("/proc/%d/ns/", m.pid)
-	all := append([]string{"--mount=" + ns + "mnt", "--net=" + ns + "net", "chroot", m.root, name}, args...)
+	all := append([]string{"--mount=" + ns + "mnt", "--net=" + ns + "net", "--pid=" + ns + "pid_for_children", "chroot", m.root, name}, args...)
 	cmd := exec.CommandContext(m.t.Context(), "nsenter", all...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
 	return cmd
@@ -214,38 +217,70 @@ func (m *machine) changed(word string) []string {
 // A service is a run of the installed unit.
 type service struct {
 	cmd    *exec.Cmd
-	stderr *bytes.Buffer
+	stderr *bytes.Buffer // to be read when it has ended
+	ended  chan struct{} // closed when it has ended
+	err    error         // how it has ended
 }
 
 // start starts the installed unit as systemd would, and returns when a client reaches it at the address.
 // It ends with the test at the latest.
 func (m *machine) start(address string, flags ...string) *service {
 	m.t.Helper()
-	s := &service{m.command("/run/unitrun", append(flags, "/usr/lib/systemd/system/sandmeter.service")...), new(bytes.Buffer)}
+	s := &service{stderr: new(bytes.Buffer), ended: make(chan struct{})}
+	s.cmd = m.command("/run/unitrun", append(flags, "/usr/lib/systemd/system/sandmeter.service")...)
 	s.cmd.Stderr = s.stderr
-	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.Cancel = s.terminate
 	if err := s.cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
+	go func() {
+		defer close(s.ended)
+		s.err = s.cmd.Wait()
+	}()
 	m.t.Cleanup(func() { _ = s.stop() })
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.After(time.Minute)
 	for {
 		out, err := m.try("/usr/bin/sandmeter", "get", "--address", address)
 		if err == nil {
 			return s
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-s.ended:
+			m.t.Fatalf("the service has ended: %v\n%s", s.err, s.stderr)
+		case <-deadline:
+			_ = s.stop()
 			m.t.Fatalf("nothing serves at %s: %v\n%s\n%s", address, err, out, s.stderr)
+		case <-time.After(100 * time.Millisecond):
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }
 
 // stop ends a service and returns an error if it fails.
 func (s *service) stop() error {
-	if s.cmd.ProcessState != nil {
-		return nil
+	select {
+	case <-s.ended:
+	default:
+		_ = s.terminate() // fails if it has just ended
+		<-s.ended
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // fails if it has ended
-	return s.cmd.Wait()
+	return s.err
+}
+
+// terminate sends SIGTERM to the program, which is the child of nsenter.
+func (s *service) terminate() error {
+	nsenter := s.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", nsenter))
+	if err != nil {
+		return err
+	}
+	for _, child := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(child)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			return err
+		}
+	}
+	return nil
 }
