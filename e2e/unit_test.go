@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -46,33 +45,60 @@ func (w *world) underUnit(settings ...string) *program {
 	if out, err := build.CombinedOutput(); err != nil {
 		w.t.Fatalf("building unitrun: %v\n%s", err, out)
 	}
-	for _, dir := range []string{"/run/sandmeter", "/var/log/sandmeter"} { // the unit makes them
-		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			w.t.Cleanup(func() { w.must(os.Remove(dir)) })
-		}
-	}
 	args := []string{"-program", sandmeter}
+	for _, path := range []string{"/run", "/var/log"} { // the unit makes directories there, with modes of their own
+		dir := w.unitPath(path)
+		w.must(os.MkdirAll(dir, 0o755))
+		args = append(args, "-bind", dir+":"+path)
+	}
 	for _, dir := range []string{w.node.Dir(), filepath.Dir(sandmeter), filepath.Dir(realRunsc(w.t))} {
 		args = append(args, "-visible", dir) // they may be in /tmp and /root, where the unit sees nothing
 	}
 	return newRun(w.t, unitrun, append(append(args, serviceUnit), settings...)...)
 }
 
+// unitPath returns where a path in /run or /var/log under the unit is outside of it.
+func (w *world) unitPath(path string) string { return filepath.Join(w.node.Dir(), "unit", path) }
+
+// wantSame returns a function that fails the test unless the files are as they were: there or not, with
+// the same mode and time.
+func wantSame(t *testing.T, paths ...string) (check func()) {
+	t.Helper()
+	state := func() (all string) {
+		for _, path := range paths {
+			if info, err := os.Stat(path); err != nil {
+				all += err.Error() + "\n"
+			} else {
+				all += fmt.Sprintln(path, info.Mode(), info.ModTime())
+			}
+		}
+		return all
+	}
+	before := state()
+	return func() {
+		t.Helper()
+		if after := state(); after != before {
+			t.Errorf("the files of the machine are\n%snot\n%s", after, before)
+		}
+	}
+}
+
 // TestServiceUnderUnit: under the restrictions of the unit the server queries sandboxes, measures them,
 // runs runsc for their registration, listens in /run/sandmeter, and writes to /var/log/sandmeter.
-// Neither Docker nor containerd has to be there.
+// Neither Docker nor containerd has to be there. The directories of this machine stay as they are.
 func TestServiceUnderUnit(t *testing.T) {
 	w, id := newWorld(t), usageID("unit")
-	w.setAddr("/run/sandmeter/" + id + ".sock")
+	defer wantSame(t, "/run/sandmeter", "/var/log/sandmeter")()
+	socket, records := "/run/sandmeter/metrics.sock", "/var/log/sandmeter/records"
+	w.setAddr(w.unitPath(socket))
 	c := w.container(id, "use", "200ms", "1", "3")
 	c.Cgroup, c.MetricServer = true, ""
 	w.must(w.node.Run(w.ctx(), c))
-	r := &recorded{world: w, file: "/var/log/sandmeter/" + id}
+	r := &recorded{world: w, file: w.unitPath(records)}
 	notified := w.listenAsSystemd()
-	server := w.underUnit("NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+w.addr, "SANDMETER_RUNSC="+realRunsc(t),
-		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+r.file,
+	server := w.underUnit("NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+socket, "SANDMETER_RUNSC="+realRunsc(t),
+		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+records,
 		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
-	t.Cleanup(func() { w.must(os.Remove(r.file)) })
 	s := w.startProgram(server)
 	message := make([]byte, 100)
 	w.must(notified.SetReadDeadline(time.Now().Add(ample)))
@@ -123,7 +149,6 @@ func (w *world) wantConfined(pid int) {
 func (w *world) wantReopened(s *server, file string) {
 	w.t.Helper()
 	w.must(os.Rename(file, file+".1"))
-	w.t.Cleanup(func() { w.must(os.Remove(file + ".1")) })
 	s.signal(unix.SIGHUP)
 	w.until(func() error {
 		_, err := os.Stat(file)

@@ -6,13 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // confineFiles gives this thread a mount namespace with the files that the unit's program may see and
-// write.
-func confineFiles(u unit, visible []string) error {
+// write. A bind is a directory and a path, separated by a colon: the directory is in the place of the path.
+func confineFiles(u unit, visible, binds []string) error {
 	if system, _ := u.last("ProtectSystem"); system != "strict" || !u.is("PrivateTmp") || !u.is("ProtectHome") || !u.is("PrivateDevices") {
 		return errors.New("only units with ProtectSystem=strict, ProtectHome=yes, PrivateTmp=yes and PrivateDevices=yes are supported")
 	}
@@ -21,6 +22,12 @@ func confineFiles(u unit, visible []string) error {
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return err
+	}
+	for _, bind := range binds {
+		dir, path, _ := strings.Cut(bind, ":")
+		if err := unix.Mount(dir, path, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("-bind %s: %w", bind, err)
+		}
 	}
 	writable, err := makeDirectories(u)
 	if err != nil {

@@ -33,11 +33,12 @@ func main() {
 
 // run returns only if there is an error.
 func run(args []string) error {
-	var visible words
+	var visible, binds words
 	flags := flag.NewFlagSet("unitrun", flag.ContinueOnError)
 	program := flags.String("program", "", "`path` of the program, in place of that of ExecStart=")
 	socket := flags.String("socket", "", "socket `unit` whose ListenStream= the program inherits")
 	flags.Var(&visible, "visible", "`directory` that stays visible where the unit hides it; repeatable")
+	flags.Var(&binds, "bind", "`directory:path`: where the program sees a directory; repeatable")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	if err := confine(u, visible); err != nil {
+	if err := confine(u, visible, binds); err != nil {
 		return err
 	}
 	return fmt.Errorf("%s: %w", p.args[0], unix.Exec(p.args[0], p.args, p.env))
@@ -74,7 +75,7 @@ func (w *words) Set(s string) error {
 }
 
 // confine applies the restrictions of a unit to this thread.
-func confine(u unit, visible []string) error {
+func confine(u unit, visible, binds []string) error {
 	if unknown := slices.DeleteFunc(u.names("Service"), func(name string) bool { return known[name] }); len(unknown) > 0 {
 		return fmt.Errorf("the unit has settings that this program does not know: %s", strings.Join(unknown, ", "))
 	}
@@ -84,7 +85,7 @@ func confine(u unit, visible []string) error {
 	}
 	unix.Umask(u.octal("UMask", 0o022))
 	for _, step := range []func() error{
-		func() error { return confineFiles(u, visible) },
+		func() error { return confineFiles(u, visible, binds) },
 		func() error { return confineHost(u) },
 		func() error { return dropCapabilities(u) },
 		func() error { return loadFilters(filters) },

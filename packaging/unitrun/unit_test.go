@@ -84,7 +84,7 @@ func TestUnknownSetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = confine(append(u, setting{"Service", "PrivateUsers", "yes"}), nil)
+	err = confine(append(u, setting{"Service", "PrivateUsers", "yes"}), nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "does not know: PrivateUsers") {
 		t.Errorf("confine returns %v", err)
 	}
