@@ -21,17 +21,17 @@ import (
 )
 
 // TestSameBytes: the same sources in another directory, at another time, with another umask, another
-// time zone and other settings of Go make the same bytes.
+// time zone and other settings of Go make the same bytes. Packing takes as long as all the rest, so for
+// the other architecture this compares what goes into packages, and not the packages.
 func TestSameBytes(t *testing.T) {
-	b := first(t)
-	dir := copyCheckout(t)
+	b, dir, other := first(t), copyCheckout(t), otherArch(t)
 	t.Setenv("SOURCE_DATE_EPOCH", strconv.FormatInt(epoch.Unix(), 10))
 	t.Setenv("TZ", "Pacific/Auckland")
 	hostileGo(t)
 	defer unix.Umask(unix.Umask(0o077))
 	out := t.TempDir()
 	var listed bytes.Buffer
-	err := run(t.Context(), []string{"-checkout", dir, "-version", b.version, "-arch", runtime.GOARCH, "-out", out, "-sbom-tool", sbomTool}, &listed)
+	err := run(t.Context(), []string{"-checkout", dir, "-version", b.version, "-arch", "amd64,arm64", "-out", out, "-sbom-tool", sbomTool}, &listed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,18 +39,69 @@ func TestSameBytes(t *testing.T) {
 	if err != nil || len(names) != 4 {
 		t.Fatalf("the packages are %v, %v", names, err)
 	}
-	var sums strings.Builder
 	for _, name := range names {
 		want, got := read(t, filepath.Join(b.made, name.Name())), read(t, filepath.Join(out, name.Name()))
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s differs (%d and %d bytes)", name.Name(), len(got), len(want))
 		}
-		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(got), name.Name())
-		if !strings.Contains(listed.String(), filepath.Join(out, name.Name())+"\n") {
-			t.Errorf("%s is not listed: %s", name.Name(), &listed)
+	}
+	other.wantIn(t, out, b.name(other.arch))
+	wantSums(t, out, listed.String())
+}
+
+// wantSums fails the test unless SHA256SUMS has the four files of both architectures, which are listed.
+func wantSums(t *testing.T, out, listed string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(out, "sandmeter*"))
+	if err != nil || len(files) != 8 {
+		t.Errorf("the files are %q, %v", files, err)
+	}
+	var sums strings.Builder
+	for _, file := range files {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(read(t, file)), filepath.Base(file))
+		if !strings.Contains(listed, file+"\n") {
+			t.Errorf("%s is not listed: %s", file, listed)
 		}
 	}
 	wantLines(t, "SHA256SUMS", string(read(t, filepath.Join(out, "SHA256SUMS"))), sums.String())
+}
+
+// A compiled is what packaging/compile writes for an architecture.
+type compiled struct{ arch, dir string }
+
+// otherArch returns the program for the architecture that this machine does not have.
+func otherArch(t *testing.T) compiled {
+	t.Helper()
+	c := compiled{map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH], t.TempDir()}
+	if err := program.Write(t.Context(), checkout, c.dir, "v1.2.3", c.arch); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// wantIn fails the test unless the tarball of a release, the .deb and the .rpm have exactly this program,
+// and are for its architecture.
+func (c compiled) wantIn(t *testing.T, out, name string) {
+	t.Helper()
+	needs(t, "tar", "dpkg-deb", "rpm")
+	rpmArch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[c.arch]
+	deb, rpm := filepath.Join(out, "sandmeter_1.2.3-1_"+c.arch+".deb"), filepath.Join(out, "sandmeter-1.2.3-1."+rpmArch+".rpm")
+	wantLines(t, "the architecture of the .deb", outputOf(t, "dpkg-deb", "--field", deb, "Architecture"), c.arch)
+	digest := fmt.Sprintf("%x", sha256.Sum256(read(t, filepath.Join(c.dir, program.Name))))
+	files := outputOf(t, "rpm", "-qp", "--qf", "%{ARCH}\n[%{FILENAMES} %{FILEDIGESTS}\n]", rpm)
+	if !strings.HasPrefix(files, rpmArch+"\n") || !strings.Contains(files, "\n/usr/bin/sandmeter "+digest+"\n") {
+		t.Errorf("the .rpm does not have the program of %s:\n%s", c.arch, files)
+	}
+	unpacked := t.TempDir()
+	outputOf(t, "dpkg-deb", "--extract", deb, unpacked)
+	outputOf(t, "tar", "-xzf", filepath.Join(out, name+".tar.gz"), "-C", unpacked)
+	for path, want := range map[string]string{
+		"usr/bin/sandmeter": program.Name, name + "/sandmeter": program.Name, name + "/third-party-licenses.txt": program.LicensesName,
+	} {
+		if !bytes.Equal(read(t, filepath.Join(unpacked, path)), read(t, filepath.Join(c.dir, want))) {
+			t.Errorf("%s for %s differs", path, c.arch)
+		}
+	}
 }
 
 // TestImageSameBytes: what images are made of is what packages have, with other settings of Go, too.
