@@ -24,7 +24,7 @@ KUBERNETES_VERSION := $(shell sed -n 's,^require k8s.io/kubernetes ,,p' tools/ku
 KUBERNETES := $(KUBERNETES_CACHE)/$(KUBERNETES_VERSION)-$(shell cat $(KUBERNETES_PINS) | sha256sum | cut -c 1-12)
 export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 
-.PHONY: help build run peers test kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart FORCE
+.PHONY: help build run peers test kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -67,8 +67,11 @@ bench-node: build ## measure what a scrape costs 50 real sandboxes; needs root
 bench-churn: bin/sandmeter bin/sandlab ## measure what the server holds while sandboxes come and go, for ten minutes; needs root
 	@$(GO) run -buildvcs=false ./bench churn $(ARGS)
 
+# What users download is written here.
+DIST ?= dist
+
 package: bin/cyclonedx-gomod ## build .deb, .rpm, and tarballs for amd64 and arm64 in dist/, the same bytes each time
-	@cd packaging && $(GO) run -buildvcs=false ./build -version '$(VERSION)'
+	@cd packaging && $(GO) run -buildvcs=false ./build -version '$(VERSION)' -out '$(abspath $(DIST))'
 
 lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module files are tidy and unchanged
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }
@@ -84,10 +87,19 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 image: bin/image/amd64 bin/image/arm64 ## write OCI images for amd64 and arm64 to dist/, the same bytes each time
 	@cd packaging && $(GO) run -buildvcs=false ./image -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' \
-		-created '$(SOURCE_DATE_EPOCH)' -license ../LICENSE -dir ../dist amd64=../bin/image/amd64 arm64=../bin/image/arm64
+		-created '$(SOURCE_DATE_EPOCH)' -license ../LICENSE -dir '$(abspath $(DIST))' amd64=../bin/image/amd64 arm64=../bin/image/arm64
 
 chart: ## write the Helm chart to dist/, with this version and that of the image
-	@cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out ../dist sandmeter
+	@cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out '$(abspath $(DIST))' sandmeter
+
+release: ## write packages, images, the chart, and SHA256SUMS of all to dist/; removes those of earlier versions
+	@rm -f '$(abspath $(DIST))'/sandmeter[-_]*
+	@$(MAKE) --no-print-directory package image chart
+	@$(MAKE) --no-print-directory checksums
+
+# Of all versions in dist/, in an order that no locale changes.
+checksums:
+	@cd '$(DIST)' && export LC_ALL=C && sha256sum sandmeter[-_]* >SHA256SUMS
 
 # Packages have the same program, which depends on no setting of Go.
 bin/image/%: FORCE

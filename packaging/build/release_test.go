@@ -135,6 +135,22 @@ func TestMakeVersion(t *testing.T) {
 	wantLines(t, "the version", version(), want)
 }
 
+// TestMakeChecksums: the checksums of a release are those of all its files, whatever SHA256SUMS had before.
+func TestMakeChecksums(t *testing.T) {
+	needs(t, "make", "sha256sum")
+	dir := t.TempDir()
+	for name, text := range map[string]string{"sandmeter-1.tgz": "chart", "sandmeter-1.oci.tar": "image", "SHA256SUMS": "of packages only\n", "notes.txt": ""} {
+		if err := stageFile(filepath.Join(dir, name), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time, there are checksums
+		outputOf(t, "make", "-s", "-C", checkout, "--no-print-directory", "checksums", "DIST="+dir)
+		wantLines(t, "SHA256SUMS", string(read(t, filepath.Join(dir, "SHA256SUMS"))), fmt.Sprintf("%x  sandmeter-1.oci.tar\n%x  sandmeter-1.tgz",
+			sha256.Sum256([]byte("image")), sha256.Sum256([]byte("chart"))))
+	}
+}
+
 // copyCheckout copies the sources of packages to a new directory.
 func copyCheckout(t *testing.T) string {
 	t.Helper()
