@@ -130,14 +130,18 @@ func (s *sandbox) measureFirst() {
 	s.readAccount(time.Now())
 }
 
-// measureNew measures the sandboxes that a listing has found and that have not been measured. The
-// caller holds turn.
+// measureNew measures the sandboxes that a listing has found and that have not been measured. It leaves
+// them to a collection as soon as one is due, because a reader waits for that: on a busy node, a
+// thousand sandboxes take seconds, and only a collection limits its time. The caller holds turn.
 func (c *Collector) measureNew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.table.sorted {
 		c.mu.Unlock() // for the others, since the kernel may let a reader of cgroups wait
 		c.mu.Lock()
+		if c.due.Load() > 0 {
+			return
+		}
 		s.measureFirst()
 	}
 }

@@ -126,6 +126,7 @@ type Collector struct {
 	alive      context.Context
 	die        context.CancelFunc // ends alive
 
+	due     atomic.Int32 // collections that wait for turn
 	turn    sync.Mutex
 	waiting waiting         // of the node in the collection under way
 	order   []*sandbox      // reused by the next measurement
@@ -265,7 +266,9 @@ func (p *Plan) until(began time.Time) time.Time {
 
 // Collect waits for the collection under way, then makes a new one. The error is a *RootError.
 func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
+	c.due.Add(1)
 	c.turn.Lock()
+	c.due.Add(-1)
 	defer c.turn.Unlock()
 	began := time.Now()
 	c.traffic = c.loop.Traffic()

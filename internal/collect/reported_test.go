@@ -264,6 +264,26 @@ func TestSharesAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestLookMakesWay: a look at the roots measures new sandboxes, unless a collection is due.
+func TestLookMakesWay(t *testing.T) {
+	r := newReporting(t, func(*Options) {}, func(s *simulate.Spec) { s.OwnProcess = true })
+	r.addProcess(t, r.sandbox.PID(), "a")
+	for _, measured := range []bool{false, true} {
+		if !measured {
+			r.collector.due.Add(1)
+		}
+		if err := r.collector.Look(); err != nil {
+			t.Fatal(err)
+		}
+		if !measured {
+			r.collector.due.Add(-1)
+		}
+		if got := r.collector.table.sorted[0].usage.account.Load() != nil; got != measured {
+			t.Errorf("measured is %v, want %v", got, measured)
+		}
+	}
+}
+
 // TestHungUp: after which failures a collection waits a moment for the end of the process: after new
 // ones, of either query, that an end can cause.
 func TestHungUp(t *testing.T) {
