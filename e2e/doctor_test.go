@@ -448,6 +448,29 @@ func TestDoctorOfFinalLogs(t *testing.T) {
 	d.lacks("final_log_unread", "final_log_differs", "final_log_missing", "final_log_pattern", "final_log_writable")
 }
 
+// TestDoctorOfLiteralFile: doctor finds the file of a release of runsc that does not replace %ID%.
+func TestDoctorOfLiteralFile(t *testing.T) {
+	older, err := findOlder()
+	if err != nil {
+		runsctest.Unavailable(t, err)
+	}
+	w := newWorldWith(t, runsc.Config{Runsc: older, Program: sandlab})
+	pattern := filepath.Join(w.node.Dir(), "%ID%.log")
+	start := func(id, kind string) {
+		c := w.container(id, kind)
+		c.Flags = []string{"--final-metrics-log=" + pattern}
+		w.must(w.node.Run(w.ctx(), c))
+	}
+	start("ended", "exit")
+	w.until(func() error {
+		_, err := os.Stat(pattern)
+		return err
+	})
+	start("sb", "idle")
+	d := w.doctor()
+	d.finds("final_metrics_log", "final_log_literal", pattern, "install a newer runsc")
+}
+
 // TestDoctorOfKubelet: a kubelet with the feature gate beside a server with cAdvisor's names. The
 // kubelet is a shell with its command line.
 func TestDoctorOfKubelet(t *testing.T) {
