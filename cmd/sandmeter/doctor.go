@@ -47,9 +47,9 @@ func newDoctorCommand(std cli.Stdio) *cobra.Command {
 			"the PID namespace, limits on file descriptors and inotify, cgroups, registrations, final metrics logs, kubelet, the clock,\n" +
 			"and the age of runsc. docs/doctor.md describes each check and each cause.\n\n" +
 			"Run it as root, in the host's PID namespace. Without --root, it examines the usual runtime roots, those in SANDMETER_ROOT,\n" +
-			"and those of running servers and sandboxes. It finds servers by their processes and at the usual address; with --address,\n" +
-			"it looks at that server only. It takes the settings of a server from its command line and environment. It changes nothing,\n" +
-			"and takes some seconds, at most a minute.\n\n" +
+			"and those of running servers and sandboxes. It finds the servers of root and of this user by their processes, and at the\n" +
+			"usual address; with --address, it looks at that server only. It takes the settings of a server from its command line and\n" +
+			"environment. It changes nothing, and takes some seconds, at most a minute.\n\n" +
 			"The exit status is 0 if there is no problem, although there may be warnings, 1 if there is a problem, and 2 if the command\n" +
 			"line is wrong. With --json, the output also has what was observed; it has no passwords, but names of pods.",
 		Example: "  sandmeter doctor\n" +

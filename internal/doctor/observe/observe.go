@@ -4,9 +4,10 @@
 // the same code.
 //
 // What it reads may be hostile: every user can start a process with any command line, and a sandbox
-// can change its own. So files and command lines are read with limits, a runtime root that a
-// process names is examined only if root and this user are the only ones who can write it, and
-// credentials go to the address that the user gave, and to no other.
+// can change its own. So files and command lines are read with limits, settings and replies of
+// servers count only if they are of root or of this user, a runtime root that a process names is
+// examined only if both are the only ones who can write it, and credentials go to the address that
+// the user gave, and to no other.
 package observe
 
 import (
