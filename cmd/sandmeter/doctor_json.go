@@ -11,19 +11,20 @@ import (
 // null.
 type (
 	doctorDocument struct {
-		Version   string          `json:"version"` // of this program
-		Time      time.Time       `json:"time"`
-		Kernel    *string         `json:"kernel"`
-		Level     doctor.Level    `json:"level"` // the worst of all checks
-		Problems  int             `json:"problems"`
-		Warnings  int             `json:"warnings"`
-		Checks    []doctor.Result `json:"checks"`
-		Sandboxes []doctorSandbox `json:"sandboxes"`
-		Roots     []doctorRoot    `json:"runtime_roots"`
-		Servers   []doctorServer  `json:"servers"`
-		Kubelets  []doctorKubelet `json:"kubelets"`
-		Process   doctorProcess   `json:"process"` // this program
-		Log       []string        `json:"log"`     // warnings that a server would log
+		Version   string            `json:"version"` // of this program
+		Time      time.Time         `json:"time"`
+		Kernel    *string           `json:"kernel"`
+		Level     doctor.Level      `json:"level"` // the worst of all checks
+		Problems  int               `json:"problems"`
+		Warnings  int               `json:"warnings"`
+		Checks    []doctor.Result   `json:"checks"`
+		Sandboxes []doctorSandbox   `json:"sandboxes"`
+		Roots     []doctorRoot      `json:"runtime_roots"`
+		Servers   []doctorServer    `json:"servers"`
+		Untrusted []doctorUntrusted `json:"servers_not_trusted"`
+		Kubelets  []doctorKubelet   `json:"kubelets"`
+		Process   doctorProcess     `json:"process"` // this program
+		Log       []string          `json:"log"`     // warnings that a server would log
 	}
 	doctorSandbox struct {
 		ID           string           `json:"id"`
@@ -64,6 +65,11 @@ type (
 		FinalMetricsLog *string        `json:"final_metrics_log"`
 		Process         *doctorProcess `json:"process"`
 	}
+	doctorUntrusted struct {
+		PID     *int    `json:"pid"`
+		Address *string `json:"address"`
+		Reason  string  `json:"reason"`
+	}
 	doctorKubelet struct {
 		PID          int     `json:"pid"`
 		File         *string `json:"file"`           // of its configuration
@@ -92,7 +98,7 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 	d := doctorDocument{
 		Version: programVersion(), Time: o.Time, Kernel: known(o.Kernel),
 		Level: report.Level, Problems: report.Problems, Warnings: report.Warnings, Checks: report.Results,
-		Sandboxes: []doctorSandbox{}, Roots: []doctorRoot{}, Servers: []doctorServer{}, Kubelets: []doctorKubelet{},
+		Sandboxes: []doctorSandbox{}, Roots: []doctorRoot{}, Servers: []doctorServer{}, Untrusted: []doctorUntrusted{}, Kubelets: []doctorKubelet{},
 		Process: *processOf(&o.Self), Log: append([]string{}, o.Log...),
 	}
 	onServers := doctor.OnServers(o)
@@ -106,6 +112,9 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 			kubelet.StatsFromCRI = &k.StatsFromCRI
 		}
 		d.Kubelets = append(d.Kubelets, kubelet)
+	}
+	for _, s := range o.Strangers {
+		d.Untrusted = append(d.Untrusted, doctorUntrusted{known(s.PID), known(s.Address), s.Why})
 	}
 	for _, r := range o.Roots {
 		err := r.Err

@@ -86,7 +86,7 @@ var spec = []struct {
 	{"a server wants a password", server(func(s *Server) { s.Err, s.Refused = "the server does not accept the credentials", true }),
 		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address, and give its TLS settings and credentials with --web.client-config.file"},
 	{"another user runs the command line of a server", func(o *Observed) { o.Strangers = []Stranger{{PID: 91, Why: "it runs as user 65534"}} },
-		"warning servers/server_not_trusted: a server of another user is ignored (process 91) because it runs as user 65534; give the address of the server with --address if you trust its user; otherwise find out what the user wants with it"},
+		"warning servers/server_not_trusted: a server of another user is ignored (process 91) because it runs as user 65534; give the address of the server with --address if you trust its user; otherwise find out what that user does"},
 	{"another user listens at the address of a server", server(func(s *Server) { s.Untrusted, s.Err = "user 65534 listens there", "user 65534 listens there" }),
 		"warning servers/server_not_trusted: a server of another user is ignored (process 80) because user 65534 listens there; …"},
 	{"the socket of a server is for others", server(func(s *Server) { s.Err, s.Denied = "permission denied", true }),

@@ -52,7 +52,7 @@ func judgeStrangers(strangers []Stranger) []Finding {
 // untrusted returns the finding about a server of another user.
 func untrusted(why string) Finding {
 	return serverUntrusted.finding("a server of another user is ignored", why,
-		"give the address of the server with --address if you trust its user; otherwise find out what the user wants with it")
+		"give the address of the server with --address if you trust its user; otherwise find out what that user does")
 }
 
 // judgeAbsence returns the finding of a node without a server.
