@@ -392,6 +392,9 @@ func TestUnknownServer(t *testing.T) {
 	check("one in a container, of the same root", false, Server{PID: 81, Err: "refused", Missing: true, Elsewhere: true, Settings: of("/run/containerd/runsc/*")})
 	check("one in a container, with other paths", false, Server{PID: 81, Err: "refused", Missing: true, Elsewhere: true, Settings: of("/host/runsc")})
 	check("nothing at the usual address", true, Server{Err: "refused", Missing: true})
+	began := healthy().Sandboxes[0].CreatedAt
+	check("one with --max-age, from before the sandboxes began", false, Server{PID: 81, Settings: of("/run/containerd/runsc/*"), AsOf: began.Add(-time.Minute)})
+	check("one with --max-age, from later", true, Server{PID: 81, Settings: of("/run/containerd/runsc/*"), AsOf: began.Add(time.Hour)})
 }
 
 // TestStrangers: what other users pass off as servers and as runtime roots adds few warnings, and

@@ -198,6 +198,9 @@ type Server struct {
 	// SettingsErr says why the settings are not known.
 	SettingsErr string
 	Sandboxes   []Served // sorted by ID
+	// AsOf is when the server found what it says of sandboxes, which is a while ago with --max-age. Zero:
+	// when it was asked.
+	AsOf time.Time
 }
 
 // A Stranger is a process or an address that another user than root and the one of this program

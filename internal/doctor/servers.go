@@ -138,6 +138,11 @@ func compare(o *Observed) []Finding {
 // that.
 const minLife = 500 * time.Millisecond
 
+// older reports whether what a server says may be from before it could find a sandbox.
+func (s *Server) older(sandbox *Sandbox) bool {
+	return !s.AsOf.IsZero() && s.AsOf.Sub(sandbox.CreatedAt) < minLife
+}
+
 // compareSandbox adds what is wrong with what servers serve of a sandbox.
 func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	var served *Served
@@ -150,7 +155,9 @@ func compareSandbox(g *groups, o *Observed, known []*Server, sandbox *Sandbox) {
 	}
 	switch {
 	case served == nil:
-		unknown := slices.ContainsFunc(o.Servers, func(s Server) bool { return s.Err != "" && o.mayServe(&s, sandbox.Root) })
+		unknown := slices.ContainsFunc(o.Servers, func(s Server) bool {
+			return (s.Err != "" || s.older(sandbox)) && o.mayServe(&s, sandbox.Root)
+		})
 		if unknown || o.Time.Sub(sandbox.CreatedAt) < minLife {
 			return // a server that did not tell may serve it
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/doctor"
@@ -104,7 +105,7 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 	client, err := n.Connect(address)
 	if err == nil {
 		defer client.Close()
-		s.Sandboxes, err = served(ctx, client)
+		s.Sandboxes, s.AsOf, err = served(ctx, client)
 		slices.SortStableFunc(s.Sandboxes, func(a, b doctor.Served) int { return strings.Compare(a.ID, b.ID) })
 	}
 	switch {
@@ -131,21 +132,23 @@ func (n *node) ask(ctx context.Context, s *doctor.Server) {
 	s.Refused = errors.Is(err, metricclient.ErrUnauthorized) || errors.Is(err, metricclient.ErrTLS)
 }
 
-// served returns the sandboxes that a server serves: from its JSON API or, if it has none, from its
-// page.
-func served(ctx context.Context, client *metricclient.MetricClient) (sandboxes []doctor.Served, err error) {
+// served returns the sandboxes that a server serves, and as of when: from its JSON API or, if it has
+// none, from its page.
+func served(ctx context.Context, client *metricclient.MetricClient) (sandboxes []doctor.Served, asOf time.Time, err error) {
 	text, err := client.GetSandboxes(ctx)
 	if errors.Is(err, metricclient.ErrNoAPI) {
 		page, err := client.GetMetrics(ctx, nil)
 		if err != nil {
-			return nil, err
+			return nil, asOf, err
 		}
-		return onPage(page)
+		sandboxes, err = onPage(page)
+		return sandboxes, asOf, err
 	}
 	if err != nil {
-		return nil, err
+		return nil, asOf, err
 	}
 	var document struct {
+		Time      time.Time `json:"snapshot_time"`
 		Sandboxes *[]struct {
 			ID        string  `json:"id"`
 			Iteration string  `json:"iteration"`
@@ -156,13 +159,13 @@ func served(ctx context.Context, client *metricclient.MetricClient) (sandboxes [
 		} `json:"sandboxes"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil || document.Sandboxes == nil {
-		return nil, errors.New("it sent something other than a list of sandboxes, so it is no metric server")
+		return nil, asOf, errors.New("it sent something other than a list of sandboxes, so it is no metric server")
 	}
 	for _, s := range *document.Sandboxes {
 		sandboxes = append(sandboxes, doctor.Served{ID: s.ID, Iteration: s.Iteration, Root: s.Root, Status: s.Status,
 			Reason: textOf(s.Reason), Hidden: textOf(s.Hidden)})
 	}
-	return sandboxes, nil
+	return sandboxes, document.Time, nil
 }
 
 func textOf(s *string) string {
