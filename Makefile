@@ -7,7 +7,7 @@ ARGS ?=
 # on how many objects the repository has, and the version is in the program.
 VERSION ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null)
 BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath
-TEST  := $(GO) test -json -buildvcs=false -timeout 15m
+TEST  := $(GO) test -json -buildvcs=false -timeout 25m
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 show   = $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-$(1).json --
 
@@ -27,7 +27,7 @@ export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 .PHONY: help build run peers test kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, and bin/runsc from the version pinned in tools/go.mod
 
