@@ -6,6 +6,7 @@ var checks = []check{
 	{"a pod is one sandbox with the names of the pod and its containers", checkNames},
 	{"usage is that of the pod's cgroup and that which kubelet reports", checkUsage},
 	{"the server has the privileges that the chart claims", checkPrivileges},
+	{"doctor finds every sandbox served, in the container of the server", checkDoctor},
 	{"a pod without the RuntimeClass has no sandbox", checkPlainPod},
 	{"a pod in the network of the node has no traffic of its own", checkHostNetwork},
 	{"pods of two namespaces with one name stay apart", checkEqualNames},
