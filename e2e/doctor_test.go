@@ -469,7 +469,8 @@ func TestDoctorOfLiteralFile(t *testing.T) {
 	start("sb", "idle")
 	d := w.doctor()
 	d.finds("final_metrics_log", "final_log_literal", pattern, "install a newer runsc")
-	w.kill("sb") // this runsc takes most of a minute to delete a sandbox that runs with such a log
+	w.kill("sb")
+	reap() // this runsc waits for zombies when it deletes a sandbox
 }
 
 // TestDoctorOfKubelet: a kubelet with the feature gate beside a server with cAdvisor's names. The
