@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 )
 
 // TestSupportOfDebian: docs/support.md has the versions of Debian's programs with which the tests of
@@ -22,8 +24,10 @@ func TestSupportOfDebian(t *testing.T) {
 	}
 	check := func(name, program, pattern string, command ...string) {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(program); err != nil {
-				t.Skip(err) // the tests with this program are skipped too, and say what to install
+			if _, err := exec.LookPath(program); err != nil && name == "Docker" {
+				noDocker(t, err.Error())
+			} else if err != nil {
+				runsctest.Unavailable(t, err)
 			}
 			out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 			if err != nil {
