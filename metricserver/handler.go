@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"sync"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
@@ -172,11 +171,7 @@ func watched(configured, served []string) []string {
 	dirs := append([]string(nil), served...)
 	for _, root := range configured {
 		if collect.IsGlob(root) {
-			parent := filepath.Dir(root)
-			for collect.IsGlob(parent) {
-				parent = filepath.Dir(parent)
-			}
-			dirs = append(dirs, parent)
+			dirs = append(dirs, collect.FixedDir(root))
 		}
 	}
 	return dirs

@@ -55,15 +55,15 @@ func (r roots) expand() (paths []string, leftOut int) {
 		}
 		// Glob ignores errors, so without permission to list the directory there would be no sandboxes
 		// and no reason. As a root that is not readable, it is on the page and in the log.
-		if dir := fixedDir(root); len(matches) == 0 && unlistable(dir) {
+		if dir := FixedDir(root); len(matches) == 0 && unlistable(dir) {
 			add(dir, true)
 		}
 	}
 	return paths, leftOut
 }
 
-// fixedDir returns the directory in which a glob begins to match.
-func fixedDir(glob string) string {
+// FixedDir returns the directory in which a glob begins to match.
+func FixedDir(glob string) string {
 	for IsGlob(glob) {
 		glob = filepath.Dir(glob)
 	}
