@@ -202,7 +202,7 @@ func TestNoDescriptors(t *testing.T) {
 func TestLogger(t *testing.T) {
 	w := newWorld(t)
 	var log bytes.Buffer // read after the last collection
-	w.start(simulate.Spec{ID: "broken", Pod: "\x1b[31m", NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", Pod: "\x1b[31m", PID: os.Getppid()})
 	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 	r.page()
 	w.must(r.stop())

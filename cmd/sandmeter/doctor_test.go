@@ -53,12 +53,12 @@ func TestDoctor(t *testing.T) {
 		!strings.Contains(out, "\nok       sandboxes          metrics of 1 running sandbox\n") || !strings.Contains(out, "\n0 problems, ") {
 		t.Errorf("exits with %d and says\n%s%s", code, out, errs)
 	}
-	w.start(simulate.Spec{ID: "broken", NoSocket: true, Pod: "web\x1b[31m", Namespace: "shop"})
+	w.start(simulate.Spec{ID: "broken", PID: os.Getppid(), Pod: "web\x1b[31m", Namespace: "shop"})
 	code, out, errs := w.command("doctor --address {socket}")
 	if code != cli.ExitFail || errs != "" {
 		t.Errorf("with a problem it exits with %d and says %s", code, errs)
 	}
-	contains(t, out, "\nproblem  sandboxes          metrics of 1 of 2 running sandboxes\n", "[unreachable]\n", `broken (shop/"web\x1b[31m")`, "\n1 problem, ")
+	contains(t, out, "\nproblem  sandboxes          metrics of 1 of 2 running sandboxes\n", "[wrong_peer]\n", `broken (shop/"web\x1b[31m")`, "\n1 problem, ")
 	code, out, errs = w.command("doctor --json --root {root} --address {socket}")
 	var document struct {
 		Level     string
@@ -84,7 +84,7 @@ func TestDoctor(t *testing.T) {
 	}
 	broken := document.Sandboxes[0]
 	if document.Level != "problem" || document.Problems != 1 || len(document.Checks) != len(doctor.Checks()) || broken.ID != "broken" || *broken.Pod != "web\x1b[31m" ||
-		*broken.Reason != "unreachable" || len(broken.OnServers) != 1 || !broken.OnServers[0].Served || *broken.OnServers[0].Reason != "unreachable" ||
+		*broken.Reason != "wrong_peer" || len(broken.OnServers) != 1 || !broken.OnServers[0].Served || *broken.OnServers[0].Reason != "wrong_peer" ||
 		document.Sandboxes[1].Reason != nil || document.Servers[0].Address != w.socket {
 		t.Errorf("--json says\n%s", out)
 	}

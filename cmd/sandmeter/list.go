@@ -151,14 +151,15 @@ func unreadError(rootDir string, errs []*state.FileError) error {
 }
 
 func describe(s *state.Sandbox, rootDir string) listed {
+	pid, running := collect.Running(s, rootDir)
 	l := listed{
 		ID:           s.ID,
 		Iteration:    state.Iteration(s.ID, s.CreatedAt),
 		Pod:          s.PodName,
 		Namespace:    s.Namespace,
 		State:        s.Status,
-		Running:      collect.Running(s, rootDir),
-		PID:          s.PID,
+		Running:      running,
+		PID:          pid,
 		Containers:   len(s.Containers),
 		CreatedAt:    s.CreatedAt,
 		MetricServer: s.MetricServer,
@@ -187,8 +188,16 @@ var listColumns = []cli.Column{
 }
 
 func listCells(s listed) []string {
-	return []string{s.ID, cli.Cell(s.Namespace), cli.Cell(s.Pod), cli.Cell(s.State), strconv.Itoa(s.PID), strconv.Itoa(s.Containers),
+	return []string{s.ID, cli.Cell(s.Namespace), cli.Cell(s.Pod), cli.Cell(s.State), pidCell(s.PID), strconv.Itoa(s.Containers),
 		s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s)}
+}
+
+// pidCell returns the cell of a PID, which may not be known.
+func pidCell(pid int) string {
+	if pid == 0 {
+		return cli.Cell("")
+	}
+	return strconv.Itoa(pid)
 }
 
 func listedTable(sandboxes []listed) cli.Table {

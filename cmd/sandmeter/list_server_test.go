@@ -27,7 +27,7 @@ func (w *world) startServed() {
 	at := func(second int) simulate.Container {
 		return simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}
 	}
-	w.start(simulate.Spec{ID: "broken", PID: 1, Root: at(1), NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", PID: 1, Root: at(1)})
 	w.start(simulate.Spec{ID: "ended", PID: -1, Root: at(2)})
 	w.start(simulate.Spec{ID: "none", PID: 1, Root: at(3), Uninstrumented: true, Metadata: map[string]string{}})
 	w.start(simulate.Spec{ID: "pod", Root: at(4), Pod: "web\x1b[31m", Namespace: "shop", PID: -2, OwnProcess: true, More: []simulate.Container{{ID: "pod-app"}}})
@@ -51,14 +51,14 @@ func TestListServed(t *testing.T) {
 	if document.SnapshotTime.IsZero() || len(all) != 4 || all[0].Namespace != nil || all[1].PID != nil || *all[3].Namespace != "shop" {
 		t.Fatalf("list --json says\n%s", array)
 	}
-	contains(t, array, `"pod": "web\u001b[31m"`, `"reason": "unreachable"`, `"sampled_at": null`, `"checkpointed": false`)
+	contains(t, array, `"pod": "web\u001b[31m"`, `"reason": "wrong_peer"`, `"sampled_at": null`, `"checkpointed": false`)
 	wantPrintable(t, array)
 	pid := all[3].PID.String()
 	w.says("list --address {socket}", `
 SANDBOX  NAMESPACE  POD            STATE    PID`+strings.Repeat(" ", len(pid)-1)+`CONTAINERS  CREATED (UTC)        METRICS
-broken   -          -              running  1`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:01  failed (unreachable)
+broken   -          -              running  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:01  failed (wrong_peer)
 ended    -          -              stopped  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:02  not running
-none     -          -              running  1`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:03  failed (not_instrumented)
+none     -          -              running  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:03  failed (not_instrumented)
 pod      shop       "web\x1b[31m"  running  `+pid+`  2           2026-11-22 08:12:04  ok
 `)
 }

@@ -34,8 +34,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// startListed starts sandboxes in every state that list shows. Running ones have PID 1, which
-// always exists.
+// startListed starts sandboxes in every state that list shows. The PID of running
+// ones is not known, since they have one that is not the process that listens.
 func (w *world) startListed() {
 	at := func(second int) simulate.Container {
 		return simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, second, 743744391, time.FixedZone("", 3600))}

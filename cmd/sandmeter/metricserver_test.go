@@ -99,7 +99,7 @@ func TestMetricServerWithoutRoot(t *testing.T) {
 // TestMetricServerLogs: the server's log is in the directory for debug logs.
 func TestMetricServerLogs(t *testing.T) {
 	w := newWorld(t)
-	w.start(simulate.Spec{ID: "broken", MetricServer: w.socket, NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", MetricServer: w.socket, PID: os.Getppid()})
 	s := w.serve("--debug --debug-log={dir}/logs/ --log={dir}/errors/log --log-format=json --root={root} --metric-server={socket} metric-server")
 	s.page()
 	if code := s.stop(); code != cli.ExitOK || s.err.String() != "" || s.out.String() != "" {

@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	// for the types with which they ask for a collection and receive its error.
 	"internal/failure":  {},
 	"internal/jscan":    {},
+	"internal/trust":    {},
 	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
 	"internal/host":     {"golang.org/x/sys/unix"},
 	"internal/control":  {"internal/failure", "golang.org/x/sys/unix"},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/snapshot": {"internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
 	// registration runs runsc, and not internal/runsc, which is for tests and tools. containerd reads
 	// its configuration with the same TOML package.
-	"internal/registration": {"internal/schema", "internal/state", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix"},
+	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix"},
 	"internal/totals":       {"internal/schema", "internal/snapshot"},
 	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
 		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
@@ -57,7 +58,7 @@ var mayImport = map[string][]string{
 	// values, with the code of the server, and reads kubelet's configuration as YAML.
 	"internal/doctor": {"config", "internal/failure"},
 	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration", "internal/schema",
-		"internal/snapshot", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
+		"internal/snapshot", "internal/trust", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
 	// mistake in one is not repeated in the other.

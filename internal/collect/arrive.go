@@ -83,6 +83,9 @@ func (t *table) inventoryOf(root string) *inventory {
 func (inv *inventory) look(id string) (*sandbox, error) {
 	known := inv.byID[id]
 	if known != nil && known.presence != unborn && known.breath() == nil {
+		if known.presence == unproven {
+			known.identifyProcess()
+		}
 		known.measureFirst()
 		return known, nil
 	}

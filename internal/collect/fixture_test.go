@@ -1,7 +1,10 @@
 package collect
 
 import (
+	"bytes"
+	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,12 +43,23 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	if n.collector, err = New(o); err != nil {
 		t.Fatal(err)
 	}
+	// Simulated sandboxes are processes of the test.
+	n.collector.table.looksLike = func(pid int, _, _ string) bool { return pid == os.Getpid() || isChild(pid) }
 	t.Cleanup(func() {
 		if err := n.collector.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return n
+}
+
+// isChild reports whether a process is a child of this one, and no zombie.
+func isChild(pid int) bool {
+	var state rune
+	var parent int
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, err := fmt.Sscanf(string(stat[1+bytes.LastIndexByte(stat, ')'):]), " %c %d", &state, &parent)
+	return err == nil && parent == os.Getpid() && state != 'Z'
 }
 
 // pass advances the clock of the log.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
@@ -26,19 +27,32 @@ func (s *sandbox) registration() *state.Registration {
 	return s.borrowed
 }
 
-// identifyBuild returns which runsc started the sandbox. Call it once for each process of it.
+// identifyBuild returns which runsc started the sandbox. Call it once for each process of it, which
+// has to be visible.
 func (s *sandbox) identifyBuild() registration.Build {
 	build := registration.Build{Release: releaseOf(s.facts.Metadata)}
-	switch {
-	case s.inventory.table.options.Registrations == nil, s.presence != visible:
-		return build
-	case s.facts.Registration == nil && !s.listens():
+	if s.inventory.table.options.Registrations == nil {
 		return build
 	}
 	if exe, err := s.process.Executable(); err == nil { // else it ended, or is not readable by this user
-		build.Exe = registration.File(exe)
+		build.Sentry = programOf(exe)
+	}
+	// The PIDs of gofers are of the namespace in which runsc ran.
+	if gofer := s.facts.Containers[0].GoferPID; gofer > 0 && s.level == 0 && isOf(host.CommandLine(gofer), s.facts.ID) {
+		if exe, err := host.ExecutableOf(gofer); err == nil {
+			build.Runsc = programOf(exe)
+		}
 	}
 	return build
+}
+
+// isOf reports whether a command line is that of a gofer of the sandbox's root container.
+func isOf(args []string, id string) bool {
+	return len(args) > 0 && args[len(args)-1] == id && slices.Contains(args, "gofer")
+}
+
+func programOf(e host.Executable) registration.Executable {
+	return registration.Executable{File: registration.File{Device: e.Device, Inode: e.Inode, Modified: e.Modified}, Path: e.Path}
 }
 
 // releaseOf returns the release in a state file; zero if it is not complete.
@@ -58,21 +72,6 @@ func releaseOf(metadata []state.Pair) registration.Release {
 		return registration.Release{}
 	}
 	return r
-}
-
-// listens reports whether the process that the sandbox is presumed to be may be the one that
-// listens on its control socket. A query would check that, but a sandbox without a registration is
-// not queried, and its registration depends on the process.
-func (s *sandbox) listens() bool {
-	switch peer, err := s.address.Peer(); {
-	case err != nil:
-		return true // the query will fail for the same reason
-	case peer == 0:
-		s.moveElsewhere()
-		return false
-	default:
-		return peer == s.facts.PID
-	}
 }
 
 // lend gives each sandbox that needs a registration that of another sandbox of the same build, or
@@ -101,6 +100,7 @@ func (t *table) lendTo(s *sandbox) {
 // Options.Registrations finds.
 func (t *table) lendFrom(l lenders, s *sandbox) {
 	r := l.find(s.build)
+	s.printed = r == nil
 	if r == nil {
 		r, s.unlent = t.options.Registrations.Find(s.build)
 	}
@@ -113,7 +113,7 @@ func (t *table) lendFrom(l lenders, s *sandbox) {
 // borrows reports whether the sandbox needs a registration. One that it has borrowed it keeps,
 // whatever becomes of the lender, unless it does not fit.
 func (s *sandbox) borrows() bool {
-	fits := s.failure == nil || s.failure.Reason != failure.RegistrationMismatch
+	fits := s.failure == nil || s.failure.Reason != failure.RegistrationMismatch && s.failure.Reason != failure.RegistrationIncomplete
 	return s.facts.Registration == nil && s.running() && (s.borrowed == nil || !fits)
 }
 
@@ -127,7 +127,7 @@ func newLenders(sandboxes []*sandbox) lenders {
 	l := lenders{make(map[registration.File]*state.Registration), make(map[registration.Release]*state.Registration)}
 	for _, s := range sandboxes {
 		if r := s.facts.Registration; r != nil && s.compiled.schema != nil {
-			l.byFile[s.build.Exe] = r
+			l.byFile[s.build.Sentry.File] = r
 			l.byRelease[s.build.Release] = r
 		}
 	}
@@ -138,8 +138,8 @@ func newLenders(sandboxes []*sandbox) lenders {
 // release does.
 func (l lenders) find(b registration.Build) *state.Registration {
 	switch {
-	case b.Exe != registration.File{}:
-		return l.byFile[b.Exe]
+	case b.Sentry.File != registration.File{}:
+		return l.byFile[b.Sentry.File]
 	case b.Release != registration.Release{}:
 		return l.byRelease[b.Release]
 	}
@@ -149,7 +149,12 @@ func (l lenders) find(b registration.Build) *state.Registration {
 // refuse returns the failure of a sandbox whose reply was refused. If its registration is borrowed,
 // a reply that does not fit it may be an honest one of another build.
 func (s *sandbox) refuse(err error) *failure.Failure {
-	if b, ok := errors.AsType[*verify.Breach](err); ok && s.facts.Registration == nil && b.Rule.OfRegistration() {
+	b, ok := errors.AsType[*verify.Breach](err)
+	switch {
+	case !ok || s.facts.Registration != nil || !b.Rule.OfRegistration():
+	case b.Rule == verify.RuleUnregistered && s.printed && s.build.Separate():
+		return failure.Newf(failure.RegistrationIncomplete, "runsc does not print all metrics of the kernel that it starts: %w", err)
+	default:
 		return failure.Newf(failure.RegistrationMismatch, "the registration of its build does not fit: %w", err)
 	}
 	return failure.New(failure.ReplyRefused, err)

@@ -57,8 +57,12 @@ func thisBuild(t *testing.T) registration.Build {
 	if err := unix.Stat("/proc/self/exe", &st); err != nil {
 		t.Fatal(err)
 	}
+	path, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return registration.Build{
-		Exe:     registration.File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()},
+		Sentry:  registration.Executable{File: registration.File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}, Path: path},
 		Release: registration.Release{Version: "VERSION_MISSING", Go: "go1.26.8", Arch: "amd64"},
 	}
 }
@@ -141,7 +145,7 @@ func TestLend(t *testing.T) {
 // TestLendByRelease: where the programs of processes are not readable, the release decides.
 func TestLendByRelease(t *testing.T) {
 	r := &state.Registration{}
-	file, other := registration.File{Inode: 1}, registration.File{Inode: 2}
+	file, other := registration.Executable{File: registration.File{Inode: 1}}, registration.Executable{File: registration.File{Inode: 2}}
 	release, next := registration.Release{Version: "1"}, registration.Release{Version: "2"}
 	lend := func(lender, borrower registration.Build) bool {
 		s := &sandbox{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: lender}
@@ -151,12 +155,12 @@ func TestLendByRelease(t *testing.T) {
 		lender, borrower registration.Build
 		want             bool
 	}{
-		{registration.Build{Exe: file, Release: release}, registration.Build{Exe: file, Release: next}, true},
-		{registration.Build{Exe: file, Release: release}, registration.Build{Exe: other, Release: release}, false},
-		{registration.Build{Exe: file, Release: release}, registration.Build{Release: release}, true},
+		{registration.Build{Sentry: file, Release: release}, registration.Build{Sentry: file, Release: next}, true},
+		{registration.Build{Sentry: file, Release: release}, registration.Build{Sentry: other, Release: release}, false},
+		{registration.Build{Sentry: file, Release: release}, registration.Build{Release: release}, true},
 		{registration.Build{Release: release}, registration.Build{Release: release}, true},
 		{registration.Build{Release: release}, registration.Build{Release: next}, false},
-		{registration.Build{Release: release}, registration.Build{Exe: file, Release: release}, false},
+		{registration.Build{Release: release}, registration.Build{Sentry: file, Release: release}, false},
 		{registration.Build{}, registration.Build{}, false},
 	} {
 		if got := lend(c.lender, c.borrower); got != c.want {
@@ -235,7 +239,7 @@ func TestBuildOfOtherProcess(t *testing.T) {
 	n := newBorrowers(t, l)
 	n.start(simulate.Spec{ID: "a", Uninstrumented: true, PID: os.Getppid()})
 	n.expectReason(n.page(), "wrong_peer")
-	if len(l.asked) != 1 || l.asked[0].Exe != (registration.File{}) {
+	if len(l.asked) != 1 || l.asked[0].Sentry != (registration.Executable{}) {
 		t.Errorf("asked for %+v", l.asked)
 	}
 }
@@ -249,7 +253,7 @@ func TestNewProcess(t *testing.T) {
 	n.page()
 	n.update(s, func(spec *simulate.Spec) { spec.PID = os.Getppid() })
 	n.page()
-	if len(l.asked) != 2 || l.asked[0].Exe == l.asked[1].Exe {
+	if len(l.asked) != 2 || l.asked[0].Sentry == l.asked[1].Sentry {
 		t.Errorf("asked for %+v", l.asked)
 	}
 }

@@ -1,17 +1,9 @@
 package collect
 
 import (
-	"errors"
-	"path/filepath"
 	"sync/atomic"
-	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/host"
-	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 // A presence tells where the process of a sandbox runs.
@@ -20,87 +12,103 @@ type presence int
 const (
 	ended     presence = iota // it has ended
 	unborn                    // it has no process yet
-	visible                   // in this PID namespace, as a host.Process
+	visible                   // in this PID namespace or one below it, as a host.Process
+	unproven                  // something runs or listens, but it is not known whether that is the sandbox
 	elsewhere                 // in another PID namespace: it has no PID here
 )
 
-// clockMargin is how much later than its sandbox, by the wall clock, a process may begin before its
-// PID is suspected to be reused.
-const clockMargin = 2 * time.Minute
-
-// locate decides where the process of a sandbox runs. alive and began describe the process that has
-// its PID now. A living process that is not younger than the sandbox is taken for the sandbox's,
-// and the first query checks that. Otherwise the process that listens on the control socket
-// decides. Start times alone prove nothing: after a step of the wall clock, for example at boot,
-// the start time of every process differs from the one in the state file.
-func locate(facts *state.Sandbox, address *control.Address, alive bool, began time.Time) presence {
-	if facts.PID <= 0 {
-		return ended
-	}
-	suspect := !facts.StartTime.IsZero() && began.Sub(facts.StartTime) > clockMargin
-	if alive && !suspect {
-		return visible
-	}
-	switch peer, err := address.Peer(); {
-	case err == nil && peer == 0:
-		return elsewhere
-	case alive && err == nil && peer == facts.PID, alive && errors.Is(err, unix.EAGAIN): // EAGAIN: the backlog is full; the first query decides
-		return visible
-	}
-	return ended
-}
-
-// addressOf returns the address of a sandbox's control socket: the path in its state file or, if
-// the runtime root is mounted elsewhere, the usual name in the root.
-func addressOf(facts *state.Sandbox, root string) *control.Address {
-	return control.NewAddress(facts.ControlSocket, filepath.Join(root, "runsc-"+facts.ID+".sock"))
-}
-
-// Running reports whether the process of a sandbox in the runtime root is running now, without
-// watching it.
-func Running(facts *state.Sandbox, root string) bool {
-	began, alive := host.Look(facts.PID)
-	return locate(facts, addressOf(facts, root), alive, began) != ended
-}
-
-// observe begins to watch the sandbox's process, if it runs in this PID namespace.
+// observe begins to watch the sandbox's process. Call it once for each PID in the state file.
 func (s *sandbox) observe() {
 	first := s.process == nil
 	s.last = new(atomic.Pointer[lastBreath])
-	s.process = s.inventory.table.collector.watcher.Watch(s.facts.PID)
+	s.process = s.inventory.table.collector.watcher.Watch(0) // none
 	if first && s.facts.PID <= 0 {
 		s.presence = unborn
 		return
 	}
-	alive, began := s.process.End() == nil, s.process.Began()
-	s.presence = locate(s.facts, s.address, alive, began)
-	if s.presence == ended && !alive && s.isZombie(began) {
-		s.presence = visible
-	}
-	switch s.presence {
-	case ended:
-		s.process.Release()
-		if alive {
-			s.logSuspect(began)
+	s.identifyProcess()
+}
+
+// identifyProcess finds out which process is the sandbox's, and watches it.
+func (s *sandbox) identifyProcess() {
+	watcher, looksLike := s.inventory.table.collector.watcher, s.inventory.table.looksLike
+	found := looksLike.locate(s.facts, s.inventory.path, s.address)
+	switch found.presence {
+	case visible:
+		s.process = watcher.WatchHeld(found.listener.PID, found.listener.PIDFD)
+		if other := s.inventory.table.claim(s, len(found.pids)); other != nil {
+			s.process.Release()
+			s.process = watcher.Watch(0)
+			found = unknownProcess(failure.WrongPeer, "the process that listens on the control socket is the one of sandbox %s in %s", other.facts.ID, other.inventory.path)
 		}
-		s.endNow()
+	case ended:
+		if zombie := watcher.Watch(s.facts.PID); zombie.End() != nil && isZombie(s.facts, zombie) {
+			s.process, found.presence = zombie, visible
+		} else {
+			zombie.Release()
+		}
+	}
+	s.presence, s.level, s.presumed, s.unproven = found.presence, found.level, found.presumed, found.why
+	switch s.presence {
 	case visible:
 		s.watchEnd()
+		s.build = s.identifyBuild()
 	case elsewhere:
 		s.moveElsewhere()
+	case ended:
+		s.endNow()
+	}
+	identity := *s.identity
+	identity.PID = s.process.PID()
+	s.identity = &identity
+}
+
+// identifyUnproven tries again to find the processes of sandboxes that have not been found yet.
+func (t *table) identifyUnproven() {
+	for _, inv := range t.inventories {
+		for _, s := range inv.sorted {
+			if s.presence == unproven && s.breath() == nil {
+				s.identifyProcess()
+			}
+		}
 	}
 }
 
-// isZombie reports whether the process that was a zombie at first sight is the sandbox's, and not a
-// later one with its PID: it began when the sandbox did.
-func (s *sandbox) isZombie(began time.Time) bool {
-	_, known := s.process.Exit()
-	return known && !began.IsZero() && began.Sub(s.facts.StartTime).Abs() <= clockMargin
+// claim makes the process of a sandbox that of no other, and returns the sandbox that it already
+// belongs to, or nil. levels is the number of PID namespaces that the process belongs to: one
+// without a namespace of its own is no kernel of runsc, and may serve several simulated sandboxes.
+func (t *table) claim(s *sandbox, levels int) (other *sandbox) {
+	pid := s.process.PID()
+	other = t.holders[pid]
+	isLife := other != nil && other.inventory == s.inventory && other.facts.ID == s.facts.ID
+	if other != nil && other != s && !isLife && other.presence == visible && other.process.PID() == pid && other.process.Alive() {
+		return other
+	}
+	if levels > 1 {
+		t.holders[pid] = s
+	}
+	return nil
+}
+
+// disclaim takes the process from the sandbox.
+func (t *table) disclaim(s *sandbox) {
+	if pid := s.process.PID(); t.holders[pid] == s {
+		delete(t.holders, pid)
+	}
 }
 
 // running reports whether the sandbox has a process that has not ended, and its state file.
 func (s *sandbox) running() bool {
-	return !s.vanished && (s.presence == elsewhere || s.presence == visible && s.process.End() == nil)
+	if s.vanished {
+		return false
+	}
+	switch s.presence {
+	case visible:
+		return s.process.End() == nil
+	case unproven, elsewhere:
+		return true
+	}
+	return false
 }
 
 // shown reports whether the sandbox is in snapshots.
@@ -113,21 +121,31 @@ func (s *sandbox) shown() bool {
 func (q *query) Connected(peer int) *failure.Failure {
 	defer q.lock()()
 	s := q.sandbox
-	switch peer {
-	case s.facts.PID:
+	switch {
+	case s.presence == unproven:
+		return s.unproven
+	case s.presence == elsewhere && peer == 0:
 		return nil
-	case 0:
-		s.moveElsewhere()
+	case s.presence == visible && peer == s.process.PID():
+		s.presumed = false
 		return nil
 	}
-	return failure.Newf(failure.WrongPeer, "process %d listens on the control socket instead of process %d of the sandbox", peer, s.facts.PID)
+	wrong := failure.Newf(failure.WrongPeer, "process %d listens on the control socket instead of process %d of the sandbox", peer, s.process.PID())
+	if s.presumed {
+		s.distrust(wrong)
+	}
+	return wrong
 }
 
-// moveElsewhere records that the sandbox's process runs in another PID namespace. The process with
-// its PID in this namespace is unrelated.
+// distrust drops the process that was presumed to be the sandbox's.
+func (s *sandbox) distrust(why *failure.Failure) {
+	s.release()
+	s.process = s.inventory.table.collector.watcher.Watch(0)
+	s.presence, s.presumed, s.unproven = unproven, false, why
+}
+
+// moveElsewhere records that the sandbox's process runs in a PID namespace that the server cannot see.
 func (s *sandbox) moveElsewhere() {
-	s.process.Release()
-	s.presence = elsewhere
 	t := s.inventory.table
 	if !t.foreign {
 		t.options.Logger.Error("Sandbox runs in another PID namespace, so the server cannot see when it ends; run the server in the host's "+
@@ -144,17 +162,8 @@ func (t *table) endUnreachable() {
 	}
 	for _, s := range t.sorted {
 		if s.presence == elsewhere && s.failure != nil && s.failure.Reason == failure.Unreachable {
-			s.process.Release()
 			s.presence = ended
 			s.endNow()
 		}
 	}
-}
-
-// logSuspect logs that the process with the sandbox's PID seems to be unrelated. The line has both
-// possible causes, because the server cannot tell which is true.
-func (s *sandbox) logSuspect(began time.Time) {
-	s.inventory.table.options.Logger.Warn("Sandbox counts as ended: its process does not listen on the control socket, and the process with its PID began "+
-		"later than the sandbox (PID reused, or wall clock set forward)",
-		"sandbox", s.facts.ID, "pid", s.facts.PID, "later_by", began.Sub(s.facts.StartTime).Round(time.Second))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestPresence: the process that listens on the control socket decides whether a sandbox runs. The
-// clock decides only if nothing listens.
+// TestPresence: the process that listens on the control socket is the sandbox's, if it has the PID in
+// the state file. No clock decides.
 func TestPresence(t *testing.T) {
 	const step = 10 * time.Minute
 	type outcome struct {
@@ -21,10 +21,14 @@ func TestPresence(t *testing.T) {
 		log     string // part of the only line; empty: no line
 	}
 	served := outcome{running: "1"}
-	check := func(name string, spec simulate.Spec, clock time.Duration, want outcome) {
+	strange := func(n *node) { n.collector.table.looksLike = resembles }
+	check := func(name string, spec simulate.Spec, clock time.Duration, want outcome, change ...func(*node)) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, nil)
+			for _, f := range change {
+				f(n)
+			}
 			spec.ID, spec.StartTime = "a", time.Now().Add(clock).UTC()
 			s := n.start(spec)
 			for range 2 {
@@ -43,20 +47,20 @@ func TestPresence(t *testing.T) {
 		})
 	}
 	unreachable := outcome{"1", "unreachable", "no such file"}
-	endedByClock := outcome{running: "0", log: "PID reused, or wall clock set forward"}
+	wrongPeer := outcome{"1", "wrong_peer", "listens on the control socket, and it is not process"}
+	gone := outcome{running: "0"}
 	const never = 1<<22 + 1 // above any PID that Linux gives
 
 	check("it listens", simulate.Spec{}, 0, served)
 	check("it listens, and seems older than its process", simulate.Spec{}, -step, served)
 	check("it listens, and seems younger than its process", simulate.Spec{}, step, served)
 	check("it listens, in a process of its own", simulate.Spec{OwnProcess: true}, -step, served)
-	check("nothing listens", simulate.Spec{NoSocket: true}, 0, unreachable)
-	check("nothing listens, and it seems older than its process", simulate.Spec{NoSocket: true}, -step, endedByClock)
-	check("nothing listens, and it seems younger than its process", simulate.Spec{NoSocket: true}, step, unreachable)
-	check("another process listens", simulate.Spec{PID: os.Getppid()}, step, outcome{"1", "wrong_peer", "instead of process"})
-	check("another process listens, and its own seems to be another's", simulate.Spec{PID: os.Getppid()}, -365*24*time.Hour, endedByClock)
-	check("its process is gone", simulate.Spec{PID: never, NoSocket: true}, 0, outcome{running: "0"})
-	check("its process is gone, and another listens", simulate.Spec{PID: never}, 0, outcome{running: "0"})
+	check("it listens, and its process does not look like one", simulate.Spec{}, 0, served, strange)
+	check("nothing listens", simulate.Spec{NoSocket: true}, -step, unreachable)
+	check("nothing listens, and another process has its PID", simulate.Spec{NoSocket: true}, 0, gone, strange)
+	check("nothing listens, and no process has its PID", simulate.Spec{PID: never, NoSocket: true}, 0, gone)
+	check("another process listens", simulate.Spec{PID: os.Getppid()}, step, wrongPeer)
+	check("another process listens, and no process has its PID", simulate.Spec{PID: never}, 0, wrongPeer)
 }
 
 // TestOldStateFile: runsc releases of 2023 write the control socket to another field of the state

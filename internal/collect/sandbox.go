@@ -29,10 +29,14 @@ type sandbox struct {
 	address   *control.Address
 	build     registration.Build
 	borrowed  *state.Registration // used if it has no registration of its own; nil: none
+	printed   bool                // it borrows what runsc prints, and not from another sandbox
 	unlent    error               // why none could be borrowed; nil: it was, or was not tried
 	compiled  *compiled           // nil: no registration
 	process   *host.Process
 	presence  presence
+	level     int              // index of the PID in the state file among those of the process
+	presumed  bool             // the process was visible without having been asked
+	unproven  *failure.Failure // why it is not known which process is the sandbox's; nil: it is
 	refused   *failure.Failure // set if the texts of its state files are too large for labels
 
 	described    []*snapshot.LabelSet // label sets of the families with capabilities, metadata and spec
@@ -101,8 +105,9 @@ func (s *sandbox) breath() *lastBreath { return s.last.Load() }
 // learn updates the sandbox from its state files.
 func (s *sandbox) learn(facts *state.Sandbox) {
 	t := s.inventory.table
-	otherProcess := s.process == nil || s.breath() == nil && s.process.PID() != facts.PID
+	otherProcess := s.process == nil || s.breath() == nil && (s.facts.PID != facts.PID || s.facts.ControlSocket != facts.ControlSocket)
 	if s.process != nil && otherProcess {
+		t.disclaim(s)
 		s.process.Release()
 		s.reset()
 		s.borrowed = nil // another runsc may have restored it
@@ -115,8 +120,10 @@ func (s *sandbox) learn(facts *state.Sandbox) {
 	s.identity.Deleted = deleted
 	s.address = addressOf(facts, s.inventory.path)
 	if otherProcess {
+		s.build = registration.Build{Release: releaseOf(facts.Metadata)}
 		s.observe()
-		s.build = s.identifyBuild()
+	} else {
+		s.identity.PID = s.process.PID()
 	}
 	if account := s.usage.account.Load(); account != nil {
 		account.Update(s.subject())
@@ -130,6 +137,7 @@ func (s *sandbox) learn(facts *state.Sandbox) {
 
 // release releases what is held of the sandbox's process and cgroups.
 func (s *sandbox) release() {
+	s.inventory.table.disclaim(s)
 	s.process.Release()
 	s.usage.close()
 }
@@ -149,7 +157,6 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 		Labels:    &snapshot.Labels{Iteration: state.Iteration(facts.ID, facts.CreatedAt), RuntimeRoot: inv.label, Sandbox: facts.ID},
 		Root:      inv.path,
 		CreatedAt: facts.CreatedAt,
-		PID:       facts.PID,
 		Status:    facts.Status,
 
 		Release:      labelText(releaseOf(facts.Metadata).Version, maxName),
@@ -228,6 +235,8 @@ func (s *sandbox) flaw() *failure.Failure {
 		return nil
 	case s.refused != nil:
 		return s.refused
+	case s.compiled == nil && errors.Is(s.unlent, registration.ErrIncomplete):
+		return failure.New(failure.RegistrationIncomplete, s.unlent)
 	case s.compiled == nil:
 		return failure.New(failure.NotInstrumented, cmp.Or(s.unlent, errNotInstrumented))
 	}

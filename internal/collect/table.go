@@ -18,14 +18,16 @@ type table struct {
 	collector   *Collector
 	options     *Options
 	roots       roots
-	inventories []*inventory // one for each served root, in the order of the configuration
-	sorted      []*sandbox   // of all roots that are in snapshots, by ID, then by the order of roots, then by age
-	lost        []*inventory // of roots that are not served any more, as long as they have sandboxes in snapshots
-	ended       []*sandbox   // those that have ended and are in snapshots, in the order in which their lives were closed
+	inventories []*inventory     // one for each served root, in the order of the configuration
+	sorted      []*sandbox       // of all roots that are in snapshots, by ID, then by the order of roots, then by age
+	lost        []*inventory     // of roots that are not served any more, as long as they have sandboxes in snapshots
+	holders     map[int]*sandbox // the sandboxes of processes, by PID
+	ended       []*sandbox       // those that have ended and are in snapshots, in the order in which their lives were closed
 	compiled    map[*state.Registration]*compiled
 	total       int // sandboxes ever served
 	gone        int // sandboxes that have disappeared since the last cleanup of compiled
 
+	looksLike     resemblance      // replaced in tests
 	now           func() time.Time // the clock for log budgets, file errors and lingering
 	sharedBudgets map[failure.Reason]*logBudget
 	refusedLogs   logBudget // for lines about final metrics logs
@@ -45,11 +47,13 @@ func newTable(c *Collector) *table {
 	return &table{
 		collector:     c,
 		options:       &c.options,
+		looksLike:     resembles,
 		now:           time.Now,
 		sharedBudgets: make(map[failure.Reason]*logBudget),
 		roots:         c.options.Roots,
 		compiled:      make(map[*state.Registration]*compiled),
 		capabilities:  make(map[string]*snapshot.LabelSet),
+		holders:       make(map[int]*sandbox),
 		reasons:       make(map[failure.Reason][]*snapshot.LabelSet),
 		outcomes:      make(outcomeSets),
 		interfaceSets: newSetCache("interface"),
@@ -76,6 +80,7 @@ func (t *table) list() error {
 		}
 		inv.logError()
 	}
+	t.identifyUnproven()
 	t.merge()
 	t.lend()
 	t.forgetUnused()

@@ -89,6 +89,9 @@ func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
 	case s.presence == elsewhere:
 		u.close()
 		u.found.Miss(now, host.OtherNamespace)
+	case s.presence == unproven:
+		u.close()
+		u.found.Miss(now, host.IdentityUnproven)
 	case now.After(end):
 		u.late = true
 		u.found.Miss(now, host.OutOfTime)
@@ -115,7 +118,8 @@ func (s *sandbox) subject() host.Subject {
 	root := &s.facts.Containers[0].Spec
 	subject := host.Subject{
 		ID:          s.facts.ID,
-		PID:         s.facts.PID,
+		PID:         s.process.PID(),
+		Level:       s.level,
 		Alive:       s.process.Alive,
 		End:         s.process.End,
 		CgroupsPath: root.CgroupsPath,

@@ -226,9 +226,11 @@ func TestUsageAbsent(t *testing.T) {
 // counters.
 func TestUsageFails(t *testing.T) {
 	h := newMeasuredNode(t, nil)
-	spec := measured("a")
-	spec.NoSocket = true
-	s := h.start(spec)
+	s := h.start(measured("a"))
+	h.look()
+	if err := os.Remove(s.SocketPath()); err != nil {
+		t.Fatal(err)
+	}
 	checkUsage(t, "unreachable", h.page(), "a", silent())
 	h.update(s, func(spec *simulate.Spec) { spec.PID = -1 })
 	counters := silent()

@@ -26,18 +26,44 @@ func NewAddress(path, fallback string) *Address {
 	return a
 }
 
-// Peer returns the ID of the process that listens at the address, as peerOf does. An error means
-// that a connection failed: nothing listens, this process may not connect, or the backlog is full.
-func (a *Address) Peer() (pid int, err error) {
+// A Listener is the process that listens at an address.
+type Listener struct {
+	PID   int // 0: a process of another PID namespace, which this process cannot see
+	PIDFD int // of the process, for the caller to close; -1: none could be made
+}
+
+// Listener connects to the address and returns the process that listens there. The pidfd was made
+// while the connection was open. A link at the path is not followed: whoever can write the runtime
+// root could make one to the socket of another sandbox. An error means that the connection failed:
+// nothing listens, this process may not connect, or, if it is unix.EAGAIN, the backlog is full.
+func (a *Address) Listener() (Listener, error) {
+	none := Listener{PIDFD: -1}
 	fd, err := newSocket(refusing())
 	if err != nil {
-		return 0, err
+		return none, err
 	}
 	defer hangUp(fd, a, refusing())
-	if err := a.connect(fd); err != nil {
-		return 0, err
+	if err := a.either(func(p *socketPath) error { return p.connectUnlinked(fd) }); err != nil {
+		return none, err
 	}
-	return peerOf(fd)
+	pid, err := peerOf(fd)
+	if err != nil || pid == 0 {
+		return none, err
+	}
+	return Listener{pid, pidfdOf(fd, pid)}, nil
+}
+
+// pidfdOf returns a pidfd of the process that listens at the other end of a connection, or -1. The
+// kernel makes it of the very process since Linux 6.5. On older kernels it is of the process that has
+// the ID now, which is another one if the first has ended and its socket lives on.
+func pidfdOf(fd, pid int) int {
+	if pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
+		return pidfd
+	}
+	if pidfd, err := unix.PidfdOpen(pid, 0); err == nil {
+		return pidfd
+	}
+	return -1
 }
 
 // peerOf returns the ID of the process that listens at the other end of a connection, which is 0
@@ -53,9 +79,14 @@ func peerOf(fd int) (pid int, err error) {
 
 // connect connects fd to the address.
 func (a *Address) connect(fd int) error {
-	err := a.primary.connect(fd)
+	return a.either(func(p *socketPath) error { return p.connect(fd) })
+}
+
+// either tries the first path and, if nothing is there, the second.
+func (a *Address) either(try func(*socketPath) error) error {
+	err := try(&a.primary)
 	if err == unix.ENOENT && a.fallback.path != "" {
-		err = a.fallback.connect(fd)
+		err = try(&a.fallback)
 	}
 	return err
 }
@@ -94,10 +125,35 @@ func (p *socketPath) connect(fd int) error {
 		return unix.Connect(fd, p.addr)
 	}
 	// The path is too long for connect(2): reach the socket through a file descriptor of it.
-	at, err := unix.Open(p.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	return p.connectThrough(fd, 0)
+}
+
+// connectUnlinked is connect to a socket, and to no link.
+func (p *socketPath) connectUnlinked(fd int) error {
+	switch {
+	case p.path == "":
+		return unix.ENOENT
+	case !filepath.IsAbs(p.path):
+		return errRelative
+	}
+	return p.connectThrough(fd, unix.O_NOFOLLOW)
+}
+
+// connectThrough connects through a file descriptor of the socket, which is opened with more flags.
+func (p *socketPath) connectThrough(fd, flags int) error {
+	at, err := unix.Open(p.path, unix.O_PATH|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(at)
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil {
+		return err
+	}
+	if flags&unix.O_NOFOLLOW != 0 && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return errLink
+	}
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(at)})
 }
+
+var errLink = errors.New("the path is a link")

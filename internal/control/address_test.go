@@ -41,8 +41,8 @@ func TestAddress(t *testing.T) {
 		if q := w.ask(probeAt(a)); !q.honest() {
 			t.Errorf("at %q or %q: %q, %v", path, fallback, q.reply, q.failure)
 		}
-		if pid, err := a.Peer(); err != nil || pid != os.Getpid() {
-			t.Errorf("at %q or %q: process %d, %v", path, fallback, pid, err)
+		if l, err := a.Listener(); err != nil || l.PID != os.Getpid() || l.PIDFD < 0 || unix.Close(l.PIDFD) != nil {
+			t.Errorf("at %q or %q: %+v, %v", path, fallback, l, err)
 		}
 	}
 	unreachable := func(path, fallback string, want error) {
@@ -51,13 +51,18 @@ func TestAddress(t *testing.T) {
 		if q := w.ask(probeAt(a)); !q.failed(failure.Unreachable) || !q.is(want) {
 			t.Errorf("at %q or %q: %q, %v, want %v", path, fallback, q.reply, q.failure, want)
 		}
-		if pid, err := a.Peer(); !errors.Is(err, want) {
-			t.Errorf("at %q or %q: process %d, %v, want %v", path, fallback, pid, err, want)
+		if l, err := a.Listener(); !errors.Is(err, want) && !(err == errLink && want == unix.ENOENT) || l != (Listener{PIDFD: -1}) {
+			t.Errorf("at %q or %q: %+v, %v, want %v", path, fallback, l, err, want)
 		}
 	}
 
 	replies(live, "")
-	replies(link, "")
+	if q := w.ask(probeAt(NewAddress(link, ""))); !q.honest() {
+		t.Errorf("at a link: %q, %v", q.reply, q.failure)
+	}
+	if l, err := NewAddress(link, "").Listener(); err != errLink {
+		t.Errorf("the listener at a link: %+v, %v", l, err)
+	}
 	replies(longLive, "")
 	unreachable(missing, "", unix.ENOENT)
 	unreachable(dangling, "", unix.ENOENT)
@@ -121,13 +126,13 @@ func TestSocketThatComesBack(t *testing.T) {
 	}
 }
 
-// TestPeerWithFullBacklog: if the backlog is full, Peer cannot tell which process listens.
-func TestPeerWithFullBacklog(t *testing.T) {
+// TestListenerWithFullBacklog: if the backlog is full, Listener cannot tell which process listens.
+func TestListenerWithFullBacklog(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a", Frozen: true})
 	w.fillBacklog(s)
-	if pid, err := NewAddress(s.SocketPath(), "").Peer(); err != unix.EAGAIN {
-		t.Errorf("process %d, %v", pid, err)
+	if l, err := NewAddress(s.SocketPath(), "").Listener(); err != unix.EAGAIN {
+		t.Errorf("%+v, %v", l, err)
 	}
 }
 

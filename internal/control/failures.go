@@ -33,11 +33,6 @@ func notConnected(a *Address, err error) *failure.Failure {
 		return failure.Newf(failure.PermissionDenied,
 			"cannot connect to the control socket %q: %w (run the server as root, or give it CAP_DAC_OVERRIDE)", a.primary.path, err)
 	}
-	if a.primary.path == "" {
-		return failure.Newf(failure.Unreachable,
-			"the state file has no control socket path: this runsc release is from 2023 or older, too old for metrics; tried %q: %w",
-			a.fallback.path, err)
-	}
 	return failure.Newf(failure.Unreachable, "cannot connect to the control socket %q: %w", a.primary.path, err)
 }
 

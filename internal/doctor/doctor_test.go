@@ -153,6 +153,8 @@ var spec = []struct {
 	{"there are no file descriptors", failed(failure.Internal, "too many open files"), "problem sandboxes/internal: 1 sandbox: not queried because of an error of this program () because too many open files; …"},
 	{"a registration is invalid", failed(failure.RegistrationRefused, "a name repeats"), "problem sandboxes/registration_refused: 1 sandbox: the registration is refused () because a name repeats; report it: no runsc does this"},
 	{"--registration is of another build", failed(failure.RegistrationMismatch, "no metric x"), "problem sandboxes/registration_mismatch: 1 sandbox: the reply does not fit the registration () because no metric x; …"},
+	{"runsc does not know the kernel's metrics", failed(failure.RegistrationIncomplete, "no metric x"),
+		"problem sandboxes/registration_incomplete: 1 sandbox: runsc does not know all of the metrics () because no metric x; create sandboxes with --metric-server; if that changes nothing, treat the sandbox as hostile"},
 	{"the program of a sandbox was not found", failed(failure.NotInstrumented, "no metrics registered"),
 		"problem sandboxes/not_instrumented: 1 sandbox: no registration to verify replies with () because no metrics registered; add --runsc /opt/runsc to the server; root has to own the program, and nobody else may write it"},
 
@@ -183,6 +185,7 @@ var spec = []struct {
 	{"cgroups are not mounted", absent("cgroup_unreachable"), "warning usage/cgroup_unreachable: 1 sandbox: their cgroups are not visible here () because …; mount the host's /sys/fs/cgroup, read-only, and use the host's cgroup namespace"},
 	{"cgroups are not readable", absent("cgroup_unreadable"), "warning usage/cgroup_unreadable: 1 sandbox: their cgroups are not readable () because …; …"},
 	{"the memory controller is off", absent("cgroup_controller_missing"), "warning usage/cgroup_controller_missing: 1 sandbox: their cgroups lack a controller () because …; …"},
+	{"it is not known which process is the sandbox's", absent("identity_unproven"), "warning usage/identity_unproven: 1 sandbox: their processes are not known () because …; run as root; if the sandboxes have no metrics either, see why"},
 	{"a network namespace is not readable", absent("network_unreadable"), "warning usage/network_unreadable: 1 sandbox: their networks are not measured () because …; run as root, or add CAP_SYS_PTRACE"},
 	{"a sentry is not readable", absent("sentry_unreadable"), "warning usage/sentry_unreadable: 1 sandbox: their kernel processes are not measured () because …; run as root, or add CAP_SYS_PTRACE"},
 

@@ -281,7 +281,7 @@ type Service struct {
 type Runsc struct {
 	PID             int
 	FinalMetricsLog string
-	Program         string    // path; empty: not readable
+	Program         string    // path of the runsc that started it; empty: not readable
 	Replaced        bool      // the file was removed or replaced since it began
 	Built           time.Time // zero: not known
 }

@@ -45,6 +45,8 @@ var meanings = map[string]meaning{
 		"report it: no runsc does this"},
 	string(failure.RegistrationMismatch): {Problem, "its reply does not fit the registration of its build of runsc",
 		"check that --registration or --runsc is of the runsc that started it; if so, treat the sandbox as hostile"},
+	string(failure.RegistrationIncomplete): {Problem, "its kernel is a program of its own, and reports a metric that runsc does not print",
+		"create sandboxes with --metric-server; if that changes nothing, treat the sandbox as hostile"},
 	string(failure.NotInstrumented): {Problem, "it has no registration of its own, and that of its build is not known",
 		"name its runsc with --runsc, or save the output of runsc metric-metadata and name the file with --registration"},
 }
@@ -63,21 +65,22 @@ func causesOfSandboxes() []Cause {
 
 // whats say what is wrong with sandboxes, after their number and a colon.
 var whats = map[failure.Reason]string{
-	failure.Stalled:              "stalled",
-	failure.OutOfTime:            "not reached in time",
-	failure.Unreachable:          "nothing listens on the control socket",
-	failure.PermissionDenied:     "no permission to connect to the control socket",
-	failure.WrongPeer:            "another process listens on the control socket",
-	failure.Closed:               "the connection was closed in the middle of the reply",
-	failure.TooLong:              "the reply is too long",
-	failure.ReplyBudget:          "the replies of all sandboxes are too long together",
-	failure.PageBudget:           "the metrics of all sandboxes are too long together",
-	failure.ReplyRefused:         "the reply is refused",
-	failure.TextsRefused:         "the names are too long or too many",
-	failure.Internal:             "not queried because of an error of this program",
-	failure.RegistrationRefused:  "the registration is refused",
-	failure.RegistrationMismatch: "the reply does not fit the registration",
-	failure.NotInstrumented:      "no registration to verify replies with",
+	failure.Stalled:                "stalled",
+	failure.OutOfTime:              "not reached in time",
+	failure.Unreachable:            "nothing listens on the control socket",
+	failure.PermissionDenied:       "no permission to connect to the control socket",
+	failure.WrongPeer:              "another process listens on the control socket",
+	failure.Closed:                 "the connection was closed in the middle of the reply",
+	failure.TooLong:                "the reply is too long",
+	failure.ReplyBudget:            "the replies of all sandboxes are too long together",
+	failure.PageBudget:             "the metrics of all sandboxes are too long together",
+	failure.ReplyRefused:           "the reply is refused",
+	failure.TextsRefused:           "the names are too long or too many",
+	failure.Internal:               "not queried because of an error of this program",
+	failure.RegistrationRefused:    "the registration is refused",
+	failure.RegistrationMismatch:   "the reply does not fit the registration",
+	failure.RegistrationIncomplete: "runsc does not know all of the metrics",
+	failure.NotInstrumented:        "no registration to verify replies with",
 }
 
 // judgeReasons returns the findings about running sandboxes without metrics.
@@ -105,7 +108,7 @@ func judgeReasons(o *Observed) []Finding {
 }
 
 // ofObserver are the reasons that may be about this command and not about the sandbox.
-var ofObserver = []failure.Reason{failure.NotInstrumented, failure.RegistrationMismatch, failure.PermissionDenied, failure.OutOfTime, failure.Internal}
+var ofObserver = []failure.Reason{failure.NotInstrumented, failure.RegistrationMismatch, failure.RegistrationIncomplete, failure.PermissionDenied, failure.OutOfTime, failure.Internal}
 
 // servedByOthers returns a function that reports whether a server has the metrics of a sandbox that
 // has none here for a reason that is about this command: the server may have other permissions, and
@@ -124,8 +127,7 @@ func servedByOthers(o *Observed) func(s *Sandbox) bool {
 func nameProgram(p *Runsc, other string) string {
 	switch {
 	case p.Replaced:
-		return fmt.Sprintf("its runsc is not on disk any more: create the sandbox again; or, if you trust it, run "+
-			"/proc/%d/exe metric-metadata > /etc/sandmeter/registration, and add --registration /etc/sandmeter/registration to the server", p.PID)
+		return "its runsc is not on disk any more: create the sandbox again; or unpack the same release in another directory, and name its runsc with --runsc"
 	case p.Program != "":
 		return "add --runsc " + p.Program + " to the server; root has to own the program, and nobody else may write it"
 	}

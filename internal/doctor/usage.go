@@ -15,6 +15,8 @@ var absences = []struct{ reason, what, why, change string }{
 	{"cgroup_unreadable", "their cgroups are not readable", "reading failed", "run as root, and mount the host's /sys/fs/cgroup, read-only"},
 	{"cgroup_controller_missing", "their cgroups lack a controller", "CPU, memory or tasks are not counted in cgroups without it",
 		"turn on the controllers cpu, memory and pids for the parent cgroup"},
+	{"identity_unproven", "their processes are not known", "nothing is measured before a connection to the control socket shows which process listens",
+		"run as root; if the sandboxes have no metrics either, see why"},
 	{"network_unreadable", "their networks are not measured", "reading a process's network namespace takes user root, or CAP_SYS_PTRACE",
 		"run as root, or add CAP_SYS_PTRACE"},
 	{"sentry_unreadable", "their kernel processes are not measured", "reading a process's memory files takes user root, or CAP_SYS_PTRACE",

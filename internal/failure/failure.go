@@ -22,10 +22,13 @@ const (
 	ReplyRefused         Reason = "reply_refused"         // the reply breaks a rule
 	RegistrationRefused  Reason = "registration_refused"  // the registration breaks a rule
 	RegistrationMismatch Reason = "registration_mismatch" // the reply does not fit the registration that was borrowed for the sandbox
-	TextsRefused         Reason = "texts_refused"         // the texts of the state files are too long or too many for labels
-	NotInstrumented      Reason = "not_instrumented"      // the sandbox has no registration, and that of its build is not known
-	PageBudget           Reason = "page_budget"           // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
-	Internal             Reason = "internal"              // the server lacks resources, or has a defect
+	// RegistrationIncomplete: the list of metrics that runsc prints lacks some of the sandbox's, whose
+	// kernel is a program of its own.
+	RegistrationIncomplete Reason = "registration_incomplete"
+	TextsRefused           Reason = "texts_refused"    // the texts of the state files are too long or too many for labels
+	NotInstrumented        Reason = "not_instrumented" // the sandbox has no registration, and that of its build is not known
+	PageBudget             Reason = "page_budget"      // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
+	Internal               Reason = "internal"         // the server lacks resources, or has a defect
 )
 
 // Unregistered is the reason why a client may not register a sandbox: it was unregistered. No sandbox
@@ -34,7 +37,7 @@ const Unregistered Reason = "unregistered"
 
 // Reasons are all reasons, in the order above. The slice must not be changed.
 var Reasons = []Reason{Stalled, OutOfTime, Unreachable, PermissionDenied, WrongPeer, Closed, TooLong, ReplyBudget, ReplyRefused,
-	RegistrationRefused, RegistrationMismatch, TextsRefused, NotInstrumented, PageBudget, Internal}
+	RegistrationRefused, RegistrationMismatch, RegistrationIncomplete, TextsRefused, NotInstrumented, PageBudget, Internal}
 
 // A Failure says why a sandbox has no metrics in a snapshot. It is immutable and safe for
 // concurrent use.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,9 @@ import (
 type Executable struct {
 	Device, Inode uint64
 	Modified      int64 // nanoseconds since the Unix epoch
+	// Path is the kernel's name for the file. In another mount namespace it may be another file, and
+	// a process can change it.
+	Path string
 }
 
 // ErrEnded means that a process has ended.
@@ -24,13 +28,36 @@ func (p *Process) Executable() (Executable, error) {
 	p.watcher.mu.Lock()
 	began := p.start
 	p.watcher.mu.Unlock() // the file may be in a file system that blocks
+	e, err := executableOf(p.pid, began)
+	if err == nil && p.End() != nil {
+		err = ErrEnded
+	}
+	return e, err
+}
+
+// ExecutableOf is Process.Executable for a process that is not watched: the one that has the PID now.
+func ExecutableOf(pid int) (Executable, error) {
+	began, alive := look(pid, 0, false)
+	if !alive {
+		return Executable{}, ErrEnded
+	}
+	return executableOf(pid, began)
+}
+
+// executableOf returns the program file of the process that began at a time and has not ended.
+func executableOf(pid int, began int64) (Executable, error) {
+	link := "/proc/" + strconv.Itoa(pid) + "/exe"
 	var st unix.Stat_t
-	if err := unix.Stat("/proc/"+strconv.Itoa(p.pid)+"/exe", &st); err != nil {
+	if err := unix.Stat(link, &st); err != nil {
+		return Executable{}, err
+	}
+	path, err := os.Readlink(link)
+	if err != nil {
 		return Executable{}, err
 	}
 	// Look after reading: a process that began at the same time is still the same one.
-	if start, alive := look(p.pid, began, false); p.End() != nil || !alive || start != began {
+	if start, alive := look(pid, began, false); !alive || start != began {
 		return Executable{}, ErrEnded
 	}
-	return Executable{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}, nil
+	return Executable{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano(), Path: path}, nil
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,11 @@ func TestExecutable(t *testing.T) {
 	if err := unix.Stat(program, &st); err != nil {
 		t.Fatal(err)
 	}
-	want := Executable{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}
+	real, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Executable{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano(), Path: real}
 	c := startChild(t)
 	has := func(what string, p *Process) {
 		t.Helper()

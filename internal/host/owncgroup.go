@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,12 +68,26 @@ type census struct {
 
 func newCensus(m *Meter, s *Subject) *census {
 	c := &census{m, s, map[int]bool{s.PID: true}}
+	if s.Level > 0 {
+		return c // see isNestedGofer
+	}
 	for _, gofer := range s.Gofers {
 		if gofer > 1 { // 0: none
 			c.ours[gofer] = true
 		}
 	}
 	return c
+}
+
+// isNestedGofer reports whether a process of a PID namespace below this one is a gofer: it has the
+// PID of one in the namespace in which runsc ran.
+func (c *census) isNestedGofer(pid int) bool {
+	level := c.subject.Level
+	if level == 0 {
+		return false
+	}
+	pids := namespacePIDs(c.meter.root, pid)
+	return len(pids) > level && pids[level] > 1 && slices.Contains(c.subject.Gofers, pids[level])
 }
 
 // check returns why the cgroup is not the sandbox's own, or "".
@@ -158,8 +173,11 @@ func (c *census) climb(pid int) (ours, known bool) {
 		if ours, known := c.ours[at]; known {
 			return ours, true
 		}
-		if at <= 1 {
+		switch {
+		case at <= 1:
 			return false, true
+		case c.isNestedGofer(at):
+			return true, true
 		}
 		stat, err := readProcStat(c.meter.root, at)
 		switch {

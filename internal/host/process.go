@@ -51,10 +51,15 @@ func (p *Process) Alive() bool {
 		_, alive := look(p.pid, p.start, false)
 		return alive
 	}
-	ended := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+	return !Ended(p.fd)
+}
+
+// Ended reports whether the process of a pidfd has ended, or that it cannot be told.
+func Ended(pidfd int) bool {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
-		if n, err := unix.Poll(ended, 0); err != unix.EINTR {
-			return err == nil && n == 0
+		if n, err := unix.Poll(fds, 0); err != unix.EINTR {
+			return err != nil || n > 0
 		}
 	}
 }
@@ -158,15 +163,6 @@ func (p *Process) look() {
 	p.start = start
 }
 
-// Look reports whether the process pid is running now, and when it began, as [Process.Began] does.
-func Look(pid int) (began time.Time, alive bool) {
-	fd, start, alive := hold(pid)
-	if fd >= 0 {
-		unix.Close(fd)
-	}
-	return timeOf(start), alive
-}
-
 // hold returns a pidfd of the process, or -1 if none is available, the time at which the process
 // began, in ticks after boot, or 0 if it is not known, and whether the process is alive. A zombie
 // is not, and has a pidfd too.
@@ -182,6 +178,12 @@ func hold(pid int) (fd int, start int64, alive bool) {
 	default:
 		fd = -1
 	}
+	return held(pid, fd)
+}
+
+// held is hold with a pidfd of the process, or -1.
+func held(pid, pidfd int) (fd int, start int64, alive bool) {
+	fd = pidfd
 	if fd >= descriptorsBelow(pidfdShare) {
 		unix.Close(fd)
 		fd = -1

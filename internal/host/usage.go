@@ -63,6 +63,7 @@ const (
 	NetworkUnreadable Reason = "network_unreadable"        // an error, or too many interfaces
 	SentryUnreadable  Reason = "sentry_unreadable"         // an error, such as missing permission
 	OtherNamespace    Reason = "pid_namespace"             // the sandbox runs in a PID namespace that the server cannot see
+	IdentityUnproven  Reason = "identity_unproven"         // it is not known which process is the sandbox's
 	OutOfTime         Reason = "out_of_time"               // the collection had no time left to measure the sandbox
 )
 

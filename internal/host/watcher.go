@@ -128,6 +128,17 @@ func (w *Watcher) unlockAndTell() {
 // After Close, Watch looks at the process once and holds nothing.
 func (w *Watcher) Watch(pid int) *Process {
 	fd, start, alive := hold(pid)
+	return w.watch(pid, fd, start, alive)
+}
+
+// WatchHeld is Watch for a process of which the caller has a pidfd, which belongs to the Watcher from
+// then on.
+func (w *Watcher) WatchHeld(pid, pidfd int) *Process {
+	fd, start, alive := held(pid, pidfd)
+	return w.watch(pid, fd, start, alive)
+}
+
+func (w *Watcher) watch(pid, fd int, start int64, alive bool) *Process {
 	p := &Process{watcher: w, pid: pid, done: make(chan struct{}), fd: fd, start: start}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -49,9 +49,25 @@ func Runtimes(root string) ([]Runtime, error) {
 	return f.runtimes, errors.Join(f.errs...)
 }
 
-// Programs returns the paths of the programs that a Source may run if Options names none, and why
-// others are not known. path has the form of $PATH.
-func Programs(root, path string) ([]string, error) { return find(root, path) }
+// Programs returns the paths of the programs of a host that a Source may run to learn registrations:
+// named or, if none is named, those in the configurations and in path, which has the form of $PATH.
+// The error says why others are not known.
+func Programs(root, path string, named ...string) ([]string, error) {
+	var err error
+	if len(named) == 0 {
+		named, err = find(root, path)
+	}
+	usable := make([]string, 0, len(named))
+	for _, path := range named {
+		if p, openErr := open(path); openErr == nil {
+			if p.mayBeRunsc() {
+				usable = append(usable, path)
+			}
+			p.close()
+		}
+	}
+	return usable, err
+}
 
 // find returns the paths of the programs that may be runsc on a host: those of the runtimes in
 // Docker's and containerd's configurations, and those in the directories of path, which has the

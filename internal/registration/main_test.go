@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// testVersion is the version of the simulated runsc.
-const testVersion = "test-7"
+// testVersion is the version of a simulated runsc, unless its name has another one.
+const testVersion = noVersion
 
 // simulateRunsc counts its runs in a file beside it, and writes what runsc writes.
 func simulateRunsc(command string) {
@@ -32,7 +32,11 @@ func simulateRunsc(command string) {
 	fmt.Fprintln(log, command)
 	switch command {
 	case "--version":
-		fmt.Printf("%s %s\nspec: 1.2.1\n", versionHas, testVersion)
+		version := testVersion
+		if _, named, ok := strings.Cut(filepath.Base(os.Args[0]), "-release-"); ok {
+			version = "release-" + named
+		}
+		fmt.Printf("%s %s\nspec: 1.2.1\n", versionHas, version)
 	case "metric-metadata":
 		fmt.Print(short)
 	}

@@ -19,6 +19,9 @@ func (s *Source) ask(ctx context.Context, b Build) (*state.Registration, error) 
 	}
 	defer p.close()
 	r, err := p.registration(ctx)
+	if errors.Is(err, errNoMetrics) && b.Separate() {
+		err = fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
 	if err != nil {
 		return s.fallback(fmt.Errorf("no metrics registered, and runsc fails: %w", err))
 	}
@@ -42,43 +45,84 @@ func (s *Source) paths() ([]string, error) {
 	return find(s.options.Root, s.options.Path)
 }
 
-// match returns the program of a build, or nil. That is the file that the sandbox's process runs.
-// Where there is no such program, the release decides if the process's file is not readable, or if
-// the programs were named, since a named one may be a copy. The caller closes the program. The
-// error is about programs that could not be compared.
-func (s *Source) match(ctx context.Context, paths []string, b Build) (found *program, err error) {
+// match returns the program of a build, or nil. The caller closes the program. The error is about
+// programs that could not be compared, or that the server must not run.
+//
+// The files of the sandbox's processes decide: the program is the file of the gofer, or that of the
+// sentry, or it has the sentry next to it. If none of the known paths is such a program, the paths
+// that the processes show may be one. The last to decide is the release, if it is of one build only,
+// if the files are not readable, or if the programs were named, since a named one may be a copy.
+func (s *Source) match(ctx context.Context, paths []string, b Build) (*program, error) {
+	var shown []string
+	for _, path := range b.candidates() {
+		shown = append(shown, filepath.Join("/", s.options.Root, path))
+	}
 	var errs []error
-	for _, isSame := range []func(*program) (bool, error){
-		func(p *program) (bool, error) { return p.id == b.Exe, nil },
-		func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) },
+	for _, step := range []struct {
+		paths []string
+		is    func(*program) (bool, error)
+	}{
+		{paths, func(p *program) (bool, error) { return p.isOf(b) }},
+		{shown, func(p *program) (bool, error) { return p.isShownBy(b) }},
+		{paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) }},
 	} {
-		for _, path := range paths {
-			p, err := open(path)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			same, err := isSame(p)
-			if same {
-				return p, nil
-			}
-			errs = append(errs, err)
-			p.close()
+		p, err := first(step.paths, step.is)
+		if p != nil {
+			return p, nil
 		}
+		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
+}
+
+// first returns the first of the programs that is the one, or nil. The caller closes it.
+func first(paths []string, is func(*program) (bool, error)) (*program, error) {
+	var errs []error
+	for _, path := range paths {
+		p, err := open(path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		found, err := is(p)
+		if found && err == nil {
+			return p, nil
+		}
+		p.close()
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// isOf reports whether the program is the runsc of a build, by the files of the sandbox's processes.
+func (p *program) isOf(b Build) (bool, error) {
+	switch p.id {
+	case b.Sentry.File, b.Runsc.File:
+		return true, nil
+	}
+	return p.startsSentry(b.Sentry)
+}
+
+// isShownBy is isOf for a program whose path only the sandbox's processes name. They may name any
+// file, so it has to look like runsc, in directories that nobody else can write.
+func (p *program) isShownBy(b Build) (bool, error) {
+	found, err := p.isOf(b)
+	if !found || err != nil || !p.mayBeRunsc() {
+		return false, err
+	}
+	return true, p.checkDirs(filepath.Dir(p.path))
 }
 
 // hasRelease reports whether a program of the release of the build may be taken for its program,
 // and is of that release. It runs no program that may be something else than runsc.
 func (s *Source) hasRelease(ctx context.Context, p *program, b Build) (bool, error) {
 	named := len(s.options.Programs) > 0
-	guessed := b.Exe == File{} && strings.HasPrefix(filepath.Base(p.path), programName)
-	if b.Release == (Release{}) || !named && !guessed {
+	unreadable := b.Sentry.File == File{}
+	if b.Release == (Release{}) || !named && !unreadable && !b.Release.isUnique() || !p.mayBeRunsc() {
 		return false, nil
 	}
 	r, err := p.release(ctx)
-	return err == nil && r == b.Release, err
+	return err == nil && r.matches(b.Release), err
 }
 
 // notFound returns the error of a search without a result.

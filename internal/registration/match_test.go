@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,13 +50,18 @@ func (h *host) ask(o Options, b Build) (r *state.Registration, runs []string, lo
 	h.Helper()
 	var lines testkit.Buffer
 	o.Root, o.Path, o.Logger = h.dir, "/usr/bin", slog.New(slog.NewTextHandler(&lines, nil))
+	o.Programs = slices.Clone(o.Programs)
 	for i, path := range o.Programs {
 		o.Programs[i] = filepath.Join(h.dir, path)
 	}
 	s := NewSource(o)
 	defer s.Close()
 	r, err = s.ask(h.Context(), b)
-	logs, _ := filepath.Glob(filepath.Join(h.dir, "*/*/*.log"))
+	var logs []string
+	for _, depth := range []string{"*", "*/*"} {
+		found, _ := filepath.Glob(filepath.Join(h.dir, depth, "*.log"))
+		logs = append(logs, found...)
+	}
 	for _, path := range logs {
 		text, _ := os.ReadFile(path)
 		for run := range strings.Lines(string(text)) {
@@ -76,8 +82,8 @@ func TestMatch(t *testing.T) {
 	write(t, filepath.Join(h.dir, "opt/bin/runsc-open"), "", 0o777)
 	release := Release{testVersion, runtime.Version(), runtime.GOARCH}
 	other := Release{"other", runtime.Version(), runtime.GOARCH}
-	exe := func(path string, r Release) Build { return Build{h.id(path), r} }
-	gone := File{Device: 1, Inode: 1}
+	exe := func(path string, r Release) Build { return Build{Sentry: Executable{File: h.id(path)}, Release: r} }
+	gone := func(r Release) Build { return Build{Sentry: Executable{File: File{Device: 1, Inode: 1}}, Release: r} }
 	named := func(paths ...string) Options { return Options{Programs: paths} }
 	fallback := &state.Registration{}
 
@@ -95,7 +101,7 @@ func TestMatch(t *testing.T) {
 	finds("the file in PATH", Options{}, exe("usr/bin/runsc", release), asksFound)
 	finds("the file, whatever the release", Options{}, exe("usr/bin/runsc", other), asksFound)
 	finds("the named file", named("usr/bin/runsc", "opt/bin/runsc-named"), exe("opt/bin/runsc-named", release), asksNamed)
-	finds("a copy that was named", named("opt/bin/runsc-named"), Build{gone, release}, "/opt/bin/runsc-named --version", asksNamed)
+	finds("a copy that was named", named("opt/bin/runsc-named"), gone(release), "/opt/bin/runsc-named --version", asksNamed)
 	finds("the release in PATH", Options{}, Build{Release: release}, "/usr/bin/runsc --version", asksFound)
 	finds("the file rather than the fallback", Options{Fallback: fallback}, exe("usr/bin/runsc", release), asksFound)
 
@@ -105,33 +111,29 @@ func TestMatch(t *testing.T) {
 		if r != nil || err == nil || strings.ReplaceAll(err.Error(), h.dir, "") != want || strings.Join(runs, "; ") != strings.Join(wantRuns, "; ") || log != "" {
 			t.Errorf("%s: %v, %v, and %q ran, want %s and %q; the log is %s", name, r, err, runs, want, wantRuns, log)
 		}
-		if o.Fallback = fallback; o.Programs != nil {
-			for i := range o.Programs {
-				o.Programs[i] = strings.TrimPrefix(o.Programs[i], h.dir)
-			}
-		}
+		o.Fallback = fallback
 		if r, _, _, err := h.ask(o, b); r != fallback || err != nil {
 			t.Errorf("%s, with a fallback: %v, %v", name, r, err)
 		}
 	}
 	const advice = "; name it with --runsc, or save the output of `runsc metric-metadata` for --registration"
 	const none = "no metrics registered, and the runsc that started it is none of "
-	fails("another file in PATH", Options{}, Build{gone, release}, none+"/usr/bin/runsc"+advice)
+	fails("another file in PATH", Options{}, gone(release), none+"/usr/bin/runsc"+advice)
 	fails("another release in PATH", Options{}, Build{Release: other}, none+"/usr/bin/runsc"+advice, "/usr/bin/runsc --version")
-	fails("another release that was named", named("opt/bin/runsc-named"), Build{gone, other}, none+"/opt/bin/runsc-named"+advice, "/opt/bin/runsc-named --version")
+	fails("another release that was named", named("opt/bin/runsc-named"), gone(other), none+"/opt/bin/runsc-named"+advice, "/opt/bin/runsc-named --version")
 	fails("nothing known about the sandbox", Options{}, Build{}, none+"/usr/bin/runsc"+advice)
-	fails("a program that others may write", named("opt/bin/runsc-open"), Build{gone, Release{}},
+	fails("a program that others may write", named("opt/bin/runsc-open"), gone(Release{}),
 		none+"/opt/bin/runsc-open (run /opt/bin/runsc-open: "+writableText+")"+advice)
-	fails("a program that is missing", named("opt/bin/none"), Build{gone, Release{}}, none+"/opt/bin/none (run /opt/bin/none: no such file or directory)"+advice)
+	fails("a program that is missing", named("opt/bin/none"), gone(Release{}), none+"/opt/bin/none (run /opt/bin/none: no such file or directory)"+advice)
 	fails("a program that fails", named("opt/bin/runsc-hangs"), exe("opt/bin/runsc-hangs", release),
 		"no metrics registered, and runsc fails: /opt/bin/runsc-hangs metric-metadata: exit status 9")
 
 	h.dir = t.TempDir()
-	fails("no program", Options{}, Build{gone, release}, "no metrics registered, and there is no runsc in the configurations of Docker and containerd, and in PATH"+advice)
+	fails("no program", Options{}, gone(release), "no metrics registered, and there is no runsc in the configurations of Docker and containerd, and in PATH"+advice)
 	h.install("opt/bin/crun")
 	write(t, filepath.Join(h.dir, dockerConfig), `{"runtimes": {"crun": {"path": "/opt/bin/crun"}}}`, 0o600)
 	fails("a runtime that may not be runsc", Options{}, Build{Release: release}, none+"/opt/bin/crun"+advice)
 	write(t, filepath.Join(h.dir, dockerConfig), `{`, 0o600)
-	fails("a broken configuration", Options{}, Build{gone, release},
+	fails("a broken configuration", Options{}, gone(release),
 		"no metrics registered, and there is no runsc in the configurations of Docker and containerd, and in PATH (/etc/docker/daemon.json: unexpected end of JSON input)"+advice)
 }

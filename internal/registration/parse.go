@@ -3,6 +3,7 @@ package registration
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,6 +36,8 @@ type labels struct {
 	Values []string `json:"allowed_values,omitempty"`
 }
 
+var errNoMetrics = errors.New("the registration has no metrics")
+
 // Parse parses the output of `runsc metric-metadata`: a registration in the text format of protocol
 // buffers. The result has the form of a registration from a state file. A registration that the
 // schema package refuses is an error, and so is one without metrics.
@@ -49,7 +52,7 @@ func Parse(text []byte) (*state.Registration, error) {
 	case s.err != nil:
 		return nil, s.err
 	case len(r.Metrics) == 0:
-		return nil, fmt.Errorf("the registration has no metrics")
+		return nil, errNoMetrics
 	}
 	slices.SortFunc(r.Metrics, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
 	registration, err := json.Marshal(r)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
+	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/trust"
 )
 
 // Limits of one run of runsc, which takes 20 ms and writes 95 KB.
@@ -27,15 +30,8 @@ const (
 	maxError   = 512             // bytes of standard error that become part of an error
 	pipeGrace  = time.Second     // for processes that runsc left behind and that hold its output open
 	versionHas = "runsc version" // the beginning of the output of `runsc --version`
+	modulePath = "gvisor.dev/gvisor/runsc"
 )
-
-// A File identifies a program file. While a process runs the file, no other file has the same
-// device and inode; the time of the last change tells apart files that had the same inode one after
-// the other.
-type File struct {
-	Device, Inode uint64
-	Modified      int64 // nanoseconds since the Unix epoch
-}
 
 // A program is an open file that may be run.
 type program struct {
@@ -63,7 +59,7 @@ func open(path string) (*program, error) {
 		p.close()
 		return nil, &fs.PathError{Op: "run", Path: path, Err: err}
 	}
-	p.id = File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}
+	p.id = fileOf(&st)
 	return p, nil
 }
 
@@ -97,29 +93,113 @@ func (p *program) registration(ctx context.Context) (*state.Registration, error)
 	return r, nil
 }
 
-// release asks the program for its release.
+// release asks the program for its release. The parts that are unknown are empty.
 func (p *program) release(ctx context.Context) (Release, error) {
-	info, err := buildinfo.ReadFile(p.descriptor())
-	if err != nil {
-		return Release{}, fmt.Errorf("%s: %w", p.path, err)
-	}
 	out, err := p.run(ctx, "--version")
 	if err != nil {
 		return Release{}, err
-	}
-	r := Release{Go: info.GoVersion}
-	for _, s := range info.Settings {
-		if s.Key == "GOARCH" {
-			r.Arch = s.Value
-		}
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	version, isRunsc := strings.CutPrefix(line, versionHas)
 	if !isRunsc {
 		return Release{}, fmt.Errorf("%s --version does not begin with %q", p.path, versionHas)
 	}
-	r.Version = strings.TrimSpace(version)
+	r := Release{Version: strings.TrimSpace(version)}
+	if info, err := buildinfo.ReadFile(p.descriptor()); err == nil {
+		r.Arch = setting(info, "GOARCH")
+		if r.Arch != "" {
+			r.Go = info.GoVersion
+		}
+	}
 	return r, nil
+}
+
+// mayBeRunsc reports whether the program may be runsc, so that it may run to tell: it is a binary
+// with the word in its name, or was built from runsc's source. A script may execute anything, and
+// a wrapper such as nvidia-container-runtime is not a program of gVisor's.
+func (p *program) mayBeRunsc() bool {
+	info, err := buildinfo.ReadFile(p.descriptor())
+	if err == nil && strings.HasPrefix(info.Path, modulePath) {
+		return true
+	}
+	return strings.Contains(filepath.Base(p.path), programName) && p.isBinary()
+}
+
+// isBinary reports whether the program is an ELF file.
+func (p *program) isBinary() bool {
+	file, err := os.Open(p.descriptor())
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	magic := make([]byte, len(elf.ELFMAG))
+	_, err = io.ReadFull(file, magic)
+	return err == nil && string(magic) == elf.ELFMAG
+}
+
+// setting returns a setting of a build.
+func setting(info *buildinfo.BuildInfo, key string) string {
+	for _, s := range info.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// checkDirs returns an error if another user than root and the server's can replace one of the
+// directories in which the program is. Files next to the program tell something about it only then.
+func (p *program) checkDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		who, err := trust.Writers(dir, os.Geteuid())
+		if err == nil && who != "" {
+			err = errors.New(who)
+		}
+		if err != nil {
+			return &fs.PathError{Op: "run", Path: p.path, Err: err}
+		}
+	}
+	return nil
+}
+
+// realPath returns the path of the program without links.
+func (p *program) realPath() (string, error) { return os.Readlink(p.descriptor()) }
+
+// startsSentry reports whether the program starts sandboxes with a sentry, because that file is in
+// the directory next to it. The error is set if somebody else may have put it there.
+func (p *program) startsSentry(sentry Executable) (bool, error) {
+	path, err := p.realPath()
+	if err != nil || sentry.File == (File{}) {
+		return false, err
+	}
+	dir := filepath.Join(filepath.Dir(path), sidecarDir)
+	entries, _ := os.ReadDir(dir) // a single program has no such directory
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		if !strings.HasPrefix(e.Name(), sentryPrefix) || fileAt(name) != sentry.File {
+			continue
+		}
+		sidecar, err := open(name)
+		if err != nil {
+			return false, err
+		}
+		defer sidecar.close()
+		return sidecar.id == sentry.File, p.checkDirs(filepath.Dir(p.path), dir)
+	}
+	return false, nil
+}
+
+// fileAt returns the file at a path, or zero.
+func fileAt(path string) File {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return File{}
+	}
+	return fileOf(&st)
+}
+
+func fileOf(st *unix.Stat_t) File {
+	return File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}
 }
 
 // descriptor returns a path of the open file in this process.

@@ -11,18 +11,12 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// A Release is what runsc says about itself. Two builds may say the same: those from Go modules
-// have no version.
-type Release struct{ Version, Go, Arch string }
-
-// A Build identifies the runsc that started a sandbox.
-type Build struct {
-	Exe     File    // the program file of the sandbox's process; zero: not readable
-	Release Release // from the sandbox's state file; zero: not there
-}
-
 // ErrSearching means that the registration of a build is being searched.
 var ErrSearching = errors.New("no metrics registered; its build of runsc is being asked for them")
+
+// ErrIncomplete means that the runsc of a build does not print the metrics of its sandboxes, because
+// their kernel is a program of its own.
+var ErrIncomplete = errors.New("runsc does not know the metrics of the kernel that it starts")
 
 // A failed search is repeated after minPause, and each time it fails again after twice as long as
 // before, up to maxPause.

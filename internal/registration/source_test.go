@@ -49,12 +49,15 @@ func (s *searcher) expect(what string, b Build, want *state.Registration, wantEr
 }
 
 var (
-	buildA   = Build{Exe: File{1, 2, 3}, Release: Release{"v", "go", "amd64"}}
-	buildB   = Build{Exe: File{1, 2, 4}, Release: Release{"v", "go", "amd64"}}
+	buildA   = Build{Sentry: Executable{File: File{1, 2, 3}}, Release: Release{"v", "go", "amd64"}}
+	buildB   = Build{Sentry: Executable{File: File{1, 2, 4}}, Release: Release{"v", "go", "amd64"}}
 	found    = &state.Registration{JSON: []byte(shortJSON)}
 	errTest  = errors.New("test")
 	errOther = errors.New("other")
 )
+
+// buildOf returns a build whose sentry is the file with an inode.
+func buildOf(inode uint64) Build { return Build{Sentry: Executable{File: File{Inode: inode}}} }
 
 // TestFindOnce: a registration is searched for once per build, and Find does not wait for it.
 func TestFindOnce(t *testing.T) {
@@ -118,16 +121,16 @@ func TestManyBuilds(t *testing.T) {
 		s := newSearcher(t)
 		s.answer = func(context.Context) (*state.Registration, error) { return found, nil }
 		for i := range maxBuilds {
-			s.expect("a build", Build{Exe: File{Inode: uint64(1 + i)}}, nil, ErrSearching, 1+i)
+			s.expect("a build", buildOf(uint64(1+i)), nil, ErrSearching, 1+i)
 		}
 		if _, err := s.Find(buildA); err == nil || err.Error() != "more than 64 builds of runsc" {
 			t.Errorf("one build too many: %v", err)
 		}
 		time.Sleep(maxPause + time.Nanosecond)
-		s.expect("a build that is in use", Build{Exe: File{Inode: 1}}, found, nil, maxBuilds)
+		s.expect("a build that is in use", buildOf(1), found, nil, maxBuilds)
 		s.expect("a new build", buildA, nil, ErrSearching, maxBuilds+1)
-		s.expect("the build that is in use", Build{Exe: File{Inode: 1}}, found, nil, maxBuilds+1)
-		s.expect("a build that was dropped", Build{Exe: File{Inode: 2}}, nil, ErrSearching, maxBuilds+2)
+		s.expect("the build that is in use", buildOf(1), found, nil, maxBuilds+1)
+		s.expect("a build that was dropped", buildOf(2), nil, ErrSearching, maxBuilds+2)
 	})
 }
 

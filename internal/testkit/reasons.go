@@ -16,7 +16,6 @@ const (
 	wantStalled      = "stalled"
 	wantClosed       = "closed"
 	wantTooLong      = "too_long"
-	wantUnreachable  = "unreachable"
 	wantRefused      = "reply_refused"
 	wantRegistration = "registration_refused"
 	wantMismatch     = "registration_mismatch"
@@ -62,10 +61,10 @@ var wants = map[string]string{
 	"pod-long":              wantTexts,
 	"metadata-many":         wantTexts,
 	"honest-once":           wantStalled,
-	"state-socket-long":     wantUnreachable,
-	"state-socket-device":   wantUnreachable,
-	"state-socket-relative": wantUnreachable,
-	"state-socket-abstract": wantUnreachable,
+	"state-socket-long":     wantServed,
+	"state-socket-device":   wantServed,
+	"state-socket-relative": wantServed,
+	"state-socket-abstract": wantServed,
 
 	"state-registration-list": wantRegistration,
 	"state-registration-text": wantRegistration,

@@ -36,7 +36,7 @@ func TestAPI(t *testing.T) {
 	w.start(simulate.Spec{ID: "pod", Pod: "web", Namespace: "shop", Root: simulate.Container{CreatedAt: created}, Points: []simulate.Point{
 		{Metric: "fs_opens", Int: 7}, {Metric: "unimplemented_syscalls", Labels: map[string]string{"sysno": "1"}, Int: 2},
 	}})
-	w.start(simulate.Spec{ID: "broken", NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", PID: os.Getppid()})
 	w.start(simulate.Spec{ID: "ended", PID: -1})
 
 	list := getJSON[api.List](w, "/api/v1/sandboxes", http.StatusOK)
@@ -48,7 +48,7 @@ func TestAPI(t *testing.T) {
 		t.Fatalf("the list has %q, want %q", ids, want)
 	}
 	broken, ended, pod := list.Sandboxes[0], list.Sandboxes[1], list.Sandboxes[2]
-	if broken.QueryStatus != "failed" || broken.Reason == nil || *broken.Reason != "unreachable" || broken.Pod != nil || broken.SampledAt != nil || broken.PID == nil {
+	if broken.QueryStatus != "failed" || broken.Reason == nil || *broken.Reason != "wrong_peer" || broken.Pod != nil || broken.SampledAt != nil || broken.PID != nil {
 		t.Errorf("a broken sandbox is %+v", broken)
 	}
 	if ended.QueryStatus != "not_running" || ended.State != "stopped" || ended.Reason != nil || ended.PID != nil {

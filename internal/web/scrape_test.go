@@ -225,7 +225,7 @@ func TestPanicInACollection(t *testing.T) {
 	})
 	fine := w.start(simulate.Spec{ID: "fine"})
 	w.page("/metrics")
-	w.start(simulate.Spec{ID: "logged", NoSocket: true})
+	w.start(simulate.Spec{ID: "logged", PID: os.Getppid()})
 	armed.Store(true)
 	for range 2 {
 		w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed; see the server's log\n")

@@ -62,7 +62,8 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	if o.HostRoot == "" {
 		o.HostRoot = "/"
 	}
-	n := &node{Options: o, observed: new(doctor.Observed), paths: make(map[int]string)}
+	n := &node{Options: o, observed: new(doctor.Observed), paths: make(map[int]string),
+		started: make(map[int]startedSandbox), gofers: make(map[startedSandbox]string)}
 	n.observed.Time = time.Now()
 	n.observed.Kernel = kernel()
 	n.progress("Reading processes")
@@ -87,6 +88,8 @@ type node struct {
 	observed      *doctor.Observed
 	named         []namedRoot    // runtime roots in command lines
 	paths         map[int]string // $PATH of servers, by PID
+	started       map[int]startedSandbox
+	gofers        map[startedSandbox]string // the programs of their gofers
 	kubeletsFound []proc
 }
 
@@ -141,8 +144,5 @@ func (n *node) configurations() {
 	}
 	set, path := n.settings()
 	n.observed.RegistrationFile = set.RegistrationFile != ""
-	n.observed.Programs = set.Runsc
-	if len(set.Runsc) == 0 {
-		n.observed.Programs, _ = registration.Programs(n.HostRoot, path) // the error was the same
-	}
+	n.observed.Programs, _ = registration.Programs(n.HostRoot, path, set.Runsc...) // the error was the same
 }

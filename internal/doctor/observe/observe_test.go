@@ -22,7 +22,7 @@ import (
 func TestSandboxes(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "good", Pod: "web\x1b[31m", Namespace: "shop"})
-	w.start(simulate.Spec{ID: "broken", NoSocket: true})
+	w.start(simulate.Spec{ID: "broken", PID: os.Getppid()})
 	w.start(simulate.Spec{ID: "ended", PID: -1})
 	w.start(simulate.Spec{ID: "liar", Behavior: simulate.Say("{}")})
 	w.must(os.WriteFile(filepath.Join(w.root, "torn_sandbox:torn.state"), []byte("{"), 0o600))
@@ -35,7 +35,7 @@ func TestSandboxes(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	want := []string{"broken true failed unreachable", "ended false not_running ", "good true ok ", "liar true failed reply_refused"}
+	want := []string{"broken true failed wrong_peer", "ended false not_running ", "good true ok ", "liar true failed reply_refused"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -48,7 +48,7 @@ func TestSandboxes(t *testing.T) {
 	if len(o.Log) == 0 || !strings.Contains(strings.Join(o.Log, "\n"), "sandbox=broken") {
 		t.Errorf("the log is %q", o.Log)
 	}
-	w.wants(o, "sandboxes/unreachable")
+	w.wants(o, "sandboxes/wrong_peer")
 	w.wants(o, "sandboxes/reply_refused")
 	w.wants(o, "state_files/state_file_unreadable")
 	w.wants(o, "servers/no_server")
@@ -217,11 +217,20 @@ func TestRunsc(t *testing.T) {
 	w := newWorld(t)
 	w.process(10, "runsc-sandbox --root=/x --final-metrics-log=/var/%ID%.log boot --final-metrics-log=/y a")
 	w.process(11, "runsc-sandbox --final-metrics-log=/a -final-metrics-log=/b boot a")
-	w.process(12, "runsc-gofer --final-metrics-log=/c gofer a")
+	w.process(12, "runsc-gofer --final-metrics-log=/c gofer z")
 	w.process(13, "runsc")
+	w.process(14, "runsc-sandbox --root=/z boot b")
+	w.process(15, "runsc-sandbox --root=/z boot c")
+	w.process(16, "runsc-gofer --root=/z gofer c")
+	w.process(17, "gvisor-sentry-prewarmer /opt/gvisor-bin/gvisor_sentry runsc-sandbox --root=/z boot d")
+	w.write("proc/16/status", "Uid:\t0\t0\t0\t0\n")
 	w.program(10, "/usr/bin/runsc (deleted)")
+	w.program(14, "/opt/gvisor-bin/gvisor_sentry")
+	w.program(15, "/elsewhere/gvisor_sentry")
+	w.program(16, "/opt/runsc-7")
 	want := []doctor.Runsc{{PID: 10, FinalMetricsLog: "/var/%ID%.log", Program: "/usr/bin/runsc (deleted)", Replaced: true},
-		{PID: 11, FinalMetricsLog: "/b", Program: "runsc-sandbox"}}
+		{PID: 11, FinalMetricsLog: "/b", Program: "runsc-sandbox"},
+		{PID: 14, Program: "/opt/runsc"}, {PID: 15, Program: "/opt/runsc-7"}}
 	if got := w.observe().Runscs; !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -235,7 +244,7 @@ func TestConfigurations(t *testing.T) {
 	o := w.observe()
 	want := []doctor.Runtime{{File: "/etc/docker/daemon.json", FinalMetricsLog: "/var/final.log", MetricServer: "/run/m.sock"},
 		{File: "/etc/containerd/runsc.toml", FinalMetricsLog: "/var/%ID%.log"}}
-	if !slices.Equal(o.Runtimes, want) || len(o.Programs) != 1 {
+	if !slices.Equal(o.Runtimes, want) || len(o.Programs) != 0 { // the only one does not exist
 		t.Errorf("%+v and %q, want %+v", o.Runtimes, o.Programs, want)
 	}
 	w.wants(o, "final_metrics_log/final_log_pattern")
@@ -368,7 +377,7 @@ func TestServers(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
 	w.start(simulate.Spec{ID: "b", MetricServer: "/run/other.sock"})
-	w.start(simulate.Spec{ID: "c", NoSocket: true})
+	w.start(simulate.Spec{ID: "c", PID: os.Getppid()})
 	address := filepath.Join(w.dir, "socket")
 	serve := func(o metricserver.Options) doctor.Server {
 		t.Helper()
@@ -387,7 +396,7 @@ func TestServers(t *testing.T) {
 				t.Errorf("%+v", served)
 			}
 		}
-		if want := []string{"a ok ", "b ok ", "c failed unreachable"}; s.Err != "" || !s.Given || !slices.Equal(got, want) {
+		if want := []string{"a ok ", "b ok ", "c failed wrong_peer"}; s.Err != "" || !s.Given || !slices.Equal(got, want) {
 			t.Errorf("drop-in %t: %q, want %q; %+v", o.DropIn, got, want, s)
 		}
 	}
@@ -493,7 +502,7 @@ func TestLookAgain(t *testing.T) {
 	n := &node{Options: w.options, observed: &doctor.Observed{Sandboxes: []doctor.Sandbox{
 		{ID: "here", PID: 10, Running: true, Status: doctor.StatusOK},
 		{ID: "gone", PID: 11, Running: true, Status: doctor.StatusFailed, Reason: "unreachable"},
-		{ID: "elsewhere", PID: 12, Running: true, Status: doctor.StatusOK, UsageAbsent: []string{otherNamespace}},
+		{ID: "elsewhere", PID: 0, Running: true, Status: doctor.StatusOK},
 		{ID: "stopped", PID: 13, Running: true, Status: doctor.StatusFailed, Reason: "stalled"},
 	}}}
 	n.lookAgain()

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/registration"
 )
 
 // Limits on what is read of processes.
@@ -70,6 +71,7 @@ func (n *node) processes(ctx context.Context) {
 			n.classify(p, programs)
 		}
 	}
+	n.nameRunscs()
 	slices.SortFunc(n.observed.Runscs, func(a, b doctor.Runsc) int { return cmp.Compare(a.PID, b.PID) })
 }
 
@@ -115,12 +117,17 @@ func (n *node) runsc(p *proc, programs map[string]time.Time) {
 	if root := flagValue(flags, "root"); filepath.IsAbs(root) {
 		n.named = append(n.named, namedRoot{root, p.pid, doctor.OfProcess})
 	}
+	sandbox := startedSandbox{flagValue(flags, "root"), rest[len(rest)-1]}
+	if rest[0] == "gofer" && len(n.gofers) < maxRunscs && n.foreignUser(p.pid) == "" {
+		n.gofers[sandbox], _ = os.Readlink(n.proc(p.pid, "exe"))
+	}
 	if rest[0] != "boot" || len(n.observed.Runscs) == maxRunscs {
 		return
 	}
+	n.started[p.pid] = sandbox
 	r := doctor.Runsc{PID: p.pid, FinalMetricsLog: flagValue(flags, "final-metrics-log")}
 	if program, err := os.Readlink(n.proc(p.pid, "exe")); err == nil {
-		r.Program, r.Replaced = program, strings.HasSuffix(program, deleted)
+		r.Program, r.Replaced = registration.RunscOf(program), strings.HasSuffix(program, deleted)
 		built, known := programs[program]
 		if !known && len(programs) < maxPrograms {
 			built = builtAt(n.proc(p.pid, "exe"))
@@ -129,6 +136,20 @@ func (n *node) runsc(p *proc, programs map[string]time.Time) {
 		r.Built = built
 	}
 	n.observed.Runscs = append(n.observed.Runscs, r)
+}
+
+// A startedSandbox is a sandbox in the command lines of its processes.
+type startedSandbox struct{ root, id string }
+
+// nameRunscs takes note of the runsc that started each sandbox, which its gofer still runs. The kernel
+// of the sandbox may be in another directory.
+func (n *node) nameRunscs() {
+	for i := range n.observed.Runscs {
+		r := &n.observed.Runscs[i]
+		if program := n.gofers[n.started[r.PID]]; program != "" && r.Program != "" {
+			r.Program = program
+		}
+	}
 }
 
 // deleted is what the kernel appends to the path of a file that was removed.

@@ -3,7 +3,6 @@ package observe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/trust"
 )
 
 // maxRoots is how many runtime roots a server serves.
@@ -189,7 +189,7 @@ func unsafeGlob(path string) string {
 	if collect.IsGlob(dir) {
 		return "it has wildcards in more than its last part"
 	}
-	who, err := writers(dir, os.Geteuid())
+	who, err := trust.Writers(dir, os.Geteuid())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err.Error()
 	}
@@ -213,7 +213,7 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 	case f.seen[inodeOf(info)]:
 		return
 	case ofProcess(origin):
-		who, err := writers(path, os.Geteuid())
+		who, err := trust.Writers(path, os.Geteuid())
 		if err != nil {
 			who = err.Error()
 		}
@@ -233,50 +233,6 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 // examined reports whether the sandboxes of a root are examined.
 func examined(r *doctor.Root) bool {
 	return r.Err == "" && !r.Missing && r.Untrusted == "" && !r.LeftOut
-}
-
-// writers says who can write a directory or replace it, besides root and one user. Empty: nobody.
-// The permissions of every directory on the way count, and of those in which its links are. The
-// error says why it is not known.
-func writers(path string, user int) (string, error) {
-	full, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "", err
-	}
-	for _, path := range []string{filepath.Clean(path), full} {
-		for dir := path; ; dir = filepath.Dir(dir) {
-			if who, err := writersOf(dir, user, dir == path); who != "" || err != nil {
-				return who, err
-			}
-			if dir == filepath.Dir(dir) {
-				break
-			}
-		}
-	}
-	return "", nil
-}
-
-// writersOf is writers for one directory. In one with the sticky bit, others can make files, and
-// not replace those of root: that counts for the last directory only.
-func writersOf(dir string, user int, last bool) (string, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return "", fmt.Errorf("the owner of %s is unknown", dir)
-	}
-	sticky := info.Mode()&fs.ModeSticky != 0 && !last
-	switch mode := info.Mode().Perm(); {
-	case st.Uid != 0 && int(st.Uid) != user:
-		return fmt.Sprintf("%s belongs to user %d", dir, st.Uid), nil
-	case mode&0o002 != 0 && !sticky:
-		return fmt.Sprintf("%s is writable by everybody (mode %04o)", dir, mode), nil
-	case mode&0o020 != 0 && st.Gid != 0 && !sticky:
-		return fmt.Sprintf("%s is writable by group %d (mode %04o)", dir, st.Gid, mode), nil
-	}
-	return "", nil
 }
 
 // finalLogs observes the directories of final metrics logs.
@@ -299,7 +255,7 @@ func (n *node) finalLogs() {
 			continue
 		}
 		d := doctor.FinalLogDir{Pattern: pattern, Dir: doctor.DirOf(pattern)}
-		who, err := writers(d.Dir, 0)
+		who, err := trust.Writers(d.Dir, 0)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // runsc creates a missing directory
 			n.incomplete("directory of final metrics logs: " + err.Error())
 		}

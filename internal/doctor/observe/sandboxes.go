@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -181,7 +180,7 @@ func (n *node) take(snap *snapshot.Snapshot) {
 func (n *node) lookAgain() {
 	for i := range n.observed.Sandboxes {
 		s := &n.observed.Sandboxes[i]
-		if !s.Running || slices.Contains(s.UsageAbsent, otherNamespace) {
+		if !s.Running || s.PID == 0 { // of another PID namespace, or not known
 			continue
 		}
 		if _, err := os.Stat(n.proc(s.PID, "")); errors.Is(err, fs.ErrNotExist) {
@@ -190,9 +189,6 @@ func (n *node) lookAgain() {
 		s.Stopped = n.stopped(s.PID)
 	}
 }
-
-// otherNamespace is the reason why usage is absent of a sandbox that has no PID here.
-const otherNamespace = "pid_namespace"
 
 func sandboxOf(s *snapshot.Sandbox) doctor.Sandbox {
 	d := doctor.Sandbox{

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/trust"
 )
 
 // Every user can start a process with the command line of a server, and can listen at an address
@@ -142,7 +143,7 @@ func trustedSocket(path string) error {
 		return err
 	}
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(full)} {
-		who, err := writers(dir, os.Geteuid())
+		who, err := trust.Writers(dir, os.Geteuid())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -1,0 +1,86 @@
+package registration
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// A File identifies a program file. While a process runs the file, no other file has the same
+// device and inode; the time of the last change tells apart files that had the same inode one after
+// the other.
+type File struct {
+	Device, Inode uint64
+	Modified      int64 // nanoseconds since the Unix epoch
+}
+
+// An Executable is the program file of a process. Path is the kernel's name for the file. It may be
+// a path of another mount namespace, and a process can change it, so it is only a hint: whether this
+// host has the file at that path is for the caller to check.
+type Executable struct {
+	File
+	Path string
+}
+
+// A Release is what runsc says about itself. Two builds may say the same: those from Go modules
+// have no version.
+type Release struct{ Version, Go, Arch string }
+
+// noVersion is the version of a build from Go modules.
+const noVersion = "VERSION_MISSING"
+
+// isUnique reports whether all builds with the version have the same metrics, since gVisor released
+// only one of them.
+func (r Release) isUnique() bool { return r.Version != "" && r.Version != noVersion }
+
+// matches reports whether a program of the release r may be of the release other, which has all
+// parts. A program that gVisor's own build system has linked tells only its version.
+func (r Release) matches(other Release) bool {
+	if r.Go == "" {
+		return r.isUnique() && r.Version == other.Version
+	}
+	return r == other
+}
+
+// A Build identifies the runsc that started a sandbox.
+type Build struct {
+	// Sentry is the program of the sandbox's process: gvisor_sentry or, if runsc is a single program,
+	// runsc. Zero: not readable.
+	Sentry Executable
+	// Runsc is the program of the sandbox's gofer process, which is the runsc that started the
+	// sandbox. Zero: not readable, or there is no gofer.
+	Runsc   Executable
+	Release Release // from the sandbox's state file; zero: not there
+}
+
+// The release directory of runsc. Next to runsc there is a directory with the other programs.
+const (
+	sidecarDir   = "gvisor-bin"
+	sentryPrefix = "gvisor_sentry" // gvisor_sentry_plugin_stack is one, too
+)
+
+// Separate reports whether the sandbox's kernel is a program of its own, next to runsc. Then the list
+// of metrics that runsc prints may lack some of the sandbox's.
+func (b Build) Separate() bool {
+	return strings.HasPrefix(filepath.Base(b.Sentry.Path), sentryPrefix)
+}
+
+// candidates returns the paths at which the runsc of the build may be, as its processes show them.
+func (b Build) candidates() []string {
+	var paths []string
+	if b.Runsc.Path != "" {
+		paths = append(paths, b.Runsc.Path)
+	}
+	if b.Sentry.Path != "" {
+		paths = append(paths, RunscOf(b.Sentry.Path))
+	}
+	return uniq(paths)
+}
+
+// RunscOf returns the path of the runsc that starts sandboxes with a sentry, given the path of the
+// sentry, which is the same if runsc is a single program.
+func RunscOf(sentry string) string {
+	if dir := filepath.Dir(sentry); filepath.Base(dir) == sidecarDir {
+		return filepath.Join(filepath.Dir(dir), programName)
+	}
+	return sentry
+}
