@@ -203,6 +203,25 @@ func TestLenderDisappears(t *testing.T) {
 	}
 }
 
+// TestIncomplete: a sandbox whose kernel is a program next to runsc may have metrics that runsc does not
+// print.
+func TestIncomplete(t *testing.T) {
+	l := &library{err: fmt.Errorf("no metrics registered, and %w", registration.ErrIncomplete)}
+	n := newBorrowers(t, l)
+	n.start(simulate.Spec{ID: "a", Uninstrumented: true})
+	n.expectReason(n.page(), "registration_incomplete")
+	fewer := *simulate.RealRegistration()
+	fewer.Metrics = slices.DeleteFunc(slices.Clone(fewer.Metrics), func(m simulate.Metric) bool { return m.Name == "/fs/opens" })
+	l.found, l.err = registrationOf(&fewer), nil
+	n.expectReason(n.page(), "registration_mismatch") // the simulated sandbox is a single program
+	s := n.collector.table.sorted[0]
+	s.build.Sentry.Path = "/usr/bin/gvisor-bin/gvisor_sentry"
+	n.expectReason(n.page(), "registration_incomplete")
+	n.expectReason(n.page(), "registration_incomplete")
+	l.found = registrationOf(simulate.RealRegistration())
+	n.expectReason(n.page(), "")
+}
+
 // TestMismatch: a reply that does not fit a borrowed registration may be an honest one of another
 // build. It has a reason of its own, until there is a registration that fits.
 func TestMismatch(t *testing.T) {

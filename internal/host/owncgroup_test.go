@@ -87,6 +87,15 @@ func TestOwnCgroup(t *testing.T) {
 		s.Gofers = []int{goferPID, 0, 1}
 		tr.write(cpu+"cgroup.procs", "9021\n1\n")
 	}, CgroupShared)
+	nested := func(status string) func(*tree, *Subject) {
+		return func(tr *tree, s *Subject) {
+			s.Gofers, s.Level = []int{13}, 1
+			tr.write(fmt.Sprintf("proc/%d/status", goferPID), status)
+		}
+	}
+	check("a gofer of another PID namespace", nested("Name:\trunsc-gofer\nNSpid:\t9000\t13\t1\n"))
+	check("another process of that namespace", nested("Name:\tdockerd\nNSpid:\t9000\t14\n"), CgroupShared)
+	check("a process here with the PID of the gofer there", nested("Name:\tdockerd\nNSpid:\t13\n"), CgroupShared)
 	check("a cgroup below with its own processes", func(tr *tree, _ *Subject) { tr.write(cpu+"container/cgroup.procs", "9048\n") })
 	check("a cgroup below with another process", func(tr *tree, _ *Subject) {
 		tr.write(cpu+"a/b/cgroup.procs", "1\n")

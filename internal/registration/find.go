@@ -69,6 +69,17 @@ func Programs(root, path string, named ...string) ([]string, error) {
 	return usable, err
 }
 
+// UsableIfShown reports whether a Source may run the program at a path that only the process of a
+// sandbox shows.
+func UsableIfShown(path string) bool {
+	p, err := open(path)
+	if err != nil {
+		return false
+	}
+	defer p.close()
+	return p.mayBeRunsc() && p.checkDirs(filepath.Dir(path)) == nil
+}
+
 // find returns the paths of the programs that may be runsc on a host: those of the runtimes in
 // Docker's and containerd's configurations, and those in the directories of path, which has the
 // form of $PATH. The root directory of the host is root. Files that are missing count as empty; the

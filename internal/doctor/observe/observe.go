@@ -73,6 +73,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	n.configurations()
 	n.progress("Looking at runtime roots")
 	n.inspect(ctx)
+	n.shownPrograms()
 	n.progress("Asking servers")
 	n.askServers(ctx)
 	n.lookAgain()
@@ -127,6 +128,20 @@ func (n *node) settings() (set *doctor.Settings, path string) {
 		}
 	}
 	return &n.Settings, os.Getenv("PATH")
+}
+
+// shownPrograms adds the programs that started running sandboxes, where no configuration names them.
+func (n *node) shownPrograms() {
+	for _, s := range n.observed.Sandboxes {
+		i := slices.IndexFunc(n.observed.Runscs, func(r doctor.Runsc) bool { return s.Running && r.PID == s.PID })
+		if i < 0 {
+			continue
+		}
+		path := n.host(n.observed.Runscs[i].Program)
+		if !slices.Contains(n.observed.Programs, path) && registration.UsableIfShown(path) {
+			n.observed.Programs = append(n.observed.Programs, path)
+		}
+	}
 }
 
 // configurations reads which runsc the container runtimes are configured with.

@@ -1,0 +1,53 @@
+package host
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseNamespacePIDs(t *testing.T) {
+	check := func(name, status string, want ...int) {
+		t.Helper()
+		if got := parseNamespacePIDs([]byte(status)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	check("a process of this namespace", "Name:\tcat\nNSpid:\t7203\nNSpgid:\t7203\n", 7203)
+	check("a sandbox", "NSpid:\t7203\t1\n", 7203, 1)
+	check("a sandbox of another namespace", "NStgid:\t23290\t14\t1\nNSpid:\t23290\t13\t1\n", 23290, 13, 1)
+	check("an old kernel", "Name:\tcat\nPid:\t7203\n")
+	check("an empty file", "")
+	check("something else", "NSpid:\t7203\t-1\n")
+	check("no newline", "NSpid:\t7203\t1", 7203, 1)
+}
+
+// TestProcessOfNamespaces: what the kernel tells about real processes.
+func TestProcessOfNamespaces(t *testing.T) {
+	if pids := NamespacePIDs(os.Getpid()); len(pids) == 0 || pids[0] != os.Getpid() {
+		t.Errorf("the PIDs of this process are %v", pids)
+	}
+	if args := CommandLine(os.Getpid()); !slices.Equal(args, os.Args) {
+		t.Errorf("the command line of this process is %q, want %q", args, os.Args)
+	}
+	for _, none := range []int{0, -1, 1 << 22} {
+		if pids, args := NamespacePIDs(none), CommandLine(none); pids != nil || args != nil {
+			t.Errorf("process %d: %v, %q", none, pids, args)
+		}
+	}
+	long := exec.Command("sleep", "600", strings.Repeat("0", 1000))
+	c := startCommand(t, long, nil)
+	if args := CommandLine(c.pid); !slices.Equal(args, long.Args) {
+		t.Errorf("a long command line is %d texts", len(args))
+	}
+	c.kill()
+	if pids, args := NamespacePIDs(c.pid), CommandLine(c.pid); !slices.Equal(pids, []int{c.pid}) && len(pids) == 0 || args != nil {
+		t.Errorf("a zombie: %v, %q", pids, args)
+	}
+	c.reap()
+	if pids := NamespacePIDs(c.pid); pids != nil {
+		t.Errorf("a process that was reaped: %v", pids)
+	}
+}
