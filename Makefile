@@ -11,9 +11,15 @@ TEST  := $(GO) test -json -buildvcs=false -timeout 25m
 SHOW  := $(CURDIR)/bin/gotestsum --raw-command
 show   = $(SHOW) --format standard-quiet --hide-summary skipped --jsonfile $(CURDIR)/bin/tests-$(1).json --
 
-# The modules of this repository; those in tools/ only pin programs and have no code.
+# The modules of this repository; those in tools/ pin programs and have no code, except for the programs of
+# a release of gVisor that its module lacks.
 MODULES := . charts e2e mixin packaging tools tools/helm tools/prometheus tools/runsc-older
 CODE    := . packaging mixin charts e2e
+
+# The programs of a release of gVisor. Without those in gvisor-bin, runsc would run sandboxes itself, which
+# releases no longer do. checkpointgofer, which saves checkpoints to cloud storage, is left out: the module
+# has no source code of it.
+RUNSC := bin/runsc $(addprefix bin/gvisor-bin/,gvisor_sentry gvisor-sentry-prewarmer runsc-metric-server)
 
 export SANDLAB_RUNSC ?= $(CURDIR)/bin/runsc
 
@@ -29,14 +35,14 @@ export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
-build: bin/sandmeter bin/sandlab bin/runsc ## build bin/sandmeter, bin/sandlab, and bin/runsc from the version pinned in tools/go.mod
+build: bin/sandmeter bin/sandlab $(RUNSC) ## build bin/sandmeter, bin/sandlab, and bin/runsc with bin/gvisor-bin, as in a release of gVisor, from the version pinned in tools/go.mod
 
 run: build ## show real sandboxes and their metrics: make run ARGS="--for 20s"
 	@bin/sandlab demo $(ARGS)
 
 peers: bin/prometheus bin/promtool bin/debian/prometheus bin/debian/victoria-metrics bin/debian/vmagent bin/debian/qemu-aarch64-static ## build or download the programs that scrape the server in tests, and an emulator for arm64
 
-test: build peers bin/runsc-older bin/gotestsum bin/cyclonedx-gomod bin/helm ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
+test: build peers bin/older/runsc bin/gotestsum bin/cyclonedx-gomod bin/helm ## run all tests; SANDMETER_REQUIRE_RUNSC=1 makes skipped tests of real sandboxes and peers fail
 	@rm -f bin/tests-*.json
 	$(call show,core) $(TEST) -race ./...
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes. Only
@@ -77,6 +83,8 @@ lint: bin/staticcheck ## check formatting, vet, staticcheck, and that module fil
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these files:" $$unformatted; exit 1; }
 	@set -e; for dir in $(MODULES); do (cd $$dir; set -x; $(GO) mod tidy -diff; $(GO) mod verify); done
 	@set -e; for dir in $(CODE); do (cd $$dir; set -x; $(GO) vet ./...; $(CURDIR)/bin/staticcheck ./...); done
+	@# With the flags of the build, whose results it uses. staticcheck would check all packages of gVisor.
+	cd tools && CGO_ENABLED=0 $(GO) vet -trimpath ./...
 	GOOS=darwin $(GO) vet ./metricclient ./config
 
 # IMAGE is the repository of the image, with a registry if it is to be pushed to one. The time of the
@@ -116,6 +124,15 @@ bin/runsc: tools/go.mod tools/go.sum
 	@echo "Building runsc from the version pinned in tools/go.mod. The first build takes one to two minutes."
 	@cd tools && $(BUILD) -o ../$@ gvisor.dev/gvisor/runsc
 	@touch $@
+
+bin/gvisor-bin/gvisor%: tools/gvisor-bin/gvisor%/main.go tools/go.mod tools/go.sum
+	@echo "Building $(@F) from the version pinned in tools/go.mod."
+	@cd tools && $(BUILD) -o ../$@ ./gvisor-bin/$(@F)
+	@touch $@
+
+# A regular file, as in a release.
+bin/gvisor-bin/runsc-metric-server: bin/sandmeter
+	@mkdir -p $(@D) && ln -f $< $@
 
 # Without the service discovery of clouds, which no test uses and most of the dependencies belong to.
 bin/prometheus bin/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
@@ -164,8 +181,9 @@ bin/debian/%:
 		echo "The package $(PACKAGE) is unavailable: tests with it are skipped. On Debian, run apt-get update."
 	@rm -rf $@.new
 
-# The release with which e2e tests that one server serves sandboxes of two releases.
-bin/runsc-older: tools/runsc-older/go.mod tools/runsc-older/go.sum
+# The release with which e2e tests that one server serves sandboxes of two releases. It is one program, and
+# in a directory of its own, because the programs in bin/gvisor-bin are not its.
+bin/older/runsc: tools/runsc-older/go.mod tools/runsc-older/go.sum
 	@echo "Building an older runsc from the version pinned in tools/runsc-older/go.mod. The first build takes one to two minutes."
 	@cd tools/runsc-older && $(BUILD) -o ../../$@ gvisor.dev/gvisor/runsc
 	@touch $@
