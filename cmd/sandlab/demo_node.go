@@ -77,6 +77,9 @@ func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ realN
 			reap()
 		}
 	}()
+	if sentry, ok := runsc.Sentry(conf.Runsc); !ok {
+		fmt.Fprintf(std.Err, "%s is missing, so runsc runs sandboxes itself, which gVisor supports until 2026-10: install a complete release.\n", sentry)
+	}
 	fmt.Fprintf(std.Err, "Checking whether %s can run a sandbox…\n", conf.Runsc)
 	if err := runsc.Check(ctx, conf, "workload", workloadExit); err != nil {
 		if named := cmp.Or(givenRunsc, os.Getenv(runsc.EnvRunsc)); named != "" {

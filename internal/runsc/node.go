@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ var ErrLeftBehind = errors.New("cleanup incomplete")
 
 // A Config configures a Node.
 type Config struct {
-	// Runsc is the path of the runsc program; see Find.
+	// Runsc is the path of the runsc program; see Find. It is called with its ReleaseFlags.
 	Runsc string
 	// Program is the path of the static program that containers run. It is copied.
 	Program string
@@ -55,7 +56,7 @@ func NewNode(conf Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{runsc: conf.Runsc, flags: conf.Flags, dir: dir}
+	n := &Node{runsc: conf.Runsc, flags: slices.Concat(ReleaseFlags(conf.Runsc), conf.Flags), dir: dir}
 	if err := n.populate(conf.Program); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -104,6 +104,37 @@ func TestLife(t *testing.T) {
 	wantStatus(t, node, "one", "running")
 }
 
+func TestReleaseRunsItsSentry(t *testing.T) {
+	conf := config(t)
+	node := runsctest.NewNode(t, conf)
+	must(t, node.Run(t.Context(), runsc.Container{ID: "one"}))
+	pid, err := node.Pid("one")
+	must(t, err)
+	got, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	must(t, err)
+	if want, ok := runsc.Sentry(conf.Runsc); !ok || got != want {
+		t.Errorf("the sandbox runs %s, want %s", got, want)
+	}
+}
+
+// An incomplete release is an error: runsc does not run the sandbox itself.
+func TestReleaseWithoutPrewarmer(t *testing.T) {
+	conf := config(t)
+	sentry, _ := runsc.Sentry(conf.Runsc)
+	program, err := os.ReadFile(conf.Runsc)
+	must(t, err)
+	dir := t.TempDir()
+	conf.Runsc = filepath.Join(dir, "runsc")
+	must(t, os.WriteFile(conf.Runsc, program, 0o755))
+	must(t, os.Mkdir(filepath.Join(dir, "gvisor-bin"), 0o755))
+	must(t, os.Symlink(sentry, filepath.Join(dir, "gvisor-bin", filepath.Base(sentry))))
+	node := runsctest.NewNode(t, conf)
+	err = node.Run(t.Context(), runsc.Container{ID: "one"})
+	if err == nil || !strings.Contains(err.Error(), "gvisor-sentry-prewarmer") {
+		t.Errorf("a release without one of its programs: %v", err)
+	}
+}
+
 // runs reports whether a process has not ended. A zombie has ended.
 func runs(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

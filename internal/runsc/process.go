@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,16 +66,16 @@ func (n *Node) hold(pids []int) held {
 	return h
 }
 
-// owns reports whether a process is a runsc process of this node: its name is the program's or
-// begins with runsc-, such as runsc-sandbox, and its command line has the runtime root, which is
-// unique.
+// owns reports whether a process is a runsc process of this node: its name is the program's, or
+// begins with runsc-, such as runsc-sandbox, or is that of the program that becomes runsc-sandbox, and
+// its command line has the runtime root, which is unique.
 func (n *Node) owns(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return false
 	}
 	args := strings.Split(string(line), "\x00")
-	isRunsc := args[0] == n.runsc || strings.HasPrefix(args[0], "runsc-")
+	isRunsc := args[0] == n.runsc || strings.HasPrefix(args[0], "runsc-") || filepath.Base(args[0]) == prewarmer
 	return isRunsc && slices.Contains(args, n.rootFlag())
 }
 

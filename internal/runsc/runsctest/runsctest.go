@@ -3,6 +3,7 @@ package runsctest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,8 +27,8 @@ type verdict struct {
 	err  error
 }
 
-// Program finds runsc and checks that it can run a static program, which must exit at once with
-// status 0 when called with args. If runsc cannot run, Program skips the test with the reason, or
+// Program finds the runsc of a release and checks that it can run a static program, which must exit at
+// once with status 0 when called with args. If it cannot, Program skips the test with the reason, or
 // fails it if runsc is required.
 func Program(t testing.TB, program string, args ...string) string {
 	t.Helper()
@@ -53,6 +54,9 @@ func check(program string, args []string) verdict {
 	path, err := find()
 	if err != nil {
 		return verdict{err: err}
+	}
+	if sentry, ok := runsc.Sentry(path); !ok {
+		return verdict{err: fmt.Errorf("%s is not the runsc of a release: there is no %s; build it with: make build", path, sentry)}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
