@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/metricclient"
@@ -37,7 +38,7 @@ const (
 	defaultSocketPath = 109
 )
 
-// asShipped is a runtime of the daemon: runsc without any flags.
+// asShipped is a runtime of the daemon: runsc without any flags, except those of its release.
 const asShipped = "as-shipped"
 
 // A docker is a Docker daemon with runsc as an additional runtime, in network and mount namespaces
@@ -64,25 +65,22 @@ func noDocker(t *testing.T, why string) {
 // newDocker starts a Docker daemon that ends with the test. It skips the test if Docker cannot run.
 func newDocker(t *testing.T) *docker {
 	t.Helper()
-	runsc := realRunsc(t)
+	path := realRunsc(t)
 	program, err := exec.LookPath("dockerd")
 	if err != nil {
 		noDocker(t, err.Error()+": install it, with Debian's package docker.io for instance")
 	}
 	d := &docker{t: t, dir: dockerDir(t), client: dockerClient(t, program), ended: make(chan struct{})}
 	d.addr = filepath.Join(d.dir, "sandmeter.sock") // metrics.sock belongs to the daemon
+	runtime := func(flags ...string) map[string]any {
+		return map[string]any{"path": path, "runtimeArgs": append(runsc.ReleaseFlags(path), flags...)}
+	}
 	d.write("daemon.json", map[string]any{
 		"deprecated-key-path": filepath.Join(d.dir, "key.json"), // the default is in /etc
 		"runtimes": map[string]any{
-			asShipped: map[string]any{"path": runsc},
-			"runsc": map[string]any{
-				"path":        runsc,
-				"runtimeArgs": []string{"--platform=systrap", "--ignore-cgroups", "--metric-server=" + d.addr},
-			},
-			"runsc-cgroups": map[string]any{
-				"path":        runsc,
-				"runtimeArgs": []string{"--platform=systrap", "--metric-server=" + d.addr},
-			},
+			asShipped:       runtime(),
+			"runsc":         runtime("--platform=systrap", "--ignore-cgroups", "--metric-server="+d.addr),
+			"runsc-cgroups": runtime("--platform=systrap", "--metric-server="+d.addr),
 		},
 	})
 	d.daemon = exec.Command(program, "--config-file", filepath.Join(d.dir, "daemon.json"), "--data-root", filepath.Join(d.dir, "data"),
@@ -371,12 +369,7 @@ func TestDockerAsShipped(t *testing.T) {
 	client := metricclient.NewMetricClient(d.addr, d.root())
 	defer client.Close()
 	w := &world{t: t, addr: d.addr, client: client}
-	// The daemon's configuration becomes that of the host in a mount namespace of the server.
-	const script = `mount --make-rprivate / && mount -t tmpfs tmpfs /etc && mkdir /etc/docker && cp "$1" /etc/docker && shift && exec "$@"`
-	args := append([]string{"-m", "sh", "-c", script, "sh", filepath.Join(d.dir, "daemon.json"), sandmeter}, serveArgs(d.root(), d.addr)...)
-	program, err := exec.LookPath("unshare")
-	d.must(err)
-	s := w.startProgram(withPath(newRun(t, program, args...), "/usr/bin:/bin:/usr/sbin:/sbin"))
+	s := w.startProgram(withPath(withDockerConfig(t, filepath.Join(d.dir, "daemon.json"), serveArgs(d.root(), d.addr)...), "/usr/bin:/bin:/usr/sbin:/sbin"))
 	w.untilBegun(1)
 	p := w.scrape()
 	p.wantRunning(t, []string{id}, []string{id})
@@ -386,4 +379,17 @@ func TestDockerAsShipped(t *testing.T) {
 	if log := s.err.String(); !strings.Contains(log, `msg="Registration read from runsc"`) {
 		t.Errorf("the log is\n%s", log)
 	}
+}
+
+// withDockerConfig returns a program in a mount namespace of its own, in which a file is the
+// configuration of the host's Docker. It needs no other program in its PATH.
+func withDockerConfig(t *testing.T, file string, args ...string) *program {
+	t.Helper()
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = `path=$PATH; PATH=/usr/bin:/bin:/usr/sbin:/sbin
+mount --make-rprivate / && mount -t tmpfs tmpfs /etc && mkdir /etc/docker && cp "$1" /etc/docker/daemon.json && shift && PATH=$path exec "$@"`
+	return newRun(t, unshare, append([]string{"-m", "/bin/sh", "-c", script, "sh", file, sandmeter}, args...)...)
 }

@@ -137,7 +137,8 @@ func (n *node) writeConfigs() {
 	n.writeJSON("kubeconfig", kubeconfig())
 	n.writeJSON("kubelet.json", n.kubeletConfig())
 	n.write("containerd.toml", n.containerdConfig())
-	n.write("runsc.toml", fmt.Sprintf("binary_name = %q\n[runsc_config]\nplatform = \"systrap\"\n", n.runsc))
+	// Sandboxes run with the programs of the release of runsc, or not at all: see runsc.ReleaseFlags.
+	n.write("runsc.toml", fmt.Sprintf("binary_name = %q\n[runsc_config]\nplatform = \"systrap\"\nsidecar-usage-policy = \"STRICT\"\n", n.runsc))
 	n.must(os.Mkdir(n.file("cni"), 0o755))
 	n.writeJSON("cni/10-bridge.conflist", cniConfig())
 	n.must(os.Mkdir(n.file("manifests"), 0o755))
