@@ -226,19 +226,29 @@ func TestRootWithLongPath(t *testing.T) {
 
 // Installed under the name that runsc looks for, sandmeter is `runsc metric-server`.
 func TestRunscMetricServer(t *testing.T) {
-	w := newWorld(t)
-	w.start("sb", "idle")
-	sidecars := t.TempDir()
-	w.must(os.Symlink(sandmeter, filepath.Join(sidecars, "runsc-metric-server")))
-	t.Setenv("GVISOR_SIDECAR_BINARIES_DIR", sidecars)
-	w.must(w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: realRunsc(t)}, "-exporter-prefix=runsc_"))
-	w.must(w.client.HealthCheck(w.ctx()))
-	exe, err := os.Readlink("/proc/" + strconv.Itoa(w.serverPid()) + "/exe")
-	if err != nil || exe != sandmeter {
-		t.Errorf("the server is %s, %v", exe, err)
+	check := func(name, program string, install func(w *world) (path string)) {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.start("sb", "idle")
+			w.must(w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: install(w)}, "-exporter-prefix=runsc_"))
+			w.must(w.client.HealthCheck(w.ctx()))
+			exe, err := os.Readlink("/proc/" + strconv.Itoa(w.serverPid()) + "/exe")
+			if err != nil || filepath.Base(exe) != program {
+				t.Errorf("the server is %s, %v", exe, err)
+			}
+			p := w.scrape()
+			p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
+			p.wantValue(t, 1, alwaysThere, "sandbox", "sb")
+			w.stop()
+		})
 	}
-	p := w.scrape()
-	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
-	p.wantValue(t, 1, alwaysThere, "sandbox", "sb")
-	w.stop()
+	check("of a release", "runsc-metric-server", func(w *world) string {
+		return anotherRelease(w.t, filepath.Join(w.node.Dir(), "release"), 1)
+	})
+	check("in a directory of its own", "sandmeter", func(w *world) string {
+		dir := w.t.TempDir()
+		w.must(os.Symlink(sandmeter, filepath.Join(dir, "runsc-metric-server")))
+		w.t.Setenv("GVISOR_SIDECAR_BINARIES_DIR", dir)
+		return realRunsc(w.t)
+	})
 }

@@ -11,9 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -383,35 +383,44 @@ func TestDoctorPrivileges(t *testing.T) {
 	}
 }
 
-// TestDoctorAfterUpgrade: runsc is removed under a sandbox, and its process still has the
+// TestDoctorAfterUpgrade: runsc is replaced under a sandbox, and a process that it started still has the
 // registration.
 func TestDoctorAfterUpgrade(t *testing.T) {
-	program, err := os.ReadFile(realRunsc(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed := filepath.Join(t.TempDir(), "runsc")
-	if err := os.WriteFile(installed, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w := newWorldWith(t, runsc.Config{Runsc: installed, Program: sandlab})
-	w.startSilent("sb", "idle")
-	aside := installed + ".old"
-	w.must(os.WriteFile(aside, program, 0o755))
-	w.must(os.Rename(aside, installed)) // as an upgrade does
-	pid := w.pid("sb")
-	d := diagnose(t, withPath(newProgram(t, w.doctorArgs()...), filepath.Dir(installed)))
-	d.finds("runsc", "runsc_replaced", "sb")
-	d.finds("sandboxes", "not_instrumented", "sb", fmt.Sprintf("/proc/%d/exe metric-metadata > /etc/sandmeter/registration", pid))
+	check := func(name string, install func(t *testing.T, dir string) (path string)) {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			installed := install(t, dir)
+			w := newWorldWith(t, runsc.Config{Runsc: installed, Program: sandlab})
+			w.startSilent("sb", "idle")
+			w.must(os.RemoveAll(dir))
+			install(t, dir)
+			d := diagnose(t, withPath(newProgram(t, w.doctorArgs()...), filepath.Dir(installed)))
+			d.finds("runsc", "runsc_replaced", "sb")
+			d.finds("sandboxes", "not_instrumented", "sb", "/exe metric-metadata > /etc/sandmeter/registration")
 
-	text, err := exec.Command("/proc/"+strconv.Itoa(pid)+"/exe", "metric-metadata").Output()
-	w.must(err)
-	file := filepath.Join(w.node.Dir(), "registration")
-	w.must(os.WriteFile(file, text, 0o600))
-	w.startServer(w.serveArgs("--registration", file))
-	d = diagnose(t, withPath(newProgram(t, w.doctorArgs()...), t.TempDir()))
-	d.finds("runsc", "runsc_replaced", "sb")
-	d.lacks("not_instrumented", "registration_mismatch", "sandbox_not_served")
+			advice := regexp.MustCompile(`/proc/\d+/exe metric-metadata`).FindString(d.text)
+			text, err := exec.Command("sh", "-c", advice).Output()
+			w.must(err)
+			file := filepath.Join(w.node.Dir(), "registration")
+			w.must(os.WriteFile(file, text, 0o600))
+			w.startServer(w.serveArgs("--registration", file))
+			d = diagnose(t, withPath(newProgram(t, w.doctorArgs()...), t.TempDir()))
+			d.finds("runsc", "runsc_replaced", "sb")
+			d.lacks("not_instrumented", "registration_mismatch", "sandbox_not_served")
+			w.kill("sb")
+			reap() // the older runsc waits for zombies when it deletes a sandbox
+		})
+	}
+	check("release", copyRelease)
+	check("one program", func(t *testing.T, dir string) string {
+		older, err := findOlder()
+		if err != nil {
+			runsctest.Unavailable(t, err)
+		}
+		path := filepath.Join(dir, "runsc")
+		copyProgram(t, path, older)
+		return path
+	})
 }
 
 // TestDoctorOfFinalLogs: patterns and directories of final metrics logs.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,7 @@ import (
 )
 
 // envOlderRunsc names the environment variable with the path of the older runsc. Without it, that is
-// bin/runsc-older.
+// bin/older/runsc.
 const envOlderRunsc = "SANDLAB_RUNSC_OLDER"
 
 // onlyNewer is a metric that the runsc in tools/go.mod registers, and that in
@@ -41,11 +42,11 @@ type release struct {
 var findOlder = sync.OnceValues(func() (string, error) {
 	path := os.Getenv(envOlderRunsc)
 	if path == "" {
-		path = "../bin/runsc-older"
+		path = "../bin/older/runsc"
 	}
 	path, err := runsc.Find(path)
 	if err != nil {
-		return "", fmt.Errorf("%w; build it with: make bin/runsc-older", err)
+		return "", fmt.Errorf("%w; build it with: make bin/older/runsc", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
@@ -64,10 +65,16 @@ func newReleases(t *testing.T) (w *world, older, newer release) {
 	older.program = path
 	w = newWorldWith(t, runsc.Config{Runsc: older.program, Program: sandlab})
 	older.node = w.node
-	newer.node = runsctest.NewNode(t, runsc.Config{Runsc: newer.program, Program: sandlab})
-	w.must(os.Remove(newer.node.Root()))
-	w.must(os.Symlink(w.root, newer.node.Root()))
-	return w, older, newer
+	return w, older, w.release(newer.program)
+}
+
+// release returns a further release that starts sandboxes in the world's root.
+func (w *world) release(program string) release {
+	w.t.Helper()
+	r := release{program, runsctest.NewNode(w.t, runsc.Config{Runsc: program, Program: sandlab})}
+	w.must(os.Remove(r.node.Root()))
+	w.must(os.Symlink(w.root, r.node.Root()))
+	return r
 }
 
 // run starts a sandbox of a release. Without metrics, it is one without a registration of its own.
@@ -196,6 +203,67 @@ func TestTwoReleases(t *testing.T) {
 		w.startProgram(withPath(newProgram(t, w.serveArgs("--registration", w.metadataOf(older))...), none))
 		w.wantServed([]string{"older"}, []string{"newer"})
 	})
+}
+
+// TestReleaseLayoutOfThree: one server serves sandboxes of three releases in the layout of today's, and
+// of an older one that is one program, none of which was created with --metric-server. The server
+// finds each runsc by its flags, or in PATH and in the configuration of Docker.
+func TestReleaseLayoutOfThree(t *testing.T) {
+	w, older, _ := newReleases(t)
+	w.run(older, "older", false)
+	releases := map[string]release{}
+	for i, id := range []string{"one", "two", "three"} {
+		dir := filepath.Join(w.node.Dir(), id)
+		releases[id] = w.release(anotherRelease(t, dir, i))
+		w.run(releases[id], id, false)
+		w.wantSentry(id, filepath.Join(dir, "gvisor-bin/gvisor_sentry"))
+	}
+	w.wantSentry("older", older.program)
+	check := func(name string, start func(w *world) *program) {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t: t, root: w.root, node: w.node}
+			w.setAddr(freePort(t))
+			s := w.startProgram(start(w))
+			w.wantServed([]string{"older"}, []string{"one", "two", "three"})
+			p := w.scrape()
+			for i, id := range []string{"one", "two", "three"} {
+				p.wantValue(t, 1, "runsc_meta_sandbox_metadata", "sandbox", id, "version", releaseVersion(i))
+			}
+			for _, r := range releases {
+				if want := `msg="Registration read from runsc" program=` + r.program; !strings.Contains(s.err.String(), want+"\n") {
+					t.Errorf("the log has no %s:\n%s", want, &s.err)
+				}
+			}
+			s.signal(syscall.SIGTERM)
+			s.wantEnd(soon, 0)
+		})
+	}
+	check("flags", func(w *world) *program {
+		args := w.serveArgs("--runsc", releases["one"].program, "--runsc", releases["two"].program,
+			"--runsc", releases["three"].program, "--runsc", older.program)
+		return withPath(newProgram(t, args...), "/nonexistent")
+	})
+	check("PATH and Docker", func(w *world) *program {
+		runtimes := map[string]any{}
+		for _, r := range []release{releases["two"], releases["three"], older} {
+			runtimes[fmt.Sprint("runsc-", len(runtimes))] = map[string]any{"path": r.program}
+		}
+		daemon := filepath.Join(w.node.Dir(), "daemon.json")
+		w.must(os.WriteFile(daemon, jsonOf(t, map[string]any{"runtimes": runtimes}), 0o600))
+		return withPath(withDockerConfig(t, daemon, w.serveArgs()...), filepath.Dir(releases["one"].program))
+	})
+}
+
+// wantSentry fails the test unless the process of a sandbox runs a program.
+func (w *world) wantSentry(id, program string) {
+	w.t.Helper()
+	got, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", w.pid(id)))
+	w.must(err)
+	want, err := filepath.EvalSymlinks(program)
+	w.must(err)
+	if got != want {
+		w.t.Errorf("the sandbox %s runs %s, want %s", id, got, want)
+	}
 }
 
 // TestTwoReleasesInTwoRoots serves the releases from a root of their own each, as after a move from

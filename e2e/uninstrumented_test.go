@@ -96,12 +96,8 @@ func TestEverySandbox(t *testing.T) {
 		w.start("lender", "idle")
 		return withPath(newProgram(t, w.serveArgs()...), none)
 	})
-	check("a copy of runsc", func(w *world) *program {
-		program, err := os.ReadFile(realRunsc(t))
-		w.must(err)
-		path := filepath.Join(t.TempDir(), "copy")
-		w.must(os.WriteFile(path, program, 0o755))
-		return withPath(newProgram(t, w.serveArgs("--runsc", path)...), none)
+	check("a copy of the release", func(w *world) *program {
+		return withPath(newProgram(t, w.serveArgs("--runsc", copyRelease(t, t.TempDir()))...), none)
 	})
 }
 
