@@ -34,8 +34,8 @@ type pin struct {
 // every checkout has all modules.
 var pinned = []pin{
 	{"Go", "go", "go.mod", atLeast, "Builds the programs, on Linux. `metricclient` and `config` are also checked for macOS."},
-	{"runsc", "gvisor.dev/gvisor", "tools/go.mod", dated, "All tests with real sandboxes."},
-	{"runsc, older", "gvisor.dev/gvisor", "tools/runsc-older/go.mod", dated, "One server serves sandboxes of this release and of the one above, from one runtime root and from two: metrics, CPU time of containers, and every source of registrations."},
+	{"runsc", "gvisor.dev/gvisor", "tools/go.mod", dated, "All tests with real sandboxes, in the layout of a release: `runsc` and `gvisor-bin/`."},
+	{"runsc, older", "gvisor.dev/gvisor", "tools/runsc-older/go.mod", dated, "One program, without `gvisor-bin/`. One server serves sandboxes of this release and of the one above, from one runtime root and from two: metrics, CPU time of containers, and every source of registrations."},
 	{"Prometheus", "github.com/prometheus/prometheus", "tools/prometheus/go.mod", prometheus, "Scrapes real sandboxes in each of the formats, over HTTP and HTTPS."},
 	{"Prometheus's parsers", "github.com/prometheus/prometheus", "e2e/go.mod", prometheus, "Read pages in each of the formats."},
 	{"OpenTelemetry collector", "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver", "e2e/testdata/otelcol.yaml", plain, "Scrapes the server and ships samples and records, if `make bin/otelcol` built it before the tests."},
