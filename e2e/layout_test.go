@@ -51,6 +51,29 @@ func releaseVersion(number int) string {
 	return fmt.Sprintf("release-%0*d", len(builtVersion)-len("release-"), number)
 }
 
+// distrusted copies a release, or an older runsc that is one program, to a directory that everybody can
+// write, so that no server runs it because a sandbox's process shows it. It returns the path of runsc.
+func distrusted(t *testing.T, program string) (path string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "bin")
+	if _, isRelease := runsc.Sentry(program); isRelease {
+		path = copyRelease(t, dir)
+	} else {
+		path = filepath.Join(dir, "runsc")
+		copyProgram(t, path, program)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// newDistrustedWorld is newWorld with a runsc that no server runs by itself.
+func newDistrustedWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldWith(t, runsc.Config{Runsc: distrusted(t, realRunsc(t)), Program: sandlab})
+}
+
 // copyProgram copies a program, and makes the directory of the copy.
 func copyProgram(t *testing.T, to, from string) {
 	t.Helper()

@@ -57,12 +57,28 @@ var findOlder = sync.OnceValues(func() (string, error) {
 // deletes those that are left at the end, as after an upgrade.
 func newReleases(t *testing.T) (w *world, older, newer release) {
 	t.Helper()
-	newer.program = realRunsc(t)
+	return newReleasesOf(t, olderRunsc(t), realRunsc(t))
+}
+
+// newDistrustedReleases is newReleases with programs that no server runs by itself.
+func newDistrustedReleases(t *testing.T) (w *world, older, newer release) {
+	t.Helper()
+	return newReleasesOf(t, distrusted(t, olderRunsc(t)), distrusted(t, realRunsc(t)))
+}
+
+// olderRunsc returns the path of an older runsc that works here, or skips the test.
+func olderRunsc(t *testing.T) string {
+	t.Helper()
 	path, err := findOlder()
 	if err != nil {
 		runsctest.Unavailable(t, err)
 	}
-	older.program = path
+	return path
+}
+
+func newReleasesOf(t *testing.T, olderProgram, newerProgram string) (w *world, older, newer release) {
+	t.Helper()
+	older.program, newer.program = olderProgram, newerProgram
 	w = newWorldWith(t, runsc.Config{Runsc: older.program, Program: sandlab})
 	older.node = w.node
 	return w, older, w.release(newer.program)
@@ -166,14 +182,14 @@ func TestRegistrationsOfTwoReleases(t *testing.T) {
 func TestTwoReleases(t *testing.T) {
 	const none = "/nonexistent"
 	t.Run("state files", func(t *testing.T) {
-		w, older, newer := newReleases(t)
+		w, older, newer := newDistrustedReleases(t)
 		w.run(older, "older", true)
 		w.run(newer, "newer", true)
 		w.startProgram(withPath(newProgram(t, w.serveArgs()...), none))
 		w.wantServed([]string{"older"}, []string{"newer"})
 	})
 	t.Run("another sandbox", func(t *testing.T) {
-		w, older, newer := newReleases(t)
+		w, older, newer := newDistrustedReleases(t)
 		w.run(older, "older", false)
 		w.run(newer, "newer", false)
 		w.run(newer, "newer-lender", true)
@@ -197,7 +213,7 @@ func TestTwoReleases(t *testing.T) {
 		}
 	})
 	t.Run("a file for one, a state file for the other", func(t *testing.T) {
-		w, older, newer := newReleases(t)
+		w, older, newer := newDistrustedReleases(t)
 		w.run(older, "older", false)
 		w.run(newer, "newer", true)
 		w.startProgram(withPath(newProgram(t, w.serveArgs("--registration", w.metadataOf(older))...), none))
@@ -337,10 +353,10 @@ func TestEndsOfTwoReleases(t *testing.T) {
 func TestRegistrationOfAnotherRelease(t *testing.T) {
 	for _, source := range []string{"--registration", "--runsc"} {
 		t.Run(source, func(t *testing.T) {
-			w, older, newer := newReleases(t)
+			w, older, newer := newDistrustedReleases(t)
 			w.run(older, "older", false)
 			w.run(newer, "newer", false)
-			value := older.program // may be a copy of that of either: both have the same version
+			value := olderRunsc(t) // may be a copy of that of either: both have the same version
 			if source == "--registration" {
 				value = w.metadataOf(older)
 			}

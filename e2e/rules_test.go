@@ -82,7 +82,7 @@ func TestRulesInAnOldPrometheus(t *testing.T) {
 
 func newRuled(t *testing.T) *ruled {
 	dir := t.TempDir()
-	r := &ruled{east: newWorld(t), west: newWorld(t), second: filepath.Join(dir, "second"), targets: filepath.Join(dir, "targets.json")}
+	r := &ruled{east: newWorld(t), west: newDistrustedWorld(t), second: filepath.Join(dir, "second"), targets: filepath.Join(dir, "targets.json")}
 	r.east.must(os.Mkdir(r.second, 0o755))
 	r.east.setAddr(freePort(t))
 	r.west.setAddr(freePort(t))

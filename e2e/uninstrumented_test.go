@@ -47,7 +47,7 @@ func (w *world) metadata() string {
 // sources.
 func TestEverySandbox(t *testing.T) {
 	const opened = 10
-	check := func(name string, start func(w *world) *program) {
+	check := func(name string, newWorld func(*testing.T) *world, start func(w *world) *program) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.startSilent("silent", "touch", "10")
@@ -83,21 +83,35 @@ func TestEverySandbox(t *testing.T) {
 		})
 	}
 	const none = "/nonexistent"
-	check("runsc in PATH", func(w *world) *program {
+	check("runsc in PATH", newWorld, func(w *world) *program {
 		return withPath(newProgram(t, w.serveArgs()...), filepath.Dir(realRunsc(t)))
 	})
-	check("a named runsc", func(w *world) *program {
+	check("a named runsc", newWorld, func(w *world) *program {
 		return withPath(newProgram(t, w.serveArgs("--runsc", realRunsc(t))...), none)
 	})
-	check("a file", func(w *world) *program {
+	check("a file", newDistrustedWorld, func(w *world) *program {
 		return withPath(newProgram(t, w.serveArgs("--registration", w.metadata())...), none)
 	})
-	check("another sandbox", func(w *world) *program {
+	check("another sandbox", newDistrustedWorld, func(w *world) *program {
 		w.start("lender", "idle")
 		return withPath(newProgram(t, w.serveArgs()...), none)
 	})
-	check("a copy of the release", func(w *world) *program {
+	check("a copy of the release", newDistrustedWorld, func(w *world) *program {
 		return withPath(newProgram(t, w.serveArgs("--runsc", copyRelease(t, t.TempDir()))...), none)
+	})
+	check("a release outside of PATH", newWorld, func(w *world) *program {
+		return withPath(newProgram(t, w.serveArgs()...), none)
+	})
+	script := func(w *world) string {
+		path := filepath.Join(w.t.TempDir(), "runsc")
+		w.must(os.WriteFile(path, []byte("#!/bin/sh\nexec "+realRunsc(t)+` "$@"`+"\n"), 0o755))
+		return path
+	}
+	check("a script in PATH", newWorld, func(w *world) *program {
+		return withPath(newProgram(t, w.serveArgs()...), filepath.Dir(script(w)))
+	})
+	check("a named script", newWorld, func(w *world) *program {
+		return withPath(newProgram(t, w.serveArgs("--runsc", script(w))...), none)
 	})
 }
 
@@ -118,7 +132,7 @@ func (w *world) untilSteady(metric string, labels ...string) (value float64) {
 // TestSandboxWithoutRegistration: without any registration, what the state file says and what the
 // host measures is served, and the log says what to do.
 func TestSandboxWithoutRegistration(t *testing.T) {
-	w := newWorld(t)
+	w := newDistrustedWorld(t)
 	w.startSilent("silent", "idle")
 	s := w.startProgram(withPath(newProgram(t, w.serveArgs()...), "/nonexistent"))
 	p := w.scrape()
@@ -128,7 +142,7 @@ func TestSandboxWithoutRegistration(t *testing.T) {
 		t.Error("the sandbox has used no CPU time")
 	}
 	w.until(func() error {
-		if log := s.err.String(); !strings.Contains(log, "there is no runsc in the configurations of Docker and containerd") || !strings.Contains(log, "--registration") {
+		if log := s.err.String(); !strings.Contains(log, "there is no runsc in the configurations of Docker and containerd") || !strings.Contains(log, "is writable by everybody") || !strings.Contains(log, "--registration") {
 			return errNot("the log says what to do: " + log)
 		}
 		return nil

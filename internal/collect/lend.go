@@ -100,7 +100,6 @@ func (t *table) lendTo(s *sandbox) {
 // Options.Registrations finds.
 func (t *table) lendFrom(l lenders, s *sandbox) {
 	r := l.find(s.build)
-	s.printed = r == nil
 	if r == nil {
 		r, s.unlent = t.options.Registrations.Find(s.build)
 	}
@@ -152,7 +151,7 @@ func (s *sandbox) refuse(err error) *failure.Failure {
 	b, ok := errors.AsType[*verify.Breach](err)
 	switch {
 	case !ok || s.facts.Registration != nil || !b.Rule.OfRegistration():
-	case b.Rule == verify.RuleUnregistered && s.printed && s.build.Separate():
+	case b.Rule == verify.RuleUnregistered && s.borrowed.Printed && s.build.Separate():
 		return failure.Newf(failure.RegistrationIncomplete, "runsc does not print all metrics of the kernel that it starts: %w", err)
 	default:
 		return failure.Newf(failure.RegistrationMismatch, "the registration of its build does not fit: %w", err)

@@ -213,6 +213,7 @@ func TestIncomplete(t *testing.T) {
 	fewer := *simulate.RealRegistration()
 	fewer.Metrics = slices.DeleteFunc(slices.Clone(fewer.Metrics), func(m simulate.Metric) bool { return m.Name == "/fs/opens" })
 	l.found, l.err = registrationOf(&fewer), nil
+	l.found.Printed = true
 	n.expectReason(n.page(), "registration_mismatch") // the simulated sandbox is a single program
 	s := n.collector.table.sorted[0]
 	s.build.Sentry.Path = "/usr/bin/gvisor-bin/gvisor_sentry"

@@ -29,7 +29,6 @@ type sandbox struct {
 	address   *control.Address
 	build     registration.Build
 	borrowed  *state.Registration // used if it has no registration of its own; nil: none
-	printed   bool                // it borrows what runsc prints, and not from another sandbox
 	unlent    error               // why none could be borrowed; nil: it was, or was not tried
 	compiled  *compiled           // nil: no registration
 	process   *host.Process

@@ -13,18 +13,19 @@ import (
 // ask returns what the program of a build registers, or the fallback.
 func (s *Source) ask(ctx context.Context, b Build) (*state.Registration, error) {
 	paths, findErr := s.paths()
-	p, matchErr := s.match(ctx, paths, b)
+	p, isOf, matchErr := s.match(ctx, paths, b)
 	if p == nil {
 		return s.fallback(notFound(paths, errors.Join(findErr, matchErr)))
 	}
 	defer p.close()
 	r, err := p.registration(ctx)
-	if errors.Is(err, errNoMetrics) && b.Separate() {
+	if errors.Is(err, errNoMetrics) && isOf && b.Separate() {
 		err = fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	if err != nil {
 		return s.fallback(fmt.Errorf("no metrics registered, and runsc fails: %w", err))
 	}
+	r.Printed = isOf
 	s.options.Logger.Info("Registration read from runsc", "program", p.path)
 	return r, nil
 }
@@ -45,34 +46,36 @@ func (s *Source) paths() ([]string, error) {
 	return find(s.options.Root, s.options.Path)
 }
 
-// match returns the program of a build, or nil. The caller closes the program. The error is about
-// programs that could not be compared, or that the server must not run.
+// match returns the program of a build, or nil, and whether it is certain: the release alone is not, if
+// the program was named or the build has no version of its own. The caller closes the program. The
+// error is about programs that could not be compared, or that the server must not run.
 //
 // The files of the sandbox's processes decide: the program is the file of the gofer, or that of the
 // sentry, or it has the sentry next to it. If none of the known paths is such a program, the paths
 // that the processes show may be one. The last to decide is the release, if it is of one build only,
 // if the files are not readable, or if the programs were named, since a named one may be a copy.
-func (s *Source) match(ctx context.Context, paths []string, b Build) (*program, error) {
+func (s *Source) match(ctx context.Context, paths []string, b Build) (found *program, certain bool, err error) {
 	var shown []string
 	for _, path := range b.candidates() {
 		shown = append(shown, filepath.Join("/", s.options.Root, path))
 	}
 	var errs []error
 	for _, step := range []struct {
-		paths []string
-		is    func(*program) (bool, error)
+		paths   []string
+		is      func(*program) (bool, error)
+		certain bool
 	}{
-		{paths, func(p *program) (bool, error) { return p.isOf(b) }},
-		{shown, func(p *program) (bool, error) { return p.isShownBy(b) }},
-		{paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) }},
+		{paths, func(p *program) (bool, error) { return p.isOf(b) }, true},
+		{shown, func(p *program) (bool, error) { return p.isShownBy(b) }, true},
+		{paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) }, b.Release.isUnique()},
 	} {
 		p, err := first(step.paths, step.is)
 		if p != nil {
-			return p, nil
+			return p, step.certain, nil
 		}
 		errs = append(errs, err)
 	}
-	return nil, errors.Join(errs...)
+	return nil, false, errors.Join(errs...)
 }
 
 // first returns the first of the programs that is the one, or nil. The caller closes it.

@@ -66,7 +66,11 @@ type Pair struct{ Name, Value string }
 // A Registration is the list of metrics that a sandbox registered before any process ran in it, as
 // JSON with the metrics sorted. Registrations of one Root with the same metrics are the same
 // pointer. It is immutable.
-type Registration struct{ JSON []byte }
+type Registration struct {
+	JSON []byte
+	// Printed is whether it is from the runsc that started the sandbox, and not from its state file.
+	Printed bool
+}
 
 const (
 	fileSuffix = ".state"

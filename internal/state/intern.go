@@ -53,7 +53,7 @@ func (r *registrations) lookup(canonical, head []byte, metrics [][]byte, tail []
 			return known
 		}
 	}
-	reg := &Registration{canonical}
+	reg := &Registration{JSON: canonical}
 	r.byHash[hash] = append(r.byHash[hash], reg)
 	if known := newShape(reg, head, metrics, tail); known != nil {
 		r.recent = slices.Insert(r.recent[:min(len(r.recent), recentMax-1)], 0, known)

@@ -83,7 +83,7 @@ func TestParse(t *testing.T) {
 	})
 	accept("metadata", sandbox(`"metricMetadata":{"b":"2","a":"1","c":"","b":"3"}`), func(c *Container) { c.facts.Metadata = []Pair{{"a", "1"}, {"b", "2"}, {"c", ""}} })
 	accept("no metadata", sandbox(`"metricMetadata":null`), func(*Container) {})
-	accept("registration", sandbox(`"registeredMetrics": {"metrics": []} `), func(c *Container) { c.facts.Registration = &Registration{[]byte(`{"metrics": []}`)} })
+	accept("registration", sandbox(`"registeredMetrics": {"metrics": []} `), func(c *Container) { c.facts.Registration = &Registration{JSON: []byte(`{"metrics": []}`)} })
 	accept("no registration", sandbox(`"registeredMetrics":null`), func(*Container) {})
 
 	accept("no spec", other(`"spec":null`), func(*Container) {})
