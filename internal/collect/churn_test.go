@@ -15,6 +15,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // TestManyLives: what the collector keeps depends on the sandboxes that live and linger, and not on how
@@ -65,6 +66,11 @@ func noProcess(i int) int {
 func (n *node) expectKept(lingering int) {
 	n.Helper()
 	c := n.collector
+	testkit.Until(n, "no sandbox waits for its first sample", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.waiters == 0
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	inv := c.table.inventories[0]

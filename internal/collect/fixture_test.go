@@ -44,7 +44,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 		t.Fatal(err)
 	}
 	// Simulated sandboxes are processes of the test.
-	n.collector.table.looksLike = func(pid int, _, _ string) bool { return pid == os.Getpid() || isChild(pid) }
+	n.collector.table.looksLike = func(pid int, _, _ string, _ bool) bool { return pid == os.Getpid() || isChild(pid) }
 	t.Cleanup(func() {
 		if err := n.collector.Close(); err != nil {
 			t.Error(err)

@@ -34,8 +34,9 @@ type sighting struct {
 }
 
 // A resemblance reports whether the process with a PID in this namespace looks like the kernel of a
-// sandbox. root is empty if it does not matter.
-type resemblance func(pid int, id, root string) bool
+// sandbox in a runtime root. certain means that a root that cannot be compared does not fit: in a
+// container, it may have another path.
+type resemblance func(pid int, id, root string, certain bool) bool
 
 // locate finds the process of a sandbox in a runtime root.
 func (looksLike resemblance) locate(facts *state.Sandbox, root string, address *control.Address) sighting {
@@ -51,7 +52,7 @@ func (looksLike resemblance) locate(facts *state.Sandbox, root string, address *
 		return looksLike.presume(facts, root)
 	case lacksResources(err):
 		return unknownProcess(failure.Internal, "cannot connect to the control socket: %w", err)
-	case looksLike(facts.PID, facts.ID, ""):
+	case looksLike(facts.PID, facts.ID, root, false):
 		reason := failure.Unreachable
 		if errors.Is(err, fs.ErrPermission) {
 			reason = failure.PermissionDenied
@@ -90,7 +91,7 @@ func levelOf(pids []int, pid int) int {
 // socket is full: it has stopped. Something listens. The process counts as the sandbox's if all that
 // can be seen of it fits, and the next connection proves it.
 func (looksLike resemblance) presume(facts *state.Sandbox, root string) sighting {
-	if looksLike(facts.PID, facts.ID, root) {
+	if looksLike(facts.PID, facts.ID, root, true) {
 		l := control.Listener{PID: facts.PID, PIDFD: -1}
 		return sighting{presence: visible, listener: l, pids: host.NamespacePIDs(facts.PID), presumed: true}
 	}
@@ -104,7 +105,7 @@ func unknownProcess(reason failure.Reason, format string, args ...any) sighting 
 // resembles is the resemblance to runsc: the process was started here, in one PID namespace of its
 // own, and its command line has the sandbox's ID and the runtime root. A process can change its
 // command line.
-func resembles(pid int, id, root string) bool {
+func resembles(pid int, id, root string, certain bool) bool {
 	pids := host.NamespacePIDs(pid)
 	if len(pids) == 0 || len(pids) > 2 || pids[0] != pid {
 		return false
@@ -113,23 +114,26 @@ func resembles(pid int, id, root string) bool {
 	if len(args) == 0 || args[len(args)-1] != id || !slices.Contains(args, "boot") {
 		return false
 	}
-	return root == "" || slices.ContainsFunc(args, func(arg string) bool {
-		value, isRoot := strings.CutPrefix(arg, "--root=")
-		return isRoot && sameDir(value, root)
-	})
+	for _, arg := range args {
+		if value, isRoot := strings.CutPrefix(arg, "--root="); isRoot {
+			same, comparable := sameDir(value, root)
+			return same || !comparable && !certain
+		}
+	}
+	return false
 }
 
-// sameDir reports whether two paths are of the same directory.
-func sameDir(a, b string) bool {
+// sameDir reports whether two paths are of the same directory, and whether that can be told.
+func sameDir(a, b string) (same, comparable bool) {
 	if filepath.Clean(a) == filepath.Clean(b) {
-		return true
+		return true, true
 	}
-	first, err := os.Stat(a)
-	if err != nil {
-		return false
+	first, firstErr := os.Stat(a)
+	second, secondErr := os.Stat(b)
+	if firstErr != nil || secondErr != nil {
+		return false, false
 	}
-	second, err := os.Stat(b)
-	return err == nil && os.SameFile(first, second)
+	return os.SameFile(first, second), true
 }
 
 // addressOf returns the address of a sandbox's control socket: its usual name in the runtime root

@@ -73,7 +73,9 @@ func TestAddressOf(t *testing.T) {
 // process looks like the sandbox's, it counts until a connection shows which process listens.
 func TestPresumed(t *testing.T) {
 	looksLike := func(want bool) resemblance {
-		return func(pid int, id, root string) bool { return want && pid == 7 && id == "a" && root == "/root" }
+		return func(pid int, id, root string, certain bool) bool {
+			return want && pid == 7 && id == "a" && root == "/root" && certain
+		}
 	}
 	facts := &state.Sandbox{ID: "a", PID: 7}
 	if s := looksLike(true).presume(facts, "/root"); s.presence != visible || !s.presumed || s.listener.PID != 7 {
@@ -138,7 +140,7 @@ func TestClaim(t *testing.T) {
 // TestResembles: this process is not the kernel of a sandbox.
 func TestResembles(t *testing.T) {
 	for _, pid := range []int{os.Getpid(), 0, 1 << 22} {
-		if resembles(pid, os.Args[len(os.Args)-1], "") {
+		if resembles(pid, os.Args[len(os.Args)-1], "/", false) {
 			t.Errorf("process %d looks like a sandbox", pid)
 		}
 	}
@@ -147,9 +149,9 @@ func TestResembles(t *testing.T) {
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	for other, want := range map[string]bool{dir: true, dir + "/": true, link: true, dir + "/none": false, os.TempDir(): false} {
-		if sameDir(other, dir) != want {
-			t.Errorf("%s is the same directory as %s: %t", other, dir, !want)
+	for other, want := range map[string][2]bool{dir: {true, true}, dir + "/": {true, true}, link: {true, true}, dir + "/none": {false, false}, os.TempDir(): {false, true}} {
+		if same, comparable := sameDir(other, dir); same != want[0] || comparable != want[1] {
+			t.Errorf("%s is the same directory as %s: %t, comparable: %t", other, dir, same, comparable)
 		}
 	}
 }

@@ -34,6 +34,13 @@ func (k *keeper) all() []snapshot.Sandbox {
 	return slices.Clone(k.ended)
 }
 
+// await waits until so many lives were received: a collection that begins right after the end of a
+// sandbox need not wait for its last values.
+func (k *keeper) await(t *testing.T, lives int) {
+	t.Helper()
+	testkit.Until(t, fmt.Sprint(lives, " lives are recorded"), func() bool { return len(k.all()) >= lives })
+}
+
 // expect checks the lives that were received, in any order, as "ID outcome metrics-origin".
 func (k *keeper) expect(t *testing.T, want ...string) {
 	t.Helper()

@@ -37,16 +37,17 @@ func (s *sandbox) identifyProcess() {
 	case visible:
 		s.process = watcher.WatchHeld(found.listener.PID, found.listener.PIDFD)
 		if other := s.inventory.table.claim(s, len(found.pids)); other != nil {
-			s.process.Release()
-			s.process = watcher.Watch(0)
 			found = unknownProcess(failure.WrongPeer, "the process that listens on the control socket is the one of sandbox %s in %s", other.facts.ID, other.inventory.path)
 		}
 	case ended:
-		if zombie := watcher.Watch(s.facts.PID); zombie.End() != nil && isZombie(s.facts, zombie) {
-			s.process, found.presence = zombie, visible
-		} else {
-			zombie.Release()
+		s.process = watcher.Watch(s.facts.PID)
+		if s.process.End() != nil && isZombie(s.facts, s.process) && s.inventory.table.claim(s, 1) == nil {
+			found.presence = visible
 		}
+	}
+	if found.presence != visible {
+		s.process.Release()
+		s.process = watcher.Watch(0)
 	}
 	s.presence, s.level, s.presumed, s.unproven = found.presence, found.level, found.presumed, found.why
 	switch s.presence {
@@ -81,7 +82,8 @@ func (t *table) claim(s *sandbox, levels int) (other *sandbox) {
 	pid := s.process.PID()
 	other = t.holders[pid]
 	isLife := other != nil && other.inventory == s.inventory && other.facts.ID == s.facts.ID
-	if other != nil && other != s && !isLife && other.presence == visible && other.process.PID() == pid && other.process.Alive() {
+	isHeld := other != nil && other.presence == visible && other.process.PID() == pid && (other.process.Alive() || s.process.End() != nil)
+	if isHeld && other != s && !isLife {
 		return other
 	}
 	if levels > 1 {
