@@ -169,6 +169,27 @@ func TestDoctorOfSandboxes(t *testing.T) {
 	d.finds("registrations", "no_registration_source")
 }
 
+// TestDoctorOfScript: PATH has a script that executes runsc. The sandboxes show the program itself, which
+// doctor and servers use if nobody else can have put it there.
+func TestDoctorOfScript(t *testing.T) {
+	check := func(name, program string, examine func(d *diagnosis)) {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldWith(t, runsc.Config{Runsc: program, Program: sandlab})
+			w.startSilent("silent", "idle")
+			script := filepath.Join(t.TempDir(), "runsc")
+			w.must(os.WriteFile(script, []byte("#!/bin/sh\nexec "+program+` "$@"`+"\n"), 0o755))
+			d := diagnose(t, withPath(newProgram(t, w.doctorArgs()...), filepath.Dir(script)))
+			examine(&d)
+		})
+	}
+	check("trusted", realRunsc(t), func(d *diagnosis) { d.lacks("not_instrumented", "no_registration_source") })
+	program := distrusted(t, realRunsc(t))
+	check("others may replace it", program, func(d *diagnosis) {
+		d.finds("sandboxes", "not_instrumented", "silent", filepath.Dir(program)+" is writable by everybody")
+		d.finds("registrations", "no_registration_source")
+	})
+}
+
 // untilOld waits until a sandbox is so old that a server should know it.
 func (w *world) untilOld(id string) {
 	w.t.Helper()

@@ -248,6 +248,18 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("%+v and %q, want %+v", o.Runtimes, o.Programs, want)
 	}
 	w.wants(o, "final_metrics_log/final_log_pattern")
+	program, err := os.ReadFile("/bin/true")
+	w.must(err)
+	w.write("opt/nvidia-container-runtime", string(program))
+	w.write("opt/runsc-script", "#!/bin/sh\n")
+	w.write("opt/runsc", string(program))
+	for _, name := range []string{"opt/nvidia-container-runtime", "opt/runsc-script", "opt/runsc"} {
+		w.must(os.Chmod(filepath.Join(w.host, name), 0o755))
+	}
+	w.write("etc/docker/daemon.json", `{"runtimes": {"a": {"path": "/opt/nvidia-container-runtime"}, "b": {"path": "/opt/runsc-script"}, "c": {"path": "/opt/runsc"}}}`)
+	if o := w.observe(); !slices.Equal(o.Programs, []string{filepath.Join(w.host, "opt/runsc")}) {
+		t.Errorf("programs that can tell registrations: %q", o.Programs)
+	}
 	w.write("etc/docker/daemon.json", "{")
 	w.wants(w.observe(), "completeness/incomplete")
 }
