@@ -110,7 +110,7 @@ func (p page) of(id string) map[string]float64 {
 }
 
 func TestExportOfASandboxThatHasNoMetrics(t *testing.T) {
-	w := newWorld(t)
+	w := newDistrustedWorld(t)
 	w.pod(runsc.Pod{Sandbox: "pod"})("pod", func(*runsc.Container) {})
 	w.pod(runsc.Pod{Sandbox: "pod"})("app", func(*runsc.Container) {})
 	silent := w.container("silent", "idle")
