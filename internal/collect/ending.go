@@ -217,6 +217,11 @@ func (s *sandbox) close(o snapshot.End, metrics, usage, network snapshot.Origin)
 	s.logEnd()
 }
 
+// killedWorkload is the exit code of a sandbox whose workload was killed: 128 and SIGKILL. If the kernel is
+// out of memory for the cgroup, it may kill a process in which the sentry runs the application, and the
+// sentry then ends like this.
+const killedWorkload = 128 + int(syscall.SIGKILL)
+
 // outcome returns how the sandbox ended.
 func (s *sandbox) outcome() snapshot.End {
 	last := s.breath()
@@ -227,18 +232,27 @@ func (s *sandbox) outcome() snapshot.End {
 		end.Outcome = snapshot.Vanished
 	case s.presence != visible || !known:
 		end.Outcome = snapshot.Unknown
-	case exit.Signal == int(syscall.SIGKILL) && last.oom:
-		end.Outcome, end.Signal = snapshot.OOMKilled, exit.Signal
-	case exit.Signal != 0:
-		end.Outcome, end.Signal = snapshot.Killed, exit.Signal
-	case exit.Code != 0:
-		end.Outcome, end.Code = snapshot.Failed, exit.Code
-	case s.checkpointed():
-		end.Outcome = snapshot.Checkpointed
 	default:
-		end.Outcome = snapshot.Exited
+		end.Outcome, end.Code, end.Signal = classify(exit, last.oom)
+		if end.Outcome == snapshot.Exited && s.checkpointed() {
+			end.Outcome = snapshot.Checkpointed
+		}
 	}
 	return end
+}
+
+// classify returns the outcome of a process with an exit, and the exit code or the signal that belongs to
+// it. oom means that its cgroup has run out of memory.
+func classify(exit host.Exit, oom bool) (outcome snapshot.Outcome, code, signal int) {
+	switch {
+	case oom && (exit.Signal == int(syscall.SIGKILL) || exit.Code == killedWorkload):
+		return snapshot.OOMKilled, 0, exit.Signal
+	case exit.Signal != 0:
+		return snapshot.Killed, 0, exit.Signal
+	case exit.Code != 0:
+		return snapshot.Failed, exit.Code, 0
+	}
+	return snapshot.Exited, 0, 0
 }
 
 // checkpointed reports whether runsc has saved the sandbox that has ended. It notes that around the end,

@@ -89,13 +89,17 @@ func TestPresumed(t *testing.T) {
 	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 	n.look()
 	of := n.collector.table.sorted[0]
-	of.presumed = true
+	locked := func(f func()) {
+		n.collector.mu.Lock()
+		defer n.collector.mu.Unlock()
+		f()
+	}
+	locked(func() { of.presumed = true })
 	n.page()
 	if of.presumed || of.presence != visible {
 		t.Errorf("after a reply, the presence is %d, and presumed %t", of.presence, of.presumed)
 	}
-	of.presumed = true
-	of.process = n.collector.watcher.Watch(os.Getppid())
+	locked(func() { of.presumed, of.process = true, n.collector.watcher.Watch(os.Getppid()) })
 	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
 	if of.presence != unproven || of.process.PID() != 0 {
 		t.Errorf("another process listens: the presence is %d, and the process %d", of.presence, of.process.PID())
@@ -113,6 +117,8 @@ func TestClaim(t *testing.T) {
 		n.start(simulate.Spec{ID: id, OwnProcess: true})
 	}
 	n.look()
+	n.collector.mu.Lock()
+	defer n.collector.mu.Unlock()
 	table := n.collector.table
 	a, b := table.sorted[0], table.sorted[1]
 	claims := func(name string, s *sandbox, levels int, want *sandbox) {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -65,6 +66,26 @@ func (n *outcomes) must(err error) {
 	if err != nil {
 		n.Fatal(err)
 	}
+}
+
+// TestClassify: what an exit means, alone and with an OOM kill of the sandbox's cgroup.
+func TestClassify(t *testing.T) {
+	check := func(exit host.Exit, oom bool, want snapshot.Outcome, wantCode, wantSignal int) {
+		t.Helper()
+		if outcome, code, signal := classify(exit, oom); outcome != want || code != wantCode || signal != wantSignal {
+			t.Errorf("%+v, out of memory: %t: %s %d %d, want %s %d %d", exit, oom, outcome, code, signal, want, wantCode, wantSignal)
+		}
+	}
+	check(host.Exit{}, false, snapshot.Exited, 0, 0)
+	check(host.Exit{}, true, snapshot.Exited, 0, 0)
+	check(host.Exit{Code: 3}, false, snapshot.Failed, 3, 0)
+	check(host.Exit{Code: 3}, true, snapshot.Failed, 3, 0)
+	check(host.Exit{Code: 137}, false, snapshot.Failed, 137, 0)
+	check(host.Exit{Code: 137}, true, snapshot.OOMKilled, 0, 0)
+	check(host.Exit{Code: 143}, true, snapshot.Failed, 143, 0)
+	check(host.Exit{Signal: 9}, false, snapshot.Killed, 0, 9)
+	check(host.Exit{Signal: 9}, true, snapshot.OOMKilled, 0, 9)
+	check(host.Exit{Signal: 15}, true, snapshot.Killed, 0, 15)
 }
 
 // TestOutcome: what pages, totals and records say of each way in which a sandbox can end. They agree,

@@ -76,6 +76,10 @@ func TestReleaseLayout(t *testing.T) {
 	finds("a release outside of PATH, although another is named", h, Options{Programs: []string{"usr/bin/runsc"}}, other, "/opt/b/runsc metric-metadata")
 
 	h, b = newHost()
+	h.install("usr/bin/runsc-old") // next to the sentry of its successor
+	finds("runsc, after a copy of an older one", h, Options{Programs: []string{"usr/bin/runsc-old", "usr/bin/runsc"}}, b, asksFound)
+
+	h, b = newHost()
 	write(t, filepath.Join(h.dir, "usr/bin", sidecarDir, "gvisor_sentry_plugin_stack"), "sentry with a plugin", 0o755)
 	b = without(b)
 	b.Sentry = h.executable("usr/bin/gvisor-bin/gvisor_sentry_plugin_stack")

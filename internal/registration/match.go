@@ -50,10 +50,10 @@ func (s *Source) paths() ([]string, error) {
 // the program was named or the build has no version of its own. The caller closes the program. The
 // error is about programs that could not be compared, or that the server must not run.
 //
-// The files of the sandbox's processes decide: the program is the file of the gofer, or that of the
-// sentry, or it has the sentry next to it. If none of the known paths is such a program, the paths
-// that the processes show may be one. The last to decide is the release, if it is of one build only,
-// if the files are not readable, or if the programs were named, since a named one may be a copy.
+// The files of the sandbox's processes decide: the program is the file of the gofer or of the sentry, or,
+// less certain after an upgrade, it has the sentry next to it. The paths that the processes show come
+// after those that are known. The last to decide is the release, if it is of one build only, if the
+// files are not readable, or if the programs were named, since a named one may be a copy.
 func (s *Source) match(ctx context.Context, paths []string, b Build) (found *program, certain bool, err error) {
 	var shown []string
 	for _, path := range b.candidates() {
@@ -65,8 +65,10 @@ func (s *Source) match(ctx context.Context, paths []string, b Build) (found *pro
 		is      func(*program) (bool, error)
 		certain bool
 	}{
-		{paths, func(p *program) (bool, error) { return p.isOf(b) }, true},
-		{shown, func(p *program) (bool, error) { return p.isShownBy(b) }, true},
+		{paths, func(p *program) (bool, error) { return p.runs(b), nil }, true},
+		{shown, func(p *program) (bool, error) { return p.mayBeShown(p.runs(b), nil) }, true},
+		{paths, func(p *program) (bool, error) { return p.startsSentry(b.Sentry) }, true},
+		{shown, func(p *program) (bool, error) { return p.mayBeShown(p.startsSentry(b.Sentry)) }, true},
 		{paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) }, b.Release.isUnique()},
 	} {
 		p, err := first(step.paths, step.is)
@@ -97,19 +99,12 @@ func first(paths []string, is func(*program) (bool, error)) (*program, error) {
 	return nil, errors.Join(errs...)
 }
 
-// isOf reports whether the program is the runsc of a build, by the files of the sandbox's processes.
-func (p *program) isOf(b Build) (bool, error) {
-	switch p.id {
-	case b.Sentry.File, b.Runsc.File:
-		return true, nil
-	}
-	return p.startsSentry(b.Sentry)
-}
+// runs reports whether the gofer or the kernel of a sandbox runs the program.
+func (p *program) runs(b Build) bool { return p.id == b.Sentry.File || p.id == b.Runsc.File }
 
-// isShownBy is isOf for a program whose path only the sandbox's processes name. They may name any
-// file, so it has to look like runsc, in directories that nobody else can write.
-func (p *program) isShownBy(b Build) (bool, error) {
-	found, err := p.isOf(b)
+// mayBeShown returns a verdict about a program whose path only the sandbox's processes name. They may
+// name any file, so it has to look like runsc, in directories that nobody else can write.
+func (p *program) mayBeShown(found bool, err error) (bool, error) {
 	if !found || err != nil || !p.mayBeRunsc() {
 		return false, err
 	}
