@@ -51,7 +51,7 @@ func (w *world) endpoint(transport string, access map[string]any, opts ...metric
 	w.t.Helper()
 	at := *w
 	at.addr = freePort(w.t)
-	at.client = metricclient.NewMetricClient(at.addr, at.root, opts...)
+	at.client = metricclient.NewMetricClientWithOptions(at.addr, at.root, opts...)
 	w.t.Cleanup(at.client.Close)
 	return &endpoint{&at, transport, access, nil}
 }

@@ -32,7 +32,7 @@ func (w *world) secured() (server, client, nobody []string) {
 	trust := "tls_config: {ca_file: " + authority.File + "}\n"
 	with := write("client.yml", trust+"basic_auth: {username: me, password: "+testkit.Password+"}\n")
 	without := write("nobody.yml", trust)
-	w.client = metricclient.NewMetricClient(w.addr, w.root, metricclient.WithTLS(&tls.Config{RootCAs: authority.Pool}),
+	w.client = metricclient.NewMetricClientWithOptions(w.addr, w.root, metricclient.WithTLS(&tls.Config{RootCAs: authority.Pool}),
 		metricclient.WithBasicAuth("me", testkit.Password))
 	w.t.Cleanup(w.client.Close)
 	return []string{"--web.config.file", web}, []string{"--web.client-config.file", with}, []string{"--web.client-config.file", without}

@@ -56,9 +56,12 @@ type MetricClient struct {
 //
 // For [MetricClient.SpawnServer], the address also selects the sandboxes to serve: those created
 // with the same --metric-server.
-//
-// Options are for servers with TLS or passwords.
-func NewMetricClient(addr, rootDir string, opts ...Option) *MetricClient {
+func NewMetricClient(addr, rootDir string) *MetricClient {
+	return NewMetricClientWithOptions(addr, rootDir)
+}
+
+// NewMetricClientWithOptions is [NewMetricClient] with options, for servers with TLS or passwords.
+func NewMetricClientWithOptions(addr, rootDir string, opts ...Option) *MetricClient {
 	if rootDir == "" {
 		rootDir = config.DefaultRootDir()
 	}

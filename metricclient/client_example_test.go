@@ -2,8 +2,12 @@ package metricclient_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"time"
 
@@ -77,4 +81,24 @@ func ExampleMetricClient_ShutdownServer() {
 	err := client.ShutdownServer(context.Background())
 	fmt.Println(errors.Is(err, metricclient.ErrNotRunning))
 	// Output: true
+}
+
+func ExampleNewMetricClientWithOptions() {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		fmt.Println(r.TLS != nil, user, password)
+	}))
+	defer server.Close()
+	authorities := x509.NewCertPool()
+	authorities.AddCert(server.Certificate())
+
+	client := metricclient.NewMetricClientWithOptions(server.Listener.Addr().String(), "/run/runsc",
+		metricclient.WithTLS(&tls.Config{RootCAs: authorities}),
+		metricclient.WithBasicAuth("prometheus", "secret"))
+	defer client.Close()
+	_, err := client.GetMetrics(context.Background(), nil)
+	fmt.Println(err)
+	// Output:
+	// true prometheus secret
+	// <nil>
 }

@@ -26,8 +26,9 @@
 //
 // # TLS and passwords
 //
-// A server with a web configuration file has TLS, passwords or both. [WithTLS], [WithBasicAuth] and
-// [WithRoundTripper] are for clients of such a server. A server started by SpawnServer has neither.
+// A server with a web configuration file has TLS, passwords or both. Clients of such a
+// server are created with [NewMetricClientWithOptions] and the options [WithTLS], [WithBasicAuth] and
+// [WithRoundTripper]. A server started by SpawnServer has neither.
 //
 // # Counters that are zero
 //

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// An Option configures how a [MetricClient] talks to its server. The default is plain HTTP without
-// credentials, as required by a server started by [MetricClient.SpawnServer].
+// An Option configures how a [MetricClient] talks to its server; see [NewMetricClientWithOptions].
+// The default is plain HTTP without credentials, as required by a server started by
+// [MetricClient.SpawnServer].
 type Option func(*options)
 
 type options struct {

@@ -75,7 +75,7 @@ func TestSecuredServer(t *testing.T) {
 		}
 		check := func(who string, want error, options ...Option) {
 			t.Helper()
-			c := NewMetricClient(s.addr, testRoot, options...)
+			c := NewMetricClientWithOptions(s.addr, testRoot, options...)
 			defer c.Close()
 			health := c.HealthCheck(t.Context())
 			_, metrics := c.GetMetrics(t.Context(), nil)
@@ -106,7 +106,7 @@ func TestSecuredServer(t *testing.T) {
 func TestTLSOnPlainServer(t *testing.T) {
 	server := httptest.NewServer(fakeHandler(testRoot, 1))
 	defer server.Close()
-	c := NewMetricClient(server.Listener.Addr().String(), testRoot, WithTLS(nil))
+	c := NewMetricClientWithOptions(server.Listener.Addr().String(), testRoot, WithTLS(nil))
 	wantError(t, c.HealthCheck(t.Context()), ErrTLS, "HTTP response to HTTPS client")
 }
 
@@ -114,7 +114,7 @@ func TestTLSOnPlainServer(t *testing.T) {
 func TestHostOfTheAddress(t *testing.T) {
 	f := func(addr string, config *tls.Config, want string) {
 		t.Helper()
-		c := NewMetricClient(addr, testRoot, func(o *options) { o.tls = config })
+		c := NewMetricClientWithOptions(addr, testRoot, func(o *options) { o.tls = config })
 		if got := c.serverURL("/x").String(); got != want {
 			t.Errorf("%s: %s, want %s", addr, got, want)
 		}
@@ -133,14 +133,14 @@ func TestHostOfTheAddress(t *testing.T) {
 func TestWithRoundTripper(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		s := newSecuredServer(t, network)
-		c := NewMetricClient(s.addr, testRoot, WithTLS(nil), WithRoundTripper(func(dial DialContext) http.RoundTripper {
+		c := NewMetricClientWithOptions(s.addr, testRoot, WithTLS(nil), WithRoundTripper(func(dial DialContext) http.RoundTripper {
 			return withPassword{&http.Transport{DialContext: dial, TLSClientConfig: s.config(), DisableKeepAlives: true}}
 		}))
 		if err := c.HealthCheck(t.Context()); err != nil {
 			t.Errorf("%s: %v", network, err)
 		}
 	}
-	c := NewMetricClient(freePort(t), testRoot, WithRoundTripper(func(dial DialContext) http.RoundTripper {
+	c := NewMetricClientWithOptions(freePort(t), testRoot, WithRoundTripper(func(dial DialContext) http.RoundTripper {
 		return &http.Transport{DialContext: dial}
 	}))
 	wantError(t, c.HealthCheck(t.Context()), ErrNotListening)

@@ -171,7 +171,7 @@ func inTime(t *testing.T, s *registerServer, test func(c *MetricClient)) {
 		if s.longest == 0 {
 			s.longest = time.Minute
 		}
-		test(NewMetricClient("localhost:1", testRoot, WithRoundTripper(func(DialContext) http.RoundTripper { return handlerTransport(s.serve) })))
+		test(NewMetricClientWithOptions("localhost:1", testRoot, WithRoundTripper(func(DialContext) http.RoundTripper { return handlerTransport(s.serve) })))
 	})
 }
 

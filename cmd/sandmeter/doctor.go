@@ -108,7 +108,7 @@ func (d *doctorCommand) options(std cli.Stdio) (observe.Options, error) {
 		Given:      d.addressGiven,
 		Connect: func(address string) (*metricclient.MetricClient, error) {
 			if address == d.server.address {
-				return metricclient.NewMetricClient(address, "", credentials...), nil
+				return metricclient.NewMetricClientWithOptions(address, "", credentials...), nil
 			}
 			return metricclient.NewMetricClient(address, ""), nil // passwords are for one server only
 		},

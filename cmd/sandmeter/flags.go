@@ -39,7 +39,7 @@ func (f *serverFlags) client(root string) (*metricclient.MetricClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return metricclient.NewMetricClient(f.address, root, options...), nil
+	return metricclient.NewMetricClientWithOptions(f.address, root, options...), nil
 }
 
 // compileFilter compiles the regular expression of --filter.

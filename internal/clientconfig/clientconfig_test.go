@@ -36,7 +36,7 @@ func health(t *testing.T, address, file string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := metricclient.NewMetricClient(address, "/r", options...)
+	c := metricclient.NewMetricClientWithOptions(address, "/r", options...)
 	defer c.Close()
 	return c.HealthCheck(t.Context())
 }
