@@ -19,14 +19,10 @@ type host struct {
 	dir string
 }
 
-// install copies the test binary, which simulates runsc, to a path of the host.
+// install copies a program that simulates runsc to a path of the host.
 func (h *host) install(path string) {
 	h.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		h.Fatal(err)
-	}
-	program, err := os.ReadFile(self)
+	program, err := simulatedRunsc()
 	if err != nil {
 		h.Fatal(err)
 	}
