@@ -39,15 +39,15 @@ type Spec struct {
 	TPUProxy     bool     // annotation dev.gvisor.internal.tpuproxy is "true"
 	Capabilities []string // union of the five sets, with the prefix CAP_, sorted, without duplicates
 
-	ContainerName string  // annotation io.kubernetes.cri.container-name; empty: none; may have any bytes
-	PodUID        string  // annotation io.kubernetes.cri.sandbox-uid; empty: none; may have any bytes
+	ContainerName string  // from annotations of containerd or CRI-O; empty: none; may have any bytes
+	PodUID        string  // from these annotations; empty: none; may have any bytes
 	CgroupsPath   string  // as in the spec, or made up by runsc
 	CPULimit      float64 // in cores; 0: none
 	MemoryLimit   int64   // in bytes; 0: none
 	CgroupMount   bool    // cgroups are mounted in the container
 
-	Image     string // annotation with the name of the image; empty: none; may have any bytes
-	Pause     bool   // annotation io.kubernetes.cri.container-type is "sandbox": the container that holds a pod's namespaces
+	Image     string // from these annotations; empty: none; may have any bytes
+	Pause     bool   // it is the container that holds a pod's namespaces, according to these annotations
 	CPUQuota  int64  // in microseconds per CPUPeriod; 0: no limit
 	CPUPeriod int64  // in microseconds; 0: not in the spec
 	CPUShares int64  // 0: not in the spec

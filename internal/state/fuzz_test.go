@@ -21,6 +21,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(stateOf("a", "b", StatusPaused, `,"podName":"\u0000\"","pid":1,"metricMetadata":{"b":"2","a":"1"},"registeredMetrics":{"metrics":[{"name":"/a"}]}`)))
 	f.Add([]byte(stateOf("a", "a", "", `,"restored":true,"cpuTimeSaved":-17800000,"wallTimeSaved":1`)))
 	f.Add([]byte(`{"id":"a","createdAt":"2026-11-22T09:12:52+02:00","spec":{"process":{"capabilities":{"bounding":["CAP_A"],"effective":null}}}}`))
+	for _, annotations := range []map[string]string{containerdApp, crioPause, crioApp, merged(containerdPause, crioApp)} {
+		f.Add([]byte(`{"id":"a","createdAt":"` + createdAt + `","spec":{"annotations":` + object(annotations) + `}}`))
+	}
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		known := newShared()

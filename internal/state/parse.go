@@ -68,12 +68,13 @@ func (p *parser) time() time.Time {
 func (p *parser) container() *Container {
 	c := new(Container)
 	var sandboxID string
+	var cri criAnnotations
 	p.fields(func(key []byte) {
 		switch string(key) {
 		case "id":
 			c.ID = p.str()
 		case "spec":
-			p.spec(&c.Spec)
+			p.spec(&c.Spec, &cri)
 		case "createdAt":
 			c.CreatedAt = p.time()
 		case "status":
@@ -87,6 +88,7 @@ func (p *parser) container() *Container {
 		}
 	})
 	c.SandboxID = sandboxID
+	cri.complete(c)
 	return c
 }
 
@@ -144,7 +146,7 @@ func (p *parser) metadata() []Pair {
 	return slices.CompactFunc(pairs, func(a, b Pair) bool { return a.Name == b.Name })
 }
 
-func (p *parser) spec(spec *Spec) {
+func (p *parser) spec(spec *Spec, cri *criAnnotations) {
 	p.fields(func(key []byte) {
 		spec.Present = true
 		switch string(key) {
@@ -153,7 +155,7 @@ func (p *parser) spec(spec *Spec) {
 		case "process":
 			p.process(spec)
 		case "annotations":
-			p.annotations(spec)
+			p.annotations(spec, cri)
 		case "linux":
 			p.linux(spec)
 		case "mounts":
@@ -164,7 +166,7 @@ func (p *parser) spec(spec *Spec) {
 	})
 }
 
-func (p *parser) annotations(spec *Spec) {
+func (p *parser) annotations(spec *Spec, cri *criAnnotations) {
 	p.fields(func(key []byte) {
 		if kept := p.shared.annotation; kept != "" && string(key) == kept {
 			spec.Annotation = p.next(MaxAnnotation)
@@ -174,16 +176,8 @@ func (p *parser) annotations(spec *Spec) {
 			spec.NVProxy = p.str() == "true"
 		case "dev.gvisor.internal.tpuproxy":
 			spec.TPUProxy = p.str() == "true"
-		case "io.kubernetes.cri.container-name":
-			spec.ContainerName = p.str()
-		case "io.kubernetes.cri.sandbox-uid":
-			spec.PodUID = p.str()
-		case "io.kubernetes.cri.container-type":
-			spec.Pause = p.str() == "sandbox"
-		case "io.kubernetes.cri.image-name", "io.kubernetes.cri.podsandbox.image-name":
-			spec.Image = p.str()
 		default:
-			p.Skip()
+			cri.read(p, key)
 		}
 	})
 }
