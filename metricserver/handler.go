@@ -119,7 +119,7 @@ func (h *Handler) webOptions(o *Options, rootLost func(error)) web.Options {
 		MaxPerSecond:   o.MaxCollectionsPerSecond,
 		MaxAge:         o.MaxAge,
 		Roots:          h.collector.Roots,
-		Ready:          h.collector.Listed,
+		Ready:          h.collector.Ready,
 		MetricsPath:    o.TelemetryPath,
 		Version:        o.Version,
 		Logger:         o.Logger,

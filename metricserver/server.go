@@ -52,8 +52,8 @@ type limits struct {
 // Options configure a Server. The zero value of each field selects its default.
 type Options struct {
 	// Roots are the runtime roots to serve: directories, or globs such as /run/containerd/runsc/*.
-	// Globs are expanded again for each collection. At most 64 roots are served at a time, and each
-	// directory only once. With more than one root, or a glob, the series of a sandbox have the
+	// Globs are expanded again for each collection. At most 500 roots with sandboxes are served at a
+	// time, and each directory only once. With more than one root, or a glob, the series of a sandbox have the
 	// label runtime_root. Default: config.DefaultRootDir.
 	Roots []string
 	// Addresses are the addresses that Run listens on: host:port, :port, or the absolute path of a

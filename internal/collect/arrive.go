@@ -3,8 +3,6 @@ package collect
 import (
 	"errors"
 	"io/fs"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -52,12 +50,15 @@ func (c *Collector) announce() {
 // no sample, whether a listing has found it before or not; else nil. It returns a sandbox once.
 func (t *table) arrive(root, id string, created bool) *sandbox {
 	inv := t.inventoryOf(root)
+	if inv == nil {
+		inv = t.adopt(root, true)
+	}
 	if inv == nil || !inv.begun {
 		return nil
 	}
 	s, err := inv.look(id)
 	switch {
-	case created && errors.Is(err, fs.ErrNotExist) && !slices.Contains(inv.recent, id):
+	case created && errors.Is(err, fs.ErrNotExist) && !t.isRecent(inv.path, id):
 		inv.vanish(id)
 		return nil
 	case s == nil || s.arrived || s.presence != visible || s.sampled() || s.unable() != nil:
@@ -65,16 +66,6 @@ func (t *table) arrive(root, id string, created bool) *sandbox {
 	}
 	s.arrived = true
 	return s
-}
-
-// inventoryOf returns the inventory of a root that is served now, or nil.
-func (t *table) inventoryOf(root string) *inventory {
-	for _, inv := range t.inventories {
-		if filepath.Clean(inv.path) == filepath.Clean(root) {
-			return inv
-		}
-	}
-	return nil
 }
 
 // look returns the sandbox with the ID, which begins its life with that if it is new, from its state

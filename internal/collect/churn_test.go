@@ -79,7 +79,7 @@ func (n *node) expectKept(lingering int) {
 		"sandboxes in the list of the table":     {len(c.table.sorted), lingering},
 		"sandboxes with a state file":            {len(inv.byID), 0},
 		"sandboxes without a state file":         {len(inv.past), lingering},
-		"IDs of sandboxes that are gone":         {len(inv.recent), maxRecent},
+		"IDs of sandboxes that are gone":         {len(c.table.recent), maxRecent},
 		"ends that are not closed":               {len(c.ends.take()), 0},
 		"compiled registrations":                 {len(c.table.compiled), max(1, lingering)}, // one for all, unless no sandbox was there for a moment
 		"errors of state files":                  {len(inv.fileErrors), 0},

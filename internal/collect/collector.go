@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -116,8 +117,9 @@ type Collector struct {
 	watcher *host.Watcher
 	meter   *host.Meter // nil: without Options.Usage
 
-	served atomic.Pointer[[]string] // the result of Roots
-	listed atomic.Bool              // the result of Listed
+	served  atomic.Pointer[[]string] // the result of Roots
+	listed  atomic.Bool              // the result of Listed
+	leftOut atomic.Int64             // roots that are not served because there are too many
 
 	ends       endings
 	arrivals   slots          // for first samples
@@ -172,8 +174,7 @@ func New(o Options) (*Collector, error) {
 		}
 	}
 	c.table = newTable(c)
-	paths, _ := c.table.roots.expand()
-	c.served.Store(&paths)
+	c.table.expand()
 	c.background.Go(c.attendEnds)
 	return c, nil
 }
@@ -217,14 +218,26 @@ func (o *Options) allowsMissing(err error) bool {
 	return o.AllowUnknownRoot && errors.Is(err, fs.ErrNotExist)
 }
 
-// Roots returns the directories of the runtime roots that are served, as of the start of the last
-// collection or Look, in the order of the configuration. The slice must not be changed. Roots never
-// waits.
+// Roots returns the directories of the runtime roots that are served, in the order of the
+// configuration. Those that appeared after the start of the last collection or Look are last. The
+// slice must not be changed. Roots never waits.
 func (c *Collector) Roots() []string { return *c.served.Load() }
 
 // Listed reports whether a collection, or Look, has listed the roots without an error since the
 // Collector was made. It never waits.
 func (c *Collector) Listed() bool { return c.listed.Load() }
+
+// Ready returns nil if all runtime roots are served, or an error whose text tells clients why not. It
+// never waits.
+func (c *Collector) Ready() error {
+	switch n := c.leftOut.Load(); {
+	case !c.Listed():
+		return errors.New("the runtime roots have not been listed yet; see the server's log")
+	case n > 0:
+		return fmt.Errorf("runtime roots not served: %d (the limit is %d per server); run another server for them", n, MaxRoots)
+	}
+	return nil
+}
 
 // A RootError is the error of a runtime root that could not be read.
 type RootError struct{ Err error }

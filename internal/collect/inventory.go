@@ -15,6 +15,7 @@ import (
 type inventory struct {
 	table *table
 	path  string
+	place place  // as of the last listing of all roots
 	label string // value of the label runtime_root; empty: no such label
 	root  *state.Root
 	err   error // why the last listing failed; nil: it did not
@@ -24,15 +25,14 @@ type inventory struct {
 	past       []*sandbox           // those without a state file that are still in snapshots, or whose ends are not closed
 	unreadable []snapshot.FileError // state files that have been unreadable for a while
 	begun      bool                 // the root has been listed, or found missing, so that what appears is new
-	recent     []string             // IDs of the last sandboxes whose state files are gone, at most maxRecent
 
 	loggedErr  string // the last error of the root that was logged
 	fileErrors fileErrors
 }
 
 func newInventory(t *table, path string) *inventory {
-	inv := &inventory{table: t, path: path, root: state.NewRoot(path), fileErrors: make(fileErrors), begun: t.collector.Listed()}
-	inv.root.KeepAnnotation(t.options.GroupAnnotation)
+	inv := &inventory{table: t, path: path, root: t.shared.NewRoot(path), fileErrors: make(fileErrors), begun: t.collector.Listed(),
+		byID: make(map[string]*sandbox)}
 	if !t.roots.single() {
 		inv.label = path
 	}
@@ -62,7 +62,8 @@ func (inv *inventory) leave() {
 	for _, s := range inv.byID {
 		inv.lose(s)
 	}
-	inv.byID, inv.sorted = nil, nil
+	clear(inv.byID)
+	inv.sorted = nil
 }
 
 // close releases all sandboxes. The inventory must not be used after that.
@@ -148,17 +149,24 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	return s
 }
 
-// maxRecent is how many IDs are kept of sandboxes that are gone: inotify may report the creation of
-// a state file later than a listing finds that it is gone.
+// A rootAndID names a sandbox whose state file is gone.
+type rootAndID struct{ root, id string }
+
+// maxRecent is how many of them a table keeps. inotify may report that a state file was created after a
+// listing has found that the file or its root is gone.
 const maxRecent = 4096
+
+// isRecent reports whether the state file of a sandbox is known to be gone.
+func (t *table) isRecent(root, id string) bool { return slices.Contains(t.recent, rootAndID{root, id}) }
 
 // lose takes note that the state file of a sandbox is gone, or belongs to another sandbox. If it has
 // ended, it stays in snapshots for a while. If not, it ends with that.
 func (inv *inventory) lose(s *sandbox) {
 	s.logDisappeared()
-	inv.table.gone++
-	inv.recent = append(inv.recent, s.facts.ID)
-	inv.recent = inv.recent[max(0, len(inv.recent)-maxRecent):]
+	t := inv.table
+	t.gone++
+	t.recent = append(t.recent, rootAndID{inv.path, s.facts.ID})
+	t.recent = t.recent[max(0, len(t.recent)-maxRecent):]
 	if s.breath() == nil && !s.endedBefore() {
 		s.vanished = true
 		s.endNow()

@@ -99,6 +99,9 @@ func (t *table) find(root, id string) (*sandbox, error) {
 func (t *table) lookUp(root, id string) (*sandbox, error) {
 	inv := t.inventoryOf(root)
 	if inv == nil {
+		inv = t.adopt(root, false)
+	}
+	if inv == nil {
 		return nil, snapshot.ErrNoRoot
 	}
 	s, _ := inv.look(id)

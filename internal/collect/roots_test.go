@@ -9,35 +9,19 @@ import (
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
+// TestExpand: what the configured roots stand for.
 func TestExpand(t *testing.T) {
-	dir := t.TempDir()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"a", "b", "c"} {
-		must(os.Mkdir(filepath.Join(dir, name), 0o755))
-	}
-	must(os.Symlink("a", filepath.Join(dir, "link")))
-	must(os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
+	d := newDirs(t, "a", "b", "c")
+	d.must(os.Symlink("a", d.path("link")))
+	d.must(os.WriteFile(d.path("file"), nil, 0o644))
 	check := func(configured, want string) {
 		t.Helper()
-		var list roots
-		for _, name := range strings.Fields(configured) {
-			list = append(list, filepath.Join(dir, name))
-		}
-		paths, leftOut := list.expand()
-		var got []string
-		for _, path := range paths {
-			got = append(got, strings.TrimPrefix(path, dir+"/"))
-		}
-		if strings.Join(got, " ") != want || leftOut != 0 {
-			t.Errorf("%q stands for %q and leaves out %d, want %q", configured, got, leftOut, want)
+		if served, leftOut := d.expand(configured); served != want || leftOut != "" {
+			t.Errorf("%q stands for %q and leaves out %q, want %q", configured, served, leftOut, want)
 		}
 	}
 	// A single root is served as configured.
@@ -52,6 +36,11 @@ func TestExpand(t *testing.T) {
 	check("a link", "a")
 	check("a file", "a file") // and is an error when it is read
 
+	// So is a missing one of which one name goes through a link.
+	check("a/missing link/missing b", "a/missing b")
+	check("a/missing/x link/missing/x b", "a/missing/x b")
+	check("a/missing link/other", "a/missing link/other")
+
 	// Globs match existing directories.
 	check("*", "a b c")
 	check("l*", "link")
@@ -62,18 +51,115 @@ func TestExpand(t *testing.T) {
 	check("missing/*", "")
 
 	// If the directory of a glob cannot be listed, that is an error when it is read.
-	must(os.Symlink("loop", filepath.Join(dir, "loop")))
+	d.must(os.Symlink("loop", d.path("loop")))
 	check("loop/*", "loop")
 	check("loop/x/*/y*", "loop/x")
 	check("loop/* a", "loop a")
+}
 
-	list := roots{filepath.Join(dir, "many*")}
-	for i := range maxRoots + 3 {
-		must(os.Mkdir(filepath.Join(dir, fmt.Sprintf("many%03d", i)), 0o755))
+// TestExpandMany: if globs match more than MaxRoots directories, those with state files are served,
+// and first those that already are. Named ones are served in any case. Of empty ones, some are.
+func TestExpandMany(t *testing.T) {
+	d := newDirs(t)
+	names := func(prefix string, n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprintf("%s%04d", prefix, i))
+		}
+		return all
 	}
-	if paths, leftOut := list.expand(); len(paths) != maxRoots || leftOut != 3 {
-		t.Errorf("%d roots, %d left out", len(paths), leftOut)
+	check := func(what, configured string, want, wantLeftOut []string) {
+		t.Helper()
+		served, leftOut := d.expand(configured)
+		if served != strings.Join(want, " ") {
+			t.Errorf("%s: served are %s", what, served)
+		}
+		if leftOut != strings.Join(wantLeftOut, " ") {
+			t.Errorf("%s: left out are %s", what, leftOut)
+		}
 	}
+	empties := names("empty", 2*MaxRoots)
+	d.make(empties...)
+	some := empties[:maxEmpty]
+	check("empty ones are left out without further ado", "*", some, nil)
+
+	full := names("full", MaxRoots+2)
+	for _, name := range full[:3] {
+		d.fill(name)
+	}
+	check("empty ones take no place", "*", slices.Concat(some, full[:3]), nil)
+	check("a named one is served, though it is empty", "* "+empties[MaxRoots], slices.Concat(some, empties[MaxRoots:MaxRoots+1], full[:3]), nil)
+
+	for _, name := range full[3 : MaxRoots-1] {
+		d.fill(name)
+	}
+	check("there is room for an empty one", "*", slices.Concat(some[:1], full[:MaxRoots-1]), nil)
+	d.fill(full[MaxRoots-1])
+	check("there is room for all with state files", "*", full[:MaxRoots], nil)
+	for _, name := range full[MaxRoots:] {
+		d.fill(name)
+	}
+	check("there is no room for all", "*", full[:MaxRoots], full[MaxRoots:])
+	check("named ones come first", "missing * "+empties[0], slices.Concat([]string{"missing", empties[0]}, full[:MaxRoots-2]), full[MaxRoots-2:])
+	d.held = full[2:]
+	check("those that are served keep their places", "*", full[2:], full[:2])
+}
+
+// dirs is a directory with directories that roots stand for.
+type dirs struct {
+	testing.TB
+	dir   string
+	probe *state.Probe
+	held  []string // those with sandboxes that are served
+}
+
+func newDirs(t *testing.T, names ...string) *dirs {
+	d := &dirs{TB: t, dir: t.TempDir(), probe: state.NewProbe()}
+	d.make(names...)
+	return d
+}
+
+func (d *dirs) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *dirs) path(name string) string { return filepath.Join(d.dir, name) }
+
+// make makes directories.
+func (d *dirs) make(names ...string) {
+	d.Helper()
+	for _, name := range names {
+		d.must(os.Mkdir(d.path(name), 0o755))
+	}
+}
+
+// fill makes a directory with a state file.
+func (d *dirs) fill(name string) {
+	d.Helper()
+	d.make(name)
+	d.must(os.WriteFile(filepath.Join(d.path(name), "a_sandbox:a.state"), nil, 0o600))
+}
+
+// expand returns the names of the directories that configured roots stand for, separated by spaces.
+func (d *dirs) expand(configured string) (served, leftOut string) {
+	var list roots
+	for _, name := range strings.Fields(configured) {
+		list = append(list, d.path(name))
+	}
+	places, left := list.expand(func(path string) bool { return slices.Contains(d.held, filepath.Base(path)) }, d.probe)
+	var names []string
+	for _, p := range places {
+		names = append(names, p.path)
+	}
+	join := func(paths []string) string { return strings.ReplaceAll(strings.Join(paths, " "), d.dir+"/", "") }
+	return join(names), join(left)
+}
+
+// serve changes the configured roots.
+func (n *node) serve(configured ...string) {
+	n.collector.table.roots, n.collector.table.ways = configured, NewWays(configured)
 }
 
 // addRoot makes a second root with a sandbox.
@@ -92,7 +178,7 @@ func TestSeveralRoots(t *testing.T) {
 	one, _ := n.addRoot("one", "same", 1)
 	two, second := n.addRoot("two", "same", 2)
 	n.addRoot("two", "other", 3)
-	n.collector.table.roots = roots{one, two, filepath.Join(n.root, "later*"), filepath.Join(n.root, "missing")}
+	n.serve(one, two, filepath.Join(n.root, "later*"), filepath.Join(n.root, "missing"))
 	sample := func(value int, root, id string) string {
 		return fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="%s"} %d`, root, id, value)
 	}
@@ -139,7 +225,7 @@ func TestRootThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	n.collector.table.roots = roots{file, one}
+	n.serve(file, one)
 	for range 2 {
 		page := n.page()
 		n.expect(page, opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))

@@ -23,6 +23,9 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 	}, quiet: c.options.DropIn}
 	f.addSandboxes(snap, c.table.total)
 	f.addRoots(snap.Roots, c.table.roots.single())
+	if n := c.table.leftOut; n > 0 || !f.quiet {
+		f.add(schema.RootsLeftOut, int64(n))
+	}
 	f.addCounters(&c.options.Counters)
 	if n := c.counts.unregistered; n > 0 || !f.quiet {
 		f.add(schema.Unregistrations, n)

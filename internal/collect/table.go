@@ -2,6 +2,7 @@ package collect
 
 import (
 	"bytes"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,14 +19,20 @@ type table struct {
 	collector   *Collector
 	options     *Options
 	roots       roots
-	inventories []*inventory     // one for each served root, in the order of the configuration
-	sorted      []*sandbox       // of all roots that are in snapshots, by ID, then by the order of roots, then by age
-	lost        []*inventory     // of roots that are not served any more, as long as they have sandboxes in snapshots
-	holders     map[int]*sandbox // the sandboxes of processes, by PID
-	ended       []*sandbox       // those that have ended and are in snapshots, in the order in which their lives were closed
+	ways        Ways // to roots
+	shared      *state.Shared
+	probe       *state.Probe
+	inventories []*inventory          // one for each served root, in the order of the configuration
+	byPath      map[string]*inventory // the same, by clean paths
+	leftOut     int                   // roots that are not served because there are too many
+	sorted      []*sandbox            // of all roots that are in snapshots, by ID, then by the order of roots, then by age
+	lost        []*inventory          // of roots that are not served any more, as long as they have sandboxes in snapshots
+	holders     map[int]*sandbox      // the sandboxes of processes, by PID
+	ended       []*sandbox            // those that have ended and are in snapshots, in the order in which their lives were closed
 	compiled    map[*state.Registration]*compiled
 	total       int // sandboxes ever served
 	gone        int // sandboxes that have disappeared since the last cleanup of compiled
+	recent      []rootAndID
 
 	looksLike     resemblance      // replaced in tests
 	now           func() time.Time // the clock for log budgets, file errors and lingering
@@ -40,7 +47,6 @@ type table struct {
 
 	foreign               bool // some sandboxes run in another PID namespace, and the log has a line about it
 	loggedNotInstrumented bool
-	loggedTooManyRoots    bool
 }
 
 func newTable(c *Collector) *table {
@@ -51,6 +57,9 @@ func newTable(c *Collector) *table {
 		now:           time.Now,
 		sharedBudgets: make(map[failure.Reason]*logBudget),
 		roots:         c.options.Roots,
+		ways:          NewWays(c.options.Roots),
+		shared:        state.NewShared(c.options.GroupAnnotation),
+		probe:         state.NewProbe(),
 		compiled:      make(map[*state.Registration]*compiled),
 		capabilities:  make(map[string]*snapshot.LabelSet),
 		holders:       make(map[int]*sandbox),
@@ -65,7 +74,7 @@ func (t *table) close() {
 	for _, inv := range slices.Concat(t.inventories, t.lost) {
 		inv.close()
 	}
-	t.inventories, t.sorted = nil, nil
+	t.inventories, t.byPath, t.sorted = nil, nil, nil
 }
 
 // list updates the table from the runtime roots. The error is a *RootError. It occurs if a single
@@ -90,27 +99,107 @@ func (t *table) list() error {
 
 // expand makes an inventory for each directory to serve now, and closes the inventories of others.
 func (t *table) expand() {
-	paths, leftOut := t.roots.expand()
-	known := t.inventories
-	t.inventories = make([]*inventory, 0, len(paths))
-	for _, path := range paths {
-		i := slices.IndexFunc(known, func(inv *inventory) bool { return inv.path == path })
-		if i < 0 {
-			t.inventories = append(t.inventories, newInventory(t, path))
-			continue
+	places, leftOut := t.roots.expand(t.holds, t.probe)
+	before := t.inventories
+	t.inventories = make([]*inventory, 0, len(places))
+	for _, place := range places {
+		inv := t.known(place)
+		if inv == nil {
+			inv = t.inventory(place.path)
 		}
-		t.inventories = append(t.inventories, known[i])
-		known = slices.Delete(slices.Clone(known), i, i+1)
+		inv.place = place
+		t.inventories = append(t.inventories, inv)
 	}
-	for _, inv := range known {
-		inv.leave()
-		t.lost = append(t.lost, inv)
+	t.publish()
+	for _, inv := range before {
+		if t.byPath[filepath.Clean(inv.path)] != inv {
+			inv.leave()
+			t.lost = append(t.lost, inv)
+		}
 	}
-	if leftOut > 0 && !t.loggedTooManyRoots {
-		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", maxRoots, "left_out", leftOut)
+	if len(leftOut) > 0 && t.leftOut == 0 {
+		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", MaxRoots, "left_out", len(leftOut), "example", leftOut[0])
 	}
-	t.loggedTooManyRoots = leftOut > 0
+	t.leftOut = len(leftOut)
+	t.collector.leftOut.Store(int64(t.leftOut))
+}
+
+// publish updates byPath and the result of Collector.Roots.
+func (t *table) publish() {
+	t.byPath = make(map[string]*inventory, len(t.inventories))
+	paths := make([]string, 0, len(t.inventories))
+	for _, inv := range t.inventories {
+		t.byPath[filepath.Clean(inv.path)] = inv
+		paths = append(paths, inv.path)
+	}
 	t.collector.served.Store(&paths)
+}
+
+// known returns the inventory of a directory that is already served, or nil. It keeps the name under
+// which it was first served, even if the configuration has another name for it first.
+func (t *table) known(p place) *inventory {
+	for _, path := range append([]string{p.path}, p.aliases...) {
+		if inv := t.inventoryOf(path); inv != nil {
+			return inv
+		}
+	}
+	return nil
+}
+
+// holds reports whether a directory is served and has sandboxes.
+func (t *table) holds(path string) bool {
+	inv := t.inventoryOf(path)
+	return inv != nil && len(inv.byID) > 0
+}
+
+// inventory returns the inventory for a directory that is served from now on: the previous one if
+// sandboxes from it are still in snapshots, else a new one.
+func (t *table) inventory(path string) *inventory {
+	i := slices.IndexFunc(t.lost, func(inv *inventory) bool { return inv.path == path })
+	if i < 0 {
+		return newInventory(t, path)
+	}
+	inv := t.lost[i]
+	t.lost = slices.Delete(t.lost, i, i+1)
+	return inv
+}
+
+// inventoryOf returns the inventory of a root that is served now, or nil.
+func (t *table) inventoryOf(root string) *inventory { return t.byPath[filepath.Clean(root)] }
+
+// adopt returns the inventory for a path that byPath does not have, or nil. The path may be another name
+// of a root that is served. Or it is new and a glob matches it: then it is served from now on, if there
+// is room. gone permits a directory that has already disappeared.
+func (t *table) adopt(path string, gone bool) *inventory {
+	if !t.collector.Listed() {
+		return nil
+	}
+	path = filepath.Clean(path)
+	id, st := identifyDir(path)
+	p := place{path: path, id: id}
+	if gone && !id.isDir() || t.probe.HasFiles(path, st) {
+		p.rank = occupied
+	}
+	room := MaxRoots
+	if p.rank == empty {
+		room = maxEmpty
+	}
+	for _, inv := range t.inventories {
+		if inv.place.id == id && inv.place.exists() { // an inode may be used again
+			return inv
+		}
+		if isEmpty := inv.place.rank == empty && len(inv.byID) == 0; isEmpty == (p.rank == empty) {
+			room--
+		}
+	}
+	if room <= 0 || !id.isDir() && !gone || !t.ways.matches(path) {
+		return nil
+	}
+	inv := t.inventory(path)
+	inv.place = p
+	t.inventories = append(t.inventories, inv)
+	t.publish()
+	return inv
 }
 
 // merge sorts the sandboxes of all roots that are in snapshots into one list.
@@ -128,6 +217,9 @@ func (t *table) merge() {
 	}
 	t.lost = slices.DeleteFunc(t.lost, func(inv *inventory) bool {
 		inv.past = slices.DeleteFunc(inv.past, func(s *sandbox) bool { return s.dropped })
+		if len(inv.past) == 0 {
+			inv.root.Close()
+		}
 		return len(inv.past) == 0
 	})
 }

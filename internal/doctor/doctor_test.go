@@ -28,6 +28,7 @@ func healthy() *Observed {
 		Time:      now,
 		Self:      self,
 		Roots:     []Root{{Path: root, Origin: Usual}},
+		MaxRoots:  500,
 		Sandboxes: []Sandbox{sandbox("a", 10), sandbox("b", 20)},
 		Servers: []Server{{Address: "localhost:19640", PID: 80, Process: server, Sandboxes: []Served{served("a"), served("b")},
 			Settings: Settings{Command: "serve", Roots: []string{root}, Addresses: []string{"localhost:19640"}, Usage: "own"}}},
@@ -129,8 +130,11 @@ var spec = []struct {
 	{"a process names a root in another mount namespace", func(o *Observed) {
 		o.Roots = append(o.Roots, Root{Path: "/data/runsc", Origin: OfProcess, PID: 30, Missing: true, Err: "no such file or directory"})
 	}, "warning runtime_roots/root_not_examined: the runtime root of process 30 was not examined (/data/runsc) because it does not exist here, so the process may be in another mount namespace; run this command where the process sees its runtime root, or mount it"},
-	{"there are more than 64 roots", func(o *Observed) { o.Roots = append(o.Roots, Root{Path: "/r65", LeftOut: true}) },
-		"problem runtime_roots/too_many_roots: a runtime root is left out (/r65) because a server serves at most 64 runtime roots; start a second server for some of them"},
+	{"there is one root more than a server serves", func(o *Observed) { o.Roots = append(o.Roots, Root{Path: "/r500", LeftOut: true}) },
+		"problem runtime_roots/too_many_roots: a runtime root is left out (/r500) because a server serves at most 500 runtime roots with sandboxes; start a second server for some of them"},
+	{"there are two more", func(o *Observed) {
+		o.Roots = append(o.Roots, Root{Path: "/r500", LeftOut: true}, Root{Path: "/r501", LeftOut: true})
+	}, "problem runtime_roots/too_many_roots: 2 runtime roots are left out (/r500 /r501) because a server serves at most 500 runtime roots with sandboxes; start a second server for some of them"},
 	{"a state file is damaged", root(func(r *Root) { r.Files = []FileError{{"c_sandbox:c.state", "unexpected end of JSON input"}} }),
 		"problem state_files/state_file_unreadable: 1 state file is not readable, so sandboxes are not served (/run/containerd/runsc/k8s.io/c_sandbox:c.state) because unexpected end of JSON input; run as root; if the file is damaged, delete the container with runsc --root /run/containerd/runsc/k8s.io delete --force"},
 

@@ -13,6 +13,7 @@ type Observed struct {
 	Kernel    string    // release
 	Self      Process   // this program
 	Roots     []Root    // examined or not, in the order in which they were found
+	MaxRoots  int       // how many with sandboxes a server serves
 	Sandboxes []Sandbox // of all roots, by ID
 	Servers   []Server
 	// Strangers are processes with command lines of servers, and addresses of servers, that another

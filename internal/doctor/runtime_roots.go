@@ -16,15 +16,18 @@ var rootsCheck = Check{"runtime_roots", []Cause{noRoots, rootMissing, rootUnread
 // judgeRoots judges whether the runtime roots are readable.
 func judgeRoots(o *Observed) (string, []Finding) {
 	var findings []Finding
-	var skipped lists
+	var skipped, leftOut lists
 	for i := range o.Roots {
-		switch f, wrong := judgeRoot(&o.Roots[i]); {
+		switch f, wrong := judgeRoot(&o.Roots[i], o.MaxRoots); {
 		case wrong && f.Cause == rootUntrusted.Name:
 			skipped.add(f, o.Roots[i].Path)
+		case wrong && f.Cause == tooManyRoots.Name:
+			leftOut.add(f, o.Roots[i].Path)
 		case wrong:
 			findings = append(findings, f.at(o.Roots[i].Path))
 		}
 	}
+	findings = append(findings, leftOut.findings(func(n int) string { return count(n, "runtime root") + " " + be(n) + " left out" })...)
 	findings = append(findings, skipped.findings(func(n int) string {
 		return count(n, "runtime root") + " of processes " + be(n) + " not examined"
 	})...)
@@ -36,11 +39,12 @@ func judgeRoots(o *Observed) (string, []Finding) {
 	return fmt.Sprintf("%s with %s, %d running", count(len(o.Roots), "runtime root"), count(len(o.Sandboxes), "sandbox"), len(o.running())), findings
 }
 
-// judgeRoot returns what is wrong with a runtime root, without its path.
-func judgeRoot(r *Root) (f Finding, wrong bool) {
+// judgeRoot returns what is wrong with a runtime root, without its path. most is how many a server
+// serves.
+func judgeRoot(r *Root, most int) (f Finding, wrong bool) {
 	switch {
 	case r.LeftOut:
-		f = tooManyRoots.finding("a runtime root is left out", "a server serves at most 64 runtime roots", "start a second server for some of them")
+		f = tooManyRoots.finding("a runtime root is left out", fmt.Sprintf("a server serves at most %d runtime roots with sandboxes", most), "start a second server for some of them")
 	case r.Untrusted != "":
 		f = rootUntrusted.finding("the runtime root of "+process(r.PID)+" was not examined", r.Untrusted,
 			"give it with --root if you trust its owner")

@@ -46,6 +46,7 @@ const (
 	ResponsesCutOff
 	RootMissing
 	RootReadable
+	RootsLeftOut
 	SandboxEnd
 	SandboxLifetime
 	SandboxOutcome
@@ -92,6 +93,7 @@ var serverMetrics = [serverFamilies]Metric{
 	ResponsesCutOff:        {Name: "sandmeter_responses_cut_off_total", Help: "Counter of responses that were cut off because the client read them too slowly.", Type: Counter, Whole: true},
 	RootMissing:            {Name: "sandmeter_runtime_root_missing", Help: "Whether the runtime root does not exist (1) or does (0). A root that does not exist is not readable either.", Whole: true, Open: true, SetLabels: []string{"runtime_root"}},
 	RootReadable:           {Name: "sandmeter_runtime_root_readable", Help: "Whether the last collection could read the runtime root (1) or not (0).", Whole: true, Open: true, SetLabels: []string{"runtime_root"}},
+	RootsLeftOut:           {Name: "sandmeter_runtime_roots_left_out", Help: "Number of runtime roots that are not served because there are too many. Empty ones that a glob matches do not count.", Whole: true},
 	SandboxEnd:             {Name: "sandmeter_sandbox_end_timestamp_seconds", Help: "When the server observed the end of the sandbox, as a unix timestamp in seconds. Present for sandboxes that have ended.", Float: true, Whole: true},
 	SandboxLifetime:        {Name: "sandmeter_sandbox_lifetime_seconds", Help: "Time from the start of the sandbox's process to its end. Present for sandboxes that have ended, if the start is known.", Float: true, Whole: true},
 	SandboxOutcome:         {Name: "sandmeter_sandbox_outcome", Help: "How the sandbox ended, with value 1. Present for sandboxes that have ended.", Whole: true, Open: true, SetLabels: []string{"exit_code", "outcome", "signal"}, Greatest: true},

@@ -8,13 +8,12 @@ import (
 	"testing"
 )
 
-// TestKeepAnnotation: a spec has the value of the annotation, which is read like any other field, and
+// TestAnnotation: a spec has the value of the annotation, which is read like any other field, and
 // other annotations are read as without it.
-func TestKeepAnnotation(t *testing.T) {
+func TestAnnotation(t *testing.T) {
 	check := func(key, annotations, want string, others Spec) {
 		t.Helper()
-		kept := newShared()
-		kept.annotation = key
+		kept := NewShared(key)
 		c, err := parse(fmt.Appendf(nil, `{"id":"a","createdAt":"2026-11-01T00:00:00Z","spec":{"annotations":%s}}`, annotations), kept)
 		if err != nil {
 			t.Errorf("%s: %v", annotations, err)
@@ -39,23 +38,21 @@ func TestKeepAnnotation(t *testing.T) {
 	check("io.kubernetes.cri.sandbox-uid", `{"io.kubernetes.cri.sandbox-uid":"u"}`, "u", Spec{PodUID: "u"})
 	check("", `{"":"x"}`, "", Spec{})
 
-	bad := newShared()
-	bad.annotation = key
+	bad := NewShared(key)
 	if _, err := parse([]byte(`{"id":"a","createdAt":"2026-11-01T00:00:00Z","spec":{"annotations":{"example.com/team":"x`), bad); err == nil {
 		t.Error("a string that does not end is accepted")
 	}
 }
 
-// TestRootKeepsAnnotation: listings have what KeepAnnotation names.
-func TestRootKeepsAnnotation(t *testing.T) {
+// TestRootHasAnnotation: listings have the annotation that the roots have in common.
+func TestRootHasAnnotation(t *testing.T) {
 	dir := t.TempDir()
 	const content = `{"id":"a","createdAt":"2026-11-01T00:00:00Z","sandbox":{"id":"a"},"spec":{"annotations":{"k":"v"}}}`
 	if err := os.WriteFile(filepath.Join(dir, "a_sandbox:a.state"), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{"": "", "k": "v", "x": ""} {
-		r := NewRoot(dir)
-		r.KeepAnnotation(key)
+		r := NewShared(key).NewRoot(dir)
 		listing, err := r.List()
 		if err != nil || len(listing.Sandboxes) != 1 {
 			t.Fatalf("%+v, %v", listing, err)

@@ -17,7 +17,7 @@ import (
 // BenchmarkParse parses a state file whose registration is known, which is the usual case.
 func BenchmarkParse(b *testing.B) {
 	data := testkit.Testdata(b, "sb-k8s.state")
-	known := newShared()
+	known := NewShared("")
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {

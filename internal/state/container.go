@@ -52,7 +52,7 @@ type Spec struct {
 	CPUPeriod int64  // in microseconds; 0: not in the spec
 	CPUShares int64  // 0: not in the spec
 
-	// Annotation is the value of the annotation that Root.KeepAnnotation names, cut off at
+	// Annotation is the value of the annotation that NewShared names, cut off at
 	// MaxAnnotation bytes; empty: none; may have any bytes.
 	Annotation string
 }

@@ -42,7 +42,7 @@ func TestCRI(t *testing.T) {
 	check := func(name, runscPod, runscNamespace string, annotations map[string]string, want names) {
 		t.Helper()
 		c, err := parse(fmt.Appendf(nil, `{"id":"a","createdAt":%q,"sandbox":{"id":"s","podName":%q,"namespace":%q},"spec":{"annotations":%s}}`,
-			createdAt, runscPod, runscNamespace, object(annotations)), newShared())
+			createdAt, runscPod, runscNamespace, object(annotations)), NewShared(""))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			return

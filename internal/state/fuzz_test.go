@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		known := newShared()
+		known := NewShared("")
 		if _, err := parse(example, known); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func FuzzParse(f *testing.F) {
 		if (c == nil) == (err == nil) {
 			t.Fatalf("%+v, %v", c, err)
 		}
-		if first, firstErr := parse(data, newShared()); !reflect.DeepEqual(first, c) || fmt.Sprint(firstErr) != fmt.Sprint(err) {
+		if first, firstErr := parse(data, NewShared("")); !reflect.DeepEqual(first, c) || fmt.Sprint(firstErr) != fmt.Sprint(err) {
 			t.Fatalf("as the first file it is another: %v, not %v\n%+v, not\n%+v", firstErr, err, first, c)
 		}
 		if err != nil {

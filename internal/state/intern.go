@@ -18,11 +18,12 @@ const recentMax = 4
 type registrations struct {
 	seed   maphash.Seed
 	byHash map[uint64][]*Registration
-	recent []*shape // most recent first
+	recent []*shape              // most recent first
+	users  map[*Registration]int // number of roots that use it
 }
 
 func newRegistrations() *registrations {
-	return &registrations{seed: maphash.MakeSeed(), byHash: make(map[uint64][]*Registration)}
+	return &registrations{seed: maphash.MakeSeed(), byHash: make(map[uint64][]*Registration), users: make(map[*Registration]int)}
 }
 
 // intern reads the registration that is the scanner's next value.
@@ -61,16 +62,26 @@ func (r *registrations) lookup(canonical, head []byte, metrics [][]byte, tail []
 	return reg
 }
 
-// keepOnly drops all registrations that are not in use.
-func (r *registrations) keepOnly(used map[*Registration]bool) {
+// use takes note of the registrations that a root uses now, and used before, and drops all that no
+// root uses any more.
+func (r *registrations) use(now, before map[*Registration]bool) {
+	for reg := range now {
+		r.users[reg]++
+	}
+	for reg := range before {
+		if r.users[reg]--; r.users[reg] == 0 {
+			delete(r.users, reg)
+		}
+	}
+	unused := func(reg *Registration) bool { return r.users[reg] == 0 }
 	for hash, list := range r.byHash {
-		if list = slices.DeleteFunc(list, func(reg *Registration) bool { return !used[reg] }); len(list) == 0 {
+		if list = slices.DeleteFunc(list, unused); len(list) == 0 {
 			delete(r.byHash, hash)
 		} else {
 			r.byHash[hash] = list
 		}
 	}
-	r.recent = slices.DeleteFunc(r.recent, func(known *shape) bool { return !used[known.registration] })
+	r.recent = slices.DeleteFunc(r.recent, func(known *shape) bool { return unused(known.registration) })
 }
 
 // split splits a registration before and after its list of metrics. If it has an unexpected form,

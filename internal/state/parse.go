@@ -11,7 +11,7 @@ import (
 )
 
 // parse parses a whole state file and keeps none of its bytes. It skips fields that are not needed.
-func parse(data []byte, shared *shared) (*Container, error) {
+func parse(data []byte, shared *Shared) (*Container, error) {
 	s := jscan.New(data)
 	p := parser{Scanner: &s, shared: shared}
 	c := p.container()
@@ -38,7 +38,7 @@ func rawValue(s *jscan.Scanner) []byte {
 
 type parser struct {
 	*jscan.Scanner
-	shared *shared
+	shared *Shared
 }
 
 // fields calls field for each field of an object. A null counts as an object without fields.

@@ -19,7 +19,7 @@ func TestParseCaptures(t *testing.T) {
 	}
 	capture := func(id, pod, namespace string, gofer, pid int, created, started string) {
 		t.Helper()
-		got, err := parse(testkit.Testdata(t, id+".state"), newShared())
+		got, err := parse(testkit.Testdata(t, id+".state"), NewShared(""))
 		if err != nil {
 			t.Errorf("%s: %v", id, err)
 			return
@@ -53,7 +53,7 @@ func TestParse(t *testing.T) {
 		t.Helper()
 		c := &Container{ID: "a", SandboxID: "b", CreatedAt: moment(t, createdAt)}
 		want(c)
-		if got, err := parse([]byte(document), newShared()); err != nil || !reflect.DeepEqual(got, c) {
+		if got, err := parse([]byte(document), NewShared("")); err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("%s: %v\n%+v, want\n%+v", name, err, got, c)
 		}
 	}
@@ -126,7 +126,7 @@ func TestParseLimits(t *testing.T) {
 	limits := func(resources string, cores float64, bytes int64) {
 		t.Helper()
 		document := `{"id":"a","createdAt":"` + createdAt + `","spec":{"linux":{"resources":` + resources + `}}}`
-		c, err := parse([]byte(document), newShared())
+		c, err := parse([]byte(document), NewShared(""))
 		if err != nil || c.Spec.CPULimit != cores || c.Spec.MemoryLimit != bytes {
 			t.Errorf("%s: %+v, %v, want %v cores and %d bytes", resources, c, err, cores, bytes)
 		}
@@ -148,7 +148,7 @@ func TestParseLimits(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	refuse := func(name, document, want string) {
 		t.Helper()
-		if c, err := parse([]byte(document), newShared()); err == nil || err.Error() != want || c != nil {
+		if c, err := parse([]byte(document), NewShared("")); err == nil || err.Error() != want || c != nil {
 			t.Errorf("%s: %+v, %v, want %s", name, c, err, want)
 		}
 	}
@@ -178,7 +178,7 @@ func TestParseBeginnings(t *testing.T) {
 	beginnings := func(whole string, step int) {
 		t.Helper()
 		for n := 0; n < len(whole); n += step {
-			if c, err := parse([]byte(whole[:n]), newShared()); !errors.Is(err, jscan.ErrTruncated) {
+			if c, err := parse([]byte(whole[:n]), NewShared("")); !errors.Is(err, jscan.ErrTruncated) {
 				t.Errorf("the first %d bytes: %+v, %v", n, c, err)
 			}
 		}
@@ -201,12 +201,12 @@ func shortened(tb testing.TB, state string) string {
 // TestParseKeepsNothing: the result does not refer to the buffer, which is reused.
 func TestParseKeepsNothing(t *testing.T) {
 	data := testkit.Testdata(t, "sb-k8s.state")
-	want, err := parse(data, newShared())
+	want, err := parse(data, NewShared(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	buffer := []byte(string(data))
-	got, err := parse(buffer, newShared())
+	got, err := parse(buffer, NewShared(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,10 +224,10 @@ func TestParseShared(t *testing.T) {
 		return fmt.Appendf(nil, `{"id":"a","createdAt":%q,"spec":{"process":{"capabilities":%s}},"sandbox":{"id":"a","metricMetadata":%s}}`,
 			createdAt, capabilities, metadata)
 	}
-	known := newShared()
+	known := NewShared("")
 	accept := func(metadata, capabilities string) *Container {
 		t.Helper()
-		want, err := parse(document(metadata, capabilities), newShared())
+		want, err := parse(document(metadata, capabilities), NewShared(""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func TestIntern(t *testing.T) {
 }
 
 func TestInternCaptures(t *testing.T) {
-	known := newShared()
+	known := NewShared("")
 	var all [3]*Registration
 	for i, name := range []string{"sb-k8s.state", "sb-plain.state", "sb-busy.state"} {
 		c, err := parse(testkit.Testdata(t, name), known)

@@ -41,14 +41,13 @@ type Listing struct {
 type Root struct {
 	path    string
 	files   map[string]*file
-	shared  *shared
-	names   []byte // for directory entries
-	content []byte // for state files
+	shared  *Shared
 	round   uint
 	again   []*file // files to retry in this listing: perhaps incomplete, with no earlier version
 	stale   bool    // files have changed since listing was made
 	listing []*Sandbox
-	pause   func() // before a retry; replaced in tests
+	used    map[*Registration]bool // those in listing
+	pause   func()                 // before a retry; replaced in tests
 }
 
 // file is a state file and its last readable content.
@@ -63,21 +62,26 @@ type file struct {
 	round     uint       // the last listing that had the file
 }
 
-// NewRoot returns the runtime root at path, which need not exist yet.
-func NewRoot(path string) *Root {
+// NewRoot returns the runtime root at path, which need not exist yet. It shares nothing with others.
+func NewRoot(path string) *Root { return NewShared("").NewRoot(path) }
+
+// NewRoot returns the runtime root at path, which need not exist yet. Close it when it is no longer
+// needed, so that others do not keep its registrations.
+func (s *Shared) NewRoot(path string) *Root {
 	return &Root{
 		path:   path,
 		files:  make(map[string]*file),
-		shared: newShared(),
-		names:  make([]byte, 32<<10),
+		shared: s,
 		pause:  func() { time.Sleep(retryPause) },
 		round:  1, // 0 is for files that are gone
 	}
 }
 
-// KeepAnnotation makes the specs of containers have the value of the annotation with the key. Call it
-// before the first listing.
-func (r *Root) KeepAnnotation(key string) { r.shared.annotation = key }
+// Close forgets the content of the root. Its listings stay valid.
+func (r *Root) Close() {
+	clear(r.files)
+	r.regroup()
+}
 
 // Path returns the path of the directory.
 func (r *Root) Path() string { return r.path }
@@ -89,7 +93,7 @@ func (r *Root) Check() error {
 		return err
 	}
 	defer unix.Close(fd)
-	_, err = unix.Getdents(fd, r.names)
+	_, err = unix.Getdents(fd, r.shared.names)
 	return r.wrap(err)
 }
 
@@ -163,14 +167,14 @@ func (r *Root) wrap(err error) error {
 // readDir walks the directory and reads the files that have changed.
 func (r *Root) readDir(fd int) error {
 	for {
-		n, err := unix.Getdents(fd, r.names)
+		n, err := unix.Getdents(fd, r.shared.names)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n == 0 {
 			return err
 		}
-		for entries := r.names[:n]; len(entries) > 0; {
+		for entries := r.shared.names[:n]; len(entries) > 0; {
 			var name []byte
 			name, entries = nextEntry(entries)
 			if f := r.fileNamed(name); f != nil {
@@ -218,8 +222,8 @@ func (r *Root) refresh(dir int, f *file) {
 // read reads the file. If that fails, the last readable content stays.
 func (r *Root) read(dir int, f *file) {
 	now := time.Now() // before reading: later changes have later times
-	data, stamp, err := readFile(dir, f.name, r.content)
-	r.content = data
+	data, stamp, err := readFile(dir, f.name, r.shared.content)
+	r.shared.content = data
 	whole := err == nil
 	if whole {
 		err = r.take(f, data)
@@ -280,7 +284,8 @@ func (r *Root) regroup() {
 			used[f.content.facts.Registration] = true
 		}
 	}
-	r.shared.registrations.keepOnly(used)
+	r.shared.registrations.use(used, r.used)
+	r.used = used
 	r.listing = group(containers, r.listing)
 	r.stale = false
 }

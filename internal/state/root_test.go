@@ -483,6 +483,45 @@ func TestListWhileWritten(t *testing.T) {
 	n.want("a", "")
 }
 
+// TestSharedRegistrations: roots have a registration once, as long as one of them uses it.
+func TestSharedRegistrations(t *testing.T) {
+	shared := NewShared("")
+	list := func(r *Root) *Registration {
+		t.Helper()
+		listing, err := r.List()
+		if err != nil || len(listing.Sandboxes) != 1 {
+			t.Fatalf("%+v, %v", listing, err)
+		}
+		return listing.Sandboxes[0].Registration
+	}
+	newRoot := func() *Root {
+		n := newNode(t)
+		n.write(nameOfState("a", "a"), stateOf("a", "a", StatusRunning, `,"registeredMetrics":{"metrics":[{"name":"/x"}]}`))
+		return shared.NewRoot(n.path)
+	}
+	kept := func() int {
+		return len(shared.registrations.byHash) + len(shared.registrations.recent) + len(shared.registrations.users)
+	}
+	one, two := newRoot(), newRoot()
+	first := list(one)
+	if list(two) != first {
+		t.Error("two roots have equal registrations twice")
+	}
+	one.Close()
+	if three := newRoot(); kept() != 3 || list(three) != first {
+		t.Error("a registration that one root uses is not kept")
+	} else {
+		three.Close()
+	}
+	if listing, err := two.List(); err != nil || listing.Sandboxes[0].Registration != first {
+		t.Errorf("%+v, %v", listing, err)
+	}
+	two.Close()
+	if n := kept(); n != 0 {
+		t.Errorf("%d parts of a registration are kept that no root uses", n)
+	}
+}
+
 func TestListRegistrations(t *testing.T) {
 	n := newNode(t)
 	run := func(id, registration string) {
@@ -606,12 +645,12 @@ func TestListBrokenOff(t *testing.T) {
 			n.run(id, id)
 		}
 		(&node{Root: NewRoot(n.path), t: t}).settle() // from here on, each file is read once
-		whole := n.names
-		n.names = n.names[:48] // too short for an entry of the long name
+		whole := n.shared.names
+		n.shared.names = whole[:48] // too short for an entry of the long name
 		if _, err := n.List(); !errors.Is(err, unix.EINVAL) {
 			t.Fatal(err)
 		}
-		n.names = whole
+		n.shared.names = whole
 		if len(n.files) == 0 {
 			continue // skip: the long name came first
 		}

@@ -44,7 +44,7 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
 	c := collect.Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
 	o := Options{
-		MaxPerSecond: 20, Roots: func() []string { return []string{servedRoot} }, Ready: func() bool { return true }, Version: "1.2.3",
+		MaxPerSecond: 20, Roots: func() []string { return []string{servedRoot} }, Ready: func() error { return nil }, Version: "1.2.3",
 		Logger: logger, RootLost: func(err error) { w.lost <- err },
 	}
 	if change != nil {

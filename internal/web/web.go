@@ -85,7 +85,7 @@ type Options struct {
 	MaxPerSecond int
 	MaxAge       time.Duration   // maximum age of the snapshot for a scrape
 	Roots        func() []string // the runtime roots currently served, as named in health checks
-	Ready        func() bool     // reports whether the roots have been listed; must not block
+	Ready        func() error    // says to clients why the server is not ready; must not block
 	MetricsPath  string          // empty: DefaultMetricsPath
 	Version      string          // shown on the front page; may be empty
 	Logger       *slog.Logger
@@ -291,8 +291,8 @@ func (h *Handler) healthy(w http.ResponseWriter, _ *http.Request) error {
 
 // ready serves readiness probes.
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) error {
-	if !h.options.Ready() {
-		return refuse(http.StatusServiceUnavailable, "the runtime roots have not been listed yet; see the server's log")
+	if err := h.options.Ready(); err != nil {
+		return refuse(http.StatusServiceUnavailable, "%s", err)
 	}
 	return writeText(w, "Sandmeter is ready.\n")
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -334,15 +335,15 @@ func TestFrontPageEscapes(t *testing.T) {
 	}
 }
 
-// TestProbes checks that probes do not depend on a runtime root and that a server is ready after it
-// has listed its roots.
+// TestProbes checks that probes do not depend on a runtime root and that a server says why it is not
+// ready.
 func TestProbes(t *testing.T) {
 	w := newWorld(t, nil)
-	ready := false
-	w.handler.options.Ready = func() bool { return ready }
+	notReady := errors.New("why not")
+	w.handler.options.Ready = func() error { return notReady }
 	w.expect(w.get("/-/healthy"), http.StatusOK, "Sandmeter is healthy.\n")
-	w.expect(w.get("/-/ready"), http.StatusServiceUnavailable, "the runtime roots have not been listed yet; see the server's log\n")
-	ready = true
+	w.expect(w.get("/-/ready"), http.StatusServiceUnavailable, "why not\n")
+	notReady = nil
 	w.expect(w.get("/-/ready"), http.StatusOK, "Sandmeter is ready.\n")
 	w.handler.Stop(t.Context())
 	for _, path := range []string{"/-/healthy", "/-/ready"} {

@@ -168,6 +168,7 @@ func serverProblems() cog.Builder[dashboard.Panel] {
 		level(`sum by (budget) (sandmeter_over_budget{@})`, "Over budget: {{budget}}"),
 		level(`sum by (reason) (sandmeter_sandboxes_without_series{@})`, "Without series: {{reason}}"),
 		level(`sum(sandmeter_num_series_left_out{@})`, "Series left out"),
+		level(`sum(sandmeter_runtime_roots_left_out{@})`, "Runtime roots left out"),
 		counter("sandmeter_inotify_overflows_total", "inotify overflows"),
 		counter("sandmeter_responses_cut_off_total", "Responses cut off"),
 		counter("sandmeter_client_connections_closed_total", "Connections closed"),

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/doctor"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricserver"
@@ -122,15 +123,30 @@ func (w *world) rootStates() (roots []string) {
 	return roots
 }
 
+// TestTooManyRoots: of runtime roots with sandboxes, those are left out that a server leaves out. Empty
+// ones do not matter.
 func TestTooManyRoots(t *testing.T) {
 	w := newWorld(t)
-	for i := range maxRoots + 1 {
-		w.must(os.Mkdir(filepath.Join(w.root, fmt.Sprintf("r%03d", i)), 0o755))
+	const empty = "a%03d"
+	for i := range collect.MaxRoots + 1 {
+		w.must(os.Mkdir(filepath.Join(w.root, fmt.Sprintf(empty, i)), 0o755))
 	}
 	w.options.Roots = []string{w.root + "/*"}
 	o := w.observe()
-	if last := o.Roots[maxRoots]; !last.LeftOut || o.Roots[maxRoots-1].LeftOut {
-		t.Errorf("%+v", last)
+	if len(o.Roots) != collect.MaxRoots || slices.Contains(causes(o), "runtime_roots/too_many_roots") {
+		t.Errorf("%d roots, %q", len(o.Roots), causes(o))
+	}
+	last := ""
+	for i := range collect.MaxRoots + 1 {
+		last = filepath.Join(w.root, fmt.Sprintf("b%03d", i))
+		w.must(os.Mkdir(last, 0o755))
+		w.must(os.WriteFile(filepath.Join(last, "a_sandbox:a.state"), nil, 0o600))
+	}
+	o = w.observe()
+	for _, r := range o.Roots {
+		if r.LeftOut != (r.Path == last) {
+			t.Errorf("%+v", r)
+		}
 	}
 	w.wants(o, "runtime_roots/too_many_roots")
 }
@@ -140,7 +156,7 @@ func TestTooManyRoots(t *testing.T) {
 func TestRootsOfOthers(t *testing.T) {
 	w := newWorld(t)
 	other := [4]int{65534, 65534, 65534, 65534}
-	for i := range 2 * maxRoots {
+	for i := range 2 * collect.MaxRoots {
 		dir := filepath.Join(w.dir, "doc", fmt.Sprint("package", i))
 		w.must(os.MkdirAll(dir, 0o755))
 		w.processOf(other, 1000+i, "runsc --root="+dir+" x")
@@ -160,21 +176,6 @@ func TestRootsOfOthers(t *testing.T) {
 	if len(got) == 0 || len(got) > 6 || slices.Contains(got, "runtime_roots/too_many_roots") {
 		t.Errorf("the causes are %q", got)
 	}
-}
-
-// TestRootsWithSandboxes: if there are too many runtime roots, those with sandboxes are examined.
-func TestRootsWithSandboxes(t *testing.T) {
-	w := newWorld(t)
-	for i := range maxRoots {
-		w.must(os.Mkdir(filepath.Join(w.dir, fmt.Sprintf("a%03d", i)), 0o755))
-	}
-	w.start(simulate.Spec{ID: "a"})
-	w.options.UsualRoots = []string{w.dir + "/a*", w.root}
-	o := w.observe()
-	if len(o.Sandboxes) != 1 || o.Roots[maxRoots].LeftOut || !o.Roots[maxRoots-1].LeftOut {
-		t.Errorf("%d sandboxes, %+v", len(o.Sandboxes), o.Roots)
-	}
-	w.wants(o, "runtime_roots/too_many_roots")
 }
 
 // TestUnreadableRoot: a root that is a file is unreadable, alone and beside others.

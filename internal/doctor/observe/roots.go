@@ -15,9 +15,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/trust"
 )
 
-// maxRoots is how many runtime roots a server serves.
-const maxRoots = 64
-
 // findRoots finds the runtime roots to examine. A directory with several names is examined once, by
 // its first name. Those that the user gave, that are usual, and that servers have are before those
 // in command lines of runsc, which any user may have chosen.
@@ -33,7 +30,7 @@ func (n *node) findRoots(ctx context.Context) {
 		n.findNamed(ctx, &found)
 	}
 	found.limit()
-	n.observed.Roots = found.roots
+	n.observed.Roots, n.observed.MaxRoots = found.roots, collect.MaxRoots
 	for i := range n.observed.Servers {
 		n.nameRoots(&n.observed.Servers[i].Settings)
 	}
@@ -120,40 +117,18 @@ func (f *finder) keep(r doctor.Root) {
 }
 
 // limit leaves out the roots for which there is no room. Those with sandboxes stay, if there is
-// room for all of them.
+// room for all of them. Without room, those that have none do not matter, as to a server.
 func (f *finder) limit() {
-	used := 0
-	for _, withState := range []bool{true, false} {
-		for i := range f.roots {
-			if r := &f.roots[i]; examined(r) && hasState(r.Path) == withState {
-				used++
-				r.LeftOut = used > maxRoots
-			}
+	room := collect.MaxRoots
+	fits := func() bool { room--; return room >= 0 }
+	full := make(map[string]bool)
+	for i := range f.roots {
+		if r := &f.roots[i]; examined(r) && collect.HasSandboxes(r.Path) {
+			full[r.Path] = true
+			r.LeftOut = !fits()
 		}
 	}
-}
-
-// hasState reports whether a directory has state files of sandboxes. A directory that cannot be
-// read may have some.
-func hasState(path string) bool {
-	dir, err := os.Open(path)
-	if err != nil {
-		return true
-	}
-	defer dir.Close()
-	for {
-		names, err := dir.Readdirnames(1000)
-		if slices.ContainsFunc(names, isStateFile) {
-			return true
-		}
-		if err != nil {
-			return false
-		}
-	}
-}
-
-func isStateFile(name string) bool {
-	return strings.Contains(name, "_sandbox:") && strings.HasSuffix(name, ".state")
+	f.roots = slices.DeleteFunc(f.roots, func(r doctor.Root) bool { return examined(&r) && !full[r.Path] && !fits() })
 }
 
 // add adds a directory, or what a glob matches.
@@ -223,7 +198,7 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 		f.seen[inodeOf(info)] = true
 		// Every user can name any directory of root. One without sandboxes is no runtime root that
 		// matters, and takes no place of one that does.
-		if origin == doctor.OfProcess && !hasState(path) {
+		if origin == doctor.OfProcess && !collect.HasSandboxes(path) {
 			return
 		}
 	}
@@ -234,6 +209,9 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 func examined(r *doctor.Root) bool {
 	return r.Err == "" && !r.Missing && r.Untrusted == "" && !r.LeftOut
 }
+
+// maxFinalLogs limits how many directories of final metrics logs are observed.
+const maxFinalLogs = 64
 
 // finalLogs observes the directories of final metrics logs.
 func (n *node) finalLogs() {
@@ -251,7 +229,7 @@ func (n *node) finalLogs() {
 	}
 	slices.Sort(patterns)
 	for _, pattern := range slices.Compact(patterns) {
-		if len(n.observed.FinalLogs) == maxRoots || !filepath.IsAbs(pattern) {
+		if len(n.observed.FinalLogs) == maxFinalLogs || !filepath.IsAbs(pattern) {
 			continue
 		}
 		d := doctor.FinalLogDir{Pattern: pattern, Dir: doctor.DirOf(pattern)}
