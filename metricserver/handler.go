@@ -52,14 +52,14 @@ func (s *Server) open(lost func(error)) (*Handler, error) {
 			lost(&RootError{root.Err})
 		}
 	}
-	dirs := func() []string { return watched(o.Roots, h.collector.Roots()) }
-	arrive := func(dir, name string, created bool) { h.collector.Arrive(dir, name, created) }
+	served := func() []string { return h.collector.Roots() }
+	arrive := func(root, name string, created bool) { h.collector.Arrive(root, name, created) }
 	look := func() {
 		if err := h.collector.Look(); err != nil {
 			rootLost(err)
 		}
 	}
-	h.watch = newWatch(dirs, arrive, look, o.Logger)
+	h.watch = newWatch(o.Roots, served, arrive, look, o.Logger)
 	if h.collector, err = collect.New(h.collectOptions(o)); err != nil {
 		h.closeRecords()
 		return nil, err
@@ -163,18 +163,6 @@ func (o *Options) formats() []expo.Format {
 		formats = append(formats, expo.OpenMetrics{Created: o.CreatedSeries})
 	}
 	return formats
-}
-
-// watched returns the directories to watch for changes: the served roots, and the directories in
-// which new roots can match a glob.
-func watched(configured, served []string) []string {
-	dirs := append([]string(nil), served...)
-	for _, root := range configured {
-		if collect.IsGlob(root) {
-			dirs = append(dirs, collect.FixedDir(root))
-		}
-	}
-	return dirs
 }
 
 // ServeHTTP implements http.Handler.

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
 )
 
 const (
@@ -23,47 +25,51 @@ const (
 	// rescan is the interval between looks at the roots without a reported change: inotify can lose
 	// events or be exhausted.
 	rescan = time.Minute
-	// retry is the interval between attempts to watch a root that does not exist.
-	retry = time.Second
 )
 
-// A watch calls arrive at once for each file that is created or changed in one of the directories,
-// and look soon after a change, and at least once per rescan. It is only a hint: the served data
-// never depends on it. All methods, and dirs and arrive, run in one goroutine. look has one of its
-// own, because it waits for the collection under way.
+// maxWatched limits how many directories are watched. The kernel permits 8192 or more per user, and
+// each takes about 1 KB of its memory.
+const maxWatched = 4096
+
+// A watch calls arrive at once for each file that is created or changed in a runtime root, and look
+// soon after a change, and at least once per rescan. It is only a hint: the served data never depends
+// on it. All methods, and served and arrive, run in one goroutine. look has one of its own, because
+// it waits for the collection under way.
+//
+// It also watches the directories that lead to the roots, because roots can appear in them. A sandbox
+// and its root may be created together and disappear within a second. So when a directory appears,
+// the files that are already in it count as created, too.
 type watch struct {
-	dirs   func() []string // called again after each event: the directories can change
-	arrive func(dir, name string, created bool)
-	look   func()
-	logger *slog.Logger
-	open   func() (*notifier, error)
+	configured []string        // runtime roots: directories and globs
+	ways       collect.Ways    // to the configured roots
+	served     func() []string // returns the roots that are served, which are watched first
+	arrive     func(root, name string, created bool)
+	look       func()
+	logger     *slog.Logger
+	open       func() (*notifier, error)
+	most       int // the constant maxWatched, or less in tests
 
 	overflows atomic.Int64  // times that events were lost because there were too many
 	due       chan struct{} // tells the goroutine that looks
 
-	notifier *notifier        // nil: inotify is not available
-	failed   map[string]error // errors by directory, for directories that are not watched
-	logged   error            // the inotify error that was logged
+	notifier *notifier           // nil: inotify is not available
+	watched  map[string]*watched // by clean path
+	paths    map[int][]string    // by watch descriptor, because a directory can have several paths
+	round    uint                // number of surveys
+	logged   error               // the inotify error that was logged
+	full     bool                // the log says that there are too many directories
 }
 
-func newWatch(dirs func() []string, arrive func(dir, name string, created bool), look func(), logger *slog.Logger) *watch {
-	return &watch{dirs: dirs, arrive: arrive, look: look, logger: logger, open: openInotify, due: make(chan struct{}, 1), failed: make(map[string]error)}
+// watched is a path of a directory that is watched.
+type watched struct {
+	wd     int
+	isRoot bool
+	round  uint // the last survey that found it
 }
 
-// A notifier reports changes in directories.
-type notifier struct {
-	events <-chan fsnotify.Event
-	errors <-chan error // overflows of the event queue
-	add    func(dir string) error
-	close  func() error
-}
-
-func openInotify() (*notifier, error) {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{w.Events, w.Errors, w.Add, w.Close}, nil
+func newWatch(configured []string, served func() []string, arrive func(root, name string, created bool), look func(), logger *slog.Logger) *watch {
+	return &watch{configured: configured, ways: collect.NewWays(configured), served: served, arrive: arrive, look: look, logger: logger, open: openInotify, most: maxWatched,
+		due: make(chan struct{}, 1), watched: make(map[string]*watched), paths: make(map[int][]string)}
 }
 
 // run watches until ctx is done.
@@ -79,40 +85,25 @@ func (w *watch) run(ctx context.Context) {
 	})
 	again := time.NewTicker(rescan)
 	defer again.Stop()
-	w.openNotifier()
+	w.survey()
 	settled := time.After(0) // nil: no change is pending; the start counts as a change
-	changed := func() {
-		if settled == nil {
-			settled = time.After(settle)
-		}
-	}
-	for all := true; ; {
-		if w.addDirs(all) {
-			changed()
-		}
-		all = false
-		events, overflows := w.channels()
+	for {
 		select {
 		case <-ctx.Done():
 			return
-		case event := <-events:
-			if created := event.Has(fsnotify.Create); created || event.Has(fsnotify.Write) {
-				w.arrive(filepath.Dir(event.Name), filepath.Base(event.Name), created)
+		case c, ok := <-w.changes():
+			if !ok {
+				w.close()
 			}
-			changed()
-		case err := <-overflows:
-			if errors.Is(err, fsnotify.ErrEventOverflow) {
-				w.overflows.Add(1)
+			if w.handle(c) && settled == nil {
+				settled = time.After(settle)
 			}
-			changed()
 		case <-settled:
 			settled = nil
 			w.lookSoon()
 		case <-again.C:
 			w.lookSoon()
-			w.openNotifier()
-			all = true
-		case <-w.retry():
+			w.survey()
 		}
 	}
 }
@@ -139,55 +130,214 @@ func (w *watch) openNotifier() {
 }
 
 func (w *watch) close() {
-	if w.notifier != nil {
-		_ = w.notifier.close()
+	if w.notifier == nil {
+		return
+	}
+	w.notifier.close()
+	w.notifier = nil
+	clear(w.watched)
+	clear(w.paths)
+}
+
+// changes returns the channel of changes, or nil without inotify.
+func (w *watch) changes() <-chan change {
+	if w.notifier == nil {
+		return nil
+	}
+	return w.notifier.changes
+}
+
+// survey watches all directories, starting with the roots that are served. It adds even those that are
+// watched already, because a directory can be replaced without an event. It stops watching those that
+// no longer lead to a root.
+func (w *watch) survey() {
+	w.openNotifier()
+	if w.notifier == nil {
+		return
+	}
+	w.round++
+	served := w.served()
+	w.makeRoom(served)
+	for _, dir := range served {
+		w.enter(filepath.Clean(dir), false)
+	}
+	for _, root := range w.configured {
+		w.enter(filepath.Clean(collect.FixedDir(root)), false)
+	}
+	for dir, d := range w.watched {
+		if d.round != w.round {
+			w.leave(dir)
+		}
 	}
 }
 
-// channels returns the channels for events and overflows, or nil without inotify.
-func (w *watch) channels() (<-chan fsnotify.Event, <-chan error) {
-	if w.notifier == nil {
-		return nil, nil
+// makeRoom stops watching roots that are not served, if there were too many directories.
+func (w *watch) makeRoom(served []string) {
+	if !w.full {
+		return
 	}
-	return w.notifier.events, w.notifier.errors
+	w.full = len(w.watched) >= w.most
+	for dir, d := range w.watched {
+		if d.isRoot && !slices.Contains(served, dir) {
+			w.leave(dir)
+		}
+	}
 }
 
-// addDirs watches all directories. It skips directories that failed before for a reason other than
-// that they are missing, unless all is set. It reports whether a directory that failed before is
-// watched again, since it may have changed in the meantime. A directory that was removed and
-// created again needs a new watch, so addDirs adds every directory each time.
-func (w *watch) addDirs(all bool) (back bool) {
-	if w.notifier == nil {
+// enter watches a directory and the directories in it that lead to runtime roots. If all of these exist
+// and nothing else in it matters, it watches only these. If the directory does not exist, it watches
+// the one above. appeared means that the directory is new, and so are the files in it, which may have
+// been created before the watch.
+func (w *watch) enter(dir string, appeared bool) {
+	if w.isCurrent(dir) && !appeared {
+		return // it is on the way to several roots
+	}
+	way := w.ways.Of(dir)
+	if !way.IsRoot && !way.Globs && w.enterNames(dir, way.Names, appeared) {
+		return // their own watches report when they disappear
+	}
+	err := w.add(dir, way.IsRoot)
+	if above := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && above != dir {
+		if !w.isCurrent(above) {
+			w.enter(above, appeared)
+		}
+		return
+	}
+	names := way.Names
+	if way.Globs || way.IsRoot && appeared {
+		names = append(names, namesIn(dir)...)
+	}
+	if way.IsRoot && appeared {
+		for _, name := range names {
+			w.arrive(dir, name, true)
+		}
+	}
+	w.enterNames(dir, names, appeared)
+}
+
+// enterNames enters the names in a directory that lead to runtime roots, and reports whether all do.
+func (w *watch) enterNames(dir string, names []string, appeared bool) (all bool) {
+	all = true
+	for _, name := range names {
+		all = w.enterNew(filepath.Join(dir, name), appeared) && all
+	}
+	return all
+}
+
+// isCurrent reports whether a directory is watched, as of the last survey or later.
+func (w *watch) isCurrent(dir string) bool {
+	d := w.watched[dir]
+	return d != nil && d.round == w.round
+}
+
+// enterNew enters a path if it is a directory that leads to runtime roots, and reports whether it is.
+func (w *watch) enterNew(path string, appeared bool) bool {
+	if way := w.ways.Of(path); !way.Leads() {
 		return false
 	}
-	current := w.dirs()
-	for _, dir := range current {
-		before := w.failed[dir]
-		if before != nil && !all && !errors.Is(before, fs.ErrNotExist) {
-			continue
-		}
-		switch err := w.notifier.add(dir); {
-		case err == nil:
-			back = back || before != nil
-			delete(w.failed, dir)
-		default:
-			w.failed[dir] = err
-			w.logExhausted(err)
-		}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return false
 	}
-	maps.DeleteFunc(w.failed, func(dir string, _ error) bool { return !slices.Contains(current, dir) })
-	return back
+	w.enter(path, appeared)
+	return true
 }
 
-// retry returns a channel that fires when it is time to look for missing directories, or nil if
-// none are missing.
-func (w *watch) retry() <-chan time.Time {
-	for _, err := range w.failed {
-		if errors.Is(err, fs.ErrNotExist) {
-			return time.After(retry)
+// namesIn returns the names in a directory, as far as they can be read.
+func namesIn(dir string) []string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
+}
+
+// add watches a directory, unless there are too many.
+func (w *watch) add(dir string, isRoot bool) error {
+	if w.watched[dir] == nil && len(w.watched) >= w.most {
+		w.logFull()
+		return nil
+	}
+	mask := uint32(maskAbove)
+	if isRoot {
+		mask = maskRoot
+	}
+	wd, err := w.notifier.add(dir, mask)
+	if err != nil {
+		w.logExhausted(err)
+		return err
+	}
+	if d := w.watched[dir]; d != nil && d.wd != wd {
+		w.leave(dir) // it was replaced by another directory
+	}
+	if w.watched[dir] == nil {
+		w.paths[wd] = append(w.paths[wd], dir)
+	}
+	w.watched[dir] = &watched{wd, isRoot, w.round}
+	return nil
+}
+
+// leave stops watching a directory under one of its paths.
+func (w *watch) leave(dir string) {
+	d := w.watched[dir]
+	delete(w.watched, dir)
+	w.paths[d.wd] = slices.DeleteFunc(w.paths[d.wd], func(path string) bool { return path == dir })
+	if len(w.paths[d.wd]) == 0 {
+		delete(w.paths, d.wd)
+		w.notifier.remove(d.wd)
+	}
+}
+
+// leaveAll stops watching a directory that is gone and the directories below it. Then it enters the path
+// again, because the directory may have been replaced. It reports whether the path leads to runtime
+// roots.
+func (w *watch) leaveAll(gone string) bool {
+	if way := w.ways.Of(gone); !way.Leads() {
+		return false
+	}
+	for dir := range w.watched {
+		if dir == gone || strings.HasPrefix(dir, gone+"/") {
+			w.leave(dir)
 		}
 	}
-	return nil
+	w.enter(gone, true)
+	return true
+}
+
+// handle handles a change, and reports whether it may have changed the runtime roots.
+func (w *watch) handle(c change) (relevant bool) {
+	if c.mask&unix.IN_Q_OVERFLOW != 0 {
+		w.overflows.Add(1)
+		w.survey()
+		return true
+	}
+	for _, dir := range slices.Clone(w.paths[c.wd]) {
+		if c.mask&ends != 0 && w.leaveAll(dir) || c.mask&ends == 0 && w.handleIn(dir, c) {
+			relevant = true
+		}
+	}
+	return relevant
+}
+
+// handleIn handles a change in a directory.
+func (w *watch) handleIn(dir string, c change) (relevant bool) {
+	created := c.mask&appearances != 0
+	path := filepath.Join(dir, c.name)
+	switch {
+	case created:
+		relevant = w.enterNew(path, true)
+	case c.mask&disappearances != 0:
+		relevant = w.leaveAll(path)
+	}
+	if d := w.watched[dir]; d == nil || !d.isRoot {
+		return relevant
+	}
+	if created || c.mask&unix.IN_MODIFY != 0 {
+		w.arrive(dir, c.name, created)
+	}
+	return true
 }
 
 // logExhausted logs once that changes cannot be watched. Collections log missing and unreadable
@@ -206,6 +356,15 @@ func (w *watch) logExhausted(err error) {
 		return
 	}
 	w.logged = err
-	w.logger.Warn("inotify is exhausted: until a scrape, new and ended sandboxes are noticed once per minute only. Raise the kernel's limit",
+	w.logger.Warn("inotify limit reached; until it is raised, new and ended sandboxes are detected only by scrapes and a scan every minute",
 		"sysctl", limit, "err", err)
+}
+
+// logFull logs once that there are too many directories.
+func (w *watch) logFull() {
+	if w.full {
+		return
+	}
+	w.full = true
+	w.logger.Warn("Too many directories to watch; new and ended sandboxes in the others are detected only by scrapes and a scan every minute", "limit", w.most)
 }

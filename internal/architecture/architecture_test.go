@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/totals", "internal/web", "github.com/fsnotify/fsnotify",
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
