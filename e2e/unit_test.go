@@ -34,8 +34,9 @@ func TestServiceUnit(t *testing.T) {
 	}
 }
 
-// underUnit returns the program of the unit with more settings, under the restrictions of the unit.
-func (w *world) underUnit(settings ...string) *program {
+// underUnit returns the program of the unit with more settings, under the restrictions of the unit, or
+// those with which a drop-in file overrides them.
+func (w *world) underUnit(override string, settings ...string) *program {
 	w.t.Helper()
 	needsSystemd(w.t)
 	unitrun := filepath.Join(w.t.TempDir(), "unitrun")
@@ -51,10 +52,46 @@ func (w *world) underUnit(settings ...string) *program {
 		w.must(os.MkdirAll(dir, 0o755))
 		args = append(args, "-bind", dir+":"+path)
 	}
-	for _, dir := range []string{w.node.Dir(), filepath.Dir(sandmeter), filepath.Dir(realRunsc(w.t))} {
-		args = append(args, "-visible", dir) // they may be in /tmp and /root, where the unit sees nothing
+	unit := serviceUnit
+	if override == "" {
+		for _, dir := range []string{w.node.Dir(), filepath.Dir(sandmeter), filepath.Dir(realRunsc(w.t))} {
+			args = append(args, "-visible", dir) // they may be in /tmp and /root, where the unit sees nothing
+		}
+	} else {
+		unit = w.overridden(override)
 	}
-	return newRun(w.t, unitrun, append(append(args, serviceUnit), settings...)...)
+	return newRun(w.t, unitrun, append(append(args, unit), settings...)...)
+}
+
+// overridden returns a copy of the unit with a file that overrides its settings.
+func (w *world) overridden(override string) string {
+	w.t.Helper()
+	text, err := os.ReadFile(serviceUnit)
+	w.must(err)
+	unit := filepath.Join(w.t.TempDir(), filepath.Base(serviceUnit))
+	w.must(os.WriteFile(unit, text, 0o600))
+	w.must(os.Mkdir(unit+".d", 0o700))
+	w.must(os.WriteFile(unit+".d/override.conf", []byte(override), 0o600))
+	return unit
+}
+
+// TestHiddenRoots: with the settings of the docs, the service serves a runtime root in a directory that
+// it hides otherwise.
+func TestHiddenRoots(t *testing.T) {
+	overrides := examples(t, "ini")
+	if len(overrides) != 1 {
+		t.Fatalf("the documents have %d blocks of settings, want one", len(overrides))
+	}
+	w := newWorld(t)
+	w.setAddr(w.unitPath("/run/sandmeter/metrics.sock"))
+	w.start("hidden", "idle")
+	settings := []string{"SANDMETER_WEB_LISTEN_ADDRESS=/run/sandmeter/metrics.sock", "SANDMETER_ROOT=" + w.root, "SANDMETER_METRIC_NAMING=runsc",
+		"SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true"}
+	s := w.startProgram(w.underUnit(overrides[0], settings...))
+	w.wantConfined(s.Process.Pid)
+	w.scrape().wantRunning(t, []string{"hidden"}, []string{"hidden"})
+	s.signal(unix.SIGTERM)
+	s.wantEnd(ample, 0)
 }
 
 // unitPath returns where a path in /run or /var/log under the unit is outside of it.
@@ -96,7 +133,7 @@ func TestServiceUnderUnit(t *testing.T) {
 	w.must(w.node.Run(w.ctx(), c))
 	r := &recorded{world: w, file: w.unitPath(records)}
 	notified := w.listenAsSystemd()
-	server := w.underUnit("NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+socket, "SANDMETER_RUNSC="+realRunsc(t),
+	server := w.underUnit("", "NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+socket, "SANDMETER_RUNSC="+realRunsc(t),
 		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+records,
 		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
 	s := w.startProgram(server)

@@ -5,13 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sandmeter/sandmeter/config"
 )
 
 // usualRoots has globs for the default runtime roots of runsc, containerd and Docker.
-var usualRoots = []string{"/var/run/runsc", "/run/containerd/runsc/*", "/var/run/docker/runtime-runc/*"}
+var usualRoots = []string{"/var/run/runsc", "/run/runsc", "/run/containerd/runsc/*", "/var/run/docker/runtime-*/*"}
 
 // suggestRoots lists the usual runtime roots that exist if err says that the default one does not.
 func suggestRoots(err error) string {
@@ -26,15 +27,18 @@ func suggestRoots(err error) string {
 	return "; existing runtime roots: " + strings.Join(existing, ", ")
 }
 
-// existingRoots returns the directories that globs match.
+// existingRoots returns the directories that globs match, each by its first name.
 func existingRoots(globs []string) []string {
 	var roots []string
+	var known []os.FileInfo
 	for _, glob := range globs {
 		matches, _ := filepath.Glob(glob) // fails only for invalid globs
 		for _, m := range matches {
-			if info, err := os.Stat(m); err == nil && info.IsDir() {
-				roots = append(roots, m)
+			info, err := os.Stat(m)
+			if err != nil || !info.IsDir() || slices.ContainsFunc(known, func(k os.FileInfo) bool { return os.SameFile(k, info) }) {
+				continue
 			}
+			known, roots = append(known, info), append(roots, m)
 		}
 	}
 	return roots

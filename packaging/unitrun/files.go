@@ -14,8 +14,9 @@ import (
 // confineFiles gives this thread a mount namespace with the files that the unit's program may see and
 // write. A bind is a directory and a path, separated by a colon: the directory is in the place of the path.
 func confineFiles(u unit, visible, binds []string) error {
-	if system, _ := u.last("ProtectSystem"); system != "strict" || !u.is("PrivateTmp") || !u.is("ProtectHome") || !u.is("PrivateDevices") {
-		return errors.New("only units with ProtectSystem=strict, ProtectHome=yes, PrivateTmp=yes and PrivateDevices=yes are supported")
+	home, _ := u.last("ProtectHome")
+	if system, _ := u.last("ProtectSystem"); system != "strict" || home != "yes" && home != "read-only" || !u.is("PrivateDevices") {
+		return errors.New("only units with ProtectSystem=strict, ProtectHome=yes or read-only, and PrivateDevices=yes are supported")
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return err
@@ -102,12 +103,17 @@ func readOnly(root string) error {
 
 // hide covers what the unit's program may not see.
 func hide(u unit) error {
-	for _, dir := range []string{"/tmp", "/var/tmp"} {
-		if err := cover(dir, "mode=1777"); err != nil {
-			return err
+	if u.is("PrivateTmp") {
+		for _, dir := range []string{"/tmp", "/var/tmp"} {
+			if err := cover(dir, "mode=1777"); err != nil {
+				return err
+			}
 		}
 	}
-	closed := []string{"/home", "/root", "/run/user"}
+	var closed []string
+	if u.is("ProtectHome") {
+		closed = append(closed, "/home", "/root", "/run/user")
+	}
 	if u.is("ProtectKernelModules") {
 		closed = append(closed, "/usr/lib/modules", "/lib/modules")
 	}

@@ -90,12 +90,15 @@ func TestUnknownSetting(t *testing.T) {
 	}
 }
 
-// probes are shell commands, and whether they have to succeed under the restrictions of the unit.
-var probes = []struct {
+// A probe is a shell command, and whether it has to succeed under the restrictions of a unit.
+type probe struct {
 	command string
 	permits bool
 	setting string // what permits or denies it
-}{
+}
+
+// probes are those of the packaged unit.
+var probes = []probe{
 	{"echo x >/var/log/sandmeter/unitrun-probe && rm /var/log/sandmeter/unitrun-probe", true, "LogsDirectory"},
 	{"test \"$(stat -c %a /var/log/sandmeter)\" = 750", true, "LogsDirectoryMode"},
 	{"echo x >/run/sandmeter/unitrun-probe && rm /run/sandmeter/unitrun-probe", true, "RuntimeDirectory"},
@@ -124,8 +127,37 @@ var probes = []struct {
 	{"ip link", false, "RestrictAddressFamilies"},
 }
 
+// visibleProbes are those of a unit that shows the directories which the packaged one hides.
+var visibleProbes = []probe{
+	{"ls /tmp/unitrun-visible", true, "PrivateTmp=no"},
+	{"echo x >/tmp/unitrun-visible/x", false, "ProtectSystem"},
+	{"ls /root", true, "ProtectHome=read-only"},
+	{"echo x >/root/unitrun-probe", false, "ProtectHome=read-only"},
+}
+
 // TestRestrictions runs a shell under the restrictions of the packaged unit.
 func TestRestrictions(t *testing.T) {
+	needsRestrictions(t)
+	expectProbes(t, "", probes)
+	if _, err := os.Stat("/tmp/unitrun-probe"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("PrivateTmp: a file in the private directory is in that of all: %v", err)
+	}
+}
+
+// TestVisibleDirectories does so with settings that show hidden directories.
+func TestVisibleDirectories(t *testing.T) {
+	needsRestrictions(t)
+	const dir = "/tmp/unitrun-visible"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(dir)
+	expectProbes(t, "[Service]\nPrivateTmp=no\nProtectHome=read-only\n", visibleProbes)
+}
+
+// needsRestrictions skips the test where restrictions are not possible.
+func needsRestrictions(t *testing.T) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		unavailable(t, errors.New("this takes root"))
 	}
@@ -146,6 +178,11 @@ func TestRestrictions(t *testing.T) {
 			})
 		}
 	}
+}
+
+// expectProbes runs probes under the restrictions of the packaged unit, with settings that override its.
+func expectProbes(t *testing.T, settings string, probes []probe) {
+	t.Helper()
 	program, script := build(t), "exec 2>/dev/null\n"
 	for _, p := range probes {
 		script += "if ( " + p.command + " ) >/dev/null; then echo yes; else echo no; fi\n"
@@ -163,6 +200,12 @@ func TestRestrictions(t *testing.T) {
 	if err := os.WriteFile(unitFile, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(unitFile+".d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(unitFile+".d/override.conf", []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	out, err := exec.CommandContext(t.Context(), program, "-visible", dir, unitFile).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -175,9 +218,6 @@ func TestRestrictions(t *testing.T) {
 		if permitted := answers[i] == "yes"; permitted != p.permits {
 			t.Errorf("%s (%s): permitted is %t", p.command, p.setting, permitted)
 		}
-	}
-	if _, err := os.Stat("/tmp/unitrun-probe"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("PrivateTmp: a file in the private directory is in that of all: %v", err)
 	}
 }
 
