@@ -5,10 +5,13 @@ import (
 	"strings"
 )
 
+// criNames are the texts that both runtimes have.
+type criNames struct{ kind, container, podUID, image string }
+
 // criAnnotations are the annotations of a spec that identify a container of a pod. containerd and
 // CRI-O use different keys. Each value may have any bytes.
 type criAnnotations struct {
-	containerd, crio struct{ kind, container, podUID, image string }
+	containerd, crio criNames
 
 	crioPod, crioNamespace string // from the kubelet's labels, which CRI-O copies into the spec
 
@@ -54,19 +57,29 @@ func (a *criAnnotations) read(p *parser, key []byte) {
 }
 
 // complete sets the fields of a container that come from the annotations. runsc itself reads the
-// pod's name and namespace from containerd's annotations only. An annotation of containerd takes
-// precedence over CRI-O's, as it does in runsc.
+// pod's name and namespace from containerd's annotations only.
+//
+// CRI-O copies the annotations of a pod into the spec, so its users can set those of containerd. Where
+// CRI-O made the container, they do not count.
 func (a *criAnnotations) complete(c *Container) {
-	of, spec := &a.containerd, &c.Spec
-	spec.Pause = cmp.Or(of.kind, a.crio.kind) == "sandbox"
-	spec.PodUID = cmp.Or(of.podUID, a.crio.podUID)
-	spec.Image = cmp.Or(of.image, a.crio.image, a.crioRequestedImage)
-	spec.ContainerName = of.container
-	if spec.ContainerName == "" && !spec.Pause { // CRI-O calls the pause container POD
-		spec.ContainerName = cmp.Or(a.crio.container, crioContainer(a.crioName))
+	of, spec := a.containerd, &c.Spec
+	if a.crio.kind != "" {
+		of = a.ofCRIO()
+		c.facts.PodName = cmp.Or(a.crioPod, a.crioKubeName)
+		c.facts.Namespace = cmp.Or(a.crioNamespace, a.crioKubeNamespace)
 	}
-	c.facts.PodName = cmp.Or(c.facts.PodName, a.crioPod, a.crioKubeName)
-	c.facts.Namespace = cmp.Or(c.facts.Namespace, a.crioNamespace, a.crioKubeNamespace)
+	spec.Pause, spec.PodUID, spec.Image, spec.ContainerName = of.kind == "sandbox", of.podUID, of.image, of.container
+}
+
+// ofCRIO returns the texts of a container that CRI-O made.
+func (a *criAnnotations) ofCRIO() criNames {
+	of := a.crio
+	of.image = cmp.Or(of.image, a.crioRequestedImage)
+	of.container = cmp.Or(of.container, crioContainer(a.crioName))
+	if of.kind == "sandbox" { // CRI-O calls the pause container POD
+		of.container = ""
+	}
+	return of
 }
 
 // crioContainer returns the name of the container in the name that CRI-O gives it,

@@ -61,10 +61,11 @@ func TestCRI(t *testing.T) {
 	check("CRI-O, pause", "", "", crioPause, pause)
 	check("CRI-O, app", "", "", crioApp, app)
 
-	// containerd's annotations take precedence, as in runsc.
-	check("both", "w", "s", merged(crioPause, map[string]string{"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c",
-		"io.kubernetes.cri.sandbox-uid": "u", "io.kubernetes.cri.image-name": "i"}),
-		names{"w", "s", Spec{ContainerName: "c", PodUID: "u", Image: "i"}})
+	// A pod of CRI-O can set the annotations of containerd.
+	forged := map[string]string{"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c",
+		"io.kubernetes.cri.sandbox-uid": "u", "io.kubernetes.cri.image-name": "i"}
+	check("CRI-O, pause, and the pod has annotations of containerd", "w", "s", merged(crioPause, forged), pause)
+	check("CRI-O, app, and the pod has annotations of containerd", "w", "s", merged(crioApp, forged), app)
 
 	// Without a kubelet there are no labels, and the image may have no name.
 	fromCrictl := merged(crioPause, nil)
