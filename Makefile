@@ -30,7 +30,7 @@ KUBERNETES_VERSION := $(shell sed -n 's,^require k8s.io/kubernetes ,,p' tools/ku
 KUBERNETES := $(KUBERNETES_CACHE)/$(KUBERNETES_VERSION)-$(shell cat $(KUBERNETES_PINS) | sha256sum | cut -c 1-12)
 export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 
-.PHONY: help build run peers test kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart release checksums FORCE
+.PHONY: help build run peers test test-modules test-e2e kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -47,11 +47,18 @@ test: build peers bin/older/runsc bin/gotestsum bin/cyclonedx-gomod bin/helm ## 
 	$(call show,core) $(TEST) -race ./...
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes. Only
 	@# e2e has concurrency of its own; -race would make the compression of packages ten times slower.
+	@# The tests of e2e wait most of the time, so those of the other modules run at the same time.
+	@$(MAKE) --no-print-directory -j 2 test-modules test-e2e
+	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-*.json # lists the skipped tests of all runs
+
+# Parts of test, which builds what they need.
+test-modules:
 	cd packaging && $(call show,packaging) $(TEST) -count=1 ./...
 	cd mixin && $(call show,mixin) $(TEST) -count=1 ./...
 	cd charts && $(call show,charts) $(TEST) -count=1 ./...
+
+test-e2e:
 	cd e2e && $(call show,e2e) $(TEST) -race -count=1 ./...
-	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-*.json # lists the skipped tests of all runs
 
 kubernetes: ## build the programs of a Kubernetes node into a cache, which takes about 40 minutes on two cores; needs Debian
 kubernetes: $(addprefix $(KUBERNETES)/,debian containerd ctr containerd-shim-runc-v2 kubelet kube-apiserver kube-controller-manager kube-scheduler kubectl)
