@@ -106,7 +106,7 @@ func TestRegistrationFile(t *testing.T) {
 	}
 	fails(Options{Runsc: none, RegistrationFile: w.path("other")},
 		`sandbox "silent": the registration of its build does not fit: reply refused: the metric is not registered ("fs_opens")`)
-	fails(Options{Runsc: none, RegistrationFile: w.path("bad")}, "registration file: /bad: line 1: a colon is missing")
+	fails(Options{Runsc: none, RegistrationFile: w.path("bad")}, `registration file: /bad: not a registration: "unexpected EOF"`)
 	fails(Options{OnlyInstrumented: true, RegistrationFile: w.path("good")}, `sandbox "silent": no metrics registered`)
 	if _, err := w.server(Options{RegistrationFile: w.path("none")}).Handler(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)

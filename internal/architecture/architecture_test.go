@@ -42,8 +42,9 @@ var mayImport = map[string][]string{
 	"internal/snapshot": {"internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
 	// registration runs runsc, and not internal/runsc, which is for tests and tools. containerd reads
 	// its configuration with the same TOML package.
-	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix"},
-	"internal/totals":       {"internal/schema", "internal/snapshot"},
+	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
+		"google.golang.org/protobuf/encoding/prototext", "google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/protoadapt"},
+	"internal/totals": {"internal/schema", "internal/snapshot"},
 	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
 		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
 	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},

@@ -109,10 +109,13 @@ func (t *table) lendFrom(l lenders, s *sandbox) {
 	}
 }
 
+// unfit are the failures after which a sandbox borrows another registration.
+var unfit = []failure.Reason{failure.RegistrationRefused, failure.RegistrationMismatch, failure.RegistrationIncomplete}
+
 // borrows reports whether the sandbox needs a registration. One that it has borrowed it keeps,
 // whatever becomes of the lender, unless it does not fit.
 func (s *sandbox) borrows() bool {
-	fits := s.failure == nil || s.failure.Reason != failure.RegistrationMismatch && s.failure.Reason != failure.RegistrationIncomplete
+	fits := s.failure == nil || !slices.Contains(unfit, s.failure.Reason)
 	return s.facts.Registration == nil && s.running() && (s.borrowed == nil || !fits)
 }
 

@@ -180,6 +180,25 @@ func TestRefusedLender(t *testing.T) {
 	n.expect(page, "runsc_meta_sandbox_failure{", `runsc_meta_sandbox_failure{reason="registration_refused",sandbox="a"} 1`)
 }
 
+// TestRefusedRegistration: a registration that runsc printed may be refused, and is replaced by one that is
+// not. It is compiled once.
+func TestRefusedRegistration(t *testing.T) {
+	l := &library{found: registrationOf(&simulate.Registration{Metrics: []simulate.Metric{{Name: "/x", PrometheusName: "meta_x"}}})}
+	n := newBorrowers(t, l)
+	n.start(simulate.Spec{ID: "a", Uninstrumented: true})
+	n.expectReason(n.page(), "registration_refused")
+	refused := n.collector.table.sorted[0].compiled
+	n.expectReason(n.page(), "registration_refused")
+	if again := n.collector.table.sorted[0].compiled; again != refused {
+		t.Error("it was compiled again")
+	}
+	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], `reason=registration_refused err="registration refused: metric \"meta_x\": the prefix meta_ is reserved for the server"`) {
+		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
+	}
+	n.start(simulate.Spec{ID: "lender"})
+	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="lender"} 51`)
+}
+
 // TestLenderDisappears: the borrower keeps its registration and its baseline.
 func TestLenderDisappears(t *testing.T) {
 	n := newBorrowers(t, &library{err: errUnknown})

@@ -41,7 +41,7 @@ var meanings = map[string]meaning{
 		"find out who named it"},
 	string(failure.Internal): {Problem, "the server lacks file descriptors or memory, or has a bug",
 		"raise the limit on open files (LimitNOFILE= in the unit); if that is high enough, report the error"},
-	string(failure.RegistrationRefused): {Problem, "the registration in its state file breaks a rule",
+	string(failure.RegistrationRefused): {Problem, "its registration breaks a rule",
 		"report it: no runsc does this"},
 	string(failure.RegistrationMismatch): {Problem, "its reply does not fit the registration of its build of runsc",
 		"check that --registration or --runsc is of the runsc that started it; if so, treat the sandbox as hostile"},

@@ -117,7 +117,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %s", name, r, err, want)
 		}
 	}
-	fails("bad", "PATH: line 1: a colon is missing")
+	fails("bad", `PATH: not a registration: "unexpected EOF"`)
 	fails("long", "read PATH: more than 4194304 bytes")
 	fails("none", "stat PATH: no such file or directory")
 	if err := os.Mkdir(path("dir"), 0o700); err != nil {

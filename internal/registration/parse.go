@@ -5,94 +5,46 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// These types have the fields of a registration in the order in which runsc writes them to a state
-// file, so that the registration of a build is the same bytes from either source.
+// maxMessages limits the number of messages in a text, and so their depth: runsc prints one per
+// metric and one per field. The protobuf library skips unknown messages by recursion without a
+// limit, and a stack overflow ends the process.
+const maxMessages = 2 * schema.MaxMetrics
 
-type registered struct {
-	Metrics []json.RawMessage `json:"metrics"`
-	Stages  []string          `json:"stages"`
-}
-
-type metric struct {
-	Name           string   `json:"name,omitempty"`
-	PrometheusName string   `json:"prometheus_name,omitempty"`
-	Description    string   `json:"description,omitempty"`
-	Cumulative     bool     `json:"cumulative,omitempty"`
-	Sync           bool     `json:"sync,omitempty"`
-	Type           int      `json:"type,omitempty"`
-	Units          int      `json:"units,omitempty"`
-	Fields         []labels `json:"fields,omitempty"`
-	Bounds         []int64  `json:"distribution_bucket_lower_bounds,omitempty"`
-}
-
-type labels struct {
-	Name   string   `json:"field_name,omitempty"`
-	Values []string `json:"allowed_values,omitempty"`
-}
+// maxReason is the maximum number of characters of an error of the protobuf library, which may quote
+// the whole text.
+const maxReason = 200
 
 var errNoMetrics = errors.New("the registration has no metrics")
 
 // Parse parses the output of `runsc metric-metadata`: a registration in the text format of protocol
-// buffers. The result has the form of a registration from a state file. A registration that the
-// schema package refuses is an error, and so is one without metrics.
+// buffers. It skips unknown fields. The result is the same as from a state file with this
+// registration, so the schema package may refuse it. A registration without metrics is an error.
 func Parse(text []byte) (*state.Registration, error) {
-	s := newScanner(text)
-	var r registered
-	s.fields(0, message{
-		"metrics": many(func() { r.Metrics = append(r.Metrics, s.metric()) }),
-		"stages":  many(func() { r.Stages = append(r.Stages, s.str()) }),
-	})
-	switch {
-	case s.err != nil:
-		return nil, s.err
-	case len(r.Metrics) == 0:
+	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("<")) > maxMessages {
+		return nil, fmt.Errorf("not a registration: more than %d messages", maxMessages)
+	}
+	var m message
+	if err := (prototext.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, protoadapt.MessageV2Of(&m)); err != nil {
+		_, reason, _ := strings.Cut(err.Error(), ":") // without the prefix, which differs from build to build
+		return nil, fmt.Errorf("not a registration: %+.*q", maxReason, strings.TrimSpace(reason))
+	}
+	if len(m.Metrics) == 0 {
 		return nil, errNoMetrics
 	}
-	slices.SortFunc(r.Metrics, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
-	registration, err := json.Marshal(r)
+	encoded, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := schema.Compile(registration); err != nil {
-		return nil, err
-	}
-	return &state.Registration{JSON: registration}, nil
-}
-
-// metric reads a metric and returns it as JSON.
-func (s *scanner) metric() json.RawMessage {
-	var m metric
-	s.message(message{
-		"name":                             one(func() { m.Name = s.str() }),
-		"prometheus_name":                  one(func() { m.PrometheusName = s.str() }),
-		"description":                      one(func() { m.Description = s.str() }),
-		"cumulative":                       one(func() { m.Cumulative = s.boolean() }),
-		"sync":                             one(func() { m.Sync = s.boolean() }),
-		"type":                             one(func() { m.Type = s.enum("TYPE_UINT64", "TYPE_DISTRIBUTION") }),
-		"units":                            one(func() { m.Units = s.enum("UNITS_NONE", "UNITS_NANOSECONDS") }),
-		"fields":                           many(func() { m.Fields = append(m.Fields, s.labels()) }),
-		"distribution_bucket_lower_bounds": many(func() { m.Bounds = append(m.Bounds, s.integer()) }),
-	})
-	text, err := json.Marshal(m)
-	if err != nil {
-		s.fail("%w", err)
-	}
-	return text
-}
-
-func (s *scanner) labels() labels {
-	var l labels
-	s.message(message{
-		"field_name":     one(func() { l.Name = s.str() }),
-		"allowed_values": many(func() { l.Values = append(l.Values, s.str()) }),
-	})
-	return l
+	return state.NewRegistration(encoded), nil
 }
 
 // Load reads a file with the output of `runsc metric-metadata`.

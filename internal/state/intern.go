@@ -40,13 +40,25 @@ func (r *registrations) intern(s *jscan.Scanner) *Registration {
 	if s.Err() != nil {
 		return nil
 	}
-	head, metrics, tail := split(raw)
-	slices.SortFunc(metrics, bytes.Compare)
-	return r.lookup(slices.Concat(head, bytes.Join(metrics, []byte(",")), tail), head, metrics, tail)
+	canonical, head, metrics, tail := sort(raw)
+	return r.lookup(canonical, head, metrics, tail)
 }
 
-// lookup returns the registration with the given canonical form, in which the metrics are sorted.
-// head, metrics and tail are the parts of it.
+// NewRegistration returns a registration that is not from a state file, given its JSON.
+func NewRegistration(raw []byte) *Registration {
+	canonical, _, _, _ := sort(raw)
+	return &Registration{JSON: canonical}
+}
+
+// sort returns the canonical form of a registration, in which the metrics are sorted, and its parts.
+func sort(raw []byte) (canonical, head []byte, metrics [][]byte, tail []byte) {
+	head, metrics, tail = split(raw)
+	slices.SortFunc(metrics, bytes.Compare)
+	return slices.Concat(head, bytes.Join(metrics, []byte(",")), tail), head, metrics, tail
+}
+
+// lookup returns the registration with the given canonical form. head, metrics and tail are its
+// parts.
 func (r *registrations) lookup(canonical, head []byte, metrics [][]byte, tail []byte) *Registration {
 	hash := maphash.Bytes(r.seed, canonical)
 	for _, known := range r.byHash[hash] {
