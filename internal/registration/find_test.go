@@ -119,6 +119,10 @@ func TestLoad(t *testing.T) {
 	}
 	fails("bad", `PATH: not a registration: "unexpected EOF"`)
 	fails("long", "read PATH: more than 4194304 bytes")
+	write(t, path("refused"), `metrics: { name: "/a" prometheus_name: "meta_a" description: "d" }`, 0o600)
+	if r, err := Load(path("refused")); r != nil || err == nil || !strings.Contains(err.Error(), "meta_a") {
+		t.Errorf("a registration that the schema refuses: %v, %v", r, err)
+	}
 	fails("none", "stat PATH: no such file or directory")
 	if err := os.Mkdir(path("dir"), 0o700); err != nil {
 		t.Fatal(err)

@@ -47,13 +47,17 @@ func Parse(text []byte) (*state.Registration, error) {
 	return state.NewRegistration(encoded), nil
 }
 
-// Load reads a file with the output of `runsc metric-metadata`.
+// Load reads a file with the output of `runsc metric-metadata`. It is an error if the schema package
+// refuses the registration: a server with such a file should not start.
 func Load(path string) (*state.Registration, error) {
 	text, err := readFile(path, maxOutput)
 	if err != nil {
 		return nil, err
 	}
 	r, err := Parse(text)
+	if err == nil {
+		_, err = schema.Compile(r.JSON)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
