@@ -17,7 +17,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
-// A pidNamespace is a PID namespace below the test's, as that of a node in a container.
+// A pidNamespace is a PID namespace below the test's, like a node in a container.
 type pidNamespace struct {
 	*testing.T
 	init int // its first process, by its PID here

@@ -17,25 +17,25 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// The PID in a state file is from the PID namespace in which runsc ran. That may be another one than
-// the server's, as with a node in a container, and then the number is another process here, or none.
-// So the PID is only a hint. The process of a sandbox is the one that listens on its control socket,
-// if the kernel says that it has the PID in one of its PID namespaces. Nothing is read about a
-// process, and its end means nothing, before that is proven.
+// The PID in a state file belongs to the PID namespace in which runsc ran. If the node itself is a
+// container, the same number is an unrelated process in the server's namespace, or none. So the PID is
+// only a hint. The process of a sandbox is the one that listens on its control socket, if the kernel
+// reports that PID for it in one of its PID namespaces. Until that is proven, the server reads nothing
+// about a process and ignores its end.
 
-// A sighting is what is known about the process of a sandbox.
+// A sighting is the result of looking for the process of a sandbox.
 type sighting struct {
 	presence presence
 	listener control.Listener // if visible; the caller owns the pidfd
 	pids     []int            // of the process, from this namespace to its own
 	level    int              // the index in pids of the PID in the state file
-	presumed bool             // the process was not asked, because the backlog of its socket is full
+	presumed bool             // no connection has confirmed the process: its backlog is full
 	why      *failure.Failure // if unproven
 }
 
 // A resemblance reports whether the process with a PID in this namespace looks like the kernel of a
-// sandbox in a runtime root. certain means that a root that cannot be compared does not fit: in a
-// container, it may have another path.
+// sandbox in a runtime root. The root may have another path in a container; certain rejects a root that
+// cannot be compared.
 type resemblance func(pid int, id, root string, certain bool) bool
 
 // locate finds the process of a sandbox in a runtime root.
@@ -62,8 +62,8 @@ func (looksLike resemblance) locate(facts *state.Sandbox, root string, address *
 	return sighting{presence: ended}
 }
 
-// prove returns the sighting of the process that listens. Its pidfd was made before its PIDs are read
-// here, so if it is still alive then, they are its own.
+// prove checks the process that listens. Its pidfd was opened before its PIDs are read here, so if the
+// process is still alive afterward, they are its own.
 func prove(facts *state.Sandbox, l control.Listener) sighting {
 	pids := host.NamespacePIDs(l.PID)
 	level := levelOf(pids, facts.PID)
@@ -80,16 +80,16 @@ func prove(facts *state.Sandbox, l control.Listener) sighting {
 	return unknownProcess(failure.WrongPeer, "process %d listens on the control socket, and it is not process %d in any PID namespace", l.PID, facts.PID)
 }
 
-// levelOf returns the index of a PID among those of a process, or -1. The last one does not count: a
-// sandbox has a PID namespace of its own, in which nothing outside knows it. A process that has none
-// counts only by its PID here.
+// levelOf returns the index at which a process has a PID, or -1. The last entry is ignored: each
+// sandbox runs in its own PID namespace, in which its PID is 1. A process without a namespace of its
+// own matches only by its PID here.
 func levelOf(pids []int, pid int) int {
 	return slices.Index(pids[:max(len(pids)-1, min(len(pids), 1))], pid)
 }
 
-// presume returns the sighting of a sandbox that cannot be asked, because the backlog of its control
-// socket is full: it has stopped. Something listens. The process counts as the sandbox's if all that
-// can be seen of it fits, and the next connection proves it.
+// presume checks a sandbox that accepts no connection because the backlog of its control socket is
+// full: it has stopped, and something listens. Its process counts if everything that is visible from
+// outside matches. The next connection confirms it.
 func (looksLike resemblance) presume(facts *state.Sandbox, root string) sighting {
 	if looksLike(facts.PID, facts.ID, root, true) {
 		l := control.Listener{PID: facts.PID, PIDFD: -1}
@@ -137,9 +137,9 @@ func sameDir(a, b string) (same, comparable bool) {
 }
 
 // addressOf returns the address of a sandbox's control socket: its usual name in the runtime root
-// or, if the root has none, the path in the state file. That path counts only if it is one that runsc
-// uses when the path in the root would be too long, because a state file that somebody copied to
-// another root has the path of another sandbox.
+// or, if the root has no such socket, the path in the state file. runsc uses /run, /var/run, or /tmp if
+// the path in the root would be too long. Any other path is ignored, because a copied state file
+// names the socket of another sandbox.
 func addressOf(facts *state.Sandbox, root string) *control.Address {
 	name := "runsc-" + facts.ID + ".sock"
 	recorded := filepath.Clean(facts.ControlSocket)
@@ -163,13 +163,12 @@ func Running(facts *state.Sandbox, root string) (pid int, running bool) {
 	return found.listener.PID, true
 }
 
-// clockMargin is how far the beginning of a process, by the wall clock, may be from that of its
-// sandbox in the state file.
+// clockMargin is the maximum difference between the start of a process, by the wall clock, and the
+// start time in the state file.
 const clockMargin = 2 * time.Minute
 
-// isZombie reports whether the zombie that has the PID in the state file is the sandbox's, and not a
-// later one: it began when the sandbox did, in a PID namespace of its own. Nothing listens for a
-// zombie.
+// isZombie reports whether a zombie with the PID in the state file is the sandbox's process and not a
+// later one: it started when the sandbox did. A zombie has no socket to connect to.
 func isZombie(facts *state.Sandbox, p *host.Process) bool {
 	_, known := p.Exit()
 	began := p.Began()

@@ -33,7 +33,7 @@ func TestLevelOf(t *testing.T) {
 	check("no process", nil, 7203, -1)
 }
 
-// TestAddressOf: which sockets may be those of a sandbox.
+// TestAddressOf: which sockets can belong to a sandbox.
 func TestAddressOf(t *testing.T) {
 	root := t.TempDir()
 	reaches := func(name, recorded, socket string, want bool) {
@@ -133,7 +133,7 @@ func TestClaim(t *testing.T) {
 	b.process = a.process
 	claims("another's", b, 2, a)
 	nextLife := &sandbox{inventory: a.inventory, facts: a.facts, process: a.process, presence: visible}
-	claims("that of an earlier life", nextLife, 2, nil)
+	claims("a process of an earlier life", nextLife, 2, nil)
 	claims("of the next life", b, 2, nextLife)
 	table.disclaim(nextLife)
 	claims("one that nobody claims any more", b, 2, nil)

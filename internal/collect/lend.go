@@ -46,7 +46,7 @@ func (s *sandbox) identifyBuild() registration.Build {
 	return build
 }
 
-// isOf reports whether a command line is that of a gofer of the sandbox's root container.
+// isOf reports whether a command line belongs to the gofer of the sandbox's root container.
 func isOf(args []string, id string) bool {
 	return len(args) > 0 && args[len(args)-1] == id && slices.Contains(args, "gofer")
 }

@@ -13,7 +13,7 @@ const (
 	ended     presence = iota // it has ended
 	unborn                    // it has no process yet
 	visible                   // in this PID namespace or one below it, as a host.Process
-	unproven                  // something runs or listens, but it is not known whether that is the sandbox
+	unproven                  // something runs or listens, but it is not proven to be the sandbox
 	elsewhere                 // in another PID namespace: it has no PID here
 )
 
@@ -29,7 +29,7 @@ func (s *sandbox) observe() {
 	s.identifyProcess()
 }
 
-// identifyProcess finds out which process is the sandbox's, and watches it.
+// identifyProcess finds the sandbox's process and watches it.
 func (s *sandbox) identifyProcess() {
 	watcher, looksLike := s.inventory.table.collector.watcher, s.inventory.table.looksLike
 	found := looksLike.locate(s.facts, s.inventory.path, s.address)
@@ -75,9 +75,9 @@ func (t *table) identifyUnproven() {
 	}
 }
 
-// claim makes the process of a sandbox that of no other, and returns the sandbox that it already
-// belongs to, or nil. levels is the number of PID namespaces that the process belongs to: one
-// without a namespace of its own is no kernel of runsc, and may serve several simulated sandboxes.
+// claim reserves the process of a sandbox. It returns the sandbox that already has the process, or nil.
+// levels is the number of PID namespaces that the process belongs to. A process without its own PID
+// namespace is not reserved: it is not a kernel of runsc, and can serve several simulated sandboxes.
 func (t *table) claim(s *sandbox, levels int) (other *sandbox) {
 	pid := s.process.PID()
 	other = t.holders[pid]
@@ -92,7 +92,7 @@ func (t *table) claim(s *sandbox, levels int) (other *sandbox) {
 	return nil
 }
 
-// disclaim takes the process from the sandbox.
+// disclaim gives up the sandbox's process.
 func (t *table) disclaim(s *sandbox) {
 	if pid := s.process.PID(); t.holders[pid] == s {
 		delete(t.holders, pid)

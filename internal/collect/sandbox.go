@@ -33,7 +33,7 @@ type sandbox struct {
 	compiled  *compiled           // nil: no registration
 	process   *host.Process
 	presence  presence
-	level     int              // index of the PID in the state file among those of the process
+	level     int              // index at which the process has the PID in the state file
 	presumed  bool             // the process was visible without having been asked
 	unproven  *failure.Failure // why it is not known which process is the sandbox's; nil: it is
 	refused   *failure.Failure // set if the texts of its state files are too large for labels

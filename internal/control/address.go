@@ -33,8 +33,8 @@ type Listener struct {
 }
 
 // Listener connects to the address and returns the process that listens there. The pidfd was made
-// while the connection was open. A link at the path is not followed: whoever can write the runtime
-// root could make one to the socket of another sandbox. An error means that the connection failed:
+// while the connection was open. A link at the path is not followed: a process that can write the
+// runtime root could point it to the socket of another sandbox. An error means that the connection failed:
 // nothing listens, this process may not connect, or, if it is unix.EAGAIN, the backlog is full.
 func (a *Address) Listener() (Listener, error) {
 	none := Listener{PIDFD: -1}

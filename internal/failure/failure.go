@@ -11,24 +11,22 @@ type Reason string
 
 // All reasons.
 const (
-	Stalled              Reason = "stalled"               // no whole reply within the sandbox's time
-	OutOfTime            Reason = "out_of_time"           // the collection ended before the sandbox's time did
-	Unreachable          Reason = "unreachable"           // no control socket, or nothing listens on it
-	PermissionDenied     Reason = "permission_denied"     // the server may not connect to the control socket
-	WrongPeer            Reason = "wrong_peer"            // another process than the sandbox's listens on the control socket
-	Closed               Reason = "closed"                // the sandbox closed the connection in the middle of its reply
-	TooLong              Reason = "too_long"              // the reply is longer than its registered metrics allow
-	ReplyBudget          Reason = "reply_budget"          // the unfinished replies of all sandboxes exceed a budget; the largest are dropped
-	ReplyRefused         Reason = "reply_refused"         // the reply breaks a rule
-	RegistrationRefused  Reason = "registration_refused"  // the registration breaks a rule
-	RegistrationMismatch Reason = "registration_mismatch" // the reply does not fit the registration that was borrowed for the sandbox
-	// RegistrationIncomplete: the list of metrics that runsc prints lacks some of the sandbox's, whose
-	// kernel is a program of its own.
-	RegistrationIncomplete Reason = "registration_incomplete"
-	TextsRefused           Reason = "texts_refused"    // the texts of the state files are too long or too many for labels
-	NotInstrumented        Reason = "not_instrumented" // the sandbox has no registration, and that of its build is not known
-	PageBudget             Reason = "page_budget"      // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
-	Internal               Reason = "internal"         // the server lacks resources, or has a defect
+	Stalled                Reason = "stalled"                 // no whole reply within the sandbox's time
+	OutOfTime              Reason = "out_of_time"             // the collection ended before the sandbox's time did
+	Unreachable            Reason = "unreachable"             // no control socket, or nothing listens on it
+	PermissionDenied       Reason = "permission_denied"       // the server may not connect to the control socket
+	WrongPeer              Reason = "wrong_peer"              // another process than the sandbox's listens on the control socket
+	Closed                 Reason = "closed"                  // the sandbox closed the connection in the middle of its reply
+	TooLong                Reason = "too_long"                // the reply is longer than its registered metrics allow
+	ReplyBudget            Reason = "reply_budget"            // the unfinished replies of all sandboxes exceed a budget; the largest are dropped
+	ReplyRefused           Reason = "reply_refused"           // the reply breaks a rule
+	RegistrationRefused    Reason = "registration_refused"    // the registration breaks a rule
+	RegistrationMismatch   Reason = "registration_mismatch"   // the reply does not fit the registration that was borrowed for the sandbox
+	RegistrationIncomplete Reason = "registration_incomplete" // runsc does not print all metrics of the kernel that it starts
+	TextsRefused           Reason = "texts_refused"           // the texts of the state files are too long or too many for labels
+	NotInstrumented        Reason = "not_instrumented"        // the sandbox has no registration, and that of its build is not known
+	PageBudget             Reason = "page_budget"             // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
+	Internal               Reason = "internal"                // the server lacks resources, or has a defect
 )
 
 // Unregistered is the reason why a client may not register a sandbox: it was unregistered. No sandbox

@@ -12,7 +12,7 @@ type Subject struct {
 	Alive       func() bool // whether the sentry still has this PID; false once it has ended. It calls no Account
 	End         func() *End // the record of the sentry's end, or nil; the function itself may be nil
 	Gofers      []int       // PIDs of the gofers of its containers, in the PID namespace in which runsc ran
-	Level       int         // index of that namespace among those of the sentry; 0: this one
+	Level       int         // index of that namespace in the sentry's list; 0: this one
 	CgroupsPath string      // of its root container's OCI spec; empty: none
 	PodUID      string      // empty: none
 	HostNetwork bool        // it uses the host's network

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxStatus and maxCommandLine limit what is read of a process, in bytes. runsc passes the sandbox's
+// maxStatus and maxCommandLine limit reads of files about a process, in bytes. runsc passes the sandbox's
 // ID at the end of a command line of about 1 KB.
 const (
 	maxStatus      = 16 << 10

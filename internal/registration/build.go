@@ -21,7 +21,7 @@ type Executable struct {
 	Path string
 }
 
-// A Release is what runsc says about itself. Two builds may say the same: those from Go modules
+// A Release is the version that runsc prints. Two builds may print the same one: builds from Go modules
 // have no version.
 type Release struct{ Version, Go, Arch string }
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestWriters: a directory, its parents, and those of the links to it count.
+// TestWriters: a directory, its parents, and the parents of links to it count.
 func TestWriters(t *testing.T) {
 	base := t.TempDir()
 	dir, link := filepath.Join(base, "parent", "dir"), filepath.Join(base, "links", "link")
