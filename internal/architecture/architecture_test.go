@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	// for the types with which they ask for a collection and receive its error.
 	"internal/failure":  {},
 	"internal/jscan":    {},
+	"internal/claims":   {},
 	"internal/trust":    {},
 	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
 	"internal/host":     {"golang.org/x/sys/unix"},
@@ -45,7 +46,7 @@ var mayImport = map[string][]string{
 	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
 		"google.golang.org/protobuf/encoding/prototext", "google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/protoadapt"},
 	"internal/totals": {"internal/schema", "internal/snapshot"},
-	"internal/collect": {"config", "internal/control", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
+	"internal/collect": {"config", "internal/claims", "internal/control", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
 		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
 	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",

@@ -16,6 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/claims"
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/schema"
@@ -130,7 +131,7 @@ type Collector struct {
 
 	due     atomic.Int32 // collections that wait for turn
 	turn    sync.Mutex
-	waiting waiting         // of the node in the collection under way
+	waiting claims.Figure   // time for which any task of the node has waited for a CPU, as of the collection under way
 	order   []*sandbox      // reused by the next measurement
 	queries []control.Query // reused by the next collection
 	traffic control.Traffic // at the start of the collection

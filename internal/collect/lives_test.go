@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/claims"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -141,7 +142,7 @@ func TestDeletedContainers(t *testing.T) {
 		n.collect()
 	}
 	var want []string
-	for i := range maxGone {
+	for i := range claims.MaxGone {
 		id := fmt.Sprint("c", i)
 		have(id)
 		if i > 1 { // two more come after these

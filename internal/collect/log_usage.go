@@ -4,12 +4,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/claims"
 )
-
-// strangerLimit is how many collections in a row have to have unknown containers before they are
-// logged.
-const strangerLimit = 3
 
 // logUsage logs what is wrong with the figures that sandboxes report: once per sandbox and subject,
 // and for few sandboxes per collection.
@@ -38,21 +34,13 @@ func (s *sandbox) logUsage(now time.Time) (lines int) {
 	if f := r.news(s.failure); f != nil && say("Sandbox does not report the usage of its containers", "reason", f.Reason, "err", f) {
 		r.loggedFailure = f.Reason
 	}
-	if r.strangers >= strangerLimit && !r.loggedStrangers {
-		r.loggedStrangers = say("Sandbox reports usage of unknown containers", "containers", r.unknown)
+	if n, suspicious := r.tally.Unknown(); suspicious && !r.loggedUnknown {
+		r.loggedUnknown = say("Sandbox reports usage of unknown containers", "containers", n)
 	}
-	for of := range r.comparisons {
-		if c := &r.comparisons[of]; c.suspicious() && !c.logged {
-			c.logged = say("Sandbox reports other usage than the host measured", "of", comparedNames[of], "difference_ratio", math.Round(c.ratio*100)/100)
+	for of := range claims.Subjects {
+		if v := r.tally.Verdict(of); v.Suspicious && !r.loggedDifferences[of] {
+			r.loggedDifferences[of] = say("Sandbox reports other usage than the host measured", "of", comparedNames[of], "difference_ratio", math.Round(v.Ratio*100)/100)
 		}
 	}
 	return lines
-}
-
-// news returns the failure if it has not been logged, and is about the sandbox's usage alone.
-func (r *reported) news(metrics *failure.Failure) *failure.Failure {
-	if r.failure == nil || metrics != nil || isShared(r.failure.Reason) || r.failure.Reason == r.loggedFailure {
-		return nil
-	}
-	return r.failure
 }

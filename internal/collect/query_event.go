@@ -73,7 +73,7 @@ func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) 
 		reported.fail(failure.New(failure.ReplyRefused, err))
 		return true
 	}
-	q.sandbox.take(q.at, event)
+	q.sandbox.takeClaims(q.at, &event)
 	return true
 }
 

@@ -386,17 +386,3 @@ func TestDetailFails(t *testing.T) {
 	}
 	r.expectShares("0", "1", "0")
 }
-
-func TestCapped(t *testing.T) {
-	check := func(limit int64, figures, want []int64) {
-		t.Helper()
-		if got := capped(figures, limit); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%v with the limit %d: got %v, want %v", figures, limit, got, want)
-		}
-	}
-	check(10, nil, nil)
-	check(10, []int64{4, 6}, []int64{4, 6})
-	check(10, []int64{12, 8}, []int64{6, 4})
-	check(0, []int64{0, 8}, []int64{0, 0})
-	check(1<<40, []int64{1<<63 - 1, 1<<63 - 1, 0}, []int64{1 << 39, 1 << 39, 0})
-}

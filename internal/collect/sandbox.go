@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/claims"
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
@@ -182,7 +183,7 @@ func (s *sandbox) deletedBy(facts *state.Sandbox) (deleted []snapshot.Container)
 			deleted = append(deleted, c)
 		}
 	}
-	return deleted[max(0, len(deleted)-maxGone):]
+	return deleted[max(0, len(deleted)-claims.MaxGone):]
 }
 
 // identifyContainer returns what the state file tells about a container.

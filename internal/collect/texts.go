@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"cmp"
+
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -21,6 +23,12 @@ func labelText(text string, limit int) string {
 		return ""
 	}
 	return text
+}
+
+// containerName returns the name that Kubernetes has for the container, or its ID. A name that is
+// too long for a label counts as none.
+func containerName(c *state.Container) string {
+	return cmp.Or(labelText(c.Spec.ContainerName, maxName), c.ID)
 }
 
 // checkTexts returns a failure with the limit that the texts of the sandbox's state files exceed,

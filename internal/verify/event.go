@@ -29,8 +29,7 @@ type Container struct {
 const NotReported = -1
 
 // An Event is what a sandbox reports of the resources that it uses. The figures are not negative,
-// and that is all: each may be a lie, and none is a counter. See package collect for what they are
-// good for.
+// and that is all: each may be a lie, and none is a counter. See package claims for their use.
 type Event struct {
 	CPU        []time.Duration // of the containers that ReadEvent was given; NotReported: the reply lacks it
 	Unknown    int             // containers in the reply that ReadEvent was not given

@@ -1,4 +1,4 @@
-package collect
+package claims
 
 import (
 	"fmt"
@@ -7,22 +7,27 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
 // splitting is a split with readings of one second each, of a sandbox with two cores.
 type splitting struct {
 	*testing.T
 	split
-	now  reading
-	last map[string]int64
+	now  Reading
+	seen map[string]int64 // totals by container
 }
 
 var splitStart = time.Unix(1_800_000_000, 0)
 
+func known(value int64) Figure { return Of(value, true) }
+
+// using returns a container that is claimed to have used CPU time in nanoseconds.
+func using(id string, cpu int64) Container {
+	return Container{ID: id, Name: "name of " + id, CPU: known(cpu)}
+}
+
 func newSplitting(t *testing.T) *splitting {
-	return &splitting{T: t, now: reading{at: splitStart, since: splitStart.Add(-time.Hour), cores: 2}, last: make(map[string]int64)}
+	return &splitting{T: t, now: Reading{Time: splitStart, Began: splitStart.Add(-time.Hour), Cores: 2}, seen: make(map[string]int64)}
 }
 
 // read adds a reading a second later, with figures in milliseconds: the host's, and claims such as
@@ -30,21 +35,21 @@ func newSplitting(t *testing.T) *splitting {
 // "a=10 b=20 none=3", and what always holds.
 func (s *splitting) read(host int64, claims, want string) {
 	s.Helper()
-	s.now.at = s.now.at.Add(time.Second)
-	s.now.host, s.now.containers, s.now.unknown = host*1e6, nil, 0
+	s.now.Time = s.now.Time.Add(time.Second)
+	s.now.CPU, s.now.Containers, s.now.UnknownCPU = known(host*1e6), nil, 0
 	for _, word := range strings.Fields(claims) {
 		id, text, _ := strings.Cut(word, "=")
 		var ms int64
 		if _, err := fmt.Sscan(text, &ms); err != nil {
 			s.Fatal(err)
 		}
-		if cpu := time.Duration(ms) * time.Millisecond; id == "?" {
-			s.now.unknown = cpu
+		if id == "?" {
+			s.now.UnknownCPU = ms * 1e6
 		} else {
-			s.now.containers = append(s.now.containers, claim{id: id, name: id, cpu: cpu})
+			s.now.Containers = append(s.now.Containers, using(id, ms*1e6))
 		}
 	}
-	s.add(s.now)
+	s.add(&s.now)
 	if got := s.check(); got != want {
 		s.Errorf("host %d, claims %q: got %q, want %q", host, claims, got, want)
 	}
@@ -55,14 +60,14 @@ func (s *splitting) check() string {
 	s.Helper()
 	var words []string
 	see := func(id string, total int64) {
-		if total < s.last[id] {
-			s.Errorf("%s fell from %d to %d", id, s.last[id], total)
+		if total < s.seen[id] {
+			s.Errorf("%s fell from %d to %d", id, s.seen[id], total)
 		}
-		s.last[id] = total
+		s.seen[id] = total
 		words = append(words, fmt.Sprintf("%s=%d", id, total/1e6))
 	}
 	for _, p := range s.shares {
-		see(p.id, p.total)
+		see(p.ID, p.CPU)
 	}
 	see("none", s.none)
 	return strings.Join(words, " ")
@@ -71,7 +76,7 @@ func (s *splitting) check() string {
 func (s *splitting) sum() int64 {
 	sum := s.none
 	for _, p := range s.shares {
-		sum += p.total
+		sum += p.CPU
 	}
 	return sum
 }
@@ -128,13 +133,13 @@ func TestSplit(t *testing.T) {
 		s.read(400, "a=250 ?=0", "a=250 none=150")
 	})
 	test("restored before the first reading: nothing is credited", func(s *splitting) {
-		s.now.restored = true
+		s.now.Restored = true
 		s.read(100, "a=8000 b=10", "a=0 b=0 none=100")
 		s.read(300, "a=8100 b=110", "a=100 b=100 none=100")
 	})
 	test("restored later: a new baseline", func(s *splitting) {
 		s.read(100, "a=100", "a=100 none=0")
-		s.now.restored = true
+		s.now.Restored = true
 		s.read(200, "a=8000 b=100", "a=100 b=0 none=100")
 		s.read(300, "b=100", "a=100 b=0 none=200") // the growth by the restore is no share to keep
 		s.read(400, "b=200", "a=100 b=100 none=200")
@@ -150,7 +155,7 @@ func TestSplit(t *testing.T) {
 	})
 	test("the clock goes back", func(s *splitting) {
 		s.read(100, "a=100", "a=100 none=0")
-		s.now.at = s.now.at.Add(-time.Hour)
+		s.now.Time = s.now.Time.Add(-time.Hour)
 		s.read(200, "a=150 b=50", "a=150 b=50 none=0")
 	})
 }
@@ -159,14 +164,14 @@ func TestSplit(t *testing.T) {
 // no container. The sum stays the host's.
 func TestSplitGone(t *testing.T) {
 	s := newSplitting(t)
-	const containers = 2 * maxGone
+	const containers = 2 * MaxGone
 	for i := range containers {
-		s.now.at = s.now.at.Add(time.Second)
-		s.now.host, s.now.containers = int64(i+1)*1000, []claim{{id: fmt.Sprint(i), cpu: time.Second}}
-		s.add(s.now)
+		s.now.Time = s.now.Time.Add(time.Second)
+		s.now.CPU, s.now.Containers = known(int64(i+1)*1000), []Container{using(fmt.Sprint(i), 1e9)}
+		s.add(&s.now)
 	}
-	if len(s.shares) != maxGone+1 || s.shares[0].id != fmt.Sprint(containers-maxGone-1) || s.sum() != s.host {
-		t.Errorf("%d shares from %s on, in total %d of %d", len(s.shares), s.shares[0].id, s.sum(), s.host)
+	if len(s.shares) != MaxGone+1 || s.shares[0].ID != fmt.Sprint(containers-MaxGone-1) || s.sum() != s.last.CPU.Value {
+		t.Errorf("%d shares from %s on, in total %d of %d", len(s.shares), s.shares[0].ID, s.sum(), s.last.CPU.Value)
 	}
 }
 
@@ -175,7 +180,7 @@ func TestSplitGone(t *testing.T) {
 func TestSplitFinish(t *testing.T) {
 	finish := func(s *splitting, host int64, only, want string) {
 		t.Helper()
-		s.finish(host*1e6, claim{id: only, name: only})
+		s.finish(host*1e6, Container{ID: only})
 		if got := s.check(); got != want {
 			t.Errorf("finished at %d for %q: got %q, want %q", host, only, got, want)
 		}
@@ -195,27 +200,27 @@ func TestSplitFinish(t *testing.T) {
 // TestSplitHolds: whatever is claimed, no part falls, and the sum is the host's, to the nanosecond.
 func TestSplitHolds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	any := func() time.Duration {
+	any := func() Figure {
 		switch r.IntN(4) {
 		case 0:
-			return verify.NotReported
+			return Figure{}
 		case 1:
-			return math.MaxInt64
+			return known(math.MaxInt64)
 		}
-		return time.Duration(r.Int64N(1 << r.IntN(62)))
+		return known(r.Int64N(1 << r.IntN(62)))
 	}
 	for range 200 {
 		s := newSplitting(t)
 		for range 30 {
-			s.now.at = s.now.at.Add(time.Duration(r.Int64N(1 << 40)))
-			s.now.host += r.Int64N(1 << r.IntN(55))
-			s.now.unknown = max(0, any())
-			s.now.restored = s.now.restored || r.IntN(20) == 0
-			s.now.containers = []claim{{id: "a", cpu: any()}, {id: "b", cpu: any()}, {id: "c", cpu: any()}}
-			s.add(s.now)
+			s.now.Time = s.now.Time.Add(time.Duration(r.Int64N(1 << 40)))
+			s.now.CPU = known(s.now.CPU.Value + r.Int64N(1<<r.IntN(55)))
+			s.now.UnknownCPU = any().Value
+			s.now.Restored = s.now.Restored || r.IntN(20) == 0
+			s.now.Containers = []Container{{ID: "a", CPU: any()}, {ID: "b", CPU: any()}, {ID: "c", CPU: any()}}
+			s.add(&s.now)
 			s.check()
-			if s.sum() != s.now.host {
-				t.Fatalf("the sum is %d of %d", s.sum(), s.now.host)
+			if s.sum() != s.now.CPU.Value {
+				t.Fatalf("the sum is %d of %d", s.sum(), s.now.CPU.Value)
 			}
 		}
 	}
@@ -224,20 +229,21 @@ func TestSplitHolds(t *testing.T) {
 // TestSplitGrowth: the growth of both figures is compared where both are about the same interval.
 func TestSplitGrowth(t *testing.T) {
 	s := newSplitting(t)
-	check := func(host int64, cpu time.Duration, restored bool, want growth, wantOK bool) {
+	check := func(cpu int64, claim Figure, restored bool, wantHost, wantClaimed float64, wantOK bool) {
 		t.Helper()
-		s.now.at = s.now.at.Add(time.Second)
-		s.now.host, s.now.restored, s.now.containers = host, restored, []claim{{id: "a", cpu: cpu}}
-		if got, ok := s.add(s.now); ok != wantOK || ok && got != want {
-			t.Errorf("got %v, %t; want %v, %t", got, ok, want, wantOK)
+		s.now.Time = s.now.Time.Add(time.Second)
+		s.now.CPU, s.now.Restored, s.now.Containers = known(cpu), restored, []Container{{ID: "a", CPU: claim}}
+		host, claimed, ok := s.add(&s.now)
+		if ok != wantOK || ok && (host != wantHost || claimed != wantClaimed) {
+			t.Errorf("got %v, %v, %t; want %v, %v, %t", host, claimed, ok, wantHost, wantClaimed, wantOK)
 		}
 	}
-	check(100, 900, false, growth{}, false)
-	check(150, 1900, false, growth{50, 1000}, true)
-	check(160, 9e18, false, growth{10, 9e18 - 1900}, true) // not limited
-	check(170, 5, false, growth{10, 0}, true)
-	check(180, verify.NotReported, false, growth{10, 0}, true)
-	check(70, 100, false, growth{}, false)
-	check(80, 5000, true, growth{}, false)
-	check(90, 5001, true, growth{10, 1}, true)
+	check(100, known(900), false, 0, 0, false)
+	check(150, known(1900), false, 50, 1000, true)
+	check(160, known(9e18), false, 10, 9e18-1900, true) // not limited
+	check(170, known(5), false, 10, 0, true)
+	check(180, Figure{}, false, 10, 0, true)
+	check(70, known(100), false, 0, 0, false)
+	check(80, known(5000), true, 0, 0, false)
+	check(90, known(5001), true, 10, 1, true)
 }

@@ -1,4 +1,4 @@
-package collect
+package claims
 
 import (
 	"testing"
@@ -12,8 +12,8 @@ func TestComparison(t *testing.T) {
 	step := func(elapsed time.Duration, host, claimed, low, high float64, wantKnown bool, wantRatio float64, wantSuspicious bool) {
 		t.Helper()
 		c.add(observation{elapsed, host, claimed, low, high}, 100)
-		if c.known != wantKnown || c.ratio != wantRatio || c.suspicious() != wantSuspicious {
-			t.Errorf("got %t %v %t, want %t %v %t", c.known, c.ratio, c.suspicious(), wantKnown, wantRatio, wantSuspicious)
+		if want := (Verdict{wantKnown, wantRatio, wantSuspicious}); c.Verdict != want {
+			t.Errorf("got %+v, want %+v", c.Verdict, want)
 		}
 	}
 	const long, short = windowTime, windowTime / 2
@@ -31,17 +31,17 @@ func TestComparison(t *testing.T) {
 // TestHonest: what honest sandboxes have been seen to report is not odd, and what they cannot report
 // is.
 func TestHonest(t *testing.T) {
-	check := func(name string, of int, o observation, want bool) {
+	check := func(name string, of Subject, o observation, want bool) {
 		t.Helper()
 		var c comparison
 		o.elapsed = windowTime
-		if c.add(o, leastCompared[of]); !c.known || c.odd == 0 != want {
-			t.Errorf("%s: known %t, honest %t", name, c.known, c.odd == 0)
+		if c.add(o, least[of]); !c.Known || c.odd == 0 != want {
+			t.Errorf("%s: known %t, honest %t", name, c.Known, c.odd == 0)
 		}
 	}
 	cpu := func(name string, host, claimed, waited float64, want bool) {
 		t.Helper()
-		check(name, ofCPU, observeCPU(windowTime, growth{host * 1e9, claimed * 1e9}, waited*1e9), want)
+		check(name, CPU, observeCPU(windowTime, host*1e9, claimed*1e9, waited*1e9), want)
 	}
 	cpu("a spinner", 10, 12.8, 0, true)
 	cpu("file I/O on a busy node", 2, 6.4, 10, true)
@@ -56,13 +56,13 @@ func TestHonest(t *testing.T) {
 	cpu("nothing", 10, 0, 0, false)
 	bytes := func(name string, host, claimed float64, want bool) {
 		t.Helper()
-		check(name, ofNetwork, observeNetwork(0, host, claimed), want)
+		check(name, Network, observeNetwork(0, host, claimed), want)
 	}
 	bytes("the same traffic", 20e6, 20e6, true)
 	bytes("moments apart", 20e6, 20.9e6, true)
 	bytes("too little traffic", 20e6, 10e6, false)
 	bytes("too much traffic", 20e6, 40e6, false)
-	check("memory without the sentry's", ofMemory, observeMemory(0, 297e6, 246e6), true)
-	check("memory of an idle sandbox", ofMemory, observeMemory(0, 70e6, 3e6), true)
-	check("more memory than measured", ofMemory, observeMemory(0, 300e6, 900e6), false)
+	check("memory without the sentry's", Memory, observeMemory(0, 297e6, 246e6), true)
+	check("memory of an idle sandbox", Memory, observeMemory(0, 70e6, 3e6), true)
+	check("more memory than measured", Memory, observeMemory(0, 300e6, 900e6), false)
 }

@@ -1,16 +1,31 @@
-package collect
+package claims
 
 import "time"
 
-// A comparison compares what a sandbox reports with what the host measures of the same thing, over
-// windows that are long enough to make the moment between the two readings insignificant. It has no
-// clock.
+// A Subject is something that is compared.
+type Subject int
+
+// The subjects.
+const (
+	CPU     Subject = iota // CPU time of all containers
+	Memory                 // memory of all containers
+	Network                // bytes sent
+	Subjects
+)
+
+// A Verdict is the result of comparing claims with the host's figures.
+type Verdict struct {
+	Known      bool    // there is a complete window
+	Ratio      float64 // difference in the last complete window, as a part of the host's figure
+	Suspicious bool    // the claims are outside the range of honest sandboxes
+}
+
+// A comparison compares claims with the host's figures of the same thing, over windows that are long
+// enough to make the moment between the two insignificant.
 type comparison struct {
+	Verdict
 	window observation // the one under way
-	ratio  float64     // difference in the last complete window, as a part of the host's figure
-	known  bool        // there is a complete window
-	odd    int         // complete windows in a row, up to the last one, outside of the range of honest sandboxes
-	logged bool
+	odd    int         // complete windows in a row, up to the last one, outside the range of honest sandboxes
 }
 
 // An observation has both figures of an interval, and the range of claims of honest sandboxes.
@@ -40,30 +55,16 @@ func (c *comparison) add(o observation, least float64) {
 	if w.elapsed < windowTime || max(w.host, w.claimed) < least {
 		return
 	}
-	c.ratio, c.known = (w.claimed-w.host)/max(w.host, least), true
 	c.odd++
 	if w.claimed >= w.low && w.claimed <= w.high+least {
 		c.odd = 0
 	}
+	c.Verdict = Verdict{Known: true, Ratio: (w.claimed - w.host) / max(w.host, least), Suspicious: c.odd >= oddWindows}
 	c.window = observation{}
 }
 
-// suspicious reports whether the claims are outside of the range of honest sandboxes.
-func (c *comparison) suspicious() bool { return c.odd >= oddWindows }
-
-// The compared figures.
-const (
-	ofCPU = iota
-	ofMemory
-	ofNetwork
-	comparisons
-)
-
-// comparedNames are values of the label "of".
-var comparedNames = [comparisons]string{"cpu", "memory", "network_transmit"}
-
-// leastCompared are the figures below which noise matters more: a second, and bytes.
-var leastCompared = [comparisons]float64{ofCPU: 1e9, ofMemory: 64e6, ofNetwork: 1e6}
+// least are the figures below which noise matters more: a second in nanoseconds, and bytes.
+var least = [Subjects]float64{CPU: 1e9, Memory: 64e6, Network: 1e6}
 
 // The range of honest sandboxes, measured with runsc; see docs/metrics.md.
 const (
@@ -83,9 +84,9 @@ const (
 
 // observeCPU returns the observation of CPU time. waited is the time for which the sandbox may have
 // waited for a CPU, on all its cores.
-func observeCPU(elapsed time.Duration, g growth, waited float64) observation {
-	busy := max(0, g.host-sentryCPU*float64(elapsed))
-	return observation{elapsed, g.host, g.claimed, leastCPU * busy, honestCPU*g.host + waited}
+func observeCPU(elapsed time.Duration, host, claimed, waited float64) observation {
+	busy := max(0, host-sentryCPU*float64(elapsed))
+	return observation{elapsed, host, claimed, leastCPU * busy, honestCPU*host + waited}
 }
 
 func observeMemory(elapsed time.Duration, host, claimed float64) observation {

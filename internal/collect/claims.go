@@ -1,0 +1,73 @@
+package collect
+
+import (
+	"cmp"
+	"runtime"
+	"slices"
+	"strconv"
+
+	"github.com/sandmeter/sandmeter/internal/claims"
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/verify"
+)
+
+// takeClaims takes over a reply about the container with an index. The reply about the first one has
+// the CPU time of all.
+func (s *sandbox) takeClaims(at int, e *verify.Event) {
+	r := &s.usage.reported
+	r.claims[at].Memory, r.processes[at] = claims.Of(e.Memory, true), claims.Of(e.Processes, true)
+	if at == 0 {
+		r.known = true
+		for i, cpu := range e.CPU {
+			r.claims[i].CPU = claims.Of(cpu, cpu != verify.NotReported)
+		}
+		r.tally.Add(s.reading(e))
+	}
+	if at == len(r.claims)-1 {
+		r.tally.AddMemory(s.usage.figure(host.Memory), r.claims)
+	}
+}
+
+// reading returns the figures of the host, and the claims of a reply.
+func (s *sandbox) reading(e *verify.Event) claims.Reading {
+	u := &s.usage
+	return claims.Reading{
+		Time: u.found.Time, Began: s.facts.CreatedAt, Cores: s.cores(), Restored: s.facts.Restored,
+		CPU: u.figure(host.CPU), Throttled: u.figure(host.Throttled), Waiting: s.inventory.table.collector.waiting, Sent: u.sent(),
+		Containers: u.reported.claims, Unknown: e.Unknown, UnknownCPU: int64(e.UnknownCPU), ClaimedSent: e.Sent,
+	}
+}
+
+// cores returns the number of the sandbox's cores.
+func (s *sandbox) cores() int {
+	for _, p := range s.facts.Metadata {
+		if p.Name == "numcores" {
+			if n, err := strconv.Atoi(p.Value); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return runtime.NumCPU()
+}
+
+// finishShares brings the shares up to the end of the sandbox, if there are any. Their series stay even
+// if the containers were deleted before, as those of a pod are.
+func (s *sandbox) finishShares() {
+	r := &s.usage.reported
+	r.known = r.tally.Finish(s.usage.figure(host.CPU), s.onlyContainer()) || r.known
+}
+
+// onlyContainer returns the container of a sandbox that has had no other, besides the one that holds
+// a pod's namespaces and does nothing. Without an ID, there were several, or none is known.
+func (s *sandbox) onlyContainer() (only claims.Container) {
+	for _, c := range slices.Concat(s.identity.Containers, s.identity.Deleted) {
+		switch {
+		case c.Pause:
+		case only.ID != "":
+			return claims.Container{}
+		default:
+			only = claims.Container{ID: c.ID, Name: cmp.Or(c.Name, c.ID)}
+		}
+	}
+	return only
+}
