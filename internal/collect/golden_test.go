@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
@@ -32,15 +33,7 @@ func TestGoldenPage(t *testing.T) {
 		n.start(spec)
 	}
 	page := n.page()
-	const golden = "page.golden"
-	if *update {
-		if err := os.WriteFile("testdata/"+golden, []byte(page), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := string(testkit.Testdata(t, golden)); page != want {
-		t.Errorf("the page differs from testdata/%s; go test -update rewrites it. Got\n%s", golden, page)
-	}
+	compareGolden(t, "page.golden", page)
 	if again := n.page(); again != page {
 		t.Errorf("a second scrape gives another page:\n%s", again)
 	}
@@ -55,6 +48,56 @@ func TestGoldenPage(t *testing.T) {
 				t.Errorf("only in the recording: %s", line)
 			}
 		}
+	}
+}
+
+// TestGoldenUsage compares a sandbox's usage families with a golden file. For ten seconds, the sandbox
+// reports more CPU time, more memory, and less traffic than the host measures.
+func TestGoldenUsage(t *testing.T) {
+	r := newReporting(t, detailed, nil)
+	r.write(t, "sys/fs/cgroup/a/memory.current", "100000000\n")
+	step := func(host, a, b int, sent, claimed int64) string {
+		netdev := fmt.Sprintf("head\nhead\neth0: 1 2 3 4 0 0 0 0 %d 6 7 8 0 0 0 0\n", sent)
+		r.write(t, "proc/"+strconv.Itoa(r.sandbox.PID())+"/net/dev", netdev)
+		r.use = simulate.Use{
+			Memory:     map[string]int64{"a": 25_000_000, "b": 100_000_000},
+			Processes:  map[string]int64{"a": 1, "b": 3},
+			Interfaces: []simulate.Interface{{Name: "eth0", TxBytes: claimed}},
+		}
+		r.set(host, a, b)
+		return r.page()
+	}
+	step(1000, 500, 500, 5, 5)
+	page := step(5000, 1500, 4500, 4_000_005, 3_000_005)
+	compareGolden(t, "usage.golden", usageFamilies(page))
+}
+
+// usageFamilies returns the families about usage on a page.
+func usageFamilies(page string) string {
+	var found strings.Builder
+	isUsage := false
+	for line := range strings.Lines(page) {
+		if head, ok := strings.CutPrefix(line, "# HELP "); ok {
+			name, _, _ := strings.Cut(head, " ")
+			isUsage = slices.ContainsFunc(schema.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name })
+		}
+		if isUsage {
+			found.WriteString(line)
+		}
+	}
+	return found.String()
+}
+
+// compareGolden compares a page with a file in testdata, or writes the file with -update.
+func compareGolden(t *testing.T, file, page string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile("testdata/"+file, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := string(testkit.Testdata(t, file)); page != want {
+		t.Errorf("the page differs from testdata/%s; go test -update rewrites it. Got\n%s", file, page)
 	}
 }
 
