@@ -1,0 +1,321 @@
+package metricserver
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/sandmeter/sandmeter/internal/simulate"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Media types of the formats.
+const (
+	textFormat        = "text/plain; version=0.0.4"
+	openMetricsFormat = "application/openmetrics-text; version=1.0.0"
+	protobufFormat    = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+)
+
+// TestGoldenPages compares whole pages of sandmeter serve with files. The server reads state files,
+// queries simulated sandboxes, and measures them in a directory tree that stands for the host.
+func TestGoldenPages(t *testing.T) {
+	began := time.Now()
+	n := newGoldenNode(t, mountsV2, serveOptions)
+	n.populate()
+	check := func(file, format string, change func(*Options)) (page string) {
+		t.Helper()
+		page = n.scrape(n.as(change), format)
+		compareGolden(t, file, masker{n.dir, began}.mask(t, page))
+		return page
+	}
+	page := check("serve.txt", textFormat, nil)
+	lint(t, page)
+	n.checkUsageNames(masker{n.dir, began}, page)
+	check("serve.openmetrics.txt", openMetricsFormat, func(o *Options) { o.CreatedSeries = true })
+	check("serve.protobuf.txt", protobufFormat, nil)
+	check("runsc-names.txt", textFormat, func(o *Options) { o.MetricNaming, o.Timestamps = RunscNaming, true })
+	check("series-rules.txt", textFormat, func(o *Options) {
+		o.MetricAllow = []string{"sandmeter_sandbox_(up|outcome|memory_bytes|cpu_seconds_total|network_.+)", "runsc_fs_(opens|latency).*"}
+		o.MetricDeny = []string{"sandmeter_sandboxes_lifetime_.+", ".*_(min|max|ssd)"}
+		o.DropLabels = []string{"pod_name", "namespace_name", "interface"}
+	})
+}
+
+// checkUsageNames checks that pages with one kind of names for usage equal the page with both, without the
+// families of the other kind.
+func (n *goldenNode) checkUsageNames(m masker, both string) {
+	n.Helper()
+	families := documentedFamilies(n.T)
+	check := func(names Usage, otherSection string) {
+		n.Helper()
+		isOther := func(name string) bool {
+			return slices.ContainsFunc(families, func(f documentedFamily) bool { return f.prometheus == name && f.section == otherSection })
+		}
+		page := n.scrape(n.as(func(o *Options) { o.Usage = names }), textFormat)
+		if difference := differences(withoutFamilies(m.mask(n.T, both), isOther), m.mask(n.T, page)); difference != "" {
+			n.Errorf("the page with --usage=%s differs from that part of the page with --usage=both:\n%s", names, difference)
+		}
+	}
+	check(UsageOwn, "## The same with cAdvisor's names")
+	check(UsageCadvisor, "## What the host measures of sandboxes")
+}
+
+// withoutFamilies returns a page in the text format without some families.
+func withoutFamilies(page string, unwanted func(name string) bool) string {
+	var kept strings.Builder
+	skip := false
+	for line := range strings.Lines(page) {
+		if head, ok := strings.CutPrefix(line, "# HELP "); ok {
+			name, _, _ := strings.Cut(head, " ")
+			skip = unwanted(name)
+		}
+		if !skip {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// TestGoldenPageOfOneRoot is TestGoldenPages for a server of a single runtime root, on a host with
+// cgroup v1, that serves snapshots again and limits how many sandboxes have series.
+func TestGoldenPageOfOneRoot(t *testing.T) {
+	began := time.Now()
+	n := newGoldenNode(t, mountsV1, func(_ *goldenNode, o *Options) {
+		o.ZeroCounters, o.MaxAge, o.MaxSandboxesWithSeries = false, time.Nanosecond, 2
+		o.TotalsBy = TotalsOff
+	})
+	idle := simulate.Spec{ID: "idle"}
+	n.start(n.kubernetes, idle, useV1("/idle"))
+	n.text()
+	idle.ID = "busy"
+	n.start(n.kubernetes, idle, useV1("/busy"))
+	n.text()
+	idle.ID = "another"
+	n.start(n.kubernetes, idle, useV1("/another"))
+	page := n.text()
+	compareGolden(t, "one-root.txt", masker{n.dir, began}.mask(t, page))
+	lint(t, page)
+}
+
+// golden returns the path of a golden page.
+func golden(file string) string { return filepath.Join("testdata", "golden", file) }
+
+// compareGolden compares a page with a file, or writes the file with -update.
+func compareGolden(t *testing.T, file, page string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden(file), []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if difference := differences(string(want), page); difference != "" {
+		t.Errorf("the page differs from %s; go test -update rewrites it:\n%s", golden(file), difference)
+	}
+}
+
+// differences returns the first lines that differ. Lines of want begin with -, lines of got with +.
+func differences(want, got string) string {
+	const most = 40
+	before, after := slices.Collect(strings.Lines(want)), slices.Collect(strings.Lines(got))
+	var found []string
+	for len(before)+len(after) > 0 && len(found) < most {
+		switch {
+		case len(before) > 0 && len(after) > 0 && before[0] == after[0]:
+			before, after = before[1:], after[1:]
+		case len(before) > 0 && !slices.Contains(after, before[0]):
+			found = append(found, "-"+before[0])
+			before = before[1:]
+		case len(after) > 0:
+			found = append(found, "+"+after[0])
+			after = after[1:]
+		default:
+			found = append(found, "-"+before[0])
+			before = before[1:]
+		}
+	}
+	return strings.Join(found, "")
+}
+
+// A masker replaces values that differ between runs. Everything else on a golden page is exact.
+type masker struct {
+	dir   string // of the node
+	began time.Time
+}
+
+// masks are the placeholders, by name of the sample.
+var masks = map[string]string{
+	"sandmeter_collection_duration_seconds":       duration,
+	"sandmeter_collection_received_bytes":         number, // the length of times in replies varies
+	"sandmeter_snapshot_timestamp_seconds":        moment,
+	"sandmeter_sandbox_query_duration_seconds":    duration,
+	"sandmeter_sandbox_end_timestamp_seconds":     moment,
+	"sandmeter_sandbox_lifetime_seconds":          duration,
+	"sandmeter_sandboxes_lifetime_seconds_sum":    number,
+	"sandmeter_sandboxes_lifetime_seconds_bucket": number, // except +Inf
+	"sandmeter_sentry_cpu_seconds_total":          number, // of a real process
+	"container_last_seen":                         moment,
+}
+
+// The placeholders. Each masked value has to be plausible.
+const (
+	duration = "<duration>" // in seconds, at most as long as the test
+	moment   = "<time>"     // during the test
+	number   = "<number>"   // not negative
+)
+
+var (
+	sampleLine = regexp.MustCompile(`^([a-z0-9_]+)(\{.*\})? (\S+)(.*\n)$`)
+	timestamp  = regexp.MustCompile(`^ \d{13}\n$`)
+	build      = regexp.MustCompile(`(sandmeter_build_info\{)goarch="[^"]*",goos="[^"]*",goversion="[^"]*"`)
+)
+
+func (m masker) mask(t *testing.T, page string) string {
+	t.Helper()
+	var masked strings.Builder
+	for line := range strings.Lines(strings.ReplaceAll(page, m.dir, "")) {
+		line = build.ReplaceAllString(line, `${1}goarch="<goarch>",goos="<goos>",goversion="<goversion>"`)
+		sample := sampleLine.FindStringSubmatch(line)
+		if sample == nil {
+			masked.WriteString(line)
+			continue
+		}
+		name, labels, value, rest := sample[1], sample[2], sample[3], sample[4]
+		if placeholder := masks[name]; placeholder != "" && !strings.Contains(labels, `le="+Inf"`) {
+			m.check(t, line, placeholder, value)
+			value = placeholder
+		}
+		masked.WriteString(name + labels + " " + value + timestamp.ReplaceAllString(rest, " <timestamp>\n"))
+	}
+	return masked.String()
+}
+
+// check reports a masked value that is not plausible.
+func (m masker) check(t *testing.T, line, placeholder, text string) {
+	t.Helper()
+	const margin = 1 // the kernel rounds start times to hundredths of a second
+	value, err := strconv.ParseFloat(text, 64)
+	now := time.Now()
+	plausible := value >= 0
+	switch placeholder {
+	case duration:
+		plausible = value >= 0 && value <= now.Sub(m.began).Seconds()+margin
+	case moment:
+		plausible = value >= float64(m.began.Unix()-margin) && value <= float64(now.Unix()+margin)
+	}
+	if err != nil || !plausible {
+		t.Errorf("implausible: %s", line)
+	}
+}
+
+// lint reports each problem that Prometheus's linter finds in a page.
+func lint(t *testing.T, page string) {
+	t.Helper()
+	problems, err := promlint.New(strings.NewReader(page)).Lint()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range problems {
+		t.Errorf("promlint says: %s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestGoldenPagesHaveAllFamilies: each family in docs/metrics.md is on a golden page, under its names in
+// both namings, and each family on a golden page is in docs/metrics.md.
+func TestGoldenPagesHaveAllFamilies(t *testing.T) {
+	// One family appears after ten seconds. The tests of internal/collect can set the clock.
+	const claims = "../internal/collect/testdata/usage.golden"
+	prometheus := familiesOn(t, golden("serve.txt"), golden("one-root.txt"), claims)
+	runsc := familiesOn(t, golden("runsc-names.txt"), golden("one-root.txt"), claims)
+	documented := map[string]bool{
+		// These depend on a sandbox's registration and on --totals-metric.
+		"runsc_fs_latency_seconds": true, "runsc_fs_latency_seconds_min": true, "runsc_fs_latency_seconds_max": true, "runsc_fs_latency_seconds_ssd": true,
+		"runsc_fs_opens": true, "sandmeter_sandboxes_fs_read_wait_seconds_total": true,
+	}
+	for _, f := range documentedFamilies(t) {
+		documented[f.prometheus] = true
+		if !prometheus[f.prometheus] {
+			t.Errorf("docs/metrics.md lists %s, which is on no golden page", f.prometheus)
+		}
+		if !runsc[f.runsc] {
+			t.Errorf("docs/metrics.md lists %s, which is on no golden page with --metric-naming=runsc", f.runsc)
+		}
+	}
+	for name := range prometheus {
+		if !documented[name] {
+			t.Errorf("a golden page has %s, which docs/metrics.md does not list", name)
+		}
+	}
+}
+
+// familiesOn returns the names of the families on pages in the text format.
+func familiesOn(t *testing.T, files ...string) map[string]bool {
+	t.Helper()
+	names := make(map[string]bool)
+	for _, file := range files {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(page) {
+			if head, ok := bytes.CutPrefix(line, []byte("# TYPE ")); ok {
+				name, _, _ := strings.Cut(string(head), " ")
+				names[name] = true
+			}
+		}
+	}
+	return names
+}
+
+// A documentedFamily is a family in docs/metrics.md.
+type documentedFamily struct {
+	prometheus, runsc string // names in both namings
+	section           string // heading
+}
+
+// documentedFamilies returns the families in the tables of docs/metrics.md.
+func documentedFamilies(t *testing.T) (families []documentedFamily) {
+	t.Helper()
+	document, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var section string
+	var both, one bool // in a table of families, with names in both namings or in one
+	for line := range strings.Lines(string(document)) {
+		cells := strings.Split(line, " | ")
+		first := strings.Trim(cells[0], "| `\n")
+		switch {
+		case strings.HasPrefix(line, "## "):
+			section = strings.TrimSpace(line)
+		case !strings.HasPrefix(line, "|"):
+			both, one = false, false
+		case strings.HasPrefix(line, "| `--metric-naming=prometheus` | `--metric-naming=runsc` | type |"):
+			both = true
+		case strings.HasPrefix(line, "| family | type |"):
+			one = true
+		case strings.HasPrefix(first, "-"), !both && !one:
+		case both && cells[1] != "the same":
+			families = append(families, documentedFamily{first, strings.Trim(cells[1], "`"), section})
+		default:
+			families = append(families, documentedFamily{first, first, section})
+		}
+	}
+	if len(families) < 200 {
+		t.Errorf("found %d families in docs/metrics.md; adapt documentedFamilies to its tables", len(families))
+	}
+	return families
+}
