@@ -78,7 +78,7 @@ func (n *goldenNode) open(o Options) {
 	n.must(err)
 	h.records, err = s.options.openRecords()
 	n.must(err)
-	h.watch = newWatch(nil, nil, nil, s.options.Logger)
+	h.watch = newWatch(nil, nil, nil, nil, s.options.Logger)
 	options := h.collectOptions(&s.options)
 	options.HostRoot = n.host.dir
 	h.collector, err = collect.New(options)
