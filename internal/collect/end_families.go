@@ -7,9 +7,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// appendEnd appends the samples of the server's own families about the end of a sandbox, in the order
-// of the families, which follow those of appendSandbox. set is the index of the label set of the
-// outcome in the source's Sets.
+// appendEnd appends the samples of the server's own families about the end of a sandbox. set is the
+// index of the label set of the outcome in the source's Sets.
 func appendEnd(samples []snapshot.Sample, e *snapshot.End, set int) []snapshot.Sample {
 	samples = append(samples, snapshot.Sample{Metric: schema.SandboxEnd, Value: seconds(e.Time)})
 	if e.Lifetime > 0 {

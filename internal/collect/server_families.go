@@ -1,10 +1,8 @@
 package collect
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
-	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
@@ -43,7 +41,7 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Source {
 		f.addCollection(snap, c.loop.Traffic().Since(c.traffic))
 		f.addSet(schema.BuildInfo, 1, snapshot.NewLabelSet(c.options.BuildInfo...))
 	}
-	slices.SortStableFunc(f.Samples, func(a, b snapshot.Sample) int { return cmp.Compare(a.Metric, b.Metric) })
+	snapshot.SortSamples(f.Samples)
 	f.TextSize = f.MeasureText()
 	return f.Source
 }

@@ -174,6 +174,7 @@ func (c *Collector) addServer(view *snapshot.Sandbox, s *sandbox, now int64) {
 		c.samples = appendEnd(c.samples, view.End, len(view.Server.Sets))
 		view.Server.Sets = append(slices.Clip(view.Server.Sets), c.table.outcomes.of(view.End))
 	}
+	snapshot.SortSamples(c.samples)
 	if !slices.Equal(c.samples, s.server.Samples) {
 		view.Server.Samples = c.keep(c.samples)
 		view.Server.Measure(&s.server)
@@ -254,9 +255,9 @@ func (s *sandbox) reported() snapshot.Source {
 	}
 }
 
-// appendSandbox appends the samples of the server's own families about a sandbox, in the order of
-// the families. Capabilities, creation time, metadata and spec are present only together with the
-// sandbox's metrics. Its label sets are in the order of describe.
+// appendSandbox appends the samples of the server's own families about a sandbox. Capabilities,
+// creation time, metadata and spec are present only together with the sandbox's metrics. Its label
+// sets are in the order of describe.
 func appendSandbox(samples []snapshot.Sample, s *snapshot.Sandbox, capabilities int) []snapshot.Sample {
 	add := func(metric int, series int, value int64) {
 		samples = append(samples, snapshot.Sample{Metric: int32(metric), Series: uint32(series), Value: value})
@@ -313,8 +314,7 @@ func (t *table) capabilitySet(name string) *snapshot.LabelSet {
 	return set
 }
 
-// appendQuery appends the samples about the query of a running sandbox, in the order of the
-// families, which follow those of appendSandbox.
+// appendQuery appends the samples about the query of a running sandbox.
 func appendQuery(samples []snapshot.Sample, took time.Duration, up bool) []snapshot.Sample {
 	if took > 0 {
 		samples = append(samples, snapshot.Sample{Metric: schema.SandboxQueryDuration, Value: snapshot.FloatValue(took.Seconds())})

@@ -16,6 +16,7 @@ func (c *Collector) usageOf(s *sandbox) snapshot.Source {
 	u := &s.usage
 	u.sets.update(c.table, s, u.reasons())
 	c.samples = appendUsage(c.samples[:0], u, s.facts.Containers)
+	snapshot.SortSamples(c.samples)
 	source := snapshot.Source{
 		Labels: s.identity.Labels,
 		Schema: schema.Usage,
