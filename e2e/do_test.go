@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/runsc"
 )
 
 // runDo runs `runsc do` a number of times, a few at a time. Each makes a runtime root of its own below a
@@ -20,7 +22,8 @@ func (w *world) runDo(below string, times, atATime int) {
 		turns <- struct{}{}
 		runs.Go(func() {
 			defer func() { <-turns }()
-			run := exec.CommandContext(w.ctx(), program, "--platform=systrap", "--network=none", "--ignore-cgroups", "do", sandlab, "workload", "exit")
+			args := append(runsc.ReleaseFlags(program), "--platform=systrap", "--network=none", "--ignore-cgroups", "do", sandlab, "workload", "exit")
+			run := exec.CommandContext(w.ctx(), program, args...)
 			run.Env = append(os.Environ(), "TMPDIR="+below)
 			if out, err := run.CombinedOutput(); err != nil {
 				w.t.Errorf("runsc do: %v\n%s", err, out)

@@ -206,6 +206,15 @@ func TestNestedPIDNamespace(t *testing.T) {
 		t.Errorf("the records are %v and %v", records, other.records())
 	}
 
+	d := w.doctor("--address", w.addr)
+	d.lacks("other_pid_namespace", "sandbox_not_served", "not_instrumented", "identity_unproven", "wrong_peer")
+	if s := d.sandbox("busy-19"); s.QueryStatus != "ok" {
+		t.Errorf("doctor says %+v", s)
+	}
+	if listed := w.command("list", "--root", w.root); strings.Contains(listed, "stopped") || strings.Count(listed, "running") != sandboxes {
+		t.Errorf("the list is\n%s", listed)
+	}
+
 	for _, e := range endings {
 		e.end(e.container.ID)
 		for _, r := range []*recorded{r, other} {
