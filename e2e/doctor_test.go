@@ -233,10 +233,10 @@ func TestDoctorOfServers(t *testing.T) {
 		"--root="+w.root, "--metric-server=%RUNTIME_ROOT%/../metrics.sock", "metric-server")
 }
 
-// TestDoctorOfStrangers: the processes and sockets of another user that pass themselves off as a
+// TestDoctorOfUntrustedServers: the processes and sockets of another user that pass themselves off as a
 // server change no result: not what is served, nor which program and which file doctor uses as
 // root.
-func TestDoctorOfStrangers(t *testing.T) {
+func TestDoctorOfUntrustedServers(t *testing.T) {
 	w := newDistrustedWorld(t)
 	w.startSilent("silent", "idle")
 	w.untilOld("silent")

@@ -113,7 +113,7 @@ func documentOf(o *doctor.Observed, report *doctor.Report) doctorDocument {
 		}
 		d.Kubelets = append(d.Kubelets, kubelet)
 	}
-	for _, s := range o.Strangers {
+	for _, s := range o.UntrustedServers {
 		d.Untrusted = append(d.Untrusted, doctorUntrusted{known(s.PID), known(s.Address), s.Why})
 	}
 	for _, r := range o.Roots {

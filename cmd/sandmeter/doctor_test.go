@@ -243,10 +243,10 @@ func observedNode() *doctor.Observed {
 			sandbox(3, k8s, "job-1", doctor.StatusNotRunning, "", ""),
 			sandbox(4, docker, "", doctor.StatusOK, "", ""),
 		},
-		Strangers: []doctor.Stranger{{PID: 91, Why: "it runs as user 65534"}},
-		Programs:  []string{"/usr/local/bin/runsc"},
-		Kubelets:  []doctor.Kubelet{{PID: 90, File: "/var/lib/kubelet/config.yaml"}},
-		Log:       []string{"level=WARN msg=\"Sandbox has no metrics\""},
+		UntrustedServers: []doctor.UntrustedServer{{PID: 91, Why: "it runs as user 65534"}},
+		Programs:         []string{"/usr/local/bin/runsc"},
+		Kubelets:         []doctor.Kubelet{{PID: 90, File: "/var/lib/kubelet/config.yaml"}},
+		Log:              []string{"level=WARN msg=\"Sandbox has no metrics\""},
 	}
 	served := func(i int, status, reason string) doctor.Served {
 		return doctor.Served{ID: o.Sandboxes[i].ID, Iteration: "1", Root: k8s, Status: status, Reason: reason}

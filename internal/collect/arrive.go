@@ -73,7 +73,7 @@ func (t *table) arrive(root, id string, created bool) *sandbox {
 // that is served. The error is about the state file.
 func (inv *inventory) look(id string) (*sandbox, error) {
 	known := inv.byID[id]
-	if known != nil && known.presence != unborn && known.breath() == nil {
+	if known != nil && known.presence != created && known.final() == nil {
 		if known.presence == unproven {
 			known.identifyProcess()
 		}

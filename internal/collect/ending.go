@@ -82,13 +82,13 @@ func (c *Collector) finishEnded(all bool) {
 	c.finishUntil(all, time.Time{})
 }
 
-// patience is how long a collection waits for the goroutine that closes the lives of sandboxes.
-const patience = 250 * time.Millisecond
+// closingWait is how long a collection waits for the goroutine that closes the lives of sandboxes.
+const closingWait = 250 * time.Millisecond
 
 // finishSome does the same until a time. If another goroutine is about it, and takes long because the
 // disk with the final metrics logs is slow, the outcomes are in the next snapshot.
 func (c *Collector) finishSome(until time.Time) {
-	timer := time.NewTimer(min(patience, time.Until(until)))
+	timer := time.NewTimer(min(closingWait, time.Until(until)))
 	defer timer.Stop()
 	select {
 	case c.finishing <- struct{}{}:
@@ -114,13 +114,13 @@ func (c *Collector) finishUntil(all bool, until time.Time) {
 }
 
 // finishOne closes the life of a sandbox that has ended, and returns false if its status may still
-// become known. even closes it then as well.
-func (c *Collector) finishOne(s *sandbox, even bool) (done bool) {
+// become known. force closes it anyway.
+func (c *Collector) finishOne(s *sandbox, force bool) (done bool) {
 	c.mu.Lock()
-	if !s.lingers && s.breath() != nil {
+	if !s.lingers && s.final() != nil {
 		c.table.linger(s)
 	}
-	ready := even || s.settled()
+	ready := force || s.settled()
 	c.mu.Unlock()
 	if !ready {
 		return false
@@ -132,8 +132,8 @@ func (c *Collector) finishOne(s *sandbox, even bool) (done bool) {
 	return true
 }
 
-// A lastBreath has what was read of the host when a sandbox ended.
-type lastBreath struct {
+// A finalReading is the last reading of the host about a sandbox that has ended.
+type finalReading struct {
 	at    time.Time
 	usage host.Usage
 	oom   bool // the cgroup has run out of memory
@@ -148,7 +148,7 @@ type lastBreath struct {
 func (s *sandbox) watchEnd() {
 	ends, of := &s.inventory.table.collector.ends, s.last
 	s.process.AtEnd(func() {
-		last := &lastBreath{at: time.Now()}
+		last := &finalReading{at: time.Now()}
 		if account := s.usage.account.Load(); account != nil {
 			account.Finish(&last.usage, last.at)
 			last.oom = account.OOMKilled()
@@ -161,7 +161,7 @@ func (s *sandbox) watchEnd() {
 
 // endNow notes the end of a sandbox without a process to watch, unless its end has been noted.
 func (s *sandbox) endNow() {
-	if s.last.CompareAndSwap(nil, &lastBreath{at: time.Now()}) {
+	if s.last.CompareAndSwap(nil, &finalReading{at: time.Now()}) {
 		s.inventory.table.collector.ends.add(s)
 	}
 }
@@ -178,12 +178,12 @@ func (s *sandbox) endedBefore() bool {
 
 // settled reports whether the outcome of a sandbox that has ended will not change any more.
 func (s *sandbox) settled() bool {
-	return s.presence != visible || s.vanished || s.breath() == nil || s.process.Settled() || time.Since(s.breath().at) >= statusWait
+	return s.presence != visible || s.vanished || s.final() == nil || s.process.Settled() || time.Since(s.final().at) >= statusWait
 }
 
 // finish closes the life of a sandbox that has ended, once.
 func (c *Collector) finish(s *sandbox, log finalLog) {
-	if s.finished || s.breath() == nil { // nil: it has another process by now
+	if s.finished || s.final() == nil { // nil: it has another process by now
 		return
 	}
 	s.finished = true
@@ -224,7 +224,7 @@ const killedWorkload = 128 + int(syscall.SIGKILL)
 
 // outcome returns how the sandbox ended.
 func (s *sandbox) outcome() snapshot.End {
-	last := s.breath()
+	last := s.final()
 	end := snapshot.End{Time: last.at, Lifetime: s.lifetime(last.at), MemoryPeak: s.usage.peak(last)}
 	exit, known := s.process.Exit()
 	switch {
@@ -275,7 +275,7 @@ func (s *sandbox) lifetime(at time.Time) time.Duration {
 // usageOrigin returns where the last figures of the host are from. Only cgroups can be read after the
 // end; the network's are from the last collection.
 func (s *sandbox) usageOrigin() snapshot.Origin {
-	if _, ok := s.breath().usage.Get(host.CPU); ok {
+	if _, ok := s.final().usage.Get(host.CPU); ok {
 		return snapshot.FromHost
 	}
 	if s.usage.found.Time.IsZero() {
@@ -294,7 +294,7 @@ func (s *sandbox) networkOrigin(from snapshot.Origin) snapshot.Origin {
 }
 
 // peak returns the highest memory use; 0: it is not known.
-func (u *usage) peak(last *lastBreath) int64 {
+func (u *usage) peak(last *finalReading) int64 {
 	known, _ := u.found.Get(host.MemoryPeak)
 	final, _ := last.usage.Get(host.MemoryPeak)
 	return max(known, final)
@@ -304,7 +304,7 @@ func (u *usage) peak(last *lastBreath) int64 {
 func (t *table) linger(s *sandbox) {
 	s.lingers = true
 	at := len(t.ended)
-	for at > 0 && t.ended[at-1].breath().at.After(s.breath().at) {
+	for at > 0 && t.ended[at-1].final().at.After(s.final().at) {
 		at--
 	}
 	t.ended = slices.Insert(t.ended, at, s)
@@ -315,7 +315,7 @@ func (t *table) linger(s *sandbox) {
 
 // expire drops the sandboxes that ended long enough before now.
 func (t *table) expire(now time.Time) {
-	for len(t.ended) > 0 && now.Sub(t.ended[0].breath().at) >= t.options.Linger {
+	for len(t.ended) > 0 && now.Sub(t.ended[0].final().at) >= t.options.Linger {
 		t.dropOldest()
 	}
 }

@@ -49,7 +49,7 @@ func TestOneEndPerProcess(t *testing.T) {
 	n.collector.mu.Lock()
 	before := s.last
 	s.observe() // as with another process
-	before.Store(&lastBreath{at: time.Now()})
+	before.Store(&finalReading{at: time.Now()})
 	n.collector.ends.add(s)
 	n.collector.mu.Unlock()
 	n.collector.finishEnded(true)
@@ -78,7 +78,7 @@ func TestOrderOfEnds(t *testing.T) {
 	n.collector.mu.Lock()
 	defer n.collector.mu.Unlock()
 	for i, at := range []int{3, 1, 2} { // seconds
-		table.sorted[i].last.Store(&lastBreath{at: testStart.Add(time.Duration(at) * time.Second)})
+		table.sorted[i].last.Store(&finalReading{at: testStart.Add(time.Duration(at) * time.Second)})
 		table.linger(table.sorted[i])
 	}
 	var order []string

@@ -56,7 +56,7 @@ func (c *Collector) takeFinalLog(s *sandbox, log finalLog) snapshot.Origin {
 	}
 	if log.err == nil {
 		var next verify.Baseline
-		next, log.err = c.verifier.FinalLog(log.reply, log.schema, s.baseline, s.facts.CreatedAt, s.breath().at)
+		next, log.err = c.verifier.FinalLog(log.reply, log.schema, s.baseline, s.facts.CreatedAt, s.final().at)
 		if log.err == nil {
 			before := s.baseline
 			f := s.commit(next)

@@ -26,15 +26,15 @@ func (c *Collector) freeze(s *sandbox) *frozen {
 	if s.sampled() {
 		last.reported = additive(s.reported())
 	}
-	breath := s.breath()
+	final := s.final()
 	if c.meter != nil && !s.usage.found.Time.IsZero() {
-		if breath != nil {
-			s.usage.found.Update(&breath.usage)
+		if final != nil {
+			s.usage.found.Update(&final.usage)
 		}
 		s.finishShares()
 		last.usage = additive(c.usageOf(s))
 	}
-	if breath != nil { // else the cgroup is being read
+	if final != nil { // else the cgroup is being read
 		s.frozen = last
 	}
 	return last
@@ -53,7 +53,7 @@ func additive(source snapshot.Source) snapshot.Source {
 // totals and records get it.
 func (c *Collector) lastView(s *sandbox) snapshot.Sandbox {
 	last := s.frozen
-	if s.breath() != nil {
+	if s.final() != nil {
 		last = c.freeze(s)
 	}
 	return c.viewOf(s, last)

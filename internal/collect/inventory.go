@@ -141,7 +141,7 @@ func (inv *inventory) begin(facts *state.Sandbox, before *sandbox) *sandbox {
 	s.learn(facts)
 	older = older || s.process.BeganBefore(os.Getpid())
 	s.older = older
-	s.stale = older && s.presence != unborn && !s.running()
+	s.stale = older && s.presence != created && !s.running()
 	if ledger := t.options.Totals; ledger != nil && !s.stale {
 		s.totals = ledger.Begin(ledger.Group(facts.Namespace, facts.Containers[0].Spec.Annotation), older)
 	}
@@ -167,7 +167,7 @@ func (inv *inventory) lose(s *sandbox) {
 	t.gone++
 	t.recent = append(t.recent, rootAndID{inv.path, s.facts.ID})
 	t.recent = t.recent[max(0, len(t.recent)-maxRecent):]
-	if s.breath() == nil && !s.endedBefore() {
+	if s.final() == nil && !s.endedBefore() {
 		s.vanished = true
 		s.endNow()
 	}

@@ -101,7 +101,7 @@ func (t *table) lendTo(s *sandbox) {
 func (t *table) lendFrom(l lenders, s *sandbox) {
 	r := l.find(s.build)
 	if r == nil {
-		r, s.unlent = t.options.Registrations.Find(s.build)
+		r, s.borrowErr = t.options.Registrations.Find(s.build)
 	}
 	if r != nil {
 		s.borrowed = r

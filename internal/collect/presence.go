@@ -11,7 +11,7 @@ type presence int
 
 const (
 	ended     presence = iota // it has ended
-	unborn                    // it has no process yet
+	created                   // it has no process yet
 	visible                   // in this PID namespace or one below it, as a host.Process
 	unproven                  // something runs or listens, but it is not proven to be the sandbox
 	elsewhere                 // in another PID namespace: it has no PID here
@@ -20,10 +20,10 @@ const (
 // observe begins to watch the sandbox's process. Call it once for each PID in the state file.
 func (s *sandbox) observe() {
 	first := s.process == nil
-	s.last = new(atomic.Pointer[lastBreath])
+	s.last = new(atomic.Pointer[finalReading])
 	s.process = s.inventory.table.collector.watcher.Watch(0) // none
 	if first && s.facts.PID <= 0 {
-		s.presence = unborn
+		s.presence = created
 		return
 	}
 	s.identifyProcess()
@@ -68,7 +68,7 @@ func (s *sandbox) identifyProcess() {
 func (t *table) identifyUnproven() {
 	for _, inv := range t.inventories {
 		for _, s := range inv.sorted {
-			if s.presence == unproven && s.breath() == nil {
+			if s.presence == unproven && s.final() == nil {
 				s.identifyProcess()
 			}
 		}

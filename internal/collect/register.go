@@ -82,7 +82,7 @@ func (t *table) find(root, id string) (*sandbox, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case s.presence == unborn, s.breath() != nil:
+	case s.presence == created, s.final() != nil:
 		return nil, snapshot.ErrNoSandbox
 	case s.unregistered():
 		return nil, failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
@@ -140,7 +140,7 @@ func (c *Collector) Unregister(ctx context.Context, root, id string) (snapshot.R
 	f := c.sample(ctx, s, c.clients, clientSample)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.end == nil && s.breath() == nil {
+	if s.end == nil && s.final() == nil {
 		c.unregister(s, f == nil)
 	}
 	s.hidden = true

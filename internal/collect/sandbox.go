@@ -30,7 +30,7 @@ type sandbox struct {
 	address   *control.Address
 	build     registration.Build
 	borrowed  *state.Registration // used if it has no registration of its own; nil: none
-	unlent    error               // why none could be borrowed; nil: it was, or was not tried
+	borrowErr error               // why none could be borrowed; nil: it was, or was not tried
 	compiled  *compiled           // nil: no registration
 	process   *host.Process
 	presence  presence
@@ -53,21 +53,21 @@ type sandbox struct {
 
 	usage usage
 
-	epoch    int                         // changes when replies to earlier queries do not count any more
-	commits  int                         // replies that became the baseline
-	totals   *totals.Life                // nil: it is not counted
-	last     *atomic.Pointer[lastBreath] // of its process, from where the end is observed; see watchEnd
-	end      *snapshot.End               // nil: its life is not closed
-	frozen   *frozen                     // its last values; nil: not made yet
-	older    bool                        // it may be older than the server
-	seen     int                         // its number in the order of first sight
-	arrived  bool                        // a first sample was begun when its state file appeared
-	vanished bool                        // its state file went before its end was observed
-	stale    bool                        // it had ended before the server began, so there is nothing to count and record
-	finished bool                        // its end is closed, and nothing is held of its process
-	hidden   bool                        // a client has unregistered it after its end
-	lingers  bool                        // it is in the table's list of those that have ended
-	dropped  bool                        // it is not in snapshots any more
+	epoch    int                           // changes when replies to earlier queries do not count any more
+	commits  int                           // replies that became the baseline
+	totals   *totals.Life                  // nil: it is not counted
+	last     *atomic.Pointer[finalReading] // of its process, from where the end is observed; see watchEnd
+	end      *snapshot.End                 // nil: its life is not closed
+	frozen   *frozen                       // its last values; nil: not made yet
+	older    bool                          // it may be older than the server
+	seen     int                           // its number in the order of first sight
+	arrived  bool                          // a first sample was begun when its state file appeared
+	vanished bool                          // its state file went before its end was observed
+	stale    bool                          // it had ended before the server began, so there is nothing to count and record
+	finished bool                          // its end is closed, and nothing is held of its process
+	hidden   bool                          // a client has unregistered it after its end
+	lingers  bool                          // it is in the table's list of those that have ended
+	dropped  bool                          // it is not in snapshots any more
 
 	took      time.Duration    // of its export query in the last collection that selected it; 0: none has ended
 	selected  bool             // by the collection under way, or the last one
@@ -80,14 +80,14 @@ type sandbox struct {
 
 // newSandbox returns a sandbox without facts; call learn next.
 func newSandbox(inv *inventory) *sandbox {
-	s := &sandbox{inventory: inv, last: new(atomic.Pointer[lastBreath])}
+	s := &sandbox{inventory: inv, last: new(atomic.Pointer[finalReading])}
 	s.reset()
 	return s
 }
 
 // is reports whether facts are about the same life of the sandbox.
 func (s *sandbox) is(facts *state.Sandbox) bool {
-	restarted := s.breath() != nil && facts.PID > 0 && facts.PID != s.facts.PID
+	restarted := s.final() != nil && facts.PID > 0 && facts.PID != s.facts.PID
 	return s.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted
 }
 
@@ -99,13 +99,13 @@ func (s *sandbox) unregistered() bool {
 	return s.hidden || s.end != nil && s.end.Outcome == snapshot.Unregistered
 }
 
-// breath returns what was read when the sandbox ended; nil: its end has not been observed.
-func (s *sandbox) breath() *lastBreath { return s.last.Load() }
+// final returns what was read when the sandbox ended; nil: its end has not been observed.
+func (s *sandbox) final() *finalReading { return s.last.Load() }
 
 // learn updates the sandbox from its state files.
 func (s *sandbox) learn(facts *state.Sandbox) {
 	t := s.inventory.table
-	otherProcess := s.process == nil || s.breath() == nil && (s.facts.PID != facts.PID || s.facts.ControlSocket != facts.ControlSocket)
+	otherProcess := s.process == nil || s.final() == nil && (s.facts.PID != facts.PID || s.facts.ControlSocket != facts.ControlSocket)
 	if s.process != nil && otherProcess {
 		t.disclaim(s)
 		s.process.Release()
@@ -235,10 +235,10 @@ func (s *sandbox) flaw() *failure.Failure {
 		return nil
 	case s.refused != nil:
 		return s.refused
-	case s.compiled == nil && errors.Is(s.unlent, registration.ErrIncomplete):
-		return failure.New(failure.RegistrationIncomplete, s.unlent)
+	case s.compiled == nil && errors.Is(s.borrowErr, registration.ErrIncomplete):
+		return failure.New(failure.RegistrationIncomplete, s.borrowErr)
 	case s.compiled == nil:
-		return failure.New(failure.NotInstrumented, cmp.Or(s.unlent, errNotInstrumented))
+		return failure.New(failure.NotInstrumented, cmp.Or(s.borrowErr, errNotInstrumented))
 	}
 	return s.compiled.failure
 }

@@ -121,7 +121,7 @@ func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) sn
 	switch {
 	case view.Hidden != snapshot.Shown:
 		return view
-	case !view.Running && s.presence != unborn:
+	case !view.Running && s.presence != created:
 		view = c.viewOf(s, c.freeze(s))
 		if failed != nil { // beyond the page budget
 			view.Reported = snapshot.Source{}

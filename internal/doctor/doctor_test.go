@@ -86,7 +86,7 @@ var spec = []struct {
 		"problem servers/server_unreachable: the server at localhost:19640 does not reply (process 80) because deadline exceeded; look into the log of the server, and restart it"},
 	{"a server wants a password", server(func(s *Server) { s.Err, s.Refused = "the server does not accept the credentials", true }),
 		"warning servers/server_access: what the server at localhost:19640 serves is unknown (process 80) because the server does not accept the credentials; name the server with --address, and give its TLS settings and credentials with --web.client-config.file"},
-	{"another user runs the command line of a server", func(o *Observed) { o.Strangers = []Stranger{{PID: 91, Why: "it runs as user 65534"}} },
+	{"another user runs the command line of a server", func(o *Observed) { o.UntrustedServers = []UntrustedServer{{PID: 91, Why: "it runs as user 65534"}} },
 		"warning servers/server_not_trusted: a server of another user is ignored (process 91) because it runs as user 65534; give the address of the server with --address if you trust its user; otherwise find out what that user does"},
 	{"another user listens at the address of a server", server(func(s *Server) { s.Untrusted, s.Err = "user 65534 listens there", "user 65534 listens there" }),
 		"warning servers/server_not_trusted: a server of another user is ignored (process 80) because user 65534 listens there; …"},
@@ -404,9 +404,9 @@ func TestUnknownServer(t *testing.T) {
 	check("one with --max-age, from later", true, Server{PID: 81, Settings: of("/run/containerd/runsc/*"), AsOf: began.Add(time.Hour)})
 }
 
-// TestStrangers: what other users pass off as servers and as runtime roots adds few warnings, and
+// TestUntrustedServers: what other users pass off as servers and as runtime roots adds few warnings, and
 // changes no other finding.
-func TestStrangers(t *testing.T) {
+func TestUntrustedServers(t *testing.T) {
 	causes := func(o *Observed) (all []string) {
 		for _, r := range Examine(o).Results {
 			for _, f := range r.Findings {
@@ -419,17 +419,17 @@ func TestStrangers(t *testing.T) {
 		alone, beside := healthy(), healthy()
 		c.change(alone)
 		c.change(beside)
-		beside.Strangers = append(beside.Strangers, Stranger{PID: 9, Why: "it runs as user 9"}, Stranger{Address: "localhost:19640", Why: "user 9 listens there"})
+		beside.UntrustedServers = append(beside.UntrustedServers, UntrustedServer{PID: 9, Why: "it runs as user 9"}, UntrustedServer{Address: "localhost:19640", Why: "user 9 listens there"})
 		isNew := func(cause string) bool {
 			return cause == serverUntrusted.Name+" process 9" || cause == serverUntrusted.Name+" the server at localhost:19640"
 		}
 		if got, want := slices.DeleteFunc(causes(beside), isNew), causes(alone); !slices.Equal(got, want) {
-			t.Errorf("%s: with strangers %q, without %q", c.name, got, want)
+			t.Errorf("%s: with untrusted servers %q, without %q", c.name, got, want)
 		}
 	}
 	o := healthy()
 	for i := range 1000 {
-		o.Strangers = append(o.Strangers, Stranger{PID: 1000 + i, Why: "it runs as user 9"}, Stranger{PID: 3000 + i, Why: fmt.Sprintf("it runs as user %d", i)})
+		o.UntrustedServers = append(o.UntrustedServers, UntrustedServer{PID: 1000 + i, Why: "it runs as user 9"}, UntrustedServer{PID: 3000 + i, Why: fmt.Sprintf("it runs as user %d", i)})
 	}
 	for i := range 1000 {
 		o.Roots = append(o.Roots, Root{Path: fmt.Sprintf("/none%d", i), Origin: OfProcess, PID: 1000 + i, Missing: true, Err: "no such file"},

@@ -16,12 +16,12 @@ type Observed struct {
 	MaxRoots  int       // how many with sandboxes a server serves
 	Sandboxes []Sandbox // of all roots, by ID
 	Servers   []Server
-	// Strangers are processes with command lines of servers, and addresses of servers, that another
+	// UntrustedServers are processes with command lines of servers, and addresses of servers, that another
 	// user chose. What they say is not used.
-	Strangers []Stranger
-	Runscs    []Runsc   // processes of sandboxes, sorted by PID
-	Runtimes  []Runtime // configured runtimes with runsc
-	Programs  []string  // of runsc, from which registrations can be read
+	UntrustedServers []UntrustedServer
+	Runscs           []Runsc   // processes of sandboxes, sorted by PID
+	Runtimes         []Runtime // configured runtimes with runsc
+	Programs         []string  // of runsc, from which registrations can be read
 	// RegistrationFile is whether a registration was given in a file.
 	RegistrationFile bool
 	Service          Service
@@ -204,16 +204,16 @@ type Server struct {
 	AsOf time.Time
 }
 
-// A Stranger is a process or an address that another user than root and the one of this program
+// An UntrustedServer is a process or an address that another user than root and the one of this program
 // passes off as a server.
-type Stranger struct {
+type UntrustedServer struct {
 	PID     int    // 0: it is an address
 	Address string // if PID is 0
 	Why     string // it is not trusted
 }
 
 // name returns a name for texts.
-func (s *Stranger) name() string {
+func (s *UntrustedServer) name() string {
 	if s.PID != 0 {
 		return process(s.PID)
 	}

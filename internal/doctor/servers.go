@@ -34,16 +34,16 @@ func judgeServers(o *Observed) (string, []Finding) {
 	if len(o.reachable()) == 0 && len(findings) == 0 && !slices.ContainsFunc(o.Servers, func(s Server) bool { return s.Unasked }) {
 		findings = append(findings, judgeAbsence(&o.Service))
 	}
-	findings = append(findings, judgeStrangers(o.Strangers)...)
+	findings = append(findings, judgeUntrusted(o.UntrustedServers)...)
 	return summarizeServers(o), append(findings, compare(o)...)
 }
 
-// judgeStrangers returns the findings about what other users pass off as servers, those of one
+// judgeUntrusted returns the findings about what other users pass off as servers, those of one
 // reason together.
-func judgeStrangers(strangers []Stranger) []Finding {
+func judgeUntrusted(servers []UntrustedServer) []Finding {
 	var l lists
-	for i := range strangers {
-		s := &strangers[i]
+	for i := range servers {
+		s := &servers[i]
 		l.add(untrusted(s.Why), s.name())
 	}
 	return l.findings(func(n int) string { return count(n, "server") + " of other users " + be(n) + " ignored" })

@@ -95,7 +95,7 @@ func (n *node) classify(p *proc, programs map[string]time.Time) {
 	switch {
 	case isServer:
 		if why := n.foreign(p); why != "" {
-			n.stranger(doctor.Stranger{PID: p.pid, Why: why})
+			n.untrusted(doctor.UntrustedServer{PID: p.pid, Why: why})
 			return
 		}
 		n.server(p, settings, errors.Join(err, envErr))

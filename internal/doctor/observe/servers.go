@@ -34,7 +34,7 @@ func (n *node) addressServers() {
 		*servers = append(*servers, doctor.Server{Address: n.Address, Given: n.Given})
 	}
 	if n.Given {
-		n.observed.Strangers = nil
+		n.observed.UntrustedServers = nil
 		*servers = slices.DeleteFunc(*servers, func(s doctor.Server) bool { return !s.Given })
 	}
 }
@@ -51,16 +51,16 @@ func (n *node) askServers(ctx context.Context) {
 	if slices.ContainsFunc(n.observed.Servers, func(s doctor.Server) bool { return s.Unasked }) {
 		n.incomplete("servers: no time was left to query them")
 	}
-	n.dropStrangers()
+	n.dropUntrusted()
 }
 
-// dropStrangers makes strangers of the servers at addresses of other users whose processes are not
+// dropUntrusted lists as untrusted the servers at addresses of other users whose processes are not
 // known: nothing is left to know about them.
-func (n *node) dropStrangers() {
+func (n *node) dropUntrusted() {
 	isForeign := func(s doctor.Server) bool { return s.Untrusted != "" && s.PID == 0 }
 	for _, s := range n.observed.Servers {
 		if isForeign(s) {
-			n.stranger(doctor.Stranger{Address: s.Address, Why: s.Untrusted})
+			n.untrusted(doctor.UntrustedServer{Address: s.Address, Why: s.Untrusted})
 		}
 	}
 	n.observed.Servers = slices.DeleteFunc(n.observed.Servers, isForeign)

@@ -23,15 +23,15 @@ import (
 // where no server does. So a command line counts only if root or this user chose it, and a reply
 // only if root or this user listens there, or if the user of this command gave the address.
 
-// maxStrangers limits how many processes and addresses of other users are listed.
-const maxStrangers = 1000
+// maxUntrusted limits how many processes and addresses of other users are listed.
+const maxUntrusted = 1000
 
 func trustedUser(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
-// stranger takes note of a process or an address of another user.
-func (n *node) stranger(s doctor.Stranger) {
-	if len(n.observed.Strangers) < maxStrangers {
-		n.observed.Strangers = append(n.observed.Strangers, s)
+// untrusted records of a process or an address of another user.
+func (n *node) untrusted(s doctor.UntrustedServer) {
+	if len(n.observed.UntrustedServers) < maxUntrusted {
+		n.observed.UntrustedServers = append(n.observed.UntrustedServers, s)
 	}
 }
 

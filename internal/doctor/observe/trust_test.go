@@ -20,8 +20,8 @@ func (w *world) serverOf(settings doctor.Settings) {
 	}
 }
 
-// TestStrangers: whose command line of a server counts, and that nothing of the others is used.
-func TestStrangers(t *testing.T) {
+// TestUntrustedServers: whose command line of a server counts, and that nothing of the others is used.
+func TestUntrustedServers(t *testing.T) {
 	own, other := os.Geteuid(), 65534
 	check := func(name, want string, uids [4]int, program string) {
 		t.Helper()
@@ -34,8 +34,8 @@ func TestStrangers(t *testing.T) {
 		isServer := slices.ContainsFunc(o.Servers, func(s doctor.Server) bool { return s.PID == 80 })
 		used := slices.Contains(o.Programs, "/opt/chosen") || o.RegistrationFile || len(o.Incomplete) > 0
 		got := ""
-		if len(o.Strangers) > 0 {
-			got = o.Strangers[0].Why
+		if len(o.UntrustedServers) > 0 {
+			got = o.UntrustedServers[0].Why
 		}
 		if got != want || isServer == (want != "") || used == (want != "") {
 			t.Errorf("%s: %q, want %q; it is a server: %t; its settings are used: %t", name, got, want, isServer, used)
@@ -50,9 +50,9 @@ func TestStrangers(t *testing.T) {
 	check("of a setuid program that has become root", "its program is /usr/bin/sudo", [4]int{0, 0, 0, 0}, "/usr/bin/sudo")
 }
 
-// TestStrangersDoNotServe: a reply from a directory that others can write counts only if the user
+// TestUntrustedServersDoNotServe: a reply from a directory that others can write counts only if the user
 // gave its address.
-func TestStrangersDoNotServe(t *testing.T) {
+func TestUntrustedServersDoNotServe(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
 	dir := filepath.Join(w.dir, "open")
@@ -62,8 +62,8 @@ func TestStrangersDoNotServe(t *testing.T) {
 	defer w.serve(metricserver.Options{Roots: []string{w.root}, Addresses: []string{address}})()
 	w.options.UsualRoots, w.options.Address = []string{w.root}, address
 	o := w.observe()
-	if len(o.Servers) != 0 || len(o.Strangers) != 1 || o.Strangers[0].Address != address || !strings.Contains(o.Strangers[0].Why, "writable by everybody") {
-		t.Errorf("%+v, %+v", o.Servers, o.Strangers)
+	if len(o.Servers) != 0 || len(o.UntrustedServers) != 1 || o.UntrustedServers[0].Address != address || !strings.Contains(o.UntrustedServers[0].Why, "writable by everybody") {
+		t.Errorf("%+v, %+v", o.Servers, o.UntrustedServers)
 	}
 	w.wants(o, "servers/server_not_trusted")
 	w.serverOf(doctor.Settings{Command: "serve", Roots: []string{w.root}, Addresses: []string{address}})
