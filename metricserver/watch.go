@@ -203,6 +203,9 @@ func (w *watch) enter(dir string, appeared bool) {
 		}
 		return
 	}
+	if err != nil && !errors.Is(err, unix.ENOSPC) {
+		return // it is not a directory, or not readable; at the limit on watches, the names are still of use
+	}
 	names := way.Names
 	if way.Globs || way.IsRoot && appeared {
 		names = append(names, namesIn(dir)...)
@@ -245,7 +248,7 @@ func (w *watch) enterNew(path string, appeared bool) bool {
 
 // namesIn returns the names in a directory, as far as they can be read.
 func namesIn(dir string) []string {
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0) // opening a FIFO would wait for its writer
 	if err != nil {
 		return nil
 	}

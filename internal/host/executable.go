@@ -47,8 +47,10 @@ func ExecutableOf(pid int) (Executable, error) {
 // executableOf returns the program file of the process that began at a time and has not ended.
 func executableOf(pid int, began int64) (Executable, error) {
 	link := "/proc/" + strconv.Itoa(pid) + "/exe"
-	var st unix.Stat_t
-	if err := unix.Stat(link, &st); err != nil {
+	// The file may be in a file system that does not reply, such as one in user space. The kernel knows
+	// what identifies a file that runs, so it need not ask.
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, link, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_MTIME, &st); err != nil {
 		return Executable{}, err
 	}
 	path, err := os.Readlink(link)
@@ -59,5 +61,5 @@ func executableOf(pid int, began int64) (Executable, error) {
 	if start, alive := look(pid, began, false); !alive || start != began {
 		return Executable{}, ErrEnded
 	}
-	return Executable{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano(), Path: path}, nil
+	return Executable{Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino, Modified: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec), Path: path}, nil
 }

@@ -75,6 +75,17 @@ func TestReleaseLayout(t *testing.T) {
 	finds("a release outside of PATH, by its sentry alone", h, Options{}, without(other), "/opt/b/runsc metric-metadata")
 	finds("a release outside of PATH, although another is named", h, Options{Programs: []string{"usr/bin/runsc"}}, other, "/opt/b/runsc metric-metadata")
 
+	// Programs of other runtimes, and other programs of a release, are never run.
+	h, b = newHost()
+	h.install("usr/bin/crun")
+	write(t, filepath.Join(h.dir, dockerConfig), `{"runtimes": {"crun": {"path": "/usr/bin/crun"}}}`, 0o600)
+	finds("another runtime in the same directory", h, Options{}, without(b), asksFound)
+	for _, path := range []string{"opt/c/containerd-shim-runsc-v1", "opt/c/gvisor-bin/runsc-metric-server", "opt/c/runsc-metric-server"} {
+		h, _ := newHost()
+		h.install(path)
+		fails("a process shows "+path, h, Options{}, Build{Sentry: Executable{File: File{1, 2, 3}}, Runsc: h.executable(path)}, "none of /usr/bin/runsc")
+	}
+
 	h, b = newHost()
 	h.install("usr/bin/runsc-old") // next to the sentry of its successor
 	finds("runsc, after a copy of an older one", h, Options{Programs: []string{"usr/bin/runsc-old", "usr/bin/runsc"}}, b, asksFound)
@@ -181,9 +192,8 @@ func TestReleaseMatches(t *testing.T) {
 func TestSeparateKernel(t *testing.T) {
 	h := &host{t, t.TempDir()}
 	b := h.release("usr/bin")
-	h.remove("usr/bin/runsc")
-	write(t, filepath.Join(h.dir, "usr/bin/runsc"), "#!/bin/sh\n", 0o755)
-	b.Runsc = h.executable("usr/bin/runsc")
+	h.install("usr/bin/runsc-empty")
+	b.Runsc = h.executable("usr/bin/runsc-empty")
 	if r, _, _, err := h.ask(Options{}, b); r != nil || !errors.Is(err, ErrIncomplete) || !b.Separate() {
 		t.Errorf("%v, %v", r, err)
 	}

@@ -65,9 +65,12 @@ func (s *Source) match(ctx context.Context, paths []string, b Build) (found *pro
 		is      func(*program) (bool, error)
 		certain bool
 	}{
-		{paths, func(p *program) (bool, error) { return p.runs(b), nil }, true},
+		{paths, func(p *program) (bool, error) { return p.runs(b) && s.mayRun(p), nil }, true},
 		{shown, func(p *program) (bool, error) { return p.mayBeShown(p.runs(b), nil) }, true},
-		{paths, func(p *program) (bool, error) { return p.startsSentry(b.Sentry) }, true},
+		{paths, func(p *program) (bool, error) {
+			found, err := p.startsSentry(b.Sentry)
+			return found && s.mayRun(p), err
+		}, true},
 		{shown, func(p *program) (bool, error) { return p.mayBeShown(p.startsSentry(b.Sentry)) }, true},
 		{paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) }, b.Release.isUnique()},
 	} {
@@ -101,6 +104,10 @@ func first(paths []string, is func(*program) (bool, error)) (*program, error) {
 
 // runs reports whether the gofer or the kernel of a sandbox runs the program.
 func (p *program) runs(b Build) bool { return p.id == b.Sentry.File || p.id == b.Runsc.File }
+
+// mayRun reports whether the server may run a program that is named or in a configuration, which has
+// programs of other runtimes, too.
+func (s *Source) mayRun(p *program) bool { return len(s.options.Programs) > 0 || p.mayBeRunsc() }
 
 // mayBeShown returns a verdict about a program whose path only the sandbox's processes name. They may
 // name any file, so it has to look like runsc, in directories that nobody else can write.

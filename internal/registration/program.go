@@ -119,10 +119,18 @@ func (p *program) release(ctx context.Context) (Release, error) {
 // a wrapper such as nvidia-container-runtime is not a program of gVisor's.
 func (p *program) mayBeRunsc() bool {
 	info, err := buildinfo.ReadFile(p.descriptor())
-	if err == nil && strings.HasPrefix(info.Path, modulePath) {
+	if err == nil && info.Path == modulePath {
 		return true
 	}
-	return strings.Contains(filepath.Base(p.path), programName) && p.isBinary()
+	return isRunscName(p.path) && p.isBinary()
+}
+
+// isRunscName reports whether a path may be that of runsc, perhaps with a version or as the target of
+// a wrapper (.runsc-wrapped). Other programs of a release have similar names.
+func isRunscName(path string) bool {
+	dir, name := filepath.Split(path)
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "."), programName)
+	return ok && rest != "-metric-server" && filepath.Base(dir) != sidecarDir && (rest == "" || strings.ContainsAny(rest[:1], "-_."))
 }
 
 // isBinary reports whether the program is an ELF file.

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,10 @@ const (
 	maxPause = time.Hour
 )
 
-// maxBuilds limits the number of builds that are known at a time. Each takes one search.
-const maxBuilds = 64
+// maxBuilds limits the number of builds that are known at a time. Each takes one search, and 50 KB if
+// its registration differs from others. Each node in a container has a build of its own, because it has
+// files of its own.
+const maxBuilds = 1024
 
 // Options configure a Source.
 type Options struct {
@@ -114,10 +117,10 @@ func (s *Source) Find(b Build) (*state.Registration, error) {
 	r := s.known[b]
 	if r == nil {
 		if len(s.known) >= maxBuilds {
-			s.makeRoom(now)
+			s.makeRoom()
 		}
 		if len(s.known) >= maxBuilds {
-			return nil, fmt.Errorf("more than %d builds of runsc", maxBuilds)
+			return nil, fmt.Errorf("the metrics of %d builds of runsc are being searched", maxBuilds)
 		}
 		r = &result{err: ErrSearching}
 		s.known[b] = r
@@ -130,12 +133,18 @@ func (s *Source) Find(b Build) (*state.Registration, error) {
 	return r.registration, r.err
 }
 
-// makeRoom drops builds that have not been asked for in a while. The caller holds mu.
-func (s *Source) makeRoom(now time.Time) {
+// makeRoom drops the build that was asked for least recently. A sandbox asks until it has a registration,
+// so that build is rarely in use. The caller holds mu.
+func (s *Source) makeRoom() {
+	var oldest Build
+	var least *result
 	for b, r := range s.known {
-		if !r.searching && now.Sub(r.asked) > maxPause {
-			delete(s.known, b)
+		if !r.searching && (least == nil || r.asked.Before(least.asked)) {
+			oldest, least = b, r
 		}
+	}
+	if least != nil {
+		delete(s.known, oldest)
 	}
 }
 
@@ -159,10 +168,24 @@ func (s *Source) store(r *result, found *state.Registration, err error) (isNew b
 		return false
 	}
 	isNew = err == nil || r.err.Error() != err.Error()
-	r.registration, r.err = found, err
+	r.registration, r.err = s.shared(found), err
 	r.pause = min(max(2*r.pause, minPause), maxPause)
 	r.next = s.now().Add(r.pause)
 	return isNew
+}
+
+// shared returns an equal registration of another build, which most builds have, or the same one. The
+// caller holds mu.
+func (s *Source) shared(found *state.Registration) *state.Registration {
+	if found == nil {
+		return nil
+	}
+	for _, r := range s.known {
+		if other := r.registration; other != nil && other.Printed == found.Printed && bytes.Equal(other.JSON, found.JSON) {
+			return other
+		}
+	}
+	return found
 }
 
 // recovered is search, except that a panic is an error: one of a configuration file, for example,

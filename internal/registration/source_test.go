@@ -115,22 +115,28 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// TestManyBuilds: the number of builds is limited, and makes room in time.
+// TestManyBuilds: the number of builds is limited. The one that was asked for least recently makes room.
 func TestManyBuilds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSearcher(t)
 		s.answer = func(context.Context) (*state.Registration, error) { return found, nil }
 		for i := range maxBuilds {
+			time.Sleep(time.Millisecond)
 			s.expect("a build", buildOf(uint64(1+i)), nil, ErrSearching, 1+i)
 		}
-		if _, err := s.Find(buildA); err == nil || err.Error() != "more than 64 builds of runsc" {
-			t.Errorf("one build too many: %v", err)
-		}
-		time.Sleep(maxPause + time.Nanosecond)
+		time.Sleep(time.Millisecond)
 		s.expect("a build that is in use", buildOf(1), found, nil, maxBuilds)
 		s.expect("a new build", buildA, nil, ErrSearching, maxBuilds+1)
 		s.expect("the build that is in use", buildOf(1), found, nil, maxBuilds+1)
 		s.expect("a build that was dropped", buildOf(2), nil, ErrSearching, maxBuilds+2)
+
+		s.answer = func(ctx context.Context) (*state.Registration, error) { <-ctx.Done(); return nil, ctx.Err() }
+		for i := range maxBuilds { // all of them are being searched
+			_, _ = s.Find(buildOf(uint64(1 + maxBuilds + i)))
+		}
+		if _, err := s.Find(buildOf(1 << 40)); err == nil || !strings.Contains(err.Error(), "1024 builds") {
+			t.Errorf("one search too many: %v", err)
+		}
 	})
 }
 

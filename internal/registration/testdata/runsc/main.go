@@ -1,5 +1,6 @@
 // Runsc simulates runsc: it counts its runs in a file next to it, and writes what runsc writes. The
-// version is VERSION_MISSING, or the one in the name of the program.
+// version is VERSION_MISSING, or the one in the name of the program. A program whose name ends in -empty
+// prints no metrics.
 package main
 
 import (
@@ -24,6 +25,9 @@ func main() {
 		}
 		fmt.Printf("runsc version %s\nspec: 1.2.1\n", version)
 	case "metric-metadata":
+		if strings.HasSuffix(os.Args[0], "-empty") {
+			return
+		}
 		fmt.Println(`metrics: { name: "/a" prometheus_name: "a" description: "d" cumulative: true }`)
 	}
 }
