@@ -34,8 +34,8 @@ func TestCopiedStateFile(t *testing.T) {
 	p := w.scrape()
 	for _, id := range []string{"copy", "linked", "shared", "victim"} {
 		root := []string{"sandbox", id, "runtime_root", other}
-		if id == "shared" {
-			p.wantValue(t, 1, "runsc_meta_sandbox_failure", append(root, "reason", "wrong_peer")...)
+		if reason := map[string]string{"shared": "wrong_peer", "linked": "unreachable"}[id]; reason != "" {
+			p.wantValue(t, 1, "runsc_meta_sandbox_failure", append(root, "reason", reason)...)
 			p.wantValue(t, 1, "sandmeter_sandbox_usage_absent", append(root, "reason", "identity_unproven")...)
 		} else {
 			p.wantValue(t, 0, "runsc_meta_sandbox_running", root...)

@@ -15,6 +15,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -44,7 +45,8 @@ func newNode(t *testing.T, change func(*Options)) *node {
 		t.Fatal(err)
 	}
 	// Simulated sandboxes are processes of the test.
-	n.collector.table.looksLike = func(pid int, _, _ string, _ bool) bool { return pid == os.Getpid() || isChild(pid) }
+	n.collector.table.looksLike = func(pid int, _ *state.Sandbox, _ bool) bool { return pid == os.Getpid() || isChild(pid) }
+	n.collector.table.kernelLevels = 1
 	t.Cleanup(func() {
 		if err := n.collector.Close(); err != nil {
 			t.Error(err)

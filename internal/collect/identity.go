@@ -3,7 +3,6 @@ package collect
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,50 +33,68 @@ type sighting struct {
 }
 
 // A resemblance reports whether the process with a PID in this namespace looks like the kernel of a
-// sandbox in a runtime root. The root may have another path in a container; certain rejects a root that
-// cannot be compared.
-type resemblance func(pid int, id, root string, certain bool) bool
+// sandbox. certain rejects a command line whose runtime root cannot be compared: it may have another
+// path in a container.
+type resemblance func(pid int, facts *state.Sandbox, certain bool) bool
 
-// locate finds the process of a sandbox in a runtime root.
-func (looksLike resemblance) locate(facts *state.Sandbox, root string, address *control.Address) sighting {
+// locate finds the process of a sandbox.
+func (looksLike resemblance) locate(facts *state.Sandbox, address *control.Address) sighting {
 	if facts.PID <= 0 {
 		return sighting{presence: ended}
 	}
-	switch listener, err := address.Listener(); {
+	switch listener, err := address.Listener(control.Dir(facts.Dir)); {
 	case err == nil && listener.PID == 0:
 		return sighting{presence: elsewhere}
 	case err == nil:
 		return prove(facts, listener)
 	case errors.Is(err, unix.EAGAIN):
-		return looksLike.presume(facts, root)
+		return looksLike.presume(facts)
 	case lacksResources(err):
 		return unknownProcess(failure.Internal, "cannot connect to the control socket: %w", err)
-	case looksLike(facts.PID, facts.ID, root, false):
-		reason := failure.Unreachable
-		if errors.Is(err, fs.ErrPermission) {
-			reason = failure.PermissionDenied
-		}
-		return unknownProcess(reason, "cannot connect to the control socket: %w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return unknownProcess(failure.PermissionDenied, "cannot connect to the control socket %q: %w (run the server as root, or give it CAP_DAC_OVERRIDE)", address.Path(), err)
+	case looksLike(facts.PID, facts, false):
+		return unreachableProcess(facts, address, err)
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return sighting{presence: ended}
+	default:
+		return unreachableProcess(facts, address, err)
 	}
-	return sighting{presence: ended}
+}
+
+// unreachableProcess is the sighting of a sandbox to whose control socket no connection can be made.
+func unreachableProcess(facts *state.Sandbox, address *control.Address, err error) sighting {
+	if facts.ControlSocket == "" {
+		return unknownProcess(failure.Unreachable, "the state file has no control socket path: this runsc release is from 2023 or older, too old for metrics; tried %q: %w",
+			address.Path(), err)
+	}
+	return unknownProcess(failure.Unreachable, "cannot connect to the control socket %q: %w", address.Path(), err)
 }
 
 // prove checks the process that listens. Its pidfd was opened before its PIDs are read here, so if the
 // process is still alive afterward, they are its own.
+//
+// If runsc ran in the server's namespace, the command line of the process has the runtime root, which
+// a state file in another root cannot have. A socket outside of the root proves nothing without that.
 func prove(facts *state.Sandbox, l control.Listener) sighting {
 	pids := host.NamespacePIDs(l.PID)
-	level := levelOf(pids, facts.PID)
-	hasEnded := l.PIDFD >= 0 && host.Ended(l.PIDFD)
-	if level >= 0 && !hasEnded {
-		return sighting{presence: visible, listener: l, pids: pids, level: level}
+	if pids == nil && l.PID == facts.PID { // /proc may hide the processes of others
+		pids = []int{l.PID}
 	}
-	if l.PIDFD >= 0 {
+	found := sighting{presence: visible, listener: l, pids: pids, level: levelOf(pids, facts.PID)}
+	same, comparable := isOfRoot(host.CommandLine(l.PID), facts)
+	switch {
+	case l.PIDFD >= 0 && host.Ended(l.PIDFD):
+		found = sighting{presence: ended}
+	case found.level < 0:
+		found = unknownProcess(failure.WrongPeer, "process %d listens on the control socket, and it is not process %d in any PID namespace", l.PID, facts.PID)
+	case found.level == 0 && comparable && !same, l.Fallback && !(found.level == 0 && same):
+		found = unknownProcess(failure.WrongPeer, "process %d listens on the control socket, and it is not a sandbox of this runtime root", l.PID)
+	}
+	if found.presence != visible && l.PIDFD >= 0 {
 		unix.Close(l.PIDFD)
 	}
-	if hasEnded {
-		return sighting{presence: ended}
-	}
-	return unknownProcess(failure.WrongPeer, "process %d listens on the control socket, and it is not process %d in any PID namespace", l.PID, facts.PID)
+	return found
 }
 
 // levelOf returns the index at which a process has a PID, or -1. The last entry is ignored: each
@@ -90,10 +107,17 @@ func levelOf(pids []int, pid int) int {
 // presume checks a sandbox that accepts no connection because the backlog of its control socket is
 // full: it has stopped, and something listens. Its process counts if everything that is visible from
 // outside matches. The next connection confirms it.
-func (looksLike resemblance) presume(facts *state.Sandbox, root string) sighting {
-	if looksLike(facts.PID, facts.ID, root, true) {
-		l := control.Listener{PID: facts.PID, PIDFD: -1}
+func (looksLike resemblance) presume(facts *state.Sandbox) sighting {
+	fd, err := unix.PidfdOpen(facts.PID, 0)
+	if err != nil {
+		fd = -1
+	}
+	if looksLike(facts.PID, facts, true) {
+		l := control.Listener{PID: facts.PID, PIDFD: fd}
 		return sighting{presence: visible, listener: l, pids: host.NamespacePIDs(facts.PID), presumed: true}
+	}
+	if fd >= 0 {
+		unix.Close(fd)
 	}
 	return unknownProcess(failure.Stalled, "the backlog of the control socket is full, so it is not known which process listens")
 }
@@ -105,40 +129,39 @@ func unknownProcess(reason failure.Reason, format string, args ...any) sighting 
 // resembles is the resemblance to runsc: the process was started here, in one PID namespace of its
 // own, and its command line has the sandbox's ID and the runtime root. A process can change its
 // command line.
-func resembles(pid int, id, root string, certain bool) bool {
-	pids := host.NamespacePIDs(pid)
-	if len(pids) == 0 || len(pids) > 2 || pids[0] != pid {
+func resembles(pid int, facts *state.Sandbox, certain bool) bool {
+	pids, args := host.NamespacePIDs(pid), host.CommandLine(pid)
+	if len(pids) != kernelLevels || pids[0] != pid || len(args) == 0 || args[len(args)-1] != facts.ID || !slices.Contains(args, "boot") {
 		return false
 	}
-	args := host.CommandLine(pid)
-	if len(args) == 0 || args[len(args)-1] != id || !slices.Contains(args, "boot") {
-		return false
-	}
-	for _, arg := range args {
-		if value, isRoot := strings.CutPrefix(arg, "--root="); isRoot {
-			same, comparable := sameDir(value, root)
-			return same || !comparable && !certain
-		}
-	}
-	return false
+	same, comparable := isOfRoot(args, facts)
+	return same || !comparable && !certain
 }
 
-// sameDir reports whether two paths are of the same directory, and whether that can be told.
-func sameDir(a, b string) (same, comparable bool) {
-	if filepath.Clean(a) == filepath.Clean(b) {
-		return true, true
+// kernelLevels is the number of PID namespaces of a sandbox that runsc has started in the server's: this
+// one and its own.
+const kernelLevels = 2
+
+// isOfRoot reports whether a command line has the runtime root of a sandbox, and whether that can be
+// told. Directories are compared rather than paths, because the root may be replaced at any time.
+func isOfRoot(args []string, facts *state.Sandbox) (same, comparable bool) {
+	for _, arg := range args {
+		root, isRoot := strings.CutPrefix(arg, "--root=")
+		if !isRoot || !filepath.IsAbs(root) || facts.Dir == (state.Dir{}) {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Stat(root, &st) != nil {
+			return false, false
+		}
+		return state.Dir{Device: st.Dev, Inode: st.Ino} == facts.Dir, true
 	}
-	first, firstErr := os.Stat(a)
-	second, secondErr := os.Stat(b)
-	if firstErr != nil || secondErr != nil {
-		return false, false
-	}
-	return os.SameFile(first, second), true
+	return false, false
 }
 
 // addressOf returns the address of a sandbox's control socket: its usual name in the runtime root
-// or, if the root has no such socket, the path in the state file. runsc uses /run, /var/run, or /tmp if
-// the path in the root would be too long. Any other path is ignored, because a copied state file
+// or, if the root has no such socket, the path in the state file. runsc uses /run, /var/run, or /tmp
+// where it cannot make a socket in the root. Any other path is ignored, because a copied state file
 // names the socket of another sandbox.
 func addressOf(facts *state.Sandbox, root string) *control.Address {
 	name := "runsc-" + facts.ID + ".sock"
@@ -153,7 +176,7 @@ func addressOf(facts *state.Sandbox, root string) *control.Address {
 // Running reports whether a sandbox in the runtime root is running now, without watching it, and the
 // PID of its process in this namespace, which is 0 if it is not known.
 func Running(facts *state.Sandbox, root string) (pid int, running bool) {
-	found := resemblance(resembles).locate(facts, root, addressOf(facts, root))
+	found := resemblance(resembles).locate(facts, addressOf(facts, root))
 	if found.presence != visible {
 		return 0, found.presence != ended
 	}
@@ -168,9 +191,10 @@ func Running(facts *state.Sandbox, root string) (pid int, running bool) {
 const clockMargin = 2 * time.Minute
 
 // isZombie reports whether a zombie with the PID in the state file is the sandbox's process and not a
-// later one: it started when the sandbox did. A zombie has no socket to connect to.
-func isZombie(facts *state.Sandbox, p *host.Process) bool {
+// later one: it started when the sandbox did, and is in as many PID namespaces as the kernel of a
+// sandbox. A zombie has no socket to connect to.
+func isZombie(facts *state.Sandbox, p *host.Process, levels int) bool {
 	_, known := p.Exit()
 	began := p.Began()
-	return known && len(host.NamespacePIDs(facts.PID)) <= 2 && !began.IsZero() && began.Sub(facts.StartTime).Abs() <= clockMargin
+	return known && len(host.NamespacePIDs(facts.PID)) == levels && !began.IsZero() && began.Sub(facts.StartTime).Abs() <= clockMargin
 }

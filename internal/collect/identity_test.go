@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -50,7 +51,7 @@ func TestAddressOf(t *testing.T) {
 		if err := unix.Listen(fd, 1); err != nil {
 			t.Fatal(err)
 		}
-		l, err := addressOf(&state.Sandbox{ID: "sb-of-test", ControlSocket: recorded}, root).Listener()
+		l, err := addressOf(&state.Sandbox{ID: "sb-of-test", ControlSocket: recorded}, root).Listener(control.Dir{})
 		if got := err == nil; got != want {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}
@@ -69,24 +70,37 @@ func TestAddressOf(t *testing.T) {
 	reaches("by a path that only looks like it", "/tmp/x/../"+name, temporary, true)
 }
 
+// TestSocketOutsideOfTheRoot: a socket in /run, /var/run or /tmp proves nothing unless the command line of
+// the process has the runtime root, because a copied state file names it too.
+func TestSocketOutsideOfTheRoot(t *testing.T) {
+	n := newNode(t, nil)
+	id := filepath.Base(n.root)
+	n.start(simulate.Spec{ID: id, ControlSocket: "/tmp/runsc-" + id + ".sock"})
+	page := n.page()
+	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="`+id+`"} 1`)
+	n.expectReason(page, "wrong_peer")
+}
+
 // TestPresumed: a sandbox that has stopped accepts no connection when its backlog is full. If its
 // process looks like the sandbox's, it counts until a connection shows which process listens.
 func TestPresumed(t *testing.T) {
 	looksLike := func(want bool) resemblance {
-		return func(pid int, id, root string, certain bool) bool {
-			return want && pid == 7 && id == "a" && root == "/root" && certain
-		}
+		return func(pid int, _ *state.Sandbox, certain bool) bool { return want && pid == 7 && certain }
 	}
 	facts := &state.Sandbox{ID: "a", PID: 7}
-	if s := looksLike(true).presume(facts, "/root"); s.presence != visible || !s.presumed || s.listener.PID != 7 {
+	s := looksLike(true).presume(facts)
+	if s.presence != visible || !s.presumed || s.listener.PID != 7 {
 		t.Errorf("%+v", s)
 	}
-	if s := looksLike(false).presume(facts, "/root"); s.presence != unproven || s.why.Reason != failure.Stalled {
+	if s.listener.PIDFD >= 0 {
+		unix.Close(s.listener.PIDFD)
+	}
+	if s := looksLike(false).presume(facts); s.presence != unproven || s.why.Reason != failure.Stalled {
 		t.Errorf("a process that does not look like it: %+v", s)
 	}
 
 	n := newNode(t, nil)
-	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
+	sandbox := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 	n.look()
 	of := n.collector.table.sorted[0]
 	locked := func(f func()) {
@@ -105,7 +119,7 @@ func TestPresumed(t *testing.T) {
 		t.Errorf("another process listens: the presence is %d, and the process %d", of.presence, of.process.PID())
 	}
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
-	if of.presence != visible || of.process.PID() != s.PID() {
+	if of.presence != visible || of.process.PID() != sandbox.PID() {
 		t.Errorf("at the next collection, the presence is %d, and the process %d", of.presence, of.process.PID())
 	}
 }
@@ -146,20 +160,42 @@ func TestClaim(t *testing.T) {
 // TestResembles: this process is not the kernel of a sandbox.
 func TestResembles(t *testing.T) {
 	for _, pid := range []int{os.Getpid(), 0, 1 << 22} {
-		if resembles(pid, os.Args[len(os.Args)-1], "/", false) {
+		if resembles(pid, &state.Sandbox{ID: os.Args[len(os.Args)-1]}, false) {
 			t.Errorf("process %d looks like a sandbox", pid)
 		}
 	}
+}
+
+// TestIsOfRoot: a command line has the runtime root of a sandbox, whatever the path.
+func TestIsOfRoot(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	for other, want := range map[string][2]bool{dir: {true, true}, dir + "/": {true, true}, link: {true, true}, dir + "/none": {false, false}, os.TempDir(): {false, true}} {
-		if same, comparable := sameDir(other, dir); same != want[0] || comparable != want[1] {
-			t.Errorf("%s is the same directory as %s: %t, comparable: %t", other, dir, same, comparable)
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	facts := &state.Sandbox{ID: "a", Dir: state.Dir{Device: st.Dev, Inode: st.Ino}}
+	check := func(root string, wantSame, wantComparable bool) {
+		t.Helper()
+		same, comparable := isOfRoot([]string{"runsc-sandbox", "--log=/x", "--root=" + root, "boot", "a"}, facts)
+		if same != wantSame || comparable != wantComparable {
+			t.Errorf("%s is the root: %t, and can be compared: %t", root, same, comparable)
 		}
 	}
+	check(dir, true, true)
+	check(dir+"/", true, true)
+	check(link, true, true)
+	check(os.TempDir(), false, true)
+	check(dir+"/none", false, false)
+	check("relative", false, false)
+	if same, comparable := isOfRoot([]string{"runsc-sandbox", "boot", "a"}, facts); same || comparable {
+		t.Error("a command line without a root has it")
+	}
+	facts.Dir = state.Dir{}
+	check(dir, false, false) // the sandbox is of no listing
 }
 
 // TestUnprovenUsage: nothing is measured as long as it is not known which process is the sandbox's.

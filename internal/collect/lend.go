@@ -80,11 +80,15 @@ func (t *table) lend() {
 	if t.options.Registrations == nil || !slices.ContainsFunc(t.sorted, (*sandbox).borrows) {
 		return
 	}
-	lenders := newLenders(t.sorted)
+	lenders := make(map[*inventory]lenders)
 	for _, s := range t.sorted {
-		if s.borrows() {
-			t.lendFrom(lenders, s)
+		if !s.borrows() {
+			continue
 		}
+		if _, ok := lenders[s.inventory]; !ok {
+			lenders[s.inventory] = newLenders(t.sorted, s.inventory)
+		}
+		t.lendFrom(lenders[s.inventory], s)
 	}
 }
 
@@ -93,7 +97,7 @@ func (t *table) lendTo(s *sandbox) {
 	if t.options.Registrations == nil || !s.borrows() {
 		return
 	}
-	t.lendFrom(newLenders(t.sorted), s)
+	t.lendFrom(newLenders(t.sorted, s.inventory), s)
 }
 
 // lendFrom gives a sandbox the registration of one of the lenders, or one that
@@ -110,25 +114,26 @@ func (t *table) lendFrom(l lenders, s *sandbox) {
 }
 
 // unfit are the failures after which a sandbox borrows another registration.
-var unfit = []failure.Reason{failure.RegistrationRefused, failure.RegistrationMismatch, failure.RegistrationIncomplete}
+var unfit = []failure.Reason{failure.RegistrationRefused, failure.RegistrationMismatch, failure.RegistrationIncomplete, failure.TooLong}
 
 // borrows reports whether the sandbox needs a registration. One that it has borrowed it keeps,
 // whatever becomes of the lender, unless it does not fit.
 func (s *sandbox) borrows() bool {
 	fits := s.failure == nil || !slices.Contains(unfit, s.failure.Reason)
-	return s.facts.Registration == nil && s.running() && (s.borrowed == nil || !fits)
+	return s.facts.Registration == nil && s.running() && s.presence != unproven && (s.borrowed == nil || !fits)
 }
 
-// lenders are the registrations of sandboxes, by the file that their processes run and by release.
+// lenders are the registrations of sandboxes of one runtime root, by the file that their processes run
+// and by release. Roots do not lend to each other, because others may be able to write one of them.
 type lenders struct {
 	byFile    map[registration.File]*state.Registration
 	byRelease map[registration.Release]*state.Registration
 }
 
-func newLenders(sandboxes []*sandbox) lenders {
+func newLenders(sandboxes []*sandbox, of *inventory) lenders {
 	l := lenders{make(map[registration.File]*state.Registration), make(map[registration.Release]*state.Registration)}
 	for _, s := range sandboxes {
-		if r := s.facts.Registration; r != nil && s.compiled.schema != nil {
+		if r := s.facts.Registration; r != nil && s.compiled.schema != nil && s.inventory == of && (s.presence == visible || s.presence == elsewhere) {
 			l.byFile[s.build.Sentry.File] = r
 			l.byRelease[s.build.Release] = r
 		}

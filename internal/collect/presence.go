@@ -2,8 +2,10 @@ package collect
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
 )
 
 // A presence tells where the process of a sandbox runs.
@@ -22,7 +24,7 @@ func (s *sandbox) observe() {
 	first := s.process == nil
 	s.last = new(atomic.Pointer[finalReading])
 	s.process = s.inventory.table.collector.watcher.Watch(0) // none
-	if first && s.facts.PID <= 0 {
+	if s.facts.PID <= 0 && (first || s.presence == created) {
 		s.presence = created
 		return
 	}
@@ -32,7 +34,7 @@ func (s *sandbox) observe() {
 // identifyProcess finds the sandbox's process and watches it.
 func (s *sandbox) identifyProcess() {
 	watcher, looksLike := s.inventory.table.collector.watcher, s.inventory.table.looksLike
-	found := looksLike.locate(s.facts, s.inventory.path, s.address)
+	found := looksLike.locate(s.facts, s.address)
 	switch found.presence {
 	case visible:
 		s.process = watcher.WatchHeld(found.listener.PID, found.listener.PIDFD)
@@ -41,7 +43,7 @@ func (s *sandbox) identifyProcess() {
 		}
 	case ended:
 		s.process = watcher.Watch(s.facts.PID)
-		if s.process.End() != nil && isZombie(s.facts, s.process) && s.inventory.table.claim(s, 1) == nil {
+		if s.process.End() != nil && isZombie(s.facts, s.process, s.inventory.table.kernelLevels) && s.inventory.table.claim(s, 1) == nil {
 			found.presence = visible
 		}
 	}
@@ -59,9 +61,7 @@ func (s *sandbox) identifyProcess() {
 	case ended:
 		s.endNow()
 	}
-	identity := *s.identity
-	identity.PID = s.process.PID()
-	s.identity = &identity
+	s.setPID()
 }
 
 // identifyUnproven tries again to find the processes of sandboxes that have not been found yet.
@@ -143,7 +143,17 @@ func (q *query) Connected(peer int) *failure.Failure {
 func (s *sandbox) distrust(why *failure.Failure) {
 	s.release()
 	s.process = s.inventory.table.collector.watcher.Watch(0)
+	s.last = new(atomic.Pointer[finalReading]) // the end of the other process does not count
 	s.presence, s.presumed, s.unproven = unproven, false, why
+	s.usage.found.Miss(time.Now(), host.IdentityUnproven)
+	s.setPID()
+}
+
+// setPID makes the identity have the PID of the process. Snapshots share the identity, so it is copied.
+func (s *sandbox) setPID() {
+	identity := *s.identity
+	identity.PID = s.process.PID()
+	s.identity = &identity
 }
 
 // moveElsewhere records that the sandbox's process runs in a PID namespace that the server cannot see.

@@ -98,14 +98,5 @@ func (q *exportQuery) Next() control.Query {
 func (q *exportQuery) Fail(f *failure.Failure, took time.Duration) {
 	defer q.lock()()
 	q.budget.failed(f, took)
-	q.end(q.sandbox.explain(f), took)
-}
-
-// explain returns the failure of a query, with the reason if it is known that a sandbox of such a
-// release does not have a control socket like others.
-func (s *sandbox) explain(f *failure.Failure) *failure.Failure {
-	if f.Reason != failure.Unreachable || s.facts.ControlSocket != "" {
-		return f
-	}
-	return failure.Newf(f.Reason, "the state file has no control socket path: this runsc release is from 2023 or older, too old for metrics: %w", f)
+	q.end(f, took)
 }

@@ -88,7 +88,7 @@ func (t *table) find(root, id string) (*sandbox, error) {
 		return nil, failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
 	}
 	t.lendTo(s)
-	if f := s.flaw(); f != nil {
+	if f := s.flaw(); f != nil && f != s.unproven { // it may not listen yet
 		return nil, f
 	}
 	return s, nil

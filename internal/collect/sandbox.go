@@ -235,6 +235,8 @@ func (s *sandbox) flaw() *failure.Failure {
 		return nil
 	case s.refused != nil:
 		return s.refused
+	case s.presence == unproven:
+		return s.unproven
 	case s.compiled == nil && errors.Is(s.borrowErr, registration.ErrIncomplete):
 		return failure.New(failure.RegistrationIncomplete, s.borrowErr)
 	case s.compiled == nil:

@@ -34,7 +34,8 @@ type table struct {
 	gone        int // sandboxes that have disappeared since the last cleanup of compiled
 	recent      []rootAndID
 
-	looksLike     resemblance      // replaced in tests
+	looksLike     resemblance      // replaced in tests, and so is
+	kernelLevels  int              // the constant
 	now           func() time.Time // the clock for log budgets, file errors and lingering
 	sharedBudgets map[failure.Reason]*logBudget
 	refusedLogs   logBudget // for lines about final metrics logs
@@ -54,6 +55,7 @@ func newTable(c *Collector) *table {
 		collector:     c,
 		options:       &c.options,
 		looksLike:     resembles,
+		kernelLevels:  kernelLevels,
 		now:           time.Now,
 		sharedBudgets: make(map[failure.Reason]*logBudget),
 		roots:         c.options.Roots,

@@ -26,44 +26,75 @@ func NewAddress(path, fallback string) *Address {
 	return a
 }
 
+// Path returns the first path.
+func (a *Address) Path() string { return a.primary.path }
+
 // A Listener is the process that listens at an address.
 type Listener struct {
-	PID   int // 0: a process of another PID namespace, which this process cannot see
-	PIDFD int // of the process, for the caller to close; -1: none could be made
+	PID      int  // 0: a process of another PID namespace, which this process cannot see
+	PIDFD    int  // of the process, for the caller to close; -1: none could be made
+	Fallback bool // nothing is at the first path
 }
 
+// A Dir identifies a directory.
+type Dir struct{ Device, Inode uint64 }
+
+// errMoved is for a socket whose directory is another one than expected.
+var errMoved = errors.New("the path leads to another directory than before")
+
 // Listener connects to the address and returns the process that listens there. The pidfd was made
-// while the connection was open. A link at the path is not followed: a process that can write the
-// runtime root could point it to the socket of another sandbox. An error means that the connection failed:
+// while the connection was open. A link at the path is not followed, and the directory of the first
+// path has to be the one given, unless that is zero: a process that can write the runtime root, or
+// replace it, could lead to the socket of another sandbox. An error means that the connection failed:
 // nothing listens, this process may not connect, or, if it is unix.EAGAIN, the backlog is full.
-func (a *Address) Listener() (Listener, error) {
+func (a *Address) Listener(in Dir) (Listener, error) {
 	none := Listener{PIDFD: -1}
+	if a.closing.Load() >= maxClosing {
+		return none, stillClosing
+	}
 	fd, err := newSocket(refusing())
 	if err != nil {
 		return none, err
 	}
 	defer hangUp(fd, a, refusing())
-	if err := a.either(func(p *socketPath) error { return p.connectUnlinked(fd) }); err != nil {
+	l := Listener{}
+	err = a.primary.connectIn(fd, in)
+	if err == unix.ENOENT && a.fallback.path != "" {
+		l.Fallback = true
+		err = a.fallback.connectIn(fd, Dir{})
+	}
+	if err != nil {
 		return none, err
 	}
-	pid, err := peerOf(fd)
-	if err != nil || pid == 0 {
+	if l.PID, err = peerOf(fd); err != nil {
 		return none, err
 	}
-	return Listener{pid, pidfdOf(fd, pid)}, nil
+	if l.PID == 0 {
+		l.PIDFD = -1
+		return l, nil
+	}
+	if l.PIDFD, err = pidfdOf(fd, l.PID); err != nil {
+		return none, err
+	}
+	return l, nil
 }
 
 // pidfdOf returns a pidfd of the process that listens at the other end of a connection, or -1. The
-// kernel makes it of the very process since Linux 6.5. On older kernels it is of the process that has
-// the ID now, which is another one if the first has ended and its socket lives on.
-func pidfdOf(fd, pid int) int {
-	if pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
-		return pidfd
+// kernel makes it of that very process since Linux 6.5; if the process has ended, nothing that is its
+// own listens any more. On older kernels it is of the process that has the ID now, which is another one
+// if the first has ended and passed its socket on.
+func pidfdOf(fd, pid int) (int, error) {
+	pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	switch {
+	case err == nil || lacksDescriptors(err):
+		return pidfd, err
+	case err != unix.ENOPROTOOPT:
+		return -1, unix.ECONNREFUSED
 	}
-	if pidfd, err := unix.PidfdOpen(pid, 0); err == nil {
-		return pidfd
+	if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+		return -1, nil
 	}
-	return -1
+	return pidfd, nil
 }
 
 // peerOf returns the ID of the process that listens at the other end of a connection, which is 0
@@ -79,14 +110,9 @@ func peerOf(fd int) (pid int, err error) {
 
 // connect connects fd to the address.
 func (a *Address) connect(fd int) error {
-	return a.either(func(p *socketPath) error { return p.connect(fd) })
-}
-
-// either tries the first path and, if nothing is there, the second.
-func (a *Address) either(try func(*socketPath) error) error {
-	err := try(&a.primary)
+	err := a.primary.connect(fd)
 	if err == unix.ENOENT && a.fallback.path != "" {
-		err = try(&a.fallback)
+		err = a.fallback.connect(fd)
 	}
 	return err
 }
@@ -125,34 +151,50 @@ func (p *socketPath) connect(fd int) error {
 		return unix.Connect(fd, p.addr)
 	}
 	// The path is too long for connect(2): reach the socket through a file descriptor of it.
-	return p.connectThrough(fd, 0)
+	at, err := unix.Open(p.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	return connectThrough(fd, at)
 }
 
-// connectUnlinked is connect to a socket, and to no link.
-func (p *socketPath) connectUnlinked(fd int) error {
+// connectIn is connect to a socket, and to no link, in a certain directory; zero is any.
+func (p *socketPath) connectIn(fd int, in Dir) error {
 	switch {
 	case p.path == "":
 		return unix.ENOENT
 	case !filepath.IsAbs(p.path):
 		return errRelative
 	}
-	return p.connectThrough(fd, unix.O_NOFOLLOW)
-}
-
-// connectThrough connects through a file descriptor of the socket, which is opened with more flags.
-func (p *socketPath) connectThrough(fd, flags int) error {
-	at, err := unix.Open(p.path, unix.O_PATH|unix.O_CLOEXEC|flags, 0)
+	dir, err := unix.Open(filepath.Dir(p.path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return err
+	}
+	if in != (Dir{}) && in != (Dir{st.Dev, st.Ino}) {
+		return errMoved
+	}
+	at, err := unix.Openat(dir, filepath.Base(p.path), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(at)
-	var st unix.Stat_t
 	if err := unix.Fstat(at, &st); err != nil {
 		return err
 	}
-	if flags&unix.O_NOFOLLOW != 0 && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return errLink
 	}
+	return connectThrough(fd, at)
+}
+
+// connectThrough connects fd to the socket of a file descriptor.
+func connectThrough(fd, at int) error {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(at)})
 }
 

@@ -41,7 +41,7 @@ func TestAddress(t *testing.T) {
 		if q := w.ask(probeAt(a)); !q.honest() {
 			t.Errorf("at %q or %q: %q, %v", path, fallback, q.reply, q.failure)
 		}
-		if l, err := a.Listener(); err != nil || l.PID != os.Getpid() || l.PIDFD < 0 || unix.Close(l.PIDFD) != nil {
+		if l, err := a.Listener(Dir{}); err != nil || l.PID != os.Getpid() || l.PIDFD < 0 || unix.Close(l.PIDFD) != nil {
 			t.Errorf("at %q or %q: %+v, %v", path, fallback, l, err)
 		}
 	}
@@ -51,7 +51,7 @@ func TestAddress(t *testing.T) {
 		if q := w.ask(probeAt(a)); !q.failed(failure.Unreachable) || !q.is(want) {
 			t.Errorf("at %q or %q: %q, %v, want %v", path, fallback, q.reply, q.failure, want)
 		}
-		if l, err := a.Listener(); !errors.Is(err, want) && !(err == errLink && want == unix.ENOENT) || l != (Listener{PIDFD: -1}) {
+		if l, err := a.Listener(Dir{}); !errors.Is(err, want) && !(err == errLink && want == unix.ENOENT) || l != (Listener{PIDFD: -1}) {
 			t.Errorf("at %q or %q: %+v, %v, want %v", path, fallback, l, err, want)
 		}
 	}
@@ -60,8 +60,16 @@ func TestAddress(t *testing.T) {
 	if q := w.ask(probeAt(NewAddress(link, ""))); !q.honest() {
 		t.Errorf("at a link: %q, %v", q.reply, q.failure)
 	}
-	if l, err := NewAddress(link, "").Listener(); err != errLink {
+	if l, err := NewAddress(link, "").Listener(Dir{}); err != errLink {
 		t.Errorf("the listener at a link: %+v, %v", l, err)
+	}
+	var st unix.Stat_t
+	w.must(unix.Stat(filepath.Dir(live), &st))
+	if l, err := NewAddress(live, "").Listener(Dir{st.Dev, st.Ino}); err != nil || unix.Close(l.PIDFD) != nil {
+		t.Errorf("the listener in the right directory: %+v, %v", l, err)
+	}
+	if l, err := NewAddress(live, "").Listener(Dir{st.Dev, st.Ino + 1}); err != errMoved {
+		t.Errorf("the listener in another directory: %+v, %v", l, err)
 	}
 	replies(longLive, "")
 	unreachable(missing, "", unix.ENOENT)
@@ -131,7 +139,7 @@ func TestListenerWithFullBacklog(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(simulate.Spec{ID: "a", Frozen: true})
 	w.fillBacklog(s)
-	if l, err := NewAddress(s.SocketPath(), "").Listener(); err != unix.EAGAIN {
+	if l, err := NewAddress(s.SocketPath(), "").Listener(Dir{}); err != unix.EAGAIN {
 		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -3,7 +3,10 @@ package state
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRefresh: Refresh reads one file, and does not look at others.
@@ -76,5 +79,36 @@ func TestNames(t *testing.T) {
 		if got := FileName(id); got != want {
 			t.Errorf("FileName(%q) = %q, want %q", id, got, want)
 		}
+	}
+}
+
+// TestDir: a sandbox has the directory in which its file was, whatever the path leads to by now.
+func TestDir(t *testing.T) {
+	n := newNode(t)
+	n.run("a", "a")
+	n.settle()
+	dirOf := func(path string) Dir {
+		t.Helper()
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		return Dir{st.Dev, st.Ino}
+	}
+	first := dirOf(n.Path())
+	if got := n.only().Dir; got != first {
+		t.Errorf("%+v, want %+v", got, first)
+	}
+	aside := n.Path() + ".old"
+	if err := os.Rename(n.Path(), aside); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(aside) })
+	if err := os.Mkdir(n.Path(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n.run("a", "a")
+	if got := n.only().Dir; got == first || got != dirOf(n.Path()) {
+		t.Errorf("%+v in another directory than %+v", got, first)
 	}
 }

@@ -40,6 +40,7 @@ type Listing struct {
 // of files, and reads a file again when it has changed. It is not safe for concurrent use.
 type Root struct {
 	path    string
+	dir     Dir // as of the last List or Refresh
 	files   map[string]*file
 	shared  *Shared
 	round   uint
@@ -154,7 +155,16 @@ func (r *Root) Refresh(name string) (*Sandbox, error) {
 
 func (r *Root) open() (int, error) {
 	fd, err := unix.Open(r.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	return fd, r.wrap(err)
+	if err != nil {
+		return fd, r.wrap(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return -1, r.wrap(err)
+	}
+	r.dir = Dir{st.Dev, st.Ino}
+	return fd, nil
 }
 
 func (r *Root) wrap(err error) error {
@@ -246,6 +256,7 @@ func (r *Root) take(f *file, data []byte) error {
 	if c.ID != f.container || c.SandboxID != f.sandbox {
 		return fmt.Errorf("the content is for container %q of sandbox %q", c.ID, c.SandboxID)
 	}
+	c.facts.Dir = r.dir
 	f.content = c
 	r.stale = true
 	return nil

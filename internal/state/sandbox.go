@@ -28,8 +28,12 @@ type Sandbox struct {
 	CPUSaved      time.Duration // CPU time that restoring saved
 	WallSaved     time.Duration // wall time that restoring saved
 
+	Dir        Dir          // the directory in which the root container's file was
 	Containers []*Container // the root container first, the others sorted by ID
 }
+
+// A Dir identifies a directory, whatever its path leads to at another time.
+type Dir struct{ Device, Inode uint64 }
 
 // newSandbox returns the sandbox of the containers, of which the first is the root container.
 func newSandbox(containers []*Container) *Sandbox {
