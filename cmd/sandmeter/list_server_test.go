@@ -58,7 +58,7 @@ func TestListServed(t *testing.T) {
 SANDBOX  NAMESPACE  POD            STATE    PID`+strings.Repeat(" ", len(pid)-1)+`CONTAINERS  CREATED (UTC)        METRICS
 broken   -          -              running  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:01  failed (wrong_peer)
 ended    -          -              stopped  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:02  not running
-none     -          -              running  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:03  failed (not_instrumented)
+none     -          -              running  -`+strings.Repeat(" ", len(pid)+1)+`1           2026-11-22 08:12:03  failed (wrong_peer)
 pod      shop       "web\x1b[31m"  running  `+pid+`  2           2026-11-22 08:12:04  ok
 `)
 }
