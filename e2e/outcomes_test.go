@@ -404,7 +404,7 @@ func TestDockerOutcomes(t *testing.T) {
 	check("exit 3", run(keep, "exit", "3"), "failed status 3")
 	check("exit 3 --rm", run(remove, "exit", "3"), "failed status 3")
 	check("exit 137", run(keep, "exit", "137"), "failed status 137")
-	check("out of memory", run([]string{"--memory=100m"}, "use", "0s", "400", "0"), "oom_killed signal 9")
+	check("out of memory", run([]string{"--memory=100m"}, "use", "0s", "400", "0"), "oom_killed signal 9", "oom_killed")
 
 	ended := func(name string, end func(id string), status string, outcomes ...string) {
 		t.Helper()

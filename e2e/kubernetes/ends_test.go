@@ -24,7 +24,7 @@ func endings(namespace string) []ending {
 		{with("exits-0", "burn 50ms", ""), killed},
 		{with("exits-3", "exit 3", ""), killed},
 		{with("burns", "burn 500ms", ""), killed},
-		{with("out-of-memory", "use 0s 400 0", "100Mi"), "oom_killed signal 9"},
+		{with("out-of-memory", "use 0s 400 0", "100Mi"), "oom_killed"}, // with a signal, unless the kernel killed a process of the application
 	}
 }
 
@@ -42,7 +42,7 @@ func checkEnds(n *node) {
 	var cpu float64
 	for _, e := range endings(namespace) {
 		r := all[e.pod.name][0]
-		if r.String() != e.outcome {
+		if r.String() != e.outcome && r.Outcome != e.outcome {
 			n.t.Errorf("the record of %s has outcome %q, want %q", e.pod.name, r, e.outcome)
 		}
 		n.wantApp(r)
