@@ -18,6 +18,9 @@ import (
 	"github.com/sandmeter/sandmeter/metricserver"
 )
 
+// noPID is above every PID that Linux gives, so that none of a test's many processes is the test.
+const noPID = 5_000_000
+
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // A world is the root directory of a host, with a runtime root outside of it. Its proc has the

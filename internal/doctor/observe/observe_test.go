@@ -159,13 +159,13 @@ func TestRootsOfOthers(t *testing.T) {
 	for i := range 2 * collect.MaxRoots {
 		dir := filepath.Join(w.dir, "doc", fmt.Sprint("package", i))
 		w.must(os.MkdirAll(dir, 0o755))
-		w.processOf(other, 1000+i, "runsc --root="+dir+" x")
-		w.processOf(other, 2000+i, fmt.Sprintf("runsc --root=%s/none%d x", w.dir, i))
+		w.processOf(other, noPID+1000+i, "runsc --root="+dir+" x")
+		w.processOf(other, noPID+2000+i, fmt.Sprintf("runsc --root=%s/none%d x", w.dir, i))
 	}
 	w.processOf(other, 10, "runsc --root="+w.dir+"/doc/* x")
-	w.processOf(other, 5000, "runsc-sandbox --root="+w.root+" boot a")
+	w.processOf(other, noPID+5000, "runsc-sandbox --root="+w.root+" boot a")
 	w.must(os.Symlink(w.root, filepath.Join(w.dir, "same")))
-	w.processOf(other, 5001, "runsc-sandbox --root="+w.dir+"/same boot a")
+	w.processOf(other, noPID+5001, "runsc-sandbox --root="+w.dir+"/same boot a")
 	w.start(simulate.Spec{ID: "a"})
 	o := w.observe()
 	n := node{observed: o}
