@@ -6,26 +6,58 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
+// maxLinks is how many links Linux follows in one path.
+const maxLinks = 40
+
 // Writers says who can write a directory or replace it, besides root and one user. Empty: nobody.
-// The permissions of every directory on the way count, and of those in which its links are. The
-// error says why it is not known.
+// The permissions of every directory on the way count, links are followed one at a time, and who
+// owns a link can replace it. The error says why it is not known.
 func Writers(path string, user int) (string, error) {
-	full, err := filepath.EvalSymlinks(path)
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	for _, path := range []string{filepath.Clean(path), full} {
-		for dir := path; ; dir = filepath.Dir(dir) {
-			if who, err := writersOf(dir, user, dir == path); who != "" || err != nil {
-				return who, err
-			}
-			if dir == filepath.Dir(dir) {
-				break
-			}
+	dir, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(dir, rest[0])
+		rest = rest[1:]
+		if next == dir {
+			continue
 		}
+		if who, err := writersOf(dir, user, false); who != "" || err != nil {
+			return who, err
+		}
+		target, err := os.Readlink(next)
+		if err != nil { // Not a link. Its own check says so if it does not exist.
+			dir = next
+			continue
+		}
+		if who, err := ownerOf(next, user); who != "" || err != nil {
+			return who, err
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%s: %w", path, syscall.ELOOP)
+		}
+		if filepath.IsAbs(target) {
+			dir = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return writersOf(dir, user, true)
+}
+
+// ownerOf says who owns a link, besides root and one user.
+func ownerOf(link string, user int) (string, error) {
+	var st syscall.Stat_t
+	if err := syscall.Lstat(link, &st); err != nil {
+		return "", fmt.Errorf("%s: %w", link, err)
+	}
+	if st.Uid != 0 && int(st.Uid) != user {
+		return fmt.Sprintf("%s belongs to user %d", link, st.Uid), nil
 	}
 	return "", nil
 }

@@ -1,9 +1,11 @@
 package trust
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -38,9 +40,30 @@ func TestWriters(t *testing.T) {
 	check("everybody may write a parent", dir, "parent", 0o777, "/parent is writable by everybody (mode 0777)")
 	check("everybody may write a parent, with the sticky bit", dir, "parent", 0o777|sticky, "")
 	check("everybody may replace a link", link, "links", 0o777, "/links is writable by everybody (mode 0777)")
-	check("everybody may write the target of a link", link, "parent/dir", 0o777, "/links/link is writable by everybody (mode 0777)")
+	check("everybody may write the target of a link", link, "parent/dir", 0o777, "/parent/dir is writable by everybody (mode 0777)")
 	if who, err := Writers(dir, os.Geteuid()+1); os.Geteuid() != 0 && (err != nil || !strings.Contains(who, "belongs to user")) {
 		t.Errorf("of another user: %q, %v", who, err)
+	}
+	chained := filepath.Join(base, "chained")
+	link2, loop := filepath.Join(base, "link"), filepath.Join(base, "loop")
+	for from, to := range map[string]string{link2: "chained/middle/../link", filepath.Join(chained, "link"): dir, loop: loop} {
+		if err := os.MkdirAll(filepath.Join(chained, "middle"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("a chain of links", link2, "parent", 0o755, "")
+	check("everybody may replace a link in a chain", link2, "chained", 0o777, "/chained is writable by everybody (mode 0777)")
+	if who, err := Writers(loop, os.Geteuid()); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("a loop of links: %q, %v", who, err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Lchown(link2, 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+		check("the owner of a link may replace it", link2, "parent", 0o755, "/link belongs to user 1000")
 	}
 	if _, err := Writers(filepath.Join(base, "none"), 0); err == nil {
 		t.Error("a directory that does not exist has no error")
