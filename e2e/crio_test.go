@@ -23,7 +23,7 @@ func containerdAnnotations(pod runsc.Pod, id, name, image string) map[string]str
 	return all
 }
 
-// crioAnnotations returns those of CRI-O, among which are the kubelet's labels.
+// crioAnnotations returns the annotations of CRI-O, which include the kubelet's labels.
 func crioAnnotations(pod runsc.Pod, id, name, image string) map[string]string {
 	kind := "container"
 	if name == "" {
@@ -48,7 +48,7 @@ func crioAnnotations(pod runsc.Pod, id, name, image string) map[string]string {
 	}
 }
 
-// TestCRIO: the series of a pod of CRI-O have the same labels as those of a pod of containerd.
+// TestCRIO: a pod's series have the same labels with CRI-O and with containerd.
 func TestCRIO(t *testing.T) {
 	w := newWorld(t)
 	start := func(sandbox string, annotations func(pod runsc.Pod, id, name, image string) map[string]string) {

@@ -38,7 +38,7 @@ const (
 	defaultSocketPath = 109
 )
 
-// asShipped is a runtime of the daemon: runsc without any flags, except those of its release.
+// asShipped is a runtime of the daemon: runsc with no flags but its release's.
 const asShipped = "as-shipped"
 
 // A docker is a Docker daemon with runsc as an additional runtime, in network and mount namespaces

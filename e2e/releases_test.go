@@ -356,7 +356,7 @@ func TestRegistrationOfAnotherRelease(t *testing.T) {
 			w, older, newer := newDistrustedReleases(t)
 			w.run(older, "older", false)
 			w.run(newer, "newer", false)
-			value := olderRunsc(t) // may be a copy of that of either: both have the same version
+			value := olderRunsc(t) // has the version of both, so it may be a copy of either
 			if source == "--registration" {
 				value = w.metadataOf(older)
 			}

@@ -85,7 +85,7 @@ func TestWatch(t *testing.T) {
 	looksAfter("a new directory")
 }
 
-// A watchedDirs is a watch of directories below a temporary one, whose changes are those of the test.
+// A watchedDirs is a watch of directories below a temporary one, which only the test changes.
 type watchedDirs struct {
 	*testing.T
 	*watch

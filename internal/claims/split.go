@@ -29,12 +29,12 @@ const (
 	// claimTick is the precision of claims.
 	claimTick = 10 * time.Millisecond
 	// MaxGone limits the containers that are gone and keep their shares. When there are more, the CPU
-	// time of the oldest becomes that of no container, so that the sum stays the host's.
+	// time of the oldest is credited to no container, so that the sum stays the host's.
 	MaxGone = 64
 )
 
-// add adds a reading with CPU time, and returns the growth of the host's figure and that of all
-// claims. ok is false if they cannot be compared, because one of them began anew.
+// add adds a reading with CPU time, and returns the growth of the host's figure and of all claims. ok
+// is false if they cannot be compared, because one of them began anew.
 func (s *split) add(r *Reading) (host, claimed float64, ok bool) {
 	first, restored, elapsed := s.last.Time.IsZero(), r.Restored && !s.last.Restored, r.Time.Sub(s.last.Time)
 	if first {

@@ -51,7 +51,7 @@ func (s *sandbox) cores() int {
 }
 
 // finishShares brings the shares up to the end of the sandbox, if there are any. Their series stay even
-// if the containers were deleted before, as those of a pod are.
+// if the containers were deleted before, as in a pod.
 func (s *sandbox) finishShares() {
 	r := &s.usage.reported
 	r.known = r.tally.Finish(s.usage.figure(host.CPU), s.onlyContainer()) || r.known

@@ -127,9 +127,10 @@ func readIO(t *testing.T) map[string]int {
 }
 
 func TestSystemCalls(t *testing.T) {
+	required := os.Getenv("SANDMETER_REQUIRE_RUNSC") == "1" // as in CI, which installs strace
 	strace, err := exec.LookPath("strace")
 	switch {
-	case err != nil && os.Getenv("SANDMETER_REQUIRE_RUNSC") == "1": // as in CI, which installs it
+	case err != nil && required:
 		t.Fatal(err)
 	case err != nil:
 		t.Skip("strace is not installed; TestBytesAndCalls counts some of the calls without it")
@@ -146,6 +147,9 @@ func TestSystemCalls(t *testing.T) {
 	}
 	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
 		_ = tracer.Wait()
+		if required {
+			t.Fatalf("strace cannot attach: %s", strings.TrimSpace(line))
+		}
 		t.Skipf("strace cannot attach here: %s", strings.TrimSpace(line))
 	}
 	const rounds = 5

@@ -68,7 +68,7 @@ func (n *outcomes) must(err error) {
 	}
 }
 
-// TestClassify: what an exit means, alone and with an OOM kill of the sandbox's cgroup.
+// TestClassify: the outcome of an exit, alone and with an OOM kill of the sandbox's cgroup.
 func TestClassify(t *testing.T) {
 	check := func(exit host.Exit, oom bool, want snapshot.Outcome, wantCode, wantSignal int) {
 		t.Helper()

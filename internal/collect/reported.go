@@ -24,7 +24,7 @@ type reported struct {
 
 	tally claims.Tally
 
-	// What was logged.
+	// Already logged.
 	loggedFailure     failure.Reason
 	loggedUnknown     bool
 	loggedDifferences [claims.Subjects]bool

@@ -72,7 +72,7 @@ func (w Ways) matches(path string) bool {
 	return false
 }
 
-// begins reports whether the pattern begins with parts that match those of a path.
+// begins reports whether the pattern begins with parts that match a path's parts.
 func (p *pattern) begins(parts []string) bool {
 	switch {
 	case len(parts) > len(p.parts):

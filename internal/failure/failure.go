@@ -24,7 +24,7 @@ const (
 	RegistrationMismatch   Reason = "registration_mismatch"   // the reply does not fit the registration that was borrowed for the sandbox
 	RegistrationIncomplete Reason = "registration_incomplete" // runsc does not print all metrics of the kernel that it starts
 	TextsRefused           Reason = "texts_refused"           // the texts of the state files are too long or too many for labels
-	NotInstrumented        Reason = "not_instrumented"        // the sandbox has no registration, and that of its build is not known
+	NotInstrumented        Reason = "not_instrumented"        // the sandbox has no registration, and its build's is not known
 	PageBudget             Reason = "page_budget"             // the metrics of all sandboxes exceed the budget of the page; the largest are dropped
 	Internal               Reason = "internal"                // the server lacks resources, or has a defect
 )

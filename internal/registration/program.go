@@ -125,7 +125,7 @@ func (p *program) mayBeRunsc() bool {
 	return isRunscName(p.path) && p.isBinary()
 }
 
-// isRunscName reports whether a path may be that of runsc, perhaps with a version or as the target of
+// isRunscName reports whether a path may name runsc, perhaps with a version or as the target of
 // a wrapper (.runsc-wrapped). Other programs of a release have similar names.
 func isRunscName(path string) bool {
 	dir, name := filepath.Split(path)

@@ -67,7 +67,7 @@ func (n *Node) hold(pids []int) held {
 }
 
 // owns reports whether a process is a runsc process of this node: its name is the program's, or
-// begins with runsc-, such as runsc-sandbox, or is that of the program that becomes runsc-sandbox, and
+// begins with runsc-, such as runsc-sandbox, or is the program's that becomes runsc-sandbox, and
 // its command line has the runtime root, which is unique.
 func (n *Node) owns(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

@@ -59,7 +59,7 @@ func (a *criAnnotations) read(p *parser, key []byte) {
 // complete sets the fields of a container that come from the annotations. runsc itself reads the
 // pod's name and namespace from containerd's annotations only.
 //
-// CRI-O copies the annotations of a pod into the spec, so its users can set those of containerd. Where
+// CRI-O copies the annotations of a pod into the spec, so its users can set containerd's. Where
 // CRI-O made the container, they do not count.
 func (a *criAnnotations) complete(c *Container) {
 	of, spec := a.containerd, &c.Spec

@@ -80,12 +80,12 @@ func TestCRI(t *testing.T) {
 	}
 }
 
-// isLabel reports whether the key of an annotation is that of a kubelet's label.
+// isLabel reports whether the key of an annotation is the name of a kubelet's label.
 func isLabel(key string) bool {
 	return slices.Contains([]string{"io.kubernetes.container.name", "io.kubernetes.pod.name", "io.kubernetes.pod.namespace", "io.kubernetes.pod.uid"}, key)
 }
 
-// merged returns a map with the entries of both; those of the second take precedence.
+// merged returns a map with the entries of both; the second's take precedence.
 func merged(a, b map[string]string) map[string]string {
 	all := maps.Clone(a)
 	maps.Copy(all, b)

@@ -28,7 +28,7 @@ func TestProbe(t *testing.T) {
 		p.Next()
 		var st unix.Stat_t
 		must(unix.Stat(dir, &st))
-		// The kernel sets the time of the last change of the status. Only that of the content can be old.
+		// The kernel sets the time of the last change of the status. Only the content's can be old.
 		st.Ctim = st.Mtim
 		if got := p.HasFiles(path, &st); got != want {
 			t.Errorf("%s: %t", what, got)

@@ -97,7 +97,7 @@ type probe struct {
 	setting string // what permits or denies it
 }
 
-// probes are those of the packaged unit.
+// probes are checked with the packaged unit.
 var probes = []probe{
 	{"echo x >/var/log/sandmeter/unitrun-probe && rm /var/log/sandmeter/unitrun-probe", true, "LogsDirectory"},
 	{"test \"$(stat -c %a /var/log/sandmeter)\" = 750", true, "LogsDirectoryMode"},
@@ -127,7 +127,7 @@ var probes = []probe{
 	{"ip link", false, "RestrictAddressFamilies"},
 }
 
-// visibleProbes are those of a unit that shows the directories which the packaged one hides.
+// visibleProbes are checked with a unit that shows the directories which the packaged one hides.
 var visibleProbes = []probe{
 	{"ls /tmp/unitrun-visible", true, "PrivateTmp=no"},
 	{"echo x >/tmp/unitrun-visible/x", false, "ProtectSystem"},
