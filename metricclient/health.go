@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -82,9 +83,10 @@ func (c *MetricClient) checkHealth(ctx context.Context) error {
 	return err
 }
 
-// hungUp reports whether an exchange failed because the other side closed the connection.
+// hungUp reports whether an exchange failed because the other side closed the connection. net/http
+// returns net.ErrClosed if a write fails first: it closes the connection, and its read fails then.
 func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
 
 func (c *MetricClient) askHealth(ctx context.Context) error {

@@ -307,3 +307,12 @@ func freePort(t testing.TB) string {
 	listener.Close()
 	return listener.Addr().String()
 }
+
+// TestHungUp: each way in which net/http reports that the server closed the connection.
+func TestHungUp(t *testing.T) {
+	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
+		if want := err != io.ErrUnexpectedEOF; hungUp(fmt.Errorf("read: %w", err)) != want {
+			t.Errorf("%v: hung up is not %t", err, want)
+		}
+	}
+}
