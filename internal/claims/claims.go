@@ -35,22 +35,17 @@
 // containers; see [Equal].
 package claims
 
-import "time"
+import (
+	"time"
 
-// A Figure is a number that may be absent. The zero value is absent.
-type Figure struct {
-	Value int64 // 0 if absent
-	Known bool
-}
-
-// Of returns the figure with a value, if the value is known.
-func Of[T ~int64](value T, known bool) Figure { return Figure{int64(value), known} }
+	"github.com/sandmeter/sandmeter/internal/fact"
+)
 
 // A Container has the claims about a container.
 type Container struct {
 	ID, Name string
-	CPU      Figure // nanoseconds
-	Memory   Figure // bytes
+	CPU      fact.Figure // nanoseconds
+	Memory   fact.Figure // bytes
 }
 
 // A Reading has the figures of one collection. CPU time and waiting time are in nanoseconds.
@@ -61,10 +56,10 @@ type Reading struct {
 	Restored bool      // the sandbox was restored from a checkpoint
 
 	// Measured on the host.
-	CPU       Figure // CPU time of the sandbox
-	Throttled Figure // time for which the CPU limit held the sandbox back
-	Waiting   Figure // time for which any task of the node has waited for a CPU
-	Sent      Figure // bytes sent through the sandbox's network interfaces
+	CPU       fact.Figure // CPU time of the sandbox
+	Throttled fact.Figure // time for which the CPU limit held the sandbox back
+	Waiting   fact.Figure // time for which any task of the node has waited for a CPU
+	Sent      fact.Figure // bytes sent through the sandbox's network interfaces
 
 	// Claimed by the sandbox.
 	Containers  []Container // a container that is missing, or has no CPU time, is gone
@@ -126,7 +121,7 @@ func (t *Tally) waited(r *Reading) float64 {
 
 // AddMemory adds the sandbox's memory in bytes as measured on the host, and the containers' claims.
 // Both belong to the last reading.
-func (t *Tally) AddMemory(host Figure, containers []Container) {
+func (t *Tally) AddMemory(host fact.Figure, containers []Container) {
 	if claimed, complete := sum(containers); host.Known && complete {
 		t.comparisons[Memory].add(observeMemory(t.elapsed, float64(host.Value), claimed), least[Memory])
 	}
@@ -136,7 +131,7 @@ func (t *Tally) AddMemory(host Figure, containers []Container) {
 // to only, the one container that the sandbox has ever had. If only has no ID, there were several, or
 // none is known, and the growth belongs to no container. Finish may be called again when the figure
 // has grown. It reports whether there are shares.
-func (t *Tally) Finish(cpu Figure, only Container) bool {
+func (t *Tally) Finish(cpu fact.Figure, only Container) bool {
 	if !cpu.Known || t.split.last.Time.IsZero() && only.ID == "" {
 		return false
 	}

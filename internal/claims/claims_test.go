@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // tallying is a Tally with readings every ten seconds, as long as a window, of a sandbox with two
@@ -40,7 +42,7 @@ func (s *tallying) expect(what string, of Subject, suspicious bool, change func(
 	}
 }
 
-func grow(f *Figure, by int64) { f.Value += by }
+func grow(f *fact.Figure, by int64) { f.Value += by }
 
 // TestTallyWaited: throttling and pressure widen the range of CPU time: a sandbox that used a second
 // in ten claims 18 s.
@@ -61,7 +63,7 @@ func TestTallyWaited(t *testing.T) {
 	check("7.5 s on both cores", false, func(r *Reading) { grow(&r.Waiting, 75e8) })
 	check("7.5 s on one core", true, func(r *Reading) { r.Cores = 1; grow(&r.Waiting, 75e8) })
 	check("no longer than the interval", true, func(r *Reading) { r.Cores = 1; grow(&r.Waiting, 100e9) })
-	check("the pressure is not known, so all may have waited", false, func(r *Reading) { r.Waiting = Figure{} })
+	check("the pressure is not known, so all may have waited", false, func(r *Reading) { r.Waiting = fact.Figure{} })
 	check("throttling and pressure start again at 0", true, func(r *Reading) { grow(&r.Throttled, -1e9); grow(&r.Waiting, -1e9) })
 }
 
@@ -69,9 +71,9 @@ func TestTallyWaited(t *testing.T) {
 // time divides the growth that was missed.
 func TestTallyMissed(t *testing.T) {
 	s := newTallying(t)
-	s.add(func(r *Reading) { r.CPU = Figure{}; r.Containers[0].CPU = known(1e9) })
+	s.add(func(r *Reading) { r.CPU = fact.Figure{}; r.Containers[0].CPU = known(1e9) })
 	s.add(func(r *Reading) { r.CPU = known(5e9) })
-	s.add(func(r *Reading) { r.CPU = Figure{}; grow(&r.Containers[0].CPU, 1e9) })
+	s.add(func(r *Reading) { r.CPU = fact.Figure{}; grow(&r.Containers[0].CPU, 1e9) })
 	s.add(func(r *Reading) { r.CPU = known(8e9) })
 	shares, none := s.Shares()
 	if got, want := fmt.Sprint(shares[0].ID, shares[0].CPU, none), fmt.Sprint("a", int64(8e9), 0); len(shares) != 1 || got != want {
@@ -93,7 +95,7 @@ func TestTallyNetwork(t *testing.T) {
 	s.expect("the same traffic again", Network, false, send(20e6, 20e6))
 	s.expect("the claim falls", Network, true, send(20e6, -1e6))
 	s.add(send(-20e6, 20e6)) // other interfaces
-	s.add(func(r *Reading) { r.Sent = Figure{} })
+	s.add(func(r *Reading) { r.Sent = fact.Figure{} })
 	s.add(func(r *Reading) { r.Sent = known(90e6) })
 	if v := s.Verdict(Network); v.Ratio != -1 {
 		t.Errorf("compared figures that began anew: %+v", v)
@@ -102,7 +104,7 @@ func TestTallyNetwork(t *testing.T) {
 
 func TestTallyMemory(t *testing.T) {
 	s := newTallying(t)
-	check := func(host Figure, containers []Container, want Verdict) {
+	check := func(host fact.Figure, containers []Container, want Verdict) {
 		t.Helper()
 		s.add(same)
 		if s.AddMemory(host, containers); s.Verdict(Memory) != want {
@@ -114,7 +116,7 @@ func TestTallyMemory(t *testing.T) {
 	check(host, occupying(100e6, 50e6), Verdict{Known: true, Ratio: -0.5})
 	check(host, occupying(300e6, 300e6), Verdict{Known: true, Ratio: 1})
 	check(host, occupying(300e6, -1), Verdict{Known: true, Ratio: 1})
-	check(Figure{}, occupying(0, 0), Verdict{Known: true, Ratio: 1})
+	check(fact.Figure{}, occupying(0, 0), Verdict{Known: true, Ratio: 1})
 }
 
 // TestTallyUnknown: unknown containers in three readings in a row are suspicious.
@@ -139,7 +141,7 @@ func TestTallyUnknown(t *testing.T) {
 
 // TestTallyFinish: there are shares if there was a reading or there is an only container.
 func TestTallyFinish(t *testing.T) {
-	check := func(name string, read bool, cpu Figure, only string, want bool, wantNone int64, wantShares ...int64) {
+	check := func(name string, read bool, cpu fact.Figure, only string, want bool, wantNone int64, wantShares ...int64) {
 		t.Helper()
 		s := newTallying(t)
 		if read {
@@ -160,7 +162,7 @@ func TestTallyFinish(t *testing.T) {
 	check("several containers", true, cpu, "", true, 7, 0)
 	check("the only container, never heard of", false, cpu, "a", true, 0, 7)
 	check("several containers, never heard of", false, cpu, "", false, 0)
-	check("not measured", true, Figure{}, "a", false, 0, 0)
+	check("not measured", true, fact.Figure{}, "a", false, 0, 0)
 }
 
 // TestTallyClock: a clock that goes back makes no window longer or shorter.

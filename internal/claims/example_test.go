@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/claims"
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A sandbox with two containers claims more CPU time than it used, because its tasks wait for a CPU.
@@ -13,10 +14,10 @@ func ExampleTally() {
 	read := func(seconds, host, app, proxy int64) claims.Reading {
 		return claims.Reading{
 			Time: began.Add(time.Duration(seconds) * time.Second), Began: began, Cores: 2,
-			CPU: claims.Of(host*1e9, true),
+			CPU: fact.Of(host*1e9, true),
 			Containers: []claims.Container{
-				{ID: "app", CPU: claims.Of(app*1e9, true)},
-				{ID: "proxy", CPU: claims.Of(proxy*1e9, true)},
+				{ID: "app", CPU: fact.Of(app*1e9, true)},
+				{ID: "proxy", CPU: fact.Of(proxy*1e9, true)},
 			},
 		}
 	}

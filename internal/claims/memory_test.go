@@ -3,12 +3,14 @@ package claims
 import (
 	"slices"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // occupying returns containers that are claimed to have memory in bytes; below 0, they have no claim.
 func occupying(claims ...int64) (containers []Container) {
 	for _, bytes := range claims {
-		containers = append(containers, Container{Memory: Of(max(0, bytes), bytes >= 0)})
+		containers = append(containers, Container{Memory: fact.Of(max(0, bytes), bytes >= 0)})
 	}
 	return containers
 }

@@ -3,6 +3,8 @@ package claims
 import (
 	"slices"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A split divides the host's CPU time of a sandbox among its containers. Times are in nanoseconds.
@@ -21,8 +23,8 @@ type Share struct {
 	rate  float64 // growth of the claim per time in the last interval
 	there bool    // in the last reading
 
-	now   Figure  // claim of the reading under way
-	grown float64 // weight of the reading under way, in nanoseconds
+	now   fact.Figure // claim of the reading under way
+	grown float64     // weight of the reading under way, in nanoseconds
 }
 
 const (
@@ -82,7 +84,7 @@ func (s *split) measure(r *Reading, elapsed time.Duration, unknown float64) (cla
 // match sets the claims of all shares, and adds shares of new containers, which count from 0.
 func (s *split) match(containers []Container) {
 	for _, p := range s.shares {
-		p.now = Figure{}
+		p.now = fact.Figure{}
 	}
 	for _, c := range containers {
 		if c.CPU.Known {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // splitting is a split with readings of one second each, of a sandbox with two cores.
@@ -19,7 +21,7 @@ type splitting struct {
 
 var splitStart = time.Unix(1_800_000_000, 0)
 
-func known(value int64) Figure { return Of(value, true) }
+func known(value int64) fact.Figure { return fact.Of(value, true) }
 
 // using returns a container that is claimed to have used CPU time in nanoseconds.
 func using(id string, cpu int64) Container {
@@ -200,10 +202,10 @@ func TestSplitFinish(t *testing.T) {
 // TestSplitHolds: whatever is claimed, no part falls, and the sum is the host's, to the nanosecond.
 func TestSplitHolds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	any := func() Figure {
+	any := func() fact.Figure {
 		switch r.IntN(4) {
 		case 0:
-			return Figure{}
+			return fact.Figure{}
 		case 1:
 			return known(math.MaxInt64)
 		}
@@ -229,7 +231,7 @@ func TestSplitHolds(t *testing.T) {
 // TestSplitGrowth: the growth of both figures is compared where both are about the same interval.
 func TestSplitGrowth(t *testing.T) {
 	s := newSplitting(t)
-	check := func(cpu int64, claim Figure, restored bool, wantHost, wantClaimed float64, wantOK bool) {
+	check := func(cpu int64, claim fact.Figure, restored bool, wantHost, wantClaimed float64, wantOK bool) {
 		t.Helper()
 		s.now.Time = s.now.Time.Add(time.Second)
 		s.now.CPU, s.now.Restored, s.now.Containers = known(cpu), restored, []Container{{ID: "a", CPU: claim}}
@@ -242,7 +244,7 @@ func TestSplitGrowth(t *testing.T) {
 	check(150, known(1900), false, 50, 1000, true)
 	check(160, known(9e18), false, 10, 9e18-1900, true) // not limited
 	check(170, known(5), false, 10, 0, true)
-	check(180, Figure{}, false, 10, 0, true)
+	check(180, fact.Figure{}, false, 10, 0, true)
 	check(70, known(100), false, 0, 0, false)
 	check(80, known(5000), true, 0, 0, false)
 	check(90, known(5001), true, 10, 1, true)

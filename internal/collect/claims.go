@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"github.com/sandmeter/sandmeter/internal/claims"
-	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
@@ -15,16 +15,16 @@ import (
 // the CPU time of all.
 func (s *sandbox) takeClaims(at int, e *verify.Event) {
 	r := &s.usage.reported
-	r.claims[at].Memory, r.processes[at] = claims.Of(e.Memory, true), claims.Of(e.Processes, true)
+	r.claims[at].Memory, r.processes[at] = fact.Of(e.Memory, true), fact.Of(e.Processes, true)
 	if at == 0 {
 		r.known = true
 		for i, cpu := range e.CPU {
-			r.claims[i].CPU = claims.Of(cpu, cpu != verify.NotReported)
+			r.claims[i].CPU = fact.Of(cpu, cpu != verify.NotReported)
 		}
 		r.tally.Add(s.reading(e))
 	}
 	if at == len(r.claims)-1 {
-		r.tally.AddMemory(s.usage.figure(host.Memory), r.claims)
+		r.tally.AddMemory(s.usage.figure(fact.Memory), r.claims)
 	}
 }
 
@@ -33,7 +33,7 @@ func (s *sandbox) reading(e *verify.Event) claims.Reading {
 	u := &s.usage
 	return claims.Reading{
 		Time: u.found.Time, Began: s.facts.CreatedAt, Cores: s.cores(), Restored: s.facts.Restored,
-		CPU: u.figure(host.CPU), Throttled: u.figure(host.Throttled), Waiting: s.inventory.table.collector.waiting, Sent: u.sent(),
+		CPU: u.figure(fact.CPU), Throttled: u.figure(fact.Throttled), Waiting: s.inventory.table.collector.waiting, Sent: u.sent(),
 		Containers: u.reported.claims, Unknown: e.Unknown, UnknownCPU: int64(e.UnknownCPU), ClaimedSent: e.Sent,
 	}
 }
@@ -54,7 +54,7 @@ func (s *sandbox) cores() int {
 // if the containers were deleted before, as in a pod.
 func (s *sandbox) finishShares() {
 	r := &s.usage.reported
-	r.known = r.tally.Finish(s.usage.figure(host.CPU), s.onlyContainer()) || r.known
+	r.known = r.tally.Finish(s.usage.figure(fact.CPU), s.onlyContainer()) || r.known
 }
 
 // onlyContainer returns the container of a sandbox that has had no other, besides the one that holds

@@ -16,8 +16,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/claims"
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -131,7 +131,7 @@ type Collector struct {
 
 	due     atomic.Int32 // collections that wait for turn
 	turn    sync.Mutex
-	waiting claims.Figure   // time for which any task of the node has waited for a CPU, as of the collection under way
+	waiting fact.Figure     // time for which any task of the node has waited for a CPU, as of the collection under way
 	order   []*sandbox      // reused by the next measurement
 	queries []control.Query // reused by the next collection
 	traffic control.Traffic // at the start of the collection
@@ -141,7 +141,7 @@ type Collector struct {
 	mu       sync.Mutex
 	table    *table
 	verifier verify.Verifier
-	scratch  host.Usage // of the sandbox that is measured now
+	scratch  fact.Reading // of the sandbox that is measured now
 	samples  []snapshot.Sample
 	kept     []snapshot.Sample // those that snapshots hold, and room for more; see keep
 	pageBase int               // the constant pageBase, or less in tests

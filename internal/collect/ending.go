@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -135,7 +136,7 @@ func (c *Collector) finishOne(s *sandbox, force bool) (done bool) {
 // A finalReading is the last reading of the host about a sandbox that has ended.
 type finalReading struct {
 	at    time.Time
-	usage host.Usage
+	usage fact.Reading
 	oom   bool // the cgroup has run out of memory
 }
 
@@ -275,7 +276,7 @@ func (s *sandbox) lifetime(at time.Time) time.Duration {
 // usageOrigin returns where the last figures of the host are from. Only cgroups can be read after the
 // end; the network's are from the last collection.
 func (s *sandbox) usageOrigin() snapshot.Origin {
-	if _, ok := s.final().usage.Get(host.CPU); ok {
+	if _, ok := s.final().usage.Get(fact.CPU); ok {
 		return snapshot.FromHost
 	}
 	if s.usage.found.Time.IsZero() {
@@ -295,8 +296,8 @@ func (s *sandbox) networkOrigin(from snapshot.Origin) snapshot.Origin {
 
 // peak returns the highest memory use; 0: it is not known.
 func (u *usage) peak(last *finalReading) int64 {
-	known, _ := u.found.Get(host.MemoryPeak)
-	final, _ := last.usage.Get(host.MemoryPeak)
+	known, _ := u.found.Get(fact.MemoryPeak)
+	final, _ := last.usage.Get(fact.MemoryPeak)
 	return max(known, final)
 }
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -64,5 +64,5 @@ func (s *sandbox) forget() {
 	s.reset()
 	s.frozen, s.server, s.described = nil, snapshot.Source{}, nil
 	s.usage.close()
-	s.usage.found, s.usage.reported, s.usage.sets, s.usage.source = host.Usage{}, reported{}, usageSets{}, snapshot.Source{}
+	s.usage.found, s.usage.reported, s.usage.sets, s.usage.source = fact.Reading{}, reported{}, usageSets{}, snapshot.Source{}
 }

@@ -4,8 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/host"
 )
 
 // A presence tells where the process of a sandbox runs.
@@ -145,7 +145,7 @@ func (s *sandbox) distrust(why *failure.Failure) {
 	s.process = s.inventory.table.collector.watcher.Watch(0)
 	s.last = new(atomic.Pointer[finalReading]) // the end of the other process does not count
 	s.presence, s.presumed, s.unproven = unproven, false, why
-	s.usage.found.Miss(time.Now(), host.IdentityUnproven)
+	s.usage.found.Miss(time.Now(), fact.IdentityUnproven)
 	s.setPID()
 }
 

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -171,7 +171,7 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 		usage = snapshot.FromUnregister
 	}
 	s.frozen = last
-	peak, _ := s.usage.found.Get(host.MemoryPeak)
+	peak, _ := s.usage.found.Get(fact.MemoryPeak)
 	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage,
 		s.networkOrigin(snapshot.FromUnregister))
 	s.usage.close()

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/claims"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
@@ -20,7 +21,7 @@ type reported struct {
 	known     bool               // the sandbox has reported CPU time
 	failure   *failure.Failure   // why it has not reported all
 	claims    []claims.Container // by container, with the names of labels
-	processes []claims.Figure    // by container
+	processes []fact.Figure      // by container
 
 	tally claims.Tally
 
@@ -54,9 +55,9 @@ func (r *reported) learn(facts *state.Sandbox) {
 func (r *reported) begin() {
 	r.known, r.failure = false, nil
 	for i := range r.claims {
-		r.claims[i].CPU, r.claims[i].Memory = claims.Figure{}, claims.Figure{}
+		r.claims[i].CPU, r.claims[i].Memory = fact.Figure{}, fact.Figure{}
 	}
-	r.processes = append(r.processes[:0], make([]claims.Figure, len(r.claims))...)
+	r.processes = append(r.processes[:0], make([]fact.Figure, len(r.claims))...)
 }
 
 // fail records why the sandbox has not reported all.

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/claims"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -16,23 +16,23 @@ import (
 // both in snapshots.
 type usage struct {
 	account  atomic.Pointer[host.Account] // nil: none is open
-	found    host.Usage                   // in this collection
+	found    fact.Reading                 // in this collection
 	late     bool                         // the last collection had no time for the sandbox
 	reported reported
 
-	absent []host.Reason // of the next snapshot, reused
+	absent []fact.Reason // of the next snapshot, reused
 	sets   usageSets
 	source snapshot.Source // in the last snapshot
 }
 
 // Reasons why figures are absent that need what the sandbox reports.
 const (
-	eventFailed  host.Reason = "event_failed"  // the sandbox did not report them in time
-	eventRefused host.Reason = "event_refused" // its reply breaks a rule, or is an error
+	eventFailed  fact.Reason = "event_failed"  // the sandbox did not report them in time
+	eventRefused fact.Reason = "event_refused" // its reply breaks a rule, or is an error
 )
 
 // reasons returns why figures are absent.
-func (u *usage) reasons() []host.Reason {
+func (u *usage) reasons() []fact.Reason {
 	u.absent = append(u.absent[:0], u.found.Absent...)
 	switch r := &u.reported; {
 	case !u.wanted():
@@ -47,19 +47,19 @@ func (u *usage) reasons() []host.Reason {
 // wanted reports whether to ask the sandbox: whether the host measured something that can be split or
 // compared, or the figures are shown as they are.
 func (u *usage) wanted() bool {
-	return u.figure(host.CPU).Known || u.figure(host.Memory).Known || len(u.found.Interfaces) > 0 || u.reported.detailed
+	return u.figure(fact.CPU).Known || u.figure(fact.Memory).Known || len(u.found.Interfaces) > 0 || u.reported.detailed
 }
 
 // figure returns a quantity as the host measured it.
-func (u *usage) figure(q host.Quantity) claims.Figure { return claims.Of(u.found.Get(q)) }
+func (u *usage) figure(q fact.Quantity) fact.Figure { return fact.Of(u.found.Get(q)) }
 
 // sent returns how many bytes the sandbox has sent through all its interfaces.
-func (u *usage) sent() claims.Figure {
+func (u *usage) sent() fact.Figure {
 	sent := int64(0)
 	for i := range u.found.Interfaces {
-		sent += u.found.Interfaces[i].Counters[host.TransmitBytes]
+		sent += u.found.Interfaces[i].Counters[fact.TransmitBytes]
 	}
-	return claims.Of(sent, len(u.found.Interfaces) > 0)
+	return fact.Of(sent, len(u.found.Interfaces) > 0)
 }
 
 // close releases the file descriptors of the account. The next measurement begins anew.
@@ -79,7 +79,7 @@ func (c *Collector) measure(deadline time.Time) {
 	if c.meter == nil {
 		return
 	}
-	c.waiting = claims.Of(c.meter.WaitingForCPU())
+	c.waiting = fact.Of(c.meter.WaitingForCPU())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.table.now()
@@ -106,13 +106,13 @@ func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
 	case !s.running(): // the end has been measured, or is being measured
 	case s.presence == elsewhere:
 		u.close()
-		u.found.Miss(now, host.OtherNamespace)
+		u.found.Miss(now, fact.OtherNamespace)
 	case s.presence == unproven:
 		u.close()
-		u.found.Miss(now, host.IdentityUnproven)
+		u.found.Miss(now, fact.IdentityUnproven)
 	case now.After(end):
 		u.late = true
-		u.found.Miss(now, host.OutOfTime)
+		u.found.Miss(now, fact.OutOfTime)
 	default:
 		if u.account.Load() == nil {
 			u.account.Store(meter.Open(s.subject()))

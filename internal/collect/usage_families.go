@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/claims"
-	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -39,33 +39,33 @@ func (c *Collector) usageOf(s *sandbox) snapshot.Source {
 // A figure is where a quantity is in snapshots.
 type figure struct {
 	metric   int
-	quantity host.Quantity
+	quantity fact.Quantity
 	set      int // index in fixedSets, of an open metric
 }
 
 // The figures, in the order of the metrics.
 var (
 	figuresBeforeNetwork = [...]figure{
-		{schema.UsageCPUMode, host.CPUSystem, 0},
-		{schema.UsageCPUMode, host.CPUUser, 1},
-		{metric: schema.UsageCPU, quantity: host.CPU},
-		{metric: schema.UsageThrottled, quantity: host.Throttled},
-		{metric: schema.UsageMemory, quantity: host.Memory},
-		{metric: schema.UsageMemoryPeak, quantity: host.MemoryPeak},
+		{schema.UsageCPUMode, fact.CPUSystem, 0},
+		{schema.UsageCPUMode, fact.CPUUser, 1},
+		{metric: schema.UsageCPU, quantity: fact.CPU},
+		{metric: schema.UsageThrottled, quantity: fact.Throttled},
+		{metric: schema.UsageMemory, quantity: fact.Memory},
+		{metric: schema.UsageMemoryPeak, quantity: fact.MemoryPeak},
 	}
 	figuresAfterNetwork = [...]figure{
-		{metric: schema.UsageOOMKills, quantity: host.OOMKills},
-		{schema.UsagePressure, host.PressureCPUFull, 2},
-		{schema.UsagePressure, host.PressureCPUSome, 3},
-		{schema.UsagePressure, host.PressureIOFull, 4},
-		{schema.UsagePressure, host.PressureIOSome, 5},
-		{schema.UsagePressure, host.PressureMemoryFull, 6},
-		{schema.UsagePressure, host.PressureMemorySome, 7},
-		{metric: schema.UsageThreads, quantity: host.Threads},
+		{metric: schema.UsageOOMKills, quantity: fact.OOMKills},
+		{schema.UsagePressure, fact.PressureCPUFull, 2},
+		{schema.UsagePressure, fact.PressureCPUSome, 3},
+		{schema.UsagePressure, fact.PressureIOFull, 4},
+		{schema.UsagePressure, fact.PressureIOSome, 5},
+		{schema.UsagePressure, fact.PressureMemoryFull, 6},
+		{schema.UsagePressure, fact.PressureMemorySome, 7},
+		{metric: schema.UsageThreads, quantity: fact.Threads},
 	}
 	figuresOfSentry = [...]figure{
-		{metric: schema.SentryCPU, quantity: host.SentryCPU},
-		{metric: schema.SentryMemory, quantity: host.SentryMemory},
+		{metric: schema.SentryCPU, quantity: fact.SentryCPU},
+		{metric: schema.SentryMemory, quantity: fact.SentryMemory},
 	}
 	fixedSets = [...]*snapshot.LabelSet{
 		oneLabel("mode", "system"), oneLabel("mode", "user"),
@@ -105,16 +105,16 @@ type usageSets struct {
 	memo       *schema.Memo
 	facts      *state.Sandbox
 	interfaces []string
-	absent     []host.Reason
+	absent     []fact.Reason
 	shares     []*claims.Share
 	division   claims.Division // of memory; claims.Incomplete: it is not shown
 }
 
-func (sets *usageSets) update(t *table, s *sandbox, absent []host.Reason) {
+func (sets *usageSets) update(t *table, s *sandbox, absent []fact.Reason) {
 	u := &s.usage.found
 	division := s.usage.division()
 	shares, _ := s.usage.reported.tally.Shares()
-	same := func(i host.Interface, name string) bool { return i.Name == name }
+	same := func(i fact.Interface, name string) bool { return i.Name == name }
 	if sets.facts == s.facts && slices.EqualFunc(u.Interfaces, sets.interfaces, same) && slices.Equal(absent, sets.absent) &&
 		slices.Equal(shares, sets.shares) && sets.division == division {
 		return
@@ -166,7 +166,7 @@ func appendUsage(samples []snapshot.Sample, u *usage, containers []*state.Contai
 	}
 	u.reported.addDifferences(add)
 	addFigures(figuresBeforeNetwork[:])
-	for k := range host.InterfaceCounters {
+	for k := range fact.InterfaceCounters {
 		for i := range u.found.Interfaces {
 			add(schema.NetworkReceiveBytes+k, network+i, u.found.Interfaces[i].Counters[k])
 		}
@@ -196,7 +196,7 @@ func addLimits(add func(metric, series int, value int64), set int, containers []
 // division returns how the reported memory is divided among containers; claims.Incomplete if it is
 // not shown.
 func (u *usage) division() claims.Division {
-	if r := &u.reported; r.detailed && u.figure(host.Memory).Known {
+	if r := &u.reported; r.detailed && u.figure(fact.Memory).Known {
 		return claims.DivisionOf(r.claims, r.mounted)
 	}
 	return claims.Incomplete
@@ -205,7 +205,7 @@ func (u *usage) division() claims.Division {
 // addShares adds the CPU time of containers, if the host's figure of this collection was split. The
 // label sets of the shares begin with set.
 func (u *usage) addShares(add func(metric, series int, value int64), set int) {
-	if !u.figure(host.CPU).Known || !u.reported.known {
+	if !u.figure(fact.CPU).Known || !u.reported.known {
 		return
 	}
 	shares, none := u.reported.tally.Shares()
@@ -223,7 +223,7 @@ func (u *usage) addDetail(add func(metric, series int, value int64), container, 
 		return
 	}
 	if u.sets.division != claims.Incomplete {
-		for i, bytes := range claims.Divide(u.figure(host.Memory).Value, r.claims) {
+		for i, bytes := range claims.Divide(u.figure(fact.Memory).Value, r.claims) {
 			add(schema.ContainerMemory, memory+i, bytes)
 		}
 	}

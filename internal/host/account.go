@@ -3,6 +3,8 @@ package host
 import (
 	"strconv"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A Subject is a sandbox to measure.
@@ -35,10 +37,10 @@ type Account struct {
 	located bool
 	retest  time.Time // when to locate again; zero: when the subject or the cgroup changes
 	cgroups []*cgroup // the sandbox's own
-	lacks   []Reason
+	lacks   []fact.Reason
 	network string // the network namespace; empty: it is not measured
 
-	counters   [quantities]counter
+	counters   [fact.Quantities]counter
 	interfaces []*interfaceCounters
 	memfds     []memfd // of the sentry
 	kills      kills
@@ -72,18 +74,18 @@ func (a *Account) Close() {
 
 // Read measures the sandbox, now. What cannot be measured is absent, with a reason. If the sentry
 // has ended or is ending, everything is absent, without a reason; what it used last is left for Finish.
-func (a *Account) Read(u *Usage, now time.Time) {
+func (a *Account) Read(u *fact.Reading, now time.Time) {
 	a.meter.mu.Lock()
 	defer a.meter.mu.Unlock()
-	u.reset(now)
-	var sources [quantities]uint64
+	u.Reset(now)
+	var sources [fact.Quantities]uint64
 	a.readCgroups(u, &sources)
 	a.readNetwork(u)
 	a.readSentry(u, &sources)
 	// The files in /proc are about whichever process has the PID. If the sentry is alive now, that
 	// was the sentry. One that is ending has lost its network first.
 	if !a.subject.Alive() || len(u.Absent) > 0 && a.isEnding() {
-		u.reset(now)
+		u.Reset(now)
 		return
 	}
 	a.count(u, &sources)
@@ -91,10 +93,10 @@ func (a *Account) Read(u *Usage, now time.Time) {
 }
 
 // count replaces the kernel's counters by the account's.
-func (a *Account) count(u *Usage, sources *[quantities]uint64) {
-	for q := range quantities {
-		if q.counts() && u.has(q) {
-			u.values[q] = a.counters[q].add(sources[q], u.values[q])
+func (a *Account) count(u *fact.Reading, sources *[fact.Quantities]uint64) {
+	for q := range fact.Quantities {
+		if value, ok := u.Get(q); ok && q.Counts() {
+			u.Set(q, a.counters[q].add(sources[q], value))
 		}
 	}
 	a.note()
@@ -105,27 +107,27 @@ func (a *Account) count(u *Usage, sources *[quantities]uint64) {
 
 // readCgroups reads the files of the sandbox's own cgroups. If a cgroup is gone, the sandbox may
 // have a new one.
-func (a *Account) readCgroups(u *Usage, sources *[quantities]uint64) {
+func (a *Account) readCgroups(u *fact.Reading, sources *[fact.Quantities]uint64) {
 	if !a.located || !a.retest.IsZero() && !u.Time.Before(a.retest) {
 		a.locate(u.Time)
 	}
 	if !a.readFiles(u, sources) {
-		u.present = 0
+		u.Clear()
 		a.locate(u.Time)
 		if !a.readFiles(u, sources) {
-			u.lack(CgroupUnreadable)
+			u.Lack(fact.CgroupUnreadable)
 		}
 	}
 	for _, r := range a.lacks {
-		u.lack(r)
+		u.Lack(r)
 	}
 }
 
 // readFiles reads all files of all cgroups, and returns false if a cgroup is gone.
-func (a *Account) readFiles(u *Usage, sources *[quantities]uint64) (there bool) {
+func (a *Account) readFiles(u *fact.Reading, sources *[fact.Quantities]uint64) (there bool) {
 	for _, c := range a.cgroups {
-		set := func(q Quantity, value int64) {
-			u.set(q, value)
+		set := func(q fact.Quantity, value int64) {
+			u.Set(q, value)
 			sources[q] = c.inode
 		}
 		for i := range c.files {
@@ -137,7 +139,7 @@ func (a *Account) readFiles(u *Usage, sources *[quantities]uint64) (there bool) 
 			case isGone(err):
 				return false
 			case err != nil:
-				u.lack(CgroupUnreadable)
+				u.Lack(fact.CgroupUnreadable)
 			}
 		}
 	}

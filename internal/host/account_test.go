@@ -13,18 +13,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
-var names = [quantities]string{
+var names = [fact.Quantities]string{
 	"cpu", "system", "user", "throttled", "memory", "peak", "oom", "cpu full", "cpu some", "io full", "io some", "memory full", "memory some",
 	"threads", "sentry cpu", "sentry memory",
 }
 
 // values returns the quantities that are present.
-func values(u *Usage) map[string]int64 {
+func values(u *fact.Reading) map[string]int64 {
 	present := make(map[string]int64)
-	for q := range quantities {
+	for q := range fact.Quantities {
 		if v, ok := u.Get(q); ok {
 			present[names[q]] = v
 		}
@@ -32,7 +33,7 @@ func values(u *Usage) map[string]int64 {
 	return present
 }
 
-func checkUsage(t *testing.T, what string, u *Usage, want map[string]int64, absent ...Reason) {
+func checkUsage(t *testing.T, what string, u *fact.Reading, want map[string]int64, absent ...fact.Reason) {
 	t.Helper()
 	if got := values(u); !maps.Equal(got, want) {
 		t.Errorf("%s: %v, want %v", what, got, want)
@@ -69,8 +70,8 @@ func TestRecorded(t *testing.T) {
 		a := tr.open(tr.meter(), subject(id))
 		u := read(a, 0)
 		checkUsage(t, file, u, want)
-		eth0 := Interface{"eth0", [...]int64{4430, 2, 1, 17, 20839042, 4, 3, 20001}}
-		if !slices.Equal(u.Interfaces, []Interface{eth0}) {
+		eth0 := fact.Interface{Name: "eth0", Counters: [...]int64{4430, 2, 1, 17, 20839042, 4, 3, 20001}}
+		if !slices.Equal(u.Interfaces, []fact.Interface{eth0}) {
 			t.Errorf("%s: %v, want %v", file, u.Interfaces, eth0)
 		}
 		checkUsage(t, file+" again", read(a, time.Second), want)
@@ -86,7 +87,7 @@ func TestRecorded(t *testing.T) {
 func TestOtherKernels(t *testing.T) {
 	const v2 = "sys/fs/cgroup/system.slice/docker-" + dockerID + ".scope/"
 	sentry := map[string]int64{"sentry cpu": sentryCPU, "sentry memory": sentryMemoryOfTree()}
-	without := func(file, id string, whole map[string]int64, change func(*tree), missing []string, absent ...Reason) {
+	without := func(file, id string, whole map[string]int64, change func(*tree), missing []string, absent ...fact.Reason) {
 		t.Helper()
 		tr := newTree(t, file)
 		tr.mkdir("proc/9021/fd")
@@ -111,11 +112,11 @@ func TestOtherKernels(t *testing.T) {
 	without("v2.txt", dockerID, wholeV2, remove(v2+"cpu.pressure", v2+"io.pressure"), []string{"cpu some", "cpu full", "io some", "io full"})
 	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.replace(v2+"cpu.pressure", "full ", "else ") }, []string{"cpu full"})
 	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.replace(v2+"cpu.stat", "throttled_usec 250000\n", "") }, []string{"throttled"})
-	without("v2.txt", dockerID, wholeV2, remove(v2+"memory.current"), []string{"memory"}, ControllerMissing)
-	without("v2.txt", dockerID, wholeV2, remove(v2+"pids.current"), []string{"threads"}, ControllerMissing)
-	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.write(v2+"memory.current", "max\n") }, []string{"memory"}, CgroupUnreadable)
+	without("v2.txt", dockerID, wholeV2, remove(v2+"memory.current"), []string{"memory"}, fact.ControllerMissing)
+	without("v2.txt", dockerID, wholeV2, remove(v2+"pids.current"), []string{"threads"}, fact.ControllerMissing)
+	without("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.write(v2+"memory.current", "max\n") }, []string{"memory"}, fact.CgroupUnreadable)
 	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.replace("proc/9021/cgroup", "4:memory:/hosta\n", "") },
-		[]string{"memory", "peak", "oom"}, CgroupForeign) // of cgroup v2 then, where it is in the root cgroup
+		[]string{"memory", "peak", "oom"}, fact.CgroupForeign) // of cgroup v2 then, where it is in the root cgroup
 	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.write("sys/fs/cgroup/cpu/hosta/cpu.cfs_quota_us", "-1\n") }, []string{"throttled"})
 	without("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.replace("sys/fs/cgroup/memory/hosta/memory.oom_control", "oom_kill 0\n", "") }, []string{"oom"})
 }
@@ -181,7 +182,7 @@ func TestNewCgroup(t *testing.T) {
 	}
 	tr.mkdir("proc/9021/fd")
 	want["sentry cpu"] = sentryCPU
-	checkUsage(t, "a new cgroup that others use", read(a, 3*time.Second), want, CgroupShared)
+	checkUsage(t, "a new cgroup that others use", read(a, 3*time.Second), want, fact.CgroupShared)
 }
 
 // TestNoCgroup: files of a cgroup that is removed for good are absent.
@@ -191,7 +192,7 @@ func TestNoCgroup(t *testing.T) {
 	a := tr.open(tr.meter(), subject(dockerID))
 	read(a, 0)
 	tr.remove("sys")
-	checkUsage(t, "removed", read(a, time.Second), map[string]int64{"sentry cpu": sentryCPU, "sentry memory": sentryMemoryOfTree()}, CgroupUnreadable)
+	checkUsage(t, "removed", read(a, time.Second), map[string]int64{"sentry cpu": sentryCPU, "sentry memory": sentryMemoryOfTree()}, fact.CgroupUnreadable)
 }
 
 // TestLost: what a cgroup counts while others use it is not counted, also when they have left.
@@ -204,17 +205,17 @@ func TestLost(t *testing.T) {
 	tr.write(cpu+"cgroup.procs", "9021\n1\n")
 	tr.write(cpu+"cpuacct.usage", "40000000000\n")
 	a.Update(s) // its containers have changed
-	if u := read(a, time.Second); u.has(CPU) || !u.has(Memory) || !slices.Equal(u.Absent, []Reason{CgroupShared}) {
+	if u := read(a, time.Second); u.Has(fact.CPU) || !u.Has(fact.Memory) || !slices.Equal(u.Absent, []fact.Reason{fact.CgroupShared}) {
 		t.Errorf("while others use it: %v, %v", values(u), u.Absent)
 	}
 	tr.write(cpu+"cgroup.procs", "9021\n")
 	tr.write(cpu+"cpuacct.usage", "50000000000\n")
-	if u := read(a, retestAfter); u.has(CPU) {
+	if u := read(a, retestAfter); u.Has(fact.CPU) {
 		t.Errorf("a minute has not passed: %v", values(u))
 	}
 	checkUsage(t, "when they have left", read(a, time.Second+retestAfter), wholeV1)
 	tr.write(cpu+"cpuacct.usage", "50000000001\n")
-	if used, _ := read(a, time.Hour).Get(CPU); used != wholeV1["cpu"]+1 {
+	if used, _ := read(a, time.Hour).Get(fact.CPU); used != wholeV1["cpu"]+1 {
 		t.Errorf("later: %d, want %d", used, wholeV1["cpu"]+1)
 	}
 }
@@ -298,11 +299,11 @@ func TestSentryUnreadable(t *testing.T) {
 	tr.remove("proc/9021/cgroup")
 	tr.remove("proc/9021/fd")
 	m := tr.meter()
-	checkUsage(t, "no permission", read(tr.open(m, subject("hosta")), 0), map[string]int64{"sentry cpu": sentryCPU}, CgroupUnreadable, SentryUnreadable)
+	checkUsage(t, "no permission", read(tr.open(m, subject("hosta")), 0), map[string]int64{"sentry cpu": sentryCPU}, fact.CgroupUnreadable, fact.SentryUnreadable)
 	tr.write("proc/9021/fd/3", "no link, which is an error as for a user without permission")
-	checkUsage(t, "no permission for links", read(tr.open(m, subject("hosta")), 0), map[string]int64{"sentry cpu": sentryCPU}, CgroupUnreadable, SentryUnreadable)
+	checkUsage(t, "no permission for links", read(tr.open(m, subject("hosta")), 0), map[string]int64{"sentry cpu": sentryCPU}, fact.CgroupUnreadable, fact.SentryUnreadable)
 	m.cpuClock = func(int) (int64, error) { return 0, unix.EINVAL }
-	checkUsage(t, "nothing", read(tr.open(m, subject("hosta")), 0), nil, CgroupUnreadable, SentryUnreadable)
+	checkUsage(t, "nothing", read(tr.open(m, subject("hosta")), 0), nil, fact.CgroupUnreadable, fact.SentryUnreadable)
 }
 
 // TestHeld: files are held while there are descriptors, and reading them takes no memory. Close
@@ -329,7 +330,7 @@ func TestHeld(t *testing.T) {
 		if got := held(a); got != want {
 			t.Errorf("%d files are held, want %d", got, want)
 		}
-		u, sources := new(Usage), new([quantities]uint64)
+		u, sources := new(fact.Reading), new([fact.Quantities]uint64)
 		if calls := readCalls(t, func() { a.Read(u, start) }); calls != 9 { // seven files, and two for the network
 			t.Errorf("%v calls of read, want 9", calls)
 		}

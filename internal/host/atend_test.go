@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
@@ -118,7 +119,7 @@ func TestAtEndUnlocked(t *testing.T) {
 	use := func(text string) func() {
 		return func() {
 			*told = append(*told, text)
-			a.Finish(new(Usage), start)
+			a.Finish(new(fact.Reading), start)
 			read(a, 0)
 			checkExit(t, text, p, known, Exit{Signal: 9})
 			if p.Alive() || p.End() == nil || !isDone(p) {

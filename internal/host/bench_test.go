@@ -3,6 +3,8 @@ package host
 import (
 	"os"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // BenchmarkSync measures the cost per scrape of 1,000 running processes.
@@ -55,7 +57,7 @@ func BenchmarkFinish(b *testing.B) {
 	tr := newTree(b, "v1.txt")
 	m := tr.meter()
 	m.mayHold = mayHoldCgroups
-	a, u := tr.open(m, subject("hosta")), new(Usage)
+	a, u := tr.open(m, subject("hosta")), new(fact.Reading)
 	a.Read(u, start)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -73,12 +75,12 @@ func BenchmarkRead(b *testing.B) {
 			m := tr.meter()
 			m.mayHold = below
 			a := tr.open(m, subject(id))
-			u := new(Usage)
+			u := new(fact.Reading)
 			b.ReportAllocs()
 			for b.Loop() {
 				a.Read(u, start)
 			}
-			if u.has(CPU) != (id == "hosta") {
+			if u.Has(fact.CPU) != (id == "hosta") {
 				b.Fatalf("measured %v", values(u))
 			}
 		})

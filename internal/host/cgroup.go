@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A cgroup is a sandbox's own cgroup in one hierarchy.
@@ -204,11 +206,11 @@ func (a *Account) isEnding() bool {
 func (a *Account) locateCgroups() {
 	data, err := a.meter.read(a.file("cgroup"))
 	if err != nil {
-		a.lack(CgroupUnreadable)
+		a.lack(fact.CgroupUnreadable)
 		return
 	}
 	census := newCensus(a.meter, &a.subject)
-	var found quantitySet
+	var found fact.Set
 	for _, h := range hierarchiesOf(parseMemberships(data)) {
 		c, reason := a.locateIn(&h, census)
 		switch {
@@ -219,19 +221,19 @@ func (a *Account) locateCgroups() {
 			a.lack(reason)
 		}
 	}
-	if len(a.lacks) == 0 && !found.has(CPU, Memory, Threads) {
-		a.lack(ControllerMissing)
+	if len(a.lacks) == 0 && !found.Has(fact.CPU, fact.Memory, fact.Threads) {
+		a.lack(fact.ControllerMissing)
 	}
 }
 
 // locateIn returns the sandbox's own cgroup in a hierarchy, or why there is none.
-func (a *Account) locateIn(h *hierarchy, census *census) (*cgroup, Reason) {
+func (a *Account) locateIn(h *hierarchy, census *census) (*cgroup, fact.Reason) {
 	if !a.subject.named(h.path) {
-		return nil, CgroupForeign
+		return nil, fact.CgroupForeign
 	}
 	dir, ok := a.meter.dirOf(&h.membership)
 	if !ok {
-		return nil, CgroupUnreachable
+		return nil, fact.CgroupUnreachable
 	}
 	if reason := census.check(dir); reason != "" {
 		return nil, reason
@@ -240,11 +242,11 @@ func (a *Account) locateIn(h *hierarchy, census *census) (*cgroup, Reason) {
 }
 
 // openCgroup opens the files that the cgroup has. Kernels differ in that.
-func (m *Meter) openCgroup(dir string, files []cgroupFile) (*cgroup, Reason) {
+func (m *Meter) openCgroup(dir string, files []cgroupFile) (*cgroup, fact.Reason) {
 	c := &cgroup{dir: dir}
 	var stat unix.Stat_t
 	if err := unix.Stat(dir, &stat); err != nil {
-		return nil, CgroupUnreadable
+		return nil, fact.CgroupUnreadable
 	}
 	c.inode = stat.Ino
 	most := m.mayHold()
@@ -273,7 +275,7 @@ func (m *Meter) isLimited(path string) bool {
 }
 
 // quantities returns what the files of the cgroup are about.
-func (c *cgroup) quantities() (set quantitySet) {
+func (c *cgroup) quantities() (set fact.Set) {
 	for i := range c.files {
 		for _, f := range c.files[i].fields {
 			set |= 1 << f.quantity
@@ -289,15 +291,15 @@ func (a *Account) pauseLost(before []*cgroup) {
 		if slices.ContainsFunc(a.cgroups, func(now *cgroup) bool { return now.inode == c.inode && now.dir == c.dir }) {
 			continue
 		}
-		for q, set := Quantity(0), c.quantities(); q < quantities; q++ {
-			if set.has(q) {
+		for q, set := fact.Quantity(0), c.quantities(); q < fact.Quantities; q++ {
+			if set.Has(q) {
 				a.counters[q].paused = true
 			}
 		}
 	}
 }
 
-func (a *Account) lack(r Reason) {
+func (a *Account) lack(r fact.Reason) {
 	if !slices.Contains(a.lacks, r) {
 		a.lacks = append(a.lacks, r)
 	}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A mount is a mount of a cgroup hierarchy.
@@ -68,7 +70,7 @@ func parseMemberships(data []byte) []membership {
 // A field is a number in a file of a cgroup.
 type field struct {
 	key      string // the first word of its line; empty: the number is all there is
-	quantity Quantity
+	quantity fact.Quantity
 	scale    int64 // of the file's unit, in the quantity's
 }
 
@@ -77,7 +79,7 @@ var errFormat = errors.New("unexpected content of a file")
 // parseFields calls set for each field that the file has. It reads three forms: a number alone, a
 // key and a number per line, and the lines of pressure files, which end with total=N. A file
 // without a field is no error, because kernels differ.
-func parseFields(data []byte, fields []field, set func(Quantity, int64)) error {
+func parseFields(data []byte, fields []field, set func(fact.Quantity, int64)) error {
 	for line := range bytes.Lines(data) {
 		key, value := cutKey(bytes.TrimSpace(line))
 		for i := range fields {

@@ -1,5 +1,7 @@
 package host
 
+import "github.com/sandmeter/sandmeter/internal/fact"
+
 // A cgroupFile is a file that each cgroup with the controller has.
 type cgroupFile struct {
 	controller string
@@ -17,11 +19,11 @@ const noLimit = '-'
 // filesV1 are the files of cgroup v1, as of the kernel's Documentation/admin-guide/cgroup-v1.
 // Nothing is throttled without a limit; reading that each time would cost a sixth of all.
 var filesV1 = []cgroupFile{
-	{"cpuacct", "cpuacct.usage", []field{{"", CPU, 1}}, ""},
-	{"cpuacct", "cpuacct.stat", []field{{"user", CPUUser, tick}, {"system", CPUSystem, tick}}, ""},
-	{"cpu", "cpu.stat", []field{{"throttled_time", Throttled, 1}}, "cpu.cfs_quota_us"},
-	{"memory", "memory.usage_in_bytes", []field{{"", Memory, 1}}, ""},
-	{"memory", "memory.max_usage_in_bytes", []field{{"", MemoryPeak, 1}}, ""},
-	{"memory", "memory.oom_control", []field{{"oom_kill", OOMKills, 1}}, ""},
-	{"pids", "pids.current", []field{{"", Threads, 1}}, ""},
+	{"cpuacct", "cpuacct.usage", []field{{"", fact.CPU, 1}}, ""},
+	{"cpuacct", "cpuacct.stat", []field{{"user", fact.CPUUser, tick}, {"system", fact.CPUSystem, tick}}, ""},
+	{"cpu", "cpu.stat", []field{{"throttled_time", fact.Throttled, 1}}, "cpu.cfs_quota_us"},
+	{"memory", "memory.usage_in_bytes", []field{{"", fact.Memory, 1}}, ""},
+	{"memory", "memory.max_usage_in_bytes", []field{{"", fact.MemoryPeak, 1}}, ""},
+	{"memory", "memory.oom_control", []field{{"oom_kill", fact.OOMKills, 1}}, ""},
+	{"pids", "pids.current", []field{{"", fact.Threads, 1}}, ""},
 }

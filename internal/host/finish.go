@@ -3,6 +3,8 @@ package host
 import (
 	"slices"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // Finish measures what is left of a sandbox whose sentry has just ended: the counters and the peaks
@@ -17,11 +19,11 @@ import (
 // sentry's end, if the last Read had it.
 //
 // Finish is made to be called by the function of [Process.AtEnd].
-func (a *Account) Finish(u *Usage, now time.Time) {
+func (a *Account) Finish(u *fact.Reading, now time.Time) {
 	a.meter.mu.Lock()
 	defer a.meter.mu.Unlock()
-	u.reset(now)
-	var sources [quantities]uint64
+	u.Reset(now)
+	var sources [fact.Quantities]uint64
 	for _, c := range a.cgroups {
 		if c.pod == nil || c.pod.sandbox == a.subject.ID { // else it is the next sandbox's by now
 			a.readLast(c, u, &sources)
@@ -34,19 +36,19 @@ func (a *Account) Finish(u *Usage, now time.Time) {
 
 // finishSentry takes the CPU time of the sentry from the record of its end, if it was measured for
 // lack of a cgroup.
-func (a *Account) finishSentry(u *Usage, sources *[quantities]uint64) {
-	measured := a.counters[SentryCPU].source == uint64(a.subject.PID)
+func (a *Account) finishSentry(u *fact.Reading, sources *[fact.Quantities]uint64) {
+	measured := a.counters[fact.SentryCPU].source == uint64(a.subject.PID)
 	if a.subject.End == nil || !measured || slices.ContainsFunc(a.cgroups, (*cgroup).hasCPU) {
 		return
 	}
 	if end := a.subject.End(); end != nil && end.CPU > 0 {
-		u.set(SentryCPU, int64(end.CPU))
-		sources[SentryCPU] = uint64(a.subject.PID)
+		u.Set(fact.SentryCPU, int64(end.CPU))
+		sources[fact.SentryCPU] = uint64(a.subject.PID)
 	}
 }
 
 // readLast reads the files of a cgroup that tell of the past.
-func (a *Account) readLast(c *cgroup, u *Usage, sources *[quantities]uint64) {
+func (a *Account) readLast(c *cgroup, u *fact.Reading, sources *[fact.Quantities]uint64) {
 	for i := range c.files {
 		f := &c.files[i]
 		if !f.outlasts() {
@@ -54,13 +56,13 @@ func (a *Account) readLast(c *cgroup, u *Usage, sources *[quantities]uint64) {
 		}
 		data, err := f.read(a.meter.buffer)
 		if err == nil {
-			err = parseFields(data, f.fields, func(q Quantity, value int64) {
-				u.set(q, value)
+			err = parseFields(data, f.fields, func(q fact.Quantity, value int64) {
+				u.Set(q, value)
 				sources[q] = c.inode
 			})
 		}
 		if err != nil && !isGone(err) {
-			u.lack(CgroupUnreadable)
+			u.Lack(fact.CgroupUnreadable)
 		}
 	}
 }
@@ -68,7 +70,7 @@ func (a *Account) readLast(c *cgroup, u *Usage, sources *[quantities]uint64) {
 // outlasts reports whether the file tells of the past, and not of now.
 func (f *openFile) outlasts() bool {
 	q := f.fields[0].quantity
-	return q.counts() || q == MemoryPeak
+	return q.Counts() || q == fact.MemoryPeak
 }
 
 // kills are the OOM kills that an account has counted, and when: those of the last moments may be
@@ -80,8 +82,8 @@ type kills struct {
 }
 
 // read takes in what Read counted.
-func (k *kills) read(u *Usage) {
-	n, ok := u.Get(OOMKills)
+func (k *kills) read(u *fact.Reading) {
+	n, ok := u.Get(fact.OOMKills)
 	if !ok {
 		return
 	}
@@ -93,8 +95,8 @@ func (k *kills) read(u *Usage) {
 }
 
 // finish takes in what Finish counted.
-func (k *kills) finish(u *Usage) {
-	if n, ok := u.Get(OOMKills); ok && k.known {
+func (k *kills) finish(u *fact.Reading) {
+	if n, ok := u.Get(fact.OOMKills); ok && k.known {
 		k.last = n
 	}
 	k.risen = k.last > k.before
@@ -109,4 +111,4 @@ func (a *Account) OOMKilled() bool {
 	return a.kills.risen
 }
 
-func (c *cgroup) hasCPU() bool { return c.quantities().has(CPU) }
+func (c *cgroup) hasCPU() bool { return c.quantities().Has(fact.CPU) }

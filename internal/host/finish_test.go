@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
 // finish returns what Finish measures.
-func finish(a *Account) *Usage {
-	u := new(Usage)
+func finish(a *Account) *fact.Reading {
+	u := new(fact.Reading)
 	a.Finish(u, start.Add(time.Hour))
 	return u
 }
@@ -50,7 +51,7 @@ func (tr *tree) endingSentry() {
 func TestFinish(t *testing.T) {
 	leaktest.Check(t)
 	const v2 = "sys/fs/cgroup/system.slice/docker-" + dockerID + ".scope/"
-	check := func(file, id string, whole map[string]int64, change func(*tree), growth map[string]int64, absent ...Reason) {
+	check := func(file, id string, whole map[string]int64, change func(*tree), growth map[string]int64, absent ...fact.Reason) {
 		t.Helper()
 		tr := newTree(t, file)
 		a := tr.open(tr.meter(), subject(id))
@@ -90,7 +91,7 @@ func TestFinish(t *testing.T) {
 	check("hybrid.txt", "hosta", wholeHybrid, func(*tree) {}, nil)
 
 	check("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.remove(v2 + "memory.peak") }, map[string]int64{"peak": absent})
-	check("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.write(v2+"memory.peak", "max\n") }, map[string]int64{"peak": absent}, CgroupUnreadable)
+	check("v2.txt", dockerID, wholeV2, func(tr *tree) { tr.write(v2+"memory.peak", "max\n") }, map[string]int64{"peak": absent}, fact.CgroupUnreadable)
 	check("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.remove("sys/fs/cgroup/cpuacct") },
 		map[string]int64{"cpu": absent, "user": absent, "system": absent})
 	check("v1.txt", "hosta", wholeV1, func(tr *tree) { tr.recreate("sys/fs/cgroup/cpuacct/hosta") }, // another cgroup with its name
@@ -199,7 +200,7 @@ func TestFinishHeld(t *testing.T) {
 	read(a, 0)
 	tr.remove("sys")
 	checkUsage(t, "held", finish(a), lasting(wholeV1))
-	u := new(Usage)
+	u := new(fact.Reading)
 	if calls := readCalls(t, func() { a.Finish(u, start) }); calls != 5 {
 		t.Errorf("%v calls of read, want 5", calls)
 	}
@@ -296,7 +297,7 @@ func TestMeterConcurrently(t *testing.T) {
 		}
 		repeat(func() { checkUsage(t, "Read", read(a, 0), wholeV1) })
 		repeat(func() {
-			if u := finish(a); u.has(CPU) && !maps.Equal(values(u), lasting(wholeV1)) {
+			if u := finish(a); u.Has(fact.CPU) && !maps.Equal(values(u), lasting(wholeV1)) {
 				t.Errorf("Finish: %v", values(u))
 			}
 		})
@@ -330,10 +331,10 @@ func TestFinishOutOfMemory(t *testing.T) {
 	a := m.Open(Subject{ID: id, PID: c.pid, Alive: p.Alive, End: p.End})
 	defer a.Close()
 	before := read(a, 0)
-	if !before.has(CPU) || !before.has(OOMKills) {
+	if !before.Has(fact.CPU) || !before.Has(fact.OOMKills) {
 		t.Fatalf("no cgroup of its own: %v, %v", values(before), before.Absent)
 	}
-	var last *Usage
+	var last *fact.Reading
 	p.AtEnd(func() { last = finish(a) })
 	c.run()
 	w.Sync()

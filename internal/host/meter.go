@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A Meter measures sandboxes from the host: their cgroups, their network interfaces and their
@@ -72,7 +74,7 @@ func (m *Meter) WaitingForCPU() (total time.Duration, ok bool) {
 	defer m.mu.Unlock()
 	data, err := m.read(m.proc("pressure", "cpu"))
 	if err == nil {
-		err = parseFields(data, []field{{"some", PressureCPUSome, micro}}, func(_ Quantity, ns int64) { total, ok = time.Duration(ns), true })
+		err = parseFields(data, []field{{"some", fact.PressureCPUSome, micro}}, func(_ fact.Quantity, ns int64) { total, ok = time.Duration(ns), true })
 	}
 	return total, ok && err == nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // maxInterfaces limits the interfaces of a sandbox. A pod has one or two.
@@ -15,7 +17,7 @@ const maxInterfaces = 64
 // interface is gone, so that they go on if it comes back.
 type interfaceCounters struct {
 	name   string
-	counts [InterfaceCounters]counter
+	counts [fact.InterfaceCounters]counter
 }
 
 // locateNetwork decides whether the sentry's network namespace is the sandbox's.
@@ -24,9 +26,9 @@ func (a *Account) locateNetwork() {
 	network, err := os.Readlink(a.file("ns/net"))
 	switch {
 	case err != nil:
-		a.lack(NetworkUnreadable)
+		a.lack(fact.NetworkUnreadable)
 	case a.subject.HostNetwork, slices.Contains(a.meter.networks, network):
-		a.lack(NetworkShared)
+		a.lack(fact.NetworkShared)
 	default:
 		a.network = network
 	}
@@ -34,7 +36,7 @@ func (a *Account) locateNetwork() {
 
 // readNetwork reads the interfaces of the sentry's network namespace. The file is opened for each
 // reading, since an open one would keep the namespace from being removed.
-func (a *Account) readNetwork(u *Usage) {
+func (a *Account) readNetwork(u *fact.Reading) {
 	if a.network == "" {
 		return
 	}
@@ -44,13 +46,13 @@ func (a *Account) readNetwork(u *Usage) {
 	}
 	if err != nil || len(a.interfaces) > maxInterfaces {
 		u.Interfaces = u.Interfaces[:0]
-		u.lack(NetworkUnreadable)
+		u.Lack(fact.NetworkUnreadable)
 	}
 }
 
 // appendInterfaces appends the interfaces in /proc/PID/net/dev but lo, whose traffic in a sandbox
 // never reaches the host.
-func appendInterfaces(list []Interface, data []byte) ([]Interface, error) {
+func appendInterfaces(list []fact.Interface, data []byte) ([]fact.Interface, error) {
 	const headLines = 2
 	line := 0
 	for text := range bytes.Lines(data) {
@@ -68,18 +70,18 @@ func appendInterfaces(list []Interface, data []byte) ([]Interface, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Interface{Name: string(name), Counters: counters})
+		list = append(list, fact.Interface{Name: string(name), Counters: counters})
 	}
 	return list, nil
 }
 
 // netdevColumns are the columns of /proc/PID/net/dev by InterfaceCounters.
-var netdevColumns = [InterfaceCounters]int{
-	ReceiveBytes: 0, ReceivePackets: 1, ReceiveErrors: 2, ReceiveDropped: 3, TransmitBytes: 8, TransmitPackets: 9, TransmitErrors: 10, TransmitDropped: 11,
+var netdevColumns = [fact.InterfaceCounters]int{
+	fact.ReceiveBytes: 0, fact.ReceivePackets: 1, fact.ReceiveErrors: 2, fact.ReceiveDropped: 3, fact.TransmitBytes: 8, fact.TransmitPackets: 9, fact.TransmitErrors: 10, fact.TransmitDropped: 11,
 }
 
 // parseInterface parses the columns of an interface.
-func parseInterface(text []byte) (counters [InterfaceCounters]int64, err error) {
+func parseInterface(text []byte) (counters [fact.InterfaceCounters]int64, err error) {
 	const columns = 16
 	column := 0
 	for word := range bytes.FieldsSeq(text) {
@@ -99,7 +101,7 @@ func parseInterface(text []byte) (counters [InterfaceCounters]int64, err error) 
 }
 
 // countInterface replaces the kernel's counters by the account's.
-func (a *Account) countInterface(i *Interface) {
+func (a *Account) countInterface(i *fact.Interface) {
 	at := slices.IndexFunc(a.interfaces, func(c *interfaceCounters) bool { return c.name == i.Name })
 	if at < 0 {
 		at = len(a.interfaces)

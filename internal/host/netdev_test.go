@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 func TestNetwork(t *testing.T) {
-	check := func(what string, change func(*tree, *Subject), interfaces int, absent ...Reason) {
+	check := func(what string, change func(*tree, *Subject), interfaces int, absent ...fact.Reason) {
 		t.Helper()
 		tr, s := newTree(t, "v1.txt"), subject("hosta")
 		change(tr, &s)
@@ -22,16 +24,16 @@ func TestNetwork(t *testing.T) {
 	check("this process's namespace", func(tr *tree, _ *Subject) {
 		tr.link("proc/9021/ns/net", "net:[4026531833]")
 		tr.link("proc/1/ns/net", "net:[1]")
-	}, 0, NetworkShared)
+	}, 0, fact.NetworkShared)
 	check("process 1's namespace", func(tr *tree, _ *Subject) {
 		tr.link("proc/9021/ns/net", "net:[4026531833]")
 		tr.link("proc/self/ns/net", "net:[1]")
-	}, 0, NetworkShared)
+	}, 0, fact.NetworkShared)
 	check("process 1's namespace is not known", func(tr *tree, _ *Subject) { tr.remove("proc/1/ns") }, 1)
-	check("the host's by the state file", func(_ *tree, s *Subject) { s.HostNetwork = true }, 0, NetworkShared)
-	check("no permission", func(tr *tree, _ *Subject) { tr.remove("proc/9021/ns") }, 0, NetworkUnreadable)
-	check("no list", func(tr *tree, _ *Subject) { tr.remove("proc/9021/net") }, 0, NetworkUnreadable)
-	check("another form", func(tr *tree, _ *Subject) { tr.replace("proc/9021/net/dev", "4430", "x") }, 0, NetworkUnreadable)
+	check("the host's by the state file", func(_ *tree, s *Subject) { s.HostNetwork = true }, 0, fact.NetworkShared)
+	check("no permission", func(tr *tree, _ *Subject) { tr.remove("proc/9021/ns") }, 0, fact.NetworkUnreadable)
+	check("no list", func(tr *tree, _ *Subject) { tr.remove("proc/9021/net") }, 0, fact.NetworkUnreadable)
+	check("another form", func(tr *tree, _ *Subject) { tr.replace("proc/9021/net/dev", "4430", "x") }, 0, fact.NetworkUnreadable)
 	check("no interface", func(tr *tree, _ *Subject) { tr.write("proc/9021/net/dev", netdevHead) }, 0)
 }
 
@@ -49,7 +51,7 @@ func TestInterfaces(t *testing.T) {
 		after += time.Second
 		var got []int64
 		for _, i := range read(a, after).Interfaces {
-			got = append(got, i.Counters[ReceiveBytes])
+			got = append(got, i.Counters[fact.ReceiveBytes])
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", what, got, want)

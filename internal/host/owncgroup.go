@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A cgroup is a sandbox's own if its name says that it was made for the sandbox, and if all
@@ -91,7 +93,7 @@ func (c *census) isNestedGofer(pid int) bool {
 }
 
 // check returns why the cgroup is not the sandbox's own, or "".
-func (c *census) check(dir string) Reason {
+func (c *census) check(dir string) fact.Reason {
 	dirs, processes := []string{dir}, 0
 	for len(dirs) > 0 {
 		dir := dirs[len(dirs)-1]
@@ -103,35 +105,35 @@ func (c *census) check(dir string) Reason {
 		}
 		below, err := children(dir)
 		if err != nil {
-			return CgroupUnreadable
+			return fact.CgroupUnreadable
 		}
 		dirs = append(dirs, below...)
 		if processes > maxCensus || len(dirs) > maxCgroups {
-			return CgroupLarge
+			return fact.CgroupLarge
 		}
 	}
 	return ""
 }
 
 // checkProcesses checks the processes of one cgroup, and returns how many there are.
-func (c *census) checkProcesses(dir string) (n int, reason Reason) {
+func (c *census) checkProcesses(dir string) (n int, reason fact.Reason) {
 	data, err := c.meter.read(dir + "/cgroup.procs")
 	switch {
 	case errors.Is(err, unix.EFBIG):
-		return 0, CgroupLarge
+		return 0, fact.CgroupLarge
 	case err != nil:
-		return 0, CgroupUnreadable
+		return 0, fact.CgroupUnreadable
 	}
 	pids, err := parsePIDs(data)
 	switch {
 	case err != nil:
-		return 0, CgroupUnreadable
+		return 0, fact.CgroupUnreadable
 	case len(pids) > maxCensus:
-		return 0, CgroupLarge
+		return 0, fact.CgroupLarge
 	}
 	for _, pid := range pids {
 		if !c.isOurs(pid) {
-			return 0, CgroupShared
+			return 0, fact.CgroupShared
 		}
 	}
 	return len(pids), ""

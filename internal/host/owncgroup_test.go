@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // TestNamed: which names of cgroups say that they were made for the sandbox.
@@ -42,7 +44,7 @@ func TestNamed(t *testing.T) {
 // TestOwnCgroup: a cgroup counts only if all processes in it and below it are the sandbox's.
 func TestOwnCgroup(t *testing.T) {
 	const cpu = "sys/fs/cgroup/cpu/hosta/"
-	check := func(what string, change func(*tree, *Subject), want ...Reason) {
+	check := func(what string, change func(*tree, *Subject), want ...fact.Reason) {
 		t.Helper()
 		tr, s := newTree(t, "v1.txt"), subject("hosta")
 		tr.mkdir("proc/9021/fd")
@@ -57,12 +59,12 @@ func TestOwnCgroup(t *testing.T) {
 	check("as recorded", func(*tree, *Subject) {})
 	check("the sentry alone", processes("9021\n"))
 	check("a process that is gone", processes("9021\n4000\n"))
-	check("process 1", processes("9021\n1\n"), CgroupShared)
-	check("a process of another PID namespace", processes("9021\n0\n"), CgroupShared)
+	check("process 1", processes("9021\n1\n"), fact.CgroupShared)
+	check("a process of another PID namespace", processes("9021\n0\n"), fact.CgroupShared)
 	check("another process", func(tr *tree, _ *Subject) {
 		tr.write(cpu+"cgroup.procs", "9021\n50\n")
 		tr.write("proc/50/stat", "50 (dockerd) S 1"+strings.Repeat(" 1", 20)+"\n")
-	}, CgroupShared)
+	}, fact.CgroupShared)
 	check("a grandchild of a stub", func(tr *tree, _ *Subject) {
 		tr.write(cpu+"cgroup.procs", "51\n9021\n")
 		tr.write("proc/50/stat", "50 (exe) S 9038"+strings.Repeat(" 1", 20)+"\n")
@@ -72,21 +74,21 @@ func TestOwnCgroup(t *testing.T) {
 		tr.write(cpu+"cgroup.procs", "9021\n51\n")
 		tr.write("proc/50/stat", "50 (dockerd) S 1"+strings.Repeat(" 1", 20)+"\n")
 		tr.write("proc/51/stat", "51 (sentry) S 50"+strings.Repeat(" 1", 20)+"\n")
-	}, CgroupShared)
+	}, fact.CgroupShared)
 	check("a child of a process that is gone", func(tr *tree, _ *Subject) {
 		tr.write(cpu+"cgroup.procs", "9021\n51\n")
 		tr.write("proc/51/stat", "51 (exe) S 50"+strings.Repeat(" 1", 20)+"\n")
-	}, CgroupShared)
+	}, fact.CgroupShared)
 	check("a loop of parents", func(tr *tree, _ *Subject) {
 		tr.write(cpu+"cgroup.procs", "50\n")
 		tr.write("proc/50/stat", "50 (exe) S 50"+strings.Repeat(" 1", 20)+"\n")
-	}, CgroupShared)
-	check("an unknown gofer", func(_ *tree, s *Subject) { s.Gofers = nil }, CgroupShared)
+	}, fact.CgroupShared)
+	check("an unknown gofer", func(_ *tree, s *Subject) { s.Gofers = nil }, fact.CgroupShared)
 	check("containers without gofers", func(_ *tree, s *Subject) { s.Gofers = []int{goferPID, 0, 1} })
 	check("0 as gofer, and another process", func(tr *tree, s *Subject) {
 		s.Gofers = []int{goferPID, 0, 1}
 		tr.write(cpu+"cgroup.procs", "9021\n1\n")
-	}, CgroupShared)
+	}, fact.CgroupShared)
 	nested := func(status string) func(*tree, *Subject) {
 		return func(tr *tree, s *Subject) {
 			s.Gofers, s.Level = []int{13}, 1
@@ -94,28 +96,28 @@ func TestOwnCgroup(t *testing.T) {
 		}
 	}
 	check("a gofer of another PID namespace", nested("Name:\trunsc-gofer\nNSpid:\t9000\t13\t1\n"))
-	check("another process of that namespace", nested("Name:\tdockerd\nNSpid:\t9000\t14\n"), CgroupShared)
-	check("a process here with the PID of the gofer there", nested("Name:\tdockerd\nNSpid:\t13\n"), CgroupShared)
+	check("another process of that namespace", nested("Name:\tdockerd\nNSpid:\t9000\t14\n"), fact.CgroupShared)
+	check("a process here with the PID of the gofer there", nested("Name:\tdockerd\nNSpid:\t13\n"), fact.CgroupShared)
 	check("a cgroup below with its own processes", func(tr *tree, _ *Subject) { tr.write(cpu+"container/cgroup.procs", "9048\n") })
 	check("a cgroup below with another process", func(tr *tree, _ *Subject) {
 		tr.write(cpu+"a/b/cgroup.procs", "1\n")
 		tr.write(cpu+"a/cgroup.procs", "")
-	}, CgroupShared)
-	check("too many processes", processes(strings.Repeat("9021\n", maxCensus+1)), CgroupLarge)
+	}, fact.CgroupShared)
+	check("too many processes", processes(strings.Repeat("9021\n", maxCensus+1)), fact.CgroupLarge)
 	check("as many as allowed", processes(strings.Repeat("9021\n", maxCensus)))
-	check("far too many processes", processes(strings.Repeat("9021\n", bufferSize/4)), CgroupLarge)
+	check("far too many processes", processes(strings.Repeat("9021\n", bufferSize/4)), fact.CgroupLarge)
 	check("too many cgroups", func(tr *tree, _ *Subject) {
 		for i := range maxCgroups + 1 {
 			tr.write(cpu+strconv.Itoa(i)+"/cgroup.procs", "")
 		}
-	}, CgroupLarge)
-	check("no list of processes", func(tr *tree, _ *Subject) { tr.remove(cpu + "cgroup.procs") }, CgroupUnreadable)
-	check("another kind of list", processes("9021 9022\n"), CgroupUnreadable)
-	check("the root cgroup", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", ":/hosta", ":/") }, CgroupForeign)
-	check("a session", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", ":/hosta", ":/user.slice/session-1.scope") }, CgroupForeign)
-	check("no mount", func(tr *tree, _ *Subject) { tr.replace("proc/self/mountinfo", "/sys/fs/cgroup/cpu ", "/elsewhere ") }, CgroupUnreadable)
-	check("a mount of another cgroup", func(tr *tree, _ *Subject) { tr.replace("proc/self/mountinfo", "0:29 / ", "0:29 /docker/x ") }, CgroupUnreachable)
-	check("another cgroup namespace", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", "cpu:/hosta", "cpu:/../hosta") }, CgroupUnreachable)
+	}, fact.CgroupLarge)
+	check("no list of processes", func(tr *tree, _ *Subject) { tr.remove(cpu + "cgroup.procs") }, fact.CgroupUnreadable)
+	check("another kind of list", processes("9021 9022\n"), fact.CgroupUnreadable)
+	check("the root cgroup", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", ":/hosta", ":/") }, fact.CgroupForeign)
+	check("a session", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", ":/hosta", ":/user.slice/session-1.scope") }, fact.CgroupForeign)
+	check("no mount", func(tr *tree, _ *Subject) { tr.replace("proc/self/mountinfo", "/sys/fs/cgroup/cpu ", "/elsewhere ") }, fact.CgroupUnreadable)
+	check("a mount of another cgroup", func(tr *tree, _ *Subject) { tr.replace("proc/self/mountinfo", "0:29 / ", "0:29 /docker/x ") }, fact.CgroupUnreachable)
+	check("another cgroup namespace", func(tr *tree, _ *Subject) { tr.replace("proc/9021/cgroup", "cpu:/hosta", "cpu:/../hosta") }, fact.CgroupUnreachable)
 }
 
 // TestCgroupNamespace: in a container, the paths of all cgroups begin at that of the container.
@@ -127,7 +129,7 @@ func TestCgroupNamespace(t *testing.T) {
 	if err := os.Rename(tr.path("sys/fs/cgroup/system.slice/docker-"+dockerID+".scope"), tr.path("sys/fs/cgroup/kubepods/"+dockerID)); err != nil {
 		t.Fatal(err)
 	}
-	check := func(self, sentry string, want map[string]int64, absent ...Reason) {
+	check := func(self, sentry string, want map[string]int64, absent ...fact.Reason) {
 		t.Helper()
 		tr.write("proc/self/cgroup", "0::"+self+"\n")
 		tr.write("proc/9021/cgroup", "0::"+sentry+"\n")
@@ -137,9 +139,9 @@ func TestCgroupNamespace(t *testing.T) {
 	sentry := map[string]int64{"sentry cpu": sentryCPU, "sentry memory": sentryMemoryOfTree()}
 	check("/", "/../../../"+dockerID, wholeV2)
 	check("/", "/../../../../kubepods/"+dockerID, wholeV2)
-	check("/", "/../../../../../"+dockerID, sentry, CgroupUnreachable)
-	check("/", "/../../"+dockerID, sentry, CgroupUnreadable) // a path that is not there
-	check("/below", "/../../../"+dockerID, sentry, CgroupUnreachable)
+	check("/", "/../../../../../"+dockerID, sentry, fact.CgroupUnreachable)
+	check("/", "/../../"+dockerID, sentry, fact.CgroupUnreadable) // a path that is not there
+	check("/below", "/../../../"+dockerID, sentry, fact.CgroupUnreachable)
 	tr.write("sys/fs/cgroup/kubepods/besteffort/pods/server/below/cgroup.procs", fmt.Sprintf("%d\n", os.Getpid()))
 	check("/below", "/../../../"+dockerID, wholeV2)
 }

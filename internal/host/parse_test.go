@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 func TestParseFields(t *testing.T) {
-	fields := []field{{"", CPU, 1}, {"user", CPUUser, 1000}, {"some", PressureCPUSome, 1000}, {"full", PressureCPUFull, 1000}}
+	fields := []field{{"", fact.CPU, 1}, {"user", fact.CPUUser, 1000}, {"some", fact.PressureCPUSome, 1000}, {"full", fact.PressureCPUFull, 1000}}
 	parse := func(data string) (map[string]int64, error) {
-		var u Usage
-		err := parseFields([]byte(data), fields, u.set)
+		var u fact.Reading
+		err := parseFields([]byte(data), fields, u.Set)
 		return values(&u), err
 	}
 	accept := func(data string, want map[string]int64) {
@@ -54,7 +56,7 @@ func FuzzParseFields(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, files := range [][]cgroupFile{filesV1, filesV2} {
 			for _, file := range files {
-				_ = parseFields(data, file.fields, func(q Quantity, n int64) {
+				_ = parseFields(data, file.fields, func(q fact.Quantity, n int64) {
 					if n < 0 || !slices.ContainsFunc(file.fields, func(f field) bool { return f.quantity == q }) {
 						t.Errorf("%s: %d of %s", file.name, n, names[q])
 					}
@@ -69,7 +71,7 @@ const netdevHead = "Inter-|   Receive\n face |bytes\n"
 func TestAppendInterfaces(t *testing.T) {
 	const numbers = " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
 	parsed := [...]int64{1, 4, 3, 2, 9, 12, 11, 10}
-	accept := func(lines string, want ...Interface) {
+	accept := func(lines string, want ...fact.Interface) {
 		t.Helper()
 		if got, err := appendInterfaces(nil, []byte(netdevHead+lines)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v, want %v", lines, got, err, want)
@@ -83,11 +85,11 @@ func TestAppendInterfaces(t *testing.T) {
 	}
 	accept("")
 	accept("    lo:" + numbers)
-	accept("  eth0:"+numbers, Interface{"eth0", parsed})
-	accept("eth0:9"+numbers[2:], Interface{"eth0", [...]int64{9, 4, 3, 2, 9, 12, 11, 10}})
-	accept("    lo:"+numbers+"b:"+numbers+" a@\xc3\xa4:"+numbers, Interface{"b", parsed}, Interface{"a@\xc3\xa4", parsed})
-	accept("x:"+strings.TrimSuffix(numbers, "\n")+" 17\n", Interface{"x", parsed})
-	accept(strings.Repeat("x:"+numbers, maxInterfaces), slices.Repeat([]Interface{{"x", parsed}}, maxInterfaces)...)
+	accept("  eth0:"+numbers, fact.Interface{Name: "eth0", Counters: parsed})
+	accept("eth0:9"+numbers[2:], fact.Interface{Name: "eth0", Counters: [...]int64{9, 4, 3, 2, 9, 12, 11, 10}})
+	accept("    lo:"+numbers+"b:"+numbers+" a@\xc3\xa4:"+numbers, fact.Interface{Name: "b", Counters: parsed}, fact.Interface{Name: "a@\xc3\xa4", Counters: parsed})
+	accept("x:"+strings.TrimSuffix(numbers, "\n")+" 17\n", fact.Interface{Name: "x", Counters: parsed})
+	accept(strings.Repeat("x:"+numbers, maxInterfaces), slices.Repeat([]fact.Interface{{Name: "x", Counters: parsed}}, maxInterfaces)...)
 	refuse(strings.Repeat("x:"+numbers, maxInterfaces+1))
 	refuse("eth0" + numbers)
 	refuse(" :" + numbers)

@@ -2,6 +2,8 @@ package host
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A podCgroup is a cgroup that outlives its sandbox. Kubernetes makes the cgroup of a pod before the
@@ -12,9 +14,9 @@ import (
 // over all sandboxes of a pod is that of the cgroup, and an OOM kill that ends a sandbox is not lost.
 type podCgroup struct {
 	inode   uint64
-	sandbox string            // ID of the one that uses it, or used it last
-	began   [quantities]int64 // the kernel's counters where those of the sandbox begin
-	last    [quantities]int64 // the kernel's counters as the sandbox last counted them
+	sandbox string                 // ID of the one that uses it, or used it last
+	began   [fact.Quantities]int64 // the kernel's counters where those of the sandbox begin
+	last    [fact.Quantities]int64 // the kernel's counters as the sandbox last counted them
 }
 
 // leastPodCgroups is how many podCgroups are kept before removed ones are looked for.
@@ -57,8 +59,8 @@ func (a *Account) join(c *cgroup) {
 	if c.pod = a.meter.podCgroup(c, &a.subject); c.pod == nil {
 		return
 	}
-	for q, set := Quantity(0), c.quantities(); q < quantities; q++ {
-		if counter := &a.counters[q]; set.has(q) && counter.source != c.inode {
+	for q, set := fact.Quantity(0), c.quantities(); q < fact.Quantities; q++ {
+		if counter := &a.counters[q]; set.Has(q) && counter.source != c.inode {
 			counter.source, counter.last, counter.paused = c.inode, c.pod.began[q], false
 		}
 	}
@@ -70,8 +72,8 @@ func (a *Account) note() {
 		if c.pod == nil || c.pod.sandbox != a.subject.ID {
 			continue
 		}
-		for q, set := Quantity(0), c.quantities(); q < quantities; q++ {
-			if set.has(q) && a.counters[q].source == c.inode {
+		for q, set := fact.Quantity(0), c.quantities(); q < fact.Quantities; q++ {
+			if set.Has(q) && a.counters[q].source == c.inode {
 				c.pod.last[q] = a.counters[q].last
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 const (
@@ -31,7 +33,7 @@ func newPod(t *testing.T) (tr *tree, open func(sandbox string) *Account) {
 }
 
 // checkPod checks the CPU time and the OOM kills that a sandbox has.
-func checkPod(t *testing.T, what string, u *Usage, cpu, kills int64) {
+func checkPod(t *testing.T, what string, u *fact.Reading, cpu, kills int64) {
 	t.Helper()
 	got := values(u)
 	if got["cpu"] != cpu || got["oom"] != kills {
@@ -112,13 +114,13 @@ func TestPodCgroupsForgotten(t *testing.T) {
 		t.Errorf("the cgroup of a single sandbox is kept: %v", m.pods)
 	}
 	stays := directory("pods/stays")
-	m.podCgroup(stays, first).last[CPU] = 7
+	m.podCgroup(stays, first).last[fact.CPU] = 7
 	for i := range 10 * leastPodCgroups {
 		name := fmt.Sprintf("pods/%d", i)
 		m.podCgroup(directory(name), first)
 		tr.remove(name)
 	}
-	if n := len(m.pods); n > 2*leastPodCgroups || m.podCgroup(stays, second).began[CPU] != 7 {
+	if n := len(m.pods); n > 2*leastPodCgroups || m.podCgroup(stays, second).began[fact.CPU] != 7 {
 		t.Errorf("%d cgroups are known", n)
 	}
 }

@@ -8,23 +8,25 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // readSentry measures the sentry itself where the sandbox has no cgroup of its own.
-func (a *Account) readSentry(u *Usage, sources *[quantities]uint64) {
-	if !u.has(CPU) {
+func (a *Account) readSentry(u *fact.Reading, sources *[fact.Quantities]uint64) {
+	if !u.Has(fact.CPU) {
 		if used, err := a.meter.cpuClock(a.subject.PID); err == nil {
-			u.set(SentryCPU, used)
-			sources[SentryCPU] = uint64(a.subject.PID)
+			u.Set(fact.SentryCPU, used)
+			sources[fact.SentryCPU] = uint64(a.subject.PID)
 		} else {
-			u.lack(SentryUnreadable)
+			u.Lack(fact.SentryUnreadable)
 		}
 	}
-	if !u.has(Memory) {
+	if !u.Has(fact.Memory) {
 		if used, err := a.sentryMemory(); err == nil {
-			u.set(SentryMemory, used)
+			u.Set(fact.SentryMemory, used)
 		} else {
-			u.lack(SentryUnreadable)
+			u.Lack(fact.SentryUnreadable)
 		}
 	}
 }

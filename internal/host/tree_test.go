@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
 // A tree is a copy of a recorded directory tree.
@@ -136,8 +138,8 @@ func (tr *tree) open(m *Meter, s Subject) *Account {
 var start = time.Unix(1_800_000_000, 0)
 
 // read returns what the account measures.
-func read(a *Account, after time.Duration) *Usage {
-	u := new(Usage)
+func read(a *Account, after time.Duration) *fact.Reading {
+	u := new(fact.Reading)
 	a.Read(u, start.Add(after))
 	return u
 }

@@ -1,6 +1,9 @@
-package host
+package fact
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Quantity is something that the host measures of a sandbox.
 type Quantity uint8
@@ -23,11 +26,11 @@ const (
 	Threads                            // threads of the cgroup now, of all its processes
 	SentryCPU                          // CPU time of the sentry process alone, without its stub processes
 	SentryMemory                       // anonymous memory of the sentry, and the memory files that it holds
-	quantities
+	Quantities                         // their number
 )
 
-// counts reports whether the quantity only grows.
-func (q Quantity) counts() bool {
+// Counts reports whether the quantity only grows.
+func (q Quantity) Counts() bool {
 	switch q {
 	case Memory, MemoryPeak, Threads, SentryMemory:
 		return false
@@ -35,11 +38,11 @@ func (q Quantity) counts() bool {
 	return true
 }
 
-// A quantitySet has a bit per quantity.
-type quantitySet uint32
+// A Set is a set of quantities. The zero value is empty.
+type Set uint32
 
-// has reports whether all of the quantities are in the set.
-func (s quantitySet) has(all ...Quantity) bool {
+// Has reports whether all of the quantities are in the set.
+func (s Set) Has(all ...Quantity) bool {
 	for _, q := range all {
 		if s&(1<<q) == 0 {
 			return false
@@ -67,15 +70,15 @@ const (
 	OutOfTime         Reason = "out_of_time"               // the collection had no time left to measure the sandbox
 )
 
-// Usage is what the host measured of a sandbox at one time. A quantity without a value is absent,
-// which is not the same as 0.
-type Usage struct {
+// A Reading has the usage of a sandbox, measured on the host at one time. It is not safe for
+// concurrent use while it is changed.
+type Reading struct {
 	Time       time.Time   // when it was measured
 	Interfaces []Interface // of the sandbox's network namespace, in the kernel's order, without lo
 	Absent     []Reason    // why quantities are absent, without duplicates
 
-	values  [quantities]int64
-	present quantitySet
+	values  [Quantities]int64
+	present Set
 }
 
 // An Interface has the counters of a network interface, as the host sees them.
@@ -98,56 +101,49 @@ const (
 )
 
 // Get returns the value of a quantity, and whether it is present.
-func (u *Usage) Get(q Quantity) (value int64, ok bool) {
-	return u.values[q], u.present.has(q)
+func (r *Reading) Get(q Quantity) (value int64, ok bool) {
+	return r.values[q], r.present.Has(q)
 }
 
-func (u *Usage) set(q Quantity, value int64) {
-	u.values[q] = value
-	u.present |= 1 << q
+// Set makes the quantity present.
+func (r *Reading) Set(q Quantity, value int64) {
+	r.values[q] = value
+	r.present |= 1 << q
 }
 
-func (u *Usage) has(q Quantity) bool { return u.present.has(q) }
+// Has reports whether the quantity is present.
+func (r *Reading) Has(q Quantity) bool { return r.present.Has(q) }
 
-// Miss makes the usage empty, with the reason why nothing was measured.
-func (u *Usage) Miss(now time.Time, r Reason) {
-	u.reset(now)
-	u.lack(r)
+// Clear makes all quantities absent.
+func (r *Reading) Clear() { r.present = 0 }
+
+// Miss makes the reading empty, with the reason why nothing was measured.
+func (r *Reading) Miss(now time.Time, why Reason) {
+	r.Reset(now)
+	r.Lack(why)
 }
 
-// lack adds a reason why quantities are absent.
-func (u *Usage) lack(r Reason) {
-	for _, known := range u.Absent {
-		if known == r {
-			return
+// Lack adds a reason why quantities are absent.
+func (r *Reading) Lack(why Reason) {
+	if !slices.Contains(r.Absent, why) {
+		r.Absent = append(r.Absent, why)
+	}
+}
+
+// Reset makes the reading empty and keeps the memory of its slices.
+func (r *Reading) Reset(now time.Time) {
+	*r = Reading{Time: now, Interfaces: r.Interfaces[:0], Absent: r.Absent[:0]}
+}
+
+// Update replaces the quantities that a later measurement has. The others stay as they are, as do the
+// interfaces, so it completes what was measured of a sandbox with what is left at its end.
+func (r *Reading) Update(later *Reading) {
+	for q := range Quantities {
+		if value, ok := later.Get(q); ok {
+			r.Set(q, value)
 		}
 	}
-	u.Absent = append(u.Absent, r)
 }
 
-// reset makes the usage empty and keeps the memory of its slices.
-func (u *Usage) reset(now time.Time) {
-	*u = Usage{Time: now, Interfaces: u.Interfaces[:0], Absent: u.Absent[:0]}
-}
-
-// A counter adds up the growth of a counter of the kernel. It never falls: where the kernel's
-// counter begins again, it goes on.
-type counter struct {
-	total  int64
-	last   int64
-	source uint64 // identifies the kernel's counter, such as the inode of a cgroup
-	paused bool   // growth up to the next value is not the sandbox's
-}
-
-// add returns the total after the kernel's counter of the source has the value. A new source begins
-// at 0. A fall without a new source counts as no growth, because what was counted before is unknown.
-func (c *counter) add(source uint64, value int64) int64 {
-	if source != c.source {
-		c.source, c.last, c.paused = source, 0, false
-	}
-	if value > c.last && !c.paused {
-		c.total += value - c.last
-	}
-	c.last, c.paused = value, false
-	return c.total
-}
+// Empty reports whether nothing was measured, and there is no reason for that: the sentry has ended.
+func (r *Reading) Empty() bool { return r.present == 0 && len(r.Interfaces)+len(r.Absent) == 0 }
