@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
@@ -179,7 +180,7 @@ func (p peer) agrees(j job) error {
 // isUsage reports whether the host measures a series.
 func isUsage(series string) bool {
 	name, _, _ := strings.Cut(series, "{")
-	return slices.ContainsFunc(schema.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name })
+	return slices.ContainsFunc(families.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name })
 }
 
 // nearly reports whether a stored value is that of a page: VictoriaMetrics may change the last digit

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/families"
 	pagepkg "github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
@@ -68,16 +69,27 @@ func checkReadsBack(t *testing.T, s *schema.Schema, b *verify.Baseline, pod, nam
 		extra = append(extra, snapshot.Label{Name: key, Value: metadata})
 	}
 	l := &snapshot.Labels{Iteration: "33sp8vo18t24b", Namespace: namespace, Pod: pod, Sandbox: "sb"}
-	page := pagepkg.NewBuilder(pagepkg.Options{Prefix: "runsc_", Naming: pagepkg.RunscNaming, Timestamps: true, DropIn: true}).Build(&snapshot.Snapshot{
-		Server: snapshot.Source{Labels: new(snapshot.Labels), Schema: schema.Server},
+	page := pagepkg.NewBuilder(pagepkg.Options{Prefix: "runsc_", Naming: pagepkg.RunscNaming, Timestamps: true,
+		Families: families.Options{DropIn: true}, Series: withoutOthers(t)}).Build(&snapshot.Snapshot{
+		Time: fuzzTime,
 		Sandboxes: []snapshot.Sandbox{{
+			Identity: &snapshot.Identity{Labels: l, Spec: &snapshot.Spec{Metadata: []snapshot.Pair{{Name: key, Value: metadata}}}},
+			Phase:    snapshot.Running,
 			Reported: snapshot.Source{Labels: l, Schema: s, Time: b.When.UnixMilli(), Start: fuzzTime.Add(-time.Hour).UnixNano(), Samples: b.Samples, Histograms: b.Histograms},
-			Server: snapshot.Source{Labels: l, Schema: schema.Server, Time: fuzzTime.UnixMilli(), Sets: []*snapshot.LabelSet{snapshot.NewLabelSet(extra...)},
-				Samples: []snapshot.Sample{{Metric: schema.SandboxMetadata, Value: 1}}},
 		}},
 	}, pagepkg.Selection{})
 	want := wantReadBack(t, s, b, map[string]string{"iteration": "33sp8vo18t24b", "namespace_name": namespace, "pod_name": pod, "sandbox": "sb"}, extra)
 	checkFormats(t, page, want)
+}
+
+// withoutOthers returns a rule that leaves out the server's own families, except for the metadata.
+func withoutOthers(t *testing.T) *pagepkg.SeriesRules {
+	t.Helper()
+	rules, err := pagepkg.NewSeriesRules(nil, []string{"process_.*", "runsc_meta_(metric|num|spec)_.*", "runsc_meta_sandbox_[^m].*"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
 }
 
 // compare fails the test if a page reads back as something else than its source.
@@ -163,7 +175,7 @@ func wantReadBack(t *testing.T, s *schema.Schema, b *verify.Baseline, own map[st
 			add(name+suffix, labels(fields...), value)
 		}
 	}
-	family(metadataFamily, schema.Server.Metrics[schema.SandboxMetadata].Help, "gauge")
+	family(metadataFamily, "Key-value pairs about per-sandbox metadata.", "gauge")
 	if err := want.add(metadataFamily, labels(extra...), 1, fuzzTime.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -40,11 +41,11 @@ func TestPromtoolChecksPage(t *testing.T) {
 	}
 }
 
-// TestPromtoolChecksUsage: the linter has nothing to say about any family of what the host measures,
-// also those that no sandbox of the other tests has.
+// TestPromtoolChecksUsage: the linter has nothing to say about any family of usage, also those that no
+// sandbox of the other tests has.
 func TestPromtoolChecksUsage(t *testing.T) {
 	var page strings.Builder
-	for _, s := range []*schema.Schema{schema.Usage, schema.Cadvisor} {
+	for _, s := range []*schema.Schema{families.Usage, families.Cadvisor} {
 		for _, m := range s.Metrics {
 			fmt.Fprintf(&page, "# HELP %[1]s %[2]s\n# TYPE %[1]s %[3]s\n%[1]s 1\n", m.Name, m.Help, m.Type)
 		}

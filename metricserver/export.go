@@ -71,7 +71,7 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 		err = ctx.Err()
 	case len(snap.Sandboxes) == 0:
 		return fmt.Errorf("%w %q in runtime root %s", ErrNoSandbox, sandbox, o.Roots[0])
-	case !snap.Sandboxes[0].Running:
+	case !snap.Sandboxes[0].Running():
 		err = errEnded
 	case snap.Sandboxes[0].Failure != nil:
 		err = snap.Sandboxes[0].Failure

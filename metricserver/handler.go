@@ -8,10 +8,13 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/records"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -82,7 +85,6 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		MatchAddress:     o.MatchAddress,
 		Registrations:    registrationsOf(h.source),
 		AllowUnknownRoot: o.AllowUnknownRoot,
-		DropIn:           o.DropIn,
 		Linger:           o.Linger,
 		LingerMax:        o.LingerMax,
 		MaxWithSeries:    o.MaxSandboxesWithSeries,
@@ -93,20 +95,28 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		GroupAnnotation:  annotation,
 		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
 		SandboxTimeout:   o.SandboxTimeout,
-		StartTime:        o.StartTime,
-		ShowTime:         o.MaxAge > 0,
 		Logger:           o.Logger,
-		BuildInfo:        o.buildInfo(),
 		Process:          o.processMetrics(),
-		Counters: collect.Counters{
-			LogLinesDropped:   o.LogLinesDropped,
-			InotifyOverflows:  h.watch.overflows.Load,
-			ResponsesCutOff:   h.counters.ResponsesCutOff.Load,
-			ConnectionsClosed: h.counters.ConnectionsClosed.Load,
-		},
+		Counters:         func() snapshot.Counters { return h.counted(o) },
 	}
 	addRecords(&options, h.records)
 	return options
+}
+
+// counted returns what the server has counted.
+func (h *Handler) counted(o *Options) snapshot.Counters {
+	counters := snapshot.Counters{
+		InotifyOverflows:  fact.Of(h.watch.overflows.Load(), true),
+		ResponsesCutOff:   fact.Of(h.counters.ResponsesCutOff.Load(), true),
+		ConnectionsClosed: fact.Of(h.counters.ConnectionsClosed.Load(), true),
+	}
+	if o.LogLinesDropped != nil {
+		counters.LogLinesDropped = fact.Of(o.LogLinesDropped(), true)
+	}
+	if h.records != nil {
+		counters.FinalRecordsWritten, counters.FinalRecordsDropped = fact.Of(h.records.Written(), true), fact.Of(h.records.Dropped(), true)
+	}
+	return counters
 }
 
 // webOptions returns the options of what serves HTTP.
@@ -146,8 +156,8 @@ func (o *Options) pages() *page.Builder {
 	if err != nil { // cannot happen: New checks them
 		panic(err)
 	}
-	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, DropIn: o.DropIn,
-		Usage: o.Usage.names(), Series: rules})
+	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, Series: rules,
+		Families: families.Options{DropIn: o.DropIn, Usage: o.Usage.names(), StartTime: o.StartTime, ShowTime: o.MaxAge > 0, BuildInfo: o.buildInfo()}})
 }
 
 // seriesRules returns the rules about the series of pages.

@@ -32,14 +32,13 @@ func (o *Options) openRecords() (*records.Writer, error) {
 	return w, nil
 }
 
-// addRecords makes the collector pass each sandbox that ends to the writer, and pages count the
-// records. A nil writer changes nothing.
+// addRecords makes the collector pass each sandbox that ends to the writer. A nil writer changes
+// nothing.
 func addRecords(o *collect.Options, w *records.Writer) {
 	if w == nil {
 		return
 	}
 	o.Ended = func(s snapshot.Sandbox) { w.Add(records.Of(&s)) }
-	o.Counters.FinalRecordsWritten, o.Counters.FinalRecordsDropped = w.Written, w.Dropped
 }
 
 // reopenRecords reopens the file for each value that arrives, until ctx is done.

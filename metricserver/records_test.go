@@ -28,8 +28,8 @@ func TestFinalRecords(t *testing.T) {
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], `{"version":1,"id":"a",`) || !strings.HasPrefix(lines[1], `{"version":1,"id":"b",`) {
 		t.Errorf("the file has\n%s", content)
 	}
-	if options.Counters.FinalRecordsWritten() != 2 || options.Counters.FinalRecordsDropped() != 0 {
-		t.Errorf("%d records are written and %d dropped", options.Counters.FinalRecordsWritten(), options.Counters.FinalRecordsDropped())
+	if writer.Written() != 2 || writer.Dropped() != 0 {
+		t.Errorf("%d records are written and %d dropped", writer.Written(), writer.Dropped())
 	}
 }
 

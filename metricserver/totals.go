@@ -3,6 +3,7 @@ package metricserver
 import (
 	"fmt"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/totals"
 )
 
@@ -45,7 +46,7 @@ func (o *Options) newTotals() (*totals.Options, error) {
 		return nil, fmt.Errorf("totals by %q: %w, or %s", o.TotalsBy, err, TotalsOff)
 	}
 	t := &totals.Options{By: by, Metrics: o.TotalsMetrics, Start: o.StartTime, NoUsage: o.Usage == UsageOff}
-	return t, t.Check()
+	return t, families.CheckTotals(t.Metrics)
 }
 
 // ledger returns an empty ledger of totals, and the annotation by which it is grouped. Without

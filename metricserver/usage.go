@@ -3,7 +3,7 @@ package metricserver
 import (
 	"fmt"
 
-	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/families"
 )
 
 // Usage selects what the server measures of each sandbox on the host, besides what the sandbox
@@ -28,14 +28,14 @@ const (
 )
 
 // names returns the names that pages have for the figures.
-func (u Usage) names() page.UsageNames {
+func (u Usage) names() families.UsageNames {
 	switch u {
 	case UsageCadvisor:
-		return page.CadvisorNames
+		return families.CadvisorNames
 	case UsageBoth:
-		return page.BothNames
+		return families.BothNames
 	}
-	return page.OwnNames
+	return families.OwnNames
 }
 
 // usageOf returns the default of Options.Usage.

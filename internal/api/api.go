@@ -124,7 +124,7 @@ func describe(s *snapshot.Sandbox) Sandbox {
 		d.Containers = append(d.Containers, Container{ID: c.ID, State: c.Status})
 	}
 	switch {
-	case !s.Running:
+	case !s.Running():
 		d.QueryStatus, d.State = queryNotRunning, stateStopped
 		return d
 	case s.Failure != nil:

@@ -16,7 +16,7 @@ var moment = time.Date(2026, 11, 22, 9, 12, 52, 0, time.UTC)
 // sandbox returns a running sandbox that was created some seconds after moment.
 func sandbox(id, root string, second int) snapshot.Sandbox {
 	created := moment.Add(time.Duration(second) * time.Second)
-	return snapshot.Sandbox{Running: true, Replied: moment, Identity: &snapshot.Identity{
+	return snapshot.Sandbox{Phase: snapshot.Running, Query: snapshot.Query{Replied: moment}, Identity: &snapshot.Identity{
 		Labels: &snapshot.Labels{Iteration: created.Format("05"), Sandbox: id}, Root: root, CreatedAt: created, PID: 42, Status: "running",
 	}}
 }
@@ -24,7 +24,7 @@ func sandbox(id, root string, second int) snapshot.Sandbox {
 // ended returns a sandbox that has ended.
 func ended(id, root string, second int, end snapshot.End) snapshot.Sandbox {
 	s := sandbox(id, root, second)
-	s.Running, s.End = false, &end
+	s.Phase, s.End = snapshot.Ended, &end
 	return s
 }
 

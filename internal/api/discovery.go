@@ -25,7 +25,7 @@ func TargetsOf(snap *snapshot.Snapshot, address string) []Target {
 		s := &snap.Sandboxes[i]
 		id := s.Labels.Sandbox
 		// Equal IDs from several roots are adjacent, and one target selects all of them.
-		if !s.Running || s.Hidden != snapshot.Shown || id == last {
+		if !s.Running() || s.Hidden != snapshot.Shown || id == last {
 			continue
 		}
 		last = id

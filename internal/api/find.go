@@ -34,8 +34,8 @@ func Find(snap *snapshot.Snapshot, of Life) []*snapshot.Sandbox {
 
 // preferred reports whether a request without an iteration means life a rather than b.
 func preferred(a, b *snapshot.Sandbox) bool {
-	if a.Running != b.Running {
-		return a.Running
+	if a.Running() != b.Running() {
+		return a.Running()
 	}
 	return a.CreatedAt.After(b.CreatedAt)
 }

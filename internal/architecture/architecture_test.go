@@ -1,7 +1,6 @@
 package architecture
 
 import (
-	"bytes"
 	"go/build"
 	"io/fs"
 	"os"
@@ -23,7 +22,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/fact", "internal/families", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -41,26 +40,28 @@ var mayImport = map[string][]string{
 	"internal/control":  {"internal/failure", "golang.org/x/sys/unix"},
 	"internal/schema":   {"internal/jscan"},
 	"internal/verify":   {"internal/control", "internal/jscan", "internal/schema", "internal/snapshot"},
-	"internal/snapshot": {"internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
+	"internal/snapshot": {"internal/fact", "internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
 	// registration runs runsc, and not internal/runsc, which is for tests and tools. containerd reads
 	// its configuration with the same TOML package.
 	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
 		"google.golang.org/protobuf/encoding/prototext", "google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/protoadapt"},
-	"internal/totals": {"internal/schema", "internal/snapshot"},
+	"internal/totals": {"internal/fact", "internal/schema", "internal/snapshot"},
 	"internal/collect": {"config", "internal/claims", "internal/control", "internal/fact", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
 		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
-	"internal/page": {"internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
+	// Only families names families and labels, besides the registered metrics. collect, totals, records and api do without.
+	"internal/families": {"internal/fact", "internal/failure", "internal/schema", "internal/snapshot"},
+	"internal/page":     {"internal/families", "internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",
 		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},
 	"internal/share":   {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
 	"internal/api":     {"internal/failure", "internal/schema", "internal/snapshot"},
-	"internal/records": {"internal/schema", "internal/snapshot"},
+	"internal/records": {"internal/fact", "internal/schema", "internal/snapshot"},
 	"internal/web":     {"internal/api", "internal/collect", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// What the command doctor says. doctor judges and has no other input than values; observe makes these
 	// values, with the code of the server, and reads kubelet's configuration as YAML.
 	"internal/doctor": {"config", "internal/failure"},
-	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration", "internal/schema",
+	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration",
 		"internal/snapshot", "internal/trust", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
@@ -84,6 +85,41 @@ var mayImport = map[string][]string{
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},
+}
+
+// TestOnlyFamiliesNames: the packages that make and read facts name no family and build no label set.
+func TestOnlyFamiliesNames(t *testing.T) {
+	for _, dir := range []string{"internal/collect", "internal/totals", "internal/records", "internal/api", "internal/fact", "internal/claims", "internal/host"} {
+		if slices.Contains(mayImport[dir], "internal/families") {
+			t.Errorf("package %s may not import families", dir)
+		}
+		for file, text := range sources(t, dir) {
+			for _, name := range []string{`"sandmeter_`, `"meta_`, `"container_`, "NewLabelSet(", "snapshot.Label{", "snapshot.LabelSet"} {
+				if strings.Contains(text, name) {
+					t.Errorf("%s has %s: only families names families and labels", file, name)
+				}
+			}
+		}
+	}
+}
+
+// sources returns the texts of a package's files without tests, by path.
+func sources(t *testing.T, dir string) map[string]string {
+	files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make(map[string]string)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(file, "_test.go") {
+			texts[file] = string(text)
+		}
+	}
+	return texts
 }
 
 // onlyIn has what is for some packages only, and why.
@@ -137,16 +173,8 @@ func TestThreeRules(t *testing.T) {
 		if dir == "internal/control" || dir == "internal/verify" {
 			continue
 		}
-		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasSuffix(file, "_test.go") && bytes.Contains(text, []byte(".Untrusted()")) {
+		for file, text := range sources(t, dir) {
+			if strings.Contains(text, ".Untrusted()") {
 				t.Errorf("%s looks into the raw bytes of a sandbox: only control and verify may", file)
 			}
 		}

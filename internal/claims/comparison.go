@@ -13,6 +13,8 @@ const (
 	Subjects
 )
 
+func (s Subject) String() string { return [...]string{"cpu", "memory", "network_transmit"}[s] }
+
 // A Verdict is the result of comparing claims with the host's figures.
 type Verdict struct {
 	Known      bool    // there is a complete window

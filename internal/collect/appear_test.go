@@ -148,7 +148,7 @@ func TestRootReturns(t *testing.T) {
 		t.Fatal(err)
 	}
 	look()
-	if got := n.collect().Sandboxes; len(got) != 1 || !got[0].Running {
+	if got := n.collect().Sandboxes; len(got) != 1 || !got[0].Running() {
 		t.Errorf("there are %d sandboxes, want one that runs", len(got))
 	}
 }

@@ -84,7 +84,6 @@ func (n *node) expectKept(lingering int) {
 		"compiled registrations":                 {len(c.table.compiled), max(1, lingering)}, // one for all, unless no sandbox was there for a moment
 		"errors of state files":                  {len(inv.fileErrors), 0},
 		"queries outside of collections":         {len(c.arrivals) + len(c.clients) + c.waiters, 0},
-		"label sets of outcomes":                 {len(c.table.outcomes), len(snapshot.Outcomes)},
 		"inventories of roots that are not kept": {len(c.table.lost), 0},
 	} {
 		if is.got > is.most {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -30,8 +31,8 @@ const (
 )
 
 func TestEmptyRoot(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.DropIn = true })
-	n.expect(n.page(), "",
+	n := newNode(t, nil)
+	n.expect(textWith(n.collect(), families.Options{DropIn: true}), "",
 		"# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.",
 		"# TYPE process_start_time_seconds gauge",
 		"process_start_time_seconds 1795338760.112779",

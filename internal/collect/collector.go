@@ -49,9 +49,6 @@ type Options struct {
 	// error. A root that is unreadable for another reason is still an error. With several roots, or
 	// a glob, each may be missing or unreadable.
 	AllowUnknownRoot bool
-	// DropIn leaves out families that gVisor's metric server does not have, unless they report a
-	// problem.
-	DropIn bool
 	// Linger is how long a sandbox stays in snapshots after its end was observed, whether or not its
 	// state file remains. LingerMax is how many do at most: the first to have ended leave first.
 	Linger    time.Duration
@@ -80,26 +77,13 @@ type Options struct {
 	HostRoot       string
 	Zeros          schema.Zeros  // counters that are on pages as 0 if a sandbox did not send them
 	SandboxTimeout time.Duration // longest time that one sandbox may take to reply
-	StartTime      time.Time     // of the server process
-	ShowTime       bool          // add a family with the time of the snapshot, because snapshots may be served again
 	Logger         *slog.Logger
-	// BuildInfo are the labels of the family that describes the program.
-	BuildInfo []snapshot.Label
-	Counters  Counters
+	// Counters returns what the server has counted outside of collections. It must be safe for
+	// concurrent use and must not block. Nil: nothing.
+	Counters func() snapshot.Counters
 	// Process returns the families about the server process, which become a part of snapshots. The
-	// caller does not change them. Nil: none, and process_start_time_seconds from StartTime.
+	// caller does not change them. Nil: none.
 	Process func() []*dto.MetricFamily
-}
-
-// Counters return what the server has counted outside of collections, for families of those names.
-// They must be safe for concurrent use and must not block. If one is nil, its family is absent.
-type Counters struct {
-	InotifyOverflows    func() int64
-	FinalRecordsDropped func() int64
-	FinalRecordsWritten func() int64
-	LogLinesDropped     func() int64
-	ResponsesCutOff     func() int64
-	ConnectionsClosed   func() int64
 }
 
 // A Collector makes snapshots of the sandboxes of one or more runtime roots. It is safe for
@@ -142,11 +126,10 @@ type Collector struct {
 	table    *table
 	verifier verify.Verifier
 	scratch  fact.Reading // of the sandbox that is measured now
-	samples  []snapshot.Sample
-	kept     []snapshot.Sample // those that snapshots hold, and room for more; see keep
-	pageBase int               // the constant pageBase, or less in tests
-	arrived  chan struct{}     // closed, and made anew, when there is a new sandbox
-	waiters  int               // new sandboxes that wait for their first sample
+	usages   usagePools
+	pageBase int           // the constant pageBase, or less in tests
+	arrived  chan struct{} // closed, and made anew, when there is a new sandbox
+	waiters  int           // new sandboxes that wait for their first sample
 	counts   counts
 }
 

@@ -25,7 +25,7 @@ func TestTotalsBesideAnEnd(t *testing.T) {
 	var members []*sandbox
 	var views []snapshot.Sandbox
 	for _, s := range c.table.sorted {
-		members, views = append(members, s), append(views, c.sandboxOf(s, nil, 1))
+		members, views = append(members, s), append(views, c.sandboxOf(s, nil))
 	}
 	c.mu.Unlock()
 	first.Stop()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -35,7 +36,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	root := testkit.TempDir(t)
 	n := &node{T: t, root: root}
 	// A sandbox may take as long as the collection, so that no reply is late on a slow machine.
-	o := Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: time.Minute, StartTime: testStart}
+	o := Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: time.Minute}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)
@@ -100,8 +101,12 @@ func (n *node) collectUntil(deadline time.Time) *snapshot.Snapshot {
 }
 
 // text returns the whole page of a snapshot, without times.
-func text(snap *snapshot.Snapshot) string {
-	p := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, DropIn: true}).Build(snap, page.Selection{})
+func text(snap *snapshot.Snapshot) string { return textWith(snap, families.Options{}) }
+
+// textWith is text with options for the families.
+func textWith(snap *snapshot.Snapshot, o families.Options) string {
+	o.StartTime = testStart
+	p := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, Families: o}).Build(snap, page.Selection{})
 	return sampleTime.ReplaceAllString(string(expo.Text{}.Append(nil, p)), "")
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -22,7 +23,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // gVisor's metric server, and compares the result with a golden file and with the recording.
 func TestGoldenPage(t *testing.T) {
 	reference := string(testkit.Testdata(t, "reference.txt"))
-	n := newNode(t, func(o *Options) { o.DropIn = true })
+	n := newNode(t, nil)
+	dropIn := func() string { return textWith(n.collect(), families.Options{DropIn: true}) }
 	for _, spec := range []simulate.Spec{
 		{ID: "sb-plain", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
 		{ID: "sb-k8s", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.799344464Z")},
@@ -32,9 +34,9 @@ func TestGoldenPage(t *testing.T) {
 		spec.Points = recordedPoints(t, reference, spec.ID)
 		n.start(spec)
 	}
-	page := n.page()
+	page := dropIn()
 	compareGolden(t, "page.golden", page)
-	if again := n.page(); again != page {
+	if again := dropIn(); again != page {
 		t.Errorf("a second scrape gives another page:\n%s", again)
 	}
 	if got, want := normalLines(t, page), normalLines(t, referenceAsOurs(reference)); !slices.Equal(got, want) {
@@ -79,7 +81,7 @@ func usageFamilies(page string) string {
 	for line := range strings.Lines(page) {
 		if head, ok := strings.CutPrefix(line, "# HELP "); ok {
 			name, _, _ := strings.Cut(head, " ")
-			isUsage = slices.ContainsFunc(schema.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name })
+			isUsage = slices.ContainsFunc(families.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name })
 		}
 		if isUsage {
 			found.WriteString(line)

@@ -39,7 +39,7 @@ func (s *sandbox) logUsage(now time.Time) (lines int) {
 	}
 	for of := range claims.Subjects {
 		if v := r.tally.Verdict(of); v.Suspicious && !r.loggedDifferences[of] {
-			r.loggedDifferences[of] = say("Sandbox reports other usage than the host measured", "of", comparedNames[of], "difference_ratio", math.Round(v.Ratio*100)/100)
+			r.loggedDifferences[of] = say("Sandbox reports other usage than the host measured", "of", of.String(), "difference_ratio", math.Round(v.Ratio*100)/100)
 		}
 	}
 	return lines

@@ -118,7 +118,7 @@ func (t *table) lookUp(root, id string) (*sandbox, error) {
 
 // registered returns the sandbox as a client gets it. The caller holds mu.
 func (c *Collector) registered(s *sandbox) snapshot.Registered {
-	view := c.viewOf(s, nil)
+	view := s.view(nil)
 	if s.sampled() {
 		view.Replied, view.Reported = s.baseline.When, s.reported()
 	}
@@ -158,7 +158,7 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 	last := &frozen{replied: s.baseline.When}
 	from := snapshot.NoOrigin
 	if s.sampled() {
-		last.reported = additive(s.reported())
+		last.reported = s.reported().WithoutGauges()
 		from = snapshot.FromSample
 		if sampled {
 			from = snapshot.FromUnregister
@@ -167,7 +167,7 @@ func (c *Collector) unregister(s *sandbox, sampled bool) {
 	usage := snapshot.NoOrigin
 	if c.meter != nil && !s.usage.found.Time.IsZero() {
 		s.finishShares()
-		last.usage = additive(c.usageOf(s))
+		last.usage = s.lastUsage()
 		usage = snapshot.FromUnregister
 	}
 	s.frozen = last

@@ -39,9 +39,7 @@ type sandbox struct {
 	unproven  *failure.Failure // why it is not known which process is the sandbox's; nil: it is
 	refused   *failure.Failure // set if the texts of its state files are too large for labels
 
-	described    []*snapshot.LabelSet // label sets of the families with capabilities, metadata and spec
-	capabilities int                  // how many of described are capabilities
-	server       snapshot.Source      // the server's own families about it, in the last snapshot
+	derived *atomic.Value // for stages after the snapshot; see snapshot.Sandbox
 
 	kinds    []kind      // its queries
 	event    *eventQuery // follows the export query
@@ -80,7 +78,7 @@ type sandbox struct {
 
 // newSandbox returns a sandbox without facts; call learn next.
 func newSandbox(inv *inventory) *sandbox {
-	s := &sandbox{inventory: inv, last: new(atomic.Pointer[finalReading])}
+	s := &sandbox{inventory: inv, derived: new(atomic.Value), last: new(atomic.Pointer[finalReading])}
 	s.reset()
 	return s
 }
@@ -129,10 +127,6 @@ func (s *sandbox) learn(facts *state.Sandbox) {
 		account.Update(s.subject())
 	}
 	s.usage.reported.learn(facts)
-	s.described, s.capabilities = nil, 0
-	if s.refused == nil {
-		s.described, s.capabilities = t.describe(s)
-	}
 }
 
 // release releases what is held of the sandbox's process and cgroups.
@@ -164,12 +158,24 @@ func identify(facts *state.Sandbox, inv *inventory, texts bool) *snapshot.Identi
 	}
 	if texts {
 		id.Labels.Namespace, id.Labels.Pod = facts.Namespace, facts.PodName
+		id.Spec = describe(facts)
 	}
 	for _, c := range facts.Containers {
 		id.Containers = append(id.Containers, identifyContainer(c))
 	}
 	id.PodCgroup = labelText(facts.Containers[0].Spec.PodCgroup(), maxPath)
 	return id
+}
+
+// describe returns the description of the sandbox by its state files.
+func describe(facts *state.Sandbox) *snapshot.Spec {
+	united := unite(facts)
+	spec := &snapshot.Spec{Capabilities: united.Capabilities, OCIVersion: united.OCIVersion, RunsAsUID0: united.RunsAsUID0,
+		NVProxy: united.NVProxy, TPUProxy: united.TPUProxy}
+	for _, p := range facts.Metadata {
+		spec.Metadata = append(spec.Metadata, snapshot.Pair(p))
+	}
+	return spec
 }
 
 // deletedBy returns the containers that have been deleted if the state files are these. containerd
@@ -199,6 +205,7 @@ func identifyContainer(c *state.Container) snapshot.Container {
 		CPUQuota:    c.Spec.CPUQuota,
 		CPUPeriod:   c.Spec.CPUPeriod,
 		CPUShares:   c.Spec.CPUShares,
+		CPULimit:    c.Spec.CPULimit,
 		MemoryLimit: c.Spec.MemoryLimit,
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -13,16 +15,15 @@ import (
 // problems are there from the start.
 func TestSelfMonitoring(t *testing.T) {
 	n := newNode(t, func(o *Options) {
-		o.BuildInfo = []snapshot.Label{{Name: "version", Value: "1.2"}}
 		o.Linger, o.LingerMax = time.Hour, 1000
-		o.Counters.ResponsesCutOff = func() int64 { return 3 }
+		o.Counters = func() snapshot.Counters { return snapshot.Counters{ResponsesCutOff: fact.Of(int64(3), true)} }
 	})
 	n.start(simulate.Spec{ID: "fine"})
 	ends := n.start(simulate.Spec{ID: "ended", OwnProcess: true})
 	n.start(simulate.Spec{ID: "gone", NoSocket: true})
 	n.look()
 	ends.Stop()
-	page := n.page()
+	page := textWith(n.collect(), families.Options{BuildInfo: []snapshot.Label{{Name: "version", Value: "1.2"}}})
 	n.expect(page, "sandmeter_build_info", `sandmeter_build_info{version="1.2"} 1`)
 	n.expect(page, "sandmeter_sandboxes{", `sandmeter_sandboxes{query_status="ok"} 1`, `sandmeter_sandboxes{query_status="failed"} 1`, `sandmeter_sandboxes{query_status="not_running"} 1`)
 	n.expect(page, "sandmeter_sandbox_up", `sandmeter_sandbox_up{sandbox="fine"} 1`, `sandmeter_sandbox_up{sandbox="gone"} 0`)
@@ -44,9 +45,8 @@ func TestSelfMonitoring(t *testing.T) {
 // server lacks.
 func TestDropInHasNoNewFamilies(t *testing.T) {
 	n := newNode(t, func(o *Options) {
-		o.DropIn = true
-		o.Counters.ResponsesCutOff = func() int64 { return 0 }
+		o.Counters = func() snapshot.Counters { return snapshot.Counters{ResponsesCutOff: fact.Of(int64(0), true)} }
 	})
 	n.start(simulate.Spec{ID: "fine"})
-	n.expect(n.page(), "sandmeter_")
+	n.expect(textWith(n.collect(), families.Options{DropIn: true}), "sandmeter_")
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -26,6 +26,7 @@ func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool)
 		Time:      now,
 		Selected:  selected,
 		Sandboxes: make([]snapshot.Sandbox, 0, len(c.table.sorted)),
+		Derived:   new(schema.Memo),
 	}
 	for _, inv := range c.table.inventories {
 		snap.Roots = append(snap.Roots, inv.view())
@@ -33,7 +34,7 @@ func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool)
 	members := make([]*sandbox, 0, len(c.table.sorted))
 	for i, s := range c.table.sorted {
 		if s.shown() {
-			snap.Sandboxes = append(snap.Sandboxes, c.sandboxOf(s, failures[i], now.UnixMilli()))
+			snap.Sandboxes = append(snap.Sandboxes, c.sandboxOf(s, failures[i]))
 			members = append(members, s)
 		}
 		if !cut {
@@ -45,13 +46,13 @@ func (c *Collector) snapshot(began time.Time, selected snapshot.Union, cut bool)
 		for i, s := range members {
 			s.count(&snap.Sandboxes[i])
 		}
-		snap.Totals = c.options.Totals.Source(now)
+		snap.Totals = c.options.Totals.View()
 	}
 	snap.Server = c.serverOf(snap)
 	if c.options.Process != nil {
 		snap.Process = c.options.Process()
 	}
-	snap.Sandboxes = selected.Select(snap.Sandboxes) // only now: the server's own families are about all
+	snap.Sandboxes = selected.Select(snap.Sandboxes) // only now: the census is of all
 	return snap
 }
 
@@ -113,42 +114,42 @@ func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 	}
 }
 
-// sandboxOf returns a sandbox as it appears in a snapshot. now is the time of the server's own
-// samples.
-func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure, now int64) snapshot.Sandbox {
-	view := c.viewOf(s, nil)
+// sandboxOf returns a sandbox as it appears in a snapshot.
+func (c *Collector) sandboxOf(s *sandbox, failed *failure.Failure) snapshot.Sandbox {
+	view := s.view(nil)
 	view.Failure = failed
 	switch {
-	case view.Hidden != snapshot.Shown:
+	case view.Hidden != snapshot.Shown, view.Phase == snapshot.Created:
 		return view
-	case !view.Running && s.presence != created:
-		view = c.viewOf(s, c.freeze(s))
+	case view.Phase == snapshot.Ended:
+		view = s.view(c.freeze(s))
 		if failed != nil { // beyond the page budget
-			view.Reported = snapshot.Source{}
+			view.Failure, view.Reported = failed, snapshot.Source{}
 		}
-	case view.Running && failed == nil:
+		return view
+	case failed == nil:
 		view.Replied = s.baseline.When
 		view.Reported = s.reported()
 	}
-	if view.Running && s.selected && c.meter != nil {
+	view.Took = s.took
+	if s.selected && c.meter != nil {
 		view.Usage = c.usageOf(s)
 	}
-	c.addServer(&view, s, now)
 	return view
 }
 
-// viewOf returns a sandbox with its last values, if it has ended, and without the server's own
-// families.
-func (c *Collector) viewOf(s *sandbox, last *frozen) snapshot.Sandbox {
+// view returns a sandbox with its last values, if it has ended.
+func (s *sandbox) view(last *frozen) snapshot.Sandbox {
 	cpu, wall := s.saved()
 	view := snapshot.Sandbox{
 		Identity:     s.identity,
-		Running:      s.running(),
+		Phase:        s.phase(),
 		Checkpointed: s.facts.Checkpointed,
 		Restored:     s.facts.Restored,
 		CPUSaved:     cpu,
 		WallSaved:    wall,
 		End:          s.end,
+		Derived:      s.derived,
 	}
 	if s.unregistered() {
 		view.Hidden = snapshot.HidUnregistered
@@ -159,28 +160,36 @@ func (c *Collector) viewOf(s *sandbox, last *frozen) snapshot.Sandbox {
 	return view
 }
 
-// addServer adds the server's own families about a sandbox.
-func (c *Collector) addServer(view *snapshot.Sandbox, s *sandbox, now int64) {
-	failed := view.Failure
-	view.Server = snapshot.Source{Labels: s.identity.Labels, Schema: schema.Server, Time: now, Sets: s.described}
-	if failed != nil {
-		view.Server.Sets = c.table.reasonSets(failed.Reason)
+// phase returns where the sandbox is in its life.
+func (s *sandbox) phase() snapshot.Phase {
+	switch {
+	case s.running():
+		return snapshot.Running
+	case s.presence == created && !s.vanished:
+		return snapshot.Created
 	}
-	c.samples = appendSandbox(c.samples[:0], view, s.capabilities)
-	if !c.options.DropIn && view.Running {
-		c.samples = appendQuery(c.samples, s.took, failed == nil)
+	return snapshot.Ended
+}
+
+// serverOf returns the facts about the server itself, and the census of all sandboxes.
+func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Server {
+	traffic := c.loop.Traffic().Since(c.traffic)
+	server := snapshot.Server{
+		Sandboxes:    snapshot.Census{Served: c.table.total, Failures: make(map[failure.Reason]int), Hidden: make(map[snapshot.Hiding]int)},
+		SingleRoot:   c.table.roots.single(),
+		RootsLeftOut: c.table.leftOut,
+		Queries:      traffic.Queries,
+		Received:     traffic.Bytes,
 	}
-	if !c.options.DropIn && !view.Running && view.End != nil {
-		c.samples = appendEnd(c.samples, view.End, len(view.Server.Sets))
-		view.Server.Sets = append(slices.Clip(view.Server.Sets), c.table.outcomes.of(view.End))
+	for i := range snap.Sandboxes {
+		server.Sandboxes.Count(&snap.Sandboxes[i])
 	}
-	snapshot.SortSamples(c.samples)
-	if !slices.Equal(c.samples, s.server.Samples) {
-		view.Server.Samples = c.keep(c.samples)
-		view.Server.Measure(&s.server)
-		s.server = view.Server
+	if c.options.Counters != nil {
+		server.Counters = c.options.Counters()
 	}
-	view.Server.Samples, view.Server.TextSize = s.server.Samples, s.server.TextSize
+	server.Counters.Unregistrations = fact.Of(c.counts.unregistered, true)
+	server.Counters.FinalLogsRefused = fact.Of(c.counts.refusedLogs, c.options.FinalLog != "")
+	return server
 }
 
 // limitSeries hides sandboxes if there are too many, so that the others keep their series however
@@ -198,11 +207,22 @@ func (c *Collector) limitSeries(sandboxes []snapshot.Sandbox, members []*sandbox
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(number(sandboxes[b].Running), number(sandboxes[a].Running)), members[a].compareAge(members[b]))
+		return cmp.Or(trueFirst(sandboxes[a].Running(), sandboxes[b].Running()), members[a].compareAge(members[b]))
 	})
 	for _, i := range order[min(limit, len(order)):] {
 		sandboxes[i].Hidden = snapshot.HidBySeriesLimit
 	}
+}
+
+// trueFirst compares two truths. True is less.
+func trueFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
 }
 
 // compareAge compares when sandboxes were first seen. Of those that are older than the server, the
@@ -227,20 +247,6 @@ func (s *sandbox) hasMetrics(failed *failure.Failure) bool {
 	return failed == nil && s.shown() && !s.unregistered() && s.sampled()
 }
 
-// keptSandboxes is for how many sandboxes keep allocates at a time. A sandbox has 16 samples.
-const keptSandboxes = 64
-
-// keep returns a copy of samples, which a snapshot may hold. Query durations change with each
-// collection, so every sandbox needs one: many share an allocation.
-func (c *Collector) keep(samples []snapshot.Sample) []snapshot.Sample {
-	if cap(c.kept)-len(c.kept) < len(samples) {
-		c.kept = make([]snapshot.Sample, 0, keptSandboxes*len(samples))
-	}
-	from := len(c.kept)
-	c.kept = append(c.kept, samples...)
-	return c.kept[from:len(c.kept):len(c.kept)]
-}
-
 // reported returns the last verified reply as a source.
 func (s *sandbox) reported() snapshot.Source {
 	return snapshot.Source{
@@ -255,100 +261,6 @@ func (s *sandbox) reported() snapshot.Source {
 	}
 }
 
-// appendSandbox appends the samples of the server's own families about a sandbox. Capabilities,
-// creation time, metadata and spec are present only together with the sandbox's metrics. Its label
-// sets are in the order of describe.
-func appendSandbox(samples []snapshot.Sample, s *snapshot.Sandbox, capabilities int) []snapshot.Sample {
-	add := func(metric int, series int, value int64) {
-		samples = append(samples, snapshot.Sample{Metric: int32(metric), Series: uint32(series), Value: value})
-	}
-	described := s.HasMetrics()
-	if described {
-		for i := range capabilities {
-			add(schema.SandboxCapabilities, i, 1)
-		}
-	}
-	add(schema.SandboxCheckpointed, 0, number(s.Checkpointed))
-	add(schema.SandboxCPUSaved, 0, s.CPUSaved.Milliseconds())
-	if described {
-		add(schema.SandboxCreation, 0, seconds(s.CreatedAt))
-	}
-	if s.Failure != nil {
-		add(schema.SandboxFailure, 0, 1)
-	}
-	if described {
-		add(schema.SandboxMetadata, capabilities, 1)
-	}
-	add(schema.SandboxPresence, 0, 1)
-	add(schema.SandboxRestored, 0, number(s.Restored))
-	add(schema.SandboxRunning, 0, number(s.Running))
-	add(schema.SandboxWallSaved, 0, s.WallSaved.Milliseconds())
-	if described {
-		add(schema.SpecMetadata, capabilities+1, 1)
-	}
-	return samples
-}
-
-// reasonSets returns the label set of a failure.
-func (t *table) reasonSets(r failure.Reason) []*snapshot.LabelSet {
-	if t.reasons[r] == nil {
-		t.reasons[r] = []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "reason", Value: string(r)})}
-	}
-	return t.reasons[r]
-}
-
-// maxCapabilities limits the cache of label sets. Linux has 41 capabilities; a spec may have any
-// other names, which are not worth the memory.
-const maxCapabilities = 256
-
-// capabilitySet returns the label set of a capability. It is cached, since most sandboxes of a node
-// have the same capabilities.
-func (t *table) capabilitySet(name string) *snapshot.LabelSet {
-	set := t.capabilities[name]
-	if set == nil {
-		set = snapshot.NewLabelSet(snapshot.Label{Name: "capability", Value: name})
-		if len(t.capabilities) < maxCapabilities {
-			t.capabilities[name] = set
-		}
-	}
-	return set
-}
-
-// appendQuery appends the samples about the query of a running sandbox.
-func appendQuery(samples []snapshot.Sample, took time.Duration, up bool) []snapshot.Sample {
-	if took > 0 {
-		samples = append(samples, snapshot.Sample{Metric: schema.SandboxQueryDuration, Value: snapshot.FloatValue(took.Seconds())})
-	}
-	return append(samples, snapshot.Sample{Metric: schema.SandboxUp, Value: number(up)})
-}
-
-// describe returns the label sets of the families that describe a sandbox: one for each capability,
-// then metadata, then spec.
-func (t *table) describe(s *sandbox) (sets []*snapshot.LabelSet, capabilities int) {
-	spec := unite(s.facts)
-	for _, name := range spec.Capabilities {
-		sets = append(sets, t.capabilitySet(name))
-	}
-	var metadata []snapshot.Label
-	for _, p := range s.facts.Metadata {
-		if snapshot.FreeLabelName(p.Name) {
-			metadata = append(metadata, snapshot.Label(p))
-		}
-	}
-	return append(sets, snapshot.NewLabelSet(metadata...), snapshot.NewLabelSet(
-		snapshot.Label{Name: "hasuid0", Value: strconv.FormatBool(spec.RunsAsUID0)},
-		snapshot.Label{Name: "nvproxy", Value: strconv.FormatBool(spec.NVProxy)},
-		snapshot.Label{Name: "ociversion", Value: spec.OCIVersion},
-		snapshot.Label{Name: "tpuproxy", Value: strconv.FormatBool(spec.TPUProxy)},
-	)), len(spec.Capabilities)
-}
-
-// seconds returns a time in seconds since the Unix epoch, as the bits of a float64, which is
-// precise to a quarter of a microsecond.
-func seconds(t time.Time) int64 {
-	return snapshot.FloatValue(float64(t.Unix()) + float64(t.Nanosecond())/1e9)
-}
-
 // nanoseconds returns a time in nanoseconds since the Unix epoch, and 0 for the zero time and one that has no such number.
 func nanoseconds(t time.Time) int64 {
 	const last = math.MaxInt64 / int64(time.Second) // seconds
@@ -356,11 +268,4 @@ func nanoseconds(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixNano()
-}
-
-func number(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
-	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -40,12 +39,6 @@ type table struct {
 	sharedBudgets map[failure.Reason]*logBudget
 	refusedLogs   logBudget // for lines about final metrics logs
 
-	capabilities map[string]*snapshot.LabelSet // by name
-	reasons      map[failure.Reason][]*snapshot.LabelSet
-	outcomes     outcomeSets
-
-	interfaceSets, absentSets setCache
-
 	foreign               bool // some sandboxes run in another PID namespace, and the log has a line about it
 	loggedNotInstrumented bool
 }
@@ -63,12 +56,7 @@ func newTable(c *Collector) *table {
 		shared:        state.NewShared(c.options.GroupAnnotation),
 		probe:         state.NewProbe(),
 		compiled:      make(map[*state.Registration]*compiled),
-		capabilities:  make(map[string]*snapshot.LabelSet),
 		holders:       make(map[int]*sandbox),
-		reasons:       make(map[failure.Reason][]*snapshot.LabelSet),
-		outcomes:      make(outcomeSets),
-		interfaceSets: newSetCache("interface"),
-		absentSets:    newSetCache("reason"),
 	}
 }
 

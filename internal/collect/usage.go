@@ -12,17 +12,15 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// usage is what the host measured of a sandbox, what the sandbox reported of itself, and the form of
-// both in snapshots.
+// usage has the figures of the host about a sandbox, and the sandbox's claims about itself.
 type usage struct {
 	account  atomic.Pointer[host.Account] // nil: none is open
 	found    fact.Reading                 // in this collection
 	late     bool                         // the last collection had no time for the sandbox
 	reported reported
 
-	absent []fact.Reason // of the next snapshot, reused
-	sets   usageSets
-	source snapshot.Source // in the last snapshot
+	absent []fact.Reason   // of the next snapshot, reused
+	last   *snapshot.Usage // in the last snapshot; nil: none
 }
 
 // Reasons why figures are absent that need what the sandbox reports.
@@ -85,7 +83,7 @@ func (c *Collector) measure(deadline time.Time) {
 	now := c.table.now()
 	end := now.Add(time.Until(deadline) / measureShare)
 	c.order = append(c.order[:0], c.table.sorted...)
-	slices.SortStableFunc(c.order, func(a, b *sandbox) int { return int(number(b.usage.late) - number(a.usage.late)) })
+	slices.SortStableFunc(c.order, func(a, b *sandbox) int { return trueFirst(a.usage.late, b.usage.late) })
 	for _, s := range c.order {
 		if s.selected && s.end == nil {
 			c.mu.Unlock() // for the others, since the kernel may let a reader of cgroups wait

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -134,7 +136,7 @@ func usageOn(page, sandbox string) map[string]string {
 	samples := make(map[string]string)
 	for _, line := range series(page, "sandmeter_") {
 		name, rest, _ := strings.Cut(line, "{")
-		if !slices.ContainsFunc(schema.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name }) {
+		if !slices.ContainsFunc(families.Usage.Metrics, func(m schema.Metric) bool { return m.Name == name }) {
 			continue
 		}
 		labels, value, _ := strings.Cut(rest, "} ")
@@ -191,15 +193,8 @@ func TestUsage(t *testing.T) {
 	h.start(measured("a"))
 	checkUsage(t, "measured", h.page(), "a", unsplit())
 	snap := h.collect()
-	usage := &snap.Sandboxes[0].Usage
-	if usage.Time < snap.Began.UnixMilli() || usage.Time > snap.Time.UnixMilli() {
-		t.Errorf("measured at %d, not during the collection from %v to %v", usage.Time, snap.Began, snap.Time)
-	}
-	if usage.Start != snap.Sandboxes[0].CreatedAt.UnixNano() {
-		t.Errorf("counted from %d, not from the creation at %v", usage.Start, snap.Sandboxes[0].CreatedAt)
-	}
-	if size := usage.MeasureText(); usage.TextSize != size {
-		t.Errorf("the size is %d, want %d", usage.TextSize, size)
+	if usage := snap.Sandboxes[0].Usage; usage.Time.Before(snap.Began) || usage.Time.After(snap.Time) {
+		t.Errorf("measured at %v, not during the collection from %v to %v", usage.Time, snap.Began, snap.Time)
 	}
 }
 
@@ -301,7 +296,7 @@ func TestContainersOfIdentity(t *testing.T) {
 	want := []snapshot.Container{
 		{ID: "p", Status: "running", CreatedAt: created, Pause: true, Cgroup: "/k/pod01234567/p"},
 		{ID: "a", Status: "running", CreatedAt: created, Name: "app", Image: "app:1", Cgroup: "/k/pod01234567/a",
-			CPUQuota: 50_000, CPUPeriod: 100_000, CPUShares: 512, MemoryLimit: 1 << 20},
+			CPUQuota: 50_000, CPUPeriod: 100_000, CPUShares: 512, CPULimit: 0.5, MemoryLimit: 1 << 20},
 	}
 	if !slices.Equal(id.Containers, want) || id.PodCgroup != "/k/pod01234567" {
 		t.Errorf("got  %+v of %q\nwant %+v", id.Containers, id.PodCgroup, want)
@@ -314,7 +309,7 @@ func TestUsageOfSelected(t *testing.T) {
 	h.start(measured("a"))
 	h.start(simulate.Spec{ID: "other"})
 	snap := h.collectPlan(Plan{Deadline: time.Now().Add(time.Minute), Sandboxes: only("other")})
-	if len(snap.Sandboxes) != 1 || snap.Sandboxes[0].Usage.Schema == nil {
+	if len(snap.Sandboxes) != 1 || snap.Sandboxes[0].Usage == nil {
 		t.Errorf("the snapshot has %+v", snap.Sandboxes)
 	}
 	for _, s := range h.collector.table.sorted {
@@ -342,7 +337,7 @@ func TestUsageOutOfTime(t *testing.T) {
 	late := func() (late []string) {
 		snap := h.collect()
 		for _, s := range snap.Sandboxes {
-			if slices.ContainsFunc(s.Usage.Sets, func(set *snapshot.LabelSet) bool { return set.Pairs[0].Value == "out_of_time" }) {
+			if slices.Contains(s.Usage.Unknown, fact.OutOfTime) {
 				late = append(late, s.Labels.Sandbox)
 			}
 		}

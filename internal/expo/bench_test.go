@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
@@ -25,14 +26,14 @@ func benchmarkSnapshot(b testing.TB, sandboxes, points int) *snapshot.Snapshot {
 	if err != nil {
 		b.Fatal(err)
 	}
-	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
+	snap := &snapshot.Snapshot{Time: time.UnixMilli(pageTime), Derived: new(schema.Memo)}
 	for i := range sandboxes {
 		l := labels("33sp8vo18t24b", "prod-ns", "nginx-7d8b49557c-abcde", fmt.Sprintf("sim-%04d", i))
 		reported := snapshot.Source{Labels: l, Schema: s, Time: pageTime, Start: benchmarkStart}
 		for k := range points {
 			reported.Samples = append(reported.Samples, snapshot.Sample{Metric: int32(k), Series: s.Metrics[k].First, Value: int64(i * k)})
 		}
-		snap.Sandboxes = append(snap.Sandboxes, snapshot.Sandbox{Reported: reported, Server: serverSource(l)})
+		snap.Sandboxes = append(snap.Sandboxes, running(reported))
 	}
 	return snap
 }
@@ -46,7 +47,7 @@ func BenchmarkProtobuf(b *testing.B)    { benchmark(b, Protobuf{}) }
 // BenchmarkHistograms renders histograms with one field, and counters with five.
 func BenchmarkHistograms(b *testing.B) {
 	const sandboxes = 1000
-	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
+	snap := &snapshot.Snapshot{Time: time.UnixMilli(pageTime)}
 	for range sandboxes {
 		snap.Sandboxes = append(snap.Sandboxes, golden(b).Sandboxes[1])
 	}
@@ -69,15 +70,16 @@ func BenchmarkOpenMetricsCreated(b *testing.B) { benchmark(b, OpenMetrics{Create
 
 func benchmark(b *testing.B, format Format) {
 	const sandboxes, points = 1000, 60
+	const samples = sandboxes * (points + ownSeries)
 	p := benchmarkPage(b, sandboxes, points)
 	text := format.Append(nil, p)
-	if n := bytes.Count(text, []byte("nginx-7d8b49557c-abcde")); n != sandboxes*points {
-		b.Fatalf("%d samples", n)
+	if n := bytes.Count(text, []byte("nginx-7d8b49557c-abcde")); n != samples {
+		b.Fatalf("%d samples, want %d", n, samples)
 	}
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
 		text = format.Append(text[:0], p)
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sandboxes*points), "ns/sample")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
 }

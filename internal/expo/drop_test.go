@@ -6,25 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/encoding/protodelim"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// everySeries returns a snapshot of two sandboxes that report each series of a current runsc and of
-// the histogram of registrationA, and have each family of their own and of the host, with several
-// label sets. Values of counters are integers below 100, so that sums of floats are exact.
+// everySeries returns a snapshot of sandboxes that run, have failed, or have ended. Two of them report each
+// series of a current runsc and of the histogram of registrationA. There are samples of each family of
+// the server's own, with several label sets where there can be. Values of counters are integers below
+// 100, so that sums of floats are exact.
 func everySeries(t testing.TB, r *rand.Rand) *snapshot.Snapshot {
 	t.Helper()
 	registered, err := schema.Compile(testkit.Testdata(t, "registration.json"))
@@ -32,20 +38,76 @@ func everySeries(t testing.TB, r *rand.Rand) *snapshot.Snapshot {
 		t.Fatal(err)
 	}
 	registered.ShowZeros(schema.Zeros{Plain: true, Names: []string{"weirdness", "suspicious_operations"}})
-	ofServer := func(m *schema.Metric) bool {
-		return !schema.OfSandbox(m) && m != &schema.Server.Metrics[schema.SeriesLeftOut] // page adds it
+	snap := &snapshot.Snapshot{
+		Began:  time.UnixMilli(pageTime - 5),
+		Time:   time.UnixMilli(pageTime),
+		Roots:  []snapshot.Root{{Path: "/r"}, {Path: "/s", Err: fs.ErrNotExist}},
+		Server: everyCount(r),
 	}
-	snap := &snapshot.Snapshot{Server: everySet(schema.Server, new(snapshot.Labels), r, ofServer)}
-	for i, s := range []*schema.Schema{registered, compileKind(t, registrationA).Schema} {
-		l := labels("i", "prod-ns", "nginx", fmt.Sprint("s", i))
-		snap.Sandboxes = append(snap.Sandboxes, snapshot.Sandbox{
-			Identity: &snapshot.Identity{Labels: l, Containers: []snapshot.Container{{ID: fmt.Sprint("c", i)}}},
-			Reported: everyField(s, l, r),
-			Server:   everySet(schema.Server, l, r, schema.OfSandbox),
-			Usage:    everySet(schema.Usage, l, r, func(*schema.Metric) bool { return true }),
-		})
+	add := func(phase snapshot.Phase, s *schema.Schema) *snapshot.Sandbox {
+		box := snapshot.Sandbox{Identity: everyFact(labels("i", "prod-ns", "nginx", fmt.Sprint("s", len(snap.Sandboxes)))), Phase: phase, Usage: everyFigure(r)}
+		if s != nil {
+			box.Reported = everyField(s, box.Labels, r)
+		}
+		snap.Sandboxes = append(snap.Sandboxes, box)
+		return &snap.Sandboxes[len(snap.Sandboxes)-1]
 	}
+	add(snapshot.Running, registered)
+	add(snapshot.Running, compileKind(t, registrationA).Schema)
+	add(snapshot.Running, nil).Query = snapshot.Query{Failure: failure.Newf(failure.Stalled, "no reply"), Took: time.Second}
+	add(snapshot.Ended, nil).End = &snapshot.End{Time: snap.Time, Lifetime: time.Second, Outcome: snapshot.Failed, Code: 3}
+	add(snapshot.Ended, nil).End = &snapshot.End{Time: snap.Time, Lifetime: time.Second, Outcome: snapshot.Killed, Signal: 9}
 	return snap
+}
+
+// everyCount returns counts of everything that the server counts.
+func everyCount(r *rand.Rand) snapshot.Server {
+	count := func() fact.Figure { return fact.Of(r.Int64N(100), true) }
+	return snapshot.Server{
+		Sandboxes: snapshot.Census{Served: r.IntN(100), Failures: map[failure.Reason]int{failure.PageBudget: 1, failure.ReplyBudget: 2}},
+		Counters: snapshot.Counters{ConnectionsClosed: count(), FinalLogsRefused: count(), FinalRecordsDropped: count(), FinalRecordsWritten: count(),
+			InotifyOverflows: count(), LogLinesDropped: count(), ResponsesCutOff: count(), Unregistrations: count()},
+	}
+}
+
+// everyFact returns the identity of a sandbox with three containers, two of which have the same name.
+func everyFact(l *snapshot.Labels) *snapshot.Identity {
+	identity := &snapshot.Identity{Labels: l, CreatedAt: time.Unix(1, 0), Spec: &snapshot.Spec{
+		Metadata:     []snapshot.Pair{{Name: "platform", Value: "systrap"}, {Name: "version", Value: "1"}},
+		Capabilities: []string{"CHOWN", "KILL"},
+	}}
+	for i, name := range []string{"web", "db", "web"} {
+		identity.Containers = append(identity.Containers, snapshot.Container{ID: fmt.Sprint("c", i), Name: name, CreatedAt: time.Unix(int64(i)+2, 0), CPULimit: 1, MemoryLimit: 1})
+	}
+	return identity
+}
+
+// everyFigure returns usage of a sandbox of everyFact with each figure, and with two network interfaces.
+func everyFigure(r *rand.Rand) *snapshot.Usage {
+	seconds := func() int64 { return r.Int64N(100) * int64(time.Second) }
+	ratio := snapshot.Ratio{Value: 0.5, Known: true}
+	u := &snapshot.Usage{
+		Unknown:      []fact.Reason{fact.NetworkShared, fact.OutOfTime},
+		Unattributed: fact.Of(seconds(), true),
+		Differences:  snapshot.Differences{CPU: ratio, Memory: ratio, NetworkTransmit: ratio},
+	}
+	for q := range fact.Quantities {
+		u.Set(q, seconds())
+	}
+	u.Set(fact.OOMKills, r.Int64N(100)) // the only count
+	for i, name := range []string{"web", "db", "web"} {
+		u.Shares = append(u.Shares, snapshot.Share{ID: fmt.Sprint("c", i), Name: name, CPU: seconds()})
+		u.Memory = append(u.Memory, fact.Of(r.Int64N(100), true))
+		u.Processes = append(u.Processes, fact.Of(r.Int64N(100), true))
+	}
+	for _, name := range []string{"eth0", "eth1"} {
+		card := fact.Interface{Name: name}
+		for i := range card.Counters {
+			card.Counters[i] = r.Int64N(100)
+		}
+		u.Interfaces = append(u.Interfaces, card)
+	}
+	return u
 }
 
 // everyField returns a source with nearly all series of a registration.
@@ -71,44 +133,10 @@ func everyField(s *schema.Schema, l *snapshot.Labels, r *rand.Rand) snapshot.Sou
 	return src
 }
 
-// everySet returns a source with the wanted metrics of a schema of the server's. Open metrics have
-// all label sets of two values per label.
-func everySet(s *schema.Schema, l *snapshot.Labels, r *rand.Rand, wanted func(*schema.Metric) bool) snapshot.Source {
-	src := snapshot.Source{Labels: l, Schema: s}
-	for i := range s.Metrics {
-		m := &s.Metrics[i]
-		sets := 1
-		if m.Open {
-			sets = 1 << min(len(m.SetLabels), 4)
-		}
-		for k := 0; k < sets && wanted(m); k++ {
-			value, series := r.Int64N(100), uint32(0)
-			if m.Float {
-				value = snapshot.FloatValue(float64(value))
-			}
-			if m.Open {
-				var pairs []snapshot.Label
-				for bit, name := range m.SetLabels {
-					pairs = append(pairs, snapshot.Label{Name: name, Value: strconv.Itoa(k >> bit & 1)})
-				}
-				series = uint32(len(src.Sets))
-				src.Sets = append(src.Sets, snapshot.NewLabelSet(pairs...))
-			}
-			src.Samples = append(src.Samples, snapshot.Sample{Metric: int32(i), Series: series, Value: value})
-		}
-	}
-	return src
-}
-
-// droppable returns all labels of a snapshot's series that can be dropped, sorted.
-func droppable(snap *snapshot.Snapshot) []string {
+// droppable returns all labels of a page's series that can be dropped, sorted.
+func droppable(p *page.Page) []string {
 	names := map[string]bool{"pod_name": true, "namespace_name": true, "none_has_it": true}
-	sources := []snapshot.Source{snap.Server}
-	for i := range snap.Sandboxes {
-		s := &snap.Sandboxes[i]
-		sources = append(sources, s.Reported, s.Server, s.Usage)
-	}
-	for _, src := range sources {
+	for _, src := range p.Sources {
 		for i := range src.Schema.Metrics {
 			for _, f := range src.Schema.Metrics[i].Fields {
 				names[f.Name] = true
@@ -121,12 +149,22 @@ func droppable(snap *snapshot.Snapshot) []string {
 		}
 	}
 	delete(names, "runtime_root")
-	var sorted []string
-	for name := range names {
-		sorted = append(sorted, name)
+	return slices.Sorted(maps.Keys(names))
+}
+
+// checkOwn checks that the page has each family of the server's own.
+func checkOwn(t *testing.T, p *page.Page) {
+	t.Helper()
+	walk := p.Walk()
+	for i := range p.Families {
+		f, found := &p.Families[i], false
+		for range walk.Samples(f) {
+			found = true
+		}
+		if !found && strings.HasPrefix(f.Name, "sandmeter_") {
+			t.Errorf("%s has no samples", f.Name)
+		}
 	}
-	slices.Sort(sorted)
-	return sorted
 }
 
 // TestDroppedLabels: for any set of labels that are dropped, no format has one of them, or a series
@@ -134,11 +172,13 @@ func droppable(snap *snapshot.Snapshot) []string {
 func TestDroppedLabels(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	snap := everySeries(t, r)
-	all := droppable(snap)
+	whole := withoutLabels(t, snap, nil)
+	checkOwn(t, whole)
+	all := droppable(whole)
 	if len(all) < 20 {
 		t.Fatalf("only the labels %q can be dropped", all)
 	}
-	sums := sumsOf(t, string(Text{}.Append(nil, withoutLabels(t, snap, nil))))
+	sums := sumsOf(t, string(Text{}.Append(nil, whole)))
 	check := func(drop []string) {
 		t.Helper()
 		p := withoutLabels(t, snap, drop)
@@ -178,7 +218,8 @@ func withoutLabels(t testing.TB, snap *snapshot.Snapshot, drop []string) *page.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Series: rules}).Build(snap, page.Selection{})
+	options := families.Options{ShowTime: true, BuildInfo: []snapshot.Label{{Name: "goarch", Value: "amd64"}, {Name: "version", Value: "1"}}}
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Families: options, Series: rules}).Build(snap, page.Selection{})
 }
 
 func checkUnique(t *testing.T, drop []string, format string, series []string) {
@@ -287,7 +328,7 @@ func BenchmarkSeriesRules(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			builder := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, DropIn: true, Series: rules})
+			builder := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Families: families.Options{DropIn: true}, Series: rules})
 			text := Text{}.Append(nil, builder.Build(snap, page.Selection{}))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -22,7 +22,6 @@ func timesPage(t testing.TB, timestamps bool) *page.Page {
 	k := compileKind(t, registrationTimes)
 	k.ShowZeros(schema.Zeros{Plain: true, Names: []string{"calls"}})
 	snap := &snapshot.Snapshot{
-		Server: serverSource(new(snapshot.Labels)),
 		Sandboxes: []snapshot.Sandbox{
 			k.sandbox(t, labels("1", "", "", "busy"), 0,
 				k.point("wait", `,"val":{"int":9007199254740993}`),
@@ -33,7 +32,11 @@ func timesPage(t testing.TB, timestamps bool) *page.Page {
 			k.sandbox(t, labels("2", "", "", "idle"), 0),
 		},
 	}
-	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Timestamps: timestamps, DropIn: true}).Build(snap, page.Selection{})
+	rules, err := page.NewSeriesRules([]string{"runsc_.*"}, []string{"sandmeter_.*", "process_.*"}, nil) // only reported families
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Timestamps: timestamps, Series: rules}).Build(snap, page.Selection{})
 }
 
 // TestUnitsInSeconds: values and bounds are exact in text, and the zeros of an idle sandbox are there.

@@ -19,7 +19,7 @@ import (
 
 func TestGoldenOpenMetrics(t *testing.T) {
 	const file = "testdata/page.openmetrics.golden"
-	p := build(started(t, time.UnixMilli(pageTime).Add(-time.Hour+123456789)))
+	p := started(t, time.UnixMilli(pageTime).Add(-time.Hour+123456789))
 	text := string(OpenMetrics{Created: true}.Append(nil, p))
 	if *update {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -45,8 +45,7 @@ func TestGoldenOpenMetrics(t *testing.T) {
 }
 
 func TestEmptyOpenMetrics(t *testing.T) {
-	p := build(&snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))})
-	if text := string(OpenMetrics{}.Append(nil, p)); text != "# EOF\n" {
+	if text := string(OpenMetrics{}.Append(nil, nothingOf(new(snapshot.Snapshot)))); text != "# EOF\n" {
 		t.Errorf("%q", text)
 	}
 }

@@ -16,7 +16,9 @@ func TestProcessFamilies(t *testing.T) {
 	snap := golden(t)
 	snap.Process = []*dto.MetricFamily{{Name: &name, Help: &help, Type: &kind, Metric: []*dto.Metric{{Counter: &dto.Counter{Value: &value}}}}}
 	p := build(snap)
-	rest := build(golden(t))
+	others := golden(t)
+	others.Process = []*dto.MetricFamily{} // with the library, the server has no start time of its own
+	rest := build(others)
 	for _, c := range []struct {
 		format Format
 		want   string
@@ -37,7 +39,7 @@ func TestProcessFamilies(t *testing.T) {
 // TestProcessSelection: name[] and shards select these families too.
 func TestProcessSelection(t *testing.T) {
 	name := "go_goroutines"
-	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels)), Process: []*dto.MetricFamily{{Name: &name}}}
+	snap := &snapshot.Snapshot{Process: []*dto.MetricFamily{{Name: &name}}}
 	check := func(want int, selection page.Selection) {
 		t.Helper()
 		p := page.NewBuilder(page.Options{Naming: page.PrometheusNaming}).Build(snap, selection)

@@ -10,9 +10,9 @@ import (
 type source struct {
 	syntax *syntax
 	labels *labelText
-	series *seriesText // nil for the server's own families, which have no fields
-	time   string      // of the samples, if the page has times, and the end of a line
-	start  string      // of counters and histograms; "" if unknown
+	series *seriesText
+	time   string // of the samples, if the page has times, and the end of a line
+	start  string // of counters and histograms; "" if unknown
 }
 
 // newSources returns the sources of a page. appendTime appends the time of a source. appendStart
@@ -21,10 +21,7 @@ func newSources(p *page.Page, x *syntax, appendTime, appendStart func(b []byte, 
 	sources := make([]source, len(p.Sources))
 	for i := range p.Sources {
 		src, s := p.Sources[i].Source, &sources[i]
-		s.syntax, s.labels = x, x.labelsOf(src.Labels)
-		if src.Schema != schema.Server {
-			s.series = x.seriesOf(src.Schema)
-		}
+		s.syntax, s.labels, s.series = x, x.labelsOf(src.Labels), x.seriesOf(src.Schema)
 	}
 	forSources(p, func(b []byte, src *snapshot.Source) []byte {
 		if !p.Timestamps {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -86,25 +88,55 @@ func (k kind) sandbox(t testing.TB, labels *snapshot.Labels, ms int64, points ..
 // verified returns a sandbox with the data that verify accepts from its reply.
 func (k kind) verified(labels *snapshot.Labels, reply []byte) (snapshot.Sandbox, error) {
 	b, err := new(verify.Verifier).Export(control.NewReply(reply), k.Schema, verify.Baseline{}, time.UnixMilli(pageTime))
-	return snapshot.Sandbox{
-		Reported: snapshot.Source{Labels: labels, Schema: k.Schema, Time: pageTime, Samples: b.Samples, Histograms: b.Histograms},
-		Server:   serverSource(labels),
-	}, err
+	return running(snapshot.Source{Labels: labels, Schema: k.Schema, Time: pageTime, Samples: b.Samples, Histograms: b.Histograms}), err
 }
 
-// serverSource returns the source of the server's families about the sandbox with these labels, or
-// about the server itself if the labels are empty.
-func serverSource(labels *snapshot.Labels, samples ...snapshot.Sample) snapshot.Source {
-	return snapshot.Source{Labels: labels, Schema: schema.Server, Time: pageTime, Samples: samples}
+// running returns a sandbox that reported metrics.
+func running(reported snapshot.Source) snapshot.Sandbox {
+	return snapshot.Sandbox{
+		Identity: &snapshot.Identity{Labels: reported.Labels, CreatedAt: time.Unix(0, 100)},
+		Phase:    snapshot.Running,
+		Reported: reported,
+	}
 }
 
 func labels(iteration, namespace, pod, sandbox string) *snapshot.Labels {
 	return &snapshot.Labels{Iteration: iteration, Namespace: namespace, Pod: pod, Sandbox: sandbox}
 }
 
-// build returns the page of a snapshot.
-func build(snap *snapshot.Snapshot) *page.Page {
-	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, DropIn: true}).Build(snap, page.Selection{})
+// serverStart is when the server started.
+var serverStart = time.UnixMicro(1795338760112779)
+
+// build returns the page of a snapshot, without some families that each snapshot has: formats treat
+// them like others.
+func build(snap *snapshot.Snapshot) *page.Page { return buildSince(serverStart, snap) }
+
+// ownSeries is how many series of the server's own a sandbox with metrics has on a page of build, if it
+// has no spec.
+const ownSeries = 2
+
+// buildSince is build for a server that started at another time.
+func buildSince(start time.Time, snap *snapshot.Snapshot) *page.Page {
+	rules, err := page.NewSeriesRules(nil, []string{
+		"runsc_meta_num_sandboxes_(broken_metrics|checkpointed|restored|running)",
+		"runsc_meta_sandbox_(checkpointed|cpu_time_saved_milliseconds|presence|restored|running)",
+		"runsc_meta_spec_metadata",
+	}, nil)
+	if err != nil {
+		panic(err)
+	}
+	options := page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, Series: rules, Families: families.Options{DropIn: true, StartTime: start}}
+	return page.NewBuilder(options).Build(snap, page.Selection{})
+}
+
+// nothingOf returns a page of a snapshot from which a request selects nothing.
+func nothingOf(snap *snapshot.Snapshot) *page.Page {
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming}).Build(snap, page.Selection{Names: snapshot.NewValues([]string{"none"})})
+}
+
+// exported returns a page of the metrics that a sandbox reported, without other families.
+func exported(s snapshot.Sandbox) *page.Page {
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true}).BuildReported(&s, nil)
 }
 
 func render(p *page.Page) string { return string(Text{}.Append(nil, p)) }
@@ -124,11 +156,8 @@ func golden(t testing.TB) *snapshot.Snapshot {
 		return a.point("calls", fmt.Sprintf(`,"labels":{"arg":"%s","kind":"%s","opcode":"%s","result":"%s","zone":"z"},"val":{%s}`, arg, kind, opcode, result, value))
 	}
 	snap := &snapshot.Snapshot{
-		Server: serverSource(new(snapshot.Labels),
-			snapshot.Sample{Metric: schema.ServerPresence, Value: 1},
-			snapshot.Sample{Metric: schema.SandboxesTotal, Value: 3},
-			snapshot.Sample{Metric: schema.ProcessStart, Value: snapshot.FloatValue(1795338760.112779)},
-			snapshot.Sample{Metric: schema.OverBudget, Value: 2}),
+		Time:   time.UnixMilli(pageTime),
+		Server: snapshot.Server{Sandboxes: snapshot.Census{Served: 3, Failures: map[failure.Reason]int{failure.PageBudget: 2}}},
 		Sandboxes: []snapshot.Sandbox{
 			a.sandbox(t, plain, 0,
 				a.point("fs_opens", `,"val":{"int":8}`),
@@ -153,18 +182,12 @@ func golden(t testing.TB) *snapshot.Snapshot {
 			a.sandbox(t, labels("1", "", "", "f-last"), -pageTime, a.point("fs_opens", `,"val":{"int":0}`)),
 		},
 	}
-	snap.Server.Sets = []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "budget", Value: "page"})}
-	for i, set := range map[int]*snapshot.LabelSet{
-		0: snapshot.NewLabelSet(snapshot.Label{Name: "version", Value: "1"}, snapshot.Label{Name: "coretags", Value: "false"}),
-		2: snapshot.NewLabelSet(snapshot.Label{Name: "version", Value: "\"\\\n"}),
+	for i, metadata := range map[int][]snapshot.Pair{
+		0: {{Name: "version", Value: "1"}, {Name: "coretags", Value: "false"}},
+		2: {{Name: "version", Value: "\"\\\n"}},
 	} {
-		server := &snap.Sandboxes[i].Server
-		server.Sets = []*snapshot.LabelSet{set}
-		server.Samples = []snapshot.Sample{
-			{Metric: schema.SandboxCreation, Value: snapshot.FloatValue(1e-7)},
-			{Metric: schema.SandboxMetadata, Value: 1},
-			{Metric: schema.SandboxWallSaved, Value: -76},
-		}
+		snap.Sandboxes[i].Spec = &snapshot.Spec{Metadata: metadata}
+		snap.Sandboxes[i].WallSaved = -76 * time.Millisecond
 	}
 	return snap
 }
@@ -237,13 +260,15 @@ func checkComplete(t *testing.T, p *page.Page) {
 }
 
 func TestEmptyPage(t *testing.T) {
-	snap := &snapshot.Snapshot{Server: serverSource(new(snapshot.Labels))}
-	if text := render(build(snap)); text != "" {
-		t.Errorf("%q", text)
-	}
-	snap.Sandboxes = []snapshot.Sandbox{compileKind(t, registrationA).sandbox(t, labels("1", "", "", "a"), 0)}
-	if text := render(build(snap)); text != "" {
-		t.Errorf("%q", text)
+	silent := compileKind(t, registrationA).sandbox(t, labels("1", "", "", "a"), 0)
+	for what, p := range map[string]*page.Page{
+		"without sandboxes":                 nothingOf(new(snapshot.Snapshot)),
+		"of a sandbox":                      nothingOf(&snapshot.Snapshot{Sandboxes: []snapshot.Sandbox{silent}}),
+		"of a silent sandbox's own metrics": exported(silent),
+	} {
+		if text := render(p); text != "" {
+			t.Errorf("a page %s: %q", what, text)
+		}
 	}
 }
 
@@ -376,24 +401,18 @@ func FuzzReply(f *testing.F) {
 			return
 		}
 		if sandbox, err := (kind{s}).verified(labels("1", namespace, pod, "sb"), reply); err == nil {
-			checkComplete(t, build(&snapshot.Snapshot{Server: serverSource(new(snapshot.Labels)), Sandboxes: []snapshot.Sandbox{sandbox}}))
+			checkComplete(t, build(&snapshot.Snapshot{Time: time.UnixMilli(pageTime), Sandboxes: []snapshot.Sandbox{sandbox}}))
 		}
 	})
 }
 
 // fuzzPage returns a page with one sample. Its label x has the value.
 func fuzzPage(help string, labels *snapshot.Labels, value string, number float64, ms int64) *page.Page {
-	return build(&snapshot.Snapshot{
-		Server: serverSource(new(snapshot.Labels)),
-		Sandboxes: []snapshot.Sandbox{{
-			Server: serverSource(labels),
-			Reported: snapshot.Source{
-				Labels:  labels,
-				Schema:  &schema.Schema{Metrics: []schema.Metric{{Name: "f", Help: help, Open: true, Float: true}}},
-				Time:    ms,
-				Samples: []snapshot.Sample{{Value: snapshot.FloatValue(number)}},
-				Sets:    []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "x", Value: value})},
-			},
-		}},
-	})
+	return exported(running(snapshot.Source{
+		Labels:  labels,
+		Schema:  &schema.Schema{Metrics: []schema.Metric{{Name: "f", Help: help, Open: true, Float: true}}},
+		Time:    ms,
+		Samples: []snapshot.Sample{{Value: snapshot.FloatValue(number)}},
+		Sets:    []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "x", Value: value})},
+	}))
 }

@@ -114,6 +114,18 @@ func (r *Reading) Set(q Quantity, value int64) {
 // Has reports whether the quantity is present.
 func (r *Reading) Has(q Quantity) bool { return r.present.Has(q) }
 
+// WithoutGauges returns the reading without quantities that may fall, and without reasons. It shares the
+// interfaces.
+func (r *Reading) WithoutGauges() Reading {
+	counters := Reading{Time: r.Time, Interfaces: r.Interfaces}
+	for q := range Quantities {
+		if value, ok := r.Get(q); ok && q.Counts() {
+			counters.Set(q, value)
+		}
+	}
+	return counters
+}
+
 // Clear makes all quantities absent.
 func (r *Reading) Clear() { r.present = 0 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -13,21 +14,21 @@ type Options struct {
 	Prefix     string // of the names of reported families; with RunscNaming also of the server's own
 	Naming     Naming // no default
 	Timestamps bool   // samples carry the time at which they were taken
-	DropIn     bool   // leave out the number of series left out if it is 0
-	Usage      UsageNames
+	Families   families.Options
 	Series     *SeriesRules // nil: pages have all series
 }
 
 // A Builder builds the pages of one server. It is safe for concurrent use.
 type Builder struct {
-	options Options
+	options  Options
+	families *families.Families
 
 	mu     sync.Mutex // not held while filters run
 	layout *layout    // of the last page; usually the next page has the same
 }
 
 // NewBuilder returns a Builder of pages.
-func NewBuilder(o Options) *Builder { return &Builder{options: o} }
+func NewBuilder(o Options) *Builder { return &Builder{options: o, families: families.New(o.Families)} }
 
 // Prefix returns what the names of reported families begin with.
 func (b *Builder) Prefix() string { return b.options.Prefix }
@@ -37,27 +38,62 @@ func (b *Builder) Prefix() string { return b.options.Prefix }
 // sandboxes are not on the page.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == "" && b.options.Series == nil}
-	sandboxes := shown(want.Sandboxes.Select(snap.Sandboxes))
-	schemas := p.addReported(sandboxes)
-	l := b.layoutOf(schemas, snap.Totals.Schema)
+	selected := selectedOf(snap, want.Sandboxes)
+	schemas := p.addReported(snap, selected)
+	samples := b.families.Of(snap)
+	l := b.layoutOf(schemas, samples.Totals.Schema)
 	p.Families = l.selected(want)
 	if want.hasServer() {
-		p.addServer(snap, p.countLeftOut(l, want.Metrics), b.options.DropIn)
+		server := b.families.Server(snap, p.countLeftOut(l, want.Metrics))
+		p.addGroup(groupServer, &server)
+		p.addGroup(groupTotals, &samples.Totals)
 		p.Process = b.options.Series.families(want.families(snap.Process))
 	}
-	p.addServerOf(sandboxes)
-	if b.options.Usage.own() {
-		p.addUsage(sandboxes)
-	}
-	if b.options.Usage.cadvisor() {
-		p.addCadvisor(sandboxes)
-	}
+	p.addGroup(groupSandbox, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.State })...)
+	p.addGroup(groupUsage, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.Usage })...)
+	p.addGroup(groupCadvisor, cadvisorOf(samples, selected)...)
 	p.dropLabels(b.options.Series.dropped())
-	if want.hasServer() {
-		p.addTotals(snap)
-	}
 	p.runFilter(want.Capabilities)
 	return p
+}
+
+// selectedOf returns the indexes of the sandboxes that are on a page.
+func selectedOf(snap *snapshot.Snapshot, want snapshot.Selector) []int {
+	matches := want.Matcher()
+	selected := make([]int, 0, len(snap.Sandboxes))
+	for i := range snap.Sandboxes {
+		if s := &snap.Sandboxes[i]; s.Hidden == snapshot.Shown && matches(s.Labels) {
+			selected = append(selected, i)
+		}
+	}
+	return selected
+}
+
+// sourcesOf returns a source of each selected sandbox.
+func sourcesOf(samples *families.Samples, selected []int, of func(*families.SandboxSamples) *snapshot.Source) []*snapshot.Source {
+	sources := make([]*snapshot.Source, len(selected))
+	for i, at := range selected {
+		sources[i] = of(samples.Sandboxes[at])
+	}
+	return sources
+}
+
+// cadvisorOf returns the sources with the names of cAdvisor. Where two sandboxes have equal series, those
+// of the first one are on the page.
+func cadvisorOf(samples *families.Samples, selected []int) []*snapshot.Source {
+	sources := make([]*snapshot.Source, 0, len(selected))
+	taken := make(map[string]bool)
+	for _, at := range selected {
+		s := samples.Sandboxes[at]
+		if slices.ContainsFunc(s.CadvisorKeys, func(key string) bool { return taken[key] }) {
+			continue
+		}
+		for _, key := range s.CadvisorKeys {
+			taken[key] = true
+		}
+		sources = append(sources, &s.Cadvisor)
+	}
+	return sources
 }
 
 // runFilter runs the capability filter on all capabilities now, so that rendering the page never
@@ -79,9 +115,9 @@ func (p *Page) runFilter(capabilities *Filter) {
 // want selects metrics by their names without prefix.
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil && b.options.Series == nil}
-	schemas := p.addReported([]snapshot.Sandbox{*s})
-	families := b.layoutOfReported(schemas).selected(Selection{Metrics: want})
-	p.Families = slices.DeleteFunc(slices.Clone(families), func(f Family) bool { return f.group != groupReported })
+	schemas := p.addReported(&snapshot.Snapshot{Sandboxes: []snapshot.Sandbox{*s}}, []int{0})
+	all := b.layoutOfReported(schemas).selected(Selection{Metrics: want})
+	p.Families = slices.DeleteFunc(slices.Clone(all), func(f Family) bool { return f.group != groupReported })
 	p.dropLabels(b.options.Series.dropped())
 	return p
 }
@@ -107,18 +143,18 @@ func (b *Builder) layoutOfReported(schemas []*schema.Schema) *layout {
 
 func (b *Builder) lockedLayoutOf(schemas []*schema.Schema, totals *schema.Schema) *layout {
 	if b.layout == nil || b.layout.totals != totals || !slices.Equal(b.layout.schemas, schemas) {
-		b.layout = newLayout(schemas, totals, naming{b.options.Naming, b.options.Prefix, b.options.Usage}, b.options.Series)
+		b.layout = newLayout(schemas, totals, naming{b.options.Naming, b.options.Prefix, b.options.Families.Usage}, b.options.Series)
 	}
 	return b.layout
 }
 
-// addReported adds the sources that sandboxes reported, and returns the schemas by kind.
-func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
-	p.Sources = make([]Source, 0, 3*len(sandboxes)+2)
+// addReported adds the sources that selected sandboxes reported, and returns the schemas by kind.
+func (p *Page) addReported(snap *snapshot.Snapshot, selected []int) []*schema.Schema {
+	p.Sources = make([]Source, 0, 3*len(selected)+2)
 	var schemas []*schema.Schema
 	kind := 0
-	for i := range sandboxes {
-		src := &sandboxes[i].Reported
+	for _, at := range selected {
+		src := &snap.Sandboxes[at].Reported
 		if src.Schema == nil {
 			continue
 		}
@@ -134,51 +170,15 @@ func (p *Page) addReported(sandboxes []snapshot.Sandbox) []*schema.Schema {
 	return schemas
 }
 
-// addServer adds the source of the server's own families about the server itself.
-func (p *Page) addServer(snap *snapshot.Snapshot, leftOut int, dropIn bool) {
-	server := snap.Server
-	if leftOut > 0 || !dropIn {
-		server.Samples = insert(server.Samples, snapshot.Sample{Metric: schema.SeriesLeftOut, Value: int64(leftOut)})
-	}
-	p.add(&server, 0)
-}
-
-// addServerOf adds the sources of the server's own families about the sandboxes. All sources that
-// follow those that sandboxes reported are the server's.
-func (p *Page) addServerOf(sandboxes []snapshot.Sandbox) {
-	for i := range sandboxes {
-		p.add(&sandboxes[i].Server, 0)
-	}
-	p.groups[groupServer] = span{p.groups[groupReported].to, len(p.Sources)}
-}
-
-// addUsage adds the sources that the host measured.
-func (p *Page) addUsage(sandboxes []snapshot.Sandbox) {
+// addGroup adds the sources of a group that is not reported, without those that have no schema.
+func (p *Page) addGroup(group int, sources ...*snapshot.Source) {
 	from := len(p.Sources)
-	for i := range sandboxes {
-		if usage := &sandboxes[i].Usage; usage.Schema != nil {
-			p.add(usage, 0)
+	for _, src := range sources {
+		if src.Schema != nil {
+			p.add(src, 0)
 		}
 	}
-	p.groups[groupUsage] = span{from, len(p.Sources)}
-}
-
-// addTotals adds the source of the totals, if there are any.
-func (p *Page) addTotals(snap *snapshot.Snapshot) {
-	if snap.Totals.Schema == nil {
-		return
-	}
-	p.add(&snap.Totals, 0)
-	p.groups[groupTotals] = span{len(p.Sources) - 1, len(p.Sources)}
-}
-
-// insert returns a copy of the samples with s inserted in order.
-func insert(samples []snapshot.Sample, s snapshot.Sample) []snapshot.Sample {
-	at := 0
-	for at < len(samples) && samples[at].Metric < s.Metric {
-		at++
-	}
-	return slices.Insert(slices.Clone(samples), at, s)
+	p.groups[group] = span{from, len(p.Sources)}
 }
 
 func (p *Page) add(src *snapshot.Source, kind int) {
@@ -192,19 +192,19 @@ func (l *layout) selected(want Selection) []Family {
 		return l.families
 	}
 	names := want.Names.Set()
-	families := make([]Family, 0, len(l.families))
+	some := make([]Family, 0, len(l.families))
 	for _, f := range l.families {
 		switch {
 		case !names.Match(f.Name):
 			continue
-		case f.group == groupServer && f.metric[0] == schema.SandboxCapabilities:
+		case f.group == groupSandbox && f.metricName == families.Capabilities:
 			f.sets = want.Capabilities
 		case f.group == groupReported && !want.Metrics.Match(f.metricName):
 			continue
 		}
-		families = append(families, f)
+		some = append(some, f)
 	}
-	return families
+	return some
 }
 
 // countLeftOut returns how many series of selected metrics are missing, wholly or in part, from the

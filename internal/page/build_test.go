@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -32,16 +34,17 @@ func register(t *testing.T, metrics ...string) *schema.Schema {
 	return s
 }
 
-// sandbox returns a sandbox that reports a sample of each metric of the schema, and has
-// capabilities.
+// dropIn are the options of the drop-in server, whose pages have few families of its own.
+var dropIn = families.Options{DropIn: true}
+
+// sandbox returns a running sandbox that reports a sample of each metric of the schema, and has
+// capabilities. Without a schema it has no metrics.
 func sandbox(id string, s *schema.Schema, capabilities ...string) snapshot.Sandbox {
 	labels := &snapshot.Labels{Iteration: "i", Sandbox: id}
-	box := snapshot.Sandbox{Identity: &snapshot.Identity{Labels: labels}, Server: snapshot.Source{Labels: labels, Schema: schema.Server}}
-	for i, name := range capabilities {
-		box.Server.Sets = append(box.Server.Sets, snapshot.NewLabelSet(snapshot.Label{Name: "capability", Value: name}))
-		box.Server.Samples = append(box.Server.Samples, snapshot.Sample{Metric: schema.SandboxCapabilities, Series: uint32(i), Value: 1})
+	box := snapshot.Sandbox{
+		Identity: &snapshot.Identity{Labels: labels, Spec: &snapshot.Spec{Capabilities: capabilities}},
+		Phase:    snapshot.Running,
 	}
-	box.Server.Samples = append(box.Server.Samples, snapshot.Sample{Metric: schema.SandboxRunning, Value: 1})
 	if s == nil {
 		return box
 	}
@@ -57,22 +60,40 @@ func sandbox(id string, s *schema.Schema, capabilities ...string) snapshot.Sandb
 	return box
 }
 
-func snapshotOf(sandboxes ...snapshot.Sandbox) *snapshot.Snapshot {
-	return &snapshot.Snapshot{Sandboxes: sandboxes, Server: snapshot.Source{Labels: new(snapshot.Labels), Schema: schema.Server,
-		Samples: []snapshot.Sample{{Metric: schema.ServerPresence, Value: 1}, {Metric: schema.ProcessStart, Value: snapshot.FloatValue(1)}}}}
+// silent returns a sandbox that reports no sample of the schema. It has metrics all the same.
+func silent(id string, s *schema.Schema, capabilities ...string) snapshot.Sandbox {
+	box := sandbox(id, s, capabilities...)
+	box.Reported.Samples, box.Reported.Histograms = nil, nil
+	return box
 }
 
-// show renders a page as a line per family that has samples: "name type: sandbox sandbox".
+func snapshotOf(sandboxes ...snapshot.Sandbox) *snapshot.Snapshot {
+	return &snapshot.Snapshot{Sandboxes: sandboxes}
+}
+
+// listed are the families about the server, and about the state of sandboxes, that show lists. They
+// stand for the others of their groups, as TestWholePage checks.
+var listed = []string{"meta_metric_server_presence", "meta_num_series_left_out", "process_start_time_seconds",
+	"meta_sandbox_running", families.Capabilities}
+
+func isListed(f *Family) bool {
+	return f.group != groupServer && f.group != groupSandbox || slices.Contains(listed, f.metricName)
+}
+
+// show renders a page as a line per listed family that has samples: "name type: sandbox sandbox".
 func show(p *Page) string {
 	var lines []string
 	walk := p.Walk()
 	for i := range p.Families {
 		f := &p.Families[i]
+		if !isListed(f) {
+			continue
+		}
 		var from []string
 		for src, samples := range walk.Samples(f) {
 			for _, s := range samples {
 				text := src.Labels.Sandbox
-				if src.Metric(s).Open {
+				if src.Metric(s).Open && len(src.Sets[s.Series].Pairs) > 0 {
 					text += "/" + src.Sets[s.Series].Pairs[0].Value
 				}
 				if strings.HasSuffix(f.Name, "num_series_left_out") {
@@ -96,7 +117,7 @@ func expect(t *testing.T, what string, p *Page, want ...string) {
 }
 
 func TestBuild(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn})
 	one := register(t, "fs_opens c", "net_open g")
 	expect(t, "nothing", b.Build(snapshotOf(), Selection{}),
 		"process_start_time_seconds gauge: ",
@@ -123,17 +144,47 @@ func TestBuild(t *testing.T) {
 		"runsc_net_open gauge: a")
 }
 
-// TestUsage: what the host measured has the names of the schema, whatever the prefix, and is on the
-// page for sandboxes that were measured.
+// TestWholePage: a page has each sample that families makes of a snapshot, and each that a sandbox
+// reports.
+func TestWholePage(t *testing.T) {
+	s := register(t, "fs_opens c", "lat h", "open g")
+	snap := withTotals(snapshotOf(reporting("a", s), sandbox("b", nil), reporting("c", s)))
+	options := families.Options{Usage: families.BothNames}
+	p := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Families: options}).Build(snap, Selection{})
+	var got, want [groups]int // samples
+	walk := p.Walk()
+	for i := range p.Families {
+		if f := &p.Families[i]; f.Part == Whole {
+			for _, samples := range walk.Samples(f) {
+				got[f.group] += len(samples)
+			}
+		}
+	}
+	f := families.New(options)
+	made := f.Of(snap)
+	want[groupReported] = 2 * len(s.Metrics)
+	want[groupServer] = len(f.Server(snap, 0).Samples)
+	want[groupTotals] = len(made.Totals.Samples)
+	for _, box := range made.Sandboxes {
+		want[groupSandbox] += len(box.State.Samples)
+		want[groupUsage] += len(box.Usage.Samples)
+		want[groupCadvisor] += len(box.Cadvisor.Samples)
+	}
+	if got != want || slices.Contains(want[:], 0) {
+		t.Errorf("by group, the page has %d samples, want %d", got, want)
+	}
+}
+
+// TestUsage: families about usage have the same names whatever the prefix, and are on the page for
+// sandboxes that the host measured.
 func TestUsage(t *testing.T) {
 	one := register(t, "fs_opens c")
 	measured, other := sandbox("b", one), sandbox("a", one)
-	measured.Usage = snapshot.Source{Labels: measured.Labels, Schema: schema.Usage,
-		Samples: []snapshot.Sample{{Metric: schema.UsageCPU, Value: snapshot.FloatValue(1.5)}, {Metric: schema.UsageAbsent}},
-		Sets:    []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "reason", Value: "r"})}}
-	measured.Usage.TextSize = 1000
-	b := NewBuilder(Options{Prefix: "x_", Naming: RunscNaming, DropIn: true})
-	p := b.Build(snapshotOf(other, measured), Selection{})
+	measured.Usage = &snapshot.Usage{Unknown: []fact.Reason{"r"}}
+	measured.Usage.Set(fact.CPU, 1_500_000_000)
+	b := NewBuilder(Options{Prefix: "x_", Naming: RunscNaming, Families: dropIn})
+	snap := snapshotOf(other, measured)
+	p := b.Build(snap, Selection{})
 	expect(t, "a measured sandbox", p,
 		"process_start_time_seconds gauge: ",
 		"sandmeter_sandbox_cpu_seconds_total counter: b",
@@ -141,10 +192,12 @@ func TestUsage(t *testing.T) {
 		"x_fs_opens counter: a b",
 		"x_meta_metric_server_presence gauge: ",
 		"x_meta_sandbox_running gauge: a b")
-	if p.TextSize() < 1000 {
-		t.Errorf("the size of the page is %d", p.TextSize())
-	}
 	expect(t, "only what a sandbox reports", b.BuildReported(&measured, nil), "x_fs_opens counter: b")
+	usage := &b.families.Of(snap).Sandboxes[1].Usage
+	snap.Sandboxes[1].Usage = nil
+	if got := p.TextSize() - b.Build(snap, Selection{}).TextSize(); got != usage.MeasureText() || got == 0 {
+		t.Errorf("the size of the page has %d bytes for the usage, want %d", got, usage.MeasureText())
+	}
 }
 
 // TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the
@@ -152,7 +205,7 @@ func TestUsage(t *testing.T) {
 func TestDisagreement(t *testing.T) {
 	newer, older := register(t, "x c newer", "y c first", "h_sum c"), register(t, "x g older", "y c second", "h h", "only g")
 	snap := snapshotOf(sandbox("a", newer), sandbox("b", older), sandbox("c", newer))
-	p := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true}).Build(snap, Selection{})
+	p := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn}).Build(snap, Selection{})
 	expect(t, "two releases", p,
 		"process_start_time_seconds gauge: ",
 		"runsc_h_sum counter: a c",
@@ -167,7 +220,7 @@ func TestDisagreement(t *testing.T) {
 		t.Errorf("the HELP of y is %q", got)
 	}
 	collision := register(t, "sandmeter_over_budget c", "x c")
-	expect(t, "without a prefix", NewBuilder(Options{Naming: RunscNaming, DropIn: true}).Build(snapshotOf(sandbox("a", collision)), Selection{}),
+	expect(t, "without a prefix", NewBuilder(Options{Naming: RunscNaming, Families: dropIn}).Build(snapshotOf(sandbox("a", collision)), Selection{}),
 		"meta_metric_server_presence gauge: ",
 		"meta_num_series_left_out gauge: 1",
 		"meta_sandbox_running gauge: a",
@@ -176,8 +229,9 @@ func TestDisagreement(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	b, filters := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true}), NewFilters()
-	snap := snapshotOf(sandbox("a", register(t, "fs_opens c", "fs_reads c", "net_open g"), "KILL", "NET_RAW"), sandbox("b", nil, "NET_ADMIN"))
+	b, filters := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn}), NewFilters()
+	s := register(t, "fs_opens c", "fs_reads c", "net_open g")
+	snap := snapshotOf(sandbox("a", s, "KILL", "NET_RAW"), silent("b", s, "NET_ADMIN"))
 	server := []string{"process_start_time_seconds gauge: ", "runsc_meta_metric_server_presence gauge: ", "runsc_meta_sandbox_running gauge: a b"}
 	check := func(metrics, capabilities string, want ...string) {
 		t.Helper()
@@ -212,7 +266,7 @@ func TestSelection(t *testing.T) {
 // TestWalkInAnyOrder: families may be walked in any order, several times, or not at all.
 func TestWalkInAnyOrder(t *testing.T) {
 	s := register(t, "a c", "b h", "c c", "d c")
-	p := NewBuilder(Options{Naming: RunscNaming, DropIn: true}).BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0], nil)
+	p := NewBuilder(Options{Naming: RunscNaming, Families: dropIn}).BuildReported(&[]snapshot.Sandbox{sandbox("x", s)}[0], nil)
 	walk := p.Walk()
 	for _, i := range []int{3, 0, 0, 6, 2, 1, 5, 4, 6} {
 		f := &p.Families[i]
@@ -238,21 +292,22 @@ func TestTextSize(t *testing.T) {
 		metrics = append(metrics, fmt.Sprintf("metric_%02d c", i))
 	}
 	s := register(t, metrics...)
-	var boxes []snapshot.Sandbox
+	var boxes, others []snapshot.Sandbox
 	for i := range 100 {
 		box := sandbox(fmt.Sprint(i), s)
 		box.Reported.TextSize = box.Reported.MeasureText()
-		boxes = append(boxes, box)
+		boxes, others = append(boxes, box), append(others, silent(fmt.Sprint(i), s))
 	}
-	b, snap := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true}), snapshotOf(boxes...)
-	whole := b.Build(snap, Selection{}).TextSize()
+	b, snap := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn}), snapshotOf(boxes...)
+	own := b.Build(snapshotOf(others...), Selection{}).TextSize() // of families that filters do not hide
+	whole := b.Build(snap, Selection{}).TextSize() - own
 	check := func(filter string, percent int) {
 		t.Helper()
 		f, err := filters.Compile(filter)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := b.Build(snap, Selection{Metrics: f}).TextSize(), whole*percent/100; got < want*98/100 || got > want*102/100 {
+		if got, want := b.Build(snap, Selection{Metrics: f}).TextSize()-own, whole*percent/100; got < want*98/100 || got > want*102/100 {
 			t.Errorf("with %s it is %d, want about %d of %d", filter, got, want, whole)
 		}
 	}

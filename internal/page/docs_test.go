@@ -10,8 +10,10 @@ import (
 	"testing"
 	"text/template"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md")
@@ -27,15 +29,15 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	totals := schema.NewTotals([]schema.TotalsCounter{{Name: "fs_opens"}}, true, true)
+	totals := families.TotalsSchema([]snapshot.TotalsCounter{{Name: "fs_opens"}}, true, true)
 	var text bytes.Buffer
 	err = template.Must(template.ParseFiles("testdata/metrics.md.tmpl")).Execute(&text, map[string]any{
-		"Sandbox":    document(schema.Server, "stable", naming.own, schema.OfSandbox),
-		"Server":     document(schema.Server, "stable", naming.own, func(m *schema.Metric) bool { return !schema.OfSandbox(m) }),
-		"Usage":      document(schema.Usage, "stable", naming.own, func(*schema.Metric) bool { return true }),
-		"Cadvisor":   document(schema.Cadvisor, "cAdvisor's", naming.own, func(*schema.Metric) bool { return true }),
-		"Totals":     document(totals.Schema, "stable", naming.own, func(*schema.Metric) bool { return true }),
-		"Registered": document(registered, "runsc's", naming.reported, func(*schema.Metric) bool { return true }),
+		"Sandbox":    document(families.Sandbox, "stable", naming.own),
+		"Server":     document(families.Server, "stable", naming.own),
+		"Usage":      document(families.Usage, "stable", naming.own),
+		"Cadvisor":   document(families.Cadvisor, "cAdvisor's", naming.own),
+		"Totals":     document(totals, "stable", naming.own),
+		"Registered": document(registered, "runsc's", naming.reported),
 		"Process":    processFamilies,
 	})
 	if err != nil {
@@ -55,14 +57,11 @@ func TestDocs(t *testing.T) {
 var processFamilies = []string{"process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_resident_memory_bytes",
 	"process_start_time_seconds", "go_goroutines", "go_memstats_heap_inuse_bytes"}
 
-func document(s *schema.Schema, stability string, name func(naming, *schema.Metric) title, wanted func(*schema.Metric) bool) []documented {
-	prometheus, runsc := naming{PrometheusNaming, "runsc_", BothNames}, naming{RunscNaming, "runsc_", BothNames}
+func document(s *schema.Schema, stability string, name func(naming, *schema.Metric) title) []documented {
+	prometheus, runsc := naming{PrometheusNaming, "runsc_", families.BothNames}, naming{RunscNaming, "runsc_", families.BothNames}
 	var all []documented
 	for i := range s.Metrics {
 		m := &s.Metrics[i]
-		if !wanted(m) {
-			continue
-		}
 		new, old := name(prometheus, m), name(runsc, m)
 		all = append(all, documented{new.name, old.name, m.Type.String(), unitOf(new.name, m), labelsOf(m), sentence(new.help), stability})
 	}

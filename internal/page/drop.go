@@ -17,7 +17,7 @@ func (p *Page) dropLabels(d *schema.Drop) {
 		return
 	}
 	sources := make([]snapshot.Source, len(p.Sources)) // one allocation for all; the page refers to its elements
-	for _, group := range []int{groupReported, groupServer, groupUsage} {
+	for _, group := range []int{groupReported, groupServer, groupSandbox, groupUsage} {
 		for i := p.groups[group].from; i < p.groups[group].to; i++ {
 			sources[i] = *p.Sources[i].Source
 			dropFrom(&sources[i], d)

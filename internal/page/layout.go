@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
@@ -36,15 +37,16 @@ type builder struct {
 // type are left out. Families that the rules exclude have no name that another could not have.
 func newLayout(schemas []*schema.Schema, totals *schema.Schema, n naming, rules *SeriesRules) *layout {
 	b := &builder{&layout{schemas: slices.Clone(schemas), totals: totals, leftOut: make(map[column]bool)}, n, rules, make(map[string]int)}
-	b.addBuiltin(schema.Server, groupServer)
+	b.addBuiltin(families.Server, groupServer)
+	b.addBuiltin(families.Sandbox, groupSandbox)
 	if totals != nil {
 		b.addBuiltin(totals, groupTotals)
 	}
-	if n.usage.own() {
-		b.addBuiltin(schema.Usage, groupUsage)
+	if n.usage.Own() {
+		b.addBuiltin(families.Usage, groupUsage)
 	}
-	if n.usage.cadvisor() {
-		b.addBuiltin(schema.Cadvisor, groupCadvisor)
+	if n.usage.Cadvisor() {
+		b.addBuiltin(families.Cadvisor, groupCadvisor)
 	}
 	b.addReported(func(renamed bool) bool { return !renamed })
 	b.addReported(func(renamed bool) bool { return renamed })
@@ -57,7 +59,7 @@ func (b *builder) addBuiltin(s *schema.Schema, group int) {
 	for i := range s.Metrics {
 		m := &s.Metrics[i]
 		t := b.own(m)
-		if !b.rules.keepsMetric(t.name, m, group) {
+		if !b.rules.keepsFamily(t.name, group) {
 			continue
 		}
 		b.taken[t.name] = -1
@@ -106,7 +108,7 @@ func (b *builder) partsOf(m *schema.Metric, t title) []Part {
 	if m.Type == schema.Histogram {
 		parts = append(parts, Min, Max, SSD)
 	}
-	return slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsMetric(t.name+p.suffix(), m, groupReported) })
+	return slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsFamily(t.name+p.suffix(), groupReported) })
 }
 
 // reserve keeps the names of a histogram's samples from other families.

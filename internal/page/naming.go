@@ -3,6 +3,7 @@ package page
 import (
 	"strings"
 
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
@@ -27,7 +28,7 @@ const ownPrefix = "sandmeter_"
 type naming struct {
 	Naming
 	prefix string // of reported families, and in RunscNaming of the server's own
-	usage  UsageNames
+	usage  families.UsageNames
 }
 
 // A title is what a family is called.

@@ -9,7 +9,7 @@ import (
 )
 
 func TestPrometheusNaming(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Families: dropIn})
 	expect(t, "counters, gauges and times", b.Build(snapshotOf(sandbox("a", register(t,
 		"fs_opens c", "fs_opens_host c", "seen_total c", "open g", "read_wait cn", "lag_nanoseconds gn", "took hn", "waited_seconds_total c"))), Selection{}),
 		"process_start_time_seconds gauge: ",
@@ -39,7 +39,7 @@ func TestPrometheusNaming(t *testing.T) {
 
 // TestRenamedMetricCollides: a metric that keeps its name wins, wherever it comes from.
 func TestRenamedMetricCollides(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Families: dropIn})
 	expect(t, "in one release", b.Build(snapshotOf(sandbox("a", register(t, "x c", "x_total c"))), Selection{}),
 		"process_start_time_seconds gauge: ",
 		"runsc_x_total counter: a",
@@ -59,7 +59,7 @@ func TestRenamedMetricCollides(t *testing.T) {
 		"runsc_wait_total counter: b",
 		"sandmeter_metric_server_presence gauge: ",
 		"sandmeter_sandbox_running gauge: a b")
-	expect(t, "with the server's own family", NewBuilder(Options{Naming: PrometheusNaming, DropIn: true}).Build(
+	expect(t, "with the server's own family", NewBuilder(Options{Naming: PrometheusNaming, Families: dropIn}).Build(
 		snapshotOf(sandbox("a", register(t, "sandmeter_log_lines_dropped c", "x c"))), Selection{}),
 		"process_start_time_seconds gauge: ",
 		"sandmeter_metric_server_presence gauge: ",
@@ -69,7 +69,7 @@ func TestRenamedMetricCollides(t *testing.T) {
 }
 
 func TestPrometheusHelp(t *testing.T) {
-	p := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, DropIn: true}).Build(snapshotOf(sandbox("a",
+	p := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Families: dropIn}).Build(snapshotOf(sandbox("a",
 		register(t, "silent c", "wait cn Time waited, in nanoseconds."))), Selection{})
 	for name, want := range map[string]string{
 		"runsc_silent_total":                       "runsc registers this metric without a description.",
@@ -87,9 +87,7 @@ func TestPrometheusHelp(t *testing.T) {
 func TestZeros(t *testing.T) {
 	s := register(t, "a_gauge g", "b_counter c", "c_histogram h")
 	s.ShowZeros(schema.Zeros{Plain: true})
-	silent, busy := sandbox("silent", s), sandbox("busy", s)
-	silent.Reported.Samples = nil
-	expect(t, "zeros", NewBuilder(Options{Naming: RunscNaming, DropIn: true}).Build(snapshotOf(busy, silent, sandbox("failed", nil)), Selection{}),
+	expect(t, "zeros", NewBuilder(Options{Naming: RunscNaming, Families: dropIn}).Build(snapshotOf(sandbox("busy", s), silent("silent", s), sandbox("failed", nil)), Selection{}),
 		"a_gauge gauge: busy",
 		"b_counter counter: busy silent",
 		"c_histogram histogram: busy",

@@ -29,10 +29,11 @@ type Page struct {
 // Sources are in groups, since all samples of a family are from the same group.
 const (
 	groupReported = iota // reported by sandboxes
-	groupServer          // the server's own families
-	groupUsage           // measured by the host
-	groupCadvisor        // the same, with the names of cAdvisor
+	groupServer          // about the server itself
 	groupTotals          // totals over all sandboxes
+	groupSandbox         // about the state of sandboxes
+	groupUsage           // about the usage of sandboxes
+	groupCadvisor        // the same, with the names of cAdvisor
 	groups
 )
 

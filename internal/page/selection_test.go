@@ -17,7 +17,7 @@ func values(texts ...string) snapshot.Values { return snapshot.NewValues(texts) 
 
 // TestExactSelection: all keys have to match. A key matches if one of its values matches.
 func TestExactSelection(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn})
 	snap := snapshotOf(inPod("a", "shop", "web-1"), inPod("b", "shop", "web-2"), inPod("c", "bank", "web-1"), inPod("d", "", ""))
 	check := func(what string, want snapshot.Selector, sandboxes string) {
 		t.Helper()
@@ -41,7 +41,7 @@ func TestExactSelection(t *testing.T) {
 // TestNames: names of families match exactly, and the selection also applies to the server's own
 // families.
 func TestNames(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn})
 	snap := snapshotOf(sandbox("a", register(t, "fs_opens c", "fs_reads c")))
 	expect(t, "two names", b.Build(snap, Selection{Names: values("runsc_fs_opens", "process_start_time_seconds")}),
 		"process_start_time_seconds gauge: ",
@@ -51,7 +51,7 @@ func TestNames(t *testing.T) {
 
 // TestShards: the server's own families about itself are in the first shard.
 func TestShards(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn})
 	snap := snapshotOf(sandbox("a", nil), sandbox("b", nil), sandbox("c", nil))
 	// FNV-1a, 32 bits: a is 0xe40c292c, b is 0xe70c2de5, c is 0xe60c2c52.
 	expect(t, "0/2", b.Build(snap, Selection{Sandboxes: snapshot.Selector{Shard: snapshot.Shard{Index: 0, Count: 2}}}),

@@ -90,16 +90,9 @@ func (r *SeriesRules) keeps(name string, ofSandbox bool) bool {
 	return !slices.ContainsFunc(r.deny, matches)
 }
 
-// keepsMetric reports whether a family with the name has the metric on pages. Metrics of the server's
-// own schema may be about the server itself, and those of others are about sandboxes.
-func (r *SeriesRules) keepsMetric(name string, m *schema.Metric, group int) bool {
-	switch group {
-	case groupReported, groupUsage, groupCadvisor:
-		return r.keeps(name, true)
-	case groupServer:
-		return r.keeps(name, schema.OfSandbox(m))
-	}
-	return r.keeps(name, false)
+// keepsFamily reports whether a family of a group is on pages.
+func (r *SeriesRules) keepsFamily(name string, group int) bool {
+	return r.keeps(name, group != groupServer && group != groupTotals)
 }
 
 // families returns those of the families about the server process that are on pages.

@@ -3,42 +3,42 @@ package page
 import (
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// withTotals returns the snapshot with a sample of each family of totals but those about groups.
+// withTotals returns the snapshot with totals of a registered counter, without groups, and without
+// totals of usage.
 func withTotals(snap *snapshot.Snapshot) *snapshot.Snapshot {
-	totals := schema.NewTotals([]schema.TotalsCounter{{Name: "fs_opens"}}, false, false)
-	snap.Totals = snapshot.Source{Labels: noLabels, Schema: totals.Schema, TextSize: 1000,
-		Sets:       []*snapshot.LabelSet{snapshot.NewLabelSet(snapshot.Label{Name: "outcome", Value: "exited"})},
-		Histograms: []snapshot.Histogram{{Counts: make([]uint64, 15)}}}
-	for i := range totals.Metrics {
-		snap.Totals.Samples = append(snap.Totals.Samples, snapshot.Sample{Metric: int32(i)})
+	snap.Totals = &snapshot.Totals{
+		Counters: []snapshot.TotalsCounter{{Name: "fs_opens"}},
+		Groups: []snapshot.TotalsGroup{{
+			Counters:  []int64{3},
+			Ended:     []int64{1},
+			Lifetimes: snapshot.Histogram{Counts: make([]uint64, len(snapshot.LifetimeBounds)+1)},
+		}},
 	}
 	return snap
 }
 
 var totalsFamilies = []string{
 	"sandmeter_sandboxes_ended_total counter: /exited",
-	"sandmeter_sandboxes_fs_opens_total counter: /exited",
-	"sandmeter_sandboxes_lifetime_seconds histogram: /exited",
-	"sandmeter_sandboxes_started_total counter: /exited",
+	"sandmeter_sandboxes_fs_opens_total counter: ",
+	"sandmeter_sandboxes_lifetime_seconds histogram: ",
+	"sandmeter_sandboxes_started_total counter: ",
 }
 
 // TestTotals: totals have the names of their schema in both namings, and belong to the families of
 // the server about itself.
 func TestTotals(t *testing.T) {
 	one := register(t, "fs_opens c")
-	server := []string{"process_start_time_seconds gauge: "}
-	for _, naming := range []Naming{RunscNaming, PrometheusNaming} {
-		b := NewBuilder(Options{Prefix: "runsc_", Naming: naming, DropIn: true})
+	for naming, presence := range map[Naming]string{RunscNaming: "runsc_meta_metric_server_presence gauge: ", PrometheusNaming: "sandmeter_metric_server_presence gauge: "} {
+		b := NewBuilder(Options{Prefix: "runsc_", Naming: naming, Families: dropIn})
 		snap := withTotals(snapshotOf())
-		snap.Server.Samples = snap.Server.Samples[1:]
 		p := b.Build(snap, Selection{})
-		expect(t, "all", p, append(server, totalsFamilies...)...)
-		if p.TextSize() < 1000 {
-			t.Errorf("the size is %d", p.TextSize())
+		expect(t, "all", p, append([]string{"process_start_time_seconds gauge: ", presence}, totalsFamilies...)...)
+		totals := b.families.Of(snap).Totals.MeasureText()
+		if got := p.TextSize() - b.Build(snapshotOf(), Selection{}).TextSize(); got != totals || got == 0 {
+			t.Errorf("the size has %d bytes for the totals, want %d", got, totals)
 		}
 		for i := range p.Families {
 			if f := &p.Families[i]; f.Name == "sandmeter_sandboxes_lifetime_seconds" && f.PerSecond != 1e9 {
@@ -46,7 +46,7 @@ func TestTotals(t *testing.T) {
 			}
 		}
 	}
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn})
 	snap := withTotals(snapshotOf(sandbox("a", one), sandbox("b", one)))
 	nothing := mustCompile(t, NewFilters(), "no_such_metric")
 	expect(t, "a regular expression hides none", b.Build(snap, Selection{Metrics: nothing, Names: values("sandmeter_sandboxes_started_total", "runsc_fs_opens")}),
@@ -63,7 +63,7 @@ func TestTotals(t *testing.T) {
 
 // TestTotalsKeepTheirNames: registered metrics do not get names of totals or of their samples.
 func TestTotalsKeepTheirNames(t *testing.T) {
-	b := NewBuilder(Options{Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Naming: RunscNaming, Families: dropIn})
 	one := register(t, "sandmeter_sandboxes_started_total c", "sandmeter_sandboxes_lifetime_seconds_count c", "sandmeter_sandboxes_lifetime_seconds_min c")
 	snap := withTotals(snapshotOf(sandbox("a", one)))
 	names := Selection{Names: values("sandmeter_sandboxes_started_total", "sandmeter_sandboxes_lifetime_seconds_count", "sandmeter_sandboxes_lifetime_seconds_min", "meta_num_series_left_out")}
@@ -73,20 +73,21 @@ func TestTotalsKeepTheirNames(t *testing.T) {
 		totalsFamilies[3])
 }
 
-// TestLayoutIsKept: pages with and without totals, and those of one sandbox, share a layout as long
-// as the schemas stay the same.
+// TestLayoutIsKept: pages with and without totals, those of one sandbox, and those of later snapshots
+// share a layout as long as the schemas stay the same.
 func TestLayoutIsKept(t *testing.T) {
-	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true})
+	b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn})
 	box := sandbox("b", register(t, "fs_opens c")) // in shard 1/2
 	snap := withTotals(snapshotOf(box))
 	b.Build(snap, Selection{})
 	first := b.layout
 	expect(t, "of a sandbox", b.BuildReported(&box, nil), "runsc_fs_opens counter: b")
 	b.Build(snap, Selection{Sandboxes: snapshot.Selector{Shard: snapshot.Shard{Index: 1, Count: 2}}})
+	b.Build(withTotals(snapshotOf(box)), Selection{})
 	if b.layout != first {
 		t.Error("the layout is made anew")
 	}
-	snap.Totals = snapshot.Source{}
+	snap.Totals = nil
 	b.Build(snap, Selection{})
 	if b.layout == first {
 		t.Error("the layout has totals that are gone")
@@ -102,10 +103,9 @@ func TestTotalsAndRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		snap := withTotals(snapshotOf())
-		snap.Server.Samples = snap.Server.Samples[1:]
-		b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, DropIn: true, Series: rules})
-		expect(t, what, b.Build(snap, Selection{}), append([]string{"process_start_time_seconds gauge: "}, want...)...)
+		b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn, Series: rules})
+		server := []string{"process_start_time_seconds gauge: ", "runsc_meta_metric_server_presence gauge: "}
+		expect(t, what, b.Build(withTotals(snapshotOf()), Selection{}), append(server, want...)...)
 	}
 	check("allow others", []string{"runsc_.*"}, nil, nil, totalsFamilies...)
 	check("deny some", nil, []string{"sandmeter_sandboxes_(fs|life).*"}, nil, totalsFamilies[0], totalsFamilies[3])

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -53,41 +54,40 @@ func reported(tb testing.TB) snapshot.Source {
 		histogram(snapshot.Number{Int: 1<<53 + 1}, 1, 2, 0), histogram(snapshot.Number{Float: 2.5, IsFloat: true}, 0, 0, 7)}}
 }
 
-// A usage is the source of what the host measured.
-type usage struct{ snapshot.Source }
-
-func (u *usage) add(metric int, value int64, labels ...snapshot.Label) {
-	u.Samples = append(u.Samples, snapshot.Sample{Metric: int32(metric), Series: uint32(len(u.Sets)), Value: value})
-	u.Sets = append(u.Sets, snapshot.NewLabelSet(labels...))
-}
-
-func (u *usage) cpu(name, id string, value float64) {
-	u.add(schema.ContainerCPU, snapshot.FloatValue(value), snapshot.Label{Name: "container", Value: name}, snapshot.Label{Name: "container_id", Value: id})
-}
-
 // measured returns the usage of a pod. Of the deleted containers, only one was measured, and one is
 // not known otherwise.
-func measured() snapshot.Source {
-	u := usage{snapshot.Source{Schema: schema.Usage}}
-	u.cpu("c1", "c1", 0)
-	u.cpu("app", "c2", 1.25)
-	u.cpu("init", "c0", 0.5)
-	u.cpu("c9", "c9", 0.0625)
-	u.cpu("", "", 0.1875)
-	u.add(schema.UsageCPU, snapshot.FloatValue(2))
-	for _, name := range []string{"eth0", "eth1"} {
-		u.add(schema.NetworkReceiveBytes, 1000, snapshot.Label{Name: "interface", Value: name})
+func measured() *snapshot.Usage {
+	u := &snapshot.Usage{
+		Shares: []snapshot.Share{
+			share("c1", "c1", 0),
+			share("app", "c2", 1250),
+			share("init", "c0", 500),
+			share("c9", "c9", 62.5),
+		},
+		Unattributed: milliseconds(187.5),
 	}
-	u.add(schema.NetworkTransmitBytes, 0, snapshot.Label{Name: "interface", Value: "eth0"})
-	u.add(schema.UsageOOMKills, 0)
-	return u.Source
+	u.Set(fact.CPU, milliseconds(2000).Value)
+	u.Set(fact.OOMKills, 0)
+	u.Interfaces = []fact.Interface{network("eth0", 1000, 0), network("eth1", 1000, 0)}
+	return u
 }
 
 // measuredSentry returns the usage of a sandbox without a cgroup of its own and without network.
-func measuredSentry() snapshot.Source {
-	u := usage{snapshot.Source{Schema: schema.Usage}}
-	u.add(schema.SentryCPU, snapshot.FloatValue(0.25))
-	return u.Source
+func measuredSentry() *snapshot.Usage {
+	u := new(snapshot.Usage)
+	u.Set(fact.SentryCPU, milliseconds(250).Value)
+	return u
+}
+
+// milliseconds returns a time as the host measures it.
+func milliseconds(ms float64) fact.Figure { return fact.Of(int64(ms*1e6), true) }
+
+func share(name, id string, ms float64) snapshot.Share {
+	return snapshot.Share{ID: id, Name: name, CPU: milliseconds(ms).Value}
+}
+
+func network(name string, received, sent int64) fact.Interface {
+	return fact.Interface{Name: name, Counters: [fact.InterfaceCounters]int64{fact.ReceiveBytes: received, fact.TransmitBytes: sent}}
 }
 
 var created = time.Date(2026, 11, 3, 9, 15, 0, 0, time.FixedZone("", 3600))
@@ -119,15 +119,11 @@ func pod(tb testing.TB) *snapshot.Sandbox {
 func example(tb testing.TB) *snapshot.Sandbox {
 	tb.Helper()
 	s := pod(tb)
-	u := usage{snapshot.Source{Schema: schema.Usage}}
-	u.cpu("c1", "c1", 0)
-	u.cpu("app", "c2", 1.25)
-	u.cpu("", "", 0.1875)
-	u.add(schema.UsageCPU, snapshot.FloatValue(1.4375))
-	u.add(schema.NetworkReceiveBytes, 18230, snapshot.Label{Name: "interface", Value: "eth0"})
-	u.add(schema.NetworkTransmitBytes, 2210, snapshot.Label{Name: "interface", Value: "eth0"})
-	u.add(schema.UsageOOMKills, 0)
-	s.Usage = u.Source
+	u := &snapshot.Usage{Shares: []snapshot.Share{share("c1", "c1", 0), share("app", "c2", 1250)}, Unattributed: milliseconds(187.5)}
+	u.Set(fact.CPU, milliseconds(1437.5).Value)
+	u.Set(fact.OOMKills, 0)
+	u.Interfaces = []fact.Interface{network("eth0", 18230, 2210)}
+	s.Usage = u
 	s.End.Code = 3
 	s.Deleted = nil
 	s.Reported = snapshot.Source{

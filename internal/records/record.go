@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -61,8 +61,8 @@ type Container struct {
 
 // Network is the traffic of all network interfaces of a sandbox.
 type Network struct {
-	ReceiveBytes  *int64 `json:"receive_bytes"`
-	TransmitBytes *int64 `json:"transmit_bytes"`
+	ReceiveBytes  int64 `json:"receive_bytes"`
+	TransmitBytes int64 `json:"transmit_bytes"`
 }
 
 // Of returns the record of a sandbox that has an End. It shares no memory that changes with the
@@ -78,7 +78,7 @@ func Of(s *snapshot.Sandbox) Record {
 		CreatedAt:   timeOf(s.CreatedAt),
 	}
 	r.setEnd(s.End)
-	r.setUsage(&s.Usage)
+	r.setUsage(s.Usage)
 	r.Containers = containersOf(s)
 	r.setMetrics(&s.Reported)
 	return r
@@ -103,76 +103,39 @@ func (r *Record) setEnd(end *snapshot.End) {
 	r.MetricsSource, r.MetricsComplete = string(cmp.Or(end.Metrics, snapshot.NoOrigin)), end.Metrics.Complete()
 }
 
-// setUsage sets the last values of what the host measured.
-func (r *Record) setUsage(usage *snapshot.Source) {
-	if usage.Schema == nil {
+// setUsage sets the last figures of the host.
+func (r *Record) setUsage(u *snapshot.Usage) {
+	if u == nil {
 		return
 	}
-	r.CPUSeconds = seconds(usage, schema.UsageCPU)
-	r.SentryCPUSeconds = seconds(usage, schema.SentryCPU)
-	if sample, ok := usage.Find(schema.UsageOOMKills); ok {
-		r.OOMKills = &sample.Value
+	r.CPUSeconds = seconds(fact.Of(u.Get(fact.CPU)))
+	r.SentryCPUSeconds = seconds(fact.Of(u.Get(fact.SentryCPU)))
+	r.UnattributedCPUSeconds = seconds(u.Unattributed)
+	if kills, ok := u.Get(fact.OOMKills); ok {
+		r.OOMKills = &kills
 	}
-	received, sent := sum(usage, schema.NetworkReceiveBytes), sum(usage, schema.NetworkTransmitBytes)
-	if received != nil || sent != nil {
-		r.Network = &Network{ReceiveBytes: received, TransmitBytes: sent}
-	}
-	for _, share := range cpuShares(usage) {
-		if share.id == "" {
-			r.UnattributedCPUSeconds = share.seconds
-		}
+	if len(u.Interfaces) > 0 {
+		r.Network = networkOf(u.Interfaces)
 	}
 }
 
-// seconds returns the value of a metric without labels of its own, or nil.
-func seconds(s *snapshot.Source, metric int) *float64 {
-	sample, ok := s.Find(metric)
-	if !ok {
+// networkOf returns the traffic of all interfaces.
+func networkOf(interfaces []fact.Interface) *Network {
+	n := new(Network)
+	for i := range interfaces {
+		n.ReceiveBytes += interfaces[i].Counters[fact.ReceiveBytes]
+		n.TransmitBytes += interfaces[i].Counters[fact.TransmitBytes]
+	}
+	return n
+}
+
+// seconds returns a time in nanoseconds as seconds; nil: it is not known.
+func seconds(f fact.Figure) *float64 {
+	if !f.Known {
 		return nil
 	}
-	return finite(sample.Float())
-}
-
-// sum returns the sum of all series of a metric, or nil if it has none.
-func sum(s *snapshot.Source, metric int) *int64 {
-	var total *int64
-	for _, sample := range s.Samples {
-		if sample.Metric != int32(metric) {
-			continue
-		}
-		if total == nil {
-			total = new(int64)
-		}
-		*total += sample.Value
-	}
-	return total
-}
-
-// A cpuShare is the CPU time of one container.
-type cpuShare struct {
-	id, name string // both empty: of none of the containers; the name may be the ID
-	seconds  *float64
-}
-
-// cpuShares returns the CPU times of all containers, also of those that were deleted.
-func cpuShares(usage *snapshot.Source) []cpuShare {
-	var shares []cpuShare
-	for _, sample := range usage.Samples {
-		if sample.Metric != schema.ContainerCPU {
-			continue
-		}
-		share := cpuShare{seconds: finite(sample.Float())}
-		for _, pair := range usage.Sets[sample.Series].Pairs {
-			switch pair.Name {
-			case "container":
-				share.name = pair.Value
-			case "container_id":
-				share.id = pair.Value
-			}
-		}
-		shares = append(shares, share)
-	}
-	return shares
+	value := float64(f.Value) / float64(time.Second)
+	return &value
 }
 
 // containersOf returns the containers of the state files, and then those that have been deleted. Some
@@ -184,20 +147,20 @@ func containersOf(s *snapshot.Sandbox) []Container {
 		place[c.ID] = len(containers)
 		containers = append(containers, Container{ID: text(c.ID), Name: known(text(c.Name)), Image: known(text(c.Image))})
 	}
-	for _, share := range cpuShares(&s.Usage) {
-		if share.id == "" {
-			continue
-		}
-		at, listed := place[share.id]
+	if s.Usage == nil {
+		return containers
+	}
+	for _, share := range s.Usage.Shares {
+		at, listed := place[share.ID]
 		if !listed {
-			at, place[share.id] = len(containers), len(containers)
-			deleted := Container{ID: text(share.id)}
-			if share.name != share.id {
-				deleted.Name = known(text(share.name))
+			at, place[share.ID] = len(containers), len(containers)
+			deleted := Container{ID: text(share.ID)}
+			if share.Name != share.ID {
+				deleted.Name = known(text(share.Name))
 			}
 			containers = append(containers, deleted)
 		}
-		containers[at].CPUSeconds = share.seconds
+		containers[at].CPUSeconds = seconds(fact.Of(share.CPU, true))
 	}
 	return containers
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -77,21 +77,31 @@ func TestOf(t *testing.T) {
 	check("signal", "15", func(s *snapshot.Sandbox) { s.End.Outcome, s.End.Signal = snapshot.Killed, 15 })
 	check("lifetime_seconds", "null", func(s *snapshot.Sandbox) { s.End.Lifetime = 0 })
 	check("network", `{"receive_bytes":2000,"transmit_bytes":0}`, none)
-	check("cpu_seconds", "null", func(s *snapshot.Sandbox) { s.Usage = snapshot.Source{} })
-	check("cpu_seconds", "null", func(s *snapshot.Sandbox) {
-		u := usage{snapshot.Source{Schema: schema.Usage}}
-		u.add(schema.UsageCPU, snapshot.FloatValue(math.NaN()))
-		s.Usage = u.Source
-	})
+	check("network", "null", func(s *snapshot.Sandbox) { s.Usage.Interfaces = nil })
+	check("cpu_seconds", "2", none)
+	check("cpu_seconds", "1e-9", func(s *snapshot.Sandbox) { s.Usage.Set(fact.CPU, 1) })
+	check("cpu_seconds", "null", func(s *snapshot.Sandbox) { s.Usage = nil })
+	check("cpu_seconds", "null", func(s *snapshot.Sandbox) { s.Usage = measuredSentry() })
+	check("unattributed_cpu_seconds", "0.1875", none)
+	check("unattributed_cpu_seconds", "null", func(s *snapshot.Sandbox) { s.Usage.Unattributed = fact.Figure{} })
+	check("oom_kills", "0", none)
+	check("oom_kills", "null", func(s *snapshot.Sandbox) { s.Usage = measuredSentry() })
 	check("metrics", "null", func(s *snapshot.Sandbox) { s.Reported = snapshot.Source{} })
 	check("metrics", "{}", func(s *snapshot.Sandbox) {
 		s.Reported = snapshot.Source{Schema: compile(t, `{"metrics":[{"name":"/m","prometheus_name":"m","description":""}]}`)}
 	})
 	check("metrics", "{}", func(s *snapshot.Sandbox) { s.Reported.Samples = nil })
+	check("metrics", `{"h":{"count":1,"sum":null}}`, func(s *snapshot.Sandbox) {
+		s.Reported = snapshot.Source{
+			Schema:     compile(t, `{"metrics":[{"name":"/h","prometheus_name":"h","description":"","type":1,"distribution_bucket_lower_bounds":[0,1]}]}`),
+			Samples:    make([]snapshot.Sample, 1),
+			Histograms: []snapshot.Histogram{{Total: snapshot.Number{Float: math.NaN(), IsFloat: true}, Counts: []uint64{0, 1, 0}}},
+		}
+	})
 	check("pod", `"we\ufffdb"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "we\xff\xfeb" })
 	check("pod", `"\u001b[31m\u007f\u009b\u202e\ud83d\ude00\n<"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "\x1b[31m\x7f\u009b\u202e\U0001F600\n<" })
 	check("pod", `"`+strings.Repeat("a", maxText-1)+`"`, func(s *snapshot.Sandbox) { s.Labels.Pod = strings.Repeat("a", maxText-1) + "\u20ac" })
-	check("containers", "[]", func(s *snapshot.Sandbox) { s.Containers, s.Deleted, s.Usage = nil, nil, snapshot.Source{} })
+	check("containers", "[]", func(s *snapshot.Sandbox) { s.Containers, s.Deleted, s.Usage = nil, nil, nil })
 }
 
 // TestOfLeavesTheSandbox: a record is a copy, and the snapshot stays as it was.
@@ -99,7 +109,7 @@ func TestOfLeavesTheSandbox(t *testing.T) {
 	s := pod(t)
 	want := Of(s).Line()
 	r := Of(s)
-	*r.ExitCode, *r.OOMKills, r.Network.ReceiveBytes = 1, 5, nil
+	*r.ExitCode, *r.OOMKills, r.Network.ReceiveBytes = 1, 5, 7
 	if got := Of(s).Line(); !bytes.Equal(got, want) {
 		t.Errorf("a change of a record changes the sandbox: %s", got)
 	}

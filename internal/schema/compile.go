@@ -29,8 +29,11 @@ var reservedNames = []string{
 // reservedLabels are the labels that the server adds to a sandbox's series.
 var reservedLabels = []string{"sandbox", "iteration", "pod_name", "namespace_name", "runtime_root", "le"}
 
-// histogramSuffixes are the suffixes of the names of a histogram's series on a page.
-var histogramSuffixes = []string{"_bucket", "_count", "_sum", "_min", "_max", "_ssd"}
+// ValidName reports whether a name, as a metric is registered, is valid.
+func ValidName(name string) bool { return validName.MatchString(name) }
+
+// HistogramSuffixes are the suffixes of the names of a histogram's series on a page.
+var HistogramSuffixes = []string{"_bucket", "_count", "_sum", "_min", "_max", "_ssd"}
 
 // Types in a registration.
 const (
@@ -212,13 +215,13 @@ func checkFields(fields []Field) (broken string) {
 		f := &fields[i]
 		switch {
 		case !validLabel.MatchString(f.Name) || strings.HasPrefix(f.Name, "__"):
-			return fmt.Sprintf("field %s is not a valid Prometheus label name", quote(f.Name))
+			return fmt.Sprintf("field %s is not a valid Prometheus label name", Quote(f.Name))
 		case slices.Contains(reservedLabels, f.Name):
-			return fmt.Sprintf("field %s is reserved for the server", quote(f.Name))
+			return fmt.Sprintf("field %s is reserved for the server", Quote(f.Name))
 		case names[f.Name]:
-			return fmt.Sprintf("duplicate field %s", quote(f.Name))
+			return fmt.Sprintf("duplicate field %s", Quote(f.Name))
 		case len(f.Values) == 0:
-			return fmt.Sprintf("field %s has no allowed values", quote(f.Name))
+			return fmt.Sprintf("field %s has no allowed values", Quote(f.Name))
 		case len(f.Name) > MaxText:
 			return fmt.Sprintf("a text is longer than %d bytes", MaxText)
 		}
@@ -227,7 +230,7 @@ func checkFields(fields []Field) (broken string) {
 		f.index = make(map[string]uint32, len(f.Values))
 		for k, v := range f.Values {
 			if _, repeats := f.index[v]; repeats {
-				return fmt.Sprintf("field %s has the duplicate value %s", quote(f.Name), quote(v))
+				return fmt.Sprintf("field %s has the duplicate value %s", Quote(f.Name), Quote(v))
 			}
 			if len(v) > MaxText {
 				return fmt.Sprintf("a text is longer than %d bytes", MaxText)
@@ -253,9 +256,9 @@ func checkNames(metrics []Metric) error {
 		if metrics[i].Type != Histogram {
 			continue
 		}
-		for _, suffix := range histogramSuffixes {
+		for _, suffix := range HistogramSuffixes {
 			if names[metrics[i].Name+suffix] {
-				return &RefusedError{metrics[i].Name + suffix, fmt.Sprintf("the name conflicts with a series of histogram %s", quote(metrics[i].Name))}
+				return &RefusedError{metrics[i].Name + suffix, fmt.Sprintf("the name conflicts with a series of histogram %s", Quote(metrics[i].Name))}
 			}
 		}
 	}

@@ -121,6 +121,18 @@ type Field struct {
 	index map[string]uint32
 }
 
+// New returns a schema of the server's own metrics, which are sorted by name. It leaves out what only
+// replies need, since no sandbox sends these metrics.
+func New(metrics []Metric) *Schema {
+	s := &Schema{Metrics: slices.Clone(metrics), Series: len(metrics)}
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		m.First, m.Series = uint32(i), 1
+		m.LineSize = lineSize(m)
+	}
+	return s
+}
+
 // Find returns the index in Metrics of the metric with the name, which has no prefix, or -1.
 func (s *Schema) Find(name []byte) int {
 	if i, ok := s.byName[string(name)]; ok {
@@ -157,11 +169,11 @@ func (e *RefusedError) Error() string {
 	if e.Metric == "" {
 		return "registration refused: " + e.Rule
 	}
-	return fmt.Sprintf("registration refused: metric %s: %s", quote(e.Metric), e.Rule)
+	return fmt.Sprintf("registration refused: metric %s: %s", Quote(e.Metric), e.Rule)
 }
 
-// quote returns a registered text in a form for the log: short, printable, on one line.
-func quote(text string) string {
+// Quote returns a registered text in a form for the log: short, printable, on one line.
+func Quote(text string) string {
 	const most = 100
 	if len(text) <= most {
 		return strconv.QuoteToASCII(text)

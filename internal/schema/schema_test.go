@@ -364,7 +364,7 @@ func TestCompileRefuses(t *testing.T) {
 	refuse("values that are no runes", "a", `field "f" has the duplicate value "\ufffd"`, fields(`{"field_name":"f","allowed_values":["\ud800","\ud801"]}`))
 	refuse("a repeated value that is escaped", "a", `field "f" has the duplicate value "1"`, fields(`{"field_name":"f","allowed_values":["1","\u0031"]}`))
 	for _, name := range []string{"", "0f", "f-g", "f:g", "f g", "é", "__f", "__name__"} {
-		refuse("no label name", "a", "field "+quote(name)+" is not a valid Prometheus label name", counting(field(name, 1)))
+		refuse("no label name", "a", "field "+Quote(name)+" is not a valid Prometheus label name", counting(field(name, 1)))
 	}
 	for _, name := range []string{"sandbox", "iteration", "pod_name", "namespace_name", "le"} {
 		refuse("a label of the server's own", "a", fmt.Sprintf("field %q is reserved for the server", name), counting(field(name, 1)))

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"cmp"
 	"math"
-	"slices"
 )
 
 // A Sample is the value of one series.
@@ -11,15 +10,6 @@ type Sample struct {
 	Metric int32  // index in the schema's Metrics
 	Series uint32 // number in the schema; for an open metric the index in the source's Sets
 	Value  int64  // for a histogram the index in the source's Histograms; for a metric with Float the bits of a float64
-}
-
-// SortSamples sorts samples as a Source has them: by metric. Those of one metric keep their order. Code
-// that makes samples may add families in any order, and usually adds them in this one.
-func SortSamples(samples []Sample) {
-	byMetric := func(a, b Sample) int { return cmp.Compare(a.Metric, b.Metric) }
-	if !slices.IsSortedFunc(samples, byMetric) {
-		slices.SortStableFunc(samples, byMetric)
-	}
 }
 
 // Float returns the value of a sample whose metric has Float set.

@@ -114,31 +114,12 @@ func (s Selector) covers(other Selector) bool {
 		(s.Shard.whole() || s.Shard == other.Shard)
 }
 
-// matcher returns a function that reports whether the selector selects the sandbox with the labels.
-func (s Selector) matcher() func(*Labels) bool {
+// Matcher returns a function that reports whether the selector selects the sandbox with the labels.
+func (s Selector) Matcher() func(*Labels) bool {
 	ids, pods, namespaces := s.IDs.Set(), s.Pods.Set(), s.Namespaces.Set()
 	return func(l *Labels) bool {
 		return ids.Match(l.Sandbox) && pods.Match(l.Pod) && namespaces.Match(l.Namespace) && s.Shard.has(l.Sandbox)
 	}
-}
-
-// Select returns the sandboxes that the selector selects, in their order. The result may be all
-// itself.
-func (s Selector) Select(all []Sandbox) []Sandbox {
-	if s.everything() {
-		return all
-	}
-	return choose(all, s.matcher())
-}
-
-func choose(all []Sandbox, matches func(*Labels) bool) []Sandbox {
-	var selected []Sandbox
-	for i := range all {
-		if matches(all[i].Labels) {
-			selected = append(selected, all[i])
-		}
-	}
-	return selected
 }
 
 // A Union selects the sandboxes that any of its selectors selects. The empty union, which is the
@@ -209,7 +190,7 @@ func (u Union) Matcher() func(*Labels) bool {
 	}
 	var matchers []func(*Labels) bool
 	for _, s := range u {
-		matchers = append(matchers, s.matcher())
+		matchers = append(matchers, s.Matcher())
 	}
 	return func(l *Labels) bool {
 		return slices.ContainsFunc(matchers, func(matches func(*Labels) bool) bool { return matches(l) })
@@ -221,5 +202,12 @@ func (u Union) Select(all []Sandbox) []Sandbox {
 	if u.Everything() {
 		return all
 	}
-	return choose(all, u.Matcher())
+	matches := u.Matcher()
+	var selected []Sandbox
+	for i := range all {
+		if matches(all[i].Labels) {
+			selected = append(selected, all[i])
+		}
+	}
+	return selected
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -41,64 +40,52 @@ const (
 	sums
 )
 
-// sumOf has the sum of a family, by kind.
-var sumOf = map[int]int{
-	schema.TotalCPU:         sumCPU,
-	schema.TotalReceived:    sumReceived,
-	schema.TotalTransmitted: sumTransmitted,
-	schema.TotalOOMKills:    sumOOMKills,
-	schema.TotalStarted:     sumStarted,
-}
-
 // A group has the totals of the sandboxes of one group.
 type group struct {
+	name  string // value of its label
 	sums  []int64
-	ended [len(outcomes)]int64 // in the order of outcomes
+	ended []int64 // in the order of snapshot.Outcomes
 
-	lifetime, cpu, memoryPeak distribution
-
-	set uint32 // index of its label set in the source; those with the outcomes follow
+	lifetimes, cpuTimes, memoryPeaks distribution
 }
 
-// outcomes are the values of the label outcome. The last one stands for any other.
-var outcomes = [...]snapshot.Outcome{snapshot.Exited, snapshot.Failed, snapshot.OOMKilled, snapshot.Killed, snapshot.Checkpointed,
-	snapshot.Vanished, snapshot.Unregistered, snapshot.Unknown}
+func newGroup(name string, counters int) *group {
+	return &group{name: name, sums: make([]int64, sums+counters), ended: make([]int64, len(snapshot.Outcomes)),
+		lifetimes:   distribution{bounds: snapshot.LifetimeBounds},
+		cpuTimes:    distribution{bounds: snapshot.CPUTimeBounds},
+		memoryPeaks: distribution{bounds: snapshot.MemoryPeakBounds}}
+}
 
-func newGroup(counters int) *group { return &group{sums: make([]int64, sums+counters)} }
-
+// countEnd counts an end. The last outcome stands for any that is not known here.
 func (g *group) countEnd(outcome snapshot.Outcome) {
-	at := slices.Index(outcomes[:], outcome)
+	at := slices.Index(snapshot.Outcomes, outcome)
 	if at < 0 {
-		at = len(outcomes) - 1
+		at = len(snapshot.Outcomes) - 1
 	}
 	g.ended[at]++
 }
 
-// distribution returns the distribution of a kind, or nil.
-func (g *group) distribution(kind int) *distribution {
-	switch kind {
-	case schema.TotalLifetime:
-		return &g.lifetime
-	case schema.TotalLifetimeCPU:
-		return &g.cpu
-	case schema.TotalLifetimeMemoryPeak:
-		return &g.memoryPeak
+// view returns the totals of the group as snapshots have them. It appends their lists of numbers to
+// numbers, which has room for them.
+func (g *group) view(numbers *[]int64) snapshot.TotalsGroup {
+	keep := func(list []int64) []int64 {
+		from := len(*numbers)
+		*numbers = append(*numbers, list...)
+		return (*numbers)[from:len(*numbers):len(*numbers)]
 	}
-	return nil
-}
-
-// labelSets returns the label set of a group, and those with each outcome. A nil label: the group has
-// none.
-func labelSets(group *string) []*snapshot.LabelSet {
-	var common []snapshot.Label
-	if group != nil {
-		common = append(common, snapshot.Label{Name: schema.GroupLabel, Value: *group})
+	return snapshot.TotalsGroup{
+		Name:        g.name,
+		CPU:         g.sums[sumCPU],
+		Received:    g.sums[sumReceived],
+		Transmitted: g.sums[sumTransmitted],
+		OOMKills:    g.sums[sumOOMKills],
+		Started:     g.sums[sumStarted],
+		Counters:    keep(g.sums[sums:]),
+		Ended:       keep(g.ended),
+		Lifetimes:   g.lifetimes.share(),
+		CPUTimes:    g.cpuTimes.share(),
+		MemoryPeaks: g.memoryPeaks.share(),
 	}
-	sets := []*snapshot.LabelSet{snapshot.NewLabelSet(common...)}
-	for _, outcome := range outcomes {
-		sets = append(sets, snapshot.NewLabelSet(append(slices.Clip(common), snapshot.Label{Name: "outcome", Value: string(outcome)})...))
-	}
-	return sets
 }
 
 // add adds numbers that are not negative. At the maximum the sum stays, since it must not fall.
@@ -112,24 +99,25 @@ func add(a, b int64) int64 {
 // A distribution is a histogram of values that are observed once per life.
 type distribution struct {
 	snapshot.Histogram
-	shared bool // a source has the counts, so they must not change
+	bounds []int64
+	shared bool // a snapshot has the counts, so they must not change
 }
 
-func (d *distribution) observe(value int64, bounds []int64) {
+func (d *distribution) observe(value int64) {
 	if d.shared || d.Counts == nil {
-		counts := make([]uint64, len(bounds)+1)
+		counts := make([]uint64, len(d.bounds)+1)
 		copy(counts, d.Counts)
 		d.Counts, d.shared = counts, false
 	}
-	bucket, _ := slices.BinarySearch(bounds, value)
+	bucket, _ := slices.BinarySearch(d.bounds, value)
 	d.Counts[bucket]++
 	d.Total.Int = add(d.Total.Int, value)
 }
 
-// share returns the histogram for a source.
-func (d *distribution) share(bounds []int64) snapshot.Histogram {
+// share returns the histogram for a snapshot.
+func (d *distribution) share() snapshot.Histogram {
 	if d.Counts == nil {
-		d.Counts = make([]uint64, len(bounds)+1)
+		d.Counts = make([]uint64, len(d.bounds)+1)
 	}
 	d.shared = true
 	return d.Histogram

@@ -1,7 +1,7 @@
 package totals
 
 import (
-	"time"
+	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -12,42 +12,30 @@ import (
 // lives: a Life that the caller drops is freed.
 type Ledger struct {
 	options  Options
-	counters []schema.TotalsCounter
-	names    [][]byte       // of counters
-	learned  []bool         // the units of counters are known
-	checked  *schema.Schema // the last registration that was looked at for them
+	counters []snapshot.TotalsCounter // replaced if one changes, because snapshots share it
+	names    [][]byte                 // of counters
+	learned  []bool                   // the units of counters are known
+	checked  *schema.Schema           // the last registration that was looked at for them
 
-	schema   schema.Totals
 	byName   map[string]*group
 	overflow *group // nil: no sandbox is in it
 	groups   []*group
-	sets     []*snapshot.LabelSet
 	beyond   int64 // sandboxes in the overflow group
 
-	changed     bool            // since the last source
-	distributed bool            // a histogram changed since the last source, or a group is new
-	last        snapshot.Source // the last source
+	last *snapshot.Totals // the last totals; nil: something has changed since
 }
 
-// New returns a Ledger in which all totals are 0. The options must have passed Check.
+// New returns a Ledger in which all totals are 0.
 func New(o Options) *Ledger {
-	l := &Ledger{options: o, byName: make(map[string]*group)}
+	l := &Ledger{options: o, byName: make(map[string]*group), learned: make([]bool, len(o.Metrics))}
 	for _, name := range o.Metrics {
-		l.counters = append(l.counters, schema.TotalsCounter{Name: name})
+		l.counters = append(l.counters, snapshot.TotalsCounter{Name: name})
 		l.names = append(l.names, []byte(name))
 	}
-	l.learned = make([]bool, len(l.counters))
-	l.compile()
 	if !o.By.grouped() {
-		l.byName[""] = l.addGroup(nil)
+		l.byName[""] = l.addGroup("")
 	}
 	return l
-}
-
-// compile makes the schema.
-func (l *Ledger) compile() {
-	l.schema = schema.NewTotals(l.counters, l.options.By.grouped(), !l.options.NoUsage)
-	l.changed = true
 }
 
 // Registered reports whether registered counters have totals.
@@ -82,27 +70,23 @@ func (l *Ledger) groupNamed(name string) *group {
 		return g
 	}
 	if len(l.byName) < maxGroups && fits(name) {
-		label := labelOf(name)
-		g := l.addGroup(&label)
+		g := l.addGroup(labelOf(name))
 		l.byName[name] = g
 		return g
 	}
 	l.beyond++
-	l.changed = true
+	l.last = nil
 	if l.overflow == nil {
-		label := overflowGroup
-		l.overflow = l.addGroup(&label)
+		l.overflow = l.addGroup(overflowGroup)
 	}
 	return l.overflow
 }
 
-// addGroup adds a group with a label, or without one.
-func (l *Ledger) addGroup(label *string) *group {
-	g := newGroup(len(l.counters))
-	g.set = uint32(len(l.sets))
+// addGroup adds a group. label is the value of its label.
+func (l *Ledger) addGroup(label string) *group {
+	g := newGroup(label, len(l.counters))
 	l.groups = append(l.groups, g)
-	l.sets = append(l.sets, labelSets(label)...) // earlier sources have shorter slices of the same
-	l.changed, l.distributed = true, true
+	l.last = nil
 	return g
 }
 
@@ -120,8 +104,9 @@ func (l *Ledger) learn(registered *schema.Schema) {
 		}
 		l.learned[i] = true
 		if unit := registered.Metrics[metric].Unit; unit != schema.NoUnit {
+			l.counters = slices.Clone(l.counters)
 			l.counters[i].Unit = unit
-			l.compile()
+			l.last = nil
 		}
 	}
 }
@@ -139,14 +124,23 @@ func (l *Ledger) find(registered *schema.Schema, counter int) int {
 	return metric
 }
 
-// Source returns the totals as they are now. The source is immutable. It has the memory of the last
-// one as far as nothing changed.
-func (l *Ledger) Source(now time.Time) snapshot.Source {
-	if l.changed {
-		l.last = l.render()
-		l.changed, l.distributed = false, false
+// View returns the totals as they are now. They are the same as the last ones if nothing has changed.
+func (l *Ledger) View() *snapshot.Totals {
+	if l.last != nil {
+		return l.last
 	}
-	source := l.last
-	source.Time = now.UnixMilli()
-	return source
+	l.last = &snapshot.Totals{
+		Started:  l.options.Start,
+		Measured: !l.options.NoUsage,
+		Grouped:  l.options.By.grouped(),
+		Groups:   make([]snapshot.TotalsGroup, 0, len(l.groups)),
+		Named:    int64(len(l.byName)),
+		Overflow: l.beyond,
+		Counters: l.counters,
+	}
+	numbers := make([]int64, 0, len(l.groups)*(len(l.counters)+len(snapshot.Outcomes))) // one allocation for all groups
+	for _, g := range l.groups {
+		l.last.Groups = append(l.last.Groups, g.view(&numbers))
+	}
+	return l.last
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -46,10 +48,15 @@ func TestParseBy(t *testing.T) {
 	}
 }
 
-// group returns the values of the label group of a family, with the value of each series.
+// sourceOf returns the samples of the totals, as pages have them.
+func sourceOf(l *Ledger) snapshot.Source {
+	return families.New(families.Options{}).Of(&snapshot.Snapshot{Totals: l.View()}).Totals
+}
+
+// groupsOf returns the values of the label group of a family, with the value of each series.
 func groupsOf(l *Ledger, family string) map[string]int64 {
 	values := map[string]int64{}
-	src := l.Source(time.Now())
+	src := sourceOf(l)
 	for _, s := range src.Samples {
 		if src.Metric(s).Name == family {
 			values[src.Sets[s.Series].Pairs[0].Value] = s.Value
@@ -98,12 +105,12 @@ func TestOverflow(t *testing.T) {
 // TestNoGroups: without groups all families exist from the start, and no sample has a group.
 func TestNoGroups(t *testing.T) {
 	l := New(Options{Metrics: []string{"fs_opens"}})
-	src := l.Source(time.Now())
+	src := sourceOf(l)
 	series := map[string]int{}
 	for _, s := range src.Samples {
 		m := src.Metric(s)
 		series[m.Name]++
-		if slices.ContainsFunc(src.Sets[s.Series].Pairs, func(p snapshot.Label) bool { return p.Name == schema.GroupLabel }) {
+		if slices.ContainsFunc(src.Sets[s.Series].Pairs, func(p snapshot.Label) bool { return p.Name == "group" }) {
 			t.Errorf("%s has a group", m.Name)
 		}
 		if m.Type != schema.Histogram && s.Value != 0 {
@@ -132,7 +139,7 @@ func TestNoUsage(t *testing.T) {
 	last.End = &snapshot.End{Outcome: snapshot.Exited, Lifetime: time.Second, MemoryPeak: 1}
 	l.Begin("", false).End(last)
 	var names []string
-	src := l.Source(time.Now())
+	src := sourceOf(l)
 	for _, m := range src.Schema.Metrics {
 		names = append(names, strings.TrimPrefix(m.Name, "sandmeter_sandboxes_"))
 	}
@@ -144,10 +151,10 @@ func TestNoUsage(t *testing.T) {
 	}
 }
 
-// TestSourcesAreImmutable: a source stays as it is, and shares memory with the next one as far as
-// nothing changed.
-func TestSourcesAreImmutable(t *testing.T) {
-	l := New(Options{By: by(t, "namespace")})
+// TestViewsAreImmutable: totals in a snapshot stay as they are, and share memory with the next ones as
+// far as nothing changed.
+func TestViewsAreImmutable(t *testing.T) {
+	l := New(Options{By: by(t, "namespace"), Metrics: []string{"fs_read_wait"}})
 	life := l.Begin("a", false)
 	ended := func() *snapshot.Sandbox {
 		s := measured(5e9, 1, 1, 1)
@@ -155,25 +162,33 @@ func TestSourcesAreImmutable(t *testing.T) {
 		return s
 	}
 	l.Begin("a", false).End(ended())
-	first := l.Source(time.UnixMilli(1))
-	text := fmt.Sprint(first.Samples, first.Histograms, first.Sets)
+	first := l.View()
+	text := fmt.Sprintf("%+v", *first)
 
-	if second := l.Source(time.UnixMilli(2)); &second.Samples[0] != &first.Samples[0] || &second.Histograms[0] != &first.Histograms[0] || second.Time != 2 {
-		t.Error("nothing changed, and the source is made anew")
+	if l.View() != first {
+		t.Error("nothing changed, and the totals are made anew")
 	}
 	life.Observe(measured(7e9, 0, 0, 0))
-	if third := l.Source(time.UnixMilli(3)); &third.Samples[0] == &first.Samples[0] || &third.Histograms[0] != &first.Histograms[0] {
-		t.Error("only samples changed")
+	next := l.View()
+	if next == first || next.Groups[0].CPU != 12e9 || !shareHistograms(&next.Groups[0], &first.Groups[0]) {
+		t.Errorf("only a sum changed, and the totals are %+v", next)
 	}
+	life.Observe(reported(compile(t, registration), "fs_read_wait", 7)) // tells the unit
 	life.End(ended())
 	l.Begin("b", false).End(ended())
-	last := l.Source(time.UnixMilli(4))
-	if last.Histograms[0].Count() != 2 || last.Histograms[1].Count() != 1 || len(last.Sets) != 2*len(first.Sets) {
-		t.Errorf("the last source is %+v", last)
+	last := l.View()
+	if len(last.Groups) != 2 || last.Groups[0].Lifetimes.Count() != 2 || last.Groups[1].Lifetimes.Count() != 1 || last.Counters[0].Unit != schema.Nanoseconds {
+		t.Errorf("the last totals are %+v", last)
 	}
-	if got := fmt.Sprint(first.Samples, first.Histograms, first.Sets); got != text || first.Time != 1 {
-		t.Errorf("the first source changed\nfrom %s\nto   %s", text, got)
+	if got := fmt.Sprintf("%+v", *first); got != text {
+		t.Errorf("the first totals changed\nfrom %s\nto   %s", text, got)
 	}
+}
+
+// shareHistograms reports whether two groups have the same memory for their histograms.
+func shareHistograms(a, b *snapshot.TotalsGroup) bool {
+	same := func(a, b snapshot.Histogram) bool { return &a.Counts[0] == &b.Counts[0] }
+	return same(a.Lifetimes, b.Lifetimes) && same(a.CPUTimes, b.CPUTimes) && same(a.MemoryPeaks, b.MemoryPeaks)
 }
 
 func TestSourceOrder(t *testing.T) {
@@ -181,7 +196,7 @@ func TestSourceOrder(t *testing.T) {
 	for i := range 20 {
 		l.Begin(fmt.Sprint(i%7), false).End(measured(1, 1, 1, 1))
 	}
-	src := l.Source(time.Now())
+	src := sourceOf(l)
 	if src.Start != 7e9+8 || src.Schema.Series == 0 {
 		t.Errorf("the start is %d", src.Start)
 	}
@@ -251,13 +266,9 @@ func busy(t testing.TB, n, groups int) (*Ledger, func()) {
 	round := int64(0)
 	return l, func() {
 		round++
-		for i := range sandbox.Usage.Samples {
-			if s := &sandbox.Usage.Samples[i]; s.Metric == schema.UsageCPU {
-				s.Value = snapshot.FloatValue(float64(round))
-			} else {
-				s.Value = round
-			}
-		}
+		sandbox.Usage.Set(fact.CPU, round*int64(time.Second))
+		sandbox.Usage.Set(fact.OOMKills, round)
+		sandbox.Usage.Interfaces[0].Counters = traffic(round, round)
 		sandbox.Reported.Samples[0].Value = round
 		for _, life := range lives {
 			life.Observe(sandbox)
@@ -265,19 +276,25 @@ func busy(t testing.TB, n, groups int) (*Ledger, func()) {
 	}
 }
 
-// TestAllocations: observations allocate nothing, and a source does not allocate per group.
+// TestAllocations: observations allocate nothing, and neither totals nor their samples allocate per group.
 func TestAllocations(t *testing.T) {
 	l, observe := busy(t, 1000, 100)
 	observe() // learns the interfaces
 	if n := testing.AllocsPerRun(10, observe); n != 0 {
 		t.Errorf("observing 1,000 sandboxes allocates %v times", n)
 	}
-	l.Source(time.Now())
-	if n := testing.AllocsPerRun(10, func() { observe(); l.Source(time.Now()) }); n > 2 {
-		t.Errorf("a source of 100 groups allocates %v times", n)
+	l.View()
+	if n := testing.AllocsPerRun(10, func() { observe(); l.View() }); n > 3 {
+		t.Errorf("totals of 100 groups allocate %v times", n)
 	}
-	if n := testing.AllocsPerRun(10, func() { l.Source(time.Now()) }); n != 0 {
-		t.Errorf("an unchanged source allocates %v times", n)
+	if n := testing.AllocsPerRun(10, func() { l.View() }); n != 0 {
+		t.Errorf("unchanged totals allocate %v times", n)
+	}
+	f := families.New(families.Options{})
+	samples := func() { f.Of(&snapshot.Snapshot{Totals: l.View()}) }
+	samples()
+	if n := testing.AllocsPerRun(10, func() { observe(); samples() }); n > 10 {
+		t.Errorf("the samples of 100 groups allocate %v times", n)
 	}
 }
 
@@ -289,15 +306,15 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-func BenchmarkSource(b *testing.B) {
+func BenchmarkView(b *testing.B) {
 	for _, groups := range []int{1, 1000} {
 		b.Run(fmt.Sprint(groups), func(b *testing.B) {
 			l, observe := busy(b, groups, groups)
 			observe()
 			b.ReportAllocs()
 			for b.Loop() {
-				l.changed = true
-				l.Source(time.Now())
+				l.last = nil
+				l.View()
 			}
 		})
 	}

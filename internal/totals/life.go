@@ -2,11 +2,9 @@ package totals
 
 import (
 	"cmp"
-	"math"
 	"slices"
-	"time"
 
-	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -42,7 +40,7 @@ func (l *Life) Observe(s *snapshot.Sandbox) {
 	if l.ended {
 		return
 	}
-	l.observeUsage(&s.Usage)
+	l.observeUsage(s.Usage)
 	l.observeReported(&s.Reported)
 }
 
@@ -61,62 +59,52 @@ func (l *Life) End(s *snapshot.Sandbox) {
 		end = &snapshot.End{Outcome: snapshot.Unknown}
 	}
 	l.group.countEnd(end.Outcome)
-	l.ledger.changed = true
-	l.distribute(schema.TotalLifetime, int64(end.Lifetime), end.Lifetime > 0)
-	l.distribute(schema.TotalLifetimeMemoryPeak, end.MemoryPeak, end.MemoryPeak > 0)
-	cpu, ok := cpuOf(&s.Usage)
-	l.distribute(schema.TotalLifetimeCPU, cpu, ok)
-}
-
-func (l *Life) distribute(kind int, value int64, known bool) {
-	if known {
-		l.group.distribution(kind).observe(value, schema.TotalBounds(kind))
-		l.ledger.distributed = true
+	l.ledger.last = nil
+	distribute(&l.group.lifetimes, int64(end.Lifetime), end.Lifetime > 0)
+	distribute(&l.group.memoryPeaks, end.MemoryPeak, end.MemoryPeak > 0)
+	if s.Usage != nil {
+		cpu, ok := s.Usage.Get(fact.CPU)
+		distribute(&l.group.cpuTimes, cpu, ok)
 	}
 }
 
-func (l *Life) observeUsage(usage *snapshot.Source) {
-	if usage.Schema != schema.Usage {
+func distribute(d *distribution, value int64, known bool) {
+	if known {
+		d.observe(value)
+	}
+}
+
+func (l *Life) observeUsage(u *snapshot.Usage) {
+	if u == nil {
 		return
 	}
-	if cpu, ok := cpuOf(usage); ok {
+	if cpu, ok := u.Get(fact.CPU); ok {
 		l.count(sumCPU, cpu)
 	}
-	if kills, ok := usage.Find(schema.UsageOOMKills); ok {
-		l.count(sumOOMKills, kills.Value)
+	if kills, ok := u.Get(fact.OOMKills); ok {
+		l.count(sumOOMKills, kills)
 	}
-	first := !l.networkKnown
-	l.observeNetwork(usage, schema.NetworkReceiveBytes, sumReceived, first)
-	l.observeNetwork(usage, schema.NetworkTransmitBytes, sumTransmitted, first)
+	first := !l.networkKnown // no interface was known before this observation
+	for i := range u.Interfaces {
+		l.observeInterface(&u.Interfaces[i], first)
+	}
 }
 
-// cpuOf returns the CPU time of a sandbox in nanoseconds.
-func cpuOf(usage *snapshot.Source) (ns int64, ok bool) {
-	if usage.Schema != schema.Usage {
-		return 0, false
+// observeInterface counts the growth of one interface by itself: one that goes away must not hide
+// the growth of others.
+func (l *Life) observeInterface(now *fact.Interface, first bool) {
+	l.networkKnown = true
+	i := l.interfaceNamed(now.Name)
+	if i == nil {
+		return
 	}
-	s, ok := usage.Find(schema.UsageCPU)
-	if !ok {
-		return 0, false
-	}
-	return int64(math.Round(s.Float() * float64(time.Second))), true
-}
-
-// observeNetwork counts the growth of each interface by itself: one that goes away must not hide
-// the growth of others. first: no interface was known before this observation.
-func (l *Life) observeNetwork(usage *snapshot.Source, metric, sum int, first bool) {
-	for _, s := range samplesOf(usage, metric) {
-		l.networkKnown = true
-		i := l.interfaceNamed(usage.Sets[s.Series].Pairs[0].Value)
-		if i == nil {
-			continue
-		}
-		base := &i.bases[sum-sumReceived]
+	for k, counter := range [...]int{fact.ReceiveBytes, fact.TransmitBytes} {
+		value := now.Counters[counter]
 		if first && l.older {
-			*base = s.Value
+			i.bases[k] = value
 		}
-		l.grow(sum, growth(*base, s.Value))
-		*base = s.Value
+		l.grow(sumReceived+k, growth(i.bases[k], value))
+		i.bases[k] = value
 	}
 }
 
@@ -188,6 +176,6 @@ func growth(base, value int64) int64 {
 func (l *Life) grow(sum int, by int64) {
 	if by > 0 {
 		l.group.sums[sum] = add(l.group.sums[sum], by)
-		l.ledger.changed = true
+		l.ledger.last = nil
 	}
 }

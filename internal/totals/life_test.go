@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -33,51 +34,38 @@ const absent = -1
 // measured returns a sandbox with CPU time in nanoseconds, OOM kills, and bytes that the interface
 // eth0 received and sent.
 func measured(cpu, kills, received, sent int64) *snapshot.Sandbox {
-	u := usageSource()
+	u := new(snapshot.Usage)
 	if cpu != absent {
-		u.add(schema.UsageCPU, snapshot.FloatValue(float64(cpu)/1e9))
-	}
-	if received != absent {
-		u.addInterface(schema.NetworkReceiveBytes, "eth0", received)
-	}
-	if sent != absent {
-		u.addInterface(schema.NetworkTransmitBytes, "eth0", sent)
+		u.Set(fact.CPU, cpu)
 	}
 	if kills != absent {
-		u.add(schema.UsageOOMKills, kills)
+		u.Set(fact.OOMKills, kills)
 	}
-	return &snapshot.Sandbox{Usage: u.Source}
+	if received != absent || sent != absent {
+		u.Interfaces = []fact.Interface{{Name: "eth0", Counters: traffic(max(0, received), max(0, sent))}}
+	}
+	return &snapshot.Sandbox{Usage: u}
 }
 
-type usage struct{ snapshot.Source }
-
-func usageSource() *usage {
-	return &usage{snapshot.Source{Labels: &noLabels, Schema: schema.Usage}}
-}
-
-func (u *usage) add(metric int, value int64) {
-	u.Samples = append(u.Samples, snapshot.Sample{Metric: int32(metric), Value: value})
-}
-
-func (u *usage) addInterface(metric int, name string, value int64) {
-	u.Samples = append(u.Samples, snapshot.Sample{Metric: int32(metric), Series: uint32(len(u.Sets)), Value: value})
-	u.Sets = append(u.Sets, snapshot.NewLabelSet(snapshot.Label{Name: "interface", Value: name}))
+// traffic returns the counters of an interface with these bytes.
+func traffic(received, sent int64) [fact.InterfaceCounters]int64 {
+	return [fact.InterfaceCounters]int64{fact.ReceiveBytes: received, fact.TransmitBytes: sent}
 }
 
 // interfaces returns a sandbox whose interfaces received so many bytes.
 func interfaces(received map[string]int64) *snapshot.Sandbox {
-	u := usageSource()
+	u := new(snapshot.Usage)
 	for name, value := range received {
-		u.addInterface(schema.NetworkReceiveBytes, name, value)
+		u.Interfaces = append(u.Interfaces, fact.Interface{Name: name, Counters: traffic(value, 0)})
 	}
-	return &snapshot.Sandbox{Usage: u.Source}
+	return &snapshot.Sandbox{Usage: u}
 }
 
 // reported returns a sandbox that reports the values of series of a metric. Series that are 0 are
 // not sent.
 func reported(s *schema.Schema, name string, values ...int64) *snapshot.Sandbox {
 	metric := s.Find([]byte(name))
-	source := snapshot.Source{Labels: &noLabels, Schema: s}
+	source := snapshot.Source{Labels: new(snapshot.Labels), Schema: s}
 	for i, value := range values {
 		if value != 0 {
 			source.Samples = append(source.Samples, snapshot.Sample{Metric: int32(metric), Series: s.Metrics[metric].First + uint32(i), Value: value})
@@ -93,7 +81,7 @@ func silent() *snapshot.Sandbox { return new(snapshot.Sandbox) }
 // outcome, that of its series. It is absent if there is none.
 func value(t testing.TB, l *Ledger, family string, labels ...snapshot.Label) int64 {
 	t.Helper()
-	src := l.Source(time.Now())
+	src := sourceOf(l)
 	for _, s := range src.Samples {
 		m := src.Metric(s)
 		if m.Name != family {
@@ -318,7 +306,7 @@ func TestEnds(t *testing.T) {
 	}
 	check := func(family string, total int64, buckets ...int) {
 		t.Helper()
-		src := l.Source(time.Now())
+		src := sourceOf(l)
 		h := &src.Histograms[value(t, l, "sandmeter_sandboxes_"+family)]
 		want := make([]uint64, len(h.Counts))
 		for _, bucket := range buckets {
@@ -331,11 +319,4 @@ func TestEnds(t *testing.T) {
 	check("lifetime_seconds", int64(100*time.Hour+3*time.Second), 5, -1)
 	check("lifetime_cpu_seconds", int64(20*time.Hour+50*time.Millisecond), 1, -1)
 	check("lifetime_memory_peak_bytes", 1<<40+16<<20, 0, -1)
-}
-
-// TestOutcomes: each outcome has a series.
-func TestOutcomes(t *testing.T) {
-	if !slices.Equal(outcomes[:], snapshot.Outcomes) {
-		t.Errorf("%v are not %v", outcomes, snapshot.Outcomes)
-	}
 }

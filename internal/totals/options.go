@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
 // Options configure a Ledger.
@@ -21,9 +19,6 @@ type Options struct {
 	// would be 0, which is not true.
 	NoUsage bool
 }
-
-// Check returns an error if there can be no Ledger with the options.
-func (o *Options) Check() error { return schema.CheckTotals(o.Metrics) }
 
 // A By tells by what sandboxes are grouped. The zero value is none.
 type By struct {

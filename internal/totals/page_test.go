@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/sandmeter/sandmeter/internal/expo"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -27,13 +28,15 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const pageTime = 1795338783582
 
-// pageOf returns the page of a server that has only totals.
+// pageOf returns a page that has only totals.
 func pageOf(l *Ledger) *page.Page {
-	snap := &snapshot.Snapshot{
-		Server: snapshot.Source{Labels: &noLabels, Schema: schema.Server, Time: pageTime},
-		Totals: l.Source(time.UnixMilli(pageTime)),
+	var names []string
+	for _, m := range sourceOf(l).Schema.Metrics {
+		names = append(names, m.Name)
 	}
-	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, DropIn: true}).Build(snap, page.Selection{})
+	snap := &snapshot.Snapshot{Time: time.UnixMilli(pageTime), Totals: l.View()}
+	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Families: families.Options{DropIn: true}}).
+		Build(snap, page.Selection{Names: snapshot.NewValues(names)})
 }
 
 // some returns a ledger with some lives of two groups, and of the overflow group.
@@ -83,7 +86,7 @@ func TestGoldenPages(t *testing.T) {
 func TestPages(t *testing.T) {
 	for _, grouping := range []string{"none", "namespace"} {
 		l := some(t, grouping)
-		want := flatten(l.Source(time.Now()))
+		want := flatten(sourceOf(l))
 		for _, f := range []struct {
 			expo.Format
 			name expfmt.Format
@@ -168,6 +171,30 @@ func flatten(src snapshot.Source) map[string]float64 {
 		}
 	}
 	return values
+}
+
+// TestSamplesAreImmutable: samples stay as they are, and those of the same totals share their memory.
+func TestSamplesAreImmutable(t *testing.T) {
+	f, l := families.New(families.Options{}), some(t, "namespace")
+	samples := func(ms int64) snapshot.Source {
+		return f.Of(&snapshot.Snapshot{Time: time.UnixMilli(ms), Totals: l.View()}).Totals
+	}
+	first := samples(1)
+	text := fmt.Sprint(first.Samples, first.Histograms, first.Sets)
+	if second := samples(2); &second.Samples[0] != &first.Samples[0] || &second.Histograms[0] != &first.Histograms[0] || second.Time != 2 {
+		t.Error("nothing changed, and the samples are made anew")
+	}
+	last := measured(1, 1, 1, 1)
+	last.End = &snapshot.End{Outcome: snapshot.Exited, Lifetime: time.Second, MemoryPeak: 1}
+	for _, group := range []string{"shop", "a new one"} {
+		l.Begin(group, false).End(last)
+	}
+	if third := samples(3); len(third.Samples) <= len(first.Samples) || third.Time != 3 {
+		t.Errorf("a group is new, and there are %d samples, as many as before", len(third.Samples))
+	}
+	if got := fmt.Sprint(first.Samples, first.Histograms, first.Sets); got != text || first.Time != 1 {
+		t.Errorf("the first samples changed\nfrom %s\nto   %s", text, got)
+	}
 }
 
 // TestStarts: totals tell when they were 0 in the formats that have a place for it.

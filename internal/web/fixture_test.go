@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -42,7 +43,7 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	root := testkit.TempDir(t)
 	w := &world{T: t, root: root, lost: make(chan error, 100)}
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
-	c := collect.Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: ample, StartTime: time.Now(), Logger: logger}
+	c := collect.Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: ample, Logger: logger}
 	o := Options{
 		MaxPerSecond: 20, Roots: func() []string { return []string{servedRoot} }, Ready: func() error { return nil }, Version: "1.2.3",
 		Logger: logger, RootLost: func(err error) { w.lost <- err },
@@ -54,7 +55,8 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Collect, o.Pages = collector.Collect, page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true})
+	o.Collect, o.Pages = collector.Collect, page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true,
+		Families: families.Options{StartTime: time.Now()}})
 	w.handler = NewHandler(o)
 	t.Cleanup(func() {
 		w.handler.Close()
@@ -141,8 +143,8 @@ func (w *world) fetch(client *http.Client, r *http.Request) (*http.Response, str
 	return response, string(body)
 }
 
-// families returns the names of the families on a page that come from sandboxes.
-func families(page string) []string {
+// familiesOf returns the names of the families on a page that come from sandboxes.
+func familiesOf(page string) []string {
 	var names []string
 	for line := range strings.Lines(page) {
 		if name, ok := strings.CutPrefix(line, "# TYPE runsc_"); ok && !strings.HasPrefix(name, "meta_") {

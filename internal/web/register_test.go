@@ -89,7 +89,7 @@ func answering(r snapshot.Registered, err error) Registering {
 }
 
 func registered(sampled bool) snapshot.Registered {
-	return snapshot.Registered{Sampled: sampled, Sandbox: snapshot.Sandbox{Running: true, Identity: &snapshot.Identity{
+	return snapshot.Registered{Sampled: sampled, Sandbox: snapshot.Sandbox{Phase: snapshot.Running, Identity: &snapshot.Identity{
 		Labels: &snapshot.Labels{Iteration: "17", Sandbox: "a"}, Root: servedRoot, CreatedAt: time.Unix(1e9, 0), PID: 42, Status: "running"}}}
 }
 

@@ -77,13 +77,13 @@ func TestFilters(t *testing.T) {
 	w := newWorld(t, nil)
 	w.start(simulate.Spec{ID: "a", Root: simulate.Container{Capabilities: &simulate.Capabilities{
 		Effective: []string{"CAP_NET_RAW", "CAP_KILL"}}}})
-	all := families(w.page("/metrics"))
+	all := familiesOf(w.page("/metrics"))
 	both := []string{"KILL", "NET_RAW"}
 	check := func(query string, wantFamilies, wantCapabilities []string) {
 		t.Helper()
 		for _, path := range []string{"/metrics?", "/metrics%3F", "/metrics%3f"} {
 			page := w.page(path + query)
-			if got := families(page); !slices.Equal(got, wantFamilies) {
+			if got := familiesOf(page); !slices.Equal(got, wantFamilies) {
 				t.Errorf("%s%s leaves families %q, want %q", path, query, got, wantFamilies)
 			}
 			if got := capabilities(page); !slices.Equal(got, wantCapabilities) {

@@ -18,7 +18,6 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/page"
-	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -51,11 +50,7 @@ func (b *bubble) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 	b.collections++
 	began := time.Now()
 	time.Sleep(min(time.Second, time.Until(plan.Deadline)))
-	return &snapshot.Snapshot{Began: began, Server: snapshot.Source{
-		Labels:  new(snapshot.Labels),
-		Schema:  schema.Server,
-		Samples: []snapshot.Sample{{Metric: schema.SandboxesTotal, Value: int64(b.collections)}},
-	}}, nil
+	return &snapshot.Snapshot{Began: began, Server: snapshot.Server{Sandboxes: snapshot.Census{Served: b.collections}}}, nil
 }
 
 // client is a scrape that waits for its response.

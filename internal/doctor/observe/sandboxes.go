@@ -16,7 +16,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/doctor"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/registration"
-	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -199,33 +198,23 @@ func sandboxOf(s *snapshot.Sandbox) doctor.Sandbox {
 		Namespace:    s.Labels.Namespace,
 		PID:          s.PID,
 		CreatedAt:    s.CreatedAt,
-		Running:      s.Running,
+		Running:      s.Running(),
 		Status:       doctor.StatusOK,
 		Version:      s.Release,
 		MetricServer: s.MetricServer,
 	}
-	for _, sample := range s.Usage.Samples {
-		if sample.Metric == schema.UsageAbsent {
-			d.UsageAbsent = append(d.UsageAbsent, valueOf(s.Usage.Sets[sample.Series], "reason"))
+	if s.Usage != nil {
+		for _, reason := range s.Usage.Unknown {
+			d.UsageAbsent = append(d.UsageAbsent, string(reason))
 		}
 	}
 	switch {
-	case !s.Running:
+	case !s.Running():
 		d.Status = doctor.StatusNotRunning
 	case s.Failure != nil:
 		d.Status, d.Reason, d.Detail = doctor.StatusFailed, string(s.Failure.Reason), s.Failure.Error()
 	}
 	return d
-}
-
-// valueOf returns the value of a label.
-func valueOf(set *snapshot.LabelSet, name string) string {
-	for _, p := range set.Pairs {
-		if p.Name == name {
-			return p.Value
-		}
-	}
-	return ""
 }
 
 // maxLog limits the log, in bytes.

@@ -1,10 +1,12 @@
-package schema
+package families
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 func TestCheckTotals(t *testing.T) {
@@ -52,45 +54,15 @@ func TestCheckTotals(t *testing.T) {
 }
 
 func TestTotalsNames(t *testing.T) {
-	check := func(name string, unit Unit, want string) {
+	check := func(name string, unit schema.Unit, want string) {
 		t.Helper()
-		m := TotalsCounter{name, unit}.metric()
+		m := counterMetric(snapshot.TotalsCounter{Name: name, Unit: unit})
 		if m.Name != "sandmeter_sandboxes_"+want || m.Unit != unit {
 			t.Errorf("%s is %s", name, m.Name)
 		}
 	}
-	check("fs_opens", NoUnit, "fs_opens_total")
-	check("fs_opens_total", NoUnit, "fs_opens_total")
-	check("fs_read_wait", Nanoseconds, "fs_read_wait_seconds_total")
-	check("fs_read_wait_nanoseconds", Nanoseconds, "fs_read_wait_seconds_total")
-}
-
-// TestTotals: all schemas of totals are sorted, and their kinds tell which family is where.
-func TestTotals(t *testing.T) {
-	for _, grouped := range []bool{false, true} {
-		for _, measured := range []bool{false, true} {
-			s := NewTotals([]TotalsCounter{{Name: "zz"}, {Name: "aa"}}, grouped, measured)
-			if !slices.IsSortedFunc(s.Metrics, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) }) || len(s.Kinds) != len(s.Metrics) {
-				t.Errorf("the metrics are %+v", s.Metrics)
-			}
-			for i, kind := range s.Kinds {
-				m := &s.Metrics[i]
-				want := map[int]string{TotalFamilies: "sandmeter_sandboxes_zz_total", TotalFamilies + 1: "sandmeter_sandboxes_aa_total"}[kind]
-				if kind < TotalFamilies {
-					want = totalsMetrics[kind].Name
-				}
-				if m.Name != want || !m.Whole || m.Type == Histogram && len(m.Bounds) == 0 {
-					t.Errorf("kind %d is %+v, want %s", kind, m, want)
-				}
-				if hasGroup := slices.Contains(m.SetLabels, GroupLabel); m.Open && hasGroup != grouped {
-					t.Errorf("%s has labels %q", m.Name, m.SetLabels)
-				}
-			}
-		}
-	}
-	for i := range totalsMetrics {
-		if m := &totalsMetrics[i]; m.Type == Histogram && !increasing(m.Bounds) {
-			t.Errorf("the bounds of %s are %v", m.Name, m.Bounds)
-		}
-	}
+	check("fs_opens", schema.NoUnit, "fs_opens_total")
+	check("fs_opens_total", schema.NoUnit, "fs_opens_total")
+	check("fs_read_wait", schema.Nanoseconds, "fs_read_wait_seconds_total")
+	check("fs_read_wait_nanoseconds", schema.Nanoseconds, "fs_read_wait_seconds_total")
 }
