@@ -85,6 +85,7 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		MatchAddress:     o.MatchAddress,
 		Registrations:    registrationsOf(h.source),
 		AllowUnknownRoot: o.AllowUnknownRoot,
+		HideOrphans:      o.DropIn,
 		Linger:           o.Linger,
 		LingerMax:        o.LingerMax,
 		MaxWithSeries:    o.MaxSandboxesWithSeries,

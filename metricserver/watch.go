@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/roots"
 )
 
 const (
@@ -41,7 +41,7 @@ const maxWatched = 4096
 // the files that are already in it count as created, too.
 type watch struct {
 	configured []string        // runtime roots: directories and globs
-	ways       collect.Ways    // to the configured roots
+	ways       roots.Ways      // to the configured roots
 	served     func() []string // returns the roots that are served, which are watched first
 	arrive     func(root, name string, created bool)
 	look       func()
@@ -68,7 +68,7 @@ type watched struct {
 }
 
 func newWatch(configured []string, served func() []string, arrive func(root, name string, created bool), look func(), logger *slog.Logger) *watch {
-	return &watch{configured: configured, ways: collect.NewWays(configured), served: served, arrive: arrive, look: look, logger: logger, open: openInotify, most: maxWatched,
+	return &watch{configured: configured, ways: roots.NewWays(configured), served: served, arrive: arrive, look: look, logger: logger, open: openInotify, most: maxWatched,
 		due: make(chan struct{}, 1), watched: make(map[string]*watched), paths: make(map[int][]string)}
 }
 
@@ -162,7 +162,7 @@ func (w *watch) survey() {
 		w.enter(filepath.Clean(dir), false)
 	}
 	for _, root := range w.configured {
-		w.enter(filepath.Clean(collect.FixedDir(root)), false)
+		w.enter(filepath.Clean(roots.FixedDir(root)), false)
 	}
 	for dir, d := range w.watched {
 		if d.round != w.round {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
-	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -151,7 +151,7 @@ func unreadError(rootDir string, errs []*state.FileError) error {
 }
 
 func describe(s *state.Sandbox, rootDir string) listed {
-	pid, running := collect.Running(s, rootDir)
+	pid, running := proof.Running(s, rootDir)
 	l := listed{
 		ID:           s.ID,
 		Iteration:    state.Iteration(s.ID, s.CreatedAt),

@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/fact", "internal/families", "internal/page", "internal/records", "internal/registration", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
+	"metricserver": {"config", "internal/collect", "internal/expo", "internal/fact", "internal/families", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/jscan":    {},
 	"internal/fact":     {},
 	"internal/claims":   {"internal/fact"},
+	"internal/clock":    {},
 	"internal/trust":    {},
 	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
 	"internal/host":     {"internal/fact", "golang.org/x/sys/unix"},
@@ -46,22 +47,24 @@ var mayImport = map[string][]string{
 	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
 		"google.golang.org/protobuf/encoding/prototext", "google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/protoadapt"},
 	"internal/totals": {"internal/fact", "internal/schema", "internal/snapshot"},
-	"internal/collect": {"config", "internal/claims", "internal/control", "internal/fact", "internal/failure", "internal/host", "internal/registration", "internal/schema", "internal/snapshot", "internal/state",
-		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
+	"internal/roots":  {"internal/state", "golang.org/x/sys/unix"},
+	"internal/proof":  {"internal/control", "internal/failure", "internal/host", "internal/state", "golang.org/x/sys/unix"},
+	"internal/collect": {"config", "internal/claims", "internal/clock", "internal/control", "internal/fact", "internal/failure", "internal/host", "internal/proof", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/state",
+		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go"},
 	// Only families names families and labels, besides the registered metrics. collect, totals, records and api do without.
 	"internal/families": {"internal/fact", "internal/failure", "internal/schema", "internal/snapshot"},
 	"internal/page":     {"internal/families", "internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
 	"internal/expo": {"internal/page", "internal/schema", "internal/snapshot", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd",
 		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},
-	"internal/share":   {"internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
+	"internal/share":   {"internal/clock", "internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
 	"internal/api":     {"internal/failure", "internal/schema", "internal/snapshot"},
 	"internal/records": {"internal/fact", "internal/schema", "internal/snapshot"},
-	"internal/web":     {"internal/api", "internal/collect", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+	"internal/web":     {"internal/api", "internal/clock", "internal/collect", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// What the command doctor says. doctor judges and has no other input than values; observe makes these
 	// values, with the code of the server, and reads kubelet's configuration as YAML.
 	"internal/doctor": {"config", "internal/failure"},
-	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration",
+	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration", "internal/roots",
 		"internal/snapshot", "internal/trust", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
@@ -76,10 +79,10 @@ var mayImport = map[string][]string{
 	"internal/architecture":    {},
 
 	// The program sees the stages only through metricserver; to list a root it asks state and
-	// collect.
+	// proof.
 	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/collect", "internal/doctor",
-		"internal/doctor/observe", "internal/state",
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/doctor",
+		"internal/doctor/observe", "internal/proof", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
@@ -120,6 +123,20 @@ func sources(t *testing.T, dir string) map[string]string {
 		}
 	}
 	return texts
+}
+
+// TestOneClock: collect and share use no clock but the injected one.
+func TestOneClock(t *testing.T) {
+	for _, dir := range []string{"internal/collect", "internal/share"} {
+		for file, text := range sources(t, dir) {
+			for _, call := range []string{"time.Now(", "time.Since(", "time.Until(", "time.After", "time.NewTimer(", "time.NewTicker(", "time.Tick(", "time.Sleep(",
+				"context.WithTimeout(", "context.WithDeadline("} {
+				if strings.Contains(text, call) {
+					t.Errorf("%s has %s: use the clock of the options", file, call)
+				}
+			}
+		}
+	}
 }
 
 // onlyIn has what is for some packages only, and why.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -116,7 +117,7 @@ func TestRootAppearsForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.expectLives(l, "do1/a killed")
-	n.expect(n.page(), running, fmt.Sprintf(`runsc_meta_sandbox_running{runtime_root="%s",sandbox="a"} 0`, root))
+	n.expect(n.page(), runningSeries, fmt.Sprintf(`runsc_meta_sandbox_running{runtime_root="%s",sandbox="a"} 0`, root))
 }
 
 // TestRootIsGone: if the root has disappeared before its sandbox could be read, that is a life, once.
@@ -183,9 +184,9 @@ func TestInodeIsUsedAgain(t *testing.T) {
 	root, s := n.addRoot("do1", "a", 51)
 	n.arrive(s)
 	other, s2 := n.addRoot("do2", "b", 51)
-	id, _ := identifyDir(other)
+	id, _ := roots.Identify(other)
 	n.remove(root)
-	n.collector.table.inventories[0].place.id = id
+	n.collector.table.inventories[0].place.ID = id
 	n.arrive(s2)
 	if got := n.collector.Roots(); !slices.Equal(got, []string{root, other}) {
 		t.Errorf("served are %q, want %q and %q", got, root, other)
@@ -211,7 +212,7 @@ func TestRegisterInNewRoot(t *testing.T) {
 	}
 }
 
-// TestRootsLeftOut: more than MaxRoots roots with state files are a number on the page, one line of the
+// TestRootsLeftOut: more than roots.MaxRoots roots with state files are a number on the page, one line of the
 // log, and make the server not ready. Empty ones take no place.
 func TestRootsLeftOut(t *testing.T) {
 	n, _ := globbed(t, func(o *Options) { o.Ended = nil })
@@ -224,20 +225,20 @@ func TestRootsLeftOut(t *testing.T) {
 		}
 		want := "<nil>"
 		if leftOut > 0 {
-			want = fmt.Sprintf("runtime roots not served: %d (the limit is %d per server); run another server for them", leftOut, MaxRoots)
+			want = fmt.Sprintf("runtime roots not served: %d (the limit is %d per server); run another server for them", leftOut, roots.MaxRoots)
 		}
 		if got := fmt.Sprint(n.collector.Ready()); got != want {
 			t.Errorf("%s: not ready because of %s, want %s", what, got, want)
 		}
 	}
-	for i := range MaxRoots + 1 {
+	for i := range roots.MaxRoots + 1 {
 		if err := os.Mkdir(filepath.Join(n.root, fmt.Sprintf("do-empty%03d", i)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	check("empty ones", maxEmpty, 0)
+	check("empty ones", roots.MaxEmpty, 0)
 	var last string
-	for i := range MaxRoots + 2 {
+	for i := range roots.MaxRoots + 2 {
 		last = filepath.Join(n.root, fmt.Sprintf("do%03d", i))
 		if err := os.Mkdir(last, 0o755); err != nil {
 			t.Fatal(err)
@@ -246,15 +247,15 @@ func TestRootsLeftOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check("two too many", MaxRoots, 2)
+	check("two too many", roots.MaxRoots, 2)
 	if log := n.log.String(); strings.Count(log, "Too many runtime roots") != 1 || !strings.Contains(log, "limit=500 left_out=2") {
 		t.Errorf("the log is\n%s", log)
 	}
 	n.collector.Arrive(last, "a_sandbox:a.state", true)
-	check("one that arrives has no place", MaxRoots, 2)
+	check("one that arrives has no place", roots.MaxRoots, 2)
 	n.remove(filepath.Join(n.root, "do000"))
 	n.remove(filepath.Join(n.root, "do001"))
-	check("enough places", MaxRoots, 0)
+	check("enough places", roots.MaxRoots, 0)
 }
 
 // TestReady: a server is ready after it has listed its roots.

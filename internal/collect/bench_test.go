@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,7 +8,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/simulate"
-	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -39,24 +37,4 @@ func BenchmarkScrape(b *testing.B) {
 	}
 	b.SetBytes(int64(len(text)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/sandboxes, "ns/sandbox")
-}
-
-// BenchmarkExpand finds the roots that a glob matches: 500 with state files, and empty ones.
-func BenchmarkExpand(b *testing.B) {
-	for _, empties := range []int{0, 2000} {
-		b.Run(fmt.Sprintf("empty=%d", empties), func(b *testing.B) {
-			d := &dirs{TB: b, dir: b.TempDir(), probe: state.NewProbe()}
-			for i := range MaxRoots {
-				d.fill(fmt.Sprintf("full%03d", i))
-			}
-			for i := range empties {
-				d.make(fmt.Sprintf("empty%04d", i))
-			}
-			time.Sleep(50 * time.Millisecond) // directories are read again until their last change is 20 ms ago
-			b.ReportAllocs()
-			for b.Loop() {
-				d.expand("*")
-			}
-		})
-	}
 }

@@ -75,13 +75,13 @@ func (n *node) expectKept(lingering int) {
 	defer c.mu.Unlock()
 	inv := c.table.inventories[0]
 	for what, is := range map[string]struct{ got, most int }{
-		"sandboxes that linger":                  {len(c.table.ended), lingering},
+		"sandboxes that linger":                  {len(c.table.lingering), lingering},
 		"sandboxes in the list of the table":     {len(c.table.sorted), lingering},
 		"sandboxes with a state file":            {len(inv.byID), 0},
 		"sandboxes without a state file":         {len(inv.past), lingering},
 		"IDs of sandboxes that are gone":         {len(c.table.recent), maxRecent},
 		"ends that are not closed":               {len(c.ends.take()), 0},
-		"compiled registrations":                 {len(c.table.compiled), max(1, lingering)}, // one for all, unless no sandbox was there for a moment
+		"compiled registrations":                 {len(c.table.schemas.compiled), max(1, lingering)}, // one for all, unless no sandbox was there for a moment
 		"errors of state files":                  {len(inv.fileErrors), 0},
 		"queries outside of collections":         {len(c.arrivals) + len(c.clients) + c.waiters, 0},
 		"inventories of roots that are not kept": {len(c.table.lost), 0},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/families"
+	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -25,9 +26,9 @@ import (
 )
 
 const (
-	opens   = "runsc_fs_opens{"
-	running = "runsc_meta_sandbox_running{"
-	total   = "runsc_meta_num_sandboxes_total "
+	opens         = "runsc_fs_opens{"
+	runningSeries = "runsc_meta_sandbox_running{"
+	total         = "runsc_meta_num_sandboxes_total "
 )
 
 func TestEmptyRoot(t *testing.T) {
@@ -61,16 +62,16 @@ func TestSandboxesComeAndGo(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	a := n.start(simulate.Spec{ID: "a"})
 	b := n.start(simulate.Spec{ID: "b"})
-	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
+	n.expect(n.page(), runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
 	c := n.start(simulate.Spec{ID: "ab"})
-	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="ab"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
+	n.expect(n.page(), runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`, `runsc_meta_sandbox_running{sandbox="ab"} 1`, `runsc_meta_sandbox_running{sandbox="b"} 1`)
 	a.Remove()
 	c.Remove()
 	page := n.page()
-	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="b"} 1`)
+	n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="b"} 1`)
 	n.expect(page, total, "runsc_meta_num_sandboxes_total 3")
 	b.Remove()
-	n.expect(n.page(), running)
+	n.expect(n.page(), runningSeries)
 }
 
 // TestEveryScrapeIsNew: every value on the page was requested after the scrape began.
@@ -156,7 +157,7 @@ func TestWithoutMetrics(t *testing.T) {
 				failures = append(failures, `runsc_meta_sandbox_failure{reason="`+wantReason+`",sandbox="x"} 1`)
 			}
 			n.expect(page, "runsc_meta_sandbox_failure{", failures...)
-			n.expect(page, running, `runsc_meta_sandbox_running{sandbox="honest"} 1`, `runsc_meta_sandbox_running{sandbox="x"} `+wantRunning)
+			n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="honest"} 1`, `runsc_meta_sandbox_running{sandbox="x"} `+wantRunning)
 			n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics "+wantRunning)
 			n.expect(page, opens, `runsc_fs_opens{sandbox="honest"} 51`)
 		})
@@ -223,20 +224,20 @@ func (n *node) expectTimeout(id string, want time.Duration) {
 
 // order returns the IDs of sandboxes in the order in which the next collection queries them.
 func (n *node) order() (ids []string) {
-	for _, q := range n.collector.table.prepare(nil, nil) {
-		ids = append(ids, q.(*exportQuery).sandbox.facts.ID)
+	for _, q := range dueQueries(nil, n.collector.table.sorted, nil) {
+		ids = append(ids, q.(*exportQuery).life.facts.ID)
 	}
 	return ids
 }
 
 // budget returns the time budget of a sandbox's queries for metrics.
 func (n *node) budget(id string) *timeBudget {
-	return &n.collector.table.inventories[0].byID[id].kinds[0].(*exportQuery).budget
+	return &queriesOf(n.collector.table.inventories[0].byID[id])[0].(*exportQuery).budget
 }
 
 // savingsBudget returns the time budget of a sandbox's queries for its savings.
 func (n *node) savingsBudget(id string) *timeBudget {
-	return &n.collector.table.inventories[0].byID[id].kinds[1].(*savingsQuery).budget
+	return &queriesOf(n.collector.table.inventories[0].byID[id])[1].(*savingsQuery).budget
 }
 
 // look lists the sandboxes, so that a test can change their budgets before the first collection.
@@ -471,7 +472,7 @@ func TestPod(t *testing.T) {
 	page = n.page()
 	n.expect(page, spec, `runsc_meta_spec_metadata{hasuid0="true",`+labels+`nvproxy="true",ociversion="INCONSISTENT",pod_name="web",sandbox="pod",tpuproxy="false"} 1`)
 	n.expect(page, capability, capability+`CHOWN",`+labels+`pod_name="web",sandbox="pod"} 1`, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
-	n.expect(page, running, `runsc_meta_sandbox_running{`+labels+`pod_name="web",sandbox="pod"} 1`)
+	n.expect(page, runningSeries, `runsc_meta_sandbox_running{`+labels+`pod_name="web",sandbox="pod"} 1`)
 	n.update(s, func(s *simulate.Spec) { s.More = nil })
 	n.expect(n.page(), capability, capability+`KILL",`+labels+`pod_name="web",sandbox="pod"} 1`)
 }
@@ -540,7 +541,7 @@ func TestLogOfOneThatChanges(t *testing.T) {
 	for range 5 {
 		n.page()
 	}
-	n.collector.table.inventories[0].byID["a"].logBudget.since = time.Now().Add(-linesTime)
+	n.collector.table.inventories[0].byID["a"].lines.since = time.Now().Add(-linesTime)
 	for range 5 {
 		n.page()
 	}
@@ -822,7 +823,7 @@ func TestMissingRoot(t *testing.T) {
 	move(n.root, away)
 	for range 2 {
 		page := n.page()
-		n.expect(page, running)
+		n.expect(page, runningSeries)
 		n.expect(page, readable, readable+"0")
 	}
 	if err := os.WriteFile(n.root, nil, 0o644); err != nil {
@@ -836,7 +837,7 @@ func TestMissingRoot(t *testing.T) {
 	}
 	move(away, n.root)
 	page := n.page()
-	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+	n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`)
 	n.expect(page, readable, readable+"1")
 	log := n.logLines()
 	if len(log) != 2 || !strings.Contains(log[0], "does not exist; waiting for it") || !strings.Contains(log[1], "Runtime root is readable") {
@@ -849,7 +850,7 @@ func TestListed(t *testing.T) {
 	check := func(change func(*Options), root string, list func(*Collector) error, want bool) {
 		t.Helper()
 		n := newNode(t, change)
-		n.collector.options.Roots, n.collector.table.roots = []string{root}, roots{root}
+		n.collector.options.Roots, n.collector.table.roots = []string{root}, roots.List{root}
 		if n.collector.Listed() {
 			t.Errorf("root %s: it was listed before it was looked at", root)
 		}

@@ -1,8 +1,6 @@
 package collect
 
 import (
-	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -12,48 +10,10 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// endings are the sandboxes whose ends have been observed and are not closed yet: their outcome is
-// not known, or nobody had the time. It is safe for concurrent use, and its lock is taken last, so
-// ends can be added wherever they are observed.
-type endings struct {
-	mu    sync.Mutex
-	open  []*sandbox // in the order in which their ends were observed
-	awake chan struct{}
-}
-
-func newEndings() endings { return endings{awake: make(chan struct{}, 1)} }
-
-// add adds a sandbox whose end was observed.
-func (e *endings) add(s *sandbox) {
-	e.mu.Lock()
-	e.open = append(e.open, s)
-	e.mu.Unlock()
-	e.wake()
-}
-
-// wake makes the goroutine that attends to ends look. It does not block.
-func (e *endings) wake() {
-	select {
-	case e.awake <- struct{}{}:
-	default:
-	}
-}
-
-// take removes all sandboxes and returns them.
-func (e *endings) take() []*sandbox {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	open := e.open
-	e.open = nil
-	return open
-}
-
-// putBack adds sandboxes again that cannot be closed yet, before those that have come since.
-func (e *endings) putBack(waiting []*sandbox) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.open = append(waiting, e.open...)
-}
+// How a life ends: the watcher's goroutine reads the last figures (watchEnd) and puts the life into
+// endings. One goroutine at a time takes it from there (finishUntil), waits for the exit status, reads the
+// final metrics log, and closes the life (close), which counts, records and logs it. A client that
+// unregisters a sandbox closes its life in the same way, and earlier.
 
 // statusWait is how long the exit status of a process may take after its end: a process that reads
 // no zombies, or has none left to read, learns the status when the parent reaps the process, which
@@ -62,15 +22,16 @@ const statusWait = time.Minute
 
 // attendEnds closes the lives of sandboxes as they end, until the collector is closed.
 func (c *Collector) attendEnds() {
-	again := time.NewTicker(statusWait)
-	defer again.Stop()
 	for {
+		again, stop := c.clock.Timer(statusWait)
 		select {
 		case <-c.alive.Done():
+			stop()
 			return
 		case <-c.ends.awake:
-		case <-again.C:
+		case <-again:
 		}
+		stop()
 		c.finishEnded(false)
 	}
 }
@@ -86,136 +47,102 @@ func (c *Collector) finishEnded(all bool) {
 // closingWait is how long a collection waits for the goroutine that closes the lives of sandboxes.
 const closingWait = 250 * time.Millisecond
 
-// finishSome does the same until a time. If another goroutine is about it, and takes long because the
-// disk with the final metrics logs is slow, the outcomes are in the next snapshot.
+// finishSome is finishEnded with a deadline. If another goroutine is closing lives, and takes long because
+// the disk with the final metrics logs is slow, the outcomes are in the next snapshot.
 func (c *Collector) finishSome(until time.Time) {
-	timer := time.NewTimer(min(closingWait, time.Until(until)))
-	defer timer.Stop()
+	passed, stop := c.clock.Timer(min(closingWait, until.Sub(c.clock.Now())))
+	defer stop()
 	select {
 	case c.finishing <- struct{}{}:
 		defer func() { <-c.finishing }()
 		c.finishUntil(false, until)
-	case <-timer.C:
+	case <-passed:
 	}
 }
 
-// finishUntil does it; a zero time is no limit. The caller holds finishing.
+// finishUntil closes lives until a time; a zero time is no limit. The caller holds finishing.
 func (c *Collector) finishUntil(all bool, until time.Time) {
-	var waiting []*sandbox
-	for _, s := range c.ends.take() {
-		late := !until.IsZero() && !time.Now().Before(until)
+	var waiting []*life
+	for _, l := range c.ends.take() {
+		late := !until.IsZero() && !c.clock.Now().Before(until)
 		if late {
 			c.ends.wake()
 		}
-		if late || !c.finishOne(s, all) {
-			waiting = append(waiting, s)
+		if late || !c.finishOne(l, all) {
+			waiting = append(waiting, l)
 		}
 	}
 	c.ends.putBack(waiting)
 }
 
-// finishOne closes the life of a sandbox that has ended, and returns false if its status may still
+// finishOne closes a life that has ended, and returns false if the status of its process may still
 // become known. force closes it anyway.
-func (c *Collector) finishOne(s *sandbox, force bool) (done bool) {
+func (c *Collector) finishOne(l *life, force bool) (done bool) {
 	c.mu.Lock()
-	if !s.lingers && s.final() != nil {
-		c.table.linger(s)
+	if l.final() != nil {
+		c.table.linger(l)
 	}
-	ready := force || s.settled()
+	ready := force || l.settled()
 	c.mu.Unlock()
 	if !ready {
 		return false
 	}
-	log := c.readFinalLog(s) // without the lock, since a disk may be slow
+	log := c.readFinalLog(l) // without the lock, since a disk may be slow
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.finish(s, log)
+	c.finish(l, log)
 	return true
 }
 
-// A finalReading is the last reading of the host about a sandbox that has ended.
-type finalReading struct {
-	at    time.Time
-	usage fact.Reading
-	oom   bool // the cgroup has run out of memory
+// settled reports whether the outcome of a life that has ended will not change any more.
+func (l *life) settled() bool {
+	final := l.final()
+	return final == nil || final.outcome != "" || l.process.Settled() || l.clock.Now().Sub(final.at) >= statusWait
 }
 
-// watchEnd has the end of the sandbox's process noted, with the last figures of its cgroup, which
-// runsc removes within milliseconds. So the function runs wherever the end is observed, and takes
-// none of the collector's locks.
-//
-// What it notes is of this process: if the sandbox gets another one while the function is under way,
-// nobody sees it.
-func (s *sandbox) watchEnd() {
-	ends, of := &s.inventory.table.collector.ends, s.last
-	s.process.AtEnd(func() {
-		last := &finalReading{at: time.Now()}
-		if account := s.usage.account.Load(); account != nil {
-			account.Finish(&last.usage, last.at)
-			last.oom = account.OOMKilled()
-		}
-		if of.CompareAndSwap(nil, last) {
-			ends.add(s)
-		}
-	})
-}
-
-// endNow notes the end of a sandbox without a process to watch, unless its end has been noted.
-func (s *sandbox) endNow() {
-	if s.last.CompareAndSwap(nil, &finalReading{at: time.Now()}) {
-		s.inventory.table.collector.ends.add(s)
-	}
-}
-
-// endedBefore reports whether the sandbox's process has ended by now: it ends before runsc removes its
-// state file. Then the function of watchEnd has been called, or is about to be.
-func (s *sandbox) endedBefore() bool {
-	if s.presence != visible {
-		return false
-	}
-	s.inventory.table.collector.watcher.Sync()
-	return s.process.End() != nil
-}
-
-// settled reports whether the outcome of a sandbox that has ended will not change any more.
-func (s *sandbox) settled() bool {
-	return s.presence != visible || s.vanished || s.final() == nil || s.process.Settled() || time.Since(s.final().at) >= statusWait
-}
-
-// finish closes the life of a sandbox that has ended, once.
-func (c *Collector) finish(s *sandbox, log finalLog) {
-	if s.finished || s.final() == nil { // nil: it has another process by now
+// finish closes a life that has ended, and releases its process.
+func (c *Collector) finish(l *life, log finalLog) {
+	now := l.now()
+	switch {
+	case l.final() == nil: // it has another process by now
+		return
+	case now == ended, now == leaving:
+		l.frozen = nil // values may have come since it was made
+		metrics := c.takeFinalLog(l, log)
+		c.close(l, l.outcome(), metrics, l.usageOrigin(), snapshot.FromSample)
+	case now != unregistered: // which is closed, and whose process is released now
 		return
 	}
-	s.finished = true
-	s.frozen = nil // values may have come since it was made
-	if s.end == nil {
-		from := c.takeFinalLog(s, log)
-		s.close(s.outcome(), from, s.usageOrigin(), s.networkOrigin(snapshot.FromSample))
-	}
-	s.release()
-	if s.dropped {
-		s.forget()
-	}
-}
-
-// close records the end of the sandbox, or its unregistration, and hands its last values on. It is
-// called once.
-func (s *sandbox) close(o snapshot.End, metrics, usage, network snapshot.Origin) {
-	t := s.inventory.table
-	o.Metrics, o.Usage, o.Network = metrics, usage, network
-	s.end = &o
-	if s.stale {
+	l.release()
+	if l.state == leaving {
+		l.move(gone)
+		l.forget()
 		return
 	}
-	view := t.collector.lastView(s)
-	if s.totals != nil {
-		s.totals.End(&view)
+	l.move(closed)
+}
+
+// close counts, records and logs the end of a life, or its unregistration. The origins tell where its last
+// values are from; network is the origin of the network's figures if there are any. It is called once for
+// each life.
+func (c *Collector) close(l *life, end snapshot.End, metrics, usage, network snapshot.Origin) {
+	if len(l.usage.found.Interfaces) == 0 {
+		network = snapshot.NoOrigin
 	}
-	if t.options.Ended != nil {
-		t.options.Ended(view)
+	end.Metrics, end.Usage, end.Network = metrics, usage, network
+	last := l.freeze()
+	l.end = &end
+	if l.origin == stale {
+		return
 	}
-	s.logEnd()
+	view := l.view(last)
+	if l.totals != nil {
+		l.totals.End(&view)
+	}
+	if c.options.Ended != nil {
+		c.options.Ended(view)
+	}
+	l.logEnd()
 }
 
 // killedWorkload is the exit code of a sandbox whose workload was killed: 128 and SIGKILL. If the kernel is
@@ -224,20 +151,20 @@ func (s *sandbox) close(o snapshot.End, metrics, usage, network snapshot.Origin)
 const killedWorkload = 128 + int(syscall.SIGKILL)
 
 // outcome returns how the sandbox ended.
-func (s *sandbox) outcome() snapshot.End {
-	last := s.final()
-	end := snapshot.End{Time: last.at, Lifetime: s.lifetime(last.at), MemoryPeak: s.usage.peak(last)}
-	exit, known := s.process.Exit()
-	switch {
-	case s.vanished:
-		end.Outcome = snapshot.Vanished
-	case s.presence != visible || !known:
+func (l *life) outcome() snapshot.End {
+	final := l.final()
+	end := snapshot.End{Time: final.at, Lifetime: l.lifetime(final.at), MemoryPeak: l.peak(), Outcome: final.outcome}
+	if end.Outcome != "" {
+		return end
+	}
+	exit, known := l.process.Exit()
+	if !known {
 		end.Outcome = snapshot.Unknown
-	default:
-		end.Outcome, end.Code, end.Signal = classify(exit, last.oom)
-		if end.Outcome == snapshot.Exited && s.checkpointed() {
-			end.Outcome = snapshot.Checkpointed
-		}
+		return end
+	}
+	end.Outcome, end.Code, end.Signal = classify(exit, final.oom)
+	if end.Outcome == snapshot.Exited && l.checkpointed() {
+		end.Outcome = snapshot.Checkpointed
 	}
 	return end
 }
@@ -256,18 +183,9 @@ func classify(exit host.Exit, oom bool) (outcome snapshot.Outcome, code, signal 
 	return snapshot.Exited, 0, 0
 }
 
-// checkpointed reports whether runsc has saved the sandbox that has ended. It notes that around the end,
-// so the state file is read again: the last listing may have been before that.
-func (s *sandbox) checkpointed() bool {
-	if facts, err := s.inventory.root.Refresh(state.FileName(s.facts.ID)); err == nil && facts != nil && s.is(facts) {
-		return facts.Checkpointed
-	}
-	return s.facts.Checkpointed
-}
-
 // lifetime returns how long the sandbox's process has run at a time; 0: it is not known.
-func (s *sandbox) lifetime(at time.Time) time.Duration {
-	if began := s.process.Began(); !began.IsZero() {
+func (l *life) lifetime(at time.Time) time.Duration {
+	if began := l.process.Began(); !began.IsZero() {
 		return max(0, at.Sub(began))
 	}
 	return 0
@@ -275,63 +193,31 @@ func (s *sandbox) lifetime(at time.Time) time.Duration {
 
 // usageOrigin returns where the last figures of the host are from. Only cgroups can be read after the
 // end; the network's are from the last collection.
-func (s *sandbox) usageOrigin() snapshot.Origin {
-	if _, ok := s.final().usage.Get(fact.CPU); ok {
+func (l *life) usageOrigin() snapshot.Origin {
+	if _, ok := l.final().usage.Get(fact.CPU); ok {
 		return snapshot.FromHost
 	}
-	if s.usage.found.Time.IsZero() {
+	if !l.isMeasured() {
 		return snapshot.NoOrigin
 	}
 	return snapshot.FromSample
 }
 
-// networkOrigin returns where the last figures of the network are from, given where they are from if
-// there are any.
-func (s *sandbox) networkOrigin(from snapshot.Origin) snapshot.Origin {
-	if len(s.usage.found.Interfaces) == 0 {
-		return snapshot.NoOrigin
-	}
-	return from
-}
-
 // peak returns the highest memory use; 0: it is not known.
-func (u *usage) peak(last *finalReading) int64 {
-	known, _ := u.found.Get(fact.MemoryPeak)
-	final, _ := last.usage.Get(fact.MemoryPeak)
-	return max(known, final)
+func (l *life) peak() int64 {
+	peak, _ := l.usage.found.Get(fact.MemoryPeak)
+	if final := l.final(); final != nil {
+		last, _ := final.usage.Get(fact.MemoryPeak)
+		peak = max(peak, last)
+	}
+	return peak
 }
 
-// linger keeps a sandbox that has ended in snapshots for a while.
-func (t *table) linger(s *sandbox) {
-	s.lingers = true
-	at := len(t.ended)
-	for at > 0 && t.ended[at-1].final().at.After(s.final().at) {
-		at--
+// checkpointed reports whether runsc has saved the sandbox that has ended. It notes that around the end,
+// so the state file is read again: the last listing may have been before that.
+func (l *life) checkpointed() bool {
+	if facts, err := l.home.root.Refresh(state.FileName(l.facts.ID)); err == nil && facts != nil && l.is(facts) {
+		return facts.Checkpointed
 	}
-	t.ended = slices.Insert(t.ended, at, s)
-	for len(t.ended) > t.options.LingerMax {
-		t.dropOldest()
-	}
-}
-
-// expire drops the sandboxes that ended long enough before now.
-func (t *table) expire(now time.Time) {
-	for len(t.ended) > 0 && now.Sub(t.ended[0].final().at) >= t.options.Linger {
-		t.dropOldest()
-	}
-}
-
-func (t *table) dropOldest() {
-	t.ended[0].drop()
-	t.ended = slices.Delete(t.ended, 0, 1)
-}
-
-// drop takes a sandbox that has ended off snapshots, and forgets its values once they have been
-// recorded. It stays in its inventory as long as its state file, so that it is not taken for a new
-// one.
-func (s *sandbox) drop() {
-	s.dropped = true
-	if s.finished {
-		s.forget()
-	}
+	return l.facts.Checkpointed
 }

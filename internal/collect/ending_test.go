@@ -22,7 +22,7 @@ func TestTotalsBesideAnEnd(t *testing.T) {
 	n.collect()
 	c := n.collector
 	c.mu.Lock()
-	var members []*sandbox
+	var members []*life
 	var views []snapshot.Sandbox
 	for _, s := range c.table.sorted {
 		members, views = append(members, s), append(views, c.sandboxOf(s, nil))
@@ -32,7 +32,7 @@ func TestTotalsBesideAnEnd(t *testing.T) {
 	c.watcher.Sync()
 	c.mu.Lock()
 	for i, s := range members {
-		s.count(&views[i])
+		s.countGrowth(&views[i])
 	}
 	c.mu.Unlock()
 	const opens = "sandmeter_sandboxes_fs_opens_total"
@@ -57,13 +57,13 @@ func TestOneEndPerProcess(t *testing.T) {
 		t.Fatalf("the sandbox has ended: %+v", s.end)
 	}
 	n.collector.mu.Lock()
-	s.endNow()
-	s.endNow()
+	s.endNow(snapshot.Unknown)
+	s.endNow(snapshot.Unknown)
 	n.collector.ends.add(s)
 	n.collector.mu.Unlock()
 	n.collector.finishEnded(true)
-	if s.end == nil || len(n.collector.table.ended) != 1 {
-		t.Errorf("its end is %+v, and %d sandboxes linger", s.end, len(n.collector.table.ended))
+	if s.end == nil || len(n.collector.table.lingering) != 1 {
+		t.Errorf("its end is %+v, and %d sandboxes linger", s.end, len(n.collector.table.lingering))
 	}
 }
 
@@ -82,7 +82,7 @@ func TestOrderOfEnds(t *testing.T) {
 		table.linger(table.sorted[i])
 	}
 	var order []string
-	for _, s := range table.ended {
+	for _, s := range table.lingering {
 		order = append(order, s.facts.ID)
 	}
 	if !slices.Equal(order, []string{"b", "c", "a"}) {

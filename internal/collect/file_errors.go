@@ -47,30 +47,3 @@ func (f fileErrors) update(errs []*state.FileError, now time.Time) []*state.File
 	}
 	return persistent
 }
-
-// logFileErrors logs unreadable state files, once per file and error.
-func (inv *inventory) logFileErrors(errs []*state.FileError, now time.Time) {
-	logger := inv.table.options.Logger
-	lines, more := 0, 0
-	for _, e := range errs {
-		known, text := inv.fileErrors[e.Name], e.Err.Error()
-		if known.logged == text {
-			continue
-		}
-		if lines == maxLinesPerCollection {
-			known.logged = text
-			more++
-			continue
-		}
-		allowed, last := known.budget.take(now)
-		if !allowed {
-			continue
-		}
-		known.logged = text
-		lines++
-		logger.Warn("State file is not readable", append([]any{"root", inv.path, "file", e.Name, "err", text}, known.budget.silence(last, now)...)...)
-	}
-	if more > 0 {
-		logger.Warn("More state files are not readable", "root", inv.path, "count", more)
-	}
-}

@@ -20,11 +20,11 @@ type finalLog struct {
 
 var errNoLog = errors.New("sandboxes leave no final metrics log")
 
-// readFinalLog reads the final metrics log of a sandbox that has ended. The caller does not hold mu.
-func (c *Collector) readFinalLog(s *sandbox) finalLog {
+// readFinalLog reads the final metrics log of a life that has ended. The caller does not hold mu.
+func (c *Collector) readFinalLog(l *life) finalLog {
 	c.mu.Lock()
-	id, registered := s.facts.ID, s.schema()
-	if s.end != nil || s.stale || s.vanished {
+	id, registered, final := l.facts.ID, l.schema(), l.final()
+	if l.end != nil || l.origin == stale || final == nil || final.outcome == snapshot.Vanished {
 		registered = nil
 	}
 	c.mu.Unlock()
@@ -40,34 +40,34 @@ func (c *Collector) readFinalLog(s *sandbox) finalLog {
 }
 
 // schema returns the schema of the sandbox, or nil.
-func (s *sandbox) schema() *schema.Schema {
-	if s.compiled == nil {
+func (l *life) schema() *schema.Schema {
+	if l.compiled == nil {
 		return nil
 	}
-	return s.compiled.schema
+	return l.compiled.schema
 }
 
 // takeFinalLog makes a final metrics log the last values of a sandbox if it keeps all rules, and
 // returns where the last values are from. The sandbox can write anything to its log, so a log that
 // breaks one only costs the sandbox its last values.
-func (c *Collector) takeFinalLog(s *sandbox, log finalLog) snapshot.Origin {
-	if log.err == nil && log.schema != s.schema() {
+func (c *Collector) takeFinalLog(l *life, log finalLog) snapshot.Origin {
+	if log.err == nil && log.schema != l.schema() {
 		log.err = errNoLog // its registration has changed meanwhile
 	}
 	if log.err == nil {
 		var next verify.Baseline
-		next, log.err = c.verifier.FinalLog(log.reply, log.schema, s.baseline, s.facts.CreatedAt, s.final().at)
+		next, log.err = c.verifier.FinalLog(log.reply, log.schema, l.baseline, l.facts.CreatedAt, l.final().at)
 		if log.err == nil {
-			before := s.baseline
-			f := s.commit(next)
+			before := l.baseline
+			f := l.commit(next)
 			if f == nil {
 				return snapshot.FromFinalLog
 			}
-			s.baseline, log.err = before, f
+			l.baseline, log.err = before, f
 		}
 	}
-	s.logFinalLog(log.err)
-	if s.sampled() {
+	l.logFinalLog(log.err)
+	if l.sampled() {
 		return snapshot.FromSample
 	}
 	return snapshot.NoOrigin
@@ -75,14 +75,13 @@ func (c *Collector) takeFinalLog(s *sandbox, log finalLog) snapshot.Origin {
 
 // logFinalLog logs that a final metrics log was refused. That there is none is usual: runsc writes it
 // at a regular end only.
-func (s *sandbox) logFinalLog(err error) {
-	t := s.inventory.table
+func (l *life) logFinalLog(err error) {
 	if err == nil || errors.Is(err, errNoLog) || errors.Is(err, control.ErrNoFinalMetrics) || errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	t.collector.counts.refusedLogs++
-	now := t.now()
-	if allowed, last := t.refusedLogs.take(now); allowed { // one budget for all, since a sandbox has one log only
-		t.options.Logger.Warn("Final metrics log is refused", append(append(s.attrs(), "err", err), t.refusedLogs.silence(last, now)...)...)
+	l.counts.refusedLogs++
+	now := l.clock.Now()
+	if allowed, last := l.refusedLines.take(now); allowed { // one budget for all, since a sandbox has one log only
+		l.options.Logger.Warn("Final metrics log is refused", append(append(l.attrs(), "err", err), l.refusedLines.silence(last, now)...)...)
 	}
 }

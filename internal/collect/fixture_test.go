@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
@@ -26,6 +28,8 @@ type node struct {
 	root      string
 	collector *Collector
 	log       testkit.Buffer
+	clock     *testClock
+	mistakes  bool // a life may make moves that are not allowed
 }
 
 var testStart = time.Unix(1795338760, 112779000)
@@ -34,9 +38,9 @@ var testStart = time.Unix(1795338760, 112779000)
 func newNode(t *testing.T, change func(*Options)) *node {
 	t.Helper()
 	root := testkit.TempDir(t)
-	n := &node{T: t, root: root}
+	n := &node{T: t, root: root, clock: &testClock{Clock: clock.Real, now: time.Now}}
 	// A sandbox may take as long as the collection, so that no reply is late on a slow machine.
-	o := Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: time.Minute}
+	o := Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: time.Minute, Clock: n.clock}
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	if change != nil {
 		change(&o)
@@ -46,14 +50,37 @@ func newNode(t *testing.T, change func(*Options)) *node {
 		t.Fatal(err)
 	}
 	// Simulated sandboxes are processes of the test.
-	n.collector.table.looksLike = func(pid int, _ *state.Sandbox, _ bool) bool { return pid == os.Getpid() || isChild(pid) }
-	n.collector.table.kernelLevels = 1
+	n.collector.looksLike = func(pid int, _ *state.Sandbox, _ bool) bool { return pid == os.Getpid() || isChild(pid) }
+	n.collector.kernelLevels = 1
 	t.Cleanup(func() {
 		if err := n.collector.Close(); err != nil {
 			t.Error(err)
 		}
+		if n.countMistakes() > 0 && !n.mistakes {
+			t.Errorf("a life made a move that is not allowed; the log is\n%s", n.log.String())
+		}
 	})
 	return n
+}
+
+// A testClock is the machine's clock, except that it may tell another time.
+type testClock struct {
+	clock.Clock
+	mu  sync.Mutex
+	now func() time.Time
+}
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now()
+}
+
+// set makes the clock tell another time.
+func (c *testClock) set(now func() time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = now
 }
 
 // isChild reports whether a process is a child of this one, and no zombie.
@@ -65,10 +92,15 @@ func isChild(pid int) bool {
 	return err == nil && parent == os.Getpid() && state != 'Z'
 }
 
+// now returns the time of the collector.
+func (n *node) now() time.Time { return n.clock.Now() }
+
 // pass advances the clock of the log.
 func (n *node) pass(d time.Duration) {
-	now := n.collector.table.now
-	n.collector.table.now = func() time.Time { return now().Add(d) }
+	n.clock.mu.Lock()
+	defer n.clock.mu.Unlock()
+	now := n.clock.now
+	n.clock.now = func() time.Time { return now().Add(d) }
 }
 
 // start starts a sandbox of the node.
@@ -88,7 +120,7 @@ func (n *node) update(s *simulate.Sandbox, change func(*simulate.Spec)) {
 // collect makes a collection without a deadline.
 func (n *node) collect() *snapshot.Snapshot {
 	n.Helper()
-	return n.collectUntil(time.Now().Add(time.Minute))
+	return n.collectUntil(n.now().Add(time.Minute))
 }
 
 func (n *node) collectUntil(deadline time.Time) *snapshot.Snapshot {

@@ -75,7 +75,7 @@ func TestFoundRegistration(t *testing.T) {
 	n.start(simulate.Spec{ID: "a", Uninstrumented: true})
 	page := n.page()
 	n.expectReason(page, "not_instrumented")
-	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+	n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`)
 	n.expect(page, opens)
 	l.found, l.err = registrationOf(simulate.RealRegistration()), nil
 	page = n.page()
@@ -98,7 +98,7 @@ func TestNoRegistration(t *testing.T) {
 	for range 2 {
 		page := n.page()
 		n.expectReason(page, "not_instrumented")
-		n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
+		n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`)
 		n.expect(page, "runsc_meta_sandbox_cpu_time_saved_milliseconds{", `runsc_meta_sandbox_cpu_time_saved_milliseconds{sandbox="a"} 1000`)
 		n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics 1")
 	}
@@ -148,8 +148,8 @@ func TestLendByRelease(t *testing.T) {
 	file, other := registration.Executable{File: registration.File{Inode: 1}}, registration.Executable{File: registration.File{Inode: 2}}
 	release, next := registration.Release{Version: "1"}, registration.Release{Version: "2"}
 	lend := func(lender, borrower registration.Build) bool {
-		s := &sandbox{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: lender, presence: visible}
-		return newLenders([]*sandbox{s}, nil).find(borrower) == r
+		s := &life{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: lender, state: running}
+		return newLenders([]*life{s}, nil).find(borrower) == r
 	}
 	for _, c := range []struct {
 		lender, borrower registration.Build
@@ -312,8 +312,8 @@ func TestManyBorrowers(t *testing.T) {
 			t.Errorf("%s has a schema of its own", s.facts.ID)
 		}
 	}
-	if len(table.compiled) != 1 {
-		t.Errorf("%d registrations are compiled", len(table.compiled))
+	if len(table.schemas.compiled) != 1 {
+		t.Errorf("%d registrations are compiled", len(table.schemas.compiled))
 	}
 }
 

@@ -56,7 +56,7 @@ func TestUsageLiars(t *testing.T) {
 	for _, liar := range liars.OfUsage() {
 		t.Run(liar.Name, func(t *testing.T) {
 			r := newReporting(t, detailed, liar.Spec)
-			honest := r.start(simulate.Spec{ID: "honest", OwnProcess: true})
+			honest := r.start(simulate.Spec{ID: "honest", OwnProcess: true, Now: r.now})
 			r.addProcess(t, honest.PID(), "honest")
 			const rounds, second = 5, 1000
 			for i := range rounds {

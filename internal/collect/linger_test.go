@@ -18,7 +18,7 @@ import (
 func (n *node) expectSandboxesOnPage(want ...string) {
 	n.Helper()
 	var got []string
-	for _, line := range series(n.page(), running) {
+	for _, line := range series(n.page(), runningSeries) {
 		_, id, _ := strings.Cut(line, `sandbox="`)
 		id, value, _ := strings.Cut(id, `"} `)
 		got = append(got, id+"="+value)
@@ -48,7 +48,7 @@ func TestLinger(t *testing.T) {
 			var page string
 			const outcome = "sandmeter_sandbox_outcome{"
 			testkit.Until(t, "it has an outcome", func() bool { page = n.page(); return len(series(page, outcome)) > 0 })
-			n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 0`)
+			n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 0`)
 			n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 			n.expect(page, gauge)
 			n.expect(page, outcome, `sandmeter_sandbox_outcome{outcome="killed",sandbox="a",signal="9"} 1`)

@@ -9,29 +9,29 @@ import (
 
 // logUsage logs what is wrong with the figures that sandboxes report: once per sandbox and subject,
 // and for few sandboxes per collection.
-func (t *table) logUsage() {
-	now := t.now()
+func (c *Collector) logUsage() {
+	now := c.clock.Now()
 	lines := 0
-	for _, s := range t.sorted {
-		if s.selected && s.running() && lines < maxLinesPerCollection {
-			lines += s.logUsage(now)
+	for _, l := range c.table.sorted {
+		if l.selected && l.now().runs() && lines < maxLinesPerCollection {
+			lines += l.logUsage(now)
 		}
 	}
 }
 
 // logUsage logs what is new about the sandbox's figures, and returns the number of lines.
-func (s *sandbox) logUsage(now time.Time) (lines int) {
-	r := &s.usage.reported
+func (l *life) logUsage(now time.Time) (lines int) {
+	r := &l.usage.reported
 	say := func(text string, attrs ...any) bool {
-		allowed, last := s.logBudget.take(now)
+		allowed, last := l.lines.take(now)
 		if allowed {
-			attrs = append(append(s.attrs(), attrs...), s.logBudget.silence(last, now)...)
-			s.inventory.table.options.Logger.Warn(text, attrs...)
+			attrs = append(append(l.attrs(), attrs...), l.lines.silence(last, now)...)
+			l.options.Logger.Warn(text, attrs...)
 			lines++
 		}
 		return allowed
 	}
-	if f := r.news(s.failure); f != nil && say("Sandbox does not report the usage of its containers", "reason", f.Reason, "err", f) {
+	if f := r.news(l.failure); f != nil && say("Sandbox does not report the usage of its containers", "reason", f.Reason, "err", f) {
 		r.loggedFailure = f.Reason
 	}
 	if n, suspicious := r.tally.Unknown(); suspicious && !r.loggedUnknown {

@@ -103,7 +103,7 @@ func TestOutcome(t *testing.T) {
 			end(n, s)
 			for range 2 {
 				page := n.page()
-				n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} 0`)
+				n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 0`)
 				n.expect(page, outcome, outcome+`{`+labels+`} 1`)
 				n.expect(page, opens, series(before, opens)...)
 				n.expect(page, gauge)

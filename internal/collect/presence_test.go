@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -21,7 +22,7 @@ func TestPresence(t *testing.T) {
 		log     string // part of the only line; empty: no line
 	}
 	served := outcome{running: "1"}
-	strange := func(n *node) { n.collector.table.looksLike = resembles }
+	strange := func(n *node) { n.collector.looksLike = proof.Resembles }
 	check := func(name string, spec simulate.Spec, clock time.Duration, want outcome, change ...func(*node)) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +34,7 @@ func TestPresence(t *testing.T) {
 			s := n.start(spec)
 			for range 2 {
 				page := n.page()
-				n.expect(page, running, `runsc_meta_sandbox_running{sandbox="a"} `+want.running)
+				n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} `+want.running)
 				if reason := failureReason(page); reason != want.reason {
 					t.Errorf("the reason of its failure is %q, want %q", reason, want.reason)
 				}

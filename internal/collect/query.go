@@ -2,15 +2,18 @@ package collect
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // A kind is a kind of query that is sent to a sandbox in each collection, on a connection of its own. To add a kind, add a file
-// like query_export.go and a line in sandbox.reset. The collecting goroutine calls begin, due and
+// like query_export.go and a line in queriesOf. The collecting goroutine calls begin, due and
 // rank, and holds the collector's mu. The loop's goroutine calls the methods of control.Query. It does not hold
 // mu: methods that touch the sandbox take it.
 type kind interface {
@@ -25,25 +28,25 @@ type kind interface {
 
 // query is the part that all kinds have in common.
 type query struct {
-	collector *Collector
-	sandbox   *sandbox
-	budget    timeBudget // the collecting goroutine's between queries, and the loop's goroutine's during one
+	*env
+	life   *life
+	budget timeBudget // the collecting goroutine's between queries, and the loop's goroutine's during one
 
 	// From begin on.
 	address *control.Address
-	epoch   int // of the sandbox
+	epoch   int // of the life
 }
 
-func (q *query) begin() { q.address, q.epoch = q.sandbox.address, q.sandbox.epoch }
+func (q *query) begin() { q.address, q.epoch = q.life.address, q.life.epoch }
 
 // over reports whether the sandbox has no use for the reply any more, because its life is closed or
 // it has another process or registration by now. The caller holds mu.
-func (q *query) over() bool { return q.sandbox.end != nil || q.epoch != q.sandbox.epoch }
+func (q *query) over() bool { return q.life.end != nil || q.epoch != q.life.epoch }
 
 // lock takes the collector's mu, which the function that it returns releases.
 func (q *query) lock() (unlock func()) {
-	q.collector.mu.Lock()
-	return q.collector.mu.Unlock
+	q.mu.Lock()
+	return q.mu.Unlock
 }
 
 func (q *query) rank() int { return q.budget.rank() }
@@ -55,22 +58,54 @@ func (q *query) Address() *control.Address { return q.address }
 func (q *query) Timeout() time.Duration { return q.budget.timeout(q.whole()) }
 
 // whole returns the timeout of a sandbox that has not stalled.
-func (q *query) whole() time.Duration { return q.collector.options.SandboxTimeout }
+func (q *query) whole() time.Duration { return q.options.SandboxTimeout }
 
 // Next implements control.Query: nothing follows.
 func (q *query) Next() control.Query { return nil }
 
-// prepare resets the selected sandboxes for a collection, and appends their queries that are due,
-// sorted by rank. It leaves the baselines and time budgets of others as they are.
-func (t *table) prepare(queries []control.Query, selected snapshot.Union) []control.Query {
+// Connected implements control.Query. It checks on every connection that the sandbox's process is
+// the listener.
+func (q *query) Connected(peer int) *failure.Failure {
+	defer q.lock()()
+	l := q.life
+	switch now := l.now(); {
+	case now == unproven:
+		return l.unproven
+	case now == elsewhere && peer == 0:
+		return nil
+	case l.process.PID() != 0 && peer == l.process.PID():
+		l.presumed = false
+		return nil
+	}
+	wrong := failure.Newf(failure.WrongPeer, "process %d listens on the control socket instead of process %d of the sandbox", peer, l.process.PID())
+	if l.presumed {
+		l.distrust(wrong)
+	}
+	return wrong
+}
+
+// queriesOf returns the queries of a life. They are made when they are needed first, and again after a
+// reset.
+func queriesOf(l *life) []control.Query {
+	if l.queries == nil {
+		with := query{env: l.env, life: l}
+		l.queries = []control.Query{&exportQuery{query: with}, &savingsQuery{query: with}}
+		l.event = &eventQuery{query: with}
+	}
+	return l.queries
+}
+
+// dueQueries resets the selected lives for a collection, and appends their queries that are due, sorted by
+// rank. It leaves the baselines and time budgets of others as they are.
+func dueQueries(queries []control.Query, lives []*life, selected snapshot.Union) []control.Query {
 	matches := selected.Matcher()
-	for _, s := range t.sorted {
-		s.selected = matches(s.identity.Labels)
-		if !s.prepare() {
+	for _, l := range lives {
+		l.selected = matches(l.identity.Labels)
+		if !l.prepare() {
 			continue
 		}
-		for _, k := range s.kinds {
-			if k.due() {
+		for _, q := range queriesOf(l) {
+			if k := q.(kind); k.due() {
 				k.begin()
 				queries = append(queries, k)
 			}
@@ -78,4 +113,34 @@ func (t *table) prepare(queries []control.Query, selected snapshot.Union) []cont
 	}
 	slices.SortStableFunc(queries, func(a, b control.Query) int { return cmp.Compare(a.(kind).rank(), b.(kind).rank()) })
 	return queries
+}
+
+var errNotInstrumented = errors.New("no metrics registered")
+
+// prepare resets the sandbox for a collection, and reports whether to query it. A sandbox that is
+// not selected keeps its failure, unless its state files alone are the reason for one.
+func (l *life) prepare() bool {
+	flaw := l.flaw()
+	if l.selected || flaw != nil {
+		l.failure, l.took = flaw, 0
+	}
+	l.pending = l.selected && l.now().runs() && flaw == nil
+	return l.pending
+}
+
+// flaw returns why the state files do not allow a query, or nil.
+func (l *life) flaw() *failure.Failure {
+	switch {
+	case !l.now().runs():
+		return nil
+	case l.refused != nil:
+		return l.refused
+	case l.now() == unproven:
+		return l.unproven
+	case l.compiled == nil && errors.Is(l.borrowErr, registration.ErrIncomplete):
+		return failure.New(failure.RegistrationIncomplete, l.borrowErr)
+	case l.compiled == nil:
+		return failure.New(failure.NotInstrumented, cmp.Or(l.borrowErr, errNotInstrumented))
+	}
+	return l.compiled.failure
 }

@@ -22,12 +22,12 @@ type eventQuery struct {
 // after returns the query if it is due after an export query that took the time, or nil. The caller
 // holds mu.
 func (q *eventQuery) after(took time.Duration) *eventQuery {
-	if q.collector.meter == nil || q.sandbox.end != nil || !q.sandbox.usage.wanted() {
+	if q.meter == nil || q.life.end != nil || !q.life.usage.wanted() {
 		return nil
 	}
 	q.begin()
 	q.ids = q.ids[:0]
-	for _, c := range q.sandbox.usage.reported.containers {
+	for _, c := range q.life.usage.reported.containers {
 		q.ids = append(q.ids, c.ID)
 	}
 	q.at, q.used = 0, took
@@ -36,7 +36,7 @@ func (q *eventQuery) after(took time.Duration) *eventQuery {
 
 // Next implements control.Query.
 func (q *eventQuery) Next() control.Query {
-	if q.collector.options.UsageDetail && q.at+1 < len(q.ids) {
+	if q.options.UsageDetail && q.at+1 < len(q.ids) {
 		q.at++
 		return q
 	}
@@ -62,7 +62,7 @@ func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) 
 	if q.over() {
 		return true
 	}
-	reported := &q.sandbox.usage.reported
+	reported := &q.life.usage.reported
 	event, err := verify.ReadEvent(reply, q.id(), reported.containers)
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
@@ -73,7 +73,7 @@ func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) 
 		reported.fail(failure.New(failure.ReplyRefused, err))
 		return true
 	}
-	q.sandbox.takeClaims(q.at, &event)
+	q.life.takeClaims(q.at, &event)
 	return true
 }
 
@@ -81,5 +81,5 @@ func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) 
 func (q *eventQuery) Fail(f *failure.Failure, took time.Duration) {
 	defer q.lock()()
 	q.budget.failed(f, took)
-	q.sandbox.usage.reported.fail(f)
+	q.life.usage.reported.fail(f)
 }

@@ -24,7 +24,7 @@ type exportQuery struct {
 
 func (q *exportQuery) begin() {
 	q.query.begin()
-	q.compiled, q.base, q.commits = q.sandbox.compiled, q.sandbox.baseline, q.sandbox.commits
+	q.compiled, q.base, q.commits = q.life.compiled, q.life.baseline, q.life.commits
 }
 
 func (q *exportQuery) due() bool { return true }
@@ -57,22 +57,22 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 // smaller counters. It has to follow the baseline of the time of its request, or it breaks a rule.
 // If it does not follow the newer one as well, that one is later, and stays.
 func (q *exportQuery) accept(reply control.Reply) (f *failure.Failure, whole bool) {
-	s, verifier := q.sandbox, &q.collector.verifier
+	l, verifier := q.life, &q.verifier
 	if q.over() {
 		return errOver, true
 	}
-	next, err := verifier.Export(reply, q.compiled.schema, q.base, time.Now())
+	next, err := verifier.Export(reply, q.compiled.schema, q.base, q.clock.Now())
 	switch {
 	case errors.Is(err, verify.ErrIncomplete):
 		return nil, false
 	case err != nil:
-		return s.refuse(err), true
-	case q.commits != s.commits:
-		if next, err = verifier.Export(reply, q.compiled.schema, s.baseline, time.Now()); err != nil {
+		return l.refuse(err), true
+	case q.commits != l.commits:
+		if next, err = verifier.Export(reply, q.compiled.schema, l.baseline, q.clock.Now()); err != nil {
 			return nil, true
 		}
 	}
-	return s.commit(next), true
+	return l.commit(next), true
 }
 
 // errOver is the failure of a query whose sandbox has no use for the reply any more.
@@ -80,16 +80,18 @@ var errOver = failure.Newf(failure.OutOfTime, "the sandbox changed while it was 
 
 // end records the result of the query. The caller holds mu.
 func (q *exportQuery) end(f *failure.Failure, took time.Duration) {
-	s := q.sandbox
-	s.pending, s.failure, s.took = false, f, took
+	l := q.life
+	l.pending, l.failure, l.took = false, f, took
 }
 
 // Next implements control.Query. What the sandbox reports of its use does not depend on whether its
 // metrics are accepted.
 func (q *exportQuery) Next() control.Query {
 	defer q.lock()()
-	if next := q.sandbox.event.after(q.sandbox.took); next != nil {
-		return next
+	if event, ok := q.life.event.(*eventQuery); ok {
+		if next := event.after(q.life.took); next != nil {
+			return next
+		}
 	}
 	return nil
 }
@@ -99,4 +101,18 @@ func (q *exportQuery) Fail(f *failure.Failure, took time.Duration) {
 	defer q.lock()()
 	q.budget.failed(f, took)
 	q.end(f, took)
+}
+
+// refuse returns the failure of a sandbox whose reply was refused. If its registration is borrowed,
+// a reply that does not fit it may be an honest one of another build.
+func (l *life) refuse(err error) *failure.Failure {
+	b, ok := errors.AsType[*verify.Breach](err)
+	switch {
+	case !ok || l.facts.Registration != nil || !b.Rule.OfRegistration():
+	case b.Rule == verify.RuleUnregistered && l.borrowed.Printed && l.build.Separate():
+		return failure.Newf(failure.RegistrationIncomplete, "runsc does not print all metrics of the kernel that it starts: %w", err)
+	default:
+		return failure.Newf(failure.RegistrationMismatch, "the registration of its build does not fit: %w", err)
+	}
+	return failure.New(failure.ReplyRefused, err)
 }

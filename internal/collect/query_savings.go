@@ -18,8 +18,8 @@ type savingsQuery struct{ query }
 
 // due implements kind. The query is due until one of the two numbers is not zero.
 func (q *savingsQuery) due() bool {
-	s := q.sandbox
-	return s.facts.Restored && s.facts.CPUSaved == 0 && s.facts.WallSaved == 0 && s.savings == verify.Savings{}
+	l := q.life
+	return l.facts.Restored && l.facts.CPUSaved == 0 && l.facts.WallSaved == 0 && l.savings == verify.Savings{}
 }
 
 // Request implements control.Query.
@@ -37,7 +37,7 @@ func (q *savingsQuery) Read(reply control.Reply, took time.Duration) (whole bool
 	}
 	q.budget.replied(took, q.whole())
 	if err == nil && !q.over() {
-		q.sandbox.savings = saved
+		q.life.savings = saved
 	}
 	return true
 }

@@ -3,10 +3,8 @@ package collect
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -27,17 +25,17 @@ const (
 // The error is snapshot.ErrNoRoot or snapshot.ErrNoSandbox, or a *failure.Failure that says why the
 // sandbox is refused.
 func (c *Collector) Register(ctx context.Context, root, id string) (snapshot.Registered, error) {
-	s, err := c.await(ctx, root, id)
+	l, err := c.await(ctx, root, id)
 	if err != nil {
 		return snapshot.Registered{}, err
 	}
-	f := c.sample(ctx, s, c.clients, clientSample)
+	f := c.sample(ctx, l, c.clients, clientSample)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f != nil && !late(f.Reason) {
 		return snapshot.Registered{}, f
 	}
-	return c.registered(s), nil
+	return c.registered(l), nil
 }
 
 // late reports whether a sandbox that failed for a reason may reply to a later query.
@@ -50,7 +48,7 @@ func late(r failure.Reason) bool {
 }
 
 // await returns a sandbox that runs, as soon as there is one.
-func (c *Collector) await(ctx context.Context, root, id string) (*sandbox, error) {
+func (c *Collector) await(ctx context.Context, root, id string) (*life, error) {
 	if !c.Listed() { // what is there now may be older than the server
 		if err := c.Look(); err != nil {
 			return nil, err
@@ -58,71 +56,31 @@ func (c *Collector) await(ctx context.Context, root, id string) (*sandbox, error
 	}
 	for {
 		c.mu.Lock()
-		s, err := c.table.find(root, id)
+		l, err := c.table.find(root, id)
 		arrived := c.arrived
 		c.mu.Unlock()
 		if !errors.Is(err, snapshot.ErrNoSandbox) && !errors.Is(err, registration.ErrSearching) {
-			return s, err
+			return l, err
 		}
-		again := time.NewTimer(recheck)
+		again, stop := c.clock.Timer(recheck)
 		select {
 		case <-ctx.Done():
-			again.Stop()
+			stop()
 			return nil, err
 		case <-arrived:
-			again.Stop()
-		case <-again.C:
+		case <-again:
 		}
+		stop()
 	}
-}
-
-// find returns the sandbox with the ID if it can be sampled.
-func (t *table) find(root, id string) (*sandbox, error) {
-	s, err := t.lookUp(root, id)
-	switch {
-	case err != nil:
-		return nil, err
-	case s.presence == created, s.final() != nil:
-		return nil, snapshot.ErrNoSandbox
-	case s.unregistered():
-		return nil, failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
-	}
-	t.lendTo(s)
-	if f := s.flaw(); f != nil && f != s.unproven { // it may not listen yet
-		return nil, f
-	}
-	return s, nil
-}
-
-// lookUp returns the sandbox with the ID that has a state file, or the last one that had and is still
-// in snapshots.
-func (t *table) lookUp(root, id string) (*sandbox, error) {
-	inv := t.inventoryOf(root)
-	if inv == nil {
-		inv = t.adopt(root, false)
-	}
-	if inv == nil {
-		return nil, snapshot.ErrNoRoot
-	}
-	s, _ := inv.look(id)
-	for _, past := range slices.Backward(inv.past) {
-		if s == nil && past.facts.ID == id && !past.dropped {
-			s = past
-		}
-	}
-	if s == nil {
-		return nil, snapshot.ErrNoSandbox
-	}
-	return s, nil
 }
 
 // registered returns the sandbox as a client gets it. The caller holds mu.
-func (c *Collector) registered(s *sandbox) snapshot.Registered {
-	view := s.view(nil)
-	if s.sampled() {
-		view.Replied, view.Reported = s.baseline.When, s.reported()
+func (c *Collector) registered(l *life) snapshot.Registered {
+	view := l.view(nil)
+	if l.sampled() {
+		view.Replied, view.Reported = l.baseline.When, l.reported()
 	}
-	return snapshot.Registered{Sandbox: view, Sampled: s.sampled()}
+	return snapshot.Registered{Sandbox: view, Sampled: l.sampled()}
 }
 
 // Unregister takes a last sample of a sandbox, counts it in the totals, has it recorded, and hides
@@ -132,49 +90,43 @@ func (c *Collector) registered(s *sandbox) snapshot.Registered {
 // snapshot.ErrNoSandbox.
 func (c *Collector) Unregister(ctx context.Context, root, id string) (snapshot.Registered, error) {
 	c.mu.Lock()
-	s, err := c.table.lookUp(root, id)
+	l, err := c.table.lookUp(root, id)
 	c.mu.Unlock()
 	if err != nil {
 		return snapshot.Registered{}, err
 	}
-	f := c.sample(ctx, s, c.clients, clientSample)
+	f := c.sample(ctx, l, c.clients, clientSample)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.end == nil && s.final() == nil {
-		c.unregister(s, f == nil)
+	if l.now().runs() || l.now() == created {
+		c.unregister(l, f == nil)
 	}
-	s.hidden = true
-	r := c.registered(s)
+	l.hiding = snapshot.HidUnregistered
+	r := c.registered(l)
 	r.Sampled = f == nil
 	return r, nil
 }
 
 // unregister closes the life of a sandbox that still runs.
-func (c *Collector) unregister(s *sandbox, sampled bool) {
-	now := time.Now()
-	if s.usage.account.Load() != nil {
-		s.readAccount(now)
+func (c *Collector) unregister(l *life, sampled bool) {
+	now := c.clock.Now()
+	if l.usage.account.Load() != nil {
+		l.readAccount(now)
 	}
-	last := &frozen{replied: s.baseline.When}
-	from := snapshot.NoOrigin
-	if s.sampled() {
-		last.reported = s.reported().WithoutGauges()
-		from = snapshot.FromSample
-		if sampled {
-			from = snapshot.FromUnregister
-		}
+	metrics, usage := snapshot.NoOrigin, snapshot.NoOrigin
+	switch {
+	case l.sampled() && sampled:
+		metrics = snapshot.FromUnregister
+	case l.sampled():
+		metrics = snapshot.FromSample
 	}
-	usage := snapshot.NoOrigin
-	if c.meter != nil && !s.usage.found.Time.IsZero() {
-		s.finishShares()
-		last.usage = s.lastUsage()
+	if l.isMeasured() {
 		usage = snapshot.FromUnregister
 	}
-	s.frozen = last
-	peak, _ := s.usage.found.Get(fact.MemoryPeak)
-	s.close(snapshot.End{Time: now, Lifetime: s.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: peak}, from, usage,
-		s.networkOrigin(snapshot.FromUnregister))
-	s.usage.close()
+	l.move(unregistered)
+	end := snapshot.End{Time: now, Lifetime: l.lifetime(now), Outcome: snapshot.Unregistered, MemoryPeak: l.peak()}
+	c.close(l, end, metrics, usage, snapshot.FromUnregister)
+	l.usage.close()
 	c.counts.unregistered++
-	c.options.Logger.Info("Sandbox unregistered by a client", append(s.attrs(), "sampled", sampled)...)
+	c.options.Logger.Info("Sandbox unregistered by a client", append(l.attrs(), "sampled", sampled)...)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/claims"
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
@@ -73,4 +74,13 @@ func (r *reported) news(metrics *failure.Failure) *failure.Failure {
 		return nil
 	}
 	return r.failure
+}
+
+// differences returns the differences between the sandbox's claims and the host's figures.
+func (r *reported) differences() snapshot.Differences {
+	ratio := func(of claims.Subject) snapshot.Ratio {
+		v := r.tally.Verdict(of)
+		return snapshot.Ratio{Value: v.Ratio, Known: v.Known}
+	}
+	return snapshot.Differences{CPU: ratio(claims.CPU), Memory: ratio(claims.Memory), NetworkTransmit: ratio(claims.Network)}
 }

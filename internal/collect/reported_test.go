@@ -30,9 +30,10 @@ func newReporting(t *testing.T, change func(*Options), spec func(*simulate.Spec)
 	if spec != nil {
 		spec(&s)
 	}
-	r := &reporting{hostTree: h, sandbox: h.start(s)}
 	clock := s.Root.CreatedAt
-	h.collector.table.now = func() time.Time { return clock }
+	h.clock.set(func() time.Time { return clock })
+	s.Now = h.now
+	r := &reporting{hostTree: h, sandbox: h.start(s)}
 	return r
 }
 
@@ -154,7 +155,7 @@ func TestSharesFail(t *testing.T) {
 			r.set(1000, 1000, 0)
 			r.expectShares("0", "1", "0")
 			if strings.HasSuffix(log, "stalled") {
-				r.collector.table.sorted[0].event.budget.limit = stalledTimeout // as if that were the full timeout
+				r.collector.table.sorted[0].event.(*eventQuery).budget.limit = stalledTimeout // as if that were the full timeout
 			}
 			r.sandbox.SetBehavior(simulate.On(simulate.MethodEvent, b))
 			for range 2 {
@@ -175,7 +176,7 @@ func TestSharesFail(t *testing.T) {
 			}
 			r.expectLog(log)
 			r.sandbox.SetBehavior(nil)
-			r.collector.table.sorted[0].event.budget.limit = 0
+			r.collector.table.sorted[0].event.(*eventQuery).budget.limit = 0
 			r.expectShares("0", "1", "1")
 		})
 	}
@@ -289,22 +290,22 @@ func TestLookMakesWay(t *testing.T) {
 // ones, of either query, that an end can cause.
 func TestHungUp(t *testing.T) {
 	closed, stalled := failure.New(failure.Closed, errors.New("closed")), failure.New(failure.Stalled, errors.New("stalled"))
-	check := func(what string, want bool, set func(*sandbox)) {
+	check := func(what string, want bool, set func(*life)) {
 		t.Helper()
-		var s sandbox
+		var s life
 		if set(&s); s.hungUp() != want {
 			t.Errorf("%s: %v, want %v", what, !want, want)
 		}
 	}
-	check("it replied", false, func(*sandbox) {})
-	check("it hung up", true, func(s *sandbox) { s.failure = closed })
-	check("it hung up again", false, func(s *sandbox) { s.failure, s.before = closed, closed })
-	check("it stalled", false, func(s *sandbox) { s.failure = stalled })
-	check("it hung up after its metrics", true, func(s *sandbox) { s.usage.reported.failure = closed })
-	check("it hung up after its metrics again", false, func(s *sandbox) {
+	check("it replied", false, func(*life) {})
+	check("it hung up", true, func(s *life) { s.failure = closed })
+	check("it hung up again", false, func(s *life) { s.failure, s.before = closed, closed })
+	check("it stalled", false, func(s *life) { s.failure = stalled })
+	check("it hung up after its metrics", true, func(s *life) { s.usage.reported.failure = closed })
+	check("it hung up after its metrics again", false, func(s *life) {
 		s.usage.reported.failure, s.usage.reported.loggedFailure = closed, failure.Closed
 	})
-	check("it stalled after its metrics", false, func(s *sandbox) { s.usage.reported.failure = stalled })
+	check("it stalled after its metrics", false, func(s *life) { s.usage.reported.failure = stalled })
 }
 
 // TestSharesUnmeasured: a sandbox is not asked if the host measured nothing that its reply is about.

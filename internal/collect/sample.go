@@ -43,40 +43,40 @@ func (q *sampleQuery) Next() control.Query { return nil }
 // Fail implements control.Query.
 func (q *sampleQuery) Fail(f *failure.Failure, _ time.Duration) { q.result = f }
 
-// slots limit how many queries are under way at once: each puts a value in.
-type slots chan struct{}
-
 // sample samples a sandbox now, beside any collection, when one of the slots is free. It returns
 // after the limit at the latest, or when ctx is done before the query is sent, with the reason why there
 // is no sample.
-func (c *Collector) sample(ctx context.Context, s *sandbox, in slots, limit time.Duration) *failure.Failure {
-	deadline := time.Now().Add(limit)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
+func (c *Collector) sample(ctx context.Context, l *life, in slots, limit time.Duration) *failure.Failure {
+	deadline := c.clock.Now().Add(limit)
+	passed, stop := c.clock.Timer(limit)
+	defer stop()
 	select {
 	case in <- struct{}{}:
 		defer func() { <-in }()
 	case <-ctx.Done():
 		return errBusy
+	case <-passed:
+		return errBusy
 	}
-	q := &sampleQuery{exportQuery: exportQuery{query: query{collector: c, sandbox: s}}, limit: time.Until(deadline)}
+	left := deadline.Sub(c.clock.Now())
+	q := &sampleQuery{exportQuery: exportQuery{query: query{env: c.env, life: l}}, limit: left}
 	c.mu.Lock()
-	f := s.unable()
+	f := l.unable()
 	q.begin()
 	c.mu.Unlock()
 	if f != nil {
 		return f
 	}
-	c.loop.Run([]control.Query{q}, deadline)
+	c.loop.Run([]control.Query{q}, c.loop.In(left))
 	return q.result
 }
 
 var errBusy = failure.Newf(failure.OutOfTime, "too many sandboxes are sampled at the same time")
 
 // unable returns why the sandbox cannot be sampled now, or nil. The caller holds mu.
-func (s *sandbox) unable() *failure.Failure {
-	if s.end != nil || !s.running() {
+func (l *life) unable() *failure.Failure {
+	if !l.now().runs() {
 		return failure.Newf(failure.Unreachable, "the sandbox has ended")
 	}
-	return s.flaw()
+	return l.flaw()
 }

@@ -1,63 +1,49 @@
 package collect
 
 import (
-	"bytes"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/proof"
+	"github.com/sandmeter/sandmeter/internal/roots"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// table is the state that is kept from collection to collection: the runtime roots and their
-// sandboxes. The goroutine of the collection under way owns it; see Collector.
+// A table has the runtime roots and their lives. It is kept from collection to collection. The collector's
+// mu guards it, except for what its exported methods return.
 type table struct {
-	collector   *Collector
-	options     *Options
-	roots       roots
-	ways        Ways // to roots
+	*registry
+	roots       roots.List
+	ways        roots.Ways
 	shared      *state.Shared
 	probe       *state.Probe
 	inventories []*inventory          // one for each served root, in the order of the configuration
 	byPath      map[string]*inventory // the same, by clean paths
-	leftOut     int                   // roots that are not served because there are too many
-	sorted      []*sandbox            // of all roots that are in snapshots, by ID, then by the order of roots, then by age
-	lost        []*inventory          // of roots that are not served any more, as long as they have sandboxes in snapshots
-	holders     map[int]*sandbox      // the sandboxes of processes, by PID
-	ended       []*sandbox            // those that have ended and are in snapshots, in the order in which their lives were closed
-	compiled    map[*state.Registration]*compiled
-	total       int // sandboxes ever served
-	gone        int // sandboxes that have disappeared since the last cleanup of compiled
-	recent      []rootAndID
+	lost        []*inventory          // of roots that are not served any more, as long as they have lives in snapshots
+	sorted      []*life               // of all roots that are in snapshots, by ID, then by the order of roots, then by age
 
-	looksLike     resemblance      // replaced in tests, and so is
-	kernelLevels  int              // the constant
-	now           func() time.Time // the clock for log budgets, file errors and lingering
-	sharedBudgets map[failure.Reason]*logBudget
-	refusedLogs   logBudget // for lines about final metrics logs
-
-	foreign               bool // some sandboxes run in another PID namespace, and the log has a line about it
-	loggedNotInstrumented bool
+	served  atomic.Pointer[[]string] // paths of inventories
+	listed  atomic.Bool              // the roots have been listed without an error
+	leftOut atomic.Int64             // roots that are not served because there are too many
 }
 
-func newTable(c *Collector) *table {
-	return &table{
-		collector:     c,
-		options:       &c.options,
-		looksLike:     resembles,
-		kernelLevels:  kernelLevels,
-		now:           time.Now,
-		sharedBudgets: make(map[failure.Reason]*logBudget),
-		roots:         c.options.Roots,
-		ways:          NewWays(c.options.Roots),
-		shared:        state.NewShared(c.options.GroupAnnotation),
-		probe:         state.NewProbe(),
-		compiled:      make(map[*state.Registration]*compiled),
-		holders:       make(map[int]*sandbox),
+func newTable(e *env, ends *endings) *table {
+	o := &e.options
+	t := &table{
+		registry: &registry{env: e, ends: ends, holders: make(holders), schemas: schemas{zeros: o.Zeros, compiled: make(map[*state.Registration]*compiled)}},
+		roots:    o.Roots,
+		ways:     roots.NewWays(o.Roots),
+		shared:   state.NewShared(o.GroupAnnotation),
+		probe:    state.NewProbe(),
 	}
+	t.expand()
+	return t
 }
 
 func (t *table) close() {
@@ -74,28 +60,39 @@ func (t *table) list() error {
 	t.expand()
 	for _, inv := range t.inventories {
 		err := inv.list()
-		if err != nil && (lacksResources(err) || t.roots.single() && !t.options.allowsMissing(err)) {
+		if err != nil && (proof.LacksResources(err) || t.roots.Single() && !t.options.allowsMissing(err)) {
 			return &RootError{err}
 		}
 		inv.logError()
 	}
-	t.identifyUnproven()
+	t.findUnproven()
 	t.merge()
-	t.lend()
-	t.forgetUnused()
-	t.collector.listed.Store(true)
+	t.schemas.lend(t.sorted, t.sorted...)
+	t.forgetUnused(t.sorted)
+	t.listed.Store(true)
 	return nil
+}
+
+// findUnproven tries again to find the processes of lives that have not been proven yet.
+func (t *table) findUnproven() {
+	for _, inv := range t.inventories {
+		for _, l := range inv.sorted {
+			if l.now() == unproven {
+				l.findProcess()
+			}
+		}
+	}
 }
 
 // expand makes an inventory for each directory to serve now, and closes the inventories of others.
 func (t *table) expand() {
-	places, leftOut := t.roots.expand(t.holds, t.probe)
+	places, leftOut := t.roots.Expand(t.holds, t.probe)
 	before := t.inventories
 	t.inventories = make([]*inventory, 0, len(places))
 	for _, place := range places {
 		inv := t.known(place)
 		if inv == nil {
-			inv = t.inventory(place.path)
+			inv = t.inventory(place.Path)
 		}
 		inv.place = place
 		t.inventories = append(t.inventories, inv)
@@ -107,11 +104,10 @@ func (t *table) expand() {
 			t.lost = append(t.lost, inv)
 		}
 	}
-	if len(leftOut) > 0 && t.leftOut == 0 {
-		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", MaxRoots, "left_out", len(leftOut), "example", leftOut[0])
+	if len(leftOut) > 0 && t.leftOut.Load() == 0 {
+		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", roots.MaxRoots, "left_out", len(leftOut), "example", leftOut[0])
 	}
-	t.leftOut = len(leftOut)
-	t.collector.leftOut.Store(int64(t.leftOut))
+	t.leftOut.Store(int64(len(leftOut)))
 }
 
 // publish updates byPath and the result of Collector.Roots.
@@ -122,13 +118,13 @@ func (t *table) publish() {
 		t.byPath[filepath.Clean(inv.path)] = inv
 		paths = append(paths, inv.path)
 	}
-	t.collector.served.Store(&paths)
+	t.served.Store(&paths)
 }
 
 // known returns the inventory of a directory that is already served, or nil. It keeps the name under
 // which it was first served, even if the configuration has another name for it first.
-func (t *table) known(p place) *inventory {
-	for _, path := range append([]string{p.path}, p.aliases...) {
+func (t *table) known(p roots.Place) *inventory {
+	for _, path := range append([]string{p.Path}, p.Aliases...) {
 		if inv := t.inventoryOf(path); inv != nil {
 			return inv
 		}
@@ -147,7 +143,7 @@ func (t *table) holds(path string) bool {
 func (t *table) inventory(path string) *inventory {
 	i := slices.IndexFunc(t.lost, func(inv *inventory) bool { return inv.path == path })
 	if i < 0 {
-		return newInventory(t, path)
+		return newInventory(t.registry, t.shared.NewRoot(path), path, !t.roots.Single(), t.listed.Load())
 	}
 	inv := t.lost[i]
 	t.lost = slices.Delete(t.lost, i, i+1)
@@ -161,28 +157,28 @@ func (t *table) inventoryOf(root string) *inventory { return t.byPath[filepath.C
 // of a root that is served. Or it is new and a glob matches it: then it is served from now on, if there
 // is room. gone permits a directory that has already disappeared.
 func (t *table) adopt(path string, gone bool) *inventory {
-	if !t.collector.Listed() {
+	if !t.listed.Load() {
 		return nil
 	}
 	path = filepath.Clean(path)
-	id, st := identifyDir(path)
-	p := place{path: path, id: id}
-	if gone && !id.isDir() || t.probe.HasFiles(path, st) {
-		p.rank = occupied
+	id, st := roots.Identify(path)
+	p := roots.Place{Path: path, ID: id}
+	if gone && !id.IsDir() || t.probe.HasFiles(path, st) {
+		p.Rank = roots.Occupied
 	}
-	room := MaxRoots
-	if p.rank == empty {
-		room = maxEmpty
+	room := roots.MaxRoots
+	if p.Rank == roots.Empty {
+		room = roots.MaxEmpty
 	}
 	for _, inv := range t.inventories {
-		if inv.place.id == id && inv.place.exists() { // an inode may be used again
+		if inv.place.ID == id && inv.place.Exists() { // an inode may be used again
 			return inv
 		}
-		if isEmpty := inv.place.rank == empty && len(inv.byID) == 0; isEmpty == (p.rank == empty) {
+		if isEmpty := inv.place.Rank == roots.Empty && len(inv.byID) == 0; isEmpty == (p.Rank == roots.Empty) {
 			room--
 		}
 	}
-	if room <= 0 || !id.isDir() && !gone || !t.ways.matches(path) {
+	if room <= 0 || !id.IsDir() && !gone || !t.ways.Matches(path) {
 		return nil
 	}
 	inv := t.inventory(path)
@@ -192,21 +188,21 @@ func (t *table) adopt(path string, gone bool) *inventory {
 	return inv
 }
 
-// merge sorts the sandboxes of all roots that are in snapshots into one list.
+// merge sorts the lives of all roots that are in snapshots into one list.
 func (t *table) merge() {
-	t.expire(t.now())
+	t.expire()
 	t.sorted = t.sorted[:0]
 	mixed := len(t.inventories) > 1
 	for _, inv := range slices.Concat(t.inventories, t.lost) {
 		mixed = mixed || len(inv.past) > 0
 		t.sorted = append(append(t.sorted, inv.past...), inv.sorted...)
 	}
-	t.sorted = slices.DeleteFunc(t.sorted, func(s *sandbox) bool { return s.dropped })
+	t.sorted = slices.DeleteFunc(t.sorted, func(l *life) bool { return l.now().leaves() })
 	if mixed {
-		slices.SortStableFunc(t.sorted, func(a, b *sandbox) int { return strings.Compare(a.facts.ID, b.facts.ID) })
+		slices.SortStableFunc(t.sorted, func(a, b *life) int { return strings.Compare(a.facts.ID, b.facts.ID) })
 	}
 	t.lost = slices.DeleteFunc(t.lost, func(inv *inventory) bool {
-		inv.past = slices.DeleteFunc(inv.past, func(s *sandbox) bool { return s.dropped })
+		inv.forgetPast()
 		if len(inv.past) == 0 {
 			inv.root.Close()
 		}
@@ -214,99 +210,74 @@ func (t *table) merge() {
 	})
 }
 
-// compile returns the compiled registration, or nil for none. Each root has its own pointer for
-// equal registrations; all of them get the same Schema.
-func (t *table) compile(r *state.Registration) *compiled {
-	if r == nil {
+// look returns the life of the sandbox with the ID, if it can be found in its root, with a registration and a
+// first measurement. The error is about its state file.
+func (t *table) look(inv *inventory, id string) (*life, error) {
+	l, err := inv.look(id)
+	if l != nil {
+		t.schemas.lend(t.sorted, l)
+		l.measureFirst()
+	}
+	return l, err
+}
+
+// arrive returns the sandbox of a state file that was created or changed if it can be sampled and has
+// no sample, whether a listing has found it before or not; else nil. It returns a sandbox once.
+func (t *table) arrive(root, id string, isNew bool) *life {
+	inv := t.inventoryOf(root)
+	if inv == nil {
+		inv = t.adopt(root, true)
+	}
+	if inv == nil || !inv.begun {
 		return nil
 	}
-	c := t.compiled[r]
-	if c != nil {
-		return c
+	l, err := t.look(inv, id)
+	switch {
+	case isNew && errors.Is(err, fs.ErrNotExist) && !t.isRecent(inv.path, id):
+		inv.vanish(id)
+		return nil
+	case l == nil || l.sampling || l.now() != running || l.sampled() || l.unable() != nil:
+		return nil
 	}
-	for other, known := range t.compiled {
-		if bytes.Equal(other.JSON, r.JSON) {
-			c = known
-		}
-	}
-	if c == nil {
-		c = compile(r, t.collector.options.Zeros)
-	}
-	t.compiled[r] = c
-	return c
+	l.sampling = true
+	return l
 }
 
-// forgetUnused drops compiled registrations that no sandbox has any more.
-func (t *table) forgetUnused() {
-	if t.gone == 0 {
-		return
+// find returns the sandbox with the ID if it can be sampled.
+func (t *table) find(root, id string) (*life, error) {
+	l, err := t.lookUp(root, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case l.now() == created, !l.now().lives():
+		return nil, snapshot.ErrNoSandbox
+	case l.now() == unregistered:
+		return nil, failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
 	}
-	t.gone = 0
-	used := make(map[*state.Registration]bool)
-	for _, s := range t.sorted {
-		used[s.registration()] = true
+	if f := l.flaw(); f != nil && f != l.unproven { // it may not listen yet
+		return nil, f
 	}
-	for r := range t.compiled {
-		if !used[r] {
-			delete(t.compiled, r)
-		}
-	}
+	return l, nil
 }
 
-// hangupGrace is how long a process that closed its control socket may take to end: the kernel
-// closes the file descriptors of a process a moment before it has ended.
-const hangupGrace = 20 * time.Millisecond
-
-// clearFailuresOfExited clears the failures of sandboxes that ended while they were queried, since
-// a sandbox that has ended has not failed. It waits up to hangupGrace, in total, for sandboxes that
-// have just closed their sockets.
-func (c *Collector) clearFailuresOfExited() {
-	ending, failed := c.hungUp()
-	if !failed {
-		return
+// lookUp returns the sandbox with the ID that has a state file, or the last one that had and is still
+// in snapshots.
+func (t *table) lookUp(root, id string) (*life, error) {
+	inv := t.inventoryOf(root)
+	if inv == nil {
+		inv = t.adopt(root, false)
 	}
-	c.watcher.Sync()
-	grace := time.NewTimer(hangupGrace)
-	defer grace.Stop()
-	for _, process := range ending {
-		select {
-		case <-process.Done():
-		case <-grace.C:
-			grace.Reset(0) // so that the next sandbox does not wait
+	if inv == nil {
+		return nil, snapshot.ErrNoRoot
+	}
+	l, _ := t.look(inv, id)
+	for _, past := range slices.Backward(inv.past) {
+		if l == nil && past.facts.ID == id && !past.now().leaves() {
+			l = past
 		}
 	}
-	c.watcher.Sync() // for processes without a pidfd
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.table.sorted {
-		if !s.running() {
-			s.failure = nil
-		}
+	if l == nil {
+		return nil, snapshot.ErrNoSandbox
 	}
-}
-
-// hungUp returns the processes that may be ending, and whether any sandbox has failed.
-func (c *Collector) hungUp() (ending []*host.Process, failed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.table.endUnreachable()
-	for _, s := range c.table.sorted {
-		failed = failed || s.failure != nil || s.usage.reported.failure != nil
-		if s.running() && s.hungUp() {
-			ending = append(ending, s.process)
-		}
-	}
-	return ending, failed
-}
-
-// hungUp reports whether the process may be ending, since the sandbox hung up for the first time. It
-// may have replied to the export query before.
-func (s *sandbox) hungUp() bool {
-	r := &s.usage.reported
-	return s.before == nil && hungUp(s.failure) || r.loggedFailure == "" && hungUp(r.failure)
-}
-
-// hungUp reports whether a failure may mean that the process is ending.
-func hungUp(f *failure.Failure) bool {
-	return f != nil && (f.Reason == failure.Closed || f.Reason == failure.Unreachable)
+	return l, nil
 }

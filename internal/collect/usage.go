@@ -1,15 +1,13 @@
 package collect
 
 import (
-	"slices"
 	"sync/atomic"
-	"time"
 
+	"github.com/sandmeter/sandmeter/internal/claims"
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
-	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 // usage has the figures of the host about a sandbox, and the sandbox's claims about itself.
@@ -67,83 +65,36 @@ func (u *usage) close() {
 	}
 }
 
-// measureShare is the part of the time of a collection that may be spent on measuring. Sandboxes
-// that are not reached by then are measured first in the next collection.
-const measureShare = 4
-
-// measure measures the selected sandboxes that run, before the first query is sent: a sandbox that is queried
-// works, and would show the cost of this very scrape.
-func (c *Collector) measure(deadline time.Time) {
-	if c.meter == nil {
+// addShares adds the CPU time of containers, if the host's figure of this collection was split.
+func (u *usage) addShares(to *snapshot.Usage, pool *snapshot.Pool[snapshot.Share]) {
+	if !u.figure(fact.CPU).Known || !u.reported.known {
 		return
 	}
-	c.waiting = fact.Of(c.meter.WaitingForCPU())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.table.now()
-	end := now.Add(time.Until(deadline) / measureShare)
-	c.order = append(c.order[:0], c.table.sorted...)
-	slices.SortStableFunc(c.order, func(a, b *sandbox) int { return trueFirst(a.usage.late, b.usage.late) })
-	for _, s := range c.order {
-		if s.selected && s.end == nil {
-			c.mu.Unlock() // for the others, since the kernel may let a reader of cgroups wait
-			c.mu.Lock()
-			s.measure(c.meter, now, end)
-			now = c.table.now()
-		}
+	all, none := u.reported.tally.Shares()
+	shares := make([]snapshot.Share, 0, 8) // more of them take an allocation
+	for _, share := range all {
+		shares = append(shares, snapshot.Share{ID: share.ID, Name: share.Name, CPU: share.CPU})
 	}
-	clear(c.order)
+	to.Unattributed, to.Shares = fact.Of(none, true), pool.Copy(shares)
 }
 
-// measure measures the sandbox if it runs, and the end is not reached.
-func (s *sandbox) measure(meter *host.Meter, now, end time.Time) {
-	u := &s.usage
-	u.late = false
-	u.reported.begin()
-	switch {
-	case !s.running(): // the end has been measured, or is being measured
-	case s.presence == elsewhere:
-		u.close()
-		u.found.Miss(now, fact.OtherNamespace)
-	case s.presence == unproven:
-		u.close()
-		u.found.Miss(now, fact.IdentityUnproven)
-	case now.After(end):
-		u.late = true
-		u.found.Miss(now, fact.OutOfTime)
-	default:
-		if u.account.Load() == nil {
-			u.account.Store(meter.Open(s.subject()))
-		}
-		s.readAccount(now)
+// addDetail adds the memory and the processes of containers.
+func (u *usage) addDetail(to *snapshot.Usage, pools *usagePools) {
+	r := &u.reported
+	if !r.detailed {
+		return
 	}
-}
-
-// readAccount measures the sandbox with its account. If it has just ended, what was measured last
-// stays.
-func (s *sandbox) readAccount(now time.Time) {
-	scratch := &s.inventory.table.collector.scratch
-	s.usage.account.Load().Read(scratch, now)
-	if !scratch.Empty() {
-		s.usage.found, *scratch = *scratch, s.usage.found
+	to.Processes = pools.figures.Copy(r.processes)
+	division := claims.Incomplete
+	if u.figure(fact.Memory).Known {
+		division = claims.DivisionOf(r.claims, r.mounted)
 	}
-}
-
-// subject returns what the state files tell about the sandbox's place on the host.
-func (s *sandbox) subject() host.Subject {
-	root := &s.facts.Containers[0].Spec
-	subject := host.Subject{
-		ID:          s.facts.ID,
-		PID:         s.process.PID(),
-		Level:       s.level,
-		Alive:       s.process.Alive,
-		End:         s.process.End,
-		CgroupsPath: root.CgroupsPath,
-		PodUID:      root.PodUID,
-		HostNetwork: slices.Contains(s.facts.Metadata, state.Pair{Name: "network", Value: "host"}),
+	if division == claims.Incomplete {
+		return
 	}
-	for _, c := range s.facts.Containers {
-		subject.Gofers = append(subject.Gofers, c.GoferPID)
+	var memory []fact.Figure
+	for _, bytes := range claims.Divide(u.figure(fact.Memory).Value, r.claims) {
+		memory = append(memory, fact.Of(bytes, true))
 	}
-	return subject
+	to.Memory, to.EqualMemory = memory, division == claims.Equal
 }

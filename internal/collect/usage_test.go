@@ -330,10 +330,10 @@ func TestUsageOutOfTime(t *testing.T) {
 	// Each look at the clock takes a part of the time for measuring, so that there is time for two
 	// sandboxes.
 	clock := time.Now()
-	h.collector.table.now = func() time.Time {
-		clock = clock.Add(MaxDuration / measureShare * 7 / 10)
+	h.clock.set(func() time.Time {
+		clock = clock.Add(MaxDuration / 10)
 		return clock
-	}
+	})
 	late := func() (late []string) {
 		snap := h.collect()
 		for _, s := range snap.Sandboxes {

@@ -101,6 +101,9 @@ func (l *Loop) Run(queries []Query, deadline time.Time, alarms ...Alarm) {
 	<-r.done
 }
 
+// In returns the time that is d from now, by the clock of deadlines and alarms.
+func (l *Loop) In(d time.Duration) time.Time { return time.Now().Add(d) }
+
 // Traffic is what a Loop has sent and received in total.
 type Traffic struct {
 	Queries int64 // begun

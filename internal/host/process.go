@@ -93,7 +93,7 @@ func (p *Process) BeganBefore(pid int) bool {
 // Done tell of the end, and Exit does if the zombie is readable. The watcher's changed is called
 // after it. If the end is recorded already, AtEnd calls f before it returns.
 //
-// No lock of this package is held during the call, so f may call all methods except Close. It may
+// No lock of this package is held during the call, so f may call all methods except Close and SyncAll. It may
 // take only locks that no caller of Sync or Close holds. It should return soon, because other
 // processes' ends wait for it.
 //

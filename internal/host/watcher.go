@@ -3,7 +3,9 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +39,8 @@ type Watcher struct {
 	// What has been recorded since mu was locked; unlockAndTell tells of it.
 	calls    []func() // of AtEnd
 	recorded bool     // an end, an exit, or that there is no way to learn an exit
+
+	telling map[chan struct{}]struct{} // calls under way; each channel is closed when they are over
 }
 
 // NewWatcher returns a Watcher without processes. An error means that the process lacks file
@@ -60,6 +64,7 @@ func NewWatcher(changed func()) (*Watcher, error) {
 		byFD:    make(map[int32]*Process),
 		noFD:    make(map[*Process]struct{}),
 		events:  make([]unix.EpollEvent, batch),
+		telling: make(map[chan struct{}]struct{}),
 	}
 	conn, err := w.pollable()
 	if err != nil {
@@ -109,13 +114,23 @@ func (w *Watcher) run(conn syscall.RawConn) {
 func (w *Watcher) unlockAndTell() {
 	calls, recorded := w.calls, w.recorded
 	w.calls, w.recorded = nil, false
+	if !recorded {
+		w.mu.Unlock()
+		return
+	}
+	told := make(chan struct{})
+	w.telling[told] = struct{}{}
 	w.mu.Unlock()
 	for _, f := range calls {
 		f()
 	}
-	if recorded && w.changed != nil {
+	if w.changed != nil {
 		w.changed()
 	}
+	w.mu.Lock()
+	delete(w.telling, told)
+	w.mu.Unlock()
+	close(told)
 }
 
 // Watch holds the process pid. From then on, another process that is given the same pid is never
@@ -181,6 +196,22 @@ func (p *Process) register(events uint32) bool {
 func (w *Watcher) Sync() {
 	w.mu.Lock()
 	defer w.unlockAndTell()
+	w.sync()
+}
+
+// SyncAll is Sync, and waits for the calls of other goroutines that are under way.
+func (w *Watcher) SyncAll() {
+	w.mu.Lock()
+	w.sync()
+	others := slices.Collect(maps.Keys(w.telling))
+	w.unlockAndTell()
+	for _, told := range others {
+		<-told
+	}
+}
+
+// sync records what has happened. The caller holds mu.
+func (w *Watcher) sync() {
 	w.drain()
 	for p := range w.noFD {
 		p.look()

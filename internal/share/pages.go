@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
@@ -35,15 +36,16 @@ type pageKey struct {
 
 // pages holds the pages that are being rendered or read.
 type pages struct {
+	clock     clock.Clock
 	rendering chan struct{} // holds a token for each page that is being rendered
 
 	mu     sync.Mutex
 	byKey  map[pageKey]*page
-	bytes  int // total size of the rendered pages
-	most   int // upper limit of bytes: maxBytes, or less in tests
-	review *time.Timer
+	bytes  int      // total size of the rendered pages
+	most   int      // upper limit of bytes: maxBytes, or less in tests
+	review func()   // stops the next review; nil: there is none
 	spare  [][]byte // buffers of the last pages, for reuse
-	drop   *time.Timer
+	drop   func()   // stops the timer that drops them; nil: there is none
 }
 
 // A Buffer returns an empty buffer with room for size bytes. The buffer is only for the page that
@@ -65,7 +67,8 @@ type page struct {
 	leases map[*Lease]bool
 }
 
-func (p *pages) init() {
+func (p *pages) init(clock clock.Clock) {
+	p.clock = clock
 	p.rendering = make(chan struct{}, maxRenderings)
 	p.byKey = make(map[pageKey]*page)
 	p.most = maxBytes
@@ -76,9 +79,9 @@ func (p *pages) init() {
 func (p *pages) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, timer := range []*time.Timer{p.review, p.drop} {
-		if timer != nil {
-			timer.Stop()
+	for _, stop := range []func(){p.review, p.drop} {
+		if stop != nil {
+			stop()
 		}
 	}
 }
@@ -113,14 +116,17 @@ func (p *pages) keep(b []byte) {
 			break
 		}
 	}
-	if p.drop == nil {
-		p.drop = time.AfterFunc(spareTime, func() {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.spare = nil
-		})
+	if p.drop != nil {
+		p.drop()
 	}
-	p.drop.Reset(spareTime)
+	p.drop = p.clock.AfterFunc(spareTime, p.dropSpare)
+}
+
+// dropSpare frees the buffers of the last pages.
+func (p *pages) dropSpare() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spare = nil
 }
 
 // A Lease keeps a page for one reader. Only one goroutine may use it, except for its context, which
@@ -211,7 +217,7 @@ func (p *pages) lease(k pageKey) (l *Lease, first bool) {
 		pg = &page{key: k, done: make(chan struct{}), leases: make(map[*Lease]bool)}
 		p.byKey[k] = pg
 	}
-	l = &Lease{pages: p, page: pg, since: time.Now()}
+	l = &Lease{pages: p, page: pg, since: p.clock.Now()}
 	l.ctx, l.cutOff = context.WithCancel(context.Background())
 	pg.leases[l] = true
 	return l, first
@@ -260,7 +266,7 @@ func (p *pages) rendered(pg *page, body []byte, err error) {
 	if p.byKey[pg.key] != pg {
 		return // all its readers have left in the meantime
 	}
-	pg.body, pg.err, pg.ready = body, err, time.Now()
+	pg.body, pg.err, pg.ready = body, err, p.clock.Now()
 	p.bytes += cap(pg.body)
 	left := p.bytes - cap(pg.body)
 	for _, old := range p.slowest(func(old *page) bool { return old != pg }) {
@@ -271,7 +277,7 @@ func (p *pages) rendered(pg *page, body []byte, err error) {
 		left -= cap(old.body)
 	}
 	if p.review == nil {
-		p.review = time.AfterFunc(reviewEvery, p.reviewAll)
+		p.review = p.clock.AfterFunc(reviewEvery, p.reviewAll)
 	}
 }
 
@@ -280,7 +286,7 @@ func (p *pages) rendered(pg *page, body []byte, err error) {
 func (p *pages) reviewAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.clock.Now()
 	held := p.slowest(func(pg *page) bool { return now.Sub(pg.ready) > readGrace })
 	for i, pg := range held {
 		for l := range pg.leases {
@@ -294,7 +300,7 @@ func (p *pages) reviewAll() {
 	}
 	p.review = nil
 	if len(p.byKey) > 0 {
-		p.review = time.AfterFunc(reviewEvery, p.reviewAll)
+		p.review = p.clock.AfterFunc(reviewEvery, p.reviewAll)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -33,6 +34,7 @@ type Collect func(collect.Plan) (*snapshot.Snapshot, error)
 // longer needed.
 type Share struct {
 	collect Collect
+	clock   clock.Clock
 	limit   *rate.Limiter
 	pages   pages
 
@@ -49,13 +51,14 @@ type Share struct {
 // New returns a Share of the collections that collect makes. At most perSecond collections begin
 // per second, after a burst of perSecond, so a client that sends requests in a loop cannot keep
 // every sandbox awake.
-func New(collect Collect, perSecond int) *Share {
+func New(collect Collect, perSecond int, clock clock.Clock) *Share {
 	s := &Share{
 		collect: collect,
+		clock:   clock,
 		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		turn:    make(chan struct{}, 1),
 	}
-	s.pages.init()
+	s.pages.init(clock)
 	s.ended, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -104,27 +107,36 @@ func (s *Share) Snapshot(ctx context.Context, of snapshot.Selector, deadline tim
 		return again, nil
 	}
 	c, r := s.join(of, deadline)
-	waiting, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	select {
-	case <-r.began:
-	case <-waiting.Done():
-		if s.leave(c, r) {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			return nil, ErrNoTime
-		}
-		<-r.began // the collection begins now: the reader can no longer leave and gets its result
+	if err := s.await(ctx, c, r); err != nil {
+		return nil, err
 	}
-	late := time.NewTimer(time.Until(c.end) + overdue)
-	defer late.Stop()
+	late, stop := s.clock.Timer(c.end.Sub(s.clock.Now()) + overdue)
+	defer stop()
 	select {
 	case <-r.done:
 		return r.snap, r.err
-	case <-late.C:
+	case <-late:
 		return nil, errOverdue
 	}
+}
+
+// await waits for the collection to begin. The error says why the reader has left before.
+func (s *Share) await(ctx context.Context, c *collection, r *reader) error {
+	passed, stop := s.clock.Timer(r.deadline.Sub(s.clock.Now()))
+	defer stop()
+	reason := ErrNoTime
+	select {
+	case <-r.began:
+		return nil
+	case <-passed:
+	case <-ctx.Done():
+		reason = ctx.Err()
+	}
+	if s.leave(c, r) {
+		return reason
+	}
+	<-r.began // the collection begins now: the reader can no longer leave and gets its result
+	return nil
 }
 
 // again returns a recent snapshot that may be served again, or nil.
@@ -135,7 +147,7 @@ func (s *Share) again(of snapshot.Selector, maxAge time.Duration) *snapshot.Snap
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	snap := s.recent.covering(of)
-	if snap == nil || time.Since(snap.Began) > maxAge {
+	if snap == nil || s.clock.Now().Sub(snap.Began) > maxAge {
 		return nil
 	}
 	return snap
@@ -201,11 +213,28 @@ func (s *Share) takeTurn(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-	if s.limit.Wait(ctx) == nil && ctx.Err() == nil {
+	if s.takeToken(ctx) {
 		return true
 	}
 	<-s.turn
 	return false
+}
+
+// takeToken waits until the rate limit permits a new collection. It reports false if ctx ends first.
+func (s *Share) takeToken(ctx context.Context) bool {
+	now := s.clock.Now()
+	token := s.limit.ReserveN(now, 1)
+	passed, stop := s.clock.Timer(token.DelayFrom(now))
+	defer stop()
+	select {
+	case <-passed:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		token.CancelAt(s.clock.Now())
+		return false
+	}
+	return true
 }
 
 // begin closes the collection to joins and leaves, and reports whether it still has readers.
@@ -216,7 +245,7 @@ func (s *Share) begin(c *collection) bool {
 		return false
 	}
 	s.next = nil
-	c.end = time.Now().Add(collect.MaxDuration)
+	c.end = s.clock.Now().Add(collect.MaxDuration)
 	if latest := slices.MaxFunc(c.deadlines(), time.Time.Compare); latest.Before(c.end) {
 		c.end = latest
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -32,7 +33,7 @@ func run(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, takes: time.Second}
-		w.Share = New(w.collect, 20)
+		w.Share = New(w.collect, 20, clock.Real)
 		test(w)
 		w.Close()
 		if len(w.pages.byKey) != 0 || w.pages.bytes != 0 {
@@ -343,7 +344,7 @@ func TestOverdue(t *testing.T) {
 		s := New(func(collect.Plan) (*snapshot.Snapshot, error) {
 			<-end
 			return nil, errors.New("at last")
-		}, 20)
+		}, 20, clock.Real)
 		start := time.Now()
 		_, err := s.Snapshot(background, snapshot.Selector{}, start.Add(long), 0)
 		if took := time.Since(start); !errors.Is(err, errOverdue) || took != collect.MaxDuration+overdue {

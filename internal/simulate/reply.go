@@ -54,18 +54,18 @@ func (s *Sandbox) appendExport(b []byte, filter string) []byte {
 	if s.shuffleKeys {
 		b = append(b, `{"result":{"snapshot":{`...)
 		b = s.appendPoints(b, matched, `"data":[`, `],`)
-		b = appendWhen(b)
+		b = s.appendWhen(b)
 		return append(b, `}},"err":"","success":true}`...)
 	}
 	b = append(b, `{"success":true,"err":"","result":{"snapshot":{`...)
-	b = appendWhen(b)
+	b = s.appendWhen(b)
 	b = s.appendPoints(b, matched, `,"data":[`, `]`)
 	return append(b, `}}}`...)
 }
 
-func appendWhen(b []byte) []byte {
+func (s *Sandbox) appendWhen(b []byte) []byte {
 	b = append(b, `"when":"`...)
-	b = time.Now().UTC().AppendFormat(b, time.RFC3339Nano)
+	b = s.now().UTC().AppendFormat(b, time.RFC3339Nano)
 	return append(b, '"')
 }
 

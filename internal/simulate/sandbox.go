@@ -26,7 +26,8 @@ type Sandbox struct {
 	files sync.Mutex // held while state files are written
 	spec  Spec       // guarded by files; without defaults
 
-	behavior atomic.Pointer[Behavior]      // nil: honest
+	behavior atomic.Pointer[Behavior] // nil: honest
+	now      func() time.Time
 	gate     atomic.Pointer[chan struct{}] // closed when thawed; nil when not frozen
 	counters counters
 	exports  atomic.Int64
@@ -68,8 +69,12 @@ func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, erro
 		socket: spec.withDefaults(root).ControlSocket,
 		order:  spec.Order, savings: spec.SavedAtRestore, growth: spec.Growth, shuffleKeys: spec.ShuffleKeys,
 		use:     spec.idleUse(),
+		now:     spec.Now,
 		fleet:   fleet,
 		stopped: make(chan struct{}), conns: map[*net.UnixConn]struct{}{},
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 	if spec.ShuffleKeys {
 		s.keys = rand.New(rand.NewPCG(spec.Order, 1))

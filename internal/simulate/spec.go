@@ -21,7 +21,8 @@ type Spec struct {
 	// Uninstrumented makes a sandbox without --metric-server: no address and no registration.
 	Uninstrumented bool
 
-	StartTime time.Time // now, if zero
+	Now       func() time.Time // the clock of replies; nil: the machine's
+	StartTime time.Time        // now, if zero
 
 	PID int // of the sandbox process: this process if 0, none (0 in the file) if negative
 	// OwnProcess gives the sandbox its own process in place of PID: a waiting child process, which

@@ -12,7 +12,7 @@ const (
 	OOMKilled    Outcome = "oom_killed"   // the kernel killed it because its cgroup was out of memory
 	Killed       Outcome = "killed"       // a signal from the host ended it
 	Checkpointed Outcome = "checkpointed" // runsc saved it, and ended it with that
-	Vanished     Outcome = "vanished"     // its state file was removed before the server observed the end
+	Vanished     Outcome = "vanished"     // its state file was removed, and its end could not be observed
 	Unregistered Outcome = "unregistered" // a client took it off the server before it ended
 	Unknown      Outcome = "unknown"      // the server observed the end, and the host does not tell the status
 )

@@ -63,13 +63,14 @@ type Phase string
 
 // The phases.
 const (
-	Created Phase = "created" // it has no process yet
-	Running Phase = "running" // its process has not ended
-	Ended   Phase = "ended"
+	Created  Phase = "created"  // it has no process yet
+	Running  Phase = "running"  // its process has not ended
+	Orphaned Phase = "orphaned" // its process has not ended, and its state file is gone
+	Ended    Phase = "ended"
 )
 
 // Running reports whether the process of the sandbox has not ended.
-func (s *Sandbox) Running() bool { return s.Phase == Running }
+func (s *Sandbox) Running() bool { return s.Phase == Running || s.Phase == Orphaned }
 
 // HasMetrics reports whether the snapshot has metrics that the sandbox reported.
 func (s *Sandbox) HasMetrics() bool { return s.Reported.Schema != nil }

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/share"
@@ -129,7 +130,7 @@ func NewHandler(o Options) *Handler {
 	if o.Counters == nil {
 		o.Counters = new(Counters)
 	}
-	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond), filters: page.NewFilters()}
+	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond, clock.Real), filters: page.NewFilters()}
 	h.slowReaders.Interval, h.crossOrigins.Interval = logInterval, logInterval
 	h.stopping, h.endWaits = context.WithCancel(context.Background())
 	h.handle(o.MetricsPath, h.metrics)

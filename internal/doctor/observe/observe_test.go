@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricserver"
 )
@@ -128,16 +128,16 @@ func (w *world) rootStates() (roots []string) {
 func TestTooManyRoots(t *testing.T) {
 	w := newWorld(t)
 	const empty = "a%03d"
-	for i := range collect.MaxRoots + 1 {
+	for i := range roots.MaxRoots + 1 {
 		w.must(os.Mkdir(filepath.Join(w.root, fmt.Sprintf(empty, i)), 0o755))
 	}
 	w.options.Roots = []string{w.root + "/*"}
 	o := w.observe()
-	if len(o.Roots) != collect.MaxRoots || slices.Contains(causes(o), "runtime_roots/too_many_roots") {
+	if len(o.Roots) != roots.MaxRoots || slices.Contains(causes(o), "runtime_roots/too_many_roots") {
 		t.Errorf("%d roots, %q", len(o.Roots), causes(o))
 	}
 	last := ""
-	for i := range collect.MaxRoots + 1 {
+	for i := range roots.MaxRoots + 1 {
 		last = filepath.Join(w.root, fmt.Sprintf("b%03d", i))
 		w.must(os.Mkdir(last, 0o755))
 		w.must(os.WriteFile(filepath.Join(last, "a_sandbox:a.state"), nil, 0o600))
@@ -156,7 +156,7 @@ func TestTooManyRoots(t *testing.T) {
 func TestRootsOfOthers(t *testing.T) {
 	w := newWorld(t)
 	other := [4]int{65534, 65534, 65534, 65534}
-	for i := range 2 * collect.MaxRoots {
+	for i := range 2 * roots.MaxRoots {
 		dir := filepath.Join(w.dir, "doc", fmt.Sprint("package", i))
 		w.must(os.MkdirAll(dir, 0o755))
 		w.processOf(other, noPID+1000+i, "runsc --root="+dir+" x")

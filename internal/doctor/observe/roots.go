@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/trust"
 )
 
@@ -30,7 +30,7 @@ func (n *node) findRoots(ctx context.Context) {
 		n.findNamed(ctx, &found)
 	}
 	found.limit()
-	n.observed.Roots, n.observed.MaxRoots = found.roots, collect.MaxRoots
+	n.observed.Roots, n.observed.MaxRoots = found.roots, roots.MaxRoots
 	for i := range n.observed.Servers {
 		n.nameRoots(&n.observed.Servers[i].Settings)
 	}
@@ -77,7 +77,7 @@ func (n *node) nameRoots(set *doctor.Settings) {
 // not be examined matches nothing.
 func directories(path string) []string {
 	switch {
-	case !collect.IsGlob(path):
+	case !roots.IsGlob(path):
 		return []string{path}
 	case unsafeGlob(path) != "":
 		return nil
@@ -119,11 +119,11 @@ func (f *finder) keep(r doctor.Root) {
 // limit leaves out the roots for which there is no room. Those with sandboxes stay, if there is
 // room for all of them. Without room, those that have none do not matter, as to a server.
 func (f *finder) limit() {
-	room := collect.MaxRoots
+	room := roots.MaxRoots
 	fits := func() bool { room--; return room >= 0 }
 	full := make(map[string]bool)
 	for i := range f.roots {
-		if r := &f.roots[i]; examined(r) && collect.HasSandboxes(r.Path) {
+		if r := &f.roots[i]; examined(r) && roots.HasSandboxes(r.Path) {
 			full[r.Path] = true
 			r.LeftOut = !fits()
 		}
@@ -133,7 +133,7 @@ func (f *finder) limit() {
 
 // add adds a directory, or what a glob matches.
 func (f *finder) add(path string, origin doctor.Origin, pid int) {
-	if !collect.IsGlob(path) {
+	if !roots.IsGlob(path) {
 		f.addDir(path, origin, pid)
 		return
 	}
@@ -161,7 +161,7 @@ func ofProcess(origin doctor.Origin) bool {
 // one directory after another, such as /proc/*/root/proc/*/root, a short text has billions of matches.
 func unsafeGlob(path string) string {
 	dir := filepath.Dir(path)
-	if collect.IsGlob(dir) {
+	if roots.IsGlob(dir) {
 		return "it has wildcards in more than its last part"
 	}
 	who, err := trust.Writers(dir, os.Geteuid())
@@ -198,7 +198,7 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 		f.seen[inodeOf(info)] = true
 		// Every user can name any directory of root. One without sandboxes is no runtime root that
 		// matters, and takes no place of one that does.
-		if origin == doctor.OfProcess && !collect.HasSandboxes(path) {
+		if origin == doctor.OfProcess && !roots.HasSandboxes(path) {
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package collect
+package roots
 
 import (
 	"errors"
@@ -16,66 +16,66 @@ const (
 	// MaxRoots limits how many runtime roots are served at a time. Directories that a glob matches
 	// and that have no state files take no place of others.
 	MaxRoots = 500
-	// maxEmpty limits how many of these are served. Clients can name them, for example to register
+	// MaxEmpty limits how many of these are served. Clients can name them, for example to register
 	// a sandbox that is about to start. The others are only watched.
-	maxEmpty = 64
+	MaxEmpty = 64
 )
 
-// roots are the configured runtime roots: directories, and globs that match directories.
-type roots []string
+// A List has the configured runtime roots: directories, and globs that match directories.
+type List []string
 
 // IsGlob reports whether a configured root is a glob. A directory name with the characters of globs
 // counts as a glob.
 func IsGlob(root string) bool { return strings.ContainsAny(root, `*?[`) }
 
-// single reports whether exactly one directory is configured. Then series have no label
+// Single reports whether exactly one directory is configured. Then series have no label
 // runtime_root, and an unreadable root is an error.
-func (r roots) single() bool { return len(r) == 1 && !IsGlob(r[0]) }
+func (r List) Single() bool { return len(r) == 1 && !IsGlob(r[0]) }
 
-// A place is a directory that can be served.
-type place struct {
-	path    string
-	aliases []string // other names that are configured, or that a glob matches
-	id      dirID
-	rank    rank
+// A Place is a directory that can be served.
+type Place struct {
+	Path    string
+	Aliases []string // other names that are configured, or that a glob matches
+	ID      DirID
+	Rank    Rank
 }
 
-// exists reports whether the directory is still there.
-func (p *place) exists() bool {
-	id, _ := identifyDir(p.path)
-	return id == p.id
+// Exists reports whether the directory is still there.
+func (p *Place) Exists() bool {
+	id, _ := Identify(p.Path)
+	return id == p.ID
 }
 
-// A rank orders directories when there are more than MaxRoots: those of greater rank are served.
-type rank int
+// A Rank orders directories when there are more than MaxRoots: those of greater rank are served.
+type Rank int
 
 const (
-	empty    rank = iota // matched by a glob, without state files
-	occupied             // matched by a glob, with state files, or not readable
-	held                 // matched by a glob, with sandboxes that are served already
-	named                // configured by name, even if it does not exist
+	Empty    Rank = iota // matched by a glob, without state files
+	Occupied             // matched by a glob, with state files, or not readable
+	Held                 // matched by a glob, with sandboxes that are served already
+	Named                // configured by name, even if it does not exist
 )
 
-// expand returns the directories to serve now, in the order of the configuration, and those that are
+// Expand returns the directories to serve now, in the order of the configuration, and those that are
 // left out because of MaxRoots. holds tells which directories have sandboxes that are served already.
-func (r roots) expand(holds func(path string) bool, probe *state.Probe) (served []place, leftOut []string) {
-	if r.single() {
-		return []place{{path: r[0], rank: named}}, nil
+func (r List) Expand(holds func(path string) bool, probe *state.Probe) (served []Place, leftOut []string) {
+	if r.Single() {
+		return []Place{{Path: r[0], Rank: Named}}, nil
 	}
 	all := r.find(holds, probe)
 	room, fits := MaxRoots, make([]bool, len(all))
-	for now := named; now >= empty; now-- {
-		if now == empty {
-			room = min(room, maxEmpty)
+	for now := Named; now >= Empty; now-- {
+		if now == Empty {
+			room = min(room, MaxEmpty)
 		}
 		for i := range all {
 			switch {
-			case all[i].rank != now:
+			case all[i].Rank != now:
 			case room > 0:
 				room--
 				fits[i] = true
-			case now > empty:
-				leftOut = append(leftOut, all[i].path)
+			case now > Empty:
+				leftOut = append(leftOut, all[i].Path)
 			}
 		}
 	}
@@ -89,29 +89,29 @@ func (r roots) expand(holds func(path string) bool, probe *state.Probe) (served 
 
 // find returns the directories that are configured, and those that globs match. A directory with
 // several names (links) is returned once, by its first name.
-func (r roots) find(holds func(path string) bool, probe *state.Probe) (found []place) {
-	byID := make(map[dirID]int)
+func (r List) find(holds func(path string) bool, probe *state.Probe) (found []Place) {
+	byID := make(map[DirID]int)
 	add := func(path string, required bool) {
-		id, st := identifyDir(path)
-		if !required && !id.isDir() {
+		id, st := Identify(path)
+		if !required && !id.IsDir() {
 			return
 		}
 		i, known := byID[id]
 		if !known {
 			i, byID[id] = len(found), len(found)
-			found = append(found, place{path: path, id: id})
+			found = append(found, Place{Path: path, ID: id})
 		}
 		p := &found[i]
-		if p.path != path {
-			p.aliases = append(p.aliases, path)
+		if p.Path != path {
+			p.Aliases = append(p.Aliases, path)
 		}
 		switch {
 		case required:
-			p.rank = named
+			p.Rank = Named
 		case holds(path):
-			p.rank = max(p.rank, held)
+			p.Rank = max(p.Rank, Held)
 		case !known && probe.HasFiles(path, st):
-			p.rank = occupied
+			p.Rank = Occupied
 		}
 	}
 	probe.Next()
@@ -150,9 +150,9 @@ func unlistable(dir string) bool {
 	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
-// dirID identifies a directory, independent of its name. One that does not exist is identified by
+// A DirID identifies a directory, independent of its name. One that does not exist is identified by
 // the nearest directory above it that does, and by the rest of its path.
-type dirID struct {
+type DirID struct {
 	dev, ino uint64
 	rest     string // empty: the directory exists; notDir: it is not a directory
 }
@@ -160,24 +160,24 @@ type dirID struct {
 // notDir cannot be the rest of a path.
 const notDir = "/"
 
-func (id dirID) isDir() bool { return id.rest == "" }
+func (id DirID) IsDir() bool { return id.rest == "" }
 
-// identifyDir returns the ID of a directory, and the status of the file that the ID refers to.
-func identifyDir(path string) (dirID, *unix.Stat_t) {
+// Identify returns the ID of a directory, and the status of the file that the ID refers to.
+func Identify(path string) (DirID, *unix.Stat_t) {
 	st, rest := new(unix.Stat_t), ""
 	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
 		if err := unix.Stat(dir, st); err == nil {
 			break
 		}
 		if dir == filepath.Dir(dir) {
-			return dirID{rest: filepath.Clean(path)}, st
+			return DirID{rest: filepath.Clean(path)}, st
 		}
 		rest = filepath.Join(filepath.Base(dir), rest)
 	}
 	if rest == "" && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rest = notDir
 	}
-	return dirID{st.Dev, st.Ino, rest}, st
+	return DirID{st.Dev, st.Ino, rest}, st
 }
 
 // HasSandboxes reports whether a directory has state files of sandboxes. A directory that cannot be

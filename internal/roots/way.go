@@ -1,4 +1,4 @@
-package collect
+package roots
 
 import (
 	"iter"
@@ -61,8 +61,8 @@ func (w Ways) Of(path string) Way {
 	return way
 }
 
-// matches reports whether a glob among the roots matches the path.
-func (w Ways) matches(path string) bool {
+// Matches reports whether a glob among the roots matches the path.
+func (w Ways) Matches(path string) bool {
 	parts := partsOf(path)
 	for i := range w {
 		if p := &w[i]; p.glob && len(parts) == len(p.parts) && p.begins(parts) {

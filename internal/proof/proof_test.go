@@ -1,16 +1,14 @@
-package collect
+package proof
 
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -51,7 +49,7 @@ func TestAddressOf(t *testing.T) {
 		if err := unix.Listen(fd, 1); err != nil {
 			t.Fatal(err)
 		}
-		l, err := addressOf(&state.Sandbox{ID: "sb-of-test", ControlSocket: recorded}, root).Listener(control.Dir{})
+		l, err := AddressOf(&state.Sandbox{ID: "sb-of-test", ControlSocket: recorded}, root).Listener(control.Dir{})
 		if got := err == nil; got != want {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}
@@ -70,97 +68,29 @@ func TestAddressOf(t *testing.T) {
 	reaches("by a path that only looks like it", "/tmp/x/../"+name, temporary, true)
 }
 
-// TestSocketOutsideOfTheRoot: a socket in /run, /var/run or /tmp proves nothing unless the command line of
-// the process has the runtime root, because a copied state file names it too.
-func TestSocketOutsideOfTheRoot(t *testing.T) {
-	n := newNode(t, nil)
-	id := filepath.Base(n.root)
-	n.start(simulate.Spec{ID: id, ControlSocket: "/tmp/runsc-" + id + ".sock"})
-	page := n.page()
-	n.expect(page, running, `runsc_meta_sandbox_running{sandbox="`+id+`"} 1`)
-	n.expectReason(page, "wrong_peer")
-}
-
 // TestPresumed: a sandbox that has stopped accepts no connection when its backlog is full. If its
 // process looks like the sandbox's, it counts until a connection shows which process listens.
 func TestPresumed(t *testing.T) {
-	looksLike := func(want bool) resemblance {
+	looksLike := func(want bool) Resemblance {
 		return func(pid int, _ *state.Sandbox, certain bool) bool { return want && pid == 7 && certain }
 	}
 	facts := &state.Sandbox{ID: "a", PID: 7}
 	s := looksLike(true).presume(facts)
-	if s.presence != visible || !s.presumed || s.listener.PID != 7 {
+	if s.Presence != Visible || !s.Presumed || s.Listener.PID != 7 {
 		t.Errorf("%+v", s)
 	}
-	if s.listener.PIDFD >= 0 {
-		unix.Close(s.listener.PIDFD)
+	if s.Listener.PIDFD >= 0 {
+		unix.Close(s.Listener.PIDFD)
 	}
-	if s := looksLike(false).presume(facts); s.presence != unproven || s.why.Reason != failure.Stalled {
+	if s := looksLike(false).presume(facts); s.Presence != Unproven || s.Why.Reason != failure.Stalled {
 		t.Errorf("a process that does not look like it: %+v", s)
 	}
-
-	n := newNode(t, nil)
-	sandbox := n.start(simulate.Spec{ID: "a", OwnProcess: true})
-	n.look()
-	of := n.collector.table.sorted[0]
-	locked := func(f func()) {
-		n.collector.mu.Lock()
-		defer n.collector.mu.Unlock()
-		f()
-	}
-	locked(func() { of.presumed = true })
-	n.page()
-	if of.presumed || of.presence != visible {
-		t.Errorf("after a reply, the presence is %d, and presumed %t", of.presence, of.presumed)
-	}
-	locked(func() { of.presumed, of.process = true, n.collector.watcher.Watch(os.Getppid()) })
-	n.expect(n.page(), running, `runsc_meta_sandbox_running{sandbox="a"} 1`)
-	if of.presence != unproven || of.process.PID() != 0 {
-		t.Errorf("another process listens: the presence is %d, and the process %d", of.presence, of.process.PID())
-	}
-	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
-	if of.presence != visible || of.process.PID() != sandbox.PID() {
-		t.Errorf("at the next collection, the presence is %d, and the process %d", of.presence, of.process.PID())
-	}
-}
-
-// TestClaim: one process is the process of one sandbox.
-func TestClaim(t *testing.T) {
-	n := newNode(t, nil)
-	for _, id := range []string{"a", "b"} {
-		n.start(simulate.Spec{ID: id, OwnProcess: true})
-	}
-	n.look()
-	n.collector.mu.Lock()
-	defer n.collector.mu.Unlock()
-	table := n.collector.table
-	a, b := table.sorted[0], table.sorted[1]
-	claims := func(name string, s *sandbox, levels int, want *sandbox) {
-		t.Helper()
-		if got := table.claim(s, levels); got != want {
-			t.Errorf("%s: claimed by %v, want %v", name, got, want)
-		}
-	}
-	claims("its own", a, 2, nil)
-	claims("its own again", a, 2, nil)
-	own := b.process
-	b.process = a.process
-	claims("another's", b, 2, a)
-	nextLife := &sandbox{inventory: a.inventory, facts: a.facts, process: a.process, presence: visible}
-	claims("a process of an earlier life", nextLife, 2, nil)
-	claims("of the next life", b, 2, nextLife)
-	table.disclaim(nextLife)
-	claims("one that nobody claims any more", b, 2, nil)
-	table.disclaim(b)
-	claims("one without a PID namespace of its own", a, 1, nil)
-	claims("one that may serve several", b, 1, nil)
-	b.process = own
 }
 
 // TestResembles: this process is not the kernel of a sandbox.
 func TestResembles(t *testing.T) {
 	for _, pid := range []int{os.Getpid(), 0, 1 << 22} {
-		if resembles(pid, &state.Sandbox{ID: os.Args[len(os.Args)-1]}, false) {
+		if Resembles(pid, &state.Sandbox{ID: os.Args[len(os.Args)-1]}, false) {
 			t.Errorf("process %d looks like a sandbox", pid)
 		}
 	}
@@ -196,35 +126,4 @@ func TestIsOfRoot(t *testing.T) {
 	}
 	facts.Dir = state.Dir{}
 	check(dir, false, false) // the sandbox is of no listing
-}
-
-// TestUnprovenUsage: nothing is measured as long as it is not known which process is the sandbox's.
-func TestUnprovenUsage(t *testing.T) {
-	h := newMeasuredNode(t, nil)
-	spec := measured("a")
-	spec.PID = os.Getppid()
-	s := h.start(spec)
-	usage := usageOn(h.page(), "a")
-	if usage[`sandmeter_sandbox_usage_absent{reason="identity_unproven"}`] != "1" || usage[`sandmeter_sandbox_cpu_seconds_total{}`] != "" {
-		t.Errorf("another process listens: %v", usage)
-	}
-	if pids := h.pids(); !slices.Equal(pids, []int{0}) {
-		t.Errorf("the PIDs are %v", pids)
-	}
-	h.update(s, func(spec *simulate.Spec) { spec.PID = os.Getpid() })
-	if usage := usageOn(h.page(), "a"); usage[`sandmeter_sandbox_cpu_seconds_total{}`] != "1.5" {
-		t.Errorf("it listens: %v", usage)
-	}
-	if pids := h.pids(); !slices.Equal(pids, []int{s.PID()}) {
-		t.Errorf("the PIDs are %v", pids)
-	}
-}
-
-// pids returns the PIDs of sandboxes in a new snapshot.
-func (n *node) pids() (pids []int) {
-	snap := n.collect()
-	for i := range snap.Sandboxes {
-		pids = append(pids, snap.Sandboxes[i].PID)
-	}
-	return pids
 }

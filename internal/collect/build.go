@@ -1,0 +1,36 @@
+package collect
+
+import (
+	"slices"
+
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/registration"
+)
+
+// identifyBuild returns which runsc started the sandbox. Call it once for each process of it, which
+// has to be visible.
+func (l *life) identifyBuild() registration.Build {
+	build := registration.Build{Release: releaseOf(l.facts.Metadata)}
+	if l.options.Registrations == nil {
+		return build
+	}
+	if exe, err := l.process.Executable(); err == nil { // else it ended, or is not readable by this user
+		build.Sentry = programOf(exe)
+	}
+	// The PIDs of gofers are of the namespace in which runsc ran.
+	if gofer := l.facts.Containers[0].GoferPID; gofer > 0 && l.level == 0 && isOf(host.CommandLine(gofer), l.facts.ID) {
+		if exe, err := host.ExecutableOf(gofer); err == nil {
+			build.Runsc = programOf(exe)
+		}
+	}
+	return build
+}
+
+// isOf reports whether a command line belongs to the gofer of the sandbox's root container.
+func isOf(args []string, id string) bool {
+	return len(args) > 0 && args[len(args)-1] == id && slices.Contains(args, "gofer")
+}
+
+func programOf(e host.Executable) registration.Executable {
+	return registration.Executable{File: registration.File{Device: e.Device, Inode: e.Inode, Modified: e.Modified}, Path: e.Path}
+}

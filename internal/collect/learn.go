@@ -1,0 +1,82 @@
+package collect
+
+import (
+	"sync/atomic"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/proof"
+	"github.com/sandmeter/sandmeter/internal/registration"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// newLife returns a life without facts; call learn next.
+func newLife(r *registry, h *home) *life {
+	l := &life{env: r.env, home: h, holders: r.holders, ends: r.ends, process: r.watcher.Watch(0), derived: new(atomic.Value),
+		last: new(atomic.Pointer[finalReading])}
+	l.reset()
+	return l
+}
+
+// learn updates the life from its state files, whose registration is compiled.
+func (l *life) learn(facts *state.Sandbox, schemas *schemas) {
+	otherProcess := l.facts == nil || l.now().lives() && l.state != unregistered && l.hasOtherProcess(facts)
+	if l.facts != nil && otherProcess {
+		l.release()
+		l.reset()
+		l.borrowed = nil // another runsc may have restored it
+	}
+	l.facts = facts
+	l.use(schemas.of(l.registration()))
+	l.refused = checkTexts(facts)
+	deleted := deletedFrom(l.identity, facts)
+	l.identity = identify(facts, l.home, l.refused == nil)
+	l.identity.Deleted = deleted
+	l.identity.PID = l.process.PID()
+	l.address = proof.AddressOf(facts, l.home.path)
+	if otherProcess {
+		l.observe()
+	}
+	if account := l.usage.account.Load(); account != nil {
+		account.Update(l.subject())
+	}
+	l.usage.reported.learn(facts)
+}
+
+// hasOtherProcess reports whether the process of the state files is not the life's.
+func (l *life) hasOtherProcess(facts *state.Sandbox) bool {
+	return l.facts.PID != facts.PID || l.facts.ControlSocket != facts.ControlSocket
+}
+
+// observe begins to watch the sandbox's process, if there is one.
+func (l *life) observe() {
+	l.build = registration.Build{Release: releaseOf(l.facts.Metadata)}
+	l.last = new(atomic.Pointer[finalReading])
+	l.process = l.watcher.Watch(0) // none
+	if l.facts.PID > 0 || l.state != created {
+		l.findProcess()
+	}
+}
+
+// use verifies replies with a registration from now on.
+func (l *life) use(compiled *compiled) {
+	if compiled != l.compiled {
+		l.reset()
+	}
+	l.compiled = compiled
+}
+
+// registration returns the registration that replies are verified with; nil: none.
+func (l *life) registration() *state.Registration {
+	if l.facts.Registration != nil {
+		return l.facts.Registration
+	}
+	return l.borrowed
+}
+
+// forget drops the values of a life that is not in snapshots any more.
+func (l *life) forget() {
+	l.reset()
+	l.frozen, l.derived = nil, nil
+	l.usage.close()
+	l.usage.found, l.usage.reported, l.usage.last = fact.Reading{}, reported{}, nil
+}

@@ -1,0 +1,65 @@
+package collect
+
+import (
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/failure"
+)
+
+// reason returns why the sandbox has no metrics; empty: it has metrics, or it has ended.
+func (l *life) reason() failure.Reason {
+	if l.failure == nil {
+		return ""
+	}
+	return l.failure.Reason
+}
+
+// hasNews reports whether the state of the sandbox differs from what was logged last.
+func (l *life) hasNews() bool {
+	return l.reason() != l.logged && (l.failure != nil || l.now().runs())
+}
+
+// logChange logs that a sandbox lost or regained its metrics, and reports whether the budget
+// allowed it. If not, a later collection logs it, unless the state has changed back by then.
+func (l *life) logChange(now time.Time) bool {
+	allowed, last := l.lines.take(now)
+	if !allowed {
+		return false
+	}
+	attrs := l.attrs()
+	if l.failure != nil {
+		attrs = append(attrs, "reason", l.failure.Reason, "err", l.failure)
+	}
+	attrs = append(attrs, l.lines.silence(last, now)...)
+	logger := l.options.Logger
+	if l.failure != nil {
+		logger.Warn("Sandbox has no metrics", attrs...)
+	} else {
+		logger.Info("Sandbox has metrics again", attrs...)
+	}
+	l.logged = l.reason()
+	return true
+}
+
+// logAppeared logs, at level debug, that the sandbox is served from now on.
+func (l *life) logAppeared() {
+	l.options.Logger.Debug("Sandbox appeared", append(l.attrs(), "pid", l.facts.PID)...)
+}
+
+// logDisappeared logs, at level debug, that the sandbox is no longer served, because its state file
+// is gone or belongs to another sandbox.
+func (l *life) logDisappeared() {
+	l.options.Logger.Debug("Sandbox disappeared", l.attrs()...)
+}
+
+// logEnd logs, at level debug, how the sandbox ended.
+func (l *life) logEnd() {
+	attrs := append(l.attrs(), "outcome", l.end.Outcome)
+	switch {
+	case l.end.Code != 0:
+		attrs = append(attrs, "exit_code", l.end.Code)
+	case l.end.Signal != 0:
+		attrs = append(attrs, "signal", l.end.Signal)
+	}
+	l.options.Logger.Debug("Sandbox ended", attrs...)
+}

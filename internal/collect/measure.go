@@ -1,0 +1,79 @@
+package collect
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/state"
+)
+
+// measure measures the sandbox if it runs, and the end is not reached.
+func (l *life) measure(now, end time.Time) {
+	u := &l.usage
+	u.late = false
+	u.reported.begin()
+	switch l.now() {
+	case running, orphaned:
+		l.measureUntil(now, end)
+	case elsewhere:
+		u.close()
+		u.found.Miss(now, fact.OtherNamespace)
+	case unproven:
+		u.close()
+		u.found.Miss(now, fact.IdentityUnproven)
+	} // the end has been measured, or is being measured
+}
+
+// measureUntil measures the sandbox unless the end of the time for that is reached.
+func (l *life) measureUntil(now, end time.Time) {
+	if now.After(end) {
+		l.usage.late = true
+		l.usage.found.Miss(now, fact.OutOfTime)
+		return
+	}
+	if l.usage.account.Load() == nil {
+		l.usage.account.Store(l.meter.Open(l.subject()))
+	}
+	l.readAccount(now)
+}
+
+// readAccount measures the sandbox with its account. If it has just ended, what was measured last
+// stays.
+func (l *life) readAccount(now time.Time) {
+	scratch := &l.scratch
+	l.usage.account.Load().Read(scratch, now)
+	if !scratch.Empty() {
+		l.usage.found, *scratch = *scratch, l.usage.found
+	}
+}
+
+// subject returns what the state files tell about the sandbox's place on the host.
+func (l *life) subject() host.Subject {
+	root := &l.facts.Containers[0].Spec
+	subject := host.Subject{
+		ID:          l.facts.ID,
+		PID:         l.process.PID(),
+		Level:       l.level,
+		Alive:       l.process.Alive,
+		End:         l.process.End,
+		CgroupsPath: root.CgroupsPath,
+		PodUID:      root.PodUID,
+		HostNetwork: slices.Contains(l.facts.Metadata, state.Pair{Name: "network", Value: "host"}),
+	}
+	for _, c := range l.facts.Containers {
+		subject.Gofers = append(subject.Gofers, c.GoferPID)
+	}
+	return subject
+}
+
+// measureFirst measures a sandbox that has not been measured, so that the figures of its cgroup can
+// be read at its end.
+func (l *life) measureFirst() {
+	if l.meter == nil || l.now() != running || l.usage.account.Load() != nil {
+		return
+	}
+	l.usage.account.Store(l.meter.Open(l.subject()))
+	l.readAccount(l.clock.Now())
+}
