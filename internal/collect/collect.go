@@ -57,7 +57,7 @@ func (c *Collector) Close() error {
 	c.background.Wait()
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	c.watcher.SyncAll()         // notes the ends that happened until now,
+	c.watcher.SyncAll()      // notes the ends that happened until now,
 	err := c.watcher.Close() // and this waits for those that are being noted
 	c.finishEnded(true)
 	c.mu.Lock()
