@@ -161,29 +161,26 @@ func (w *world) removeRoot() {
 // away returns the path to which a test moves the runtime root.
 func (w *world) away() string { return filepath.Join(w.node.Dir(), "away") }
 
-// wantRootLost fails the test unless a server soon ends by itself, with an error that says what to
-// do.
-func wantRootLost(w *world, s *server) {
+// wantRootAwaited fails the test unless a server goes on without its root, and serves it when it is back.
+func wantRootAwaited(w *world, s *server) {
 	w.t.Helper()
-	s.wantEnd(soon, 1)
-	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; set the runtime root with --root, or " +
-		"allow a missing one with --allow-unknown-root"
-	if got := lastLine(&s.err); got != want {
-		w.t.Errorf("the server's last line is\n%s\nwant\n%s", got, want)
-	}
-	if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {
-		w.t.Errorf("the socket of a server that ended: %v", err)
+	w.scrape().wantValue(w.t, 1, "sandmeter_runtime_root_missing")
+	w.must(os.Mkdir(w.root, 0o755))
+	w.start("later", "idle")
+	w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "later")
+	if s.hasEnded() {
+		w.t.Errorf("the server ended and said:\n%s", &s.err)
 	}
 }
 
-func TestRootRemovedEndsTheServer(t *testing.T) {
+func TestRootRemoved(t *testing.T) {
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.start("sb", "idle")
 		s := w.startServer(args())
 		w.scrape().wantValue(w.t, 1, alwaysThere, "sandbox", "sb")
 		w.remove("sb")
 		w.removeRoot()
-		wantRootLost(w, s)
+		wantRootAwaited(w, s)
 	})
 }
 
@@ -191,39 +188,29 @@ func TestRootRemovedBeforeAnyScrape(t *testing.T) {
 	w := newWorld(t)
 	s := w.startServer(w.serveArgs())
 	w.removeRoot()
-	wantRootLost(w, s)
+	wantRootAwaited(w, s)
 }
 
-func TestRootRemovedWithTheSocketInIt(t *testing.T) {
-	w := newWorld(t)
-	w.setAddr(filepath.Join(w.root, "metrics.sock"))
-	s := w.startServer(w.metricServerArgs())
-	w.removeRoot()
-	wantRootLost(w, s)
-}
-
-func TestRootMovedAwayEndsTheServer(t *testing.T) {
-	w := newWorld(t)
-	w.start("sb", "idle")
-	s := w.startServer(w.serveArgs())
-	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
-	w.must(os.Rename(w.root, w.away()))
-	wantRootLost(w, s)
-	// The sandbox is not affected.
-	w.must(os.Rename(w.away(), w.root))
-	w.startServer(w.serveArgs())
-	w.scrape().wantValue(t, 1, alwaysThere, "sandbox", "sb")
-}
-
+// Without a root, serve waits for it; metric-server fails as gVisor's does.
 func TestRootMissingAtTheStart(t *testing.T) {
-	bothServers(t, func(w *world, args func(...string) []string) {
-		w.removeRoot()
-		s := startServer(w.t, args())
-		wantRootLost(w, s)
-	})
+	w := newWorld(t)
+	w.removeRoot()
+	wantRootAwaited(w, w.startServer(w.serveArgs()))
+
+	w = newWorld(t)
+	w.removeRoot()
+	s := startServer(t, w.metricServerArgs())
+	s.wantEnd(soon, 1)
+	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; set the runtime root with --root, or " +
+		"allow a missing one with --allow-unknown-root"
+	if got := lastLine(&s.err); got != want {
+		t.Errorf("the server's last line is\n%s\nwant\n%s", got, want)
+	}
+	if _, err := os.Lstat(w.addr); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket of a server that ended: %v", err)
+	}
 }
 
-// --allow-unknown-root permits a missing root, and no other error.
 func TestRootAllowedToBeUnknown(t *testing.T) {
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.removeRoot()

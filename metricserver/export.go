@@ -55,6 +55,9 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 		return err
 	}
 	defer collector.Close()
+	if err := collector.CheckRoot(); err != nil {
+		return &RootError{err}
+	}
 	defer context.AfterFunc(ctx, collector.Stop)()
 	if source != nil {
 		defer source.Close()

@@ -17,7 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/collect"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 	"github.com/sandmeter/sandmeter/internal/web"
@@ -73,17 +75,17 @@ func (n *goldenNode) open(o Options) {
 	s, err := New(o)
 	n.must(err)
 	n.options = s.options
-	h := new(Handler)
+	h := &Handler{guard: guard.New(clock.Real)}
 	h.source, err = s.options.newSource()
 	n.must(err)
 	h.records, err = s.options.openRecords()
 	n.must(err)
-	h.watch = newWatch(nil, nil, nil, nil, s.options.Logger)
+	h.watch = newWatch(nil, nil, nil, nil, s.options.Logger, h.guard)
 	options := h.collectOptions(&s.options)
 	options.HostRoot = n.host.dir
 	h.collector, err = collect.New(options)
 	n.must(err)
-	h.web = web.NewHandler(h.webOptions(&s.options, func(error) {}))
+	h.web = web.NewHandler(h.webOptions(&s.options))
 	_, h.cancel = context.WithCancel(n.Context())
 	n.handler = h
 	n.Cleanup(func() {
@@ -108,7 +110,7 @@ func (n *goldenNode) as(change func(*Options)) http.Handler {
 		change(&o)
 	}
 	n.must(o.check())
-	h := web.NewHandler(n.handler.webOptions(&o, func(error) {}))
+	h := web.NewHandler(n.handler.webOptions(&o))
 	n.Cleanup(h.Close)
 	return h
 }

@@ -2,14 +2,15 @@ package metricserver
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/families"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/records"
 	"github.com/sandmeter/sandmeter/internal/registration"
@@ -26,79 +27,79 @@ type Handler struct {
 	collector *collect.Collector
 	source    *registration.Source // nil: sandboxes without a registration have no metrics
 	watch     *watch
+	guard     *guard.Guard    // for calls that touch runtime roots
 	records   *records.Writer // nil: no final records
 
-	cancel     context.CancelFunc
+	alive      context.Context
+	cancel     context.CancelFunc // ends alive
 	background sync.WaitGroup
 }
 
 // Handler returns a handler for all paths of the server, including /metrics. Mount it in a mux at
 // /, or at a prefix behind http.StripPrefix. The caller's http.Server has to limit connections,
-// headers and time per client. If a runtime root cannot be read, each request fails with status
-// 500.
-func (s *Server) Handler() (*Handler, error) { return s.open(func(error) {}) }
+// headers and time per client.
+func (s *Server) Handler() (*Handler, error) {
+	h, err := s.open()
+	if err == nil {
+		h.begin(&s.options)
+	}
+	return h, err
+}
 
-// open returns a handler that calls lost with a *RootError when the runtime root can no longer be
-// read.
-func (s *Server) open(lost func(error)) (*Handler, error) {
+// open returns a handler that serves, and does nothing by itself yet.
+func (s *Server) open() (*Handler, error) {
 	o := &s.options
 	source, err := o.newSource()
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{source: source}
+	h := &Handler{source: source, guard: guard.New(clock.Real)}
 	if h.records, err = o.openRecords(); err != nil {
 		return nil, err
 	}
-	rootLost := func(err error) {
-		if root, ok := errors.AsType[*collect.RootError](err); ok && !root.Passing() {
-			lost(&RootError{root.Err})
-		}
-	}
 	served := func() []string { return h.collector.Roots() }
 	arrive := func(root, name string, created bool) { h.collector.Arrive(root, name, created) }
-	look := func() {
-		if err := h.collector.Look(); err != nil {
-			rootLost(err)
-		}
-	}
-	h.watch = newWatch(o.Roots, served, arrive, look, o.Logger)
+	look := func() { _ = h.collector.Look() } // the next collection has the same error
+	h.watch = newWatch(o.Roots, served, arrive, look, o.Logger, h.guard)
 	if h.collector, err = collect.New(h.collectOptions(o)); err != nil {
 		h.closeRecords()
 		return nil, err
 	}
-	h.web = web.NewHandler(h.webOptions(o, rootLost))
-	ctx, cancel := context.WithCancel(context.Background())
-	h.cancel = cancel
-	h.background.Go(func() { h.watch.run(ctx) })
-	if h.records != nil {
-		h.background.Go(func() { reopenRecords(ctx, h.records, o.ReopenFinalRecords) })
-	}
+	h.web = web.NewHandler(h.webOptions(o))
+	h.alive, h.cancel = context.WithCancel(context.Background())
 	return h, nil
+}
+
+// begin begins to watch the runtime roots.
+func (h *Handler) begin(o *Options) {
+	h.background.Go(func() { h.watch.run(h.alive) })
+	if h.records != nil {
+		h.background.Go(func() { reopenRecords(h.alive, h.records, o.ReopenFinalRecords) })
+	}
 }
 
 // collectOptions returns the options of the handler's collector.
 func (h *Handler) collectOptions(o *Options) collect.Options {
 	ledger, annotation := o.ledger()
 	options := collect.Options{
-		Roots:            o.Roots,
-		MatchAddress:     o.MatchAddress,
-		Registrations:    registrationsOf(h.source),
-		AllowUnknownRoot: o.AllowUnknownRoot,
-		HideOrphans:      o.DropIn,
-		Linger:           o.Linger,
-		LingerMax:        o.LingerMax,
-		MaxWithSeries:    o.MaxSandboxesWithSeries,
-		FinalLog:         o.FinalMetricsLog,
-		Usage:            o.Usage != UsageOff,
-		UsageDetail:      o.UsageDetail,
-		Totals:           ledger,
-		GroupAnnotation:  annotation,
-		Zeros:            schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
-		SandboxTimeout:   o.SandboxTimeout,
-		Logger:           o.Logger,
-		Process:          o.processMetrics(),
-		Counters:         func() snapshot.Counters { return h.counted(o) },
+		Roots:           o.Roots,
+		MatchAddress:    o.MatchAddress,
+		Registrations:   registrationsOf(h.source),
+		HideOrphans:     o.DropIn,
+		Linger:          o.Linger,
+		LingerMax:       o.LingerMax,
+		MaxWithSeries:   o.MaxSandboxesWithSeries,
+		FinalLog:        o.FinalMetricsLog,
+		Usage:           o.Usage != UsageOff,
+		UsageDetail:     o.UsageDetail,
+		Totals:          ledger,
+		GroupAnnotation: annotation,
+		Zeros:           schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
+		SandboxTimeout:  o.SandboxTimeout,
+		Logger:          o.Logger,
+		Guard:           h.guard,
+		Process:         o.processMetrics(),
+		Counters:        func() snapshot.Counters { return h.counted(o) },
 	}
 	addRecords(&options, h.records)
 	return options
@@ -121,7 +122,7 @@ func (h *Handler) counted(o *Options) snapshot.Counters {
 }
 
 // webOptions returns the options of what serves HTTP.
-func (h *Handler) webOptions(o *Options, rootLost func(error)) web.Options {
+func (h *Handler) webOptions(o *Options) web.Options {
 	register, unregister := o.registering(h.collector)
 	return web.Options{
 		Collect:        h.collector.Collect,
@@ -139,7 +140,6 @@ func (h *Handler) webOptions(o *Options, rootLost func(error)) web.Options {
 		Unregister:     unregister,
 		AllowProfiling: o.AllowProfiling,
 		Counters:       &h.counters,
-		RootLost:       rootLost,
 	}
 }
 

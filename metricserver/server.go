@@ -321,7 +321,7 @@ func (o *Options) check() error {
 	return errors.Join(errs...)
 }
 
-// A RootError means that the runtime root cannot be read, at the start or later.
+// A RootError means that the runtime root cannot be read at the start.
 type RootError struct{ Err error }
 
 func (e *RootError) Error() string { return e.Err.Error() }
@@ -354,8 +354,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // Serve serves on listeners until ctx is done, and then returns nil. It returns an error if it
-// cannot serve on one of the listeners, and a *RootError if a single runtime root cannot be read,
-// at the start or later. Options.AllowUnknownRoot allows a missing root. When Serve returns, the
+// cannot serve on one of the listeners, and a *RootError if a single runtime root cannot be read at the
+// start. A root that is missing is an error with DropIn only, and without AllowUnknownRoot. When Serve returns, the
 // listeners and everything that the server opened are closed. Requests in flight get a few seconds
 // to finish.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
@@ -371,16 +371,15 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 	if err := checkWebConfig(s.options.WebConfigFile); err != nil {
 		return err
 	}
-	ctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	h, err := s.open(lost)
+	h, err := s.open()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	if err := h.collector.CheckRoot(); err != nil {
+	if err := h.collector.CheckRoot(); err != nil && !s.options.waitsFor(err) {
 		return &RootError{err}
 	}
+	h.begin(&s.options)
 	listeners, err := listen()
 	if err != nil {
 		return err
@@ -391,11 +390,10 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 			return err
 		}
 	}
-	if err := s.serve(ctx, listeners, h); err != nil {
-		return err
-	}
-	if root, ok := errors.AsType[*RootError](context.Cause(ctx)); ok {
-		return root
-	}
-	return nil
+	return s.serve(ctx, listeners, h)
+}
+
+// waitsFor reports whether the server waits for a runtime root with an error at the start.
+func (o *Options) waitsFor(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && (o.AllowUnknownRoot || !o.DropIn)
 }

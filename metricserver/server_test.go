@@ -109,7 +109,7 @@ func TestRoot(t *testing.T) {
 	check := func(root, want string) {
 		t.Helper()
 		address := w.path("socket")
-		_, err := w.tryRun(w.server(Options{Roots: []string{root}, Addresses: []string{address}}))
+		_, err := w.tryRun(w.server(Options{Roots: []string{root}, Addresses: []string{address}, DropIn: true}))
 		reason := new(RootError)
 		path := new(fs.PathError)
 		if !errors.As(err, &reason) || !errors.As(err, &path) || path.Path != root || err.Error() != "read runtime root "+root+": "+want {
@@ -117,19 +117,21 @@ func TestRoot(t *testing.T) {
 		}
 		w.nothingAt(address)
 
-		o := Options{Roots: []string{root}, Addresses: []string{address}, AllowUnknownRoot: true}
-		if root != missing {
-			if _, err := w.tryRun(w.server(o)); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("root %s, which may be missing: %v, want %s", root, err, want)
+		for _, o := range []Options{{DropIn: true, AllowUnknownRoot: true}, {}} {
+			o.Roots, o.Addresses = []string{root}, []string{address}
+			if root != missing {
+				if _, err := w.tryRun(w.server(o)); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("root %s, which may be missing: %v, want %s", root, err, want)
+				}
+				continue
 			}
-			return
-		}
-		r := w.run(w.server(o))
-		if page := r.page(); !strings.Contains(page, "sandmeter_num_sandboxes_running 0\n") {
-			t.Errorf("root %s, allowed to be unknown: the page is\n%s", root, page)
-		}
-		if err := r.stop(); err != nil {
-			t.Errorf("root %s, allowed to be unknown: %v", root, err)
+			r := w.run(w.server(o))
+			if page := r.page(); !strings.Contains(page, "num_sandboxes_running 0") {
+				t.Errorf("root %s, which may be missing: the page is\n%s", root, page)
+			}
+			if err := r.stop(); err != nil {
+				t.Errorf("root %s, which may be missing: %v", root, err)
+			}
 		}
 	}
 	check(missing, "no such file or directory")
@@ -143,28 +145,28 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-// TestRootIsRemoved: if the root is removed, the server ends at the next scrape, unless a missing
-// root is allowed.
+// TestRootIsRemoved: a server whose only root is removed goes on, as gVisor's does.
 func TestRootIsRemoved(t *testing.T) {
 	w := newWorld(t)
-	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
-	r.page()
-	w.must(os.Remove(w.root))
-	status, body, err := r.get("/metrics")
-	if err != nil || status != http.StatusInternalServerError || strings.Contains(body, w.root) {
-		t.Errorf("the scrape that finds out: %d %s, %v", status, body, err)
+	for _, dropIn := range []bool{false, true} {
+		r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, DropIn: dropIn}))
+		r.page()
+		w.must(os.Rename(w.root, w.root+"x"))
+		for range 2 {
+			if page := r.page(); !strings.Contains(page, "sandmeter_runtime_root_missing 1") {
+				t.Errorf("drop-in %t: the page is\n%s", dropIn, page)
+			}
+		}
+		w.must(os.Rename(w.root+"x", w.root))
+		r.page()
+		w.must(r.stop())
 	}
-	err = r.wait()
-	if lost := new(RootError); !errors.As(err, &lost) || err.Error() != "read runtime root "+w.root+": no such file or directory" {
-		t.Errorf("the server ends with %v", err)
-	}
-	w.nothingAt(w.path("socket"))
 }
 
 func TestRootComesAndGoes(t *testing.T) {
 	w := newWorld(t)
 	w.must(os.Remove(w.root))
-	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}, AllowUnknownRoot: true}))
+	r := w.run(w.server(Options{Addresses: []string{w.path("socket")}}))
 	expect := func(running int) {
 		t.Helper()
 		if page := r.page(); !strings.Contains(page, fmt.Sprintf("sandmeter_num_sandboxes_running %d\n", running)) {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/roots"
 )
 
@@ -46,6 +47,7 @@ type watch struct {
 	arrive     func(root, name string, created bool)
 	look       func()
 	logger     *slog.Logger
+	guard      *guard.Guard // for calls that touch the directories
 	open       func() (*notifier, error)
 	most       int // the constant maxWatched, or less in tests
 
@@ -67,8 +69,8 @@ type watched struct {
 	round  uint // the last survey that found it
 }
 
-func newWatch(configured []string, served func() []string, arrive func(root, name string, created bool), look func(), logger *slog.Logger) *watch {
-	return &watch{configured: configured, ways: roots.NewWays(configured), served: served, arrive: arrive, look: look, logger: logger, open: openInotify, most: maxWatched,
+func newWatch(configured []string, served func() []string, arrive func(root, name string, created bool), look func(), logger *slog.Logger, g *guard.Guard) *watch {
+	return &watch{configured: configured, ways: roots.NewWays(configured), served: served, arrive: arrive, look: look, logger: logger, guard: g, open: openInotify, most: maxWatched,
 		due: make(chan struct{}, 1), watched: make(map[string]*watched), paths: make(map[int][]string)}
 }
 
@@ -208,7 +210,7 @@ func (w *watch) enter(dir string, appeared bool) {
 	}
 	names := way.Names
 	if way.Globs || way.IsRoot && appeared {
-		names = append(names, namesIn(dir)...)
+		names = append(names, guarded(w, dir, func() []string { return namesIn(dir) })...)
 	}
 	if way.IsRoot && appeared {
 		for _, name := range names {
@@ -238,12 +240,20 @@ func (w *watch) enterNew(path string, appeared bool) bool {
 	if way := w.ways.Of(path); !way.Leads() {
 		return false
 	}
-	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
+	if !guarded(w, path, func() bool { info, err := os.Stat(path); return err == nil && info.IsDir() }) {
 		return false
 	}
 	w.enter(path, appeared)
 	return true
+}
+
+// touchLimit is how long a call that touches a directory may take.
+const touchLimit = 250 * time.Millisecond
+
+// guarded returns the result of a call that touches a directory; the zero value if the directory does not
+// answer.
+func guarded[T any](w *watch, dir string, f func() T) T {
+	return guard.Each(w.guard, touchLimit, []string{dir}, func(int, guard.Progress) T { return f() })[0]
 }
 
 // namesIn returns the names in a directory, as far as they can be read.
@@ -267,7 +277,12 @@ func (w *watch) add(dir string, isRoot bool) error {
 	if isRoot {
 		mask = maskRoot
 	}
-	wd, err := w.notifier.add(dir, mask)
+	notifier := w.notifier
+	added := guarded(w, dir, func() *addition { wd, err := notifier.add(dir, mask); return &addition{wd, err} })
+	if added == nil {
+		return errHung
+	}
+	wd, err := added.wd, added.err
 	if err != nil {
 		w.logExhausted(err)
 		return err
@@ -281,6 +296,14 @@ func (w *watch) add(dir string, isRoot bool) error {
 	w.watched[dir] = &watched{wd, isRoot, w.round}
 	return nil
 }
+
+// An addition is the result of adding a directory to the watches.
+type addition struct {
+	wd  int
+	err error
+}
+
+var errHung = errors.New("the directory does not answer")
 
 // leave stops watching a directory under one of its paths.
 func (w *watch) leave(dir string) {

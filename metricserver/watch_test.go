@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -37,7 +39,7 @@ func TestWatch(t *testing.T) {
 	}
 	arrivals, looks := make(chan arrival, 1000), make(chan struct{}, 1000)
 	arrive := func(root, name string, created bool) { arrivals <- arrival{root, name, created} }
-	w := newWatch([]string{dir, filepath.Join(parent, "do*")}, func() []string { return []string{dir} }, arrive, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler))
+	w := newWatch([]string{dir, filepath.Join(parent, "do*")}, func() []string { return []string{dir} }, arrive, func() { looks <- struct{}{} }, slog.New(slog.DiscardHandler), guard.New(clock.Real))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.run(ctx) })
@@ -114,7 +116,7 @@ func newWatched(t *testing.T, roots string, exist ...string) *watchedDirs {
 		}
 		w.arrivals = append(w.arrivals, strings.TrimPrefix(root, w.dir+"/")+"/"+name+what)
 	}
-	w.watch = newWatch(configured, func() []string { return nil }, arrive, nil, slog.New(slog.NewTextHandler(&w.log, nil)))
+	w.watch = newWatch(configured, func() []string { return nil }, arrive, nil, slog.New(slog.NewTextHandler(&w.log, nil)), guard.New(clock.Real))
 	w.watch.open = func() (*notifier, error) { return &notifier{add: w.add, remove: func(int) {}, close: func() {}}, nil }
 	w.survey()
 	w.expect("at the start") // what is there may be old
@@ -422,7 +424,7 @@ func TestExhaustedInotify(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log testkit.Buffer
 				opens, adds, looks := 0, 0, 0
-				w := newWatch([]string{"/"}, func() []string { return nil }, nil, func() { looks++ }, slog.New(slog.NewTextHandler(&log, nil)))
+				w := newWatch([]string{"/"}, func() []string { return nil }, nil, func() { looks++ }, slog.New(slog.NewTextHandler(&log, nil)), guard.New(clock.Real))
 				w.open = func() (*notifier, error) {
 					opens++
 					add := func(string, uint32) (int, error) {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,14 +17,17 @@ import (
 func newHealthCommand(std cli.Stdio) *cobra.Command {
 	var server serverFlags
 	root := config.DefaultRootDir()
+	var live bool
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Check that a server serves a runtime root",
-		Long: "Check that the server at an address is a metric server, serves the runtime root, and is not shutting down. The exit status\n" +
-			"is 0 if so. Otherwise it is 1, and the error has the reason: nothing listens at the address, the server is not a metric\n" +
-			"server, it serves another root, it is shutting down, TLS failed, or it does not accept the credentials.",
+		Long: "Check that the server at an address is a metric server, serves the runtime root, is not shutting down, and is ready. The\n" +
+			"exit status is 0 if so. Otherwise it is 1, and the error has the reason: nothing listens at the address, the server is not a\n" +
+			"metric server, it serves another root, it is shutting down, TLS failed, it does not accept the credentials, or it is not\n" +
+			"ready: the runtime roots have not been read yet, none of them answers, or a collection does not end.",
 		Example: "  sandmeter health --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter health --address /run/sandmeter.sock --root /var/run/runsc\n" +
+			"  sandmeter health --live --root /var/run/runsc\n" +
 			"  sandmeter health --root /var/run/runsc --web.client-config.file /etc/sandmeter/client.yml",
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
@@ -32,15 +37,35 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			if err := client.HealthCheck(cmd.Context()); err != nil {
+			err = client.HealthCheck(cmd.Context())
+			if err == nil && !live {
+				err = awaitReady(cmd.Context(), client)
+			}
+			if err != nil {
 				return advised(err)
 			}
 			return std.Printf("The server at %s serves %s.\n", server.address, root)
 		},
 	}
 	server.register(cmd, defaultListenAddress)
+	cmd.Flags().BoolVar(&live, "live", false, "Do not check that the server is ready: a restart would not help.")
 	cli.RegisterRoot(cmd, &root, "Runtime root: the `directory` that the server should serve.")
 	return cmd
+}
+
+// readyWait is how long a server may take to become ready: one that has just started reads its runtime
+// roots first.
+const readyWait = 2 * time.Second
+
+// awaitReady waits until the server is ready. The error says why it is not.
+func awaitReady(ctx context.Context, client *metricclient.MetricClient) error {
+	for until := time.Now().Add(readyWait); ; {
+		err := client.Ready(ctx)
+		if !errors.Is(err, metricclient.ErrNotReady) || time.Now().After(until) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // advised adds advice to an error of a client.

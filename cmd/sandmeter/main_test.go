@@ -138,7 +138,7 @@ func TestFailures(t *testing.T) {
 	fails("list --root {dir}/file", "read runtime root {dir}/file: not a directory; set the runtime root with --root")
 	fails("list --json --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
 
-	fails("serve --web.listen-address {socket} --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
+	fails("--metric-server={socket} --root={dir}/missing metric-server", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
 	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlag)
 	fails("serve --root {root} --web.listen-address {dir}/live", "listen on {dir}/live: address already in use"+another)
 	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: a file that is not a socket is there: remove it, or choose another address")

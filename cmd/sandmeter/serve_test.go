@@ -67,7 +67,7 @@ func TestServeFlags(t *testing.T) {
 	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens_total{")
 	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0`)
 	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51`)
-	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket} --allow-unknown-root")
+	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket}")
 	contains(t, unknown.page(), "sandmeter_num_sandboxes_running 0")
 	unknown.stop()
 
@@ -107,8 +107,9 @@ func TestServeLog(t *testing.T) {
 // TestServeLogsWhyItEnds: the error has the format of the log, and is never logged twice.
 func TestServeLogsWhyItEnds(t *testing.T) {
 	w := newWorld(t)
-	const why = "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
-	w.fails("serve --root {dir}/missing --web.listen-address {socket}", cli.ExitFail, why)
+	w.must(os.WriteFile(w.path("file"), nil, 0o600))
+	const why = "read runtime root {dir}/file: not a directory; set the runtime root with --root"
+	w.fails("serve --root {dir}/file --web.listen-address {socket}", cli.ExitFail, why)
 
 	logs := func(line string, wantCode int, want string) {
 		t.Helper()
@@ -120,9 +121,9 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 			t.Errorf("%s exits with %d and says %s%s", line, code, out, said)
 		}
 	}
-	logs("serve --log.format json --root {dir}/missing --web.listen-address {socket}", cli.ExitFail, why)
+	logs("serve --log.format json --root {dir}/file --web.listen-address {socket}", cli.ExitFail, why)
 	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "--sandbox-timeout 0s: must be positive")
-	logs("--log-format=json --root={dir}/missing --metric-server={socket} metric-server", cli.ExitFail, why)
+	logs("--log-format=json --root={dir}/file --metric-server={socket} metric-server", cli.ExitFail, why)
 }
 
 // TestServeOnTCP: the log has the address, even if the system chose the port.
@@ -154,20 +155,16 @@ func TestServeOnTCP(t *testing.T) {
 	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
 }
 
-// TestServeEndsWithItsRoot: the server ends if its root is removed and may not be missing.
-func TestServeEndsWithItsRoot(t *testing.T) {
+// TestServeWithoutItsRoot: the server goes on if its root is removed, and serves it when it is back.
+func TestServeWithoutItsRoot(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("serve --root {root} --web.listen-address {socket} --log.level warn")
 	w.must(os.Remove(w.root))
-	response, err := s.client.Get("http://x/metrics")
-	w.must(err)
-	response.Body.Close()
-	<-s.ended
-	lines := strings.Split(strings.TrimSpace(s.err.String()), "\n")
-	want := "sandmeter: read runtime root " + w.root + ": no such file or directory; set the runtime root with --root, or allow a missing one with --allow-unknown-root"
-	if s.code != cli.ExitFail || lines[len(lines)-1] != want {
-		t.Errorf("it exits with %d and says\n%s\nwant\n%s", s.code, s.err.String(), want)
-	}
+	contains(t, s.page(), "sandmeter_runtime_root_missing 1")
+	w.must(os.Mkdir(w.root, 0o755))
+	contains(t, s.page(), "sandmeter_runtime_root_missing 0")
+	s.stop()
+	contains(t, s.err.String(), "Runtime root does not exist; waiting for it to appear")
 }
 
 // serveVariables has a value for each flag of serve, as an environment variable.

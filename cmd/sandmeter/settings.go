@@ -54,7 +54,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	cli.Choice(f, &s.zeroCounters, "zero-counters", "Show counters without labels of their own that are zero:", on, off)
 	cli.Names(f, &s.ZeroCountersWithFields, "zero-counters-with-fields",
 		"Show all series of these counters that are zero: `names` as runsc registers them, separated by commas. Repeatable.")
-	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root, and keep running if it is removed.")
+	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root. The command serve always does.")
 	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "Serve CPU and heap profiles of the server.")
 	f.StringVar(&s.pidFile, "pid-file", "", "Write the process ID to this `file` while the server listens.")
 	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of a sandbox.")

@@ -35,7 +35,6 @@ func TestMissingDefaultRoot(t *testing.T) {
 	const others = "; existing runtime roots: {root}, {dir}/containerd/default, {dir}/containerd/k8s.io"
 	fails("list", missing+others)
 	fails("export a", missing+others)
-	fails("serve --web.listen-address {socket}", missing+", or allow a missing one with --allow-unknown-root"+others)
 	fails("--metric-server={socket} metric-server", missing+", or allow a missing one with --allow-unknown-root"+others)
 	// A root from a flag is not the default.
 	fails("list --root {dir}/none", "read runtime root {dir}/none: no such file or directory; set the runtime root with --root")

@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/expo", "internal/fact", "internal/families", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
+	"metricserver": {"config", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -38,7 +38,8 @@ var mayImport = map[string][]string{
 	"internal/trust":    {},
 	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
 	"internal/host":     {"internal/fact", "golang.org/x/sys/unix"},
-	"internal/control":  {"internal/failure", "golang.org/x/sys/unix"},
+	"internal/guard":    {"internal/clock"},
+	"internal/control":  {"internal/failure", "internal/guard", "golang.org/x/sys/unix"},
 	"internal/schema":   {"internal/jscan"},
 	"internal/verify":   {"internal/control", "internal/jscan", "internal/schema", "internal/snapshot"},
 	"internal/snapshot": {"internal/fact", "internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
@@ -47,10 +48,10 @@ var mayImport = map[string][]string{
 	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
 		"google.golang.org/protobuf/encoding/prototext", "google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/protoadapt"},
 	"internal/totals": {"internal/fact", "internal/schema", "internal/snapshot"},
-	"internal/roots":  {"internal/state", "golang.org/x/sys/unix"},
+	"internal/roots":  {"internal/guard", "internal/state", "golang.org/x/sys/unix"},
 	"internal/proof":  {"internal/control", "internal/failure", "internal/host", "internal/state", "golang.org/x/sys/unix"},
-	"internal/collect": {"config", "internal/claims", "internal/clock", "internal/control", "internal/fact", "internal/failure", "internal/host", "internal/proof", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/state",
-		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go"},
+	"internal/collect": {"config", "internal/claims", "internal/clock", "internal/control", "internal/fact", "internal/failure", "internal/guard", "internal/host", "internal/proof", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/state",
+		"internal/totals", "internal/verify", "github.com/prometheus/client_model/go", "golang.org/x/sys/unix"},
 	// Only families names families and labels, besides the registered metrics. collect, totals, records and api do without.
 	"internal/families": {"internal/fact", "internal/failure", "internal/schema", "internal/snapshot"},
 	"internal/page":     {"internal/families", "internal/schema", "internal/snapshot", "github.com/prometheus/client_model/go"},
@@ -59,12 +60,12 @@ var mayImport = map[string][]string{
 	"internal/share":   {"internal/clock", "internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
 	"internal/api":     {"internal/failure", "internal/schema", "internal/snapshot"},
 	"internal/records": {"internal/fact", "internal/schema", "internal/snapshot"},
-	"internal/web":     {"internal/api", "internal/clock", "internal/collect", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+	"internal/web":     {"internal/api", "internal/clock", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// What the command doctor says. doctor judges and has no other input than values; observe makes these
 	// values, with the code of the server, and reads kubelet's configuration as YAML.
 	"internal/doctor": {"config", "internal/failure"},
-	"internal/doctor/observe": {"config", "metricclient", "internal/collect", "internal/doctor", "internal/failure", "internal/registration", "internal/roots",
+	"internal/doctor/observe": {"config", "metricclient", "internal/clock", "internal/collect", "internal/doctor", "internal/failure", "internal/guard", "internal/registration", "internal/roots",
 		"internal/snapshot", "internal/trust", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a

@@ -1,29 +1,34 @@
 package collect
 
-import "github.com/sandmeter/sandmeter/internal/state"
+import (
+	"errors"
+	"github.com/sandmeter/sandmeter/internal/state"
+	"io/fs"
+)
 
 // Arrive takes note that a file in a runtime root was created, or changed. If it is the state file of
 // a sandbox that is new, the sandbox is watched, measured and sampled at once, beside any collection:
-// it may end before the next one. Arrive waits for no sandbox. Its calls are a hint, as nothing but
+// it may end before the next one. Likewise, a new container of a sandbox is known at once. Arrive waits for no sandbox. Its calls are a hint, as nothing but
 // the values of short lives depends on them. Before the first collection, or Look, it does nothing.
 func (c *Collector) Arrive(root, name string, isNew bool) {
-	id := state.RootContainer(name)
+	container, id := state.ContainerOf(name)
 	if id == "" {
 		return
 	}
-	c.mu.Lock()
-	l := c.table.arrive(root, id, isNew)
-	begin := l != nil && c.waiters < maxWaiting
-	if l != nil {
-		c.announce()
-	}
-	if begin {
-		c.waiters++
-	}
-	c.mu.Unlock()
-	if begin {
-		c.background.Go(func() { c.sampleFirst(l) })
-	}
+	isNew = isNew && container == id
+	_ = c.table.look(root, id, name, true, func(inv *inventory, l *life, err error) {
+		switch {
+		case !inv.begun:
+		case isNew && errors.Is(err, fs.ErrNotExist) && !c.table.isRecent(inv.path, id):
+			inv.vanish(id)
+		case c.table.canSample(l):
+			c.announce()
+			if c.waiters < maxWaiting && !c.ending {
+				c.waiters++
+				c.background.Go(func() { c.sampleFirst(l) })
+			}
+		}
+	}) // of a root that does not answer, the next listing tells
 }
 
 // sampleFirst takes the first sample of a sandbox.

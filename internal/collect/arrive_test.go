@@ -254,3 +254,17 @@ func TestFirstLook(t *testing.T) {
 	}
 	n.expect(n.page(), "sandmeter_sandboxes_fs_opens_total", "sandmeter_sandboxes_fs_opens_total 10")
 }
+
+// TestContainerArrives: a container that is created just before the end of its sandbox is in the record.
+func TestContainerArrives(t *testing.T) {
+	n, k := newRecordedNode(t, nil)
+	s := n.start(simulate.Spec{ID: "p", OwnProcess: true})
+	n.collect()
+	n.update(s, func(spec *simulate.Spec) { spec.More = append(spec.More, simulate.Container{ID: "c"}) })
+	n.collector.Arrive(n.root, "c_sandbox:p.state", true)
+	s.Stop()
+	k.await(t, 1)
+	if ended := k.all(); len(ended[0].Containers) != 2 || ended[0].Containers[1].ID != "c" {
+		t.Errorf("the containers are %+v", ended[0].Containers)
+	}
+}

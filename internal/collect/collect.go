@@ -9,6 +9,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/roots"
@@ -21,12 +22,15 @@ func New(o Options) (*Collector, error) {
 	if o.Clock == nil {
 		o.Clock = clock.Real
 	}
-	loop, err := control.NewLoop()
+	if o.Guard == nil {
+		o.Guard = guard.New(o.Clock)
+	}
+	loop, err := control.NewLoop(o.Guard)
 	if err != nil {
 		return nil, err
 	}
 	c := &Collector{
-		env: &env{options: o, loop: loop, clock: o.Clock, looksLike: proof.Resembles, kernelLevels: proof.KernelLevels, pageBase: pageBase,
+		env: &env{options: o, loop: loop, clock: o.Clock, guard: o.Guard, looksLike: proof.Resembles, kernelLevels: proof.KernelLevels, pageBase: pageBase,
 			sharedLines: make(map[failure.Reason]*logBudget)},
 		ends: newEndings(), arrivals: make(slots, maxOutside/2), clients: make(slots, maxOutside/2),
 		finishing: make(chan struct{}, 1), arrived: make(chan struct{}),
@@ -42,6 +46,7 @@ func New(o Options) (*Collector, error) {
 		}
 	}
 	c.table = newTable(c.env, c.ends)
+	c.table.expand()
 	c.background.Go(c.attendEnds)
 	return c, nil
 }
@@ -54,6 +59,9 @@ func (c *Collector) Stop() { c.loop.Stop() }
 // releases all file descriptors. No other method may be called after Close.
 func (c *Collector) Close() error {
 	c.die()
+	c.mu.Lock()
+	c.ending = true
+	c.mu.Unlock()
 	c.background.Wait()
 	c.turn.Lock()
 	defer c.turn.Unlock()
@@ -62,21 +70,20 @@ func (c *Collector) Close() error {
 	c.finishEnded(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closed = true
 	c.table.close()
 	return errors.Join(c.loop.Close(), err)
 }
 
-// CheckRoot returns the error with which a collection would fail now because the runtime root
-// cannot be read, or nil.
+// CheckRoot returns the error with which the single runtime root cannot be read now, or nil. A root that does
+// not answer is none.
 func (c *Collector) CheckRoot() error {
-	if r := roots.List(c.options.Roots); !r.Single() {
+	if !c.table.roots.Single() {
 		return nil
 	}
-	err := state.NewRoot(c.options.Roots[0]).Check()
-	if c.options.allowsMissing(err) {
-		return nil
-	}
-	return err
+	path := c.options.Roots[0]
+	errs := guard.Each(c.guard, listLimit, []string{path}, func(int, guard.Progress) error { return state.NewRoot(path).Check() })
+	return errs[0]
 }
 
 // Roots returns the directories of the runtime roots that are served, in the order of the
@@ -88,12 +95,14 @@ func (c *Collector) Roots() []string { return *c.table.served.Load() }
 // Collector was made. It never waits.
 func (c *Collector) Listed() bool { return c.table.listed.Load() }
 
-// Ready returns nil if all runtime roots are served, or an error whose text tells clients why not. It
+// Ready returns nil if all runtime roots are served and one of them answers, or an error whose text tells clients why not. It
 // never waits.
 func (c *Collector) Ready() error {
 	switch n := c.table.leftOut.Load(); {
 	case !c.Listed():
 		return errors.New("the runtime roots have not been listed yet; see the server's log")
+	case c.table.hung.Load():
+		return errors.New("no runtime root answers: their file systems hang; see the server's log")
 	case n > 0:
 		return fmt.Errorf("runtime roots not served: %d (the limit is %d per server); run another server for them", n, roots.MaxRoots)
 	}
@@ -126,9 +135,8 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 // list lists the roots, and records all ends up to now. The caller holds turn.
 func (c *Collector) list() error {
 	c.watcher.SyncAll() // so that a sandbox whose file is gone has ended, and not vanished
-	c.mu.Lock()
-	err := c.table.list()
-	c.mu.Unlock()
+	c.table.expand()
+	err := c.table.read()
 	if err == nil {
 		c.watcher.SyncAll()
 	}

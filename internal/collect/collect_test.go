@@ -18,7 +18,6 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/families"
-	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -780,36 +779,30 @@ func TestDisagreement(t *testing.T) {
 	n.expect(page, "runsc_meta_num_series_left_out", "runsc_meta_num_series_left_out 3") // x, h and z_count of b
 }
 
-func TestRoot(t *testing.T) {
-	collect := func(n *node) error {
-		_, err := n.collector.Collect(Plan{Deadline: time.Now().Add(time.Minute)})
-		return err
+// TestCheckRoot: the error of a single root, before it is served.
+func TestCheckRoot(t *testing.T) {
+	check := func(root string, want error) {
+		t.Helper()
+		n := newNode(t, func(o *Options) { o.Roots = []string{root} })
+		if err := n.collector.CheckRoot(); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", root, err, want)
+		}
 	}
-	n := newNode(t, nil)
-	n.start(simulate.Spec{ID: "a"})
-	if err := n.collector.CheckRoot(); err != nil {
-		t.Error(err)
-	}
-	if err := collect(n); err != nil {
-		t.Error(err)
-	}
-	n.collector.options.Roots = []string{filepath.Join(n.root, "missing")}
-	if err := n.collector.CheckRoot(); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a missing root: got %v", err)
-	}
-	if err := os.Rename(n.root, n.root+"x"); err != nil {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Rename(n.root+"x", n.root)
-	if err := collect(n); !errors.As(err, new(*RootError)) || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a root that is gone: got %v", err)
-	}
+	check(dir, nil)
+	check(filepath.Join(dir, "missing"), os.ErrNotExist)
+	check(file, unix.ENOTDIR)
+	check(filepath.Join(dir, "*"), nil)
 }
 
-// TestMissingRoot: a single root that may be missing counts as empty while it is missing, and the
-// log has one line about it. Other errors of the root are still errors.
+// TestMissingRoot: a single root that is missing, or cannot be read, is on the page, and the log has a line
+// about it.
 func TestMissingRoot(t *testing.T) {
-	n := newNode(t, func(o *Options) { o.AllowUnknownRoot, o.Linger = true, 0 })
+	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	const readable = "sandmeter_runtime_root_readable "
 	away := n.root + "x"
 	move := func(from, to string) {
@@ -829,9 +822,7 @@ func TestMissingRoot(t *testing.T) {
 	if err := os.WriteFile(n.root, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.collector.Collect(Plan{Deadline: time.Now().Add(time.Minute)}); !errors.As(err, new(*RootError)) || !errors.Is(err, unix.ENOTDIR) {
-		t.Errorf("a file in place of the root: got %v", err)
-	}
+	n.expect(n.page(), readable, readable+"0")
 	if err := os.Remove(n.root); err != nil {
 		t.Fatal(err)
 	}
@@ -840,21 +831,22 @@ func TestMissingRoot(t *testing.T) {
 	n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`)
 	n.expect(page, readable, readable+"1")
 	log := n.logLines()
-	if len(log) != 2 || !strings.Contains(log[0], "does not exist; waiting for it") || !strings.Contains(log[1], "Runtime root is readable") {
+	if len(log) != 3 || !strings.Contains(log[0], "does not exist; waiting for it") || !strings.Contains(log[1], "not a directory") ||
+		!strings.Contains(log[2], "Runtime root is readable") {
 		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
 	}
 }
 
-// TestListed is whether the roots have been listed once, by a collection or by a look at them.
+// TestListed is whether the roots have been listed once, by a collection or by a look at them. One that is
+// missing counts: runsc may make it later.
 func TestListed(t *testing.T) {
-	check := func(change func(*Options), root string, list func(*Collector) error, want bool) {
+	check := func(root string, list func(*Collector) error) {
 		t.Helper()
-		n := newNode(t, change)
-		n.collector.options.Roots, n.collector.table.roots = []string{root}, roots.List{root}
+		n := newNode(t, func(o *Options) { o.Roots = []string{root} })
 		if n.collector.Listed() {
 			t.Errorf("root %s: it was listed before it was looked at", root)
 		}
-		if err := list(n.collector); (err == nil) != want || n.collector.Listed() != want {
+		if err := list(n.collector); err != nil || !n.collector.Listed() {
 			t.Errorf("root %s: listed is %v, error %v", root, n.collector.Listed(), err)
 		}
 	}
@@ -864,9 +856,8 @@ func TestListed(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for _, list := range []func(*Collector) error{(*Collector).Look, collect} {
-		check(nil, dir, list, true)
-		check(nil, dir+"/missing", list, false)
-		check(func(o *Options) { o.AllowUnknownRoot = true }, dir+"/missing", list, true)
+		check(dir, list)
+		check(dir+"/missing", list)
 	}
 }
 

@@ -40,6 +40,7 @@ type Collector struct {
 
 	finishing chan struct{} // has a value while ends are closed, one after the other
 
+	ending  bool          // no goroutine may begin any more; guarded by mu
 	arrived chan struct{} // closed, and made anew, when there is a new sandbox; guarded by mu
 	waiters int           // new sandboxes that wait for their first sample; guarded by mu
 }

@@ -87,6 +87,7 @@ func (c *Collector) finishOne(l *life, force bool) (done bool) {
 	if !ready {
 		return false
 	}
+	c.refresh(l)
 	log := c.readFinalLog(l) // without the lock, since a disk may be slow
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,7 +164,7 @@ func (l *life) outcome() snapshot.End {
 		return end
 	}
 	end.Outcome, end.Code, end.Signal = classify(exit, final.oom)
-	if end.Outcome == snapshot.Exited && l.checkpointed() {
+	if end.Outcome == snapshot.Exited && l.facts.Checkpointed {
 		end.Outcome = snapshot.Checkpointed
 	}
 	return end
@@ -213,11 +214,24 @@ func (l *life) peak() int64 {
 	return peak
 }
 
-// checkpointed reports whether runsc has saved the sandbox that has ended. It notes that around the end,
-// so the state file is read again: the last listing may have been before that.
-func (l *life) checkpointed() bool {
-	if facts, err := l.home.root.Refresh(state.FileName(l.facts.ID)); err == nil && facts != nil && l.is(facts) {
-		return facts.Checkpointed
+// refresh reads the state file of a life again whose workload has ended with status 0: runsc notes around the
+// end that it has saved the sandbox, so the last listing may have been before that. The caller does not hold
+// mu.
+func (c *Collector) refresh(l *life) {
+	c.mu.Lock()
+	exit, known := l.process.Exit()
+	wanted := known && exit == host.Exit{} && !l.facts.Checkpointed && l.end == nil
+	id, home := l.facts.ID, l.home
+	c.mu.Unlock()
+	if !wanted {
+		return
 	}
-	return l.facts.Checkpointed
+	c.guard.Do(home.path, lookLimit, func() {
+		facts, err := home.root.Refresh(state.FileName(id))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err == nil && facts != nil && l.is(facts) && l.end == nil && !c.closed {
+			l.facts = facts
+		}
+	})
 }

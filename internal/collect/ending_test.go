@@ -48,7 +48,7 @@ func TestOneEndPerProcess(t *testing.T) {
 	s := n.collector.table.sorted[0]
 	n.collector.mu.Lock()
 	before := s.last
-	s.observe() // as with another process
+	s.observe(sightings{s.facts: s.looksLike.Locate(s.facts, s.address)}) // as with another process
 	before.Store(&finalReading{at: time.Now()})
 	n.collector.ends.add(s)
 	n.collector.mu.Unlock()

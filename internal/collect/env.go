@@ -7,6 +7,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -23,6 +24,7 @@ type env struct {
 
 	// Replaced in tests.
 	clock        clock.Clock
+	guard        *guard.Guard // for all calls that touch a runtime root; mu is not held during one
 	looksLike    proof.Resemblance
 	kernelLevels int
 	pageBase     int
@@ -32,6 +34,7 @@ type env struct {
 	waiting  fact.Figure  // time for which any task of the node has waited for a CPU, as of the collection under way
 	scratch  fact.Reading // of the sandbox that is measured now
 	usages   usagePools
+	closed   bool // calls to roots that did not answer in time must not touch anything any more
 	foreign  bool // some sandboxes run in another PID namespace, and the log has a line about it
 	counts   counts
 

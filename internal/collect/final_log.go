@@ -3,9 +3,11 @@ package collect
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/verify"
@@ -35,8 +37,14 @@ func (c *Collector) readFinalLog(l *life) finalLog {
 	if err != nil {
 		return finalLog{err: err}
 	}
-	reply, err := control.ReadFinalLog(path, min(registered.MaxFinalLog(), maxReply))
-	return finalLog{reply, registered, err}
+	read := guard.Each(c.guard, lookLimit, []string{filepath.Dir(path)}, func(int, guard.Progress) finalLog {
+		reply, err := control.ReadFinalLog(path, min(registered.MaxFinalLog(), maxReply))
+		return finalLog{reply, registered, err}
+	})
+	if log, answered := read[0]; answered {
+		return log
+	}
+	return finalLog{err: errHung}
 }
 
 // schema returns the schema of the sandbox, or nil.

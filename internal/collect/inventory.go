@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/config"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -40,22 +41,64 @@ func newInventory(r *registry, root *state.Root, path string, labeled, begun boo
 	return inv
 }
 
-// list updates the inventory from the runtime root. If the root cannot be read, the inventory
-// becomes empty, unless the server lacks file descriptors or memory: then it stays as it is. The
-// error is the root's.
-func (inv *inventory) list() error {
+// Limits for guarded calls about one root.
+const (
+	listLimit = 500 * time.Millisecond // without progress
+	lookLimit = 250 * time.Millisecond
+)
+
+// errHung is the error of a root that does not answer.
+var errHung = errors.New("the runtime root does not answer: a call to its file system has not returned")
+
+// read reads the runtime root, looks for the processes of its sandboxes, and updates the inventory. It is a
+// guarded call: it may hang, except while it holds mu. The error is the root's.
+func (inv *inventory) read(alive guard.Progress) error {
+	inv.root.Progress = alive
 	listing, err := inv.root.List()
+	found := make(sightings)
+	for _, facts := range inv.withoutProcess(listing) {
+		found[facts] = inv.looksLike.Locate(facts, proof.AddressOf(facts, inv.path))
+		alive()
+	}
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	defer found.close()
+	if inv.closed {
+		return nil
+	}
+	inv.setListing(listing, err, found)
+	return err
+}
+
+// withoutProcess returns the sandboxes of a listing whose processes have to be found.
+func (inv *inventory) withoutProcess(listing state.Listing) (all []*state.Sandbox) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	for _, facts := range listing.Sandboxes {
+		if inv.serves(facts) && needsProcess(inv.byID[facts.ID], facts) {
+			all = append(all, facts)
+		}
+	}
+	return all
+}
+
+// setListing takes over the result of reading the root. If the root is missing, all its state files are
+// gone. If it cannot be read for another reason, nobody can tell which are: the sandboxes that run are
+// orphans until it can be read again. If the server lacks file descriptors or memory, all stays as it is.
+func (inv *inventory) setListing(listing state.Listing, err error, found sightings) {
 	inv.err = err
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
-		inv.update(listing)
+		inv.update(listing, found)
 		inv.begun = true
 	case !proof.LacksResources(err):
-		// The sandboxes may well run, so their lives go on, but nobody can tell which state files are
-		// still there.
-		inv.sorted, inv.unreadable = nil, nil
+		for _, l := range inv.byID {
+			if l.now() == running {
+				l.move(orphaned)
+			}
+		}
+		inv.unreadable = nil
 	}
-	return err
 }
 
 // leave takes note that all state files are gone, because the root is not served any more.
@@ -90,7 +133,7 @@ func (inv *inventory) serves(facts *state.Sandbox) bool {
 }
 
 // update makes the lives of the inventory those of the listing that the options select.
-func (inv *inventory) update(listing state.Listing) {
+func (inv *inventory) update(listing state.Listing, found sightings) {
 	known := inv.byID
 	inv.byID = make(map[string]*life, len(known))
 	inv.sorted = inv.sorted[:0]
@@ -100,12 +143,10 @@ func (inv *inventory) update(listing state.Listing) {
 		}
 		l := known[facts.ID]
 		if l == nil || !l.is(facts) {
-			l = inv.begin(facts, l)
+			l = inv.begin(facts, l, found)
 		} else {
 			delete(known, facts.ID)
-			if l.facts != facts {
-				l.learn(facts, &inv.schemas)
-			}
+			inv.keep(l, facts, found)
 		}
 		inv.byID[facts.ID] = l
 		inv.sorted = append(inv.sorted, l)
@@ -116,6 +157,19 @@ func (inv *inventory) update(listing state.Listing) {
 	inv.forgetPast()
 	inv.updateErrors(listing.Errors)
 	inv.logNotInstrumented(listing.Sandboxes)
+}
+
+// keep updates a life whose state file is still there.
+func (inv *inventory) keep(l *life, facts *state.Sandbox, found sightings) {
+	if l.now() == orphaned { // the root could not be read for a while
+		l.move(running)
+	}
+	if l.facts != facts {
+		l.learn(facts, &inv.schemas, found)
+	}
+	if _, looked := found[facts]; looked && l.now() == unproven {
+		l.take(found.of(facts))
+	}
 }
 
 // updateErrors takes over which state files could not be read.
@@ -136,31 +190,31 @@ func (inv *inventory) forgetPast() {
 
 // begin returns the life of a sandbox of which state files have been found: an orphan, if the state file is
 // its own, or a new life. before is the life that had the state file until now, or nil.
-func (inv *inventory) begin(facts *state.Sandbox, before *life) *life {
+func (inv *inventory) begin(facts *state.Sandbox, before *life, found sightings) *life {
 	isNew := inv.begun
 	for _, past := range slices.Concat(inv.past, []*life{before}) {
 		if past == nil || past.facts.ID != facts.ID || !past.facts.CreatedAt.Equal(facts.CreatedAt) {
 			continue
 		}
 		if past.now() == orphaned && past.facts.PID == facts.PID {
-			return inv.adopt(past, facts)
+			return inv.adopt(past, facts, found)
 		}
 		if final := past.final(); final != nil && final.outcome == snapshot.Vanished {
 			isNew = false // the file is back, and what the sandbox did before was counted
 		}
 		inv.replace(past) // both would have the same labels
 	}
-	l := inv.registry.begin(&inv.home, facts, isNew)
+	l := inv.registry.begin(&inv.home, facts, isNew, found)
 	inv.count(l)
 	l.logAppeared()
 	return l
 }
 
 // adopt takes back an orphan whose state file is back.
-func (inv *inventory) adopt(l *life, facts *state.Sandbox) *life {
+func (inv *inventory) adopt(l *life, facts *state.Sandbox, found sightings) *life {
 	inv.past = slices.DeleteFunc(inv.past, func(other *life) bool { return other == l })
 	l.move(running)
-	l.learn(facts, &inv.schemas)
+	l.learn(facts, &inv.schemas, found)
 	l.logAppeared()
 	return l
 }
@@ -174,33 +228,61 @@ func (inv *inventory) lose(l *life) {
 	}
 }
 
-// look returns the life of the sandbox with the ID, which begins with that if it is new, from its state
-// file if it is not known to run. nil: there is none, or none that is served. The error is about the state
-// file.
-func (inv *inventory) look(id string) (*life, error) {
-	known := inv.byID[id]
-	if known != nil && known.now() != created && known.now().lives() {
-		if known.now() == unproven {
-			known.findProcess()
-		}
-		return known, nil
+// look finds the life of the sandbox with the ID, which begins with that if it is new, from its state
+// file if it is not known to run, and calls done with it, holding mu. nil: there is none, or none that is
+// served. changed is the name of a state file of the sandbox that may have changed, of any container; empty:
+// none. The error is about the state file of the root container. look is a guarded call.
+func (inv *inventory) look(id, changed string, done func(*life, error)) {
+	ofContainer := changed != "" && changed != state.FileName(id)
+	if ofContainer {
+		_, _ = inv.root.Refresh(changed) // an error of it is found by the next listing
 	}
-	facts, err := inv.root.Refresh(state.FileName(id))
+	facts, err := inv.factsOf(id, ofContainer)
+	found := make(sightings)
+	if facts != nil && inv.lacksProcess(id, facts) {
+		found[facts] = inv.looksLike.Locate(facts, proof.AddressOf(facts, inv.path))
+	}
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	defer found.close()
+	if inv.closed {
+		return
+	}
+	known := inv.byID[id]
 	switch {
 	case err != nil || facts == nil || !inv.serves(facts):
-		return known, err
+		done(known, err)
+		return
 	case known != nil && known.is(facts):
-		if known.facts != facts {
-			known.learn(facts, &inv.schemas)
-		}
-		return known, nil
+		inv.keep(known, facts, found)
+		done(known, nil)
+		return
 	}
-	l := inv.begin(facts, known)
+	l := inv.begin(facts, known, found)
 	if known != nil {
 		inv.lose(known)
 	}
 	inv.byID[id] = l
-	return l, nil
+	done(l, nil)
+}
+
+// factsOf returns the state files of a sandbox, which are read unless it is known to run, or in any case if the
+// file of a container has changed.
+func (inv *inventory) factsOf(id string, changed bool) (*state.Sandbox, error) {
+	inv.mu.Lock()
+	known := inv.byID[id]
+	if known != nil && !changed && known.now() != created && known.now() != orphaned && known.now().lives() {
+		defer inv.mu.Unlock()
+		return known.facts, nil
+	}
+	inv.mu.Unlock()
+	return inv.root.Refresh(state.FileName(id))
+}
+
+func (inv *inventory) lacksProcess(id string, facts *state.Sandbox) bool {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.serves(facts) && needsProcess(inv.byID[id], facts)
 }
 
 // vanish records the life of a sandbox of which nothing is known but that its state file was created,
@@ -212,12 +294,12 @@ func (inv *inventory) vanish(id string) {
 		return
 	}
 	facts := &state.Sandbox{ID: id, CreatedAt: inv.clock.Now(), Containers: []*state.Container{{ID: id, SandboxID: id}}}
-	inv.lose(inv.begin(facts, nil))
+	inv.lose(inv.begin(facts, nil, nil))
 }
 
 // view returns the root as it appears in a snapshot.
 func (inv *inventory) view() snapshot.Root {
-	return snapshot.Root{Path: inv.path, Err: inv.err, Unreadable: inv.unreadable}
+	return snapshot.Root{Path: inv.path, Err: inv.err, Hung: inv.err == errHung, Unreadable: inv.unreadable}
 }
 
 // logError logs once per error that the root cannot be read, and once that it is readable again.
@@ -232,6 +314,8 @@ func (inv *inventory) logError() {
 		return
 	case text == "":
 		logger.Info("Runtime root is readable", "root", inv.path)
+	case errors.Is(inv.err, errHung):
+		logger.Warn("Runtime root does not answer; its sandboxes are as they were", "root", inv.path)
 	case errors.Is(inv.err, fs.ErrNotExist):
 		logger.Warn("Runtime root does not exist; waiting for it to appear", "root", inv.path)
 	default:

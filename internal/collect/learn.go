@@ -17,9 +17,10 @@ func newLife(r *registry, h *home) *life {
 	return l
 }
 
-// learn updates the life from its state files, whose registration is compiled.
-func (l *life) learn(facts *state.Sandbox, schemas *schemas) {
-	otherProcess := l.facts == nil || l.now().lives() && l.state != unregistered && l.hasOtherProcess(facts)
+// learn updates the life from its state files, whose registration is compiled. found has the process if
+// needsProcess.
+func (l *life) learn(facts *state.Sandbox, schemas *schemas, found sightings) {
+	otherProcess := l.facts == nil || l.hasOtherProcess(facts)
 	if l.facts != nil && otherProcess {
 		l.release()
 		l.reset()
@@ -34,7 +35,7 @@ func (l *life) learn(facts *state.Sandbox, schemas *schemas) {
 	l.identity.PID = l.process.PID()
 	l.address = proof.AddressOf(facts, l.home.path)
 	if otherProcess {
-		l.observe()
+		l.observe(found)
 	}
 	if account := l.usage.account.Load(); account != nil {
 		account.Update(l.subject())
@@ -42,18 +43,30 @@ func (l *life) learn(facts *state.Sandbox, schemas *schemas) {
 	l.usage.reported.learn(facts)
 }
 
-// hasOtherProcess reports whether the process of the state files is not the life's.
+// hasOtherProcess reports whether the process of the state files is not the life's, which runs.
 func (l *life) hasOtherProcess(facts *state.Sandbox) bool {
-	return l.facts.PID != facts.PID || l.facts.ControlSocket != facts.ControlSocket
+	return l.now().lives() && l.state != unregistered && (l.facts.PID != facts.PID || l.facts.ControlSocket != facts.ControlSocket)
+}
+
+// needsProcess reports whether to look for the process of a sandbox before its state files are taken over.
+// l is the life that has the state file until now, or nil.
+func needsProcess(l *life, facts *state.Sandbox) bool {
+	switch {
+	case l == nil, !l.is(facts):
+		return facts.PID > 0
+	case l.facts != facts && l.hasOtherProcess(facts):
+		return facts.PID > 0 || l.state != created
+	}
+	return l.now() == unproven
 }
 
 // observe begins to watch the sandbox's process, if there is one.
-func (l *life) observe() {
+func (l *life) observe(found sightings) {
 	l.build = registration.Build{Release: releaseOf(l.facts.Metadata)}
 	l.last = new(atomic.Pointer[finalReading])
 	l.process = l.watcher.Watch(0) // none
 	if l.facts.PID > 0 || l.state != created {
-		l.findProcess()
+		l.take(found.of(l.facts))
 	}
 }
 

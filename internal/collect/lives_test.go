@@ -100,9 +100,7 @@ func TestEndedJustBefore(t *testing.T) {
 	if err := s.Remove(); err != nil {
 		t.Error(err)
 	}
-	n.collector.mu.Lock()
-	err := n.collector.table.list()
-	n.collector.mu.Unlock()
+	err := n.collector.table.read()
 	resume()
 	if err != nil {
 		t.Fatal(err)

@@ -1,14 +1,13 @@
 package collect
 
 import (
-	"errors"
-	"io/fs"
 	"log/slog"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/sandmeter/sandmeter/internal/clock"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
@@ -36,10 +35,6 @@ type Options struct {
 	// OnlySandbox limits the sandboxes to the one with this ID, with any address and with or
 	// without a registration. Empty: no limit.
 	OnlySandbox string
-	// AllowUnknownRoot makes a single runtime root that does not exist count as empty instead of an
-	// error. A root that is unreadable for another reason is still an error. With several roots, or
-	// a glob, each may be missing or unreadable.
-	AllowUnknownRoot bool
 	// HideOrphans leaves out sandboxes that run and have no state file any more.
 	HideOrphans bool
 	// Linger is how long a sandbox stays in snapshots after its end was observed, whether or not its
@@ -72,6 +67,8 @@ type Options struct {
 	SandboxTimeout time.Duration // longest time that one sandbox may take to reply
 	Logger         *slog.Logger
 	Clock          clock.Clock // nil: the machine's
+	// Guard is for calls that touch runtime roots. Nil: the collector has its own.
+	Guard *guard.Guard
 	// Counters returns what the server has counted outside of collections. It must be safe for
 	// concurrent use and must not block. Nil: nothing.
 	Counters func() snapshot.Counters
@@ -86,12 +83,6 @@ type Options struct {
 // [registration.ErrSearching] as long as that can change in a moment.
 type Registrations interface {
 	Find(registration.Build) (*state.Registration, error)
-}
-
-// allowsMissing reports whether err means that the single runtime root is missing, and the options
-// allow that.
-func (o *Options) allowsMissing(err error) bool {
-	return o.AllowUnknownRoot && errors.Is(err, fs.ErrNotExist)
 }
 
 // A RootError is the error of a runtime root that could not be read.

@@ -3,16 +3,37 @@ package collect
 import (
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// findProcess finds the sandbox's process and watches it. Call it for each PID in the state file, and
-// again as long as the process is not proven.
-func (l *life) findProcess() { l.take(l.looksLike.Locate(l.facts, l.address)) }
+// sightings are the results of looking for the processes of sandboxes, by their facts.
+type sightings map[*state.Sandbox]proof.Sighting
+
+// of returns the result for a sandbox. The caller owns it.
+func (s sightings) of(facts *state.Sandbox) proof.Sighting {
+	found, looked := s[facts]
+	if !looked {
+		return proof.Unknown(failure.Unreachable, "nobody has looked for the process yet")
+	}
+	delete(s, facts)
+	return found
+}
+
+// close releases the results that nobody has taken.
+func (s sightings) close() {
+	for _, found := range s {
+		if found.Presence == proof.Visible && found.Listener.PIDFD >= 0 {
+			unix.Close(found.Listener.PIDFD)
+		}
+	}
+}
 
 // take takes over the result of looking for the process.
 func (l *life) take(found proof.Sighting) {

@@ -55,10 +55,7 @@ func (c *Collector) await(ctx context.Context, root, id string) (*life, error) {
 		}
 	}
 	for {
-		c.mu.Lock()
-		l, err := c.table.find(root, id)
-		arrived := c.arrived
-		c.mu.Unlock()
+		l, arrived, err := c.find(root, id)
 		if !errors.Is(err, snapshot.ErrNoSandbox) && !errors.Is(err, registration.ErrSearching) {
 			return l, err
 		}
@@ -72,6 +69,44 @@ func (c *Collector) await(ctx context.Context, root, id string) (*life, error) {
 		}
 		stop()
 	}
+}
+
+// find returns the sandbox with the ID if it can be sampled, and a channel that is closed when there is a new
+// one.
+func (c *Collector) find(root, id string) (l *life, arrived chan struct{}, err error) {
+	c.mu.Lock()
+	arrived = c.arrived
+	c.mu.Unlock()
+	unanswered := c.table.look(root, id, "", false, func(inv *inventory, found *life, _ error) {
+		l = inv.lastOf(found, id)
+		err = registrable(l)
+	})
+	if unanswered != nil {
+		return nil, arrived, refusal(unanswered)
+	}
+	return l, arrived, err
+}
+
+// registrable returns why a sandbox, which may be nil, cannot be registered now. The caller holds mu.
+func registrable(l *life) error {
+	switch {
+	case l == nil, l.now() == created, !l.now().lives():
+		return snapshot.ErrNoSandbox
+	case l.now() == unregistered:
+		return failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
+	}
+	if f := l.flaw(); f != nil && f != l.unproven { // it may not listen yet
+		return f
+	}
+	return nil
+}
+
+// refusal returns what a client is told if a runtime root is not served or does not answer.
+func refusal(err error) error {
+	if errors.Is(err, errHung) {
+		return failure.New(failure.RootHung, err)
+	}
+	return err
 }
 
 // registered returns the sandbox as a client gets it. The caller holds mu.
@@ -89,11 +124,13 @@ func (c *Collector) registered(l *life) snapshot.Registered {
 // only. Unregister does not wait for a collection, and delays none. The error is snapshot.ErrNoRoot or
 // snapshot.ErrNoSandbox.
 func (c *Collector) Unregister(ctx context.Context, root, id string) (snapshot.Registered, error) {
-	c.mu.Lock()
-	l, err := c.table.lookUp(root, id)
-	c.mu.Unlock()
-	if err != nil {
-		return snapshot.Registered{}, err
+	var l *life
+	err := c.table.look(root, id, "", false, func(inv *inventory, found *life, _ error) { l = inv.lastOf(found, id) })
+	switch {
+	case err != nil:
+		return snapshot.Registered{}, refusal(err)
+	case l == nil:
+		return snapshot.Registered{}, snapshot.ErrNoSandbox
 	}
 	f := c.sample(ctx, l, c.clients, clientSample)
 	c.mu.Lock()

@@ -36,11 +36,11 @@ func (r *registry) isRecent(root, id string) bool {
 
 // begin begins a life. isNew: what appears in the runtime root has appeared while the server ran. A sandbox
 // that is older than the server and has ended already is nothing to record.
-func (r *registry) begin(h *home, facts *state.Sandbox, isNew bool) *life {
+func (r *registry) begin(h *home, facts *state.Sandbox, isNew bool, found sightings) *life {
 	l := newLife(r, h)
 	r.total++
 	l.seen = r.total
-	l.learn(facts, &r.schemas)
+	l.learn(facts, &r.schemas, found)
 	if !isNew || l.process.BeganBefore(os.Getpid()) {
 		l.origin = older
 	}

@@ -15,7 +15,8 @@ import (
 
 // serve changes the configured roots.
 func (n *node) serve(configured ...string) {
-	n.collector.table.roots, n.collector.table.ways = configured, roots.NewWays(configured)
+	t := n.collector.table
+	t.roots, t.ways, t.expander = configured, roots.NewWays(configured), roots.NewExpander(configured, t.guard)
 }
 
 // addRoot makes a second root with a sandbox.

@@ -1,14 +1,12 @@
 package collect
 
 import (
-	"errors"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 
-	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -22,7 +20,7 @@ type table struct {
 	roots       roots.List
 	ways        roots.Ways
 	shared      *state.Shared
-	probe       *state.Probe
+	expander    *roots.Expander       // only for the holder of turn
 	inventories []*inventory          // one for each served root, in the order of the configuration
 	byPath      map[string]*inventory // the same, by clean paths
 	lost        []*inventory          // of roots that are not served any more, as long as they have lives in snapshots
@@ -31,6 +29,7 @@ type table struct {
 	served  atomic.Pointer[[]string] // paths of inventories
 	listed  atomic.Bool              // the roots have been listed without an error
 	leftOut atomic.Int64             // roots that are not served because there are too many
+	hung    atomic.Bool              // no root answers
 }
 
 func newTable(e *env, ends *endings) *table {
@@ -40,9 +39,9 @@ func newTable(e *env, ends *endings) *table {
 		roots:    o.Roots,
 		ways:     roots.NewWays(o.Roots),
 		shared:   state.NewShared(o.GroupAnnotation),
-		probe:    state.NewProbe(),
+		expander: roots.NewExpander(o.Roots, e.guard),
 	}
-	t.expand()
+	t.publish()
 	return t
 }
 
@@ -53,40 +52,27 @@ func (t *table) close() {
 	t.inventories, t.byPath, t.sorted = nil, nil, nil
 }
 
-// list updates the table from the runtime roots. The error is a *RootError. It occurs if a single
-// root cannot be read, unless it is allowed to be missing, or if the server lacks resources to read
-// any root.
-func (t *table) list() error {
-	t.expand()
-	for _, inv := range t.inventories {
-		err := inv.list()
-		if err != nil && (proof.LacksResources(err) || t.roots.Single() && !t.options.allowsMissing(err)) {
-			return &RootError{err}
-		}
-		inv.logError()
-	}
-	t.findUnproven()
-	t.merge()
-	t.schemas.lend(t.sorted, t.sorted...)
-	t.forgetUnused(t.sorted)
-	t.listed.Store(true)
-	return nil
-}
-
-// findUnproven tries again to find the processes of lives that have not been proven yet.
-func (t *table) findUnproven() {
-	for _, inv := range t.inventories {
-		for _, l := range inv.sorted {
-			if l.now() == unproven {
-				l.findProcess()
-			}
-		}
-	}
-}
-
-// expand makes an inventory for each directory to serve now, and closes the inventories of others.
+// expand makes an inventory for each directory to serve now, and leaves the inventories of others. Only a
+// caller that holds turn may call it, without mu.
 func (t *table) expand() {
-	places, leftOut := t.roots.Expand(t.holds, t.probe)
+	t.mu.Lock()
+	held := make(map[string]bool)
+	for path, inv := range t.byPath {
+		held[path] = len(inv.byID) > 0
+	}
+	t.mu.Unlock()
+	places, leftOut := t.expander.Expand(func(path string) bool { return held[filepath.Clean(path)] })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.serve(places)
+	if len(leftOut) > 0 && t.leftOut.Load() == 0 {
+		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", roots.MaxRoots, "left_out", len(leftOut), "example", leftOut[0])
+	}
+	t.leftOut.Store(int64(len(leftOut)))
+}
+
+// serve makes the inventories those of the places.
+func (t *table) serve(places []roots.Place) {
 	before := t.inventories
 	t.inventories = make([]*inventory, 0, len(places))
 	for _, place := range places {
@@ -104,10 +90,37 @@ func (t *table) expand() {
 			t.lost = append(t.lost, inv)
 		}
 	}
-	if len(leftOut) > 0 && t.leftOut.Load() == 0 {
-		t.options.Logger.Warn("Too many runtime roots; some are not served", "limit", roots.MaxRoots, "left_out", len(leftOut), "example", leftOut[0])
+}
+
+// read reads all runtime roots, and sorts what they have. A root that does not answer stays as it is. The
+// error is a *RootError: the server lacks resources to read any root. The caller holds turn, and not mu.
+func (t *table) read() error {
+	t.mu.Lock()
+	inventories := slices.Clone(t.inventories)
+	t.mu.Unlock()
+	paths := make([]string, len(inventories))
+	for i, inv := range inventories {
+		paths[i] = inv.path
 	}
-	t.leftOut.Store(int64(len(leftOut)))
+	errs := guard.Each(t.guard, listLimit, paths, func(i int, alive guard.Progress) error { return inventories[i].read(alive) })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hung.Store(len(errs) == 0 && len(inventories) > 0)
+	for i, inv := range inventories {
+		err, answered := errs[i]
+		if !answered {
+			inv.err = errHung
+		}
+		if proof.LacksResources(err) {
+			return &RootError{err}
+		}
+		inv.logError()
+	}
+	t.merge()
+	t.schemas.lend(t.sorted, t.sorted...)
+	t.forgetUnused(t.sorted)
+	t.listed.Store(true)
+	return nil
 }
 
 // publish updates byPath and the result of Collector.Roots.
@@ -132,12 +145,6 @@ func (t *table) known(p roots.Place) *inventory {
 	return nil
 }
 
-// holds reports whether a directory is served and has sandboxes.
-func (t *table) holds(path string) bool {
-	inv := t.inventoryOf(path)
-	return inv != nil && len(inv.byID) > 0
-}
-
 // inventory returns the inventory for a directory that is served from now on: the previous one if
 // sandboxes from it are still in snapshots, else a new one.
 func (t *table) inventory(path string) *inventory {
@@ -155,37 +162,64 @@ func (t *table) inventoryOf(root string) *inventory { return t.byPath[filepath.C
 
 // adopt returns the inventory for a path that byPath does not have, or nil. The path may be another name
 // of a root that is served. Or it is new and a glob matches it: then it is served from now on, if there
-// is room. gone permits a directory that has already disappeared.
-func (t *table) adopt(path string, gone bool) *inventory {
+// is room. gone permits a directory that has already disappeared. The caller does not hold mu.
+func (t *table) adopt(path string, gone bool) (inv *inventory) {
 	if !t.listed.Load() {
 		return nil
 	}
 	path = filepath.Clean(path)
-	id, st := roots.Identify(path)
-	p := roots.Place{Path: path, ID: id}
-	if gone && !id.IsDir() || t.probe.HasFiles(path, st) {
-		p.Rank = roots.Occupied
+	p := roots.Place{Path: path}
+	t.guard.Do(path, lookLimit, func() {
+		id, st := roots.Identify(path)
+		if gone && !id.IsDir() || state.NewProbe().HasFiles(path, st) {
+			p.Rank = roots.Occupied
+		}
+		p.ID = id
+		known := t.sameDir(id)
+		if known != nil && !known.Exists() { // an inode may be used again
+			known = nil
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if known != nil {
+			inv = t.byPath[filepath.Clean(known.Path)]
+			return
+		}
+		if t.hasRoom(p) && (id.IsDir() || gone) && t.ways.Matches(path) {
+			inv = t.inventory(path)
+			inv.place = p
+			t.inventories = append(t.inventories, inv)
+			t.publish()
+		}
+	})
+	return inv
+}
+
+// sameDir returns the place of an inventory with the ID, or nil.
+func (t *table) sameDir(id roots.DirID) *roots.Place {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, inv := range t.inventories {
+		if inv.place.ID == id {
+			place := inv.place
+			return &place
+		}
 	}
+	return nil
+}
+
+// hasRoom reports whether another place can be served.
+func (t *table) hasRoom(p roots.Place) bool {
 	room := roots.MaxRoots
 	if p.Rank == roots.Empty {
 		room = roots.MaxEmpty
 	}
 	for _, inv := range t.inventories {
-		if inv.place.ID == id && inv.place.Exists() { // an inode may be used again
-			return inv
-		}
 		if isEmpty := inv.place.Rank == roots.Empty && len(inv.byID) == 0; isEmpty == (p.Rank == roots.Empty) {
 			room--
 		}
 	}
-	if room <= 0 || !id.IsDir() && !gone || !t.ways.Matches(path) {
-		return nil
-	}
-	inv := t.inventory(path)
-	inv.place = p
-	t.inventories = append(t.inventories, inv)
-	t.publish()
-	return inv
+	return room > 0
 }
 
 // merge sorts the lives of all roots that are in snapshots into one list.
@@ -210,74 +244,50 @@ func (t *table) merge() {
 	})
 }
 
-// look returns the life of the sandbox with the ID, if it can be found in its root, with a registration and a
-// first measurement. The error is about its state file.
-func (t *table) look(inv *inventory, id string) (*life, error) {
-	l, err := inv.look(id)
-	if l != nil {
-		t.schemas.lend(t.sorted, l)
-		l.measureFirst()
+// look finds the life of the sandbox with the ID in a runtime root, one of whose state files may have changed, gives it a registration and a first
+// measurement, and calls done with it, holding mu. The error is snapshot.ErrNoRoot, or errHung: then done may
+// be called later. The caller does not hold mu.
+func (t *table) look(root, id, changed string, gone bool, done func(*inventory, *life, error)) error {
+	t.mu.Lock()
+	inv := t.inventoryOf(root)
+	t.mu.Unlock()
+	if inv == nil {
+		inv = t.adopt(root, gone)
 	}
-	return l, err
+	if inv == nil {
+		return snapshot.ErrNoRoot
+	}
+	answered := t.guard.Do(inv.path, lookLimit, func() {
+		inv.look(id, changed, func(l *life, err error) {
+			if l != nil {
+				t.schemas.lend(t.sorted, l)
+				l.measureFirst()
+			}
+			done(inv, l, err)
+		})
+	})
+	if !answered {
+		return errHung
+	}
+	return nil
 }
 
-// arrive returns the sandbox of a state file that was created or changed if it can be sampled and has
-// no sample, whether a listing has found it before or not; else nil. It returns a sandbox once.
-func (t *table) arrive(root, id string, isNew bool) *life {
-	inv := t.inventoryOf(root)
-	if inv == nil {
-		inv = t.adopt(root, true)
-	}
-	if inv == nil || !inv.begun {
-		return nil
-	}
-	l, err := t.look(inv, id)
-	switch {
-	case isNew && errors.Is(err, fs.ErrNotExist) && !t.isRecent(inv.path, id):
-		inv.vanish(id)
-		return nil
-	case l == nil || l.sampling || l.now() != running || l.sampled() || l.unable() != nil:
-		return nil
+// canSample reports whether the sandbox of a state file that was created or changed can be sampled and has
+// no sample, whether a listing has found it before or not. It does so once for each life.
+func (t *table) canSample(l *life) bool {
+	if l == nil || l.sampling || l.now() != running || l.sampled() || l.unable() != nil {
+		return false
 	}
 	l.sampling = true
-	return l
+	return true
 }
 
-// find returns the sandbox with the ID if it can be sampled.
-func (t *table) find(root, id string) (*life, error) {
-	l, err := t.lookUp(root, id)
-	switch {
-	case err != nil:
-		return nil, err
-	case l.now() == created, !l.now().lives():
-		return nil, snapshot.ErrNoSandbox
-	case l.now() == unregistered:
-		return nil, failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
-	}
-	if f := l.flaw(); f != nil && f != l.unproven { // it may not listen yet
-		return nil, f
-	}
-	return l, nil
-}
-
-// lookUp returns the sandbox with the ID that has a state file, or the last one that had and is still
-// in snapshots.
-func (t *table) lookUp(root, id string) (*life, error) {
-	inv := t.inventoryOf(root)
-	if inv == nil {
-		inv = t.adopt(root, false)
-	}
-	if inv == nil {
-		return nil, snapshot.ErrNoRoot
-	}
-	l, _ := t.look(inv, id)
+// lastOf returns the life, or the last one of the sandbox without a state file that is in snapshots.
+func (inv *inventory) lastOf(l *life, id string) *life {
 	for _, past := range slices.Backward(inv.past) {
 		if l == nil && past.facts.ID == id && !past.now().leaves() {
 			l = past
 		}
 	}
-	if l == nil {
-		return nil, snapshot.ErrNoSandbox
-	}
-	return l, nil
+	return l
 }

@@ -13,13 +13,15 @@ import (
 // use. All queries to a sandbox should share one, since it counts the connections being closed.
 type Address struct {
 	primary, fallback socketPath
+	dir               string       // of the primary
 	closing           atomic.Int32 // connections that are being closed
+	hang              func()       // called before connecting; nil except in tests
 }
 
 // NewAddress returns the address of a socket at path or, where nothing is at path, at fallback. An
 // empty fallback means none.
 func NewAddress(path, fallback string) *Address {
-	a := &Address{primary: newSocketPath(path)}
+	a := &Address{primary: newSocketPath(path), dir: filepath.Dir(path)}
 	if fallback != path {
 		a.fallback = newSocketPath(fallback)
 	}

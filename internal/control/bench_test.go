@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
@@ -65,7 +67,7 @@ func BenchmarkFloor(b *testing.B) {
 }
 
 func benchmarkRun(b *testing.B, f *simulate.Fleet) {
-	loop, err := NewLoop()
+	loop, err := NewLoop(guard.New(clock.Real))
 	if err != nil {
 		b.Fatal(err)
 	}

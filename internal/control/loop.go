@@ -2,10 +2,13 @@ package control
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/guard"
 )
 
 const (
@@ -33,6 +36,11 @@ type Loop struct {
 
 	queries, received atomic.Int64 // see Traffic
 
+	connecting atomic.Int64            // number of the connection that is being made; see tryConnect
+	address    atomic.Pointer[Address] // of that connection
+	taking     sync.Mutex              // held while a goroutine takes over
+	returned   sync.Map                // by number: what to call when a connection that hung has returned
+
 	// All other fields are used by the loop's goroutine only, and so need no lock.
 	epoll   int
 	events  []unix.EpollEvent
@@ -44,11 +52,15 @@ type Loop struct {
 	runs    []*run // that have not ended, in the order in which they came
 	turn    int    // index of the run that was the last to begin a query
 	alarms  []scheduled
+
+	guard    *guard.Guard
+	attempts int64 // connections so far
+	slot     int32 // of the last one
 }
 
-// NewLoop returns a Loop and starts its goroutine.
-func NewLoop() (*Loop, error) {
-	l, err := newLoop()
+// NewLoop returns a Loop and starts its goroutine. The guard knows the directories that hang.
+func NewLoop(g *guard.Guard) (*Loop, error) {
+	l, err := newLoop(g)
 	if err == nil {
 		go l.serve()
 	}
@@ -56,13 +68,14 @@ func NewLoop() (*Loop, error) {
 }
 
 // newLoop returns a Loop without a goroutine.
-func newLoop() (*Loop, error) {
+func newLoop(g *guard.Guard) (*Loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
 	const slots = width + reserve
 	l := &Loop{
+		guard:    g,
 		incoming: make(chan *run),
 		ended:    make(chan struct{}),
 		epoll:    epoll,
@@ -98,7 +111,7 @@ func (l *Loop) Run(queries []Query, deadline time.Time, alarms ...Alarm) {
 	}
 	r := &run{queries: queries, deadline: deadline, alarms: alarms, left: len(queries), done: make(chan struct{})}
 	l.incoming <- r
-	<-r.done
+	l.await(r)
 }
 
 // In returns the time that is d from now, by the clock of deadlines and alarms.
@@ -133,7 +146,6 @@ func (l *Loop) Close() error {
 
 // serve is the loop's goroutine.
 func (l *Loop) serve() {
-	defer close(l.ended)
 	swept := time.Now()
 	for l.accept() {
 		l.runAlarms()
@@ -149,6 +161,7 @@ func (l *Loop) serve() {
 			swept = now
 		}
 	}
+	close(l.ended)
 }
 
 // accept takes the runs that wait in Run. It blocks if there is nothing else to do, and reports

@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -115,7 +117,7 @@ func TestBothTimesAreOver(t *testing.T) {
 // itself, at times that it chooses.
 func (w *world) loopByHand(slots int) *Loop {
 	w.Helper()
-	l, err := newLoop()
+	l, err := newLoop(guard.New(clock.Real))
 	w.must(err)
 	taken := l.free[:len(l.free)-slots]
 	l.free = l.free[len(taken):]

@@ -76,7 +76,11 @@ func lacksDescriptors(err error) bool { return err == unix.EMFILE || err == unix
 // tries again.
 func (l *Loop) connect(i int32) {
 	s := &l.slots[i]
-	switch err := s.address.connect(s.fd); {
+	if l.guard.Hung(s.address.dir) {
+		l.fail(i, hung, time.Now())
+		return
+	}
+	switch err := l.tryConnect(i); {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
 	case lacksDescriptors(err) || err == unix.ENOMEM || err == unix.ENOBUFS:
@@ -196,7 +200,9 @@ func (l *Loop) follow(i int32, next Query, now time.Time) {
 // release closes the slot's connection, which takes it out of the epoll set, and frees the slot.
 func (l *Loop) release(i int32) {
 	s := &l.slots[i]
-	hangUp(s.fd, s.address, l.refuses)
+	if s.fd != noFD {
+		hangUp(s.fd, s.address, l.refuses)
+	}
 	l.pool.put(s.partial)
 	s.run.inFlight--
 	*s = slot{fd: noFD}

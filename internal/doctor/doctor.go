@@ -4,6 +4,24 @@
 //
 // A check is a function over an Observed. Each kind of finding has a Cause, whose name is stable:
 // scripts and docs/doctor.md refer to it.
+//
+// It has no second implementation of the server. Sandboxes are found, queried and verified by
+// collect, registrations come from registration, and the settings of a server are what the flags of
+// serve make of its command line and environment. So doctor says what serve would. The collection
+// takes place at least a second after the roots were first listed, because a state file counts as
+// unreadable only if it stays so.
+//
+// Servers are queried after the sandboxes, so they know each sandbox that was found; the last
+// second is left out, because the JSON API may be as old. Sandboxes that have ended meanwhile do
+// not count.
+//
+// Command lines are hints. Every user chooses those of their processes, and a sandbox can change
+// its own. A runtime root that comes from one is examined only if root and the user of the command
+// are the only ones who can write it or replace one of its parents. Kubelet belongs to root. No
+// credentials go to an address from a command line.
+//
+// A problem means exit status 1, and a warning does not, as with other tools that check systems. A
+// cause has one level, whatever the circumstances, so that scripts can rely on it.
 package doctor
 
 import (

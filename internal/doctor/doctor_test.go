@@ -146,6 +146,7 @@ var spec = []struct {
 		"problem sandboxes/stalled: 1 sandbox: stalled () because its process is stopped by a signal or by a debugger; continue it with kill -CONT 10, or detach the debugger"},
 	{"the node is too slow", failed(failure.OutOfTime, "not reached"), "warning sandboxes/out_of_time: 1 sandbox: not reached in time () because not reached; …"},
 	{"a sandbox has no control socket", failed(failure.Unreachable, "no such file"), "problem sandboxes/unreachable: 1 sandbox: nothing listens on the control socket () because no such file; …"},
+	{"a root does not answer", failed(failure.RootHung, "no answer"), "problem sandboxes/root_hung: 1 sandbox: the runtime root does not answer () because no answer; repair or unmount the file system: it may be FUSE with a dead daemon, or NFS"},
 	{"a control socket is root's", failed(failure.PermissionDenied, "permission denied"), "problem sandboxes/permission_denied: 1 sandbox: no permission to connect to the control socket () because permission denied; run as root, or as a user with CAP_DAC_OVERRIDE"},
 	{"a process took the control socket", failed(failure.WrongPeer, "process 9 listens"), "problem sandboxes/wrong_peer: 1 sandbox: another process listens on the control socket () because process 9 listens; …"},
 	{"a sandbox hangs up", failed(failure.Closed, "EOF"), "problem sandboxes/closed: 1 sandbox: the connection was closed in the middle of the reply () because EOF; …"},

@@ -14,6 +14,7 @@ const (
 	Stalled                Reason = "stalled"                 // no whole reply within the sandbox's time
 	OutOfTime              Reason = "out_of_time"             // the collection ended before the sandbox's time did
 	Unreachable            Reason = "unreachable"             // no control socket, or nothing listens on it
+	RootHung               Reason = "root_hung"               // the file system of the runtime root does not answer
 	PermissionDenied       Reason = "permission_denied"       // the server may not connect to the control socket
 	WrongPeer              Reason = "wrong_peer"              // another process than the sandbox's listens on the control socket
 	Closed                 Reason = "closed"                  // the sandbox closed the connection in the middle of its reply
@@ -34,7 +35,7 @@ const (
 const Unregistered Reason = "unregistered"
 
 // Reasons are all reasons, in the order above. The slice must not be changed.
-var Reasons = []Reason{Stalled, OutOfTime, Unreachable, PermissionDenied, WrongPeer, Closed, TooLong, ReplyBudget, ReplyRefused,
+var Reasons = []Reason{Stalled, OutOfTime, Unreachable, RootHung, PermissionDenied, WrongPeer, Closed, TooLong, ReplyBudget, ReplyRefused,
 	RegistrationRefused, RegistrationMismatch, RegistrationIncomplete, TextsRefused, NotInstrumented, PageBudget, Internal}
 
 // A Failure says why a sandbox has no metrics in a snapshot. It is immutable and safe for

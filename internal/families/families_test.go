@@ -189,7 +189,7 @@ func TestDropIn(t *testing.T) {
 	want := []string{"meta_num_series_left_out", "meta_num_state_files_unreadable", "sandmeter_client_connections_closed_total",
 		"sandmeter_final_metrics_logs_refused_total", "sandmeter_final_records_dropped_total", "sandmeter_final_records_written_total",
 		"sandmeter_inotify_overflows_total", "sandmeter_log_lines_dropped_total", "sandmeter_over_budget", "sandmeter_responses_cut_off_total",
-		"sandmeter_runtime_root_missing", "sandmeter_runtime_root_readable", "sandmeter_runtime_roots_left_out", "sandmeter_unregistrations_total"}
+		"sandmeter_runtime_root_hung", "sandmeter_runtime_root_missing", "sandmeter_runtime_root_readable", "sandmeter_runtime_roots_left_out", "sandmeter_unregistrations_total"}
 	bad := whole()
 	bad.Server.RootsLeftOut, bad.Server.Sandboxes.Failures = 1, map[failure.Reason]int{failure.PageBudget: 1}
 	if got := names(bad, 1); !slices.Equal(got, want) {

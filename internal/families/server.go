@@ -68,10 +68,12 @@ var serverTable = newTable(false, []row[server]{
 		problems, addBudgets},
 	{schema.Metric{Name: "sandmeter_responses_cut_off_total", Help: "Counter of responses that were cut off because the client read them too slowly.", Type: schema.Counter},
 		problems, counter(func(c *snapshot.Counters) fact.Figure { return c.ResponsesCutOff })},
+	{schema.Metric{Name: "sandmeter_runtime_root_hung", Help: "Whether the file system of the runtime root does not answer (1) or does (0). Its sandboxes are as they were when it last did.", SetLabels: []string{"runtime_root"}},
+		allPages, eachRoot(func(r *snapshot.Root) bool { return r.Hung })},
 	{schema.Metric{Name: "sandmeter_runtime_root_missing", Help: "Whether the runtime root does not exist (1) or does (0). A root that does not exist is not readable either.", SetLabels: []string{"runtime_root"}},
-		allPages, eachRoot(isMissing)},
+		allPages, eachRoot(func(r *snapshot.Root) bool { return errors.Is(r.Err, fs.ErrNotExist) })},
 	{schema.Metric{Name: "sandmeter_runtime_root_readable", Help: "Whether the last collection could read the runtime root (1) or not (0).", SetLabels: []string{"runtime_root"}},
-		allPages, eachRoot(isReadable)},
+		allPages, eachRoot(func(r *snapshot.Root) bool { return r.Err == nil })},
 	{schema.Metric{Name: "sandmeter_runtime_roots_left_out", Help: "Number of runtime roots that are not served because there are too many. Empty ones that a glob matches do not count."},
 		problems, func(a *adder, s server) { a.count(int64(s.Server.RootsLeftOut)) }},
 	{schema.Metric{Name: "sandmeter_sandboxes", Help: "Number of sandboxes by the result of the query for their metrics: ok, failed, or not_running.", SetLabels: []string{"query_status"}},
@@ -114,18 +116,15 @@ func counter(of func(*snapshot.Counters) fact.Figure) func(*adder, server) {
 
 // eachRoot returns a value function for a truth about each runtime root. Pages of the drop-in server
 // have only those roots that cannot be read.
-func eachRoot(is func(error) bool) func(*adder, server) {
+func eachRoot(is func(*snapshot.Root) bool) func(*adder, server) {
 	return func(a *adder, s server) {
 		for i := range s.Roots {
-			if err := s.Roots[i].Err; !a.dropIn || err != nil {
-				a.add(number(is(err)), s.roots[i])
+			if root := &s.Roots[i]; !a.dropIn || root.Err != nil {
+				a.add(number(is(root)), s.roots[i])
 			}
 		}
 	}
 }
-
-func isMissing(err error) bool  { return errors.Is(err, fs.ErrNotExist) }
-func isReadable(err error) bool { return err == nil }
 
 // addBudgets adds the sandboxes that exceed budgets that all sandboxes share.
 func addBudgets(a *adder, s server) {

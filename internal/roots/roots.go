@@ -5,10 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -56,13 +59,33 @@ const (
 	Named                // configured by name, even if it does not exist
 )
 
+// An Expander finds the directories that configured roots stand for, again and again. A directory that
+// does not answer is as it was before, and takes nothing from the others. It is not safe for concurrent
+// use.
+type Expander struct {
+	list  List
+	probe *state.Probe
+	guard *guard.Guard
+	seen  map[string]sight    // by path, as of the last look that was answered
+	found map[string][]string // paths that a glob matches, likewise
+}
+
+// NewExpander returns an Expander for configured roots.
+func NewExpander(list List, g *guard.Guard) *Expander {
+	return &Expander{list: list, probe: state.NewProbe(), guard: g, seen: make(map[string]sight), found: make(map[string][]string)}
+}
+
+// lookLimit is how long a look at a directory may take.
+const lookLimit = 500 * time.Millisecond
+
 // Expand returns the directories to serve now, in the order of the configuration, and those that are
-// left out because of MaxRoots. holds tells which directories have sandboxes that are served already.
-func (r List) Expand(holds func(path string) bool, probe *state.Probe) (served []Place, leftOut []string) {
-	if r.Single() {
-		return []Place{{Path: r[0], Rank: Named}}, nil
+// left out because of MaxRoots. holds tells which directories have sandboxes that are served already; it
+// is called on another goroutine.
+func (e *Expander) Expand(holds func(path string) bool) (served []Place, leftOut []string) {
+	if e.list.Single() {
+		return []Place{{Path: e.list[0], Rank: Named}}, nil
 	}
-	all := r.find(holds, probe)
+	all := e.places(e.candidates(), holds)
 	room, fits := MaxRoots, make([]bool, len(all))
 	for now := Named; now >= Empty; now-- {
 		if now == Empty {
@@ -87,50 +110,101 @@ func (r List) Expand(holds func(path string) bool, probe *state.Probe) (served [
 	return served, leftOut
 }
 
-// find returns the directories that are configured, and those that globs match. A directory with
-// several names (links) is returned once, by its first name.
-func (r List) find(holds func(path string) bool, probe *state.Probe) (found []Place) {
-	byID := make(map[DirID]int)
-	add := func(path string, required bool) {
-		id, st := Identify(path)
-		if !required && !id.IsDir() {
-			return
-		}
-		i, known := byID[id]
-		if !known {
-			i, byID[id] = len(found), len(found)
-			found = append(found, Place{Path: path, ID: id})
-		}
-		p := &found[i]
-		if p.Path != path {
-			p.Aliases = append(p.Aliases, path)
-		}
-		switch {
-		case required:
-			p.Rank = Named
-		case holds(path):
-			p.Rank = max(p.Rank, Held)
-		case !known && probe.HasFiles(path, st):
-			p.Rank = Occupied
-		}
-	}
-	probe.Next()
-	for _, root := range r {
+// A candidate is a path that may be a runtime root.
+type candidate struct {
+	path     string
+	required bool // served even if it does not exist
+}
+
+// candidates returns the paths that are configured, and those that globs match.
+func (e *Expander) candidates() (all []candidate) {
+	for _, root := range e.list {
 		if !IsGlob(root) {
-			add(root, true)
+			all = append(all, candidate{root, true})
 			continue
 		}
-		before := len(found)
-		for path := range newPattern(root).matching() {
-			add(path, false)
+		dir, unreadable := FixedDir(root), false
+		var paths []string
+		if e.guard.Do(dir, lookLimit, func() {
+			paths = slices.Collect(newPattern(root).matching())
+			unreadable = len(paths) == 0 && unlistable(dir)
+		}) {
+			e.found[root] = paths
+		}
+		for _, path := range e.found[root] {
+			all = append(all, candidate{path, false})
 		}
 		// Errors are ignored, so without permission to list the directory there would be no sandboxes
 		// and no reason. As a root that is not readable, it is on the page and in the log.
-		if dir := FixedDir(root); len(found) == before && unlistable(dir) {
-			add(dir, true)
+		if unreadable {
+			all = append(all, candidate{dir, true})
 		}
 	}
+	return all
+}
+
+// A sight is what a look at a candidate finds.
+type sight struct {
+	id       DirID
+	occupied bool
+}
+
+// places returns the candidates that are directories. A directory with several names (links) is returned
+// once, by its first name.
+func (e *Expander) places(all []candidate, holds func(path string) bool) (found []Place) {
+	paths := make([]string, len(all))
+	for i := range all {
+		paths[i] = all[i].path
+	}
+	e.probe.Next()
+	sights := guard.Each(e.guard, lookLimit, paths, func(i int, _ guard.Progress) sight {
+		id, st := Identify(paths[i])
+		return sight{id, id.IsDir() && !all[i].required && !holds(paths[i]) && e.probe.HasFiles(paths[i], st)}
+	})
+	byID := make(map[DirID]int)
+	seen := make(map[string]sight, len(all))
+	for i, c := range all {
+		now, answered := sights[i]
+		if !answered {
+			now = e.lastSight(c)
+		}
+		seen[c.path] = now
+		if !c.required && !now.id.IsDir() {
+			continue
+		}
+		at, known := byID[now.id]
+		if !known {
+			at, byID[now.id] = len(found), len(found)
+			found = append(found, Place{Path: c.path, ID: now.id})
+		}
+		found[at].join(c, now, holds)
+	}
+	e.seen = seen
 	return found
+}
+
+// lastSight returns what was found before in a directory that does not answer. One that never has is
+// identified by its path.
+func (e *Expander) lastSight(c candidate) sight {
+	if last, known := e.seen[c.path]; known {
+		return last
+	}
+	return sight{id: DirID{rest: notDir + c.path}}
+}
+
+// join takes over a name of a place.
+func (p *Place) join(c candidate, now sight, holds func(path string) bool) {
+	if p.Path != c.path {
+		p.Aliases = append(p.Aliases, c.path)
+	}
+	switch {
+	case c.required:
+		p.Rank = Named
+	case holds(c.path):
+		p.Rank = max(p.Rank, Held)
+	case now.occupied && p.Rank == Empty && p.Path == c.path:
+		p.Rank = Occupied
+	}
 }
 
 // FixedDir returns the directory in which a glob begins to match. Any other root is returned as it is.

@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/clock"
+	"github.com/sandmeter/sandmeter/internal/guard"
 )
 
 // TestExpand: what the configured roots stand for.
@@ -103,16 +104,45 @@ func TestExpandMany(t *testing.T) {
 	check("those that are served keep their places", "*", full[2:], full[:2])
 }
 
+// TestHungRoots: a directory that does not answer is as it was before, and takes nothing from the others.
+func TestHungRoots(t *testing.T) {
+	d := newDirs(t)
+	for _, name := range []string{"a", "b", "c"} {
+		d.fill(name)
+	}
+	expect := func(what, want string) {
+		t.Helper()
+		if served, _ := d.expand("* missing"); served != want {
+			t.Errorf("%s: served are %q, want %q", what, served, want)
+		}
+	}
+	expect("all answer", "a b c missing")
+	answers := d.guard.Mark(d.path("b"))
+	expect("b does not", "a b c missing")
+	d.fill("d")
+	expect("b does not, and d is new", "a b c d missing")
+	forgets := d.guard.Mark(d.dir) // the glob cannot be evaluated
+	d.fill("e")
+	expect("the directory above does not", "a b c d missing")
+	forgets()
+	expect("it does", "a b c d e missing")
+	answers()
+	d.last = nil
+	d.guard.Mark(d.path("c"))
+	expect("c has never answered", "a b d e missing")
+}
+
 // dirs is a directory with directories that roots stand for.
 type dirs struct {
 	testing.TB
 	dir   string
-	probe *state.Probe
-	held  []string // those with sandboxes that are served
+	guard *guard.Guard
+	last  *Expander // nil: none
+	held  []string  // those with sandboxes that are served
 }
 
 func newDirs(t *testing.T, names ...string) *dirs {
-	d := &dirs{TB: t, dir: t.TempDir(), probe: state.NewProbe()}
+	d := &dirs{TB: t, dir: t.TempDir(), guard: guard.New(clock.Real)}
 	d.make(names...)
 	return d
 }
@@ -141,13 +171,21 @@ func (d *dirs) fill(name string) {
 	d.must(os.WriteFile(filepath.Join(d.path(name), "a_sandbox:a.state"), nil, 0o600))
 }
 
+// expander returns the last Expander if it is for the same list, or a new one.
+func (d *dirs) expander(list List) *Expander {
+	if d.last == nil || !slices.Equal(d.last.list, list) {
+		d.last = NewExpander(list, d.guard)
+	}
+	return d.last
+}
+
 // expand returns the names of the directories that configured roots stand for, separated by spaces.
 func (d *dirs) expand(configured string) (served, leftOut string) {
 	var list List
 	for _, name := range strings.Fields(configured) {
 		list = append(list, d.path(name))
 	}
-	places, left := list.Expand(func(path string) bool { return slices.Contains(d.held, filepath.Base(path)) }, d.probe)
+	places, left := d.expander(list).Expand(func(path string) bool { return slices.Contains(d.held, filepath.Base(path)) })
 	var names []string
 	for _, p := range places {
 		names = append(names, p.Path)
@@ -160,7 +198,7 @@ func (d *dirs) expand(configured string) (served, leftOut string) {
 func BenchmarkExpand(b *testing.B) {
 	for _, empties := range []int{0, 2000} {
 		b.Run(fmt.Sprintf("empty=%d", empties), func(b *testing.B) {
-			d := &dirs{TB: b, dir: b.TempDir(), probe: state.NewProbe()}
+			d := &dirs{TB: b, dir: b.TempDir(), guard: guard.New(clock.Real)}
 			for i := range MaxRoots {
 				d.fill(fmt.Sprintf("full%03d", i))
 			}

@@ -43,9 +43,11 @@ type Share struct {
 	running sync.WaitGroup // the goroutines that collect and those that render
 	turn    chan struct{}  // holds a token while a collection runs or waits for the rate limit
 
-	mu     sync.Mutex
-	next   *collection // the collection that readers can join; nil if none is requested
-	recent recent
+	mu   sync.Mutex
+	next *collection // the collection that readers can join; nil if none is requested
+	// runsUntil is when the collection that runs ends at the latest; zero: none runs.
+	runsUntil time.Time
+	recent    recent
 }
 
 // New returns a Share of the collections that collect makes. At most perSecond collections begin
@@ -197,11 +199,12 @@ func (s *Share) run(c *collection) {
 		return
 	}
 	snap, err := s.make(c)
+	s.mu.Lock()
+	s.runsUntil = time.Time{}
 	if err == nil {
-		s.mu.Lock()
 		s.recent.add(snap)
-		s.mu.Unlock()
 	}
+	s.mu.Unlock()
 	c.finish(snap, err)
 }
 
@@ -249,10 +252,18 @@ func (s *Share) begin(c *collection) bool {
 	if latest := slices.MaxFunc(c.deadlines(), time.Time.Compare); latest.Before(c.end) {
 		c.end = latest
 	}
+	s.runsUntil = c.end
 	for _, r := range c.readers {
 		close(r.began)
 	}
 	return true
+}
+
+// Overdue reports whether a collection has not ended, long after its deadline.
+func (s *Share) Overdue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.runsUntil.IsZero() && s.clock.Now().Sub(s.runsUntil) > overdue
 }
 
 // deadlines returns the deadlines of the readers.

@@ -31,6 +31,7 @@ type Snapshot struct {
 type Root struct {
 	Path       string
 	Err        error       // why it could not be read; nil: it could
+	Hung       bool        // its file system does not answer, which is an error too
 	Unreadable []FileError // state files that could not be read, sorted by name
 }
 

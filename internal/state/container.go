@@ -88,14 +88,14 @@ func parseName(name string) (containerID, sandboxID string, ok bool) {
 	return containerID, sandboxID, ok && validID(containerID) && validID(sandboxID)
 }
 
-// RootContainer returns the ID of the sandbox of whose root container a file with this name has the
-// state, or "" if the name is that of another file.
-func RootContainer(name string) (sandboxID string) {
+// ContainerOf returns the IDs of the container whose state a file with this name has, and of its sandbox. Both
+// are empty if the name is not that of a state file. The root container has the ID of the sandbox.
+func ContainerOf(name string) (containerID, sandboxID string) {
 	container, sandbox, ok := parseName(name)
-	if !ok || container != sandbox {
-		return ""
+	if !ok {
+		return "", ""
 	}
-	return sandbox
+	return container, sandbox
 }
 
 // FileName returns the name of the state file of a sandbox's root container, or "" if runsc does not

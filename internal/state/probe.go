@@ -1,16 +1,18 @@
 package state
 
 import (
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Probe finds out which directories have state files. It reads a directory again only if it has
-// changed, so thousands of directories without sandboxes cost little. It is not safe for concurrent
-// use.
+// changed, so thousands of directories without sandboxes cost little. It is safe for concurrent use.
 type Probe struct {
-	names []byte // for directory entries
+	names sync.Pool // buffers for directory entries, *[]byte
+
+	mu    sync.Mutex // not held while a directory is read
 	known map[string]*probed
 	round uint
 }
@@ -25,12 +27,14 @@ type probed struct {
 
 // NewProbe returns a Probe.
 func NewProbe() *Probe {
-	return &Probe{names: make([]byte, 8<<10), known: make(map[string]*probed)}
+	return &Probe{known: make(map[string]*probed), names: sync.Pool{New: func() any { names := make([]byte, 8<<10); return &names }}}
 }
 
 // Next begins a round of calls of HasFiles, and forgets the directories that the last round did not
 // ask for.
 func (p *Probe) Next() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for dir, k := range p.known {
 		if k.round != p.round {
 			delete(p.known, dir)
@@ -43,19 +47,33 @@ func (p *Probe) Next() {
 // cannot be read counts as having some.
 func (p *Probe) HasFiles(dir string, st *unix.Stat_t) bool {
 	now, at := time.Now(), stampOf(st)
-	k := p.known[dir]
-	if k != nil && k.device == st.Dev && k.stamp == at {
-		k.round = p.round
-		return k.hasFiles
+	if has, known := p.recall(dir, st, at); known {
+		return has
 	}
-	has, err := hasFiles(dir, p.names)
+	names := p.names.Get().(*[]byte)
+	defer p.names.Put(names)
+	has, err := hasFiles(dir, *names)
 	switch {
 	case err != nil:
 		return true
 	case at.settled(now):
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.known[dir] = &probed{device: st.Dev, stamp: at, hasFiles: has, round: p.round}
 	}
 	return has
+}
+
+// recall returns what was found in a directory that has not changed since.
+func (p *Probe) recall(dir string, st *unix.Stat_t, at stamp) (has, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.known[dir]
+	if k == nil || k.device != st.Dev || k.stamp != at {
+		return false, false
+	}
+	k.round = p.round
+	return k.hasFiles, true
 }
 
 // hasFiles reports whether a directory has state files. The buffer is for its entries.

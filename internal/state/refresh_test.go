@@ -65,14 +65,14 @@ func TestRefresh(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"a_sandbox:a.state":   "a",
-		"b_sandbox:a.state":   "",
-		"a_sandbox:a.stat":    "",
-		"a b_sandbox:a.state": "",
-		"":                    "",
+		"a_sandbox:a.state":   "a a",
+		"b_sandbox:a.state":   "b a",
+		"a_sandbox:a.stat":    " ",
+		"a b_sandbox:a.state": " ",
+		"":                    " ",
 	} {
-		if got := RootContainer(name); got != want {
-			t.Errorf("RootContainer(%q) = %q, want %q", name, got, want)
+		if container, sandbox := ContainerOf(name); container+" "+sandbox != want {
+			t.Errorf("ContainerOf(%q) = %q of %q, want %q", name, container, sandbox, want)
 		}
 	}
 	for id, want := range map[string]string{"a": "a_sandbox:a.state", "": "", "../a": "", "a/b": "", "a:b": "", "a b": ""} {

@@ -48,7 +48,11 @@ type Root struct {
 	stale   bool    // files have changed since listing was made
 	listing []*Sandbox
 	used    map[*Registration]bool // those in listing
+	buffers *buffers               // of the call under way
 	pause   func()                 // before a retry; replaced in tests
+
+	// Progress is called after each file of a listing. Nil: no call.
+	Progress func()
 }
 
 // file is a state file and its last readable content.
@@ -78,6 +82,20 @@ func (s *Shared) NewRoot(path string) *Root {
 	}
 }
 
+// begin opens the directory, and takes buffers. The caller calls done in the end.
+func (r *Root) begin() (fd int, done func(), err error) {
+	fd, err = r.open()
+	if err != nil {
+		return fd, nil, err
+	}
+	r.buffers = r.shared.buffers.Get().(*buffers)
+	return fd, func() {
+		unix.Close(fd)
+		r.shared.buffers.Put(r.buffers)
+		r.buffers = nil
+	}, nil
+}
+
 // Close forgets the content of the root. Its listings stay valid.
 func (r *Root) Close() {
 	clear(r.files)
@@ -89,23 +107,23 @@ func (r *Root) Path() string { return r.path }
 
 // Check returns the error with which List would fail to read the directory, or nil.
 func (r *Root) Check() error {
-	fd, err := r.open()
+	fd, done, err := r.begin()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	_, err = unix.Getdents(fd, r.shared.names)
+	defer done()
+	_, err = unix.Getdents(fd, r.buffers.names)
 	return r.wrap(err)
 }
 
 // List returns the current content of the root. An error means that the directory itself could not
 // be read. If it does not exist, errors.Is(err, fs.ErrNotExist) is true.
 func (r *Root) List() (Listing, error) {
-	fd, err := r.open()
+	fd, done, err := r.begin()
 	if err != nil {
 		return Listing{}, err
 	}
-	defer unix.Close(fd)
+	defer done()
 	r.round++
 	r.again = r.again[:0]
 	if err := r.readDir(fd); err != nil {
@@ -124,11 +142,11 @@ func (r *Root) List() (Listing, error) {
 // attempt: a file that is being written is an error, like one that is not readable. If the file does
 // not exist, errors.Is(err, fs.ErrNotExist) is true.
 func (r *Root) Refresh(name string) (*Sandbox, error) {
-	fd, err := r.open()
+	fd, done, err := r.begin()
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer done()
 	f := r.fileNamed([]byte(name))
 	if f == nil {
 		return nil, nil
@@ -177,18 +195,21 @@ func (r *Root) wrap(err error) error {
 // readDir walks the directory and reads the files that have changed.
 func (r *Root) readDir(fd int) error {
 	for {
-		n, err := unix.Getdents(fd, r.shared.names)
+		n, err := unix.Getdents(fd, r.buffers.names)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n == 0 {
 			return err
 		}
-		for entries := r.shared.names[:n]; len(entries) > 0; {
+		for entries := r.buffers.names[:n]; len(entries) > 0; {
 			var name []byte
 			name, entries = nextEntry(entries)
 			if f := r.fileNamed(name); f != nil {
 				r.refresh(fd, f)
+			}
+			if r.Progress != nil {
+				r.Progress()
 			}
 		}
 	}
@@ -232,8 +253,8 @@ func (r *Root) refresh(dir int, f *file) {
 // read reads the file. If that fails, the last readable content stays.
 func (r *Root) read(dir int, f *file) {
 	now := time.Now() // before reading: later changes have later times
-	data, stamp, err := readFile(dir, f.name, r.shared.content)
-	r.shared.content = data
+	data, stamp, err := readFile(dir, f.name, r.buffers.content)
+	r.buffers.content = data
 	whole := err == nil
 	if whole {
 		err = r.take(f, data)
@@ -249,7 +270,9 @@ func (r *Root) read(dir int, f *file) {
 
 // take parses the content of a whole file.
 func (r *Root) take(f *file, data []byte) error {
+	r.shared.mu.Lock()
 	c, err := parse(data, r.shared)
+	r.shared.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -295,7 +318,9 @@ func (r *Root) regroup() {
 			used[f.content.facts.Registration] = true
 		}
 	}
+	r.shared.mu.Lock()
 	r.shared.registrations.use(used, r.used)
+	r.shared.mu.Unlock()
 	r.used = used
 	r.listing = group(containers, r.listing)
 	r.stale = false

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -644,13 +645,12 @@ func TestListBrokenOff(t *testing.T) {
 		for _, id := range ids {
 			n.run(id, id)
 		}
-		(&node{Root: NewRoot(n.path), t: t}).settle() // from here on, each file is read once
-		whole := n.shared.names
-		n.shared.names = whole[:48] // too short for an entry of the long name
+		(&node{Root: NewRoot(n.path), t: t}).settle()                                              // from here on, each file is read once
+		n.shared.buffers = sync.Pool{New: func() any { return &buffers{names: make([]byte, 48)} }} // too short for an entry of the long name
 		if _, err := n.List(); !errors.Is(err, unix.EINVAL) {
 			t.Fatal(err)
 		}
-		n.shared.names = whole
+		n.shared.buffers = sync.Pool{New: func() any { return &buffers{names: make([]byte, 1<<10)} }}
 		if len(n.files) == 0 {
 			continue // skip: the long name came first
 		}

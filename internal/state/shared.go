@@ -1,18 +1,27 @@
 package state
 
-import "bytes"
+import (
+	"bytes"
+	"sync"
+)
 
 // Shared has what Roots share: buffers, and values that are the same in many state files, so that
 // they are kept once. On a node, most sandboxes have the same registration, metadata and
 // capabilities. Without the memos a file takes 52 allocations instead of 11, and 10,000 files 29 MB
 // instead of 10 (BenchmarkParse, BenchmarkListFirst). With Shared, 500 roots with a sandbox each take
-// 4 MB instead of 113. Neither it nor the Roots that share it are safe for concurrent use.
+// 4 MB instead of 113. Roots that share it may be used at the same time.
 type Shared struct {
-	annotation    string // key of the annotation that a Spec has; empty: none
+	annotation string    // key of the annotation that a Spec has; empty: none
+	buffers    sync.Pool // of *buffers
+
+	mu            sync.Mutex // not held while a file is read
 	registrations *registrations
 	metadata      memo[[]Pair]
 	capabilities  memo[[]string]
+}
 
+// buffers are the buffers of a call of a Root. A call that hangs keeps its own.
+type buffers struct {
 	names   []byte // for directory entries
 	content []byte // for state files
 }
@@ -20,7 +29,8 @@ type Shared struct {
 // NewShared returns what new Roots share. The specs of their containers have the value of the
 // annotation with the key; an empty key means none.
 func NewShared(annotation string) *Shared {
-	return &Shared{annotation: annotation, registrations: newRegistrations(), names: make([]byte, 32<<10)}
+	return &Shared{annotation: annotation, registrations: newRegistrations(),
+		buffers: sync.Pool{New: func() any { return &buffers{names: make([]byte, 32<<10)} }}}
 }
 
 // A memo caches the last value and its JSON, which is an object or null. The value never changes.

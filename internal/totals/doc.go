@@ -7,4 +7,12 @@
 // counted twice.
 //
 // A Ledger and its Lives have no lock. All their methods are called by one goroutine at a time.
+//
+// Totals count growth, life by life. A fall counts as a new start at 0, as Prometheus counts
+// resets. The first values of a sandbox that is older than the server are only bases, so after a
+// restart nothing counts twice. Totals are integers, which saturate. A totals.Ledger has no lock:
+// its methods are called under the collector's. Its source is immutable and part of each snapshot;
+// it shares what did not change with the last one. Users choose the names of groups, so their
+// number is limited. Only a registration tells whether a counter is a time, so the name of its
+// family is known with the first sandbox that has it.
 package totals

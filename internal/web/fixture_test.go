@@ -33,7 +33,6 @@ type world struct {
 	root    string
 	handler *Handler
 	log     testkit.Buffer
-	lost    chan error // the errors passed to RootLost
 }
 
 // newWorld returns a world whose collector and handler have the usual options, as modified by
@@ -41,12 +40,12 @@ type world struct {
 func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	t.Helper()
 	root := testkit.TempDir(t)
-	w := &world{T: t, root: root, lost: make(chan error, 100)}
+	w := &world{T: t, root: root}
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
 	c := collect.Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: ample, Logger: logger}
 	o := Options{
 		MaxPerSecond: 20, Roots: func() []string { return []string{servedRoot} }, Ready: func() error { return nil }, Version: "1.2.3",
-		Logger: logger, RootLost: func(err error) { w.lost <- err },
+		Logger: logger,
 	}
 	if change != nil {
 		change(&c, &o)

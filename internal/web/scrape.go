@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/share"
@@ -88,9 +87,6 @@ func (h *Handler) snapshot(ctx context.Context, of snapshot.Selector, deadline t
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(leavingGrace, cancel) })()
 	snap, err := h.shared.Snapshot(waiting, of, deadline, maxAge)
-	if lost, ok := errors.AsType[*collect.RootError](err); ok {
-		h.options.RootLost(lost)
-	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil, refuse(http.StatusServiceUnavailable, "the connection was closed while the request waited for other scrapes")

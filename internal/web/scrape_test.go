@@ -174,35 +174,6 @@ func TestScrapesAreLogged(t *testing.T) {
 	check("/runsc-metrics/pid", tcp, "")
 }
 
-func TestRootIsLost(t *testing.T) {
-	w := newWorld(t, nil)
-	w.page("/metrics")
-	w.must(os.RemoveAll(w.root))
-	w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed; see the server's log\n")
-	select {
-	case err := <-w.lost:
-		if !strings.Contains(err.Error(), w.root) {
-			t.Errorf("RootLost was told %q", err)
-		}
-	default:
-		t.Error("RootLost was not called")
-	}
-	if log := w.log.String(); !strings.Contains(log, w.root) || strings.Count(log, "\n") != 1 {
-		t.Errorf("the log says\n%s", log)
-	}
-}
-
-func TestRootMayBeLost(t *testing.T) {
-	w := newWorld(t, func(c *collect.Options, _ *Options) { c.AllowUnknownRoot = true })
-	w.must(os.RemoveAll(w.root))
-	if page := w.page("/metrics"); !strings.Contains(page, "runsc_meta_num_sandboxes_running 0 ") {
-		t.Errorf("the page is\n%s", page)
-	}
-	if len(w.lost) != 0 {
-		t.Error("RootLost was called")
-	}
-}
-
 // panicHandler is a log handler that panics while it is armed. It simulates a defect in the middle
 // of a collection.
 type panicHandler struct {

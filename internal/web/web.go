@@ -100,8 +100,6 @@ type Options struct {
 	AllowProfiling bool
 	// Counters are increased by the handler. Nil: nothing is counted.
 	Counters *Counters
-	// RootLost is called by each scrape that fails because the runtime root can no longer be read.
-	RootLost func(error)
 }
 
 // A Handler serves the pages. It is safe for concurrent use. Call Close when it is no longer
@@ -292,7 +290,11 @@ func (h *Handler) healthy(w http.ResponseWriter, _ *http.Request) error {
 
 // ready serves readiness probes.
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) error {
-	if err := h.options.Ready(); err != nil {
+	err := h.options.Ready()
+	if err == nil && h.shared.Overdue() {
+		err = errors.New("a collection has not ended, long after its deadline")
+	}
+	if err != nil {
 		return refuse(http.StatusServiceUnavailable, "%s", err)
 	}
 	return writeText(w, "Sandmeter is ready.\n")

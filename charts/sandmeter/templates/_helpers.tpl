@@ -103,7 +103,7 @@ shared
 {{- ternary "off" . (kindIs "bool" .) -}}
 {{- end -}}
 
-{{/* The arguments of the server. --allow-unknown-root: before the first sandbox there is no root. */}}
+{{/* The arguments of the server. */}}
 {{- define "sandmeter.args" -}}
 {{- $args := list "serve" -}}
 {{- if .Values.hostNetwork -}}
@@ -118,7 +118,6 @@ shared
 {{- range .Values.roots -}}
 {{- $args = append $args (printf "--root=%s" .) -}}
 {{- end -}}
-{{- $args = append $args "--allow-unknown-root" -}}
 {{- range .Values.runsc.paths -}}
 {{- $args = append $args (printf "--runsc=%s" .) -}}
 {{- end -}}

@@ -20,7 +20,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -62,7 +64,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	if o.HostRoot == "" {
 		o.HostRoot = "/"
 	}
-	n := &node{Options: o, observed: new(doctor.Observed), paths: make(map[int]string),
+	n := &node{Options: o, guard: guard.New(clock.Real), observed: new(doctor.Observed), paths: make(map[int]string),
 		started: make(map[int]startedSandbox), gofers: make(map[startedSandbox]string)}
 	n.observed.Time = time.Now()
 	n.observed.Kernel = kernel()
@@ -86,6 +88,7 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 // A node is an observation under way.
 type node struct {
 	Options
+	guard         *guard.Guard // for calls that touch runtime roots
 	observed      *doctor.Observed
 	named         []namedRoot    // runtime roots in command lines
 	paths         map[int]string // $PATH of servers, by PID

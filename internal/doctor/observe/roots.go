@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/doctor"
+	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/roots"
 	"github.com/sandmeter/sandmeter/internal/trust"
 )
@@ -19,7 +21,7 @@ import (
 // its first name. Those that the user gave, that are usual, and that servers have are before those
 // in command lines of runsc, which any user may have chosen.
 func (n *node) findRoots(ctx context.Context) {
-	found := finder{seen: make(map[inode]bool)}
+	found := finder{guard: n.guard, seen: make(map[inode]bool)}
 	for _, path := range n.Roots {
 		found.add(path, doctor.Given, 0)
 	}
@@ -58,16 +60,16 @@ func (n *node) findNamed(ctx context.Context, found *finder) {
 func (n *node) nameRoots(set *doctor.Settings) {
 	var configured []fs.FileInfo
 	for _, path := range set.Roots {
-		for _, dir := range directories(path) {
-			if info, err := os.Stat(dir); err == nil {
-				configured = append(configured, info)
+		for _, dir := range directories(n.guard, path) {
+			if dir := lookAt(n.guard, dir); dir.err == nil {
+				configured = append(configured, dir.info)
 			}
 		}
 	}
 	for _, path := range n.examinedRoots() {
-		info, err := os.Stat(path)
-		isSame := func(other fs.FileInfo) bool { return os.SameFile(info, other) }
-		if err == nil && !set.Has(path) && slices.ContainsFunc(configured, isSame) {
+		dir := lookAt(n.guard, path)
+		isSame := func(other fs.FileInfo) bool { return os.SameFile(dir.info, other) }
+		if dir.err == nil && !set.Has(path) && slices.ContainsFunc(configured, isSame) {
 			set.SameRoots = append(set.SameRoots, path)
 		}
 	}
@@ -75,19 +77,60 @@ func (n *node) nameRoots(set *doctor.Settings) {
 
 // directories returns what a runtime root in the settings of a server matches. A glob that would
 // not be examined matches nothing.
-func directories(path string) []string {
+func directories(g *guard.Guard, path string) []string {
 	switch {
 	case !roots.IsGlob(path):
 		return []string{path}
 	case unsafeGlob(path) != "":
 		return nil
 	}
-	matches, _ := filepath.Glob(path) // an invalid glob matches nothing
-	return matches
+	return matching(g, path)
+}
+
+// lookLimit is how long a look at a directory may take. A file system that hangs does not answer at all.
+const lookLimit = time.Second
+
+var errHung = errors.New("its file system does not answer")
+
+// A directory is what is known of the directory of a runtime root.
+type directory struct {
+	info     fs.FileInfo
+	err      error
+	writers  error // why it is not trusted; nil: it is
+	occupied bool  // it has state files
+}
+
+// lookAt looks at a directory. One on a file system that does not answer is an error.
+func lookAt(g *guard.Guard, path string) directory {
+	found := guard.Each(g, lookLimit, []string{path}, func(int, guard.Progress) directory {
+		var d directory
+		if d.info, d.err = os.Stat(path); d.err != nil {
+			return d
+		}
+		who, err := trust.Writers(path, os.Geteuid())
+		if d.writers = err; who != "" {
+			d.writers = errors.New(who)
+		}
+		d.occupied = roots.HasSandboxes(path)
+		return d
+	})
+	if d, answered := found[0]; answered {
+		return d
+	}
+	return directory{err: errHung}
+}
+
+// matching returns the paths that a glob matches.
+func matching(g *guard.Guard, glob string) []string {
+	return guard.Each(g, lookLimit, []string{roots.FixedDir(glob)}, func(int, guard.Progress) []string {
+		matches, _ := filepath.Glob(glob) // an invalid glob matches nothing
+		return matches
+	})[0]
 }
 
 // A finder collects runtime roots.
 type finder struct {
+	guard   *guard.Guard
 	roots   []doctor.Root
 	seen    map[inode]bool
 	skipped int // those of processes that are not examined
@@ -123,7 +166,7 @@ func (f *finder) limit() {
 	fits := func() bool { room--; return room >= 0 }
 	full := make(map[string]bool)
 	for i := range f.roots {
-		if r := &f.roots[i]; examined(r) && roots.HasSandboxes(r.Path) {
+		if r := &f.roots[i]; examined(r) && lookAt(f.guard, r.Path).occupied {
 			full[r.Path] = true
 			r.LeftOut = !fits()
 		}
@@ -143,9 +186,8 @@ func (f *finder) add(path string, origin doctor.Origin, pid int) {
 			return
 		}
 	}
-	matches, _ := filepath.Glob(path) // an invalid glob matches nothing
-	for _, match := range matches {
-		if info, err := os.Stat(match); err == nil && info.IsDir() {
+	for _, match := range matching(f.guard, path) {
+		if d := lookAt(f.guard, match); d.err == errHung || d.err == nil && d.info.IsDir() {
 			f.addDir(match, origin, pid)
 		}
 	}
@@ -176,29 +218,25 @@ func (f *finder) addDir(path string, origin doctor.Origin, pid int) {
 		return
 	}
 	root := doctor.Root{Path: path, Origin: origin, PID: pid}
-	info, err := os.Stat(path)
+	d := lookAt(f.guard, path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(d.err, fs.ErrNotExist):
 		if origin == doctor.Usual {
 			return
 		}
-		root.Missing, root.Err = true, err.Error()
-	case err != nil:
-		root.Err, root.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
-	case f.seen[inodeOf(info)]:
+		root.Missing, root.Err = true, d.err.Error()
+	case d.err != nil:
+		root.Err, root.Denied = d.err.Error(), errors.Is(d.err, fs.ErrPermission)
+	case f.seen[inodeOf(d.info)]:
 		return
-	case ofProcess(origin):
-		who, err := trust.Writers(path, os.Geteuid())
-		if err != nil {
-			who = err.Error()
-		}
-		root.Untrusted = who
+	case ofProcess(origin) && d.writers != nil:
+		root.Untrusted = d.writers.Error()
 	}
 	if examined(&root) {
-		f.seen[inodeOf(info)] = true
+		f.seen[inodeOf(d.info)] = true
 		// Every user can name any directory of root. One without sandboxes is no runtime root that
 		// matters, and takes no place of one that does.
-		if origin == doctor.OfProcess && !roots.HasSandboxes(path) {
+		if origin == doctor.OfProcess && !d.occupied {
 			return
 		}
 	}
