@@ -47,7 +47,6 @@ func TestGoldenPages(t *testing.T) {
 	check("series-rules.txt", textFormat, func(o *Options) {
 		o.MetricAllow = []string{"sandmeter_sandbox_(up|outcome|memory_bytes|cpu_seconds_total|network_.+)", "runsc_fs_(opens|latency).*"}
 		o.MetricDeny = []string{"sandmeter_sandboxes_lifetime_.+", ".*_(min|max|ssd)"}
-		o.DropLabels = []string{"pod_name", "namespace_name", "interface"}
 	})
 }
 

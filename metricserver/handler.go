@@ -163,7 +163,7 @@ func (o *Options) pages() *page.Builder {
 
 // seriesRules returns the rules about the series of pages.
 func (o *Options) seriesRules() (*page.SeriesRules, error) {
-	return page.NewSeriesRules(o.MetricAllow, o.MetricDeny, o.DropLabels)
+	return page.NewSeriesRules(o.MetricAllow, o.MetricDeny)
 }
 
 // formats returns the formats that clients can request. OpenMetrics changes the type of counters

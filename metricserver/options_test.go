@@ -34,7 +34,7 @@ func TestOptionsAreKept(t *testing.T) {
 	given := Options{
 		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, LingerMax: 3, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
-		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, DropLabels: []string{"c"}, MaxSandboxesWithSeries: 9,
+		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, MaxSandboxesWithSeries: 9,
 		FinalRecords: "/f", FinalRecordsMaxSize: -1, ReopenFinalRecords: make(chan struct{}),
 		OnlyInstrumented: true, Runsc: []string{"/x"}, RegistrationFile: "/y", WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
@@ -121,8 +121,8 @@ func TestOptionErrors(t *testing.T) {
 		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
 	}
 	check(Options{Usage: "some"}, `usage "some": use own, cadvisor, both or off`)
-	check(Options{MetricAllow: []string{"ok", "a("}, DropLabels: []string{"pod_name", "iteration"}, MaxSandboxesWithSeries: -1},
-		"metric allow \"a(\": missing closing ) in \"a(\"\nlabel iteration cannot be dropped: without it, different series are equal\n"+
+	check(Options{MetricAllow: []string{"ok", "a("}, MaxSandboxesWithSeries: -1},
+		"metric allow \"a(\": missing closing ) in \"a(\"\n"+
 			"-1 sandboxes with series: it must not be negative")
 	check(Options{MetricDeny: []string{"*"}}, `metric deny "*": missing argument to repetition operator in "*"`)
 	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")

@@ -131,11 +131,6 @@ type Options struct {
 	// MetricDeny are regular expressions like those of MetricAllow. Pages do not have the families
 	// that one of them matches, even if MetricAllow does. Default: none.
 	MetricDeny []string
-	// DropLabels are the names of labels that series on pages do not have, except for cAdvisor's
-	// families, totals, and families about the server process. Series that become equal are added up,
-	// or, where a sum means nothing, the greatest value stays. The labels sandbox, iteration,
-	// runtime_root and le cannot be dropped. Default: none.
-	DropLabels []string
 	// MaxSandboxesWithSeries is how many sandboxes have series of their own. The oldest keep theirs.
 	// The others are in the JSON API, in totals, and in the family sandmeter_sandboxes_without_series.
 	// Default: 0, no limit.

@@ -201,7 +201,6 @@ var serveVariables = map[string]string{
 	"SANDMETER_MAX_SANDBOXES_WITH_SERIES":    "9",
 	"SANDMETER_METRIC_ALLOW":                 "a{1,2}|b",
 	"SANDMETER_METRIC_DENY":                  "c{1,2}",
-	"SANDMETER_DROP_LABEL":                   "pod_name,namespace_name",
 	"SANDMETER_FINAL_RECORDS":                "/some/records",
 	"SANDMETER_FINAL_RECORDS_MAX_SIZE":       "8",
 	"SANDMETER_USAGE":                        "off",
@@ -247,17 +246,16 @@ func TestServeFewerSeries(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a", Pod: "p", Namespace: "n"})
 	page := w.serve("serve --root {root} --web.listen-address {socket} --metric-allow runsc_fs_opens.* --metric-allow sandmeter_sandbox_up" +
-		" --metric-deny go_.* --metric-deny process_.* --drop-label pod_name,namespace_name").page()
+		" --metric-deny go_.* --metric-deny process_.*").page()
 	contains(t, page, "\nrunsc_fs_opens_total{iteration=")
 	contains(t, page, "\nsandmeter_sandbox_up{iteration=")
 	contains(t, page, "\nsandmeter_num_sandboxes_running 1\n") // about the server
-	for _, text := range []string{"\nrunsc_fs_reads", "\nsandmeter_sandbox_running", "\ngo_", "\nprocess_", "pod_name=", "namespace_name="} {
+	for _, text := range []string{"\nrunsc_fs_reads", "\nsandmeter_sandbox_running", "\ngo_", "\nprocess_"} {
 		if strings.Contains(page, text) {
 			t.Errorf("the page has %q:\n%s", text, page)
 		}
 	}
 	w.fails("serve --metric-allow a(", cli.ExitUsage, `metric allow "a(": missing closing ) in "a("`)
-	w.fails("serve --drop-label pod_name --drop-label sandbox", cli.ExitUsage, "label sandbox cannot be dropped: without it, different series are equal")
 	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, "--max-sandboxes-with-series -1: must not be negative")
 }
 

@@ -68,8 +68,6 @@ func (s *settings) register(f *pflag.FlagSet) {
 	cli.Patterns(f, &s.MetricAllow, "metric-allow",
 		"Show only those families about sandboxes whose whole name this `regex` matches. Repeatable. (default: all)")
 	cli.Patterns(f, &s.MetricDeny, "metric-deny", "Leave out families whose whole name this `regex` matches. Repeatable.")
-	cli.Names(f, &s.DropLabels, "drop-label",
-		"Leave out these labels: `names`, separated by commas. Series that become equal are added up. Repeatable.")
 	cli.Choice(f, (*string)(&s.Usage), "usage", "Measure each sandbox's CPU, memory and network on the host, under Sandmeter's own names, cAdvisor's, or both:",
 		string(metricserver.UsageOwn), string(metricserver.UsageCadvisor), string(metricserver.UsageBoth), string(metricserver.UsageOff))
 	f.BoolVar(&s.UsageDetail, "usage-detail", false, "Query each container of a sandbox for its memory and processes. Not with --usage=off.")

@@ -32,7 +32,7 @@ func timesPage(t testing.TB, timestamps bool) *page.Page {
 			k.sandbox(t, labels("2", "", "", "idle"), 0),
 		},
 	}
-	rules, err := page.NewSeriesRules([]string{"runsc_.*"}, []string{"sandmeter_.*", "process_.*"}, nil) // only reported families
+	rules, err := page.NewSeriesRules([]string{"runsc_.*"}, []string{"sandmeter_.*", "process_.*"}) // only reported families
 	if err != nil {
 		t.Fatal(err)
 	}

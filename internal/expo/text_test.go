@@ -121,7 +121,7 @@ func buildSince(start time.Time, snap *snapshot.Snapshot) *page.Page {
 		"runsc_meta_num_sandboxes_(broken_metrics|checkpointed|restored|running)",
 		"runsc_meta_sandbox_(checkpointed|cpu_time_saved_milliseconds|presence|restored|running)",
 		"runsc_meta_spec_metadata",
-	}, nil)
+	})
 	if err != nil {
 		panic(err)
 	}

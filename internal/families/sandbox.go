@@ -18,7 +18,7 @@ const Capabilities = "meta_sandbox_capabilities"
 // have its HELP texts, byte for byte. Capabilities, creation time, metadata and spec are present only
 // together with the sandbox's metrics.
 var sandboxTable = newTable(false, []row[sandbox]{
-	{schema.Metric{Name: Capabilities, Help: "Linux capabilities added within containers of the sandbox.", SetLabels: []string{"capability"}, Greatest: true},
+	{schema.Metric{Name: Capabilities, Help: "Linux capabilities added within containers of the sandbox.", SetLabels: []string{"capability"}},
 		allPages, func(a *adder, s sandbox) {
 			if s.HasMetrics() {
 				for _, set := range s.labels.capabilities {
@@ -36,13 +36,13 @@ var sandboxTable = newTable(false, []row[sandbox]{
 				a.at(s.CreatedAt, nil)
 			}
 		}},
-	{schema.Metric{Name: "meta_sandbox_failure", Help: "Reason why a running sandbox has no metrics, with value 1.", SetLabels: []string{"reason"}, Greatest: true},
+	{schema.Metric{Name: "meta_sandbox_failure", Help: "Reason why a running sandbox has no metrics, with value 1.", SetLabels: []string{"reason"}},
 		allPages, func(a *adder, s sandbox) {
 			if s.Failure != nil {
 				a.one(labeled("reason", string(s.Failure.Reason)))
 			}
 		}},
-	{schema.Metric{Name: "meta_sandbox_metadata", Help: "Key-value pairs about per-sandbox metadata.", SetLabels: []string{"version", "platform", "network", "numcores", "coretags", "overlay", "fsmode", "cpuarch", "go", "experiment"}, Greatest: true},
+	{schema.Metric{Name: "meta_sandbox_metadata", Help: "Key-value pairs about per-sandbox metadata.", SetLabels: []string{"version", "platform", "network", "numcores", "coretags", "overlay", "fsmode", "cpuarch", "go", "experiment"}},
 		allPages, func(a *adder, s sandbox) {
 			if s.HasMetrics() && s.labels.metadata != nil {
 				a.one(s.labels.metadata)
@@ -56,7 +56,7 @@ var sandboxTable = newTable(false, []row[sandbox]{
 		allPages, func(a *adder, s sandbox) { a.truth(s.Running()) }},
 	{schema.Metric{Name: "meta_sandbox_wall_time_saved_milliseconds", Help: "Wall time saved for each restored sandbox (in milliseconds).", Unit: schema.Milliseconds},
 		allPages, func(a *adder, s sandbox) { a.count(s.WallSaved.Milliseconds()) }},
-	{schema.Metric{Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", SetLabels: []string{"hasuid0", "nvproxy", "ociversion", "tpuproxy"}, Greatest: true},
+	{schema.Metric{Name: "meta_spec_metadata", Help: "Key-value pairs about OCI spec metadata.", SetLabels: []string{"hasuid0", "nvproxy", "ociversion", "tpuproxy"}},
 		allPages, func(a *adder, s sandbox) {
 			if s.HasMetrics() && s.labels.spec != nil {
 				a.one(s.labels.spec)
@@ -74,7 +74,7 @@ var sandboxTable = newTable(false, []row[sandbox]{
 				a.float(s.End.Lifetime.Seconds())
 			}
 		}},
-	{schema.Metric{Name: "sandmeter_sandbox_outcome", Help: "How the sandbox ended, with value 1. Present for sandboxes that have ended.", SetLabels: []string{"exit_code", "outcome", "signal"}, Greatest: true},
+	{schema.Metric{Name: "sandmeter_sandbox_outcome", Help: "How the sandbox ended, with value 1. Present for sandboxes that have ended.", SetLabels: []string{"exit_code", "outcome", "signal"}},
 		notDropIn, func(a *adder, s sandbox) {
 			if s.End != nil {
 				a.one(s.labels.outcome)

@@ -44,7 +44,7 @@ var serverTable = newTable(false, []row[server]{
 				a.at(s.options.StartTime, nil)
 			}
 		}},
-	{schema.Metric{Name: "sandmeter_build_info", Help: "Version of Sandmeter, and the Go version and platform it was built with, with value 1.", SetLabels: []string{"goarch", "goos", "goversion", "version"}, Greatest: true},
+	{schema.Metric{Name: "sandmeter_build_info", Help: "Version of Sandmeter, and the Go version and platform it was built with, with value 1.", SetLabels: []string{"goarch", "goos", "goversion", "version"}},
 		notDropIn, func(a *adder, s server) { a.one(s.buildInfo) }},
 	{schema.Metric{Name: "sandmeter_client_connections_closed_total", Help: "Counter of client connections that were closed because there were too many.", Type: schema.Counter},
 		problems, counter(func(c *snapshot.Counters) fact.Figure { return c.ConnectionsClosed })},

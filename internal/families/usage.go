@@ -38,13 +38,13 @@ var usageTable = newTable(false, []row[sandbox]{
 		allPages, func(a *adder, s sandbox) { a.figures(s.Usage.Memory, s.labels.memory) }},
 	{schema.Metric{Name: "sandmeter_container_processes", Help: "Threads and zombies of the container, as the sandbox reports them.", SetLabels: []string{"container", "container_id"}},
 		allPages, func(a *adder, s sandbox) { a.figures(s.Usage.Processes, s.labels.containers) }},
-	{schema.Metric{Name: "sandmeter_container_start_time_seconds", Help: "When the container was created, as a unix timestamp in seconds.", Float: true, SetLabels: []string{"container", "container_id"}, Greatest: true},
+	{schema.Metric{Name: "sandmeter_container_start_time_seconds", Help: "When the container was created, as a unix timestamp in seconds.", Float: true, SetLabels: []string{"container", "container_id"}},
 		allPages, func(a *adder, s sandbox) {
 			for i := range s.Containers {
 				a.at(s.Containers[i].CreatedAt, s.labels.containers[i])
 			}
 		}},
-	{schema.Metric{Name: "sandmeter_sandbox_claim_difference_ratio", Help: "Difference between what the sandbox reports and what the host measured, in the last ten seconds or more, as a part of the host's figure.", Float: true, SetLabels: []string{"of"}, Greatest: true},
+	{schema.Metric{Name: "sandmeter_sandbox_claim_difference_ratio", Help: "Difference between what the sandbox reports and what the host measured, in the last ten seconds or more, as a part of the host's figure.", Float: true, SetLabels: []string{"of"}},
 		allPages, func(a *adder, s sandbox) {
 			d := &s.Usage.Differences
 			a.ratio(d.CPU, ofCPU)
@@ -86,7 +86,7 @@ var usageTable = newTable(false, []row[sandbox]{
 			of{fact.PressureMemoryFull, pressure("memory", "full")}, of{fact.PressureMemorySome, pressure("memory", "some")})},
 	{schema.Metric{Name: "sandmeter_sandbox_threads", Help: "Threads of the sandbox's cgroup on the host, which its limit on tasks counts: those of the sentry, the gofer and the stub processes."},
 		allPages, quantities(of{q: fact.Threads})},
-	{schema.Metric{Name: "sandmeter_sandbox_usage_absent", Help: "Reason why the host's figures about the sandbox are absent, in whole or in part, with value 1.", SetLabels: []string{"reason"}, Greatest: true},
+	{schema.Metric{Name: "sandmeter_sandbox_usage_absent", Help: "Reason why the host's figures about the sandbox are absent, in whole or in part, with value 1.", SetLabels: []string{"reason"}},
 		allPages, func(a *adder, s sandbox) {
 			for _, reason := range s.Usage.Unknown {
 				a.one(labeled("reason", string(reason)))

@@ -52,7 +52,6 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	p.addGroup(groupSandbox, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.State })...)
 	p.addGroup(groupUsage, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.Usage })...)
 	p.addGroup(groupCadvisor, cadvisorOf(samples, selected)...)
-	p.dropLabels(b.options.Series.dropped())
 	p.runFilter(want.Capabilities)
 	return p
 }
@@ -118,7 +117,6 @@ func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	schemas := p.addReported(&snapshot.Snapshot{Sandboxes: []snapshot.Sandbox{*s}}, []int{0})
 	all := b.layoutOfReported(schemas).selected(Selection{Metrics: want})
 	p.Families = slices.DeleteFunc(slices.Clone(all), func(f Family) bool { return f.group != groupReported })
-	p.dropLabels(b.options.Series.dropped())
 	return p
 }
 

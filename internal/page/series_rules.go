@@ -9,15 +9,12 @@ import (
 	"sync"
 
 	dto "github.com/prometheus/client_model/go"
-
-	"github.com/sandmeter/sandmeter/internal/schema"
 )
 
 // SeriesRules are an operator's rules about the series of all pages. The nil SeriesRules changes
 // nothing. It is safe for concurrent use.
 type SeriesRules struct {
 	allow, deny []*regexp.Regexp // of names of families
-	drop        *schema.Drop
 
 	mu      sync.Mutex
 	process map[string]bool // whether a family about the server process is on pages; there are a few dozen
@@ -26,19 +23,18 @@ type SeriesRules struct {
 // NewSeriesRules returns the rules, or nil if there are none. allow and deny are regular expressions
 // that have to match the whole name of a family, as it is on the page. The families of pages are
 // those that an expression of allow matches, or that are about the server itself, or all if allow is
-// empty; and of these those that no expression of deny matches. drop are the names of labels that
-// series do not have. The error lists all expressions and names that are not valid.
-func NewSeriesRules(allow, deny, drop []string) (*SeriesRules, error) {
+// empty; and of these those that no expression of deny matches. The error lists all expressions that
+// are not valid.
+func NewSeriesRules(allow, deny []string) (*SeriesRules, error) {
 	allowed, errAllow := compileAll("metric allow", allow)
 	denied, errDeny := compileAll("metric deny", deny)
-	dropped, errDrop := schema.NewDrop(drop)
-	if err := errors.Join(errAllow, errDeny, errDrop); err != nil {
+	if err := errors.Join(errAllow, errDeny); err != nil {
 		return nil, err
 	}
-	if len(allow)+len(deny)+len(drop) == 0 {
+	if len(allow)+len(deny) == 0 {
 		return nil, nil
 	}
-	return &SeriesRules{allow: allowed, deny: denied, drop: dropped, process: make(map[string]bool)}, nil
+	return &SeriesRules{allow: allowed, deny: denied, process: make(map[string]bool)}, nil
 }
 
 func compileAll(what string, texts []string) (all []*regexp.Regexp, err error) {
@@ -67,20 +63,9 @@ func compileWhole(text string) (*regexp.Regexp, error) {
 	return regexp.Compile("^(?s:" + text + ")$")
 }
 
-// filtersFamilies reports whether pages may lack families.
-func (r *SeriesRules) filtersFamilies() bool { return r != nil && len(r.allow)+len(r.deny) > 0 }
-
-// dropped returns the labels that series do not have.
-func (r *SeriesRules) dropped() *schema.Drop {
-	if r == nil {
-		return nil
-	}
-	return r.drop
-}
-
 // keeps reports whether a family is on pages.
 func (r *SeriesRules) keeps(name string, ofSandbox bool) bool {
-	if !r.filtersFamilies() {
+	if r == nil {
 		return true
 	}
 	matches := func(re *regexp.Regexp) bool { return re.MatchString(name) }
@@ -97,7 +82,7 @@ func (r *SeriesRules) keepsFamily(name string, group int) bool {
 
 // families returns those of the families about the server process that are on pages.
 func (r *SeriesRules) families(all []*dto.MetricFamily) []*dto.MetricFamily {
-	if !r.filtersFamilies() {
+	if r == nil {
 		return all
 	}
 	r.mu.Lock()

@@ -75,8 +75,7 @@ type Schema struct {
 	// Text and Proto cache what formats make of the schema's series, in text and in protobuf.
 	Text, Proto Memo
 
-	byName  map[string]int32
-	dropped DropMemo[Schema]
+	byName map[string]int32
 }
 
 // A Metric is one registered metric.
@@ -106,9 +105,6 @@ type Metric struct {
 	// SetLabels are the names of the labels that label sets of an open metric have, for the docs.
 	SetLabels []string
 	Whole     bool // the exporter's prefix is not put before the name
-	// Greatest says that of series which become equal when a label is dropped, the greatest value
-	// stays. It is for values whose sum means nothing: 1, times and ratios.
-	Greatest bool
 }
 
 // A Field is a label with a closed set of values.

@@ -24,7 +24,6 @@ type Labels struct {
 	Sandbox     string // the ID; empty for the server itself
 
 	Text, Proto schema.Memo
-	dropped     schema.DropMemo[Labels]
 }
 
 // Values returns the values of the labels in the order of IdentityLabels, which are sorted by name.
@@ -50,7 +49,6 @@ type LabelSet struct {
 	Pairs []Label // sorted by name; no name is also a label of the source
 
 	Text, Proto schema.Memo
-	dropped     schema.DropMemo[LabelSet]
 }
 
 // NewLabelSet returns a set of labels with distinct names. The pairs are copied.

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,8 +27,7 @@ import (
 
 // everySeries returns a snapshot of sandboxes that run, have failed, or have ended. Two of them report each
 // series of a current runsc and of the histogram of registrationA. There are samples of each family of
-// the server's own, with several label sets where there can be. Values of counters are integers below
-// 100, so that sums of floats are exact.
+// the server's own, with several label sets where there can be.
 func everySeries(t testing.TB, r *rand.Rand) *snapshot.Snapshot {
 	t.Helper()
 	registered, err := schema.Compile(testkit.Testdata(t, "registration.json"))
@@ -133,25 +130,6 @@ func everyField(s *schema.Schema, l *snapshot.Labels, r *rand.Rand) snapshot.Sou
 	return src
 }
 
-// droppable returns all labels of a page's series that can be dropped, sorted.
-func droppable(p *page.Page) []string {
-	names := map[string]bool{"pod_name": true, "namespace_name": true, "none_has_it": true}
-	for _, src := range p.Sources {
-		for i := range src.Schema.Metrics {
-			for _, f := range src.Schema.Metrics[i].Fields {
-				names[f.Name] = true
-			}
-		}
-		for _, set := range src.Sets {
-			for _, l := range set.Pairs {
-				names[l.Name] = true
-			}
-		}
-	}
-	delete(names, "runtime_root")
-	return slices.Sorted(maps.Keys(names))
-}
-
 // checkOwn checks that the page has each family of the server's own.
 func checkOwn(t *testing.T, p *page.Page) {
 	t.Helper()
@@ -167,71 +145,27 @@ func checkOwn(t *testing.T, p *page.Page) {
 	}
 }
 
-// TestDroppedLabels: for any set of labels that are dropped, no format has one of them, or a series
-// twice, and the sum of each counter stays.
-func TestDroppedLabels(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	snap := everySeries(t, r)
-	whole := withoutLabels(t, snap, nil)
-	checkOwn(t, whole)
-	all := droppable(whole)
-	if len(all) < 20 {
-		t.Fatalf("only the labels %q can be dropped", all)
-	}
-	sums := sumsOf(t, string(Text{}.Append(nil, whole)))
-	check := func(drop []string) {
-		t.Helper()
-		p := withoutLabels(t, snap, drop)
-		text, open := string(Text{}.Append(nil, p)), string(OpenMetrics{Created: true}.Append(nil, p))
-		checkUnique(t, drop, "text", seriesOfText(text))
-		checkUnique(t, drop, "OpenMetrics", seriesOfText(open))
-		checkUnique(t, drop, "protobuf", seriesOfProtobuf(t, Protobuf{}.Append(nil, p)))
-		for _, name := range drop {
-			if strings.Contains(text, "{"+name+`="`) || strings.Contains(text, ","+name+`="`) {
-				t.Errorf("without %q, the page has the label %s", drop, name)
-			}
-		}
-		want := maps.Clone(sums)
-		for name, got := range sumsOf(t, text) {
-			if got != want[name] {
-				t.Errorf("without %q, %s adds up to %v, want %v", drop, name, got, want[name])
-			}
-			delete(want, name)
-		}
-		if len(want) > 0 {
-			t.Errorf("without %q there are no series of %v", drop, want)
-		}
-	}
-	check(nil)
-	check(all)
-	for _, name := range all {
-		check([]string{name})
-	}
-	for range 20 {
-		check(slices.DeleteFunc(slices.Clone(all), func(string) bool { return r.IntN(2) == 0 }))
-	}
-}
-
-func withoutLabels(t testing.TB, snap *snapshot.Snapshot, drop []string) *page.Page {
-	t.Helper()
-	rules, err := page.NewSeriesRules(nil, nil, drop)
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestUniqueSeries: no format of a page with all families has a series twice.
+func TestUniqueSeries(t *testing.T) {
+	snap := everySeries(t, rand.New(rand.NewPCG(1, 2)))
 	options := families.Options{ShowTime: true, BuildInfo: []snapshot.Label{{Name: "goarch", Value: "amd64"}, {Name: "version", Value: "1"}}}
-	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Families: options, Series: rules}).Build(snap, page.Selection{})
+	p := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Families: options}).Build(snap, page.Selection{})
+	checkOwn(t, p)
+	checkUnique(t, "text", seriesOfText(string(Text{}.Append(nil, p))))
+	checkUnique(t, "OpenMetrics", seriesOfText(string(OpenMetrics{Created: true}.Append(nil, p))))
+	checkUnique(t, "protobuf", seriesOfProtobuf(t, Protobuf{}.Append(nil, p)))
 }
 
-func checkUnique(t *testing.T, drop []string, format string, series []string) {
+func checkUnique(t *testing.T, format string, series []string) {
 	t.Helper()
 	slices.Sort(series)
 	for i := 1; i < len(series); i++ {
 		if series[i] == series[i-1] {
-			t.Errorf("without %q, the %s page has twice %s", drop, format, series[i])
+			t.Errorf("the %s page has twice %s", format, series[i])
 		}
 	}
 	if len(series) < 100 {
-		t.Errorf("without %q, the %s page has %d series", drop, format, len(series))
+		t.Errorf("the %s page has %d series", format, len(series))
 	}
 }
 
@@ -262,34 +196,9 @@ func seriesOfProtobuf(t *testing.T, page []byte) (series []string) {
 	}
 }
 
-// sumsOf returns the sum of all series of each counter and of each bucket, by its name and bound.
-func sumsOf(t *testing.T, text string) map[string]float64 {
-	t.Helper()
-	sums := make(map[string]float64)
-	for line := range strings.Lines(text) {
-		at := strings.LastIndexByte(line, ' ')
-		name, labels, _ := strings.Cut(line[:at], "{")
-		if strings.HasPrefix(line, "#") || !strings.HasSuffix(name, "_total") && !strings.HasSuffix(name, "_bucket") && !strings.HasSuffix(name, "_count") {
-			continue
-		}
-		_, bound, _ := strings.Cut(labels, `le="`)
-		bound, _, _ = strings.Cut(bound, `"`)
-		value, err := strconv.ParseFloat(strings.TrimSpace(line[at:]), 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Times in seconds are no integers, and are compared in nanoseconds.
-		sums[name+bound] += value
-	}
-	for name, sum := range sums {
-		sums[name] = float64(int64(sum*1e9 + 0.5))
-	}
-	return sums
-}
-
-// TestConcurrentDrops: several goroutines build and render pages without labels of one snapshot.
-func TestConcurrentDrops(t *testing.T) {
-	rules, err := page.NewSeriesRules(nil, []string{"runsc_fs_.*"}, []string{"pod_name", "container_id", "sysno"})
+// TestConcurrentPages: several goroutines build and render pages of one snapshot.
+func TestConcurrentPages(t *testing.T) {
+	rules, err := page.NewSeriesRules(nil, []string{"runsc_fs_.*"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,24 +216,21 @@ func TestConcurrentDrops(t *testing.T) {
 	}
 }
 
-// BenchmarkSeriesRules builds and renders a page of 1,000 sandboxes without rules, with rules about
-// families, and without labels that no series, each sandbox, and some counters have.
+// BenchmarkSeriesRules builds and renders a page of 1,000 sandboxes without rules, and with rules about
+// families.
 func BenchmarkSeriesRules(b *testing.B) {
 	const sandboxes, points = 1000, 60
 	for _, c := range []struct {
-		name        string
-		allow, drop []string
+		name  string
+		allow []string
 	}{
 		{name: "none"},
 		{name: "allow", allow: []string{".*"}},
 		{name: "allow-few", allow: []string{"runsc_fs_.*"}},
-		{name: "drop-none", drop: []string{"none_has_it"}},
-		{name: "drop-identity", drop: []string{"pod_name", "namespace_name"}},
-		{name: "drop-field", drop: []string{"sysno"}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			snap := benchmarkSnapshot(b, sandboxes, points)
-			rules, err := page.NewSeriesRules(c.allow, nil, c.drop)
+			rules, err := page.NewSeriesRules(c.allow, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
