@@ -87,14 +87,15 @@ func TestLogThatIsNotRead(t *testing.T) {
 	})
 }
 
-// TestLogThatIsNotReadOfAServerThatFails: the line with the error does not delay the end of the
-// server.
+// TestLogThatIsNotReadOfAServerThatFails: the line with the error does not delay the end of a server whose
+// address another one has.
 func TestLogThatIsNotReadOfAServerThatFails(t *testing.T) {
 	bothCommands(t, func(w *world, args []string) {
 		_, writer := fullPipe(w.t)
-		s := w.startLogging(args, writer)
-		w.must(os.RemoveAll(w.root))
-		s.wantEnd(soon, 1)
+		w.startProgram(newProgram(w.t, args...))
+		second := newProgram(w.t, args...)
+		second.Stderr = writer
+		startProgram(w.t, second).wantEnd(soon, 1)
 	})
 }
 
