@@ -16,7 +16,7 @@ var ErrNotReady = errors.New("the server is not ready")
 // Ready checks that the server serves its sandboxes: it has read its runtime roots, at least one of them
 // answers, and no collection has been under way for too long. The error has the reason, and wraps
 // [ErrNotReady]. For a server without readiness, such as gVisor's own, Ready returns nil. Other errors are
-// those of [MetricClient.HealthCheck]. Ready is safe for concurrent use.
+// the same as with [MetricClient.HealthCheck]. Ready is safe for concurrent use.
 func (c *MetricClient) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()

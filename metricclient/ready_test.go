@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestReady: what the responses to a readiness probe mean.
+// TestReady: the meaning of responses to a readiness probe.
 func TestReady(t *testing.T) {
 	check := func(status int, body string, want error, wantText string) {
 		t.Helper()

@@ -105,7 +105,7 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 	return options
 }
 
-// counted returns what the server has counted.
+// counted returns the server's counters.
 func (h *Handler) counted(o *Options) snapshot.Counters {
 	counters := snapshot.Counters{
 		InotifyOverflows:  fact.Of(h.watch.overflows.Load(), true),

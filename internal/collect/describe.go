@@ -58,7 +58,7 @@ func deletedFrom(id *snapshot.Identity, facts *state.Sandbox) (deleted []snapsho
 	return deleted[max(0, len(deleted)-claims.MaxGone):]
 }
 
-// identifyContainer returns what the state file tells about a container.
+// identifyContainer returns the identity of a container, from its state file.
 func identifyContainer(c *state.Container) snapshot.Container {
 	return snapshot.Container{
 		ID:          c.ID,

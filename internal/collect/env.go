@@ -50,7 +50,7 @@ type usagePools struct {
 	figures    snapshot.Pool[fact.Figure]
 }
 
-// counts are what the collector has counted.
+// counts are the collector's counters.
 type counts struct {
 	unregistered int64 // sandboxes, by clients
 	refusedLogs  int64 // final metrics logs

@@ -132,7 +132,7 @@ func (inv *inventory) serves(facts *state.Sandbox) bool {
 	return facts.MetricServer != "" && config.ExpandAddress(facts.MetricServer, inv.path) == config.ExpandAddress(o.MatchAddress, inv.path)
 }
 
-// update makes the lives of the inventory those of the listing that the options select.
+// update makes the lives of the inventory match the part of the listing that the options select.
 func (inv *inventory) update(listing state.Listing, found sightings) {
 	known := inv.byID
 	inv.byID = make(map[string]*life, len(known))
@@ -200,7 +200,7 @@ func (inv *inventory) begin(facts *state.Sandbox, before *life, found sightings)
 			return inv.adopt(past, facts, found)
 		}
 		if final := past.final(); final != nil && final.outcome == snapshot.Vanished {
-			isNew = false // the file is back, and what the sandbox did before was counted
+			isNew = false // the file is back, and the past of the sandbox was counted
 		}
 		inv.replace(past) // both would have the same labels
 	}
@@ -286,7 +286,7 @@ func (inv *inventory) lacksProcess(id string, facts *state.Sandbox) bool {
 }
 
 // vanish records the life of a sandbox of which nothing is known but that its state file was created,
-// a moment ago. With options that select sandboxes by what is in the file, it may be one that is not
+// a moment ago. With options that select sandboxes by the contents of the file, it may be one that is not
 // served, so there is no record.
 func (inv *inventory) vanish(id string) {
 	o := &inv.options

@@ -14,7 +14,7 @@ func (l *life) reason() failure.Reason {
 	return l.failure.Reason
 }
 
-// hasNews reports whether the state of the sandbox differs from what was logged last.
+// hasNews reports whether the state of the sandbox differs from the last one logged.
 func (l *life) hasNews() bool {
 	return l.reason() != l.logged && (l.failure != nil || l.now().runs())
 }

@@ -49,7 +49,7 @@ func (l *life) readAccount(now time.Time) {
 	}
 }
 
-// subject returns what the state files tell about the sandbox's place on the host.
+// subject returns the sandbox's place on the host, from its state files.
 func (l *life) subject() host.Subject {
 	root := &l.facts.Containers[0].Spec
 	subject := host.Subject{

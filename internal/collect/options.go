@@ -69,7 +69,7 @@ type Options struct {
 	Clock          clock.Clock // nil: the machine's
 	// Guard is for calls that touch runtime roots. Nil: the collector has its own.
 	Guard *guard.Guard
-	// Counters returns what the server has counted outside of collections. It must be safe for
+	// Counters returns the server's counters of everything outside of collections. It must be safe for
 	// concurrent use and must not block. Nil: nothing.
 	Counters func() snapshot.Counters
 	// Process returns the families about the server process, which become a part of snapshots. The

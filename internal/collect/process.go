@@ -95,7 +95,7 @@ func (l *life) distrust(why *failure.Failure) {
 	l.setPID()
 }
 
-// release releases what is held of the sandbox's process and cgroups.
+// release releases the sandbox's process and cgroups.
 func (l *life) release() {
 	l.holders.disclaim(l)
 	l.process.Release()

@@ -101,7 +101,7 @@ func registrable(l *life) error {
 	return nil
 }
 
-// refusal returns what a client is told if a runtime root is not served or does not answer.
+// refusal returns the error for a client if a runtime root is not served or does not answer.
 func refusal(err error) error {
 	if errors.Is(err, errHung) {
 		return failure.New(failure.RootHung, err)

@@ -8,7 +8,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// A registry has what the lives of all runtime roots have in common.
+// A registry has the things that the lives of all runtime roots share.
 type registry struct {
 	*env
 	schemas   schemas

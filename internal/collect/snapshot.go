@@ -99,7 +99,7 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Server {
 	return server
 }
 
-// countGrowth counts in the totals what the sandbox has done since the last snapshot.
+// countGrowth adds the sandbox's growth since the last snapshot to the totals.
 func (l *life) countGrowth(view *snapshot.Sandbox) {
 	if l.totals != nil && l.end == nil {
 		l.totals.Observe(view)

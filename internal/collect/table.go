@@ -71,7 +71,7 @@ func (t *table) expand() {
 	t.leftOut.Store(int64(len(leftOut)))
 }
 
-// serve makes the inventories those of the places.
+// serve gives each place an inventory, and drops the others.
 func (t *table) serve(places []roots.Place) {
 	before := t.inventories
 	t.inventories = make([]*inventory, 0, len(places))

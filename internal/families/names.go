@@ -54,7 +54,7 @@ func takeNames(taken map[string]string, counter string) error {
 	return nil
 }
 
-// pageNames returns all names that a family has in any format: those of the family and of its samples.
+// pageNames returns all names that a family and its samples have in any format.
 func pageNames(m *schema.Metric) []string {
 	names := []string{m.Name}
 	base := m.Name

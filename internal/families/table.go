@@ -20,8 +20,8 @@ type row[F any] struct {
 type on uint8
 
 const (
-	allPages  on = iota // also those of the drop-in server
-	problems            // on those of the drop-in server only if the value is not 0, since it reports a problem
+	allPages  on = iota // of the drop-in server too
+	problems            // on the drop-in server only if the value is not 0, since it reports a problem
 	notDropIn           // gVisor's metric server does not have it
 )
 

@@ -42,7 +42,7 @@ var (
 		{schema.Metric{Name: totalsPrefix + "started_total", Help: "Sandboxes that started while this server ran.", Type: schema.Counter, SetLabels: []string{}},
 			allPages, sum(func(g *snapshot.TotalsGroup) int64 { return g.Started })},
 	}
-	// measuredRows are for totals of what the host measures.
+	// measuredRows are for totals of the host's figures.
 	measuredRows = []row[totals]{
 		{schema.Metric{Name: totalsPrefix + "cpu_seconds_total", Help: "CPU time of the cgroups of all sandboxes, live and ended, that this server observed.", Type: schema.Counter, Unit: schema.Nanoseconds, SetLabels: []string{}},
 			allPages, sum(func(g *snapshot.TotalsGroup) int64 { return g.CPU })},

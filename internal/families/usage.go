@@ -138,7 +138,7 @@ func interfaces(counter int) func(*adder, sandbox) {
 	}
 }
 
-// figures adds those of the figures that are known, with the label set of the same index.
+// figures adds the figures that are known, with the label set of the same index.
 func (a *adder) figures(all []fact.Figure, sets []*snapshot.LabelSet) {
 	for i, f := range all {
 		if f.Known {

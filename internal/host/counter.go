@@ -10,7 +10,7 @@ type counter struct {
 }
 
 // add returns the total after the kernel's counter of the source has the value. A new source begins
-// at 0. A fall without a new source counts as no growth, because what was counted before is unknown.
+// at 0. A fall without a new source counts as no growth, because the earlier count is unknown.
 func (c *counter) add(source uint64, value int64) int64 {
 	if source != c.source {
 		c.source, c.last, c.paused = source, 0, false

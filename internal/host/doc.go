@@ -6,7 +6,7 @@
 // counted, and by which sandbox. The next one begins there. Nothing on the host says which part of
 // a counter is from before a sandbox.
 //
-// Counters of usage add up growth, with the identity of what was read. A new cgroup begins at 0 and
+// Counters of usage add up growth, with the identity of their source. A new cgroup begins at 0 and
 // goes on from the total. A fall counts as no growth. So no counter falls while the server runs.
 //
 // Files of cgroups are held open up to three eighths of the limit on descriptors, pidfds up to a

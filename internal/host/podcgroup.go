@@ -15,7 +15,7 @@ import (
 type podCgroup struct {
 	inode   uint64
 	sandbox string                 // ID of the one that uses it, or used it last
-	began   [fact.Quantities]int64 // the kernel's counters where those of the sandbox begin
+	began   [fact.Quantities]int64 // the kernel's counters when the sandbox began
 	last    [fact.Quantities]int64 // the kernel's counters as the sandbox last counted them
 }
 

@@ -2,11 +2,7 @@
 // which order, and which samples belong to each. Package expo renders the page as bytes.
 //
 // An operator's rules about series apply to pages only. page leaves out families when it makes a
-// layout, which is kept, so no page matches an expression again. A label is dropped from a source,
-// not in a format: a page has a copy of the source with a schema and label sets that lack it, in
-// which equal series are one. Schemas, label sets and identity labels keep what they become without
-// the labels, so that texts of labels are still made once. sandbox, iteration and runtime_root
-// stay, so equal series are always of one source. Without rules a page costs what it did.
+// layout, which is kept, so no page matches an expression again.
 //
 // Zeros are added when a page is rendered. Which counters have them is part of the compiled schema.
 // Baselines and snapshots do not have them, so they cost no memory and no verification. They do not

@@ -49,7 +49,7 @@ func (p *Place) Exists() bool {
 	return id == p.ID
 }
 
-// A Rank orders directories when there are more than MaxRoots: those of greater rank are served.
+// A Rank orders directories when there are more than MaxRoots: the ones of greater rank are served.
 type Rank int
 
 const (
@@ -143,7 +143,7 @@ func (e *Expander) candidates() (all []candidate) {
 	return all
 }
 
-// A sight is what a look at a candidate finds.
+// A sight is the result of a look at a candidate.
 type sight struct {
 	id       DirID
 	occupied bool
@@ -183,7 +183,7 @@ func (e *Expander) places(all []candidate, holds func(path string) bool) (found 
 	return found
 }
 
-// lastSight returns what was found before in a directory that does not answer. One that never has is
+// lastSight returns the earlier sight of a directory that does not answer. One that never has is
 // identified by its path.
 func (e *Expander) lastSight(c candidate) sight {
 	if last, known := e.seen[c.path]; known {

@@ -13,7 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/guard"
 )
 
-// TestExpand: what the configured roots stand for.
+// TestExpand: configured roots stand for these directories.
 func TestExpand(t *testing.T) {
 	d := newDirs(t, "a", "b", "c")
 	d.must(os.Symlink("a", d.path("link")))

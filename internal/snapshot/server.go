@@ -50,7 +50,7 @@ func (c *Census) Count(s *Sandbox) {
 	}
 }
 
-// Counters are what the server has counted since its start. Those that it does not count are absent.
+// Counters are the server's counters since its start. Absent ones are not counted.
 type Counters struct {
 	ConnectionsClosed   fact.Figure // because clients had too many
 	FinalLogsRefused    fact.Figure // final metrics logs of sandboxes

@@ -89,7 +89,7 @@ func parseName(name string) (containerID, sandboxID string, ok bool) {
 }
 
 // ContainerOf returns the IDs of the container whose state a file with this name has, and of its sandbox. Both
-// are empty if the name is not that of a state file. The root container has the ID of the sandbox.
+// are empty if the name is not one of a state file. The root container has the ID of the sandbox.
 func ContainerOf(name string) (containerID, sandboxID string) {
 	container, sandbox, ok := parseName(name)
 	if !ok {

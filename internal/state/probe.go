@@ -64,7 +64,7 @@ func (p *Probe) HasFiles(dir string, st *unix.Stat_t) bool {
 	return has
 }
 
-// recall returns what was found in a directory that has not changed since.
+// recall returns the last result for a directory that has not changed since.
 func (p *Probe) recall(dir string, st *unix.Stat_t, at stamp) (has, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -92,7 +92,7 @@ const lookLimit = time.Second
 
 var errHung = errors.New("its file system does not answer")
 
-// A directory is what is known of the directory of a runtime root.
+// A directory has the facts about the directory of a runtime root.
 type directory struct {
 	info     fs.FileInfo
 	err      error
