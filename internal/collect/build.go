@@ -7,8 +7,16 @@ import (
 	"github.com/sandmeter/sandmeter/internal/registration"
 )
 
-// identifyBuild returns which runsc started the sandbox. Call it once for each process of it, which
-// has to be visible.
+// buildOf returns which runsc started the sandbox. It finds out once for each process, and only if a
+// sandbox needs a registration.
+func (l *life) buildOf() registration.Build {
+	if l.build == nil {
+		build := l.identifyBuild()
+		l.build = &build
+	}
+	return *l.build
+}
+
 func (l *life) identifyBuild() registration.Build {
 	build := registration.Build{Release: releaseOf(l.facts.Metadata)}
 	if l.options.Registrations == nil {

@@ -10,9 +10,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// identify returns the sandbox's identity. Without texts, it has only the labels sandbox, iteration
-// and runtime_root.
-func identify(facts *state.Sandbox, h *home, texts bool) *snapshot.Identity {
+// identify returns the sandbox's identity, without the texts that checkTexts checks.
+func identify(facts *state.Sandbox, h *home) *snapshot.Identity {
 	id := &snapshot.Identity{
 		Labels:    &snapshot.Labels{Iteration: state.Iteration(facts.ID, facts.CreatedAt), RuntimeRoot: h.label, Sandbox: facts.ID},
 		Root:      h.path,
@@ -22,10 +21,6 @@ func identify(facts *state.Sandbox, h *home, texts bool) *snapshot.Identity {
 		Release:      labelText(releaseOf(facts.Metadata).Version, maxName),
 		MetricServer: facts.MetricServer,
 	}
-	if texts {
-		id.Labels.Namespace, id.Labels.Pod = facts.Namespace, facts.PodName
-		id.Spec = describe(facts)
-	}
 	for _, c := range facts.Containers {
 		id.Containers = append(id.Containers, identifyContainer(c))
 	}
@@ -33,11 +28,11 @@ func identify(facts *state.Sandbox, h *home, texts bool) *snapshot.Identity {
 	return id
 }
 
-// describe returns the description of the sandbox by its state files.
-func describe(facts *state.Sandbox) *snapshot.Spec {
-	united := unite(facts)
+// describe returns the description of the sandbox by its state files, whose specs are united.
+func describe(facts *state.Sandbox, united *state.Spec) *snapshot.Spec {
 	spec := &snapshot.Spec{Capabilities: united.Capabilities, OCIVersion: united.OCIVersion, RunsAsUID0: united.RunsAsUID0,
 		NVProxy: united.NVProxy, TPUProxy: united.TPUProxy}
+	spec.Metadata = slices.Grow(spec.Metadata, len(facts.Metadata))
 	for _, p := range facts.Metadata {
 		spec.Metadata = append(spec.Metadata, snapshot.Pair(p))
 	}
@@ -87,6 +82,7 @@ func unite(facts *state.Sandbox) state.Spec {
 		united.RunsAsUID0 = united.RunsAsUID0 || spec.RunsAsUID0
 		united.NVProxy = united.NVProxy || spec.NVProxy
 		united.TPUProxy = united.TPUProxy || spec.TPUProxy
+		united.Capabilities = slices.Grow(united.Capabilities, len(spec.Capabilities))
 		for _, name := range spec.Capabilities {
 			united.Capabilities = append(united.Capabilities, strings.TrimPrefix(name, "CAP_"))
 		}

@@ -55,8 +55,9 @@ var errHung = errors.New("the runtime root does not answer: a call to its file s
 func (inv *inventory) read(alive guard.Progress) error {
 	inv.root.Progress = alive
 	listing, err := inv.root.List()
-	found := make(sightings)
-	for _, facts := range inv.withoutProcess(listing) {
+	wanted := inv.withoutProcess(listing)
+	found := make(sightings, len(wanted))
+	for _, facts := range wanted {
 		found[facts] = inv.looksLike.Locate(facts, proof.AddressOf(facts, inv.path))
 		alive()
 	}

@@ -5,13 +5,12 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/proof"
-	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 // newLife returns a life without facts; call learn next.
 func newLife(r *registry, h *home) *life {
-	l := &life{env: r.env, home: h, holders: r.holders, ends: r.ends, process: r.watcher.Watch(0), derived: new(atomic.Value),
+	l := &life{env: r.env, home: h, holders: r.holders, ends: r.ends, process: r.watcher.None(), derived: new(atomic.Value),
 		last: new(atomic.Pointer[finalReading])}
 	l.reset()
 	return l
@@ -28,9 +27,14 @@ func (l *life) learn(facts *state.Sandbox, schemas *schemas, found sightings) {
 	}
 	l.facts = facts
 	l.use(schemas.of(l.registration()))
-	l.refused = checkTexts(facts)
+	united := unite(facts)
+	l.refused = checkTexts(facts, &united)
 	deleted := deletedFrom(l.identity, facts)
-	l.identity = identify(facts, l.home, l.refused == nil)
+	l.identity = identify(facts, l.home)
+	if l.refused == nil {
+		l.identity.Labels.Namespace, l.identity.Labels.Pod = facts.Namespace, facts.PodName
+		l.identity.Spec = describe(facts, &united)
+	}
 	l.identity.Deleted = deleted
 	l.identity.PID = l.process.PID()
 	l.address = proof.AddressOf(facts, l.home.path)
@@ -62,9 +66,9 @@ func needsProcess(l *life, facts *state.Sandbox) bool {
 
 // observe begins to watch the sandbox's process, if there is one.
 func (l *life) observe(found sightings) {
-	l.build = registration.Build{Release: releaseOf(l.facts.Metadata)}
+	l.build = nil
 	l.last = new(atomic.Pointer[finalReading])
-	l.process = l.watcher.Watch(0) // none
+	l.process = l.watcher.None()
 	if l.facts.PID > 0 || l.state != created {
 		l.take(found.of(l.facts))
 	}

@@ -19,9 +19,9 @@ func (s *schemas) lend(all []*life, to ...*life) {
 		if _, ok := known[l.home]; !ok {
 			known[l.home] = newLenders(all, l.home)
 		}
-		r := known[l.home].find(l.build)
+		r := known[l.home].find(l.buildOf())
 		if r == nil {
-			r, l.borrowErr = l.options.Registrations.Find(l.build)
+			r, l.borrowErr = l.options.Registrations.Find(l.buildOf())
 		}
 		if r != nil {
 			l.borrowed = r
@@ -52,8 +52,9 @@ func newLenders(lives []*life, of *home) lenders {
 	known := lenders{make(map[registration.File]*state.Registration), make(map[registration.Release]*state.Registration)}
 	for _, l := range lives {
 		if r := l.facts.Registration; r != nil && l.compiled.schema != nil && l.home == of && l.state != created && l.state != unproven {
-			known.byFile[l.build.Sentry.File] = r
-			known.byRelease[l.build.Release] = r
+			build := l.buildOf()
+			known.byFile[build.Sentry.File] = r
+			known.byRelease[build.Release] = r
 		}
 	}
 	return known

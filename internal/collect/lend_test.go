@@ -148,7 +148,7 @@ func TestLendByRelease(t *testing.T) {
 	file, other := registration.Executable{File: registration.File{Inode: 1}}, registration.Executable{File: registration.File{Inode: 2}}
 	release, next := registration.Release{Version: "1"}, registration.Release{Version: "2"}
 	lend := func(lender, borrower registration.Build) bool {
-		s := &life{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: lender, state: running}
+		s := &life{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: &lender, state: running}
 		return newLenders([]*life{s}, nil).find(borrower) == r
 	}
 	for _, c := range []struct {

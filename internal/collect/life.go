@@ -38,7 +38,7 @@ type life struct {
 	unproven *failure.Failure // why the process is not proven; nil: it is
 
 	// Its registration.
-	build     registration.Build
+	build     *registration.Build // nil: not known yet; use buildOf
 	borrowed  *state.Registration // used if it has no registration of its own; nil: none
 	borrowErr error               // why none could be borrowed; nil: it was, or was not tried
 	compiled  *compiled           // nil: no registration

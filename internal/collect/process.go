@@ -37,7 +37,7 @@ func (s sightings) close() {
 
 // take takes over the result of looking for the process.
 func (l *life) take(found proof.Sighting) {
-	process := l.watcher.Watch(0) // none
+	process := l.watcher.None()
 	switch found.Presence {
 	case proof.Visible:
 		process = l.watcher.WatchHeld(found.Listener.PID, found.Listener.PIDFD)
@@ -52,7 +52,7 @@ func (l *life) take(found proof.Sighting) {
 	}
 	if found.Presence != proof.Visible {
 		process.Release()
-		process = l.watcher.Watch(0)
+		process = l.watcher.None()
 	}
 	l.process.Release()
 	l.process, l.level, l.presumed, l.unproven = process, found.Level, found.Presumed, found.Why
@@ -66,7 +66,7 @@ func (l *life) enter(p proof.Presence) {
 	case proof.Visible:
 		l.move(running)
 		l.watchEnd()
-		l.build = l.identifyBuild()
+		l.build = nil
 	case proof.Unproven:
 		l.move(unproven)
 	case proof.Elsewhere:
@@ -87,7 +87,7 @@ func (l *life) setPID() {
 // distrust drops the process that was presumed to be the sandbox's.
 func (l *life) distrust(why *failure.Failure) {
 	l.release()
-	l.process = l.watcher.Watch(0)
+	l.process = l.watcher.None()
 	l.last = new(atomic.Pointer[finalReading]) // the end of the other process does not count
 	l.presumed, l.unproven = false, why
 	l.move(unproven)

@@ -109,7 +109,7 @@ func (l *life) refuse(err error) *failure.Failure {
 	b, ok := errors.AsType[*verify.Breach](err)
 	switch {
 	case !ok || l.facts.Registration != nil || !b.Rule.OfRegistration():
-	case b.Rule == verify.RuleUnregistered && l.borrowed.Printed && l.build.Separate():
+	case b.Rule == verify.RuleUnregistered && l.borrowed.Printed && l.buildOf().Separate():
 		return failure.Newf(failure.RegistrationIncomplete, "runsc does not print all metrics of the kernel that it starts: %w", err)
 	default:
 		return failure.Newf(failure.RegistrationMismatch, "the registration of its build does not fit: %w", err)

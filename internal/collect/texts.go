@@ -32,37 +32,32 @@ func containerName(c *state.Container) string {
 }
 
 // checkTexts returns a failure with the limit that the texts of the sandbox's state files exceed,
-// or nil.
-func checkTexts(facts *state.Sandbox) *failure.Failure {
+// or nil. united is of all its containers.
+func checkTexts(facts *state.Sandbox, united *state.Spec) *failure.Failure {
 	if n := len(facts.Metadata); n > maxMetadata {
 		return tooMany("%d metadata entries exceed the limit of %d", n, maxMetadata)
 	}
-	spec := unite(facts)
-	if n := len(spec.Capabilities); n > maxCaps {
+	if n := len(united.Capabilities); n > maxCaps {
 		return tooMany("%d capabilities exceed the limit of %d", n, maxCaps)
 	}
-	for _, t := range []state.Pair{{Name: "the pod name", Value: facts.PodName}, {Name: "the namespace", Value: facts.Namespace}} {
-		if len(t.Value) > maxName {
-			return tooLong(t, maxName)
-		}
-	}
-	texts := []state.Pair{{Name: "the OCI version", Value: spec.OCIVersion}}
+	f := cmp.Or(
+		checkText("the pod name", facts.PodName, maxName),
+		checkText("the namespace", facts.Namespace, maxName),
+		checkText("the OCI version", united.OCIVersion, maxText))
 	for _, p := range facts.Metadata {
-		texts = append(texts, state.Pair{Name: "a metadata name", Value: p.Name}, state.Pair{Name: "a metadata value", Value: p.Value})
+		f = cmp.Or(f, checkText("a metadata name", p.Name, maxText), checkText("a metadata value", p.Value, maxText))
 	}
-	for _, name := range spec.Capabilities {
-		texts = append(texts, state.Pair{Name: "a capability", Value: name})
+	for _, name := range united.Capabilities {
+		f = cmp.Or(f, checkText("a capability", name, maxText))
 	}
-	for _, t := range texts {
-		if len(t.Value) > maxText {
-			return tooLong(t, maxText)
-		}
-	}
-	return nil
+	return f
 }
 
-func tooLong(text state.Pair, limit int) *failure.Failure {
-	return tooMany("%s has %d bytes; the limit is %d", text.Name, len(text.Value), limit)
+func checkText(name, text string, limit int) *failure.Failure {
+	if len(text) <= limit {
+		return nil
+	}
+	return tooMany("%s has %d bytes; the limit is %d", name, len(text), limit)
 }
 
 func tooMany(format string, args ...any) *failure.Failure {

@@ -27,7 +27,9 @@ func TestCheckTexts(t *testing.T) {
 	}
 	check := func(want string, change func(*state.Sandbox, *state.Spec)) {
 		t.Helper()
-		err := checkTexts(with(change))
+		facts := with(change)
+		united := unite(facts)
+		err := checkTexts(facts, &united)
 		if want == "" && err != nil || want != "" && (err.Reason != failure.TextsRefused || !strings.HasSuffix(err.Error(), ": "+want)) {
 			t.Errorf("got %v, want %q", err, want)
 		}

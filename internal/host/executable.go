@@ -25,12 +25,9 @@ var ErrEnded = errors.New("the process has ended")
 // Executable returns the program file of the process. Reading it takes the permissions of
 // ptrace(2): without them the error is unix.EACCES.
 func (p *Process) Executable() (Executable, error) {
-	p.watcher.mu.Lock()
-	began := p.start
-	p.watcher.mu.Unlock() // the file may be in a file system that blocks
-	e, err := executableOf(p.pid, began)
-	if err == nil && p.End() != nil {
-		err = ErrEnded
+	e, err := programOf(p.pid)
+	if err == nil && !p.Alive() {
+		return Executable{}, ErrEnded
 	}
 	return e, err
 }
@@ -41,11 +38,16 @@ func ExecutableOf(pid int) (Executable, error) {
 	if !alive {
 		return Executable{}, ErrEnded
 	}
-	return executableOf(pid, began)
+	e, err := programOf(pid)
+	// Look after reading: a process that began at the same time is still the same one.
+	if start, alive := look(pid, began, false); err == nil && (!alive || start != began) {
+		return Executable{}, ErrEnded
+	}
+	return e, err
 }
 
-// executableOf returns the program file of the process that began at a time and has not ended.
-func executableOf(pid int, began int64) (Executable, error) {
+// programOf returns the program file of the process that has the PID now.
+func programOf(pid int) (Executable, error) {
 	link := "/proc/" + strconv.Itoa(pid) + "/exe"
 	// The file may be in a file system that does not reply, such as one in user space. The kernel knows
 	// what identifies a file that runs, so it need not ask.
@@ -56,10 +58,6 @@ func executableOf(pid int, began int64) (Executable, error) {
 	path, err := os.Readlink(link)
 	if err != nil {
 		return Executable{}, err
-	}
-	// Look after reading: a process that began at the same time is still the same one.
-	if start, alive := look(pid, began, false); !alive || start != began {
-		return Executable{}, ErrEnded
 	}
 	return Executable{Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino, Modified: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec), Path: path}, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -18,12 +20,12 @@ func TestParseNamespacePIDs(t *testing.T) {
 		}
 	}
 	check("a process of this namespace", "Name:\tcat\nNSpid:\t7203\nNSpgid:\t7203\n", 7203)
-	check("a sandbox", "NSpid:\t7203\t1\n", 7203, 1)
+	check("a sandbox", "Pid:\t7203\nNSpid:\t7203\t1\n", 7203, 1)
 	check("a sandbox of another namespace", "NStgid:\t23290\t14\t1\nNSpid:\t23290\t13\t1\n", 23290, 13, 1)
 	check("an old kernel", "Name:\tcat\nPid:\t7203\n")
 	check("an empty file", "")
-	check("something else", "NSpid:\t7203\t-1\n")
-	check("no newline", "NSpid:\t7203\t1", 7203, 1)
+	check("something else", "Pid:\t7203\nNSpid:\t7203\t-1\n")
+	check("no newline", "Pid:\t7203\nNSpid:\t7203\t1", 7203, 1)
 }
 
 // TestProcessOfNamespaces: what the kernel tells about real processes.
@@ -33,6 +35,14 @@ func TestProcessOfNamespaces(t *testing.T) {
 	}
 	if args := CommandLine(os.Getpid()); !slices.Equal(args, os.Args) {
 		t.Errorf("the command line of this process is %q, want %q", args, os.Args)
+	}
+	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	if pids := NamespacePIDsOf(pidfd); !slices.Equal(pids, NamespacePIDs(os.Getpid())) {
+		t.Errorf("the PIDs of this process are %v by its pidfd", pids)
 	}
 	for _, none := range []int{0, -1, 1 << 22} {
 		if pids, args := NamespacePIDs(none), CommandLine(none); pids != nil || args != nil {

@@ -50,8 +50,13 @@ func readProcStat(root string, pid int) (procStat, error) {
 func parseProcStat(data []byte) (procStat, error) {
 	const stateField, parentField, flagsField, startField, statusField = 0, 1, 6, 19, 49 // counted from the one after the name
 	name := bytes.LastIndexByte(data, ')')
-	fields := bytes.Fields(data[name+1:])
-	if name < 0 || len(fields) <= startField {
+	var fields [statusField + 1][]byte // bytes.Fields would allocate it, at each look at a process
+	rest, more := bytes.TrimSpace(data[name+1:]), true
+	n := 0
+	for ; more && n < len(fields); n++ {
+		fields[n], rest, more = bytes.Cut(rest, []byte(" "))
+	}
+	if name < 0 || n <= startField {
 		return procStat{}, errors.New("unexpected form of /proc/PID/stat")
 	}
 	start, err := strconv.ParseInt(string(fields[startField]), 10, 64)
@@ -66,10 +71,10 @@ func parseProcStat(data []byte) (procStat, error) {
 	if err != nil {
 		return procStat{}, fmt.Errorf("flags in /proc/PID/stat: %w", err)
 	}
-	state := fields[stateField][0]
-	stat := procStat{ended: state == 'Z' || state == 'X' || state == 'x', ending: flags&exiting != 0,
+	state := string(fields[stateField])
+	stat := procStat{ended: state == "Z" || state == "X" || state == "x", ending: flags&exiting != 0,
 		start: start, parent: parent, status: noStatus}
-	if len(fields) > statusField {
+	if n > statusField {
 		stat.status = parseStatus(fields[statusField])
 	}
 	return stat, nil

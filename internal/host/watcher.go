@@ -25,6 +25,7 @@ type Watcher struct {
 	file    *os.File      // makes Go's poller wait for the set, which takes no thread
 	done    chan struct{} // closed when the goroutine has ended
 	changed func()        // nil: none
+	none    *Process
 
 	// mu is held for every change and every reading of the epoll set. No other lock is taken while it
 	// is held, and no function of the Watcher's user is called. While it is held, the set has
@@ -66,6 +67,7 @@ func NewWatcher(changed func()) (*Watcher, error) {
 		events:  make([]unix.EpollEvent, batch),
 		telling: make(map[chan struct{}]struct{}),
 	}
+	w.none = w.watch(0, -1, 0, false)
 	conn, err := w.pollable()
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
@@ -145,6 +147,9 @@ func (w *Watcher) Watch(pid int) *Process {
 	fd, start, alive := hold(pid)
 	return w.watch(pid, fd, start, alive)
 }
+
+// None returns a process that has ended and has no PID, for those who have none. Releasing it does nothing.
+func (w *Watcher) None() *Process { return w.none }
 
 // WatchHeld is Watch for a process of which the caller has a pidfd, which belongs to the Watcher from
 // then on.

@@ -88,7 +88,10 @@ func unreachableProcess(facts *state.Sandbox, address *control.Address, err erro
 // If runsc ran in the server's namespace, the command line of the process has the runtime root, which
 // a state file in another root cannot have. A socket outside of the root proves nothing without that.
 func prove(facts *state.Sandbox, l control.Listener) Sighting {
-	pids := host.NamespacePIDs(l.PID)
+	pids := host.NamespacePIDsOf(l.PIDFD)
+	if l.PIDFD < 0 {
+		pids = host.NamespacePIDs(l.PID)
+	}
 	if pids == nil && l.PID == facts.PID { // /proc may hide the processes of others
 		pids = []int{l.PID}
 	}
