@@ -58,6 +58,7 @@ func NewWatcher(changed func()) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
+	growDescriptorTable(fd)
 	w := &Watcher{
 		epoll:   fd,
 		done:    make(chan struct{}),
@@ -74,6 +75,19 @@ func NewWatcher(changed func()) (*Watcher, error) {
 	}
 	go w.run(conn)
 	return w, nil
+}
+
+// firstDescriptors is the number of file descriptors that the table has room for from the start.
+const firstDescriptors = 4 << 10
+
+// growDescriptorTable makes room in the process's table of file descriptors. It doubles whenever it is
+// full, and each time the kernel waits some milliseconds for all CPUs. A first collection of 1,000 sandboxes
+// would wait five times.
+func growDescriptorTable(fd int) {
+	highest, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, min(firstDescriptors, descriptorsBelow(8))-1)
+	if err == nil {
+		unix.Close(highest)
+	}
 }
 
 // pollable hands the epoll set to Go's poller. The set itself never blocks, but the poller takes

@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -504,4 +506,18 @@ func TestManyDescriptors(t *testing.T) {
 	}
 	w.Sync()
 	check(t, "this process", p, false)
+}
+
+// TestDescriptorTable: the kernel's table of file descriptors has room from the start.
+func TestDescriptorTable(t *testing.T) {
+	newWatcher(t)
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "FDSize:")
+	size, err := strconv.Atoi(strings.Fields(after)[0])
+	if want := min(firstDescriptors, descriptorsBelow(8)); err != nil || size < want {
+		t.Errorf("the table has room for %d descriptors, %v; want %d", size, err, want)
+	}
 }
