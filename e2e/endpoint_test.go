@@ -65,7 +65,7 @@ func (w *world) defaultArgs(flags ...string) []string {
 func (e *endpoint) begin(flags ...string) {
 	e.t.Helper()
 	e.server = e.startServer(e.defaultArgs(append(flags,
-		"--openmetrics-created", "--sandbox-timeout=200ms", "--linger=0", "--log.level=debug", "--log.format=json")...))
+		"--sandbox-timeout=200ms", "--linger=0", "--log.level=debug", "--log.format=json")...))
 }
 
 // formats returns the formats of the successful scrapes with a filter, sorted.

@@ -138,7 +138,7 @@ const (
 // times and types that are wanted, OpenMetrics the same but for the types of counters.
 func checkFormats(t *testing.T, p *pagepkg.Page, want readBack) {
 	t.Helper()
-	offered := []expo.Format{expo.Text{}, expo.OpenMetrics{Created: true}, expo.Protobuf{}}
+	offered := []expo.Format{expo.Text{}, expo.OpenMetrics{}, expo.Protobuf{}}
 	for _, accept := range []string{acceptText, acceptText1, acceptOpenMetrics, acceptProtobuf} {
 		format, contentType := expo.Negotiate([]string{accept}, offered)
 		page := format.Append(nil, p)
@@ -213,7 +213,7 @@ func TestFormatsOfRealSandboxes(t *testing.T) {
 	w.start("sb-plain", "idle")
 	w.start("sb-busy", "busy")
 	before := time.Now()
-	w.startServer(w.serveArgs(oneSnapshot, "--openmetrics-created"))
+	w.startServer(w.serveArgs(oneSnapshot))
 	checkServedFormats(w, 2, before)
 }
 
@@ -225,7 +225,7 @@ func TestFormatsOfDistributions(t *testing.T) {
 		w.simulate(simulate.Spec{ID: id, Registration: registration, Points: points, Pod: "web-1", Namespace: "shop"})
 	}
 	before := time.Now()
-	w.startServer(w.serveArgs(oneSnapshot, "--openmetrics-created"))
+	w.startServer(w.serveArgs(oneSnapshot))
 	checkServedFormats(w, 2, before)
 }
 

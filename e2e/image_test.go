@@ -67,8 +67,7 @@ func (d *docker) runImage(name string, options []string, args ...string) {
 	d.must(err)
 	line := append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1:19640:19640"}, strings.Fields(imageOptions)...)
 	line = append(line, "--volume", d.root()+":"+d.root()+":ro", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro",
-		// Any flag can be a variable; parsePage requires timestamps.
-		"--env", "SANDMETER_TIMESTAMPS=on", "--env", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
+		"--env", "SANDMETER_METRIC_DENY="+onlyServe) // any flag can be a variable
 	line = append(append(line, options...), serverImage)
 	d.run(append(line, args...)...)
 }

@@ -53,11 +53,11 @@ func fullPipe(t *testing.T) (reader, writer *os.File) {
 func bothCommands(t *testing.T, test func(w *world, args []string)) {
 	t.Run("serve", func(t *testing.T) {
 		w := newSimulatedWorld(t)
-		test(w, w.serveArgs("--log.level", "debug", "--max-collections-per-second", "1000"))
+		test(w, w.serveArgs("--log.level", "debug"))
 	})
 	t.Run("metric-server", func(t *testing.T) {
 		w := newSimulatedWorld(t)
-		test(w, []string{"--debug", "--root=" + w.root, "--metric-server=" + w.addr, "metric-server", "--max-collections-per-second=1000"})
+		test(w, []string{"--debug", "--root=" + w.root, "--metric-server=" + w.addr, "metric-server"})
 	})
 }
 
@@ -228,8 +228,8 @@ func TestHangup(t *testing.T) {
 func TestPIDFileOfARunningServer(t *testing.T) {
 	w := newSimulatedWorld(t)
 	pid := filepath.Join(filepath.Dir(w.root), "pid")
-	first := w.startServer(w.serveArgs("--pid-file", pid))
-	second := newProgram(t, "serve", "--root", w.root, "--web.listen-address", w.addr+"2", "--pid-file", pid)
+	first := w.startServer(w.metricServerArgs("--pid-file=" + pid))
+	second := newProgram(t, "--root="+w.root, "--metric-server="+w.addr+"2", "metric-server", "--pid-file="+pid)
 	second.exit(t, 1)
 	want := fmt.Sprintf("sandmeter: PID file %s: it belongs to process %d, which is running: stop that process, or choose another path\n", pid, first.Process.Pid)
 	if got := second.err.String(); got != want {
@@ -240,7 +240,7 @@ func TestPIDFileOfARunningServer(t *testing.T) {
 	}
 	first.signal(syscall.SIGKILL)
 	first.wantEnd(soon, -1)
-	third := w.startServer(w.serveArgs("--pid-file", pid))
+	third := w.startServer(w.metricServerArgs("--pid-file=" + pid))
 	if got, err := os.ReadFile(pid); err != nil || string(got) != fmt.Sprint(third.Process.Pid) {
 		t.Errorf("after a server was killed, the PID file has %q, %v", got, err)
 	}

@@ -164,7 +164,6 @@ func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
 	}
 	f("other ours silent")
 	f("other ours", "--only-instrumented")
-	f("other", "--match-address", "localhost:1")
 }
 
 func TestListShowsRealSandboxes(t *testing.T) {

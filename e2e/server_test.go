@@ -214,7 +214,11 @@ func TestRootMissingAtTheStart(t *testing.T) {
 func TestRootAllowedToBeUnknown(t *testing.T) {
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.removeRoot()
-		s := w.startServer(args("--allow-unknown-root", "--linger=0"))
+		flags := []string{"--linger=0"}
+		if args()[0] != "serve" { // which always waits
+			flags = append(flags, "--allow-unknown-root")
+		}
+		s := w.startServer(args(flags...))
 		empty := func() {
 			w.t.Helper()
 			p := w.scrape()
@@ -260,7 +264,7 @@ func TestRootAllowedToBeUnknown(t *testing.T) {
 func TestSandboxesAreNoticedWithoutAScrape(t *testing.T) {
 	w := newWorld(t)
 	w.start("early", "idle")
-	s := w.startServer(w.serveArgs("--allow-unknown-root"))
+	s := w.startServer(w.serveArgs())
 	holds := func(want int) {
 		t.Helper()
 		w.until(func() error {

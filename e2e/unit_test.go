@@ -86,7 +86,7 @@ func TestHiddenRoots(t *testing.T) {
 	w.setAddr(w.unitPath("/run/sandmeter/metrics.sock"))
 	w.start("hidden", "idle")
 	settings := []string{"SANDMETER_WEB_LISTEN_ADDRESS=/run/sandmeter/metrics.sock", "SANDMETER_ROOT=" + w.root, "SANDMETER_METRIC_NAMING=runsc",
-		"SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true"}
+		"SANDMETER_ZERO_COUNTERS=off", "SANDMETER_METRIC_DENY=" + onlyServe}
 	s := w.startProgram(w.underUnit(overrides[0], settings...))
 	w.wantConfined(s.Process.Pid)
 	w.scrape().wantRunning(t, []string{"hidden"}, []string{"hidden"})
@@ -135,7 +135,7 @@ func TestServiceUnderUnit(t *testing.T) {
 	notified := w.listenAsSystemd()
 	server := w.underUnit("", "NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+socket, "SANDMETER_RUNSC="+realRunsc(t),
 		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+records,
-		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_TIMESTAMPS=on", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_WEB_DISABLE_EXPORTER_METRICS=true")
+		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_METRIC_DENY="+onlyServe)
 	s := w.startProgram(server)
 	message := make([]byte, 100)
 	w.must(notified.SetReadDeadline(time.Now().Add(ample)))

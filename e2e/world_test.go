@@ -117,11 +117,14 @@ func (w *world) serveArgs(flags ...string) []string {
 	return serveArgs(w.root, w.addr, flags...)
 }
 
+// onlyServe matches the families about the server's process that metric-server does not have.
+const onlyServe = "go_.*|process_[^s].*"
+
 // serveArgs returns the command line of serve. Its page has the names and lines of metric-server,
 // so that tests of both read the same page.
 func serveArgs(root, addr string, flags ...string) []string {
 	return append([]string{"serve", "--root", root, "--web.listen-address", addr,
-		"--metric-naming", "runsc", "--timestamps", "on", "--zero-counters", "off", "--web.disable-exporter-metrics"}, flags...)
+		"--metric-naming", "runsc", "--zero-counters", "off", "--metric-deny", onlyServe}, flags...)
 }
 
 // metricServerArgs returns the command line of metric-server for the world's root and address.

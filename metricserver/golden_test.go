@@ -41,9 +41,9 @@ func TestGoldenPages(t *testing.T) {
 	page := check("serve.txt", textFormat, nil)
 	lint(t, page)
 	n.checkUsageNames(masker{n.dir, began}, page)
-	check("serve.openmetrics.txt", openMetricsFormat, func(o *Options) { o.CreatedSeries = true })
+	check("serve.openmetrics.txt", openMetricsFormat, func(*Options) {})
 	check("serve.protobuf.txt", protobufFormat, nil)
-	check("runsc-names.txt", textFormat, func(o *Options) { o.MetricNaming, o.Timestamps = RunscNaming, true })
+	check("runsc-names.txt", textFormat, func(o *Options) { o.MetricNaming = RunscNaming })
 	check("series-rules.txt", textFormat, func(o *Options) {
 		o.MetricAllow = []string{"sandmeter_sandbox_(up|outcome|memory_bytes|cpu_seconds_total|network_.+)", "runsc_fs_(opens|latency).*"}
 		o.MetricDeny = []string{"sandmeter_sandboxes_lifetime_.+", ".*_(min|max|ssd)"}

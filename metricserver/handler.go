@@ -87,7 +87,7 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		Registrations:   registrationsOf(h.source),
 		HideOrphans:     o.DropIn,
 		Linger:          o.Linger,
-		LingerMax:       o.LingerMax,
+		LingerMax:       lingerMax,
 		MaxWithSeries:   o.MaxSandboxesWithSeries,
 		FinalLog:        o.FinalMetricsLog,
 		Usage:           o.Usage != UsageOff,
@@ -128,7 +128,7 @@ func (h *Handler) webOptions(o *Options) web.Options {
 		Collect:        h.collector.Collect,
 		Pages:          o.pages(),
 		Formats:        o.formats(),
-		MaxPerSecond:   o.MaxCollectionsPerSecond,
+		MaxPerSecond:   maxCollectionsPerSecond,
 		MaxAge:         o.MaxAge,
 		Roots:          h.collector.Roots,
 		Ready:          h.collector.Ready,
@@ -157,7 +157,7 @@ func (o *Options) pages() *page.Builder {
 	if err != nil { // cannot happen: New checks them
 		panic(err)
 	}
-	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.Timestamps, Series: rules,
+	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.DropIn, Series: rules,
 		Families: families.Options{DropIn: o.DropIn, Usage: o.Usage.names(), StartTime: o.StartTime, ShowTime: o.MaxAge > 0, BuildInfo: o.buildInfo()}})
 }
 
@@ -171,7 +171,7 @@ func (o *Options) seriesRules() (*page.SeriesRules, error) {
 func (o *Options) formats() []expo.Format {
 	formats := []expo.Format{expo.Text{}, expo.Protobuf{}}
 	if !o.DropIn {
-		formats = append(formats, expo.OpenMetrics{Created: o.CreatedSeries})
+		formats = append(formats, expo.OpenMetrics{})
 	}
 	return formats
 }

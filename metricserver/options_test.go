@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, TotalsBy: TotalsByNone, SandboxTimeout: 2 * time.Second, MaxCollectionsPerSecond: 20, SocketMode: 0o660, LingerMax: 1000, FinalRecordsMaxSize: 100_000_000}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, TotalsBy: TotalsByNone, SandboxTimeout: 2 * time.Second, SocketMode: 0o660, FinalRecordsMaxSize: 100_000_000}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, LingerMax: 3, SandboxTimeout: time.Second, MaxCollectionsPerSecond: 5,
+		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, SandboxTimeout: time.Second,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
 		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, MaxSandboxesWithSeries: 9,
 		FinalRecords: "/f", FinalRecordsMaxSize: -1, ReopenFinalRecords: make(chan struct{}),

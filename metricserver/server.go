@@ -25,14 +25,16 @@ const (
 	DefaultTelemetryPath              = web.DefaultMetricsPath
 	DefaultSandboxTimeout             = 2 * time.Second
 	DefaultSocketMode     fs.FileMode = 0o660
-
-	DefaultMaxCollectionsPerSecond = 20
-
-	DefaultLingerMax = 1000
 )
+
+// lingerMax is how many sandboxes that have ended stay on the page at most.
+const lingerMax = 1000
 
 // Limits on the resources that a client can use.
 const (
+	// A client that sends requests in a loop must not keep every sandbox awake.
+	maxCollectionsPerSecond = 20
+
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 15 * time.Second
 	answerTimeout  = 90 * time.Second // the longest scrape, and a client that reads the page slowly
@@ -91,15 +93,12 @@ type Options struct {
 	// metrics that gVisor's own metric server also exports. Default: DefaultExporterPrefix.
 	ExporterPrefix string
 	// DropIn makes the server a drop-in replacement for gVisor's own metric server: an empty
-	// ExporterPrefix means no prefix, and OpenMetrics is not offered because it renames counters.
+	// ExporterPrefix means no prefix, OpenMetrics is not offered because it renames counters, and each
+	// sample has the time at which it was taken.
 	DropIn bool
 	// MetricNaming decides the names and units of families. Default: PrometheusNaming, or
 	// RunscNaming with DropIn.
 	MetricNaming Naming
-	// Timestamps gives each sample the time at which it was taken. Prometheus then shows the series
-	// of a removed sandbox for five more minutes, unless it is configured otherwise. Default:
-	// samples have no timestamps, and Prometheus uses the time of its scrape.
-	Timestamps bool
 	// ZeroCounters shows counters without labels of their own as 0 that a sandbox did not send
 	// because they are zero. Without the 0, increase() and rate() in Prometheus miss the first
 	// increment. Default: pages only have counters above zero.
@@ -107,9 +106,6 @@ type Options struct {
 	// ZeroCountersWithFields are the names of counters with labels of their own, without the prefix
 	// and as runsc registers them, of which each possible series is shown as 0. Default: none.
 	ZeroCountersWithFields []string
-	// CreatedSeries adds a series NAME_created to OpenMetrics pages for each counter and histogram,
-	// with the time at which it was 0. The protobuf format always includes these times.
-	CreatedSeries bool
 	// Usage selects what the server measures of each sandbox on the host, and under which names.
 	// Default: UsageOwn, or UsageOff with DropIn.
 	Usage Usage
@@ -117,12 +113,9 @@ type Options struct {
 	// containers, which takes one query per container. Not with UsageOff.
 	UsageDetail bool
 	// Linger is how long a sandbox that has ended stays on the page, as not running, with its outcome,
-	// its counters and its lifetime, whether or not its state file remains. Default: 0, a sandbox
-	// leaves the page when it ends.
+	// its counters and its lifetime, whether or not its state file remains. Of more than 1,000, the first
+	// to have ended leave first. Default: 0, a sandbox leaves the page when it ends.
 	Linger time.Duration
-	// LingerMax is how many sandboxes that have ended stay on the page at most: the first to have ended
-	// leave first. Default: DefaultLingerMax.
-	LingerMax int
 	// MetricAllow are regular expressions that match whole names of families, as they are on the page.
 	// With at least one, pages have only families about sandboxes that one of them matches. Families
 	// about the server itself, and totals, stay. Snapshots and the JSON API are not affected. Default:
@@ -181,10 +174,6 @@ type Options struct {
 	// one collection instead of two. Default: 0, every request gets a snapshot taken after the
 	// request.
 	MaxAge time.Duration
-	// MaxCollectionsPerSecond is the rate limit for new collections, so that a client that sends
-	// requests in a loop cannot keep every sandbox awake. Requests that wait for a collection share
-	// it. Default: DefaultMaxCollectionsPerSecond.
-	MaxCollectionsPerSecond int
 	// SocketMode is the mode of the Unix sockets among Addresses. Default: DefaultSocketMode.
 	SocketMode fs.FileMode
 	// SocketGroup is the name or ID of the group of these sockets. Default: the group of the
@@ -247,9 +236,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	o.SandboxTimeout = cmp.Or(o.SandboxTimeout, DefaultSandboxTimeout)
-	o.MaxCollectionsPerSecond = cmp.Or(o.MaxCollectionsPerSecond, DefaultMaxCollectionsPerSecond)
 	o.SocketMode = cmp.Or(o.SocketMode, DefaultSocketMode)
-	o.LingerMax = cmp.Or(o.LingerMax, DefaultLingerMax)
 	o.Usage = cmp.Or(o.Usage, usageOf(o.DropIn))
 	o.FinalRecordsMaxSize = cmp.Or(o.FinalRecordsMaxSize, DefaultFinalRecordsMaxSize)
 	o.TotalsBy = cmp.Or(o.TotalsBy, o.totalsOf())
@@ -309,9 +296,7 @@ func (o *Options) check() error {
 	err = o.checkTotals()
 	wrong(err != nil, "%w", err)
 	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
-	wrong(o.MaxCollectionsPerSecond < 0, "%d collections per second: it has to be positive", o.MaxCollectionsPerSecond)
 	wrong(o.Linger < 0, "linger time %v: it must not be negative", o.Linger)
-	wrong(o.LingerMax < 0, "at most %d lingering sandboxes: it has to be positive", o.LingerMax)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)
 	return errors.Join(errs...)
 }

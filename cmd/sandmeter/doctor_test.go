@@ -183,7 +183,7 @@ func TestParseServer(t *testing.T) {
 	check("sandmeter serve", nil, `serve ["/var/run/runsc"] at ["localhost:19640"], own`)
 	check("/usr/bin/sandmeter serve --root /a --root /b/* --web.listen-address :80 --usage=both --final-metrics-log /f/%ID%", nil,
 		`serve ["/a" "/b/*"] at [":80"], both, /f/%ID%`)
-	check("sandmeter serve --registration /r --runsc /x --match-address /m --web.systemd-socket", nil, `serve ["/var/run/runsc"] at [], own, /m, /r, /x`)
+	check("sandmeter serve --registration /r --runsc /x --web.systemd-socket", nil, `serve ["/var/run/runsc"] at [], own, /r, /x`)
 	check("sandmeter serve --root /a", map[string]string{"SANDMETER_ROOT": "/b", "SANDMETER_USAGE": "off"}, `serve ["/a"] at ["localhost:19640"], off`)
 	check("sandmeter serve", map[string]string{"SANDMETER_ROOT": "/a,/b"}, `serve ["/a" "/b"] at ["localhost:19640"], own`)
 	check("sandmeter serve", map[string]string{"SANDMETER_USAGE": "x"},
@@ -216,7 +216,6 @@ func TestDoctorOfService(t *testing.T) {
 	check("SANDMETER_ROOT="+w.root+"\n", cli.ExitOK, "[no_server]", "systemctl start sandmeter", "1 runtime root with 0 sandboxes")
 	check("SANDMETER_USAGE=x\n", cli.ExitFail, "[service_settings]", "environment variable SANDMETER_USAGE: ", "/etc/default/sandmeter")
 	check("SANDMETER_WEB_SOCKET_MODE=0600\n", cli.ExitFail, "[service_settings]", "--web.socket-mode and --web.socket-group are for a Unix socket")
-	check("SANDMETER_EXPORTER_PREFIX=1\n", cli.ExitFail, "[service_settings]", `exporter prefix "1" makes names that Prometheus refuses`)
 }
 
 // observedNode returns a node for texts: a pod that stalls, one that is fine, one whose server does

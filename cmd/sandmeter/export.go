@@ -82,7 +82,7 @@ func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
 	case sandbox == "":
 		return fmt.Errorf("%w %q in runtime root %s; sandmeter list shows all sandboxes", metricserver.ErrNoSandbox, id, e.root)
 	}
-	o.Roots, o.MetricNaming, o.Timestamps = []string{e.root}, metricserver.Naming(e.naming), true
+	o.Roots, o.MetricNaming = []string{e.root}, metricserver.Naming(e.naming)
 	err = metricserver.Export(ctx, o, sandbox, e.filter, std.Out)
 	return explainExport(err, e.root, listing, sandbox)
 }

@@ -34,7 +34,7 @@ func newMetricServerCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has its own parser") },
 	}
-	dropIn().register(cmd.Flags()) // for the man page
+	dropIn().registerDropIn(cmd.Flags()) // for the man page
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		fmt.Fprint(cmd.OutOrStdout(), metricServerHelp())
 	})
@@ -43,7 +43,7 @@ func newMetricServerCommand() *cobra.Command {
 
 // dropIn returns the defaults of the command metric-server.
 func dropIn() *settings {
-	return &settings{Options: metricserver.Options{DropIn: true, Usage: metricserver.UsageOff}, timestamps: on, zeroCounters: off}
+	return &settings{Options: metricserver.Options{DropIn: true, Usage: metricserver.UsageOff}, zeroCounters: off}
 }
 
 // runMetricServer runs the command metric-server: conf has the flags before its name, args those

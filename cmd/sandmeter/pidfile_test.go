@@ -78,7 +78,6 @@ func TestPIDFileIsLeft(t *testing.T) {
 		t.Helper()
 		w.must(os.WriteFile(path, []byte(content), 0o644))
 		for _, line := range []string{
-			"serve --root {root} --web.listen-address {socket} --pid-file {dir}/pid",
 			"--root={root} --metric-server={socket} metric-server --pid-file={dir}/pid",
 		} {
 			w.fails(line, cli.ExitFail, "PID file {dir}/pid: "+want)
@@ -98,23 +97,23 @@ func TestPIDFileIsLeft(t *testing.T) {
 	locked, err := os.Create(w.path("pid"))
 	w.must(err)
 	w.must(syscall.Flock(int(locked.Fd()), syscall.LOCK_EX))
-	w.fails("serve --root {root} --web.listen-address {socket} --pid-file {dir}/pid", cli.ExitFail,
+	w.fails("--root={root} --metric-server={socket} metric-server --pid-file={dir}/pid", cli.ExitFail,
 		"PID file {dir}/pid: another process has locked it: stop that process"+another)
 	w.must(locked.Close())
 
 	w.must(os.Symlink("root", w.path("link")))
 	for _, name := range []string{"link", "root"} {
-		w.fails("serve --root {root} --web.listen-address {socket} --pid-file {dir}/"+name, cli.ExitFail,
+		w.fails("--root={root} --metric-server={socket} metric-server --pid-file={dir}/"+name, cli.ExitFail,
 			"PID file {dir}/"+name+": it is not a regular file: remove it"+another)
 	}
-	w.fails("serve --root {root} --web.listen-address {socket} --pid-file {dir}/none/pid", cli.ExitFail,
+	w.fails("--root={root} --metric-server={socket} metric-server --pid-file={dir}/none/pid", cli.ExitFail,
 		"PID file {dir}/none/pid: no such file or directory")
 }
 
 // TestPIDFileOfAnother: at its end a server leaves the PID file of another process alone.
 func TestPIDFileOfAnother(t *testing.T) {
 	w := newWorld(t)
-	s := w.serve("serve --root {root} --web.listen-address {socket} --pid-file {dir}/pid")
+	s := w.serve("--root={root} --metric-server={socket} metric-server --pid-file={dir}/pid")
 	w.wantPIDFile(w.path("pid"), strconv.Itoa(os.Getpid()))
 	w.must(os.WriteFile(w.path("pid"), []byte("1"), 0o644))
 	if code := s.stop(); code != cli.ExitOK {

@@ -19,9 +19,8 @@ const listenAddressFlag = "web.listen-address"
 // serve is the command that runs the server for users and service managers.
 type serve struct {
 	settings
-	log               logFlags
-	noExporterMetrics bool
-	registering       bool
+	log         logFlags
+	registering bool
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
@@ -31,7 +30,7 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 
 // newServe returns the command, and the settings that its flags set.
 func newServe(std cli.Stdio) (*cobra.Command, *serve) {
-	s := &serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, TotalsBy: metricserver.TotalsByNone, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), timestamps: off, zeroCounters: on}}
+	s := &serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, TotalsBy: metricserver.TotalsByNone, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), zeroCounters: on}}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",
@@ -67,13 +66,9 @@ func newServe(std cli.Stdio) (*cobra.Command, *serve) {
 		"`File` with TLS, client certificates, passwords, rate limit and headers, in the format of Prometheus's exporter-toolkit.")
 	_ = cmd.MarkFlagFilename("web.config.file", "yml", "yaml") // only fails for unknown flags
 	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`Path` of the metrics.")
-	flags.BoolVar(&s.CreatedSeries, "openmetrics-created", false,
-		"Add series NAME_created to OpenMetrics pages, with the time at which a counter was 0.")
 	registerNaming(flags, &s.naming)
-	flags.BoolVar(&s.noExporterMetrics, "web.disable-exporter-metrics", false, "Leave out metrics about the server process: process_* and go_*.")
 	flags.BoolVar(&s.registering, "web.enable-registration", false,
 		"Let clients register and unregister sandboxes. An unregistered sandbox has no metrics until its ID is used again.")
-	flags.StringVar(&s.MatchAddress, "match-address", "", "Serve only sandboxes that were created with this --metric-server `address`.")
 	registerRegistrations(cmd, &s.Options)
 	flags.StringVar(&s.FinalMetricsLog, "final-metrics-log", "",
 		"Read the last metrics of ended sandboxes from these files: the `pattern` in runsc's flag of that name, with %ID%.")
@@ -90,7 +85,7 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 	}
 	defer log.close()
 	defer s.onHangup(log)()
-	s.ProcessMetrics, s.DisableRegistering = !s.noExporterMetrics, !s.registering
+	s.ProcessMetrics, s.DisableRegistering = true, !s.registering
 	s.ready = func() { tellReady(log.Logger) }
 	return s.serve(ctx, log)
 }

@@ -45,9 +45,6 @@ func TestServe(t *testing.T) {
 	}
 	serves("", "one two silent", `sandboxes="every sandbox"`)
 	serves("--only-instrumented", "one two", `sandboxes="every sandbox with a registration"`)
-	serves("--match-address localhost:1", "one", `sandboxes="sandboxes created with --metric-server=localhost:1"`)
-	serves("--match-address %RUNTIME_ROOT%/two", "two", `sandboxes="sandboxes created with --metric-server=%RUNTIME_ROOT%/two"`)
-	serves("--match-address localhost:2", "", "sandboxes=")
 }
 
 func TestServeFlags(t *testing.T) {
@@ -62,9 +59,13 @@ func TestServeFlags(t *testing.T) {
 	contains(t, page(""), "\nrunsc_fs_opens_total{")
 	contains(t, page("--metric-naming runsc"), "\nrunsc_fs_opens{")
 	contains(t, page(""), "\nrunsc_fs_read_wait_seconds_total{")
-	contains(t, page("--zero-counters off --timestamps on"), "\nsandmeter_num_sandboxes_running 1 1")
+	if text := page("--zero-counters off"); strings.Contains(text, "\nrunsc_fs_read_wait_seconds_total{") {
+		t.Errorf("a counter that is zero is on the page:\n%s", text)
+	}
+	if text := page("--metric-deny (go|process)_.*"); strings.Contains(text, "\ngo_") || strings.Contains(text, "\nprocess_") {
+		t.Errorf("metrics about the process are on the page:\n%s", text)
+	}
 	contains(t, page("--zero-counters-with-fields unimplemented_syscalls"), `sysno="335"} 0`)
-	contains(t, page("--exporter-prefix x_"), "\nx_fs_opens_total{")
 	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0`)
 	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51`)
 	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket}")
@@ -169,46 +170,37 @@ func TestServeWithoutItsRoot(t *testing.T) {
 
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
-	"SANDMETER_ONLY_INSTRUMENTED":            "true",
-	"SANDMETER_RUNSC":                        "/some/runsc,/other/runsc",
-	"SANDMETER_REGISTRATION":                 "/some/registration",
-	"SANDMETER_FINAL_METRICS_LOG":            "/some/%ID%",
-	"SANDMETER_ROOT":                         "/some/root",
-	"SANDMETER_WEB_LISTEN_ADDRESS":           "/some/socket,:1",
-	"SANDMETER_WEB_CONFIG_FILE":              "/some/web.yml",
-	"SANDMETER_WEB_SYSTEMD_SOCKET":           "true",
-	"SANDMETER_WEB_TELEMETRY_PATH":           "/some/path",
-	"SANDMETER_WEB_SOCKET_MODE":              "0600",
-	"SANDMETER_WEB_ALLOWED_HOSTS":            "a.example,b.example",
-	"SANDMETER_WEB_SOCKET_GROUP":             "some",
-	"SANDMETER_MATCH_ADDRESS":                ":1",
-	"SANDMETER_OPENMETRICS_CREATED":          "true",
-	"SANDMETER_METRIC_NAMING":                "runsc",
-	"SANDMETER_WEB_DISABLE_EXPORTER_METRICS": "true",
-	"SANDMETER_WEB_ENABLE_REGISTRATION":      "true",
-	"SANDMETER_TIMESTAMPS":                   "on",
-	"SANDMETER_ZERO_COUNTERS":                "off",
-	"SANDMETER_ZERO_COUNTERS_WITH_FIELDS":    "weirdness",
-	"SANDMETER_EXPORTER_PREFIX":              "x_",
-	"SANDMETER_ALLOW_UNKNOWN_ROOT":           "true",
-	"SANDMETER_ALLOW_PROFILING":              "true",
-	"SANDMETER_PID_FILE":                     "/some/pid",
-	"SANDMETER_SANDBOX_TIMEOUT":              "3s",
-	"SANDMETER_LINGER":                       "1h0m0s",
-	"SANDMETER_LINGER_MAX":                   "9",
-	"SANDMETER_MAX_AGE":                      "4s",
-	"SANDMETER_MAX_COLLECTIONS_PER_SECOND":   "7",
-	"SANDMETER_MAX_SANDBOXES_WITH_SERIES":    "9",
-	"SANDMETER_METRIC_ALLOW":                 "a{1,2}|b",
-	"SANDMETER_METRIC_DENY":                  "c{1,2}",
-	"SANDMETER_FINAL_RECORDS":                "/some/records",
-	"SANDMETER_FINAL_RECORDS_MAX_SIZE":       "8",
-	"SANDMETER_USAGE":                        "off",
-	"SANDMETER_USAGE_DETAIL":                 "true",
-	"SANDMETER_TOTALS_BY":                    "namespace",
-	"SANDMETER_TOTALS_METRIC":                "fs_opens",
-	"SANDMETER_LOG_LEVEL":                    "warn",
-	"SANDMETER_LOG_FORMAT":                   "json",
+	"SANDMETER_ONLY_INSTRUMENTED":         "true",
+	"SANDMETER_RUNSC":                     "/some/runsc,/other/runsc",
+	"SANDMETER_REGISTRATION":              "/some/registration",
+	"SANDMETER_FINAL_METRICS_LOG":         "/some/%ID%",
+	"SANDMETER_ROOT":                      "/some/root",
+	"SANDMETER_WEB_LISTEN_ADDRESS":        "/some/socket,:1",
+	"SANDMETER_WEB_CONFIG_FILE":           "/some/web.yml",
+	"SANDMETER_WEB_SYSTEMD_SOCKET":        "true",
+	"SANDMETER_WEB_TELEMETRY_PATH":        "/some/path",
+	"SANDMETER_WEB_SOCKET_MODE":           "0600",
+	"SANDMETER_WEB_ALLOWED_HOSTS":         "a.example,b.example",
+	"SANDMETER_WEB_SOCKET_GROUP":          "some",
+	"SANDMETER_METRIC_NAMING":             "runsc",
+	"SANDMETER_WEB_ENABLE_REGISTRATION":   "true",
+	"SANDMETER_ZERO_COUNTERS":             "off",
+	"SANDMETER_ZERO_COUNTERS_WITH_FIELDS": "weirdness",
+	"SANDMETER_ALLOW_PROFILING":           "true",
+	"SANDMETER_SANDBOX_TIMEOUT":           "3s",
+	"SANDMETER_LINGER":                    "1h0m0s",
+	"SANDMETER_MAX_AGE":                   "4s",
+	"SANDMETER_MAX_SANDBOXES_WITH_SERIES": "9",
+	"SANDMETER_METRIC_ALLOW":              "a{1,2}|b",
+	"SANDMETER_METRIC_DENY":               "c{1,2}",
+	"SANDMETER_FINAL_RECORDS":             "/some/records",
+	"SANDMETER_FINAL_RECORDS_MAX_SIZE":    "8",
+	"SANDMETER_USAGE":                     "off",
+	"SANDMETER_USAGE_DETAIL":              "true",
+	"SANDMETER_TOTALS_BY":                 "namespace",
+	"SANDMETER_TOTALS_METRIC":             "fs_opens",
+	"SANDMETER_LOG_LEVEL":                 "warn",
+	"SANDMETER_LOG_FORMAT":                "json",
 }
 
 // TestServeVariables: an environment variable sets each flag, the flag takes precedence, and an
@@ -264,6 +256,6 @@ func TestServeFromTheEnvironment(t *testing.T) {
 	w.start(simulate.Spec{ID: "a"})
 	t.Setenv("SANDMETER_ROOT", w.root)
 	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", w.socket)
-	t.Setenv("SANDMETER_EXPORTER_PREFIX", "x_")
-	contains(t, w.serve("serve").page(), "\nx_fs_opens_total{")
+	t.Setenv("SANDMETER_METRIC_NAMING", "runsc")
+	contains(t, w.serve("serve").page(), "\nrunsc_fs_opens{")
 }

@@ -31,7 +31,6 @@ type settings struct {
 	metricserver.Options
 	addressFlag   string // the flag that sets Addresses
 	naming        string
-	timestamps    string // on or off
 	zeroCounters  string // on or off
 	systemdSocket bool   // serve on the sockets of systemd instead of Addresses
 	socketMode    string
@@ -49,20 +48,13 @@ const on, off = "on", "off"
 const megabyte = 1_000_000 // bytes
 
 func (s *settings) register(f *pflag.FlagSet) {
-	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
-	cli.Choice(f, &s.timestamps, "timestamps", "Give samples the time at which they were taken:", on, off)
 	cli.Choice(f, &s.zeroCounters, "zero-counters", "Show counters without labels of their own that are zero:", on, off)
 	cli.Names(f, &s.ZeroCountersWithFields, "zero-counters-with-fields",
 		"Show all series of these counters that are zero: `names` as runsc registers them, separated by commas. Repeatable.")
-	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root. The command serve always does.")
 	f.BoolVar(&s.AllowProfiling, "allow-profiling", false, "Serve CPU and heap profiles of the server.")
-	f.StringVar(&s.pidFile, "pid-file", "", "Write the process ID to this `file` while the server listens.")
 	f.DurationVar(&s.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of a sandbox.")
 	f.DurationVar(&s.MaxAge, "max-age", 0, "Maximum age of a snapshot that is served again. 0 means never.")
 	f.DurationVar(&s.Linger, "linger", s.Linger, "Time for which a sandbox stays on the page after its end, with its outcome and counters. 0 means none.")
-	f.IntVar(&s.LingerMax, "linger-max", metricserver.DefaultLingerMax, "Maximum number of sandboxes on the page that have ended. The first to have ended leave first.")
-	f.IntVar(&s.MaxCollectionsPerSecond, "max-collections-per-second", metricserver.DefaultMaxCollectionsPerSecond,
-		"Maximum rate at which sandboxes are queried, for all clients together.")
 	f.IntVar(&s.MaxSandboxesWithSeries, "max-sandboxes-with-series", 0,
 		"Maximum `number` of sandboxes with series of their own; the oldest keep theirs. 0 means no limit.")
 	cli.Patterns(f, &s.MetricAllow, "metric-allow",
@@ -98,11 +90,19 @@ func registerNaming(f *pflag.FlagSet, naming *string) {
 		string(metricserver.PrometheusNaming), string(metricserver.RunscNaming))
 }
 
-// goFlags returns the shared flags in Go flag syntax, for metric-server.
+// registerDropIn adds the flags of metric-server: the shared ones, and those of gVisor's command line.
+func (s *settings) registerDropIn(f *pflag.FlagSet) {
+	s.register(f)
+	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
+	f.BoolVar(&s.AllowUnknownRoot, "allow-unknown-root", false, "Start without the runtime root.")
+	f.StringVar(&s.pidFile, "pid-file", "", "Write the process ID to this `file` while the server listens.")
+}
+
+// goFlags returns the flags of metric-server in Go flag syntax.
 func (s *settings) goFlags() *flag.FlagSet {
-	shared := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.register(shared)
-	return cli.GoFlags(config.MetricServerCommand, shared)
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.registerDropIn(all)
+	return cli.GoFlags(config.MetricServerCommand, all)
 }
 
 // defaultLinger is how long sandboxes that have ended stay on the page of serve: with the usual scrape
@@ -193,12 +193,6 @@ func (s *settings) check() (metricserver.Options, error) {
 	case !slices.ContainsFunc(o.Addresses, isSocket) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
 		return o, cli.Usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
 	}
-	if o.MaxCollectionsPerSecond <= 0 {
-		return o, cli.Usagef("--max-collections-per-second %d: must be positive", o.MaxCollectionsPerSecond)
-	}
-	if o.LingerMax <= 0 {
-		return o, cli.Usagef("--linger-max %d: must be positive; to keep no sandbox after its end, use --linger=0", o.LingerMax)
-	}
 	if o.MaxSandboxesWithSeries < 0 {
 		return o, cli.Usagef("--max-sandboxes-with-series %d: must not be negative", o.MaxSandboxesWithSeries)
 	}
@@ -211,7 +205,7 @@ func (s *settings) check() (metricserver.Options, error) {
 	}
 	o.SocketMode = fs.FileMode(mode)
 	o.MetricNaming = metricserver.Naming(s.naming)
-	o.Timestamps, o.ZeroCounters = s.timestamps == on, s.zeroCounters == on
+	o.ZeroCounters = s.zeroCounters == on
 	return fromFlags(o)
 }
 
@@ -226,9 +220,6 @@ func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	}
 	if o.MaxAge < 0 {
 		return o, cli.Usagef("--max-age %v: must not be negative", o.MaxAge)
-	}
-	if o.ExporterPrefix == "" && !o.DropIn {
-		return o, cli.Usagef("--exporter-prefix is empty: give a prefix such as runsc_; only metric-server allows an empty one")
 	}
 	return o, absolute(o.Runsc)
 }

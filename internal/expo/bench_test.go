@@ -64,10 +64,6 @@ func BenchmarkHistograms(b *testing.B) {
 	}
 }
 
-// BenchmarkOpenMetricsCreated adds a line for each counter whose name ends in _total. Hardly any
-// counter has such a name.
-func BenchmarkOpenMetricsCreated(b *testing.B) { benchmark(b, OpenMetrics{Created: true}) }
-
 func benchmark(b *testing.B, format Format) {
 	const sandboxes, points = 1000, 60
 	const samples = sandboxes * (points + ownSeries)

@@ -26,7 +26,6 @@ type lines struct {
 // A head is the name and type of a family. Samples keep the family's own name.
 type head struct {
 	name, kind string
-	created    string // the name of the series with the start time; "": none
 }
 
 func (l *lines) appendFamily(b []byte, f *page.Family, h head) []byte {
@@ -45,12 +44,6 @@ func (l *lines) appendFamily(b []byte, f *page.Family, h head) []byte {
 				b = append(b, f.Name...)
 				b = with.labels.append(b, ins)
 				b = appendValue(append(b, ' '), f, m, src, s)
-				b = append(b, with.time...)
-			}
-			if h.created != "" && with.start != "" {
-				b = append(b, h.created...)
-				b = with.labels.append(b, ins)
-				b = append(b, with.start...)
 				b = append(b, with.time...)
 			}
 		}

@@ -11,9 +11,7 @@ import (
 )
 
 // OpenMetrics is version 1.0.0 of the OpenMetrics text format.
-type OpenMetrics struct {
-	Created bool // add a series NAME_created for each counter and histogram with a known start
-}
+type OpenMetrics struct{}
 
 func (OpenMetrics) contentType(mediaType string, params map[string]string) string {
 	if version := params["version"]; mediaType != "application/openmetrics-text" || version != "" && version != "1.0.0" {
@@ -23,40 +21,31 @@ func (OpenMetrics) contentType(mediaType string, params map[string]string) strin
 }
 
 // Append implements Format.
-func (o OpenMetrics) Append(b []byte, p *page.Page) []byte {
+func (OpenMetrics) Append(b []byte, p *page.Page) []byte {
 	l := lines{walk: p.Walk(), help: quotedText, appendBound: appendCanonical}
-	var appendStart func([]byte, int64) []byte
-	if o.Created {
-		appendStart = appendStartSeconds
-	}
-	l.sources = newSources(p, textLabels, appendSeconds, appendStart)
+	l.sources = newSources(p, textLabels, appendSeconds, nil)
 	b = appendProcess(b, p.Process, openMetricsFamily)
 	for i := range p.Families {
 		f := &p.Families[i]
-		b = l.appendFamily(b, f, o.head(p, f))
+		b = l.appendFamily(b, f, headOf(p, f))
 	}
 	return append(b, "# EOF\n"...)
 }
 
-// head returns the head of a family. The name of a counter is the name of its samples without
+// headOf returns the head of a family. The name of a counter is the name of its samples without
 // _total. A counter has the type unknown and keeps its name if the name does not end in _total, or
 // if another family has the name without _total.
-func (o OpenMetrics) head(p *page.Page, f *page.Family) head {
+func headOf(p *page.Page, f *page.Family) head {
 	h := head{name: f.Name, kind: f.Type.String()}
-	switch f.Type {
-	case schema.Counter:
-		base, ok := strings.CutSuffix(f.Name, "_total")
-		if !ok || base == "" || hasFamily(p, base) {
-			h.kind = "unknown"
-			return h
-		}
-		h.name = base
-	case schema.Gauge:
+	if f.Type != schema.Counter {
 		return h
 	}
-	if created := h.name + "_created"; o.Created && !hasFamily(p, created) {
-		h.created = created
+	base, ok := strings.CutSuffix(f.Name, "_total")
+	if !ok || base == "" || hasFamily(p, base) {
+		h.kind = "unknown"
+		return h
 	}
+	h.name = base
 	return h
 }
 
@@ -69,9 +58,6 @@ func hasFamily(p *page.Page, name string) bool {
 func appendSeconds(b []byte, ms int64) []byte {
 	return append(appendDecimal(append(b, ' '), ms, 1000), '\n')
 }
-
-// appendStartSeconds appends a start time, in seconds, as the value of a sample.
-func appendStartSeconds(b []byte, ns int64) []byte { return appendDecimal(append(b, ' '), ns, 1e9) }
 
 // appendDecimal appends n divided by divisor, a power of ten, with all digits.
 func appendDecimal(b []byte, n, divisor int64) []byte {

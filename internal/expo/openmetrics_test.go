@@ -20,7 +20,7 @@ import (
 func TestGoldenOpenMetrics(t *testing.T) {
 	const file = "testdata/page.openmetrics.golden"
 	p := started(t, time.UnixMilli(pageTime).Add(-time.Hour+123456789))
-	text := string(OpenMetrics{Created: true}.Append(nil, p))
+	text := string(OpenMetrics{}.Append(nil, p))
 	if *update {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -32,15 +32,6 @@ func TestGoldenOpenMetrics(t *testing.T) {
 	}
 	if text != string(want) {
 		t.Errorf("the page is not that of %s; go test -update writes it anew. It is\n%s", file, text)
-	}
-	var without strings.Builder
-	for line := range strings.Lines(text) {
-		if !strings.Contains(line, "_created") {
-			without.WriteString(line)
-		}
-	}
-	if text := string(OpenMetrics{}.Append([]byte("before\n"), p)); text != "before\n"+without.String() {
-		t.Errorf("without series NAME_created the page is\n%s", text)
 	}
 }
 
@@ -60,25 +51,20 @@ func TestOpenMetricsHeads(t *testing.T) {
 			p.Families = append(p.Families, page.Family{Name: other})
 		}
 		slices.SortFunc(p.Families, func(a, b page.Family) int { return strings.Compare(a.Name, b.Name) })
-		if got := (OpenMetrics{Created: true}).head(p, &f); got != want {
+		if got := headOf(p, &f); got != want {
 			t.Errorf("%s beside %q is %+v, want %+v", name, others, got, want)
 		}
-		want.created = ""
-		if got := (OpenMetrics{}).head(p, &f); got != want {
-			t.Errorf("without series NAME_created %s beside %q is %+v, want %+v", name, others, got, want)
-		}
 	}
-	check("a_total", schema.Counter, head{"a", "counter", "a_created"}, "b", "c_created")
-	check("a", schema.Counter, head{"a", "unknown", ""})
-	check("atotal", schema.Counter, head{"atotal", "unknown", ""})
-	check("_total", schema.Counter, head{"_total", "unknown", ""})
-	check("z_total", schema.Gauge, head{"z_total", "gauge", ""})
-	check("z", schema.Histogram, head{"z", "histogram", "z_created"})
+	check("a_total", schema.Counter, head{"a", "counter"}, "b")
+	check("a", schema.Counter, head{"a", "unknown"})
+	check("atotal", schema.Counter, head{"atotal", "unknown"})
+	check("_total", schema.Counter, head{"_total", "unknown"})
+	check("z_total", schema.Gauge, head{"z_total", "gauge"})
+	check("z", schema.Histogram, head{"z", "histogram"})
 
 	// Other families have the name.
-	check("A_total", schema.Counter, head{"A_total", "unknown", ""}, "A", "B")
-	check("A_total", schema.Counter, head{"A", "counter", ""}, "A_created", "A_total_x", "B")
-	check("A", schema.Histogram, head{"A", "histogram", ""}, "A_created", "B")
+	check("A_total", schema.Counter, head{"A_total", "unknown"}, "A", "B")
+	check("A_total", schema.Counter, head{"A", "counter"}, "A_total_x", "B")
 }
 
 // TestSeconds: times keep their milliseconds when Prometheus parses them.
@@ -98,9 +84,6 @@ func TestSeconds(t *testing.T) {
 	check(pageTime, "1795338783.582")
 	check(math.MaxInt64, "9223372036854775.807")
 	check(math.MinInt64, "-9223372036854775.808")
-	if got := string(appendStartSeconds(nil, 1_000_000_001)); got != " 1.000000001" {
-		t.Errorf("a start is %q", got)
-	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 100_000 {
 		ms := 1_700_000_000_000 + random.Int64N(400_000_000_000) // until 2036

@@ -152,7 +152,7 @@ func TestUniqueSeries(t *testing.T) {
 	p := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Families: options}).Build(snap, page.Selection{})
 	checkOwn(t, p)
 	checkUnique(t, "text", seriesOfText(string(Text{}.Append(nil, p))))
-	checkUnique(t, "OpenMetrics", seriesOfText(string(OpenMetrics{Created: true}.Append(nil, p))))
+	checkUnique(t, "OpenMetrics", seriesOfText(string(OpenMetrics{}.Append(nil, p))))
 	checkUnique(t, "protobuf", seriesOfProtobuf(t, Protobuf{}.Append(nil, p)))
 }
 

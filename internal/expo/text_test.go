@@ -326,7 +326,7 @@ func TestAllocations(t *testing.T) {
 		snap.Sandboxes = append(snap.Sandboxes, busy)
 	}
 	for what, p := range map[string]*page.Page{"counters": benchmarkPage(t, 50, 60), "histograms": build(snap)} {
-		for _, format := range []Format{Text{}, OpenMetrics{Created: true}, Protobuf{}} {
+		for _, format := range []Format{Text{}, OpenMetrics{}, Protobuf{}} {
 			text := format.Append(nil, p)
 			if n := testing.AllocsPerRun(10, func() { text = format.Append(text[:0], p) }); n > 40 {
 				t.Errorf("%s, %s: %v allocations", nameOf(format), what, n)
