@@ -228,7 +228,6 @@ func TestDoctorOfServers(t *testing.T) {
 		s.wantEnd(soon, 0)
 	}
 	check("of another root", []string{"serves " + other + ", and not " + w.root, "add --root " + w.root}, serveArgs(other, w.addr)...)
-	check("with another address", []string{"--metric-server=" + w.addr + "x", w.addr}, serveArgs(w.root, w.addr, "--match-address", w.addr+"x")...)
 	check("in place of gVisor's", []string{"serves only sandboxes that were created with --metric-server=%RUNTIME_ROOT%/../metrics.sock"},
 		"--root="+w.root, "--metric-server=%RUNTIME_ROOT%/../metrics.sock", "metric-server")
 }

@@ -101,7 +101,7 @@ var spec = []struct {
 	{"a server serves sandboxes with its own address only", server(func(s *Server) {
 		s.Settings.MatchAddress, s.Sandboxes = "/run/metrics.sock", s.Sandboxes[:1]
 	}),
-		"problem servers/sandbox_not_served: 1 sandbox: served by no server (/run/containerd/runsc/k8s.io) because process 80 serves only sandboxes that were created with --metric-server=/run/metrics.sock, and this one was created with none; run sandmeter serve instead, without --match-address, or create the sandbox again with that address"},
+		"problem servers/sandbox_not_served: 1 sandbox: served by no server (/run/containerd/runsc/k8s.io) because process 80 serves only sandboxes that were created with --metric-server=/run/metrics.sock, and this one was created with none; run sandmeter serve instead, or create the sandbox again with that address"},
 	{"a server serves instrumented sandboxes only", server(func(s *Server) { s.Settings.OnlyInstrumented, s.Sandboxes = true, s.Sandboxes[:1] }),
 		"problem servers/sandbox_not_served: 1 sandbox: served by no server (/run/containerd/runsc/k8s.io) because process 80 runs with --only-instrumented, and the sandbox was created without --metric-server; leave out --only-instrumented, or create the sandbox again with runsc's flag --metric-server"},
 	{"a server does not see a sandbox", server(func(s *Server) { s.Sandboxes = s.Sandboxes[:1] }),

@@ -197,7 +197,7 @@ func whyNotServed(servers []*Server, sandbox *Sandbox) (why, change string) {
 	case set.MatchAddress != "" && config.ExpandAddress(set.MatchAddress, sandbox.Root) != config.ExpandAddress(sandbox.MetricServer, sandbox.Root):
 		return fmt.Sprintf("%s serves only sandboxes that were created with --metric-server=%s, and this one was created with %s",
 				server.name(), set.MatchAddress, orNone(sandbox.MetricServer)),
-			"run sandmeter serve instead, without --match-address, or create the sandbox again with that address"
+			"run sandmeter serve instead, or create the sandbox again with that address"
 	case set.OnlyInstrumented && sandbox.MetricServer == "":
 		return server.name() + " runs with --only-instrumented, and the sandbox was created without --metric-server",
 			"leave out --only-instrumented, or create the sandbox again with runsc's flag --metric-server"
