@@ -41,7 +41,7 @@ type Handler struct {
 func (s *Server) Handler() (*Handler, error) {
 	h, err := s.open()
 	if err == nil {
-		h.begin(&s.options)
+		h.begin()
 	}
 	return h, err
 }
@@ -71,12 +71,7 @@ func (s *Server) open() (*Handler, error) {
 }
 
 // begin begins to watch the runtime roots.
-func (h *Handler) begin(o *Options) {
-	h.background.Go(func() { h.watch.run(h.alive) })
-	if h.records != nil {
-		h.background.Go(func() { reopenRecords(h.alive, h.records, o.ReopenFinalRecords) })
-	}
-}
+func (h *Handler) begin() { h.background.Go(func() { h.watch.run(h.alive) }) }
 
 // collectOptions returns the options of the handler's collector.
 func (h *Handler) collectOptions(o *Options) collect.Options {

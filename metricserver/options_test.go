@@ -35,7 +35,7 @@ func TestOptionsAreKept(t *testing.T) {
 		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, SandboxTimeout: time.Second,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
 		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, MaxSandboxesWithSeries: 9,
-		FinalRecords: "/f", FinalRecordsMaxSize: -1, ReopenFinalRecords: make(chan struct{}),
+		FinalRecords: "/f", FinalRecordsMaxSize: -1,
 		OnlyInstrumented: true, Runsc: []string{"/x"}, RegistrationFile: "/y", WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
 	s, err := New(given)

@@ -1,7 +1,6 @@
 package metricserver
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
@@ -39,16 +38,4 @@ func addRecords(o *collect.Options, w *records.Writer) {
 		return
 	}
 	o.Ended = func(s snapshot.Sandbox) { w.Add(records.Of(&s)) }
-}
-
-// reopenRecords reopens the file for each value that arrives, until ctx is done.
-func reopenRecords(ctx context.Context, w *records.Writer, reopen <-chan struct{}) {
-	for {
-		select {
-		case <-reopen:
-			w.Reopen()
-		case <-ctx.Done():
-			return
-		}
-	}
 }

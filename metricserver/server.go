@@ -135,7 +135,8 @@ type Options struct {
 	FinalMetricsLog string
 	// FinalRecords is the file to which the server appends one line of JSON per sandbox that ends;
 	// docs/records.md describes it. It is a regular file, a FIFO, or - for standard output, and its
-	// directory must exist. Records are dropped and counted if the file cannot be written or its
+	// directory must exist. After another program has renamed the file, the next line goes to a new one.
+	// Records are dropped and counted if the file cannot be written or its
 	// reader is too slow; nothing else waits for them. The program has to ignore SIGPIPE if the
 	// reader of standard output may exit. Default: no records.
 	FinalRecords string
@@ -143,9 +144,6 @@ type Options struct {
 	// Before it would, the server renames it to FILE.1, replaces an earlier one with that, and begins
 	// a new file. Negative: no limit. Default: DefaultFinalRecordsMaxSize.
 	FinalRecordsMaxSize int64
-	// ReopenFinalRecords makes the server open the path of FinalRecords again for each value that
-	// arrives, after another program has renamed the file. Default: the file is not reopened.
-	ReopenFinalRecords <-chan struct{}
 	// TotalsBy groups the totals over all sandboxes, live and ended, which never fall while the server
 	// runs: TotalsByNone, TotalsByNamespace, TotalsByAnnotation with the key of an annotation in the OCI
 	// spec of root containers, or TotalsOff. There are at most 1,000 groups; the sandboxes of others are
@@ -359,7 +357,7 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 	if err := h.collector.CheckRoot(); err != nil && !s.options.waitsFor(err) {
 		return &RootError{err}
 	}
-	h.begin(&s.options)
+	h.begin()
 	listeners, err := listen()
 	if err != nil {
 		return err

@@ -84,18 +84,8 @@ func (s *serve) run(ctx context.Context, std cli.Stdio) error {
 		return err
 	}
 	defer log.close()
-	defer s.onHangup(log)()
+	defer ignoreHangup(log.Logger)()
 	s.ProcessMetrics, s.DisableRegistering = true, !s.registering
 	s.ready = func() { tellReady(log.Logger) }
 	return s.serve(ctx, log)
-}
-
-// onHangup makes SIGHUP reopen the file of final records or, if there is none to reopen, ignores it.
-func (s *serve) onHangup(log *serverLog) (stop func()) {
-	if s.FinalRecords == "" || s.FinalRecords == "-" {
-		return ignoreHangup(log.Logger)
-	}
-	reopen := make(chan struct{}, 1)
-	s.ReopenFinalRecords = reopen
-	return reopenOnHangup(reopen)
 }

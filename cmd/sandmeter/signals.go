@@ -54,17 +54,6 @@ func ignoreHangup(logger *slog.Logger) (stop func()) {
 	}, syscall.SIGHUP)
 }
 
-// reopenOnHangup passes on each SIGHUP, with which log rotation tells a server to open its files
-// again. Signals that arrive before the last one was taken count as one.
-func reopenOnHangup(reopen chan<- struct{}) (stop func()) {
-	return onSignals(func(os.Signal) {
-		select {
-		case reopen <- struct{}{}:
-		default:
-		}
-	}, syscall.SIGHUP)
-}
-
 // onSignals calls handle for each signal that arrives, one at a time, until stop is called. stop
 // waits for the last call.
 func onSignals(handle func(os.Signal), signals ...os.Signal) (stop func()) {

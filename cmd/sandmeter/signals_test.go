@@ -28,30 +28,6 @@ func TestServeIgnoresHangup(t *testing.T) {
 	}
 }
 
-// TestServeReopensAtHangup: after log rotation has renamed the file of final records, SIGHUP makes
-// serve begin a new one. Standard output is not reopened.
-func TestServeReopensAtHangup(t *testing.T) {
-	w := newWorld(t)
-	s := w.serve("serve --root {root} --web.listen-address {socket} --final-records {dir}/records")
-	w.must(os.Rename(w.path("records"), w.path("records-20261103")))
-	s.hangUp()
-	s.until("there is a new file", func() bool { _, err := os.Stat(w.path("records")); return err == nil })
-	s.until("it says so", func() bool {
-		return strings.Contains(s.err.String(), `level=INFO msg="Final records file reopened" path=`+w.path("records")+"\n")
-	})
-	contains(t, s.page(), "\nsandmeter_final_records_dropped_total 0\n", "\nsandmeter_final_records_written_total 0\n")
-	if code := s.stop(); code != cli.ExitOK {
-		t.Errorf("it exits with %d", code)
-	}
-
-	s = w.serve("serve --root {root} --web.listen-address {socket} --final-records -")
-	s.hangUp()
-	s.until("it ignores the signal", func() bool { return strings.Contains(s.err.String(), "Signal ignored") })
-	if code := s.stop(); code != cli.ExitOK || s.out.String() != "" {
-		t.Errorf("it exits with %d and writes %q", code, s.out.String())
-	}
-}
-
 // TestFinalRecordsCannotBeOpened: the server does not start without them.
 func TestFinalRecordsCannotBeOpened(t *testing.T) {
 	w := newWorld(t)

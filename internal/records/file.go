@@ -15,8 +15,8 @@ const rotatedSuffix = ".1"
 // fileMode has no access for others: records have names of pods and images.
 const fileMode = 0o640
 
-// A file is a regular file or a FIFO. It follows its path: if the file is removed, it makes another
-// one with the next line.
+// A file is a regular file or a FIFO. It follows its path: if the file is removed or renamed, as by
+// logrotate, the next line goes to another one.
 type file struct {
 	path    string
 	maxSize int64 // 0: no limit
@@ -92,19 +92,23 @@ func (f *file) write(line []byte) error {
 	return err
 }
 
-// prepare makes another file if the current one was removed, or would exceed its maximum size. It
-// looks at the file each time, because others may remove or truncate it. It returns the file's
-// state before the next line.
+// prepare makes another file if the current one is not at the path any more, or would exceed its
+// maximum size. It looks at both each time, because others may rename, remove, or truncate the file. If
+// no file can be opened at the path, a renamed one goes on. It returns the file's state before the next
+// line.
 func (f *file) prepare(length int) (fs.FileInfo, error) {
 	info, err := f.current.Load().Stat()
 	if err != nil {
 		return nil, err
 	}
+	there, err := os.Stat(f.path)
 	switch {
-	case links(info) == 0:
-		err = f.reopen()
+	case err != nil || !os.SameFile(there, info):
+		if err = f.reopen(); err != nil && links(info) > 0 {
+			return info, nil
+		}
 	case f.maxSize > 0 && info.Mode().IsRegular() && info.Size() > 0 && info.Size()+int64(length) > f.maxSize:
-		err = f.rotate(info)
+		err = f.rotate()
 	default:
 		return info, nil
 	}
@@ -122,14 +126,9 @@ func links(info fs.FileInfo) uint64 {
 	return uint64(stat.Nlink) // narrower on some architectures
 }
 
-// rotate renames the current file, and begins another. It does not rename another file that has
-// taken its path.
-func (f *file) rotate(current fs.FileInfo) error {
-	there, err := os.Stat(f.path)
-	if err == nil && os.SameFile(there, current) {
-		err = os.Rename(f.path, f.path+rotatedSuffix)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// rotate renames the current file, and begins another.
+func (f *file) rotate() error {
+	if err := os.Rename(f.path, f.path+rotatedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return f.reopen()

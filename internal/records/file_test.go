@@ -207,22 +207,23 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestReopenFails: the old file goes on.
-func TestReopenFails(t *testing.T) {
+// TestRenamed: the next line goes to a new file at the path. While there can be none, the old one goes on.
+func TestRenamed(t *testing.T) {
 	d := newDir(t)
 	f := d.open("f", 0)
 	d.must(os.Rename(d.file("f"), d.file("g")))
 	d.must(os.Mkdir(d.file("f"), 0o755))
-	if err := f.reopen(); err == nil {
-		t.Error("a directory is opened")
-	}
 	d.write(f, "a")
+	d.has("g", "a ")
+	d.must(os.Remove(d.file("f")))
+	d.write(f, "b")
+	d.has("f", "b ")
 	d.has("g", "a ")
 }
 
-// TestReopenWhileRecordsArrive: a file that is renamed again and again, and reopened, loses no
-// record, has none twice, and splits none.
-func TestReopenWhileRecordsArrive(t *testing.T) {
+// TestRenamedWhileRecordsArrive: a file that is renamed again and again loses no record, has none twice,
+// and splits none.
+func TestRenamedWhileRecordsArrive(t *testing.T) {
 	const writers, each, rotations = 4, 500, 20
 	d := newDir(t)
 	w, err := New(Options{Path: d.file("f"), Logger: logger(&d.log)})
@@ -237,7 +238,7 @@ func TestReopenWhileRecordsArrive(t *testing.T) {
 	}
 	for i := range rotations {
 		d.must(os.Rename(d.file("f"), d.file(fmt.Sprint("f.", i))))
-		w.Reopen()
+		w.Add(Record{ID: fmt.Sprint("rotation ", i)})
 		testkit.Until(t, "a new file exists", func() bool { _, err := os.Stat(d.file("f")); return err == nil })
 	}
 	adding.Wait()
@@ -259,7 +260,7 @@ func TestReopenWhileRecordsArrive(t *testing.T) {
 			t.Errorf("record %s is there %d times", id, n)
 		}
 	}
-	if len(files) != rotations+1 || len(seen) != writers*each || w.Written() != writers*each || w.Dropped() != 0 {
+	if all := writers*each + rotations; len(files) != rotations+1 || len(seen) != all || w.Written() != int64(all) || w.Dropped() != 0 {
 		t.Errorf("%d files have %d records; %d are written and %d dropped", len(files), len(seen), w.Written(), w.Dropped())
 	}
 }

@@ -36,7 +36,6 @@ type Options struct {
 // An output takes whole lines. Only one goroutine calls its methods, except for abort.
 type output interface {
 	write(line []byte) error
-	reopen() error // changes nothing if it fails
 	close() error
 	abort() // makes a write that blocks fail, if possible; for another goroutine
 }
@@ -60,7 +59,6 @@ type Writer struct {
 	lines     [][]byte
 	size      int  // bytes in lines
 	writing   bool // a line that is not in lines any more
-	reopening bool
 	closed    bool
 	abandoned bool  // Close has given up
 	troubled  bool  // records were dropped, and the queue has not been written to its end since
@@ -128,65 +126,32 @@ func (w *Writer) complain(err error) {
 	w.log.Error("Final records dropped until the file can be written again", "path", w.path, "err", err)
 }
 
-// Reopen makes the Writer open its path again, and only then close the old file, after logrotate
-// has renamed that. It does not wait. Records that are queued may go to either file; none is lost.
-// If the path cannot be opened, the Writer keeps the old file. Standard output stays as it is.
-func (w *Writer) Reopen() {
-	if w.path == Stdout {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.reopening = true
-	w.changed.Signal()
-}
-
 // run writes records until the Writer is closed and its queue empty.
 func (w *Writer) run() {
 	defer close(w.ended)
-	for {
-		line, reopen, ok := w.next()
-		switch {
-		case !ok:
-			if err := w.out.close(); err != nil && !errors.Is(err, os.ErrClosed) {
-				w.log.Error("Final records file not closed: the last records may be lost", "path", w.path, "err", err)
-			}
-			return
-		case reopen:
-			w.reopen()
-		default:
-			w.wrote(w.out.write(line))
-		}
+	for line := w.next(); line != nil; line = w.next() {
+		w.wrote(w.out.write(line))
+	}
+	if err := w.out.close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		w.log.Error("Final records file not closed: the last records may be lost", "path", w.path, "err", err)
 	}
 }
 
-// next waits for something to do: to write a line, or to reopen the file. ok is false at the end.
-func (w *Writer) next() (line []byte, reopen, ok bool) {
+// next waits for a line to write. It is nil at the end.
+func (w *Writer) next() (line []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.lines) == 0 && !w.reopening && !w.closed {
+	for len(w.lines) == 0 && !w.closed {
 		w.changed.Wait()
 	}
-	if w.reopening {
-		w.reopening = false
-		return nil, true, true
-	}
 	if len(w.lines) == 0 {
-		return nil, false, false
+		return nil
 	}
 	line, w.lines[0] = w.lines[0], nil
 	w.lines = w.lines[1:]
 	w.size -= len(line)
 	w.writing = true
-	return line, false, true
-}
-
-func (w *Writer) reopen() {
-	if err := w.out.reopen(); err != nil {
-		w.log.Error("Final records file not reopened: records still go to the old file", "path", w.path, "err", err)
-		return
-	}
-	w.log.Info("Final records file reopened", "path", w.path)
+	return line
 }
 
 // wrote counts the line that was being written, and logs the first failure, or the end of one.
@@ -265,9 +230,8 @@ func (s *stream) write(line []byte) error {
 	return err
 }
 
-func (s *stream) reopen() error { return nil }
-func (s *stream) close() error  { return nil } // others may use it
-func (s *stream) abort()        {}
+func (s *stream) close() error { return nil } // others may use it
+func (s *stream) abort()       {}
 
 // begun returns the line, after the end of a torn one.
 func begun(line []byte, torn bool) []byte {

@@ -19,11 +19,10 @@ type gate struct {
 	pass    chan struct{} // a line passes for each value, or all after it is closed
 	aborted chan struct{}
 
-	mu       sync.Mutex
-	err      error // of the next calls
-	lines    []string
-	reopened int
-	closed   int
+	mu     sync.Mutex
+	err    error // of the next calls
+	lines  []string
+	closed int
 }
 
 func newGate() *gate { return &gate{pass: make(chan struct{}), aborted: make(chan struct{})} }
@@ -39,13 +38,6 @@ func (g *gate) write(line []byte) error {
 	if g.err == nil {
 		g.lines = append(g.lines, string(line))
 	}
-	return g.err
-}
-
-func (g *gate) reopen() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.reopened++
 	return g.err
 }
 
@@ -232,43 +224,11 @@ func TestCloseOfABlockedOutput(t *testing.T) {
 	})
 }
 
-// TestReopen: the output is reopened between two records, also while none arrive, and a failure is
-// logged without an effect on the records.
-func TestReopen(t *testing.T) {
-	withGate(t, func(w *writerTest) {
-		w.Reopen()
-		synctest.Wait()
-		reopened := `level=INFO msg="Final records file reopened" path=/f`
-		w.logs(reopened)
-		w.add(2)
-		w.Reopen() // while a record is being written
-		w.Reopen()
-		close(w.gate.pass)
-		synctest.Wait()
-		w.counts(2, 0)
-		w.logs(reopened, reopened)
-		w.gate.fail(errors.New("no such directory"))
-		w.Reopen()
-		synctest.Wait()
-		w.gate.fail(nil)
-		w.add(1)
-		w.counts(3, 0)
-		w.Close()
-		w.Reopen()
-		synctest.Wait()
-		w.logs(reopened, reopened, `level=ERROR msg="Final records file not reopened: records still go to the old file" path=/f err="no such directory"`)
-		if w.gate.reopened != 3 {
-			t.Errorf("the output is reopened %d times, want 3", w.gate.reopened)
-		}
-	})
-}
-
-// TestStandardOutput: it is not reopened, and not closed. After a line that was cut, the next one
+// TestStandardOutput: it is not closed. After a line that was cut, the next one
 // begins on a line of its own.
 func TestStandardOutput(t *testing.T) {
 	var out cutter
 	w := newWriter(Options{Path: Stdout, Logger: slog.New(slog.DiscardHandler)}, &stream{w: &out})
-	w.Reopen()
 	out.cut = 5
 	w.Add(Record{ID: "a"})
 	w.Add(Record{ID: "b"})
