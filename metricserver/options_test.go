@@ -116,14 +116,14 @@ func TestOptionErrors(t *testing.T) {
 	check(Options{TelemetryPath: "/a/"}, `telemetry path "/a/": give a path such as /metrics, of letters, digits and . _ ~ -`)
 	check(Options{MetricNaming: "other"}, `metric naming "other": choose runsc or prometheus`)
 	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "exporter prefix \"go_\": names that begin with go_ are reserved\n"+
-		"sandbox timeout -1ns: it has to be positive\nmaximum age -1ns: it must not be negative")
+		"sandbox timeout -1ns: it must be positive\nmaximum age -1ns: it must not be negative")
 	for _, host := range []string{"", "a:80", "[::1]", "http://a", "a b", "*"} {
 		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
 	}
 	check(Options{Usage: "some"}, `usage "some": use own, cadvisor, both or off`)
 	check(Options{MetricAllow: []string{"ok", "a("}, MaxSandboxesWithSeries: -1},
 		"metric allow \"a(\": missing closing ) in \"a(\"\n"+
-			"-1 sandboxes with series: it must not be negative")
+			"maximum number of sandboxes with series -1: it must not be negative")
 	check(Options{MetricDeny: []string{"*"}}, `metric deny "*": missing argument to repetition operator in "*"`)
 	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")
 	check(Options{FinalMetricsLog: "/run/final.log"}, `final metrics log "/run/final.log": add %ID%: without it, all sandboxes write to the same file and truncate it`)
@@ -133,5 +133,5 @@ func TestOptionErrors(t *testing.T) {
 	check(Options{TotalsBy: TotalsOff, TotalsMetrics: []string{"fs_opens"}}, "totals of metrics with totals off: use none, namespace or annotation:KEY")
 	check(Options{TotalsMetrics: []string{"failed"}},
 		`metric "failed" for totals: the name of its family, sandmeter_sandboxes_failed_total, conflicts with sandmeter_sandboxes_failed: leave it out`)
-	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it has to be positive")
+	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it must be positive")
 }

@@ -286,14 +286,14 @@ func (o *Options) check() error {
 	wrong(o.UsageDetail && o.Usage == UsageOff, "usage detail with usage off: use own, cadvisor or both")
 	_, err = o.seriesRules()
 	wrong(err != nil, "%w", err)
-	wrong(o.MaxSandboxesWithSeries < 0, "%d sandboxes with series: it must not be negative", o.MaxSandboxesWithSeries)
+	wrong(o.MaxSandboxesWithSeries < 0, "maximum number of sandboxes with series %d: it must not be negative", o.MaxSandboxesWithSeries)
 	if o.FinalMetricsLog != "" {
 		err = config.CheckFinalMetricsLog(o.FinalMetricsLog)
 		wrong(err != nil, "final metrics log %q: %w", o.FinalMetricsLog, err)
 	}
 	err = o.checkTotals()
 	wrong(err != nil, "%w", err)
-	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it has to be positive", o.SandboxTimeout)
+	wrong(o.SandboxTimeout < 0, "sandbox timeout %v: it must be positive", o.SandboxTimeout)
 	wrong(o.Linger < 0, "linger time %v: it must not be negative", o.Linger)
 	wrong(o.MaxAge < 0, "maximum age %v: it must not be negative", o.MaxAge)
 	return errors.Join(errs...)

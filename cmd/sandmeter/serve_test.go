@@ -123,7 +123,7 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 		}
 	}
 	logs("serve --log.format json --root {dir}/file --web.listen-address {socket}", cli.ExitFail, why)
-	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "--sandbox-timeout 0s: must be positive")
+	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "sandbox timeout 0s: it must be positive")
 	logs("--log-format=json --root={dir}/file --metric-server={socket} metric-server", cli.ExitFail, why)
 }
 
@@ -248,7 +248,7 @@ func TestServeFewerSeries(t *testing.T) {
 		}
 	}
 	w.fails("serve --metric-allow a(", cli.ExitUsage, `metric allow "a(": missing closing ) in "a("`)
-	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, "--max-sandboxes-with-series -1: must not be negative")
+	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, "maximum number of sandboxes with series -1: it must not be negative")
 }
 
 func TestServeFromTheEnvironment(t *testing.T) {

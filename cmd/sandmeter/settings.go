@@ -193,9 +193,6 @@ func (s *settings) check() (metricserver.Options, error) {
 	case !slices.ContainsFunc(o.Addresses, isSocket) && (s.socketMode != defaultSocketMode || o.SocketGroup != ""):
 		return o, cli.Usagef("--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as %s", s.addressFlag)
 	}
-	if o.MaxSandboxesWithSeries < 0 {
-		return o, cli.Usagef("--max-sandboxes-with-series %d: must not be negative", o.MaxSandboxesWithSeries)
-	}
 	if s.finalRecordsMaxMB < 0 {
 		return o, cli.Usagef("--final-records-max-size %d: must not be negative", s.finalRecordsMaxMB)
 	}
@@ -209,17 +206,11 @@ func (s *settings) check() (metricserver.Options, error) {
 	return fromFlags(o)
 }
 
-// fromFlags checks options from flags. A zero option means its default, but a zero flag is an
-// error.
+// fromFlags checks options from flags. A timeout of 0 is an error, although as an option it means the
+// default.
 func fromFlags(o metricserver.Options) (metricserver.Options, error) {
 	if o.SandboxTimeout <= 0 {
-		return o, cli.Usagef("--sandbox-timeout %v: must be positive", o.SandboxTimeout)
-	}
-	if o.Linger < 0 {
-		return o, cli.Usagef("--linger %v: must not be negative", o.Linger)
-	}
-	if o.MaxAge < 0 {
-		return o, cli.Usagef("--max-age %v: must not be negative", o.MaxAge)
+		return o, cli.Usagef("sandbox timeout %v: it must be positive", o.SandboxTimeout)
 	}
 	return o, absolute(o.Runsc)
 }
