@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,30 +45,32 @@ func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {
 type serverLog struct {
 	*slog.Logger
 	format       string
-	stderr       *logQueue
-	files        []logFile
+	stderr       logQueue
+	queues       []logQueue     // of all outputs
 	handlers     []slog.Handler // of files
 	jsonOnStderr bool
-	dropped      atomic.Int64 // dropped lines of all outputs
-}
-
-// A logFile is a log file and its queue.
-type logFile struct {
-	*logQueue
-	file *os.File
 }
 
 // newServerLog returns a log without outputs, which toFile and toStderr add. The caller closes it.
 func newServerLog(stderr io.Writer, format string) *serverLog {
 	l := &serverLog{Logger: slog.New(slog.DiscardHandler), format: format}
-	l.stderr = l.queue(stderr)
+	l.stderr = l.queue(stderr, func() {})
 	return l
 }
 
 // queue returns a queue in front of an output.
-func (l *serverLog) queue(out io.Writer) *logQueue {
-	report := func(out io.Writer) slog.Handler { return newLogHandler(out, l.format, slog.LevelWarn) }
-	return newLogQueue(out, report, &l.dropped)
+func (l *serverLog) queue(out io.Writer, ended func()) logQueue {
+	q := newLogQueue(out, ended, func(out io.Writer) slog.Handler { return newLogHandler(out, l.format, slog.LevelWarn) })
+	l.queues = append(l.queues, q)
+	return q
+}
+
+// dropped returns the number of dropped lines of all outputs.
+func (l *serverLog) dropped() (sum int64) {
+	for _, q := range l.queues {
+		sum += q.Dropped()
+	}
+	return sum
 }
 
 // toFile also logs to a file.
@@ -78,9 +79,7 @@ func (l *serverLog) toFile(name string, level slog.Level) error {
 	if err != nil {
 		return err
 	}
-	queue := l.queue(file)
-	l.files = append(l.files, logFile{queue, file})
-	l.handlers = append(l.handlers, newLogHandler(queue, l.format, level))
+	l.handlers = append(l.handlers, newLogHandler(l.queue(file, func() { file.Close() }), l.format, level))
 	l.Logger = slog.New(slog.NewMultiHandler(l.handlers...))
 	return nil
 }
@@ -96,12 +95,9 @@ func (l *serverLog) toStderr(level slog.Level) {
 func (l *serverLog) close() {
 	limit, cancel := context.WithTimeout(context.Background(), logFlushTime)
 	defer cancel()
-	for _, f := range l.files {
-		if f.close(limit) {
-			f.file.Close()
-		}
+	for _, q := range l.queues {
+		q.Close(limit)
 	}
-	l.stderr.close(limit)
 }
 
 // end logs how the server ended, with the signal if one canceled ctx. It returns err, marked as

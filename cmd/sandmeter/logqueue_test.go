@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,118 +11,53 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// A reader is an output of a log that blocks unless it is reading. Lines have 1 KiB, so that they
-// are easy to count.
+// A reader is an output of a log that blocks unless it is reading.
 type reader struct {
 	testkit.Buffer
 	reading chan struct{} // closed while the reader reads
-	err     atomic.Pointer[error]
+	failing atomic.Bool
 }
 
 func newReader() *reader { return &reader{reading: make(chan struct{})} }
 
 func (r *reader) Write(p []byte) (int, error) {
 	<-r.reading
-	if err := r.err.Load(); err != nil {
-		return 0, *err
+	if r.failing.Load() {
+		return 0, errors.New("disk full")
 	}
 	return r.Buffer.Write(p)
 }
 
-// fail makes writes fail, or succeed again if err is nil.
-func (r *reader) fail(err error) {
-	if err == nil {
-		r.err.Store(nil)
-	} else {
-		r.err.Store(&err)
-	}
-}
-
-// lines returns the first letter of each line, and reports without their time.
-func (r *reader) lines() string {
-	var lines []string
-	for line := range strings.Lines(r.String()) {
-		if _, record, found := strings.Cut(line, " "); found {
-			line = record
-		} else {
-			line = line[:1]
-		}
-		lines = append(lines, strings.TrimSpace(line))
-	}
-	return strings.Join(lines, " ")
-}
-
-// newTestQueue returns a queue for a reader.
-func newTestQueue(r *reader) (q *logQueue, total *atomic.Int64) {
-	total = new(atomic.Int64)
-	text := func(out io.Writer) slog.Handler { return slog.NewTextHandler(out, nil) }
-	return newLogQueue(r, text, total), total
-}
-
-// logLine returns a line of 1 KiB that begins with a letter.
-func logLine(letter string) []byte { return []byte(strings.Repeat(letter, 1023) + "\n") }
-
-// room is the number of lines in a full queue, besides the line that is being written.
-const room = maxLogQueue / 1024
-
 const droppedLines = `level=WARN msg="Log lines dropped: the output was blocked or failed" dropped=`
 
-// write logs n lines, and returns when the queue is idle.
-func write(t *testing.T, q *logQueue, letter string, n int) {
-	t.Helper()
-	for range n {
-		if k, err := q.Write(logLine(letter)); k != 1024 || err != nil {
-			t.Fatalf("Write returns %d, %v", k, err)
-		}
+// records returns the lines of a log, without their time.
+func (r *reader) records() string {
+	var records []string
+	for line := range strings.Lines(r.String()) {
+		_, record, _ := strings.Cut(strings.TrimSpace(line), " ")
+		records = append(records, record)
 	}
-	synctest.Wait()
+	return strings.Join(records, "\n")
 }
 
-// TestLogThatIsNotRead: a write never blocks, the queue keeps as many lines as it has room for, and
-// one line reports the dropped ones.
+// TestLogThatIsNotRead: logging never blocks, and one line reports the lines that did not fit.
 func TestLogThatIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
-		q, total := newTestQueue(r)
-		write(t, q, "a", 1) // is being written
-		write(t, q, "b", room)
-		if got := total.Load(); got != 0 {
-			t.Errorf("%d lines are dropped while there is room", got)
-		}
-		write(t, q, "c", 7)
-		if got := total.Load(); got != 7 {
-			t.Errorf("%d lines are dropped, want 7", got)
-		}
-		close(r.reading)
-		synctest.Wait()
-		write(t, q, "d", 2)
-		if !q.close(t.Context()) {
-			t.Error("the queue is not written to its end")
-		}
-		if got, want := r.lines(), "a "+strings.Repeat("b ", room)+droppedLines+"7 d d"; got != want {
-			t.Errorf("the log has\n%s\nwant\n%s", got, want)
-		}
-	})
-}
-
-// TestLogOfASlowReader: while the reader lags behind, dropped lines do not have one report each.
-func TestLogOfASlowReader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReader()
-		q, total := newTestQueue(r)
-		write(t, q, "a", 1) // is being written
-		write(t, q, "a", room+1)
-		for range room { // the reader takes one line at a time while more arrive
-			r.reading <- struct{}{}
-			write(t, q, "b", 1)
-		}
-		if got, want := total.Load(), int64(1+room); got != want {
-			t.Errorf("%d lines are dropped, want %d", got, want)
+		l := newServerLog(r, formatText)
+		l.toStderr(0)
+		l.Info(strings.Repeat("a", maxLogQueue/2))
+		synctest.Wait() // it is being written
+		l.Info("b")
+		l.Info(strings.Repeat("c", maxLogQueue))
+		l.Info(strings.Repeat("d", maxLogQueue))
+		if got := l.dropped(); got != 2 {
+			t.Errorf("%d lines are dropped, want 2", got)
 		}
 		close(r.reading)
-		q.close(t.Context())
-		if got, want := r.lines(), strings.Repeat("a ", 1+room)+droppedLines+"257"; got != want {
-			t.Errorf("the log has\n%s\nwant\n%s", got, want)
+		l.close()
+		if _, got, _ := strings.Cut(r.records(), "\n"); got != "level=INFO msg=b\n"+droppedLines+"2" {
+			t.Errorf("the log ends with\n%s", got)
 		}
 	})
 }
@@ -135,17 +67,17 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
 		close(r.reading)
-		q, total := newTestQueue(r)
-		write(t, q, "a", 1)
-		r.fail(errors.New("disk full"))
-		write(t, q, "b", 1)
-		write(t, q, "c", 3)
-		r.fail(nil)
-		write(t, q, "d", 1) // dropped and reported
-		write(t, q, "e", 1)
-		q.close(t.Context())
-		if got, want := r.lines(), "a "+droppedLines+"5 e"; got != want || total.Load() != 5 {
-			t.Errorf("%d lines are dropped, and the log has\n%s\nwant\n%s", total.Load(), got, want)
+		l := newServerLog(r, formatText)
+		l.toStderr(0)
+		for _, failing := range []bool{false, true, true, false} {
+			r.failing.Store(failing)
+			l.Info("a")
+			synctest.Wait()
+		}
+		l.close()
+		const line = "level=INFO msg=a\n"
+		if got := r.records(); got != line+line+droppedLines+"2" || l.dropped() != 2 {
+			t.Errorf("%d lines are dropped, and the log has\n%s", l.dropped(), got)
 		}
 	})
 }
@@ -154,36 +86,14 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 func TestEndOfALogThatIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
-		q, _ := newTestQueue(r)
-		write(t, q, "a", 1)
-		ctx, cancel := context.WithTimeout(t.Context(), logFlushTime)
-		defer cancel()
-		if q.close(ctx) {
-			t.Error("the queue is written to its end")
+		l := newServerLog(r, formatText)
+		l.toStderr(0)
+		l.Info("a")
+		l.close()
+		if got := l.dropped(); got != 1 {
+			t.Errorf("%d lines are dropped, want 1", got)
 		}
-		write(t, q, "b", 1) // too late
 		close(r.reading)
-		<-q.ended
-		if got, want := r.lines(), "a "+droppedLines+"1"; got != want {
-			t.Errorf("the log has %s, want %s", got, want)
-		}
-	})
-}
-
-// TestLastDroppedLines: lines dropped last are reported at the end if the output accepts a line
-// then.
-func TestLastDroppedLines(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReader()
-		close(r.reading)
-		q, _ := newTestQueue(r)
-		r.fail(errors.New("disk full"))
-		write(t, q, "a", 1)
-		r.fail(nil)
-		q.close(t.Context())
-		if got, want := r.lines(), droppedLines+"1"; got != want {
-			t.Errorf("the log has %s, want %s", got, want)
-		}
 	})
 }
 
@@ -191,15 +101,22 @@ func TestLastDroppedLines(t *testing.T) {
 func TestReportOfDroppedLines(t *testing.T) {
 	check := func(format, want string) {
 		t.Helper()
-		var out bytes.Buffer
-		l := newServerLog(&out, format)
-		out.Write(l.stderr.report(3))
-		l.close()
-		if !strings.Contains(out.String(), want) || strings.Count(out.String(), "\n") != 1 {
-			t.Errorf("%s: the report is %s", format, out.String())
+		r := newReader()
+		r.failing.Store(true)
+		close(r.reading)
+		synctest.Test(t, func(t *testing.T) {
+			l := newServerLog(r, format)
+			_, _ = l.stderr.Write([]byte("a\n"))
+			synctest.Wait()
+			r.failing.Store(false)
+			_, _ = l.stderr.Write([]byte("b\n"))
+			l.close()
+		})
+		if got := r.String(); !strings.Contains(got, want) || bytes.Count([]byte(got), []byte("\n")) != 2 {
+			t.Errorf("%s: the log is %s", format, got)
 		}
 	}
-	check(formatText, droppedLines+"3\n")
-	check(formatJSON, `"msg":"Log lines dropped: the output was blocked or failed","dropped":3}`)
-	check(formatJSONK8s, `"log":"Log lines dropped: the output was blocked or failed","dropped":3}`)
+	check(formatText, droppedLines+"1\n")
+	check(formatJSON, `"msg":"Log lines dropped: the output was blocked or failed","dropped":1}`)
+	check(formatJSONK8s, `"log":"Log lines dropped: the output was blocked or failed","dropped":1}`)
 }

@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/fact":     {},
 	"internal/claims":   {"internal/fact"},
 	"internal/clock":    {},
+	"internal/queue":    {},
 	"internal/trust":    {},
 	"internal/state":    {"internal/jscan", "golang.org/x/sys/unix"},
 	"internal/host":     {"internal/fact", "golang.org/x/sys/unix"},
@@ -59,7 +60,7 @@ var mayImport = map[string][]string{
 		"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "google.golang.org/protobuf/encoding/protodelim", "google.golang.org/protobuf/encoding/protowire"},
 	"internal/share":   {"internal/clock", "internal/collect", "internal/snapshot", "golang.org/x/time/rate"},
 	"internal/api":     {"internal/failure", "internal/schema", "internal/snapshot"},
-	"internal/records": {"internal/fact", "internal/schema", "internal/snapshot"},
+	"internal/records": {"internal/fact", "internal/queue", "internal/schema", "internal/snapshot"},
 	"internal/web":     {"internal/api", "internal/clock", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
 	// What the command doctor says. doctor judges and has no other input than values; observe makes these
@@ -83,7 +84,7 @@ var mayImport = map[string][]string{
 	// proof.
 	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/doctor",
-		"internal/doctor/observe", "internal/proof", "internal/state",
+		"internal/doctor/observe", "internal/proof", "internal/queue", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 

@@ -102,52 +102,9 @@ func (w *writerTest) logs(lines ...string) {
 }
 
 const (
-	full       = `level=ERROR msg="Final records dropped until the file can be written again" path=/f err="the queue is full: the reader or the disk is too slow"`
 	diskFull   = `level=ERROR msg="Final records dropped until the file can be written again" path=/f err="disk full"`
 	worksAgain = `level=INFO msg="Final records are written again" path=/f dropped=`
 )
-
-// TestFullQueue: Add returns while the output blocks. The queue takes as many records as it has
-// room for; the others are counted, and logged once until the queue is written.
-func TestFullQueue(t *testing.T) {
-	withGate(t, func(w *writerTest) {
-		w.add(1 + maxQueued) // one is being written
-		w.counts(0, 0)
-		w.add(5)
-		w.counts(0, 5)
-		w.gate.pass <- struct{}{}
-		synctest.Wait()
-		w.add(3) // one fits
-		w.counts(1, 7)
-		w.logs(full)
-		close(w.gate.pass)
-		synctest.Wait()
-		w.counts(maxQueued+2, 7)
-		w.logs(full, worksAgain+"7")
-		w.Close()
-		w.logs(full, worksAgain+"7")
-	})
-}
-
-// TestFullQueueOfLargeRecords: the bytes of the queue are bounded too.
-func TestFullQueueOfLargeRecords(t *testing.T) {
-	withGate(t, func(w *writerTest) {
-		large := Record{ID: strings.Repeat("a", MaxSize-1000)}
-		fit := maxQueue / len(large.Line())
-		for range 1 + fit {
-			w.Add(large)
-			synctest.Wait()
-		}
-		w.counts(0, 0)
-		w.Add(large)
-		w.counts(0, 1)
-		w.add(1) // a small one fits
-		w.counts(0, 1)
-		close(w.gate.pass)
-		w.Close()
-		w.counts(int64(fit)+2, 1)
-	})
-}
 
 // TestFailure: a failure is logged once until it is over, and each failed record is counted.
 func TestFailure(t *testing.T) {
@@ -193,18 +150,6 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestFailureWhileClosing: a failure that begins with the last records is logged too.
-func TestFailureWhileClosing(t *testing.T) {
-	withGate(t, func(w *writerTest) {
-		w.gate.fail(errors.New("disk full"))
-		w.add(3)
-		go close(w.gate.pass)
-		w.Close()
-		w.counts(0, 3)
-		w.logs(diskFull)
-	})
-}
-
 // TestCloseOfABlockedOutput: Close waits FlushTime and no longer, counts what it gives up, and
 // makes the goroutine end.
 func TestCloseOfABlockedOutput(t *testing.T) {
@@ -218,7 +163,7 @@ func TestCloseOfABlockedOutput(t *testing.T) {
 		if waited := time.Since(began); waited != FlushTime {
 			t.Errorf("Close takes %v, want %v", waited, FlushTime)
 		}
-		<-w.ended
+		synctest.Wait()
 		w.counts(1, 10)
 		w.logs(`level=ERROR msg="Final records dropped at the end: the file could not be written in time" path=/f dropped=10`)
 	})
