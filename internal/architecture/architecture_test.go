@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
+	"metricserver": {"config", "internal/api", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 

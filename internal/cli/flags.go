@@ -204,6 +204,13 @@ func GoFlagsFromEnvOf(flags *flag.FlagSet, getenv func(name string) string) erro
 	return setFromEnv(missing, getenv, flags.Set)
 }
 
+// Given returns the flags that are set on the command line or in the environment.
+func Given(flags *pflag.FlagSet) map[string]string {
+	given := make(map[string]string)
+	flags.Visit(func(f *pflag.Flag) { given[f.Name] = f.Value.String() })
+	return given
+}
+
 // envFlag is a flag to be set from its environment variable.
 type envFlag struct {
 	name   string
