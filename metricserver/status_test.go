@@ -16,7 +16,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestStatus: what a server says of itself, also in place of gVisor's.
+// TestStatus: a server describes itself, also as a drop-in.
 func TestStatus(t *testing.T) {
 	for _, dropIn := range []bool{false, true} {
 		w := newWorld(t)

@@ -76,7 +76,7 @@ type FileError struct {
 	Error string `json:"error"`
 }
 
-// Registrations are the sources of registrations for sandboxes that have none of their own.
+// Registrations are the sources of registrations for sandboxes that were created without one.
 type Registrations struct {
 	Programs []string `json:"programs"` // of runsc, which the server may run
 	Error    *string  `json:"error"`    // about configurations that name further programs

@@ -19,8 +19,7 @@ func identify(facts *state.Sandbox, h *home, texts bool) *snapshot.Identity {
 		CreatedAt: facts.CreatedAt,
 		Status:    facts.Status,
 
-		Release:      labelText(releaseOf(facts.Metadata).Version, maxName),
-		MetricServer: facts.MetricServer,
+		Release: labelText(releaseOf(facts.Metadata).Version, maxName),
 	}
 	if texts {
 		id.Labels.Namespace, id.Labels.Pod = facts.Namespace, facts.PodName
