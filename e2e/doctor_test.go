@@ -2,16 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,45 +14,51 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/runsc"
-	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
-	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 // A diagnosis is the document of doctor --json.
 type diagnosis struct {
-	t        *testing.T
-	text     string
-	Level    string
-	Problems int
-	Checks   []struct {
-		Check    string
-		Findings []struct {
-			Cause     string
-			What      string
-			Where     []string
-			Sandboxes []string
-			Why       string
-			Change    string
-		}
-	}
-	Sandboxes []diagnosed
+	t         *testing.T
+	text      string
+	Level     string
+	Findings  []diagnosedFinding
+	Servers   []diagnosedServer
+	Local     *diagnosed
+	Processes []diagnosedProcess `json:"sandbox_processes"`
+	Ignored   []string
 }
 
-// A diagnosed sandbox is one in that document.
-type diagnosed struct {
-	ID          string
-	RuntimeRoot string     `json:"runtime_root"`
-	QueryStatus string     `json:"query_status"`
-	RunscBuilt  *time.Time `json:"runsc_built"`
-	UsageAbsent []string   `json:"usage_absent"`
-	OnServers   []onServer `json:"on_servers"`
+type diagnosedProcess struct {
+	Sandbox      string
+	Root         string `json:"runtime_root"`
+	HasStateFile bool   `json:"has_state_file"`
 }
 
-type onServer struct {
+type diagnosedFinding struct {
+	Cause     string
+	What      string
+	Where     []string
+	Sandboxes []string
+	Why       string
+	Change    string
+}
+
+type diagnosedServer struct {
 	Address string
-	Served  bool
+	PID     int
+	Status  *diagnosed
+}
+
+// diagnosed is the status of a server in that document.
+type diagnosed struct {
+	Sandboxes []diagnosedSandbox
+}
+
+type diagnosedSandbox struct {
+	ID          string
+	RuntimeRoot string `json:"runtime_root"`
+	QueryStatus string `json:"query_status"`
 }
 
 // doctor runs sandmeter doctor on the world's root and returns what it says.
@@ -84,110 +84,123 @@ func diagnose(t *testing.T, p *program) diagnosis {
 	if d.Level == "problem" {
 		want = 1
 	}
-	if got := p.ProcessState.ExitCode(); got != want || (d.Problems > 0) != (want == 1) {
+	if got := p.ProcessState.ExitCode(); got != want {
 		t.Errorf("%q exits with %d, want %d, and says\n%s", p.Args, got, want, d.text)
 	}
 	return d
 }
 
 // finds fails the test unless there is a finding with the cause whose texts contain all parts.
-func (d *diagnosis) finds(check, cause string, parts ...string) {
+func (d *diagnosis) finds(cause string, parts ...string) {
 	d.t.Helper()
-	for _, c := range d.Checks {
-		for _, f := range c.Findings {
-			text := strings.Join(slices.Concat([]string{f.What, f.Why, f.Change}, f.Where, f.Sandboxes), "\n")
-			missing := func(part string) bool { return !strings.Contains(text, part) }
-			if c.Check == check && f.Cause == cause && !slices.ContainsFunc(parts, missing) {
-				return
-			}
+	for _, f := range d.Findings {
+		text := strings.Join(slices.Concat([]string{f.What, f.Why, f.Change}, f.Where, f.Sandboxes), "\n")
+		missing := func(part string) bool { return !strings.Contains(text, part) }
+		if f.Cause == cause && !slices.ContainsFunc(parts, missing) {
+			return
 		}
 	}
-	d.t.Errorf("there is no %s/%s with %q in\n%s", check, cause, parts, d.text)
+	d.t.Errorf("there is no %s with %q in\n%s", cause, parts, d.text)
 }
 
 // lacks fails the test if there is a finding with one of the causes.
 func (d *diagnosis) lacks(causes ...string) {
 	d.t.Helper()
-	for _, c := range d.Checks {
-		for _, f := range c.Findings {
-			if slices.Contains(causes, f.Cause) {
-				d.t.Errorf("there is a %s: %s, because %s", f.Cause, f.What, f.Why)
-			}
+	for _, f := range d.Findings {
+		if slices.Contains(causes, f.Cause) {
+			d.t.Errorf("there is a %s: %s, because %s", f.Cause, f.What, f.Why)
 		}
 	}
 }
 
-// sandbox returns a sandbox, or fails the test.
-func (d *diagnosis) sandbox(id string) diagnosed {
+// sandbox returns a sandbox, as the servers have it or, if none does, as doctor's own, and the address
+// of the server. It fails the test if there is none.
+func (d *diagnosis) sandbox(id string) (found diagnosedSandbox, server string) {
 	d.t.Helper()
-	i := slices.IndexFunc(d.Sandboxes, func(s diagnosed) bool { return s.ID == id })
-	if i < 0 {
+	is := func(s diagnosedSandbox) bool { return s.ID == id }
+	for _, s := range d.Servers {
+		if s.Status != nil && slices.ContainsFunc(s.Status.Sandboxes, is) {
+			return s.Status.Sandboxes[slices.IndexFunc(s.Status.Sandboxes, is)], s.Address
+		}
+	}
+	if d.Local == nil || !slices.ContainsFunc(d.Local.Sandboxes, is) {
 		d.t.Fatalf("sandbox %s is not in\n%s", id, d.text)
 	}
-	return d.Sandboxes[i]
+	return d.Local.Sandboxes[slices.IndexFunc(d.Local.Sandboxes, is)], ""
 }
 
-// TestDoctorOfSandboxes: what doctor says of real sandboxes that are fine, stopped, and without a
-// registration, and of a server that does not serve some of them. What it says to change helps.
+// TestDoctorOfSandboxes: findings about real sandboxes that are fine, stopped, frozen, orphaned, and
+// without a registration, with a server and without one.
 func TestDoctorOfSandboxes(t *testing.T) {
-	program := distrusted(t, realRunsc(t))
-	w := newWorldWith(t, runsc.Config{Runsc: program, Program: sandlab})
+	w := newDistrustedWorld(t)
 	w.start("good", "idle")
-	alone := w.container("alone", "idle")
-	alone.Cgroup = true
-	w.must(w.node.Run(w.ctx(), alone))
-	s := w.startServer(w.serveArgs())
-	d := w.doctor("--address", w.addr)
-	d.finds("usage", "cgroup_not_own", "good")
-	d.lacks("sandbox_not_served", "stalled", "not_instrumented", "root_unreadable", "other_pid_namespace", "cannot_query", "no_server")
-	for _, sandbox := range d.Sandboxes {
-		if alone := sandbox.ID == "alone"; alone == slices.Contains(sandbox.UsageAbsent, "cgroup_not_own") {
-			t.Errorf("%+v", sandbox)
-		}
-		// runsc is built from a module, whose version has the date.
-		if sandbox.RunscBuilt == nil || sandbox.RunscBuilt.Year() < 2026 {
-			t.Errorf("the date of runsc is %v", sandbox.RunscBuilt)
-		}
-		if sandbox.QueryStatus != "ok" || len(sandbox.OnServers) != 1 || !sandbox.OnServers[0].Served || sandbox.RuntimeRoot != w.root {
-			t.Errorf("%+v", sandbox)
-		}
+	cold := w.container("cold", "idle")
+	cold.Cgroup = true
+	w.must(w.node.Run(w.ctx(), cold))
+	w.startSilent("silent", "idle")
+	none := t.TempDir()
+	examine := func(args ...string) diagnosis {
+		t.Helper()
+		return diagnose(t, withPath(newProgram(t, w.doctorArgs(args...)...), none))
+	}
+	s := startProgram(t, withPath(newProgram(t, w.serveArgs()...), none))
+	w.untilServing()
+	d := examine("--address", w.addr)
+	d.finds("usage_absent", "cgroup_not_own", "good")
+	d.lacks("sandbox_not_served", "sandbox_failed", "sandbox_stopped", "sandbox_orphaned", "root_unreadable", "other_pid_namespace", "missing_capability", "no_server")
+	if s, server := d.sandbox("silent"); s.QueryStatus != "ok" || server != w.addr {
+		t.Errorf("%+v on %q", s, server)
 	}
 
-	w.startSilent("silent", "idle")
 	goOn := w.stopSandbox("good")
-	d = diagnose(t, withPath(newProgram(t, w.doctorArgs("--address", w.addr)...), t.TempDir()))
-	d.finds("sandboxes", "stalled", "good", "its process is stopped", fmt.Sprintf("kill -CONT %d", w.pid("good")))
-	goOn()
-	d = w.doctor("--address", w.addr)
-	d.lacks("stalled", "not_instrumented") // the registration of another sandbox of the build
-
-	w.remove("good", "alone")
+	thaw := w.freeze("cold")
+	file := filepath.Join(w.root, "silent_sandbox:silent.state")
+	w.must(os.Rename(file, file+".away"))
+	w.until(func() error { // a status may be a second old
+		d = examine("--address", w.addr)
+		for _, id := range []string{"good", "cold"} {
+			if s, _ := d.sandbox(id); s.QueryStatus != "failed" {
+				return errNot(id + " has failed")
+			}
+		}
+		return nil
+	})
+	d.finds("sandbox_stopped", "good", "stopped by a signal", fmt.Sprintf("process %d", w.pid("good")))
+	d.finds("sandbox_stopped", "cold", "frozen by its cgroup")
+	d.finds("sandbox_orphaned", "silent", "the container runtime takes the sandbox for deleted")
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
-	d = diagnose(t, withPath(newProgram(t, w.doctorArgs()...), t.TempDir()))
-	d.finds("sandboxes", "not_instrumented", "silent", "add --runsc "+program+" to the server")
-	d.finds("registrations", "no_registration_source")
+	d = examine()
+	d.finds("sandbox_stopped", "good", "stopped by a signal")
+	d.finds("sandbox_orphaned", "silent", "no server has seen the sandbox")
+	goOn()
+	thaw()
+	w.must(os.Rename(file+".away", file))
+	w.remove("good", "cold")
+	d = examine()
+	d.finds("sandbox_failed", "silent", "not_instrumented", "name it with --runsc")
+	d.finds("no_registration_source")
 }
 
-// TestDoctorOfScript: PATH has a script that executes runsc. The sandboxes show the program itself, which
-// doctor and servers use if nobody else can have put it there.
-func TestDoctorOfScript(t *testing.T) {
-	check := func(name, program string, examine func(d *diagnosis)) {
-		t.Run(name, func(t *testing.T) {
-			w := newWorldWith(t, runsc.Config{Runsc: program, Program: sandlab})
-			w.startSilent("silent", "idle")
-			script := filepath.Join(t.TempDir(), "runsc")
-			w.must(os.WriteFile(script, []byte("#!/bin/sh\nexec "+program+` "$@"`+"\n"), 0o755))
-			d := diagnose(t, withPath(newProgram(t, w.doctorArgs()...), filepath.Dir(script)))
-			examine(&d)
-		})
+// freeze freezes the cgroup of a sandbox. thaw may be called more than once.
+func (w *world) freeze(id string) (thaw func()) {
+	w.t.Helper()
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", w.pid(id)))
+	w.must(err)
+	file, frozen, thawed := "", "FROZEN", "THAWED"
+	for line := range strings.Lines(string(groups)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case parts[1] == "freezer":
+			file = "/sys/fs/cgroup/freezer" + parts[2] + "/freezer.state"
+		case parts[1] == "" && file == "":
+			file, frozen, thawed = "/sys/fs/cgroup"+parts[2]+"/cgroup.freeze", "1", "0"
+		}
 	}
-	check("trusted", realRunsc(t), func(d *diagnosis) { d.lacks("not_instrumented", "no_registration_source") })
-	program := distrusted(t, realRunsc(t))
-	check("others may replace it", program, func(d *diagnosis) {
-		d.finds("sandboxes", "not_instrumented", "silent", filepath.Dir(program)+" is writable by everybody")
-		d.finds("registrations", "no_registration_source")
-	})
+	thaw = func() { _ = os.WriteFile(file, []byte(thawed), 0o644) }
+	w.t.Cleanup(thaw)
+	w.must(os.WriteFile(file, []byte(frozen), 0o644))
+	return thaw
 }
 
 // untilOld waits until a sandbox is so old that a server should know it.
@@ -195,15 +208,15 @@ func (w *world) untilOld(id string) {
 	w.t.Helper()
 	w.until(func() error {
 		info, err := os.Stat(filepath.Join(w.root, id+"_sandbox:"+id+".state"))
-		if err == nil && time.Since(info.ModTime()) < time.Second {
-			err = errNot("the sandbox is a second old")
+		if err == nil && time.Since(info.ModTime()) < 4*time.Second {
+			err = errNot("the sandbox is older than every status")
 		}
 		return err
 	})
 }
 
 // TestDoctorOfServers: servers that do not serve a sandbox, and why. doctor finds them by their
-// processes.
+// sockets.
 func TestDoctorOfServers(t *testing.T) {
 	w := newWorld(t)
 	w.start("sb", "idle")
@@ -212,81 +225,64 @@ func TestDoctorOfServers(t *testing.T) {
 	check := func(name string, parts []string, args ...string) {
 		t.Helper()
 		s := startProgram(t, newProgram(t, args...))
-		client := metricclient.NewMetricClient(w.addr, other)
-		defer client.Close()
-		w.until(func() error {
-			if s.hasEnded() {
-				t.Fatalf("%q has ended and said:\n%s", s.Args, &s.err)
-			}
-			_, err := client.GetMetrics(w.ctx(), nil)
-			return err
-		})
+		w.untilServing()
 		w.untilOld("sb")
-		d := w.doctor("--address", w.addr)
-		d.finds("servers", "sandbox_not_served", append([]string{"sb", fmt.Sprintf("process %d ", s.Process.Pid)}, parts...)...)
+		d := w.doctor()
+		if !slices.ContainsFunc(d.Servers, func(found diagnosedServer) bool { return found.PID == s.Process.Pid && found.Status != nil }) {
+			t.Errorf("process %d is not in\n%s", s.Process.Pid, d.text)
+		}
+		d = w.doctor("--address", w.addr)
+		d.finds("sandbox_not_served", append([]string{"sb"}, parts...)...)
 		s.signal(syscall.SIGTERM)
 		s.wantEnd(soon, 0)
 	}
-	check("of another root", []string{"serves " + other + ", and not " + w.root, "add --root " + w.root}, serveArgs(other, w.addr)...)
+	check("of another root", []string{"no server has this runtime root", "add --root " + w.root}, serveArgs(other, w.addr)...)
 	check("in place of gVisor's", []string{"serves only sandboxes that were created with --metric-server=%RUNTIME_ROOT%/../metrics.sock"},
 		"--root="+w.root, "--metric-server=%RUNTIME_ROOT%/../metrics.sock", "metric-server")
 }
 
-// TestDoctorOfUntrustedServers: the processes and sockets of another user that pass themselves off as a
-// server change no result: not what is served, nor which program and which file doctor uses as
-// root.
-func TestDoctorOfUntrustedServers(t *testing.T) {
-	w := newDistrustedWorld(t)
-	w.startSilent("silent", "idle")
-	w.untilOld("silent")
-	examine := func() diagnosis {
-		t.Helper()
-		return diagnose(t, withPath(newProgram(t, w.doctorArgs()...), t.TempDir()))
-	}
-	d := examine()
-	d.finds("sandboxes", "not_instrumented", "silent")
-
-	address := w.listenAs(65534, `{"sandboxes":[{"id":"silent","iteration":"","runtime_root":"`+w.root+`","query_status":"ok"}]}`)
-	liar := w.pose(65534, serveArgs(w.root, address, "--runsc", realRunsc(t), "--registration", "/etc/shadow")...)
-	d = examine()
-	d.finds("servers", "server_not_trusted", fmt.Sprintf("process %d", liar), "it runs as user 65534")
-	d.finds("sandboxes", "not_instrumented", "silent")
-	d.lacks("incomplete", "server_unreachable")
-	isLiar := func(on onServer) bool { return on.Address == address }
-	if slices.ContainsFunc(d.sandbox("silent").OnServers, isLiar) {
-		t.Errorf("what another user says is used:\n%s", d.text)
-	}
-
-	// Root's server is in another network namespace, and somebody else listens at its address here.
-	honest := w.pose(0, serveArgs(w.root, address)...)
-	d = examine()
-	d.finds("servers", "server_not_trusted", fmt.Sprintf("process %d", honest), "user 65534 listens there")
-	d.finds("sandboxes", "not_instrumented", "silent")
-
-	d = diagnose(t, withPath(newProgram(t, w.doctorArgs("--address", address)...), t.TempDir()))
-	d.finds("sandboxes", "not_instrumented", "silent") // a reply without an iteration
-	d.lacks("server_not_trusted")
-}
-
-// listenAs serves a text over HTTP on a socket of a user, and returns its address.
-func (w *world) listenAs(uid int, text string) string {
+// untilServing waits until a server at the world's address describes itself.
+func (w *world) untilServing() {
 	w.t.Helper()
-	runtime.LockOSThread() // the ID is that of a thread
-	defer runtime.UnlockOSThread()
-	_, err := unix.SetfsuidRetUid(uid)
-	w.must(err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	_, resetErr := unix.SetfsuidRetUid(os.Geteuid())
-	w.must(errors.Join(err, resetErr))
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, text) }))
-	_ = s.Listener.Close()
-	s.Listener = l
-	s.Start()
-	w.t.Cleanup(s.Close)
-	return l.Addr().String()
+	client := metricclient.NewMetricClient(w.addr, w.root)
+	defer client.Close()
+	w.until(func() error { _, err := client.GetStatus(w.ctx()); return err })
 }
 
-// pose starts a shell of a user with the command line and the program file name of a server, and
+// TestDoctorOfOthers: processes and sockets of another user that pass as servers and sandboxes change no
+// finding and hold nothing up, whatever they name.
+func TestDoctorOfOthers(t *testing.T) {
+	w := newWorld(t)
+	w.start("sb", "idle")
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	w.must(unix.Mkfifo(fifo, 0o666))
+	none := filepath.Join(t.TempDir(), "none")
+	want := w.doctor("--address", none)
+	var posed []int
+	for _, args := range [][]string{
+		{"runsc-sandbox", "--root=" + fifo, "boot", "fake"},
+		{"runsc-sandbox", "--root=" + w.root, "boot", "fake"},
+		{"sandmeter", "serve", "--root", fifo},
+	} {
+		posed = append(posed, w.pose(65534, args...))
+	}
+	got := diagnose(t, newProgram(t, "doctor", "--json"))
+	for _, pid := range posed {
+		if !slices.ContainsFunc(got.Ignored, func(text string) bool { return strings.HasPrefix(text, fmt.Sprintf("process %d of user 65534", pid)) }) {
+			t.Errorf("process %d is not in %q", pid, got.Ignored)
+		}
+	}
+	for _, text := range []string{fifo, "fake"} {
+		if strings.Contains(got.text, text) {
+			t.Errorf("%s is in\n%s", text, got.text)
+		}
+	}
+	if got := w.doctor("--address", none); !slices.EqualFunc(got.Findings, want.Findings, func(a, b diagnosedFinding) bool { return a.Cause == b.Cause }) {
+		t.Errorf("the findings are %+v, and without these processes %+v", got.Findings, want.Findings)
+	}
+}
+
+// pose starts a program of a user with a command line, a name, and a huge sparse program file. It
 // returns its PID.
 func (w *world) pose(uid int, args ...string) int {
 	w.t.Helper()
@@ -294,14 +290,14 @@ func (w *world) pose(uid int, args ...string) int {
 	w.must(os.Mkdir(dir, 0o755))
 	shell, err := os.ReadFile("/bin/sh")
 	w.must(err)
-	program := filepath.Join(dir, "sandmeter")
+	program := filepath.Join(dir, args[0])
 	w.must(os.WriteFile(program, shell, 0o755))
-	w.must(os.WriteFile(filepath.Join(dir, args[0]), []byte("read line\n"), 0o644)) // the script of the shell
+	w.must(os.Truncate(program, 1<<37))
 	for parent := dir; parent != os.TempDir(); parent = filepath.Dir(parent) {
 		w.must(os.Chmod(parent, 0o755))
 	}
-	posed := exec.Command(program, args...)
-	posed.Dir = dir
+	posed := exec.Command(program)
+	posed.Args = append([]string{args[0], "-c", "read line"}, args[1:]...)
 	posed.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	input, err := posed.StdinPipe()
 	w.must(err)
@@ -319,16 +315,15 @@ func TestDoctorOfAccess(t *testing.T) {
 	w.start("sb", "idle")
 	web, client, stranger := w.secured()
 	s := w.startServer(w.serveArgs(web...))
-	server := fmt.Sprintf("process %d", s.Process.Pid)
 	for _, flags := range [][]string{nil, stranger} {
 		d := w.doctor(append(flags, "--address", w.addr)...)
-		d.finds("servers", "server_access", server, "--web.client-config.file")
+		d.finds("server_access", w.addr, "--web.client-config.file")
 		d.lacks("sandbox_not_served")
 	}
 	d := w.doctor(append(client, "--address", w.addr)...)
 	d.lacks("server_access", "sandbox_not_served")
-	if on := d.sandbox("sb").OnServers; len(on) != 1 || !on[0].Served {
-		t.Errorf("%+v", on)
+	if _, server := d.sandbox("sb"); server != w.addr {
+		t.Errorf("the sandbox is served by %q", server)
 	}
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
@@ -348,7 +343,7 @@ func TestDoctorOfAccess(t *testing.T) {
 		return nil
 	})
 	d = w.doctor()
-	d.finds("servers", "server_access", fmt.Sprintf("process %d", s.Process.Pid), "in the container of the server")
+	d.finds("server_access", fmt.Sprintf("process %d", s.Process.Pid), "it is in a container")
 	d.lacks("sandbox_not_served")
 }
 
@@ -359,12 +354,13 @@ func TestDoctorOfProcesses(t *testing.T) {
 	id := fmt.Sprintf("sb-%d", os.Getpid()) // the machine may have others
 	w.start(id, "idle")
 	d := diagnose(t, newProgram(t, "doctor", "--json"))
-	if got := d.sandbox(id).RuntimeRoot; got != w.root {
-		t.Errorf("the runtime root is %s, want %s", got, w.root)
+	is := func(p diagnosedProcess) bool { return p.Sandbox == id && p.Root == w.root && p.HasStateFile }
+	if !slices.ContainsFunc(d.Processes, is) {
+		t.Errorf("the sandbox is not in\n%s", d.text)
 	}
 	w.must(os.Chmod(w.root, 0o777))
 	d = diagnose(t, newProgram(t, "doctor", "--json"))
-	d.finds("runtime_roots", "root_not_examined", w.root, "writable by everybody")
+	d.finds("root_not_examined", w.root, "writable by everybody")
 }
 
 // TestDoctorPrivileges: what doctor says where it lacks permissions, namespaces or limits.
@@ -374,157 +370,57 @@ func TestDoctorPrivileges(t *testing.T) {
 	under := func(command ...string) diagnosis {
 		t.Helper()
 		command = append(command, sandmeter)
-		command = append(command, w.doctorArgs()...)
+		command = append(command, w.doctorArgs("--address", filepath.Join(w.node.Dir(), "none"))...)
 		return diagnose(t, newRun(t, command[0], command[1:]...))
 	}
 	nobody := []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
 	d := under(nobody...)
-	d.finds("runtime_roots", "root_unreadable", w.root, "CAP_DAC_OVERRIDE")
+	d.finds("root_unreadable", w.root, "permission denied")
 	w.must(os.Chmod(w.node.Dir(), 0o755))
 	w.must(os.Chmod(w.root, 0o755))
 	d = under(nobody...)
-	d.finds("state_files", "state_file_unreadable", "sb", "permission denied")
-	d.finds("permissions", "cannot_query", "65534")
+	d.finds("state_file_unreadable", "sb", "permission denied")
+	d.finds("missing_capability", "65534", "CAP_DAC_OVERRIDE")
 	d = under(append(nobody, "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--bounding-set=-all,+dac_override")...)
-	d.finds("permissions", "cannot_measure", "65534")
-	d.finds("usage", "sentry_unreadable", "sb")
-	d.lacks("permission_denied", "cannot_query")
+	d.finds("missing_capability", "65534", "CAP_SYS_PTRACE")
+	d.finds("usage_absent", "sentry_unreadable", "sb")
+	d.lacks("sandbox_failed")
 	d = under(append(nobody, "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search")...)
-	d.finds("sandboxes", "permission_denied", "sb", "CAP_DAC_OVERRIDE")
+	d.finds("sandbox_failed", "permission_denied", "sb")
 
 	d = under("unshare", "--pid", "--fork", "--mount-proc")
-	d.finds("pid_namespace", "other_pid_namespace", "sb", "hostPID: true")
+	d.finds("other_pid_namespace", "hostPID: true")
 	d = under("sh", "-c", `ulimit -n 64 && exec "$@"`, "sh")
-	d.finds("file_descriptors", "low_file_limit", "may open 64 files", "LimitNOFILE=1024")
+	d.finds("low_file_limit", "is 64")
 	// The limits of a user namespace are as good as those of a user.
 	for limit, sysctl := range map[string]string{"inotify_instances": "fs.inotify.max_user_instances", "inotify_watches": "fs.inotify.max_user_watches"} {
 		d = under("unshare", "--user", "--map-root-user", "sh", "-c", `echo 0 >/proc/sys/user/max_`+limit+` && exec "$@"`, "sh")
-		d.finds("inotify", limit, sysctl)
+		d.finds("inotify_exhausted", sysctl)
 	}
 }
 
-// TestDoctorAfterUpgrade: runsc is replaced under a sandbox, and the same release in another directory
-// has its registration.
-func TestDoctorAfterUpgrade(t *testing.T) {
-	check := func(name string, install func(t *testing.T, dir string) (path string)) {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			installed := install(t, dir)
-			w := newWorldWith(t, runsc.Config{Runsc: installed, Program: sandlab})
-			w.startSilent("sb", "idle")
-			w.must(os.RemoveAll(dir))
-			install(t, dir)
-			d := diagnose(t, withPath(newProgram(t, w.doctorArgs()...), filepath.Dir(installed)))
-			d.finds("runsc", "runsc_replaced", "sb")
-			d.finds("sandboxes", "not_instrumented", "sb", "unpack the same release in another directory")
-
-			w.startServer(w.serveArgs("--runsc", install(t, t.TempDir())))
-			d = diagnose(t, withPath(newProgram(t, w.doctorArgs()...), t.TempDir()))
-			d.finds("runsc", "runsc_replaced", "sb")
-			d.lacks("not_instrumented", "registration_mismatch", "sandbox_not_served")
-			w.kill("sb")
-			reap() // the older runsc waits for zombies when it deletes a sandbox
-		})
-	}
-	check("release", copyRelease)
-	check("one program", func(t *testing.T, dir string) string {
-		older, err := findOlder()
-		if err != nil {
-			runsctest.Unavailable(t, err)
-		}
-		path := filepath.Join(dir, "runsc")
-		copyProgram(t, path, older)
-		return path
-	})
-}
-
-// TestDoctorOfFinalLogs: patterns and directories of final metrics logs.
+// TestDoctorOfFinalLogs: final metrics logs that the server does not read.
 func TestDoctorOfFinalLogs(t *testing.T) {
 	w := newWorld(t)
-	logs := filepath.Join(w.node.Dir(), "final")
-	w.must(os.Mkdir(logs, 0o777))
-	w.must(os.Chmod(logs, 0o777))
-	start := func(id, pattern string) {
-		c := w.container(id, "idle")
-		c.Flags = []string{"--final-metrics-log=" + pattern}
-		w.must(w.node.Run(w.ctx(), c))
-	}
-	start("bad", logs+"/all.log")
-	d := w.doctor()
-	d.finds("final_metrics_log", "final_log_pattern", logs+"/all.log", "add %ID%")
-	d.finds("final_metrics_log", "final_log_writable", logs, "writable by everybody (mode 0777)")
-	w.remove("bad")
-	w.must(os.Chmod(logs, 0o755))
-	start("good", logs+"/%ID%.log")
-	s := w.startServer(w.serveArgs())
-	d = w.doctor("--address", w.addr)
-	d.finds("final_metrics_log", "final_log_unread", "--final-metrics-log '"+logs+"/%ID%.log'")
-	d.lacks("final_log_pattern", "final_log_writable")
-	s.signal(syscall.SIGTERM)
-	s.wantEnd(soon, 0)
-	s = w.startServer(w.serveArgs("--final-metrics-log", "/var/final/%ID%.log"))
-	d = w.doctor("--address", w.addr)
-	d.finds("final_metrics_log", "final_log_differs", "/var/final/%ID%.log", logs)
-	s.signal(syscall.SIGTERM)
-	s.wantEnd(soon, 0)
-	w.startServer(w.serveArgs("--final-metrics-log", logs+"/%ID%.log"))
-	d = w.doctor("--address", w.addr)
-	d.lacks("final_log_unread", "final_log_differs", "final_log_missing", "final_log_pattern", "final_log_writable")
-}
-
-// TestDoctorOfLiteralFile: doctor finds the file of a release of runsc that does not replace %ID%.
-func TestDoctorOfLiteralFile(t *testing.T) {
-	older, err := findOlder()
-	if err != nil {
-		runsctest.Unavailable(t, err)
-	}
-	w := newWorldWith(t, runsc.Config{Runsc: older, Program: sandlab})
 	pattern := filepath.Join(w.node.Dir(), "%ID%.log")
-	start := func(id, kind string) {
-		c := w.container(id, kind)
-		c.Flags = []string{"--final-metrics-log=" + pattern}
-		w.must(w.node.Run(w.ctx(), c))
-	}
-	start("ended", "exit")
-	w.until(func() error {
-		_, err := os.Stat(pattern)
-		return err
-	})
-	start("sb", "idle")
-	d := w.doctor()
-	d.finds("final_metrics_log", "final_log_literal", pattern, "install a newer runsc")
-	w.kill("sb")
-	reap() // this runsc waits for zombies when it deletes a sandbox
-}
-
-// TestDoctorOfKubelet: a kubelet with the feature gate beside a server with cAdvisor's names. The
-// kubelet is a shell with its command line.
-func TestDoctorOfKubelet(t *testing.T) {
-	w := newSimulatedWorld(t)
-	if os.Geteuid() != 0 {
-		runsctest.Unavailable(t, errors.New("needs root: kubelet runs as root"))
-	}
-	w.simulate(simulate.Spec{ID: "sb"})
-	kubelet := exec.Command("/bin/sh")
-	kubelet.Args = []string{"kubelet", "-c", "read line", "--config=/none", "--feature-gates=PodAndContainerStatsFromCRI=true"}
-	input, err := kubelet.StdinPipe()
-	w.must(err)
-	w.must(kubelet.Start())
-	t.Cleanup(func() {
-		_ = input.Close()
-		_ = kubelet.Wait()
-	})
-	for usage, doubles := range map[string]bool{"own": false, "cadvisor": true, "both": true} {
-		s := w.startServer(w.serveArgs("--usage", usage))
+	c := w.container("sb", "idle")
+	c.Flags = []string{"--final-metrics-log=" + pattern}
+	w.must(w.node.Run(w.ctx(), c))
+	check := func(want string, args ...string) {
+		t.Helper()
+		s := w.startServer(w.serveArgs(args...))
 		d := w.doctor("--address", w.addr)
-		if doubles {
-			d.finds("kubelet", "sums_double", "PodAndContainerStatsFromCRI=true in its command line", fmt.Sprintf("process %d", kubelet.Process.Pid), "--usage=own")
+		if want == "" {
+			d.lacks("final_log_differs")
 		} else {
-			d.lacks("sums_double")
+			d.finds("final_log_differs", pattern, want)
 		}
 		s.signal(syscall.SIGTERM)
 		s.wantEnd(soon, 0)
 	}
+	check("the server has no --final-metrics-log")
+	check("the server has --final-metrics-log=/var/final/%ID%.log", "--final-metrics-log", "/var/final/%ID%.log")
+	check("", "--final-metrics-log", pattern)
 }
 
 // TestDoctorOfDocker: doctor finds the containers of a Docker whose set-up it does not know, and
@@ -539,14 +435,9 @@ func TestDoctorOfDocker(t *testing.T) {
 	examine := func() diagnosis {
 		t.Helper()
 		found := diagnose(t, newProgram(t, "doctor", "--json", "--address", d.addr))
-		if got := found.sandbox(id).RuntimeRoot; got != d.root() {
-			t.Errorf("the runtime root is %s, want %s", got, d.root())
-		}
-		for _, c := range found.Checks {
-			for _, f := range c.Findings {
-				if f.Cause != "sandbox_not_served" && slices.Contains(f.Sandboxes, id) {
-					t.Errorf("%s: %s", f.Cause, f.What)
-				}
+		for _, f := range found.Findings {
+			if f.Cause != "sandbox_not_served" && slices.Contains(f.Sandboxes, id) {
+				t.Errorf("%s: %s", f.Cause, f.What)
 			}
 		}
 		return found
@@ -560,12 +451,12 @@ func TestDoctorOfDocker(t *testing.T) {
 	s := serve(other)
 	w.untilOld(id)
 	found := examine()
-	found.finds("servers", "sandbox_not_served", id, "add --root "+d.root()+" to the server")
+	found.finds("sandbox_not_served", id, "add --root "+d.root()+" to a server")
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
 	serve(d.root())
 	found = examine()
-	if s := found.sandbox(id); s.QueryStatus != "ok" || !slices.ContainsFunc(s.OnServers, func(on onServer) bool { return on.Served && on.Address == d.addr }) {
-		t.Errorf("%+v", s)
+	if s, server := found.sandbox(id); s.QueryStatus != "ok" || server != d.addr || s.RuntimeRoot != d.root() {
+		t.Errorf("%+v on %q", s, server)
 	}
 }

@@ -27,6 +27,7 @@ func TestJSONAPI(t *testing.T) {
 	w.startServer(w.serveArgs("--sandbox-timeout", "200ms"))
 	conforms := w.openAPI()
 	conforms("/api/v1/sandboxes", http.StatusOK, "List")
+	conforms("/api/v1/status", http.StatusOK, "Status")
 	for _, id := range []string{"pod", "stopped", "killed"} {
 		conforms("/api/v1/sandboxes/"+id, http.StatusOK, "Detail")
 	}

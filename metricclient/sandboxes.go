@@ -9,14 +9,15 @@ import (
 
 const (
 	sandboxesPath = "/api/v1/sandboxes"
+	statusPath    = "/api/v1/status"
 
-	// maxSandboxesSize limits the document of GetSandboxes. A sandbox takes less than 1 KiB plus
-	// 150 bytes per container, so this is enough for tens of thousands.
-	maxSandboxesSize = 64 << 20
+	// maxDocumentSize limits a document. A sandbox takes less than 2 KiB plus 150 bytes per container,
+	// so this is enough for tens of thousands.
+	maxDocumentSize = 64 << 20
 )
 
-// ErrNoAPI means that the server has no JSON API, such as sandmeter metric-server and gVisor's own
-// metric server.
+// ErrNoAPI means that the server does not have the document: sandmeter metric-server has only the one
+// of GetStatus, and gVisor's own metric server has none.
 var ErrNoAPI = errors.New("the server has no JSON API")
 
 // GetSandboxes returns the JSON document of all sandboxes that the server at the client's address
@@ -28,19 +29,27 @@ var ErrNoAPI = errors.New("the server has no JSON API")
 // known. A document that is encoded or longer than 64 MiB is an error too. GetSandboxes checks
 // neither the document nor the identity of the server: see [MetricClient.HealthCheck].
 func (c *MetricClient) GetSandboxes(ctx context.Context) (document []byte, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("sandboxes of the metric server at %s: %w", c.addr, err)
-		}
-	}()
-	a, err := c.read(ctx, c.serverURL(sandboxesPath), maxSandboxesSize)
+	return c.getDocument(ctx, "sandboxes", sandboxesPath)
+}
+
+// GetStatus returns the JSON document with which the server at the client's address describes itself:
+// its version, settings, limits, runtime roots, sandboxes, and newest problems. Timeout and errors are
+// those of [MetricClient.GetSandboxes].
+func (c *MetricClient) GetStatus(ctx context.Context) (document []byte, err error) {
+	return c.getDocument(ctx, "status", statusPath)
+}
+
+func (c *MetricClient) getDocument(ctx context.Context, what, path string) ([]byte, error) {
+	a, err := c.read(ctx, c.serverURL(path), maxDocumentSize)
 	switch {
 	case err != nil:
-		return nil, err
 	case a.status == http.StatusNotFound:
-		return nil, fmt.Errorf("%w: %w", ErrNoAPI, a.statusError())
+		err = fmt.Errorf("%w: %w", ErrNoAPI, a.statusError())
 	case a.status != http.StatusOK:
-		return nil, a.statusError()
+		err = a.statusError()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s of the metric server at %s: %w", what, c.addr, err)
 	}
 	return []byte(a.body), nil
 }

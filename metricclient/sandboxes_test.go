@@ -1,23 +1,29 @@
 package metricclient
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 )
 
-func TestGetSandboxes(t *testing.T) {
+func TestGetDocuments(t *testing.T) {
 	const document = `{"snapshot_time": "2026-11-22T09:12:52Z", "sandboxes": []}` + "\n"
-	c := serving(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.RequestURI != "/api/v1/sandboxes" || r.Header.Get(scrapeTimeoutHeader) == "" {
-			t.Errorf("asked with %s %s and %v", r.Method, r.RequestURI, r.Header)
+	f := func(path string, get func(*MetricClient, context.Context) ([]byte, error)) {
+		t.Helper()
+		c := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet || r.RequestURI != path || r.Header.Get(scrapeTimeoutHeader) == "" {
+				t.Errorf("asked with %s %s and %v", r.Method, r.RequestURI, r.Header)
+			}
+			io.WriteString(w, document)
+		})
+		if got, err := get(c, t.Context()); string(got) != document || err != nil {
+			t.Errorf("got %q and error %v", got, err)
 		}
-		io.WriteString(w, document)
-	})
-	if got, err := c.GetSandboxes(t.Context()); string(got) != document || err != nil {
-		t.Errorf("got %q and error %v", got, err)
 	}
+	f("/api/v1/sandboxes", (*MetricClient).GetSandboxes)
+	f("/api/v1/status", (*MetricClient).GetStatus)
 }
 
 func TestGetSandboxesFails(t *testing.T) {

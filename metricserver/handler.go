@@ -30,6 +30,11 @@ type Handler struct {
 	guard     *guard.Guard    // for calls that touch runtime roots
 	records   *records.Writer // nil: no final records
 
+	// For the document about the server.
+	options   *Options // with defaults
+	listeners []string // addresses
+	problems  *problems
+
 	alive      context.Context
 	cancel     context.CancelFunc // ends alive
 	background sync.WaitGroup
@@ -48,12 +53,14 @@ func (s *Server) Handler() (*Handler, error) {
 
 // open returns a handler that serves, and does nothing by itself yet.
 func (s *Server) open() (*Handler, error) {
-	o := &s.options
+	kept := new(problems)
+	o := new(s.options)
+	o.Logger = kept.logger(o.Logger)
 	source, err := o.newSource()
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{source: source, guard: guard.New(clock.Real)}
+	h := &Handler{source: source, guard: guard.New(clock.Real), options: o, problems: kept}
 	if h.records, err = o.openRecords(); err != nil {
 		return nil, err
 	}
@@ -131,6 +138,7 @@ func (h *Handler) webOptions(o *Options) web.Options {
 		Version:        o.Version,
 		Logger:         o.Logger,
 		API:            !o.DropIn,
+		Status:         h.status,
 		Register:       register,
 		Unregister:     unregister,
 		AllowProfiling: o.AllowProfiling,

@@ -68,6 +68,9 @@ type Options struct {
 	// for each connection and request; but turning TLS on or off, or changing the rate limit,
 	// requires a restart. Default: plain HTTP without authentication.
 	WebConfigFile string
+	// Given are the settings as the user of the program gave them, by name, for the document at
+	// /api/v1/status. It must not have secrets. Default: none.
+	Given map[string]string
 	// TelemetryPath is the path of the metrics. Default: DefaultTelemetryPath.
 	TelemetryPath string
 	// Version is the version of the program, for the page at /. Default: the page shows no version.
@@ -363,6 +366,9 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 		return err
 	}
 	defer closeAll(listeners)
+	for _, addr := range addrsOf(listeners) {
+		h.listeners = append(h.listeners, addr.String())
+	}
 	if s.options.Listening != nil {
 		if err := s.options.Listening(addrsOf(listeners)); err != nil {
 			return err

@@ -51,14 +51,14 @@ type watch struct {
 	open       func() (*notifier, error)
 	most       int // the constant maxWatched, or less in tests
 
-	overflows atomic.Int64  // times that events were lost because there were too many
-	due       chan struct{} // tells the goroutine that looks
+	overflows atomic.Int64           // times that events were lost because there were too many
+	exhausted atomic.Pointer[string] // the inotify error that was logged
+	due       chan struct{}          // tells the goroutine that looks
 
 	notifier *notifier           // nil: inotify is not available
 	watched  map[string]*watched // by clean path
 	paths    map[int][]string    // by watch descriptor, because a directory can have several paths
 	round    uint                // number of surveys
-	logged   error               // the inotify error that was logged
 	full     bool                // the log says that there are too many directories
 }
 
@@ -378,10 +378,10 @@ func (w *watch) logExhausted(err error) {
 	default:
 		return
 	}
-	if w.logged != nil {
+	text := limit + " reached: " + err.Error()
+	if w.exhausted.Swap(&text) != nil {
 		return
 	}
-	w.logged = err
 	w.logger.Warn("inotify limit reached; until it is raised, new and ended sandboxes are detected only by scrapes and a scan every minute",
 		"sysctl", limit, "err", err)
 }

@@ -9,28 +9,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/api"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
-
-// served is a sandbox in the JSON document of a server, as far as the table shows it. Pointers are
-// nil if the value is unknown.
-type served struct {
-	ID          string            `json:"id"`
-	RuntimeRoot string            `json:"runtime_root"`
-	Pod         *string           `json:"pod"`
-	Namespace   *string           `json:"namespace"`
-	CreatedAt   *time.Time        `json:"created_at"`
-	PID         *int              `json:"pid"`
-	State       string            `json:"state"`
-	Containers  []json.RawMessage `json:"containers"`
-	QueryStatus string            `json:"query_status"`
-	Reason      *string           `json:"reason"`
-	Hidden      *string           `json:"hidden"`
-	Outcome     *string           `json:"outcome"`
-	ExitCode    *int              `json:"exit_code"`
-	Signal      *int              `json:"signal"`
-}
 
 // listServed writes the sandboxes that a server serves: the document of the server, with --json, or
 // a table.
@@ -45,7 +27,7 @@ func (l *list) listServed(ctx context.Context, std cli.Stdio) error {
 		return explainNoAPI(explainGet(ctx, client, err))
 	}
 	var document struct {
-		Sandboxes *[]served `json:"sandboxes"`
+		Sandboxes *[]api.Sandbox `json:"sandboxes"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil || document.Sandboxes == nil {
 		return fmt.Errorf("the server at %s sent something other than a list of sandboxes; give the address of the metric server with --address",
@@ -84,12 +66,12 @@ var servedColumns = []cli.Column{
 	{Title: "RUNTIME ROOT", MinWidth: minListWidth, Optional: 4},
 }
 
-func servedCells(s served) []string {
+func servedCells(s api.Sandbox) []string {
 	pid, created := "-", "-"
 	if s.PID != nil {
 		pid = strconv.Itoa(*s.PID)
 	}
-	if s.CreatedAt != nil {
+	if !s.CreatedAt.IsZero() {
 		created = s.CreatedAt.UTC().Format(time.DateTime)
 	}
 	return []string{cli.Cell(s.ID), knownCell(s.Namespace), knownCell(s.Pod), stateCell(s), pid, strconv.Itoa(len(s.Containers)), created,
@@ -105,7 +87,7 @@ func knownCell(value *string) string {
 }
 
 // stateCell returns how a sandbox ended, if it has, and its state otherwise.
-func stateCell(s served) string {
+func stateCell(s api.Sandbox) string {
 	switch {
 	case s.Outcome == nil:
 		return cli.Cell(s.State)
@@ -119,7 +101,7 @@ func stateCell(s served) string {
 
 // metricsCell returns why a sandbox has no series, or the result of the query for metrics. A status
 // that this program does not know is shown as it is.
-func metricsCell(s served) string {
+func metricsCell(s api.Sandbox) string {
 	switch {
 	case s.Hidden != nil:
 		return "hidden (" + cli.Cell(*s.Hidden) + ")"
@@ -133,12 +115,12 @@ func metricsCell(s served) string {
 
 // servedTable returns the table of sandboxes. It shows runtime roots if there are several, because
 // IDs may then be equal.
-func servedTable(sandboxes []served) cli.Table {
+func servedTable(sandboxes []api.Sandbox) cli.Table {
 	table := cli.Table{Columns: servedColumns}
 	for _, s := range sandboxes {
 		table.Rows = append(table.Rows, servedCells(s))
 	}
-	if !slices.ContainsFunc(sandboxes, func(s served) bool { return s.RuntimeRoot != sandboxes[0].RuntimeRoot }) {
+	if !slices.ContainsFunc(sandboxes, func(s api.Sandbox) bool { return s.RuntimeRoot != sandboxes[0].RuntimeRoot }) {
 		last := len(servedColumns) - 1
 		table.Columns = table.Columns[:last]
 		for i, row := range table.Rows {

@@ -66,6 +66,8 @@ func runMetricServer(ctx context.Context, conf *config.Config, args []string, st
 	if err := cli.GoFlagsFromEnv(flags); err != nil {
 		return err
 	}
+	s.Given = map[string]string{"root": s.Roots[0], "metric-server": conf.MetricServer}
+	flags.Visit(func(f *flag.Flag) { s.Given[f.Name] = f.Value.String() })
 	log, err := openRunscLog(conf, std.Err)
 	if err != nil {
 		return err

@@ -45,8 +45,12 @@ func newServe(std cli.Stdio) (*cobra.Command, *serve) {
 			"  sandmeter serve --root /var/run/docker/runtime-runc/moby --web.listen-address :19640\n" +
 			"  sandmeter serve --web.listen-address /run/sandmeter.sock --web.socket-group prometheus\n" +
 			"  sandmeter serve --web.listen-address :19640 --web.listen-address /run/sandmeter.sock --web.config.file /etc/sandmeter/web.yml",
-		Args:    cobra.NoArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
+		Args: cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := cli.FromEnv(cmd.Flags())
+			s.Given = cli.Given(cmd.Flags())
+			return err
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.systemdSocket && cmd.Flags().Changed(listenAddressFlag) {
 				return cli.Usagef("--web.systemd-socket serves on the sockets of systemd: leave out --%s", listenAddressFlag)

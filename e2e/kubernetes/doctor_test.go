@@ -10,27 +10,30 @@ func checkDoctor(n *node) {
 	id := n.untilUp("shop", "web")["web"]
 	out := n.kubectl("exec", "--namespace", serverNamespace, "daemonset/sandmeter", "--", "/sandmeter", "doctor", "--json")
 	var found struct {
-		Problems  int
-		Checks    json.RawMessage
-		Sandboxes []struct {
-			ID          string
-			QueryStatus string                  `json:"query_status"`
-			OnServers   []struct{ Served bool } `json:"on_servers"`
+		Problems int
+		Findings json.RawMessage
+		Servers  []struct {
+			Status struct {
+				Sandboxes []struct {
+					ID          string
+					QueryStatus string `json:"query_status"`
+				}
+			}
 		}
 	}
 	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		n.t.Fatalf("%v: %s", err, out)
 	}
 	if found.Problems != 0 {
-		n.t.Errorf("%d problems: %s", found.Problems, found.Checks)
+		n.t.Errorf("%d problems: %s", found.Problems, found.Findings)
 	}
 	served := false
-	for _, s := range found.Sandboxes {
-		if s.ID == id {
-			served = s.QueryStatus == "ok" && len(s.OnServers) == 1 && s.OnServers[0].Served
+	for _, server := range found.Servers {
+		for _, s := range server.Status.Sandboxes {
+			served = served || s.ID == id && s.QueryStatus == "ok"
 		}
 	}
 	if !served {
-		n.t.Errorf("sandbox %s is not served, of %+v", id, found.Sandboxes)
+		n.t.Errorf("sandbox %s is not served, of %+v", id, found.Servers)
 	}
 }

@@ -43,13 +43,16 @@ type Sandbox struct {
 	CreatedAt    time.Time   `json:"created_at"`
 	PID          *int        `json:"pid"` // on the host; null after the sandbox has ended
 	State        string      `json:"state"`
+	Phase        string      `json:"phase"`
 	Checkpointed bool        `json:"checkpointed"`
 	Restored     bool        `json:"restored"`
 	Containers   []Container `json:"containers"` // root container first
 	// QueryStatus is the result of the query for metrics: ok, failed, or not_running.
 	QueryStatus string     `json:"query_status"`
-	Reason      *string    `json:"reason"`     // failure reason, as in the label reason
-	SampledAt   *time.Time `json:"sampled_at"` // time at which the sandbox took its samples
+	Reason      *string    `json:"reason"`       // failure reason, as in the label reason
+	Detail      *string    `json:"detail"`       // the error behind Reason
+	UsageAbsent []string   `json:"usage_absent"` // reasons, as in the label reason of the family
+	SampledAt   *time.Time `json:"sampled_at"`   // time at which the sandbox took its samples
 	// Hidden tells why the sandbox has no series on pages: unregistered, or series_limit. Null: it
 	// has.
 	Hidden *string `json:"hidden"`
@@ -109,30 +112,37 @@ func describe(s *snapshot.Sandbox) Sandbox {
 		ID:           s.Labels.Sandbox,
 		Iteration:    s.Labels.Iteration,
 		RuntimeRoot:  s.Root,
-		Pod:          known(s.Labels.Pod),
-		Namespace:    known(s.Labels.Namespace),
+		Pod:          Known(s.Labels.Pod),
+		Namespace:    Known(s.Labels.Namespace),
 		CreatedAt:    s.CreatedAt,
 		State:        s.Status,
+		Phase:        string(s.Phase),
+		UsageAbsent:  []string{},
 		Checkpointed: s.Checkpointed,
 		Restored:     s.Restored,
 		Containers:   make([]Container, 0, len(s.Containers)),
-		SampledAt:    known(s.Replied),
-		Hidden:       known(string(s.Hidden)),
+		SampledAt:    Known(s.Replied),
+		Hidden:       Known(string(s.Hidden)),
 		End:          endOf(s.End),
 	}
 	for _, c := range s.Containers {
 		d.Containers = append(d.Containers, Container{ID: c.ID, State: c.Status})
+	}
+	if s.Usage != nil {
+		for _, reason := range s.Usage.Unknown {
+			d.UsageAbsent = append(d.UsageAbsent, string(reason))
+		}
 	}
 	switch {
 	case !s.Running():
 		d.QueryStatus, d.State = queryNotRunning, stateStopped
 		return d
 	case s.Failure != nil:
-		d.QueryStatus, d.Reason = queryFailed, known(string(s.Failure.Reason))
+		d.QueryStatus, d.Reason, d.Detail = queryFailed, Known(string(s.Failure.Reason)), Known(s.Failure.Error())
 	default:
 		d.QueryStatus = queryOK
 	}
-	d.PID = known(s.PID)
+	d.PID = Known(s.PID)
 	return d
 }
 
@@ -143,13 +153,13 @@ func endOf(e *snapshot.End) End {
 	}
 	metricsComplete, usageComplete := e.Metrics.Complete(), e.Usage.Complete()
 	end := End{
-		Outcome:         known(string(e.Outcome)),
-		Signal:          known(e.Signal),
-		EndedAt:         known(e.Time),
-		LifetimeSeconds: known(e.Lifetime.Seconds()),
-		MetricsSource:   known(string(e.Metrics)),
+		Outcome:         Known(string(e.Outcome)),
+		Signal:          Known(e.Signal),
+		EndedAt:         Known(e.Time),
+		LifetimeSeconds: Known(e.Lifetime.Seconds()),
+		MetricsSource:   Known(string(e.Metrics)),
 		MetricsComplete: &metricsComplete,
-		UsageSource:     known(string(e.Usage)),
+		UsageSource:     Known(string(e.Usage)),
 		UsageComplete:   &usageComplete,
 	}
 	if e.Outcome == snapshot.Exited || e.Outcome == snapshot.Failed {
@@ -158,8 +168,8 @@ func endOf(e *snapshot.End) End {
 	return end
 }
 
-// known returns a pointer to value, or nil if value is the zero value, which means unknown.
-func known[T comparable](value T) *T {
+// Known returns a pointer to value, or nil if value is the zero value, which means unknown.
+func Known[T comparable](value T) *T {
 	var zero T
 	if value == zero {
 		return nil
@@ -202,7 +212,7 @@ func metricsOf(source *snapshot.Source, prefix string) []Metric {
 	for i := range samples {
 		sample := &samples[i]
 		m := source.Metric(*sample)
-		metric := Metric{Name: prefix + m.Name, Type: m.Type.String(), Unit: known(m.Unit.String()), Labels: make(map[string]string, len(m.Fields))}
+		metric := Metric{Name: prefix + m.Name, Type: m.Type.String(), Unit: Known(m.Unit.String()), Labels: make(map[string]string, len(m.Fields))}
 		for i, value := range m.Labels(sample.Series) {
 			metric.Labels[m.Fields[i].Name] = value
 		}

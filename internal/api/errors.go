@@ -34,7 +34,7 @@ type Refusal struct {
 }
 
 // Refused returns the document of a sandbox that failed.
-func Refused(f *failure.Failure) Refusal { return Refusal{f.Error(), known(string(f.Reason))} }
+func Refused(f *failure.Failure) Refusal { return Refusal{f.Error(), Known(string(f.Reason))} }
 
 // Absent returns the document of an ID that a runtime root does not have.
 func Absent(id, root string) Refusal {

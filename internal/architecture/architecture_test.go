@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
+	"metricserver": {"config", "internal/api", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -63,11 +63,10 @@ var mayImport = map[string][]string{
 	"internal/records": {"internal/fact", "internal/queue", "internal/schema", "internal/snapshot"},
 	"internal/web":     {"internal/api", "internal/clock", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
-	// What the command doctor says. doctor judges and has no other input than values; observe makes these
-	// values, with the code of the server, and reads kubelet's configuration as YAML.
-	"internal/doctor": {"config", "internal/failure"},
-	"internal/doctor/observe": {"config", "metricclient", "internal/clock", "internal/collect", "internal/doctor", "internal/failure", "internal/guard", "internal/registration", "internal/roots",
-		"internal/snapshot", "internal/trust", "go.yaml.in/yaml/v2", "golang.org/x/sys/unix"},
+	// What the command doctor says. doctor judges values, among them the documents of servers; observe gets
+	// these documents, from a server in its own process too.
+	"internal/doctor":         {"internal/api"},
+	"internal/doctor/observe": {"metricclient", "metricserver", "internal/api", "internal/clock", "internal/doctor", "internal/guard", "internal/trust", "golang.org/x/sys/unix"},
 
 	// Packages for tests and tools. Simulated sandboxes import no package of the server, so that a
 	// mistake in one is not repeated in the other.
@@ -83,7 +82,7 @@ var mayImport = map[string][]string{
 	// The program sees the stages only through metricserver; to list a root it asks state and
 	// proof.
 	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
-	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/cli", "internal/clientconfig", "internal/doctor",
+	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/api", "internal/cli", "internal/clientconfig", "internal/doctor",
 		"internal/doctor/observe", "internal/proof", "internal/queue", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},

@@ -173,58 +173,49 @@ func EnvName(flag string) string {
 }
 
 // FromEnv sets flags that are not on the command line from their environment variables.
-func FromEnv(flags *pflag.FlagSet) error { return FromEnvOf(flags, os.Getenv) }
-
-// FromEnvOf is FromEnv for the environment of another process: getenv returns the value of a
-// variable, or "".
-func FromEnvOf(flags *pflag.FlagSet, getenv func(name string) string) error {
-	var missing []envFlag
+func FromEnv(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
-		if _, isList := f.Value.(listFlag); !f.Changed {
-			_, isPattern := f.Value.(patternsFlag)
-			missing = append(missing, envFlag{f.Name, isList && !isPattern})
+		_, isList := f.Value.(listFlag)
+		_, isPattern := f.Value.(patternsFlag)
+		if err == nil && !f.Changed {
+			err = setFromEnv(f.Name, isList && !isPattern, flags.Set)
 		}
 	})
-	return setFromEnv(missing, getenv, flags.Set)
+	return err
 }
 
 // GoFlagsFromEnv is FromEnv for a FlagSet of package flag.
-func GoFlagsFromEnv(flags *flag.FlagSet) error { return GoFlagsFromEnvOf(flags, os.Getenv) }
-
-// GoFlagsFromEnvOf is FromEnvOf for a FlagSet of package flag.
-func GoFlagsFromEnvOf(flags *flag.FlagSet, getenv func(name string) string) error {
+func GoFlagsFromEnv(flags *flag.FlagSet) (err error) {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	var missing []envFlag
 	flags.VisitAll(func(f *flag.Flag) {
-		if !given[f.Name] {
-			missing = append(missing, envFlag{f.Name, false})
+		if err == nil && !given[f.Name] {
+			err = setFromEnv(f.Name, false, flags.Set)
 		}
 	})
-	return setFromEnv(missing, getenv, flags.Set)
+	return err
 }
 
-// envFlag is a flag to be set from its environment variable.
-type envFlag struct {
-	name   string
-	isList bool
+// Given returns the flags that are set on the command line or in the environment.
+func Given(flags *pflag.FlagSet) map[string]string {
+	given := make(map[string]string)
+	flags.Visit(func(f *pflag.Flag) { given[f.Name] = f.Value.String() })
+	return given
 }
 
-// setFromEnv sets the flags whose variables are set. An empty variable counts as unset.
-func setFromEnv(flags []envFlag, getenv func(name string) string, set func(name, value string) error) error {
-	for _, f := range flags {
-		value := getenv(EnvName(f.name))
+// setFromEnv sets a flag if its variable is set. An empty variable counts as unset.
+func setFromEnv(flag string, isList bool, set func(name, value string) error) error {
+	value := os.Getenv(EnvName(flag))
+	values := []string{value}
+	if isList {
+		values = strings.Split(value, ",")
+	}
+	for _, v := range values {
 		if value == "" {
-			continue
+			break
 		}
-		values := []string{value}
-		if f.isList {
-			values = strings.Split(value, ",")
-		}
-		for _, v := range values {
-			if err := set(f.name, v); err != nil {
-				return Usagef("environment variable %s: %w", EnvName(f.name), err)
-			}
+		if err := set(flag, v); err != nil {
+			return Usagef("environment variable %s: %w", EnvName(flag), err)
 		}
 	}
 	return nil

@@ -91,6 +91,14 @@ func (c *Collector) CheckRoot() error {
 // slice must not be changed. Roots never waits.
 func (c *Collector) Roots() []string { return *c.table.served.Load() }
 
+// UsageSources returns the mounts of cgroup hierarchies from which sandboxes are measured. It never waits.
+func (c *Collector) UsageSources() []string {
+	if c.meter == nil {
+		return nil
+	}
+	return c.meter.Sources()
+}
+
 // Listed reports whether a collection, or Look, has listed the roots without an error since the
 // Collector was made. It never waits.
 func (c *Collector) Listed() bool { return c.table.listed.Load() }

@@ -18,8 +18,7 @@ func identify(facts *state.Sandbox, h *home) *snapshot.Identity {
 		CreatedAt: facts.CreatedAt,
 		Status:    facts.Status,
 
-		Release:      labelText(releaseOf(facts.Metadata).Version, maxName),
-		MetricServer: facts.MetricServer,
+		Release: labelText(releaseOf(facts.Metadata).Version, maxName),
 	}
 	for _, c := range facts.Containers {
 		id.Containers = append(id.Containers, identifyContainer(c))

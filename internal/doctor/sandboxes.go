@@ -2,168 +2,167 @@ package doctor
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
+	"time"
 
-	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/api"
 )
 
-// A meaning says what a reason means, and what to change.
-type meaning struct {
-	level         Level
-	means, change string
+// A Sandbox is a sandbox with the server that serves it.
+type Sandbox struct {
+	api.Sandbox
+	Server *Server // nil: only the server in this process lists it
 }
 
-// meanings has the reasons why a sandbox has no metrics, by their names, which are the names of
-// causes too. README.md has the same advice.
-var meanings = map[string]meaning{
-	string(failure.Stalled): {Problem, "there was no whole reply in the sandbox's time",
-		"see whether the sandbox is starved of CPU; if not, it may be hostile"},
-	string(failure.OutOfTime): {Warning, "the collection ended before the sandbox was reached",
-		"run this command again; on a server, raise scrape_timeout"},
-	string(failure.Unreachable): {Problem, "it has no control socket, or nothing listens there",
-		"right after a checkpoint this passes; otherwise its kernel is broken: restart the sandbox"},
-	string(failure.RootHung): {Problem, "the file system of its runtime root does not answer",
-		"repair or unmount the file system: it may be FUSE with a dead daemon, or NFS"},
-	string(failure.PermissionDenied): {Problem, "connecting to the control socket takes write permission on it",
-		"run as root, or as a user with CAP_DAC_OVERRIDE"},
-	string(failure.WrongPeer): {Problem, "another process listens on its control socket",
-		"find out which process took the socket"},
-	string(failure.Closed): {Problem, "it closed the connection in the middle of its reply",
-		"look into runsc's log of the sandbox"},
-	string(failure.TooLong): {Problem, "its reply is longer than an honest one can be",
-		"treat the sandbox as hostile"},
-	string(failure.ReplyBudget): {Problem, "the replies of all sandboxes take too much memory, and its reply was among the largest",
-		"look for sandboxes that report far more than others"},
-	string(failure.PageBudget): {Problem, "the page would be too long, and its metrics were among the largest",
-		"look for sandboxes that report far more than others"},
-	string(failure.ReplyRefused): {Problem, "its reply breaks a rule",
-		"treat the sandbox as hostile, unless the wall clock was set or runsc was upgraded under it"},
-	string(failure.TextsRefused): {Problem, "its names, metadata or capabilities are longer or more than fit on a page",
-		"find out who named it"},
-	string(failure.Internal): {Problem, "the server lacks file descriptors or memory, or has a bug",
-		"raise the limit on open files (LimitNOFILE= in the unit); if that is high enough, report the error"},
-	string(failure.RegistrationRefused): {Problem, "its registration breaks a rule",
-		"report it: no runsc does this"},
-	string(failure.RegistrationMismatch): {Problem, "its reply does not fit the registration of its build of runsc",
-		"check that --registration or --runsc is of the runsc that started it; if so, treat the sandbox as hostile"},
-	string(failure.RegistrationIncomplete): {Problem, "its kernel is a program of its own, and reports a metric that runsc does not print",
-		"create sandboxes with --metric-server; if that changes nothing, treat the sandbox as hostile"},
-	string(failure.NotInstrumented): {Problem, "it has no registration of its own, and that of its build is not known",
-		"name its runsc with --runsc, or save the output of runsc metric-metadata and name the file with --registration"},
-}
+// Runs reports whether the process of the sandbox has not ended.
+func (s *Sandbox) Runs() bool { return s.Phase == "running" || s.Phase == "orphaned" }
 
-// reasons are those that running sandboxes have, in the order of their findings.
-var reasons = failure.Reasons
+// A life identifies a life of a sandbox.
+type life struct{ id, iteration string }
 
-// causesOfSandboxes returns the causes that have the names of reasons.
-func causesOfSandboxes() []Cause {
-	var causes []Cause
-	for _, r := range reasons {
-		causes = append(causes, Cause{string(r), meanings[string(r)].level})
-	}
-	return causes
-}
-
-// whats say what is wrong with sandboxes, after their number and a colon.
-var whats = map[failure.Reason]string{
-	failure.Stalled:                "stalled",
-	failure.OutOfTime:              "not reached in time",
-	failure.Unreachable:            "nothing listens on the control socket",
-	failure.RootHung:               "the runtime root does not answer",
-	failure.PermissionDenied:       "no permission to connect to the control socket",
-	failure.WrongPeer:              "another process listens on the control socket",
-	failure.Closed:                 "the connection was closed in the middle of the reply",
-	failure.TooLong:                "the reply is too long",
-	failure.ReplyBudget:            "the replies of all sandboxes are too long together",
-	failure.PageBudget:             "the metrics of all sandboxes are too long together",
-	failure.ReplyRefused:           "the reply is refused",
-	failure.TextsRefused:           "the names are too long or too many",
-	failure.Internal:               "not queried because of an error of this program",
-	failure.RegistrationRefused:    "the registration is refused",
-	failure.RegistrationMismatch:   "the reply does not fit the registration",
-	failure.RegistrationIncomplete: "runsc does not know all of the metrics",
-	failure.NotInstrumented:        "no registration to verify replies with",
-}
-
-// judgeReasons returns the findings about running sandboxes without metrics.
-func judgeReasons(o *Observed) []Finding {
-	var g groups
-	served := servedByOthers(o)
-	for _, r := range reasons {
-		for _, s := range o.running() {
-			if s.Status != StatusFailed || s.Reason != string(r) || served(s) {
-				continue
+// Sandboxes returns each sandbox once, sorted by ID: as a server with its metrics has it or, if there
+// is none, as another server does.
+func (o *Observed) Sandboxes() []Sandbox {
+	var all []Sandbox
+	place := make(map[life]int)
+	add := func(server *Server, status *api.Status) {
+		for _, s := range status.Sandboxes {
+			key := life{s.ID, s.Iteration}
+			at, known := place[key]
+			switch {
+			case !known:
+				place[key] = len(all)
+				all = append(all, Sandbox{s, server})
+			case server != nil && all[at].QueryStatus == "failed" && s.QueryStatus == "ok":
+				all[at] = Sandbox{s, server}
 			}
-			m := meanings[s.Reason]
-			why, change := s.Detail, m.change
-			if r == failure.Stalled && s.Stopped {
-				why = "its process is stopped by a signal or by a debugger"
-				change = fmt.Sprintf("continue it with kill -CONT %d, or detach the debugger", s.PID)
-			}
-			if p := o.runsc(s.PID); r == failure.NotInstrumented && p != nil {
-				change = nameProgram(p, change)
-			}
-			g.add(s, Cause{s.Reason, m.level}.finding(whats[r], why, change))
 		}
 	}
-	return g.findings()
-}
-
-// ofObserver are the reasons that may be about this command and not about the sandbox.
-var ofObserver = []failure.Reason{failure.NotInstrumented, failure.RegistrationMismatch, failure.RegistrationIncomplete, failure.PermissionDenied, failure.OutOfTime, failure.Internal}
-
-// servedByOthers returns a function that reports whether a server has the metrics of a sandbox that
-// has none here for a reason that is about this command: the server may have other permissions, and
-// a registration of its own.
-func servedByOthers(o *Observed) func(s *Sandbox) bool {
-	onServers := OnServers(o)
-	return func(s *Sandbox) bool {
-		return slices.Contains(ofObserver, failure.Reason(s.Reason)) && slices.ContainsFunc(onServers(s), func(v View) bool {
-			return v.Served != nil && v.Served.Status == StatusOK && v.Served.Iteration != ""
-		})
+	for _, s := range o.answered() {
+		add(s, s.Status)
 	}
-}
-
-// nameProgram returns how to name the program of a sandbox to the server, or other advice if the
-// program is not known.
-func nameProgram(p *Runsc, other string) string {
-	switch {
-	case p.Replaced:
-		return "its runsc is not on disk any more: create the sandbox again; or unpack the same release in another directory, and name its runsc with --runsc"
-	case p.Program != "":
-		return "add --runsc " + p.Program + " to the server; root has to own the program, and nobody else may write it"
+	if o.Local != nil {
+		add(nil, o.Local)
 	}
-	return other
+	slices.SortStableFunc(all, func(a, b Sandbox) int { return cmp.Compare(a.ID, b.ID) })
+	return all
 }
 
-// runsc returns the process of a sandbox, or nil.
-func (o *Observed) runsc(pid int) *Runsc {
-	i, found := slices.BinarySearchFunc(o.Runscs, pid, func(r Runsc, pid int) int { return cmp.Compare(r.PID, pid) })
-	if !found {
-		return nil
-	}
-	return &o.Runscs[i]
-}
-
-var sandboxesCheck = Check{"sandboxes", causesOfSandboxes(), judgeSandboxes}
-
-// judgeSandboxes judges the result of the query to each running sandbox.
-func judgeSandboxes(o *Observed) (string, []Finding) {
-	running := o.running()
-	good := 0
-	served := servedByOthers(o)
-	for _, s := range running {
-		if s.Status == StatusOK || served(s) {
-			good++
+// answered returns the servers that describe themselves.
+func (o *Observed) answered() []*Server {
+	var answered []*Server
+	for i := range o.Servers {
+		if s := &o.Servers[i]; s.Status != nil {
+			answered = append(answered, s)
 		}
 	}
-	summary := fmt.Sprintf("metrics of %d of %s", good, count(len(running), "running sandbox"))
-	switch {
-	case len(running) == 0:
-		summary = "no sandbox is running"
-	case good == len(running):
-		summary = "metrics of " + count(good, "running sandbox")
+	return answered
+}
+
+// minLife is how long a sandbox has to exist before a server that does not list it took its snapshot.
+const minLife = 2 * time.Second
+
+// missed reports whether a sandbox that no server lists should be listed: all servers have described
+// themselves since it began.
+func (o *Observed) missed(since time.Time) bool {
+	for _, s := range o.Servers {
+		if s.Status == nil || s.Status.SnapshotTime == nil || s.Status.SnapshotTime.Sub(since) < minLife {
+			return false
+		}
 	}
-	return summary, judgeReasons(o)
+	return len(o.Servers) > 0
+}
+
+// judgeSandboxes judges each sandbox once.
+func (f *findings) judgeSandboxes(o *Observed) {
+	sandboxes := o.Sandboxes()
+	listed := make(map[string]bool)
+	for i := range sandboxes {
+		s := &sandboxes[i]
+		listed[s.ID] = true
+		if s.Runs() {
+			f.judgeSandbox(o, s)
+		}
+	}
+	for _, p := range o.Processes {
+		switch {
+		case p.HasStateFile == nil:
+		case !*p.HasStateFile && !listed[p.Sandbox]:
+			f.add(sandboxOrphaned, "its process runs, and its state file is gone", "no server has seen the sandbox while it had a state file", "", p.Root, p.Sandbox)
+		case *p.HasStateFile && !listed[p.Sandbox]:
+			f.judgeUnlisted(o, p.Sandbox, p.Root, p.Since)
+		}
+	}
+}
+
+// judgeSandbox judges a sandbox that runs.
+func (f *findings) judgeSandbox(o *Observed, s *Sandbox) {
+	if s.Server == nil {
+		f.judgeUnlisted(o, s.ID, s.RuntimeRoot, s.CreatedAt)
+	}
+	if s.Phase == "orphaned" {
+		f.add(sandboxOrphaned, "its process runs, and its state file is gone", "the container runtime takes the sandbox for deleted", "", s.RuntimeRoot, s.ID)
+	}
+	if s.Hidden != nil {
+		f.add(sandboxHidden, "no series on pages: "+*s.Hidden, "", "", o.name(s.Server), s.ID)
+	}
+	stopped := ""
+	if s.PID != nil && o.Sees(s.Server) {
+		stopped = o.Stopped[*s.PID]
+	}
+	switch {
+	case stopped != "":
+		f.add(sandboxStopped, stopped, "a process that does not run does not reply", "", "process "+strconv.Itoa(*s.PID), s.ID)
+		return
+	case s.Reason != nil:
+		f.add(sandboxFailed, *s.Reason, text(s.Detail), "", o.name(s.Server), s.ID)
+	}
+	for _, reason := range s.UsageAbsent {
+		if slices.Contains(quiet, reason) {
+			continue
+		}
+		f.add(usageAbsent, reason, "", "", o.name(s.Server), s.ID)
+	}
+}
+
+// quiet are the reasons for absent figures that are intended or temporary, or have another finding.
+var quiet = []string{"network_shared", "event_failed", "event_refused", "out_of_time", "pid_namespace"}
+
+// judgeUnlisted judges a sandbox that no server lists, and that has existed since a time.
+func (f *findings) judgeUnlisted(o *Observed, id, root string, since time.Time) {
+	if !o.missed(since) {
+		return
+	}
+	why, change := "no server has this runtime root", "add --root "+root+" to a server"
+	for _, s := range o.answered() {
+		if !s.serves(root) {
+			continue
+		}
+		why, change = o.name(s)+" serves this runtime root, and may see another directory at its path", "look into the log of the server"
+		switch address := s.Status.Settings.Text("match_address"); {
+		case address != "":
+			why, change = o.name(s)+" serves only sandboxes that were created with --metric-server="+address, ""
+		case s.Status.Settings.On("only_instrumented"):
+			why, change = o.name(s)+" serves only sandboxes that were created with a --metric-server", ""
+		}
+	}
+	f.add(notServed, "not listed by any server", why, change, root, id)
+}
+
+// serves reports whether a server serves a runtime root, by its path.
+func (s *Server) serves(root string) bool {
+	return slices.ContainsFunc(s.Status.RuntimeRoots, func(r api.RuntimeRoot) bool { return r.Path == root })
+}
+
+// Sees reports whether a server and this command give processes the same PIDs.
+func (o *Observed) Sees(s *Server) bool {
+	return s == nil || s.Status.Process.PIDNamespace != nil && *s.Status.Process.PIDNamespace == o.PIDNamespace
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

@@ -67,6 +67,15 @@ func NewMeter(root string) (*Meter, error) {
 	return m, nil
 }
 
+// Sources returns the directories at which cgroup hierarchies are mounted.
+func (m *Meter) Sources() []string {
+	sources := make([]string, len(m.mounts))
+	for i := range m.mounts {
+		sources[i] = m.mounts[i].dir
+	}
+	return sources
+}
+
 // WaitingForCPU returns for how long any task of the node has waited for a CPU, since the node
 // started. ok is false where the kernel does not tell (CONFIG_PSI).
 func (m *Meter) WaitingForCPU() (total time.Duration, ok bool) {

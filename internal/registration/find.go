@@ -1,7 +1,6 @@
 package registration
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,53 +31,6 @@ const programName = "runsc"
 
 // maxConfig limits the size of a configuration file.
 const maxConfig = 1 << 20
-
-// A Runtime is a runtime with runsc in the configuration of a container runtime.
-type Runtime struct {
-	File    string   // the configuration file with its flags
-	Program string   // as it is in the file, and without a slash if it is looked up in $PATH
-	Flags   []string // flags of runsc, in the form --name=value or as two words
-}
-
-// Runtimes returns the runtimes with runsc that Docker and containerd are configured with. The root
-// directory of the host is root. The error is about files that are there and could not be read.
-func Runtimes(root string) ([]Runtime, error) {
-	f := finder{root: root}
-	f.docker()
-	f.containerd()
-	return f.runtimes, errors.Join(f.errs...)
-}
-
-// Programs returns the paths of the programs of a host that a Source may run to learn registrations:
-// named or, if none is named, those in the configurations and in path, which has the form of $PATH.
-// The error says why others are not known.
-func Programs(root, path string, named ...string) ([]string, error) {
-	var err error
-	if len(named) == 0 {
-		named, err = find(root, path)
-	}
-	usable := make([]string, 0, len(named))
-	for _, path := range named {
-		if p, openErr := open(path); openErr == nil {
-			if p.mayBeRunsc() {
-				usable = append(usable, path)
-			}
-			p.close()
-		}
-	}
-	return usable, err
-}
-
-// UsableIfShown reports whether a Source may run the program at a path that only the process of a
-// sandbox shows.
-func UsableIfShown(path string) bool {
-	p, err := open(path)
-	if err != nil {
-		return false
-	}
-	defer p.close()
-	return p.mayBeRunsc() && p.checkDirs(filepath.Dir(path)) == nil
-}
 
 // find returns the paths of the programs that may be runsc on a host: those of the runtimes in
 // Docker's and containerd's configurations, and those in the directories of path, which has the
@@ -120,8 +72,6 @@ type finder struct {
 	root  string
 	names []string
 	errs  []error
-
-	runtimes []Runtime
 }
 
 func (f *finder) add(names ...string) { f.names = append(f.names, names...) }
@@ -131,27 +81,22 @@ type options struct{ ConfigPath string }
 
 // shimConfig is the relevant part of a configuration of gVisor's shim.
 type shimConfig struct {
-	BinaryName string         `toml:"binary_name"`
-	Flags      map[string]any `toml:"runsc_config"`
+	BinaryName string `toml:"binary_name"`
 }
 
 // docker adds the programs of the runtimes in Docker's configuration.
 func (f *finder) docker() {
 	var config struct {
 		Runtimes map[string]struct {
-			Path        string   `json:"path"`
-			Args        []string `json:"runtimeArgs"`
-			RuntimeType string   `json:"runtimeType"`
-			Options     options  `json:"options"`
+			Path        string  `json:"path"`
+			RuntimeType string  `json:"runtimeType"`
+			Options     options `json:"options"`
 		} `json:"runtimes"`
 	}
 	f.read(dockerConfig, json.Unmarshal, &config)
 	for _, name := range slices.Sorted(maps.Keys(config.Runtimes)) {
 		runtime := config.Runtimes[name]
 		f.add(runtime.Path)
-		if strings.HasPrefix(filepath.Base(runtime.Path), programName) {
-			f.runtimes = append(f.runtimes, Runtime{dockerConfig, runtime.Path, runtime.Args})
-		}
 		if runtime.RuntimeType == runtimeType {
 			f.shim(runtime.Options.ConfigPath)
 		}
@@ -190,19 +135,6 @@ func (f *finder) shim(path string) {
 	var config shimConfig
 	f.read(path, toml.Unmarshal, &config)
 	f.add(config.BinaryName)
-	isNew := !slices.ContainsFunc(f.runtimes, func(r Runtime) bool { return r.File == path })
-	if isNew && (config.BinaryName != "" || len(config.Flags) > 0) {
-		f.runtimes = append(f.runtimes, Runtime{path, cmp.Or(config.BinaryName, programName), flagsOf(config.Flags)})
-	}
-}
-
-// flagsOf returns the flags of runsc of a configuration of the shim, sorted by name.
-func flagsOf(table map[string]any) []string {
-	var flags []string
-	for _, name := range slices.Sorted(maps.Keys(table)) {
-		flags = append(flags, fmt.Sprintf("--%s=%v", name, table[name]))
-	}
-	return flags
 }
 
 // read reads a configuration file below the root. If it does not exist, config stays as it is.

@@ -3,7 +3,6 @@ package registration
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -71,35 +70,6 @@ func TestFind(t *testing.T) {
 		"/etc/docker/daemon.json: unexpected end of JSON input; /etc/containerd/config.toml; /etc/containerd/runsc.toml")
 	check("a long configuration", map[string]string{docker: strings.Repeat(" ", maxConfig+1)}, "", "read /etc/docker/daemon.json: more than 1048576 bytes")
 	check("a directory", map[string]string{docker + "/x": ""}, "", "read /etc/docker/daemon.json: not a regular file")
-}
-
-// TestRuntimes has hosts as trees of files, and a line for each runtime: its file, program and flags.
-func TestRuntimes(t *testing.T) {
-	check := func(name string, tree map[string]string, want ...string) {
-		t.Helper()
-		root := t.TempDir()
-		for path, text := range tree {
-			write(t, filepath.Join(root, path), text, 0o644)
-		}
-		runtimes, err := Runtimes(root)
-		var got []string
-		for _, r := range runtimes {
-			got = append(got, strings.Join(append([]string{r.File, r.Program}, r.Flags...), " "))
-		}
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
-		}
-	}
-	const docker, containerd, shim = "/etc/docker/daemon.json", "/etc/containerd/config.toml", "/etc/containerd/runsc.toml"
-	check("an empty host", nil)
-	check("Docker", map[string]string{docker: `{"runtimes": {"runsc": {"path": "/opt/runsc", "runtimeArgs": ["--platform=kvm", "--debug"]}, "nvidia": {"path": "nvidia"}}}`},
-		"/etc/docker/daemon.json /opt/runsc --platform=kvm --debug")
-	check("the shim", map[string]string{shim: "[runsc_config]\n  platform = \"kvm\"\n  debug = \"true\"\n  num-network-channels = 2\n"},
-		"/etc/containerd/runsc.toml runsc --debug=true --num-network-channels=2 --platform=kvm")
-	check("a file of the shim that two runtimes name", map[string]string{
-		containerd:       "[a]\nruntime_type = \"io.containerd.runsc.v1\"\n[a.options]\nConfigPath = \"/opt/shim.toml\"\n[b]\nruntime_type = \"io.containerd.runsc.v1\"\n[b.options]\nConfigPath = \"/opt/shim.toml\"",
-		"/opt/shim.toml": "binary_name = \"/opt/runsc\""}, "/opt/shim.toml /opt/runsc")
-	check("a file of the shim without settings of runsc", map[string]string{shim: `log_level = "debug"`})
 }
 
 func TestLoad(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,6 +132,30 @@ func (s *Source) Find(b Build) (*state.Registration, error) {
 		s.searches.Go(func() { s.run(b, r) })
 	}
 	return r.registration, r.err
+}
+
+// Programs returns the programs that the Source may run, and why others are not known.
+func (s *Source) Programs() ([]string, error) {
+	paths, err := s.paths()
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
+		p, openErr := open(path)
+		if openErr != nil {
+			return true
+		}
+		defer p.close()
+		return !s.mayRun(p)
+	}), err
+}
+
+// Builds returns the builds for which Find was called, with the errors that it returns now.
+func (s *Source) Builds() map[Build]error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[Build]error, len(s.known))
+	for b, r := range s.known {
+		all[b] = r.err
+	}
+	return all
 }
 
 // makeRoom drops the build that was asked for least recently. A sandbox asks until it has a registration,

@@ -253,7 +253,3 @@ func Identify(path string) (DirID, *unix.Stat_t) {
 	}
 	return DirID{st.Dev, st.Ino, rest}, st
 }
-
-// HasSandboxes reports whether a directory has state files of sandboxes. A directory that cannot be
-// read may have some.
-func HasSandboxes(dir string) bool { return state.NewProbe().HasFiles(dir, new(unix.Stat_t)) }

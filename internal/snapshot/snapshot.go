@@ -86,19 +86,16 @@ type Query struct {
 // An Identity is the part of a Sandbox that stays the same until its state files change. Snapshots
 // share it.
 type Identity struct {
-	Labels    *Labels
-	Root      string // path of the runtime root
-	CreatedAt time.Time
-	PID       int
-	Release   string // of the runsc that started it; empty: not known
-	// MetricServer is the --metric-server with which the sandbox was created, with %RUNTIME_ROOT% not
-	// replaced; empty: none.
-	MetricServer string
-	Status       string      // from the state file, which still has "running" after the sandbox has ended
-	Containers   []Container // the root container first, the others by ID
-	Deleted      []Container // those that were deleted while the sandbox stayed, in the order of that; the last ones only
-	PodCgroup    string      // path of the pod's cgroup in the OCI spec of the root container; empty: none
-	Spec         *Spec       // nil: its texts are too large
+	Labels     *Labels
+	Root       string // path of the runtime root
+	CreatedAt  time.Time
+	PID        int
+	Release    string      // of the runsc that started it; empty: not known
+	Status     string      // from the state file, which still has "running" after the sandbox has ended
+	Containers []Container // the root container first, the others by ID
+	Deleted    []Container // those that were deleted while the sandbox stayed, in the order of that; the last ones only
+	PodCgroup  string      // path of the pod's cgroup in the OCI spec of the root container; empty: none
+	Spec       *Spec       // nil: its texts are too large
 }
 
 // A Spec has what state files and OCI specs tell about a sandbox for its description only.

@@ -16,6 +16,7 @@ import (
 const (
 	pathSandboxes = "/api/v1/sandboxes"
 	pathSandbox   = "/api/v1/sandboxes/{id}"
+	pathStatus    = "/api/v1/status"
 	pathOpenAPI   = "/api/v1/openapi.json"
 	pathDiscovery = "/sd"
 )
@@ -28,6 +29,7 @@ const apiMaxAge = time.Second
 type document struct {
 	api.Life       // zero: all sandboxes
 	discovery bool // the targets; ID then holds their address
+	status    bool // the server
 }
 
 func (h *Handler) handleAPI() {
@@ -48,6 +50,16 @@ func (h *Handler) listSandboxes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return h.sendDocument(w, r, snap, document{}, func() any { return api.ListOf(snap) })
+}
+
+// status serves the document about the server. It is served without a snapshot, too: it is for those
+// who look for the reason.
+func (h *Handler) status(w http.ResponseWriter, r *http.Request) error {
+	snap, err := h.apiSnapshot(r, snapshot.Selector{})
+	if err != nil {
+		return sendJSON(w, http.StatusOK, h.options.Status(nil, err))
+	}
+	return h.sendDocument(w, r, snap, document{status: true}, func() any { return h.options.Status(snap, nil) })
 }
 
 // showSandbox serves the document of one sandbox.

@@ -12,6 +12,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/api"
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -110,9 +111,11 @@ func TestAPICollections(t *testing.T) {
 	}
 }
 
-// TestNoAPI checks that drop-in mode has no JSON API.
+// TestNoAPI checks that drop-in mode has no JSON API, except for the document about the server.
 func TestNoAPI(t *testing.T) {
-	w := newWorld(t, nil)
+	status := func(snap *snapshot.Snapshot, err error) any { return []bool{snap != nil, err != nil} }
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.Status = status })
+	w.expect(w.get("/api/v1/status"), http.StatusOK, "[true,false]\n")
 	for _, path := range []string{"/api/v1/sandboxes", "/api/v1/sandboxes/a", "/api/v1/openapi.json"} {
 		w.expect(w.get(path), http.StatusNotFound, "path not found\n")
 	}

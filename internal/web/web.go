@@ -26,6 +26,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/expo"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/share"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // DefaultMetricsPath is the default path of the metrics.
@@ -92,6 +93,8 @@ type Options struct {
 	Logger       *slog.Logger
 	// API enables the JSON API.
 	API bool
+	// Status returns the document about the server, with a snapshot or, if there is none, the reason.
+	Status func(*snapshot.Snapshot, error) any
 	// Register and Unregister register and unregister the sandbox with exactly this ID. Nil: clients
 	// get status 404 and are told how to enable it.
 	Register, Unregister Registering
@@ -136,6 +139,7 @@ func NewHandler(o Options) *Handler {
 	h.handle(pathPID, h.pid)
 	h.handleRegistering(pathRegister, o.Register)
 	h.handleRegistering(pathUnregister, o.Unregister)
+	h.handle(pathStatus, h.status)
 	if o.API {
 		h.handleAPI()
 	}
