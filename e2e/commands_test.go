@@ -179,7 +179,7 @@ func TestGetJSON(t *testing.T) {
 	w := newWorld(t)
 	w.pod(runsc.Pod{Sandbox: "pre", Name: "a \"pod\"", Namespace: "shop"})("pre", func(c *runsc.Container) { c.Args = []string{"workload", "touch", "10"} })
 	w.start("pre1", "idle")
-	w.startServer(w.serveArgs())
+	w.startServer(w.metricServerArgs()) // its samples have times
 	begin := time.Now().Add(-time.Second)
 	type sample struct {
 		Name      string

@@ -455,6 +455,12 @@ func TestDoctorOfDocker(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
 	serve(d.root())
+	w.until(func() error { // runsc has printed a registration
+		if _, up := w.scrape().value(alwaysThere, "sandbox", id); !up {
+			return errNot("the container has metrics")
+		}
+		return nil
+	})
 	found = examine()
 	if s, server := found.sandbox(id); s.QueryStatus != "ok" || server != d.addr || s.RuntimeRoot != d.root() {
 		t.Errorf("%+v on %q", s, server)
