@@ -99,6 +99,7 @@ func (w *world) readOf(ctx context.Context, of snapshot.Selector, timeout time.D
 func (w *world) expect(got <-chan result, collection int, start time.Time, after time.Duration) {
 	w.Helper()
 	r := <-got
+	synctest.Wait() // the next collection has begun
 	if r.err != nil {
 		w.Fatal(r.err)
 	}
