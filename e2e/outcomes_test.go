@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -67,7 +68,9 @@ func (r *recorded) records() map[string][]lastRecord {
 	r.t.Helper()
 	all := make(map[string][]lastRecord)
 	data, err := os.ReadFile(r.file)
-	r.must(err)
+	if !errors.Is(err, fs.ErrNotExist) { // it has been renamed, and there is no record since
+		r.must(err)
+	}
 	for line := range strings.Lines(string(data)) {
 		var one lastRecord
 		if !strings.HasSuffix(line, "\n") {

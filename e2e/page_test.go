@@ -145,7 +145,7 @@ func (p page) withoutValues() []string {
 			if end == 0 {
 				end = strings.IndexByte(line, ' ')
 			}
-			if end < 0 || len(strings.Fields(line[end:])) != 2 {
+			if end < 0 || len(strings.Fields(line[end:])) == 0 {
 				lines = append(lines, "not a sample: "+line)
 				continue
 			}

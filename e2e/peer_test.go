@@ -24,13 +24,13 @@ import (
 type protocol struct {
 	name   string // as in scrape_protocols of Prometheus
 	format string // beginning of the Content-Type
-	starts bool   // whether the format has start times of counters
+	starts bool   // whether the page has start times of counters
 }
 
 // The protocols of the server.
 var (
 	protobuf    = protocol{"PrometheusProto", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily;", true}
-	openMetrics = protocol{"OpenMetricsText1.0.0", "application/openmetrics-text; version=1.0.0;", true}
+	openMetrics = protocol{"OpenMetricsText1.0.0", "application/openmetrics-text; version=1.0.0;", false}
 	text1       = protocol{"PrometheusText1.0.0", "text/plain; version=1.0.0;", false}
 	text0       = protocol{"PrometheusText0.0.4", "text/plain; version=0.0.4;", false}
 )
