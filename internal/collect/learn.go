@@ -44,7 +44,9 @@ func (l *life) learn(facts *state.Sandbox, schemas *schemas, found sightings) {
 	if account := l.usage.account.Load(); account != nil {
 		account.Update(l.subject())
 	}
-	l.usage.reported.learn(facts)
+	if l.options.Usage { // else it takes nothing but memory
+		l.usage.reported.learn(facts)
+	}
 }
 
 // hasOtherProcess reports whether the process of the state files is not the life's, which runs.

@@ -22,6 +22,9 @@ func (c *Collector) logUsage() {
 // logUsage logs what is new about the sandbox's figures, and returns the number of lines.
 func (l *life) logUsage(now time.Time) (lines int) {
 	r := &l.usage.reported
+	if r.tally == nil {
+		return 0
+	}
 	say := func(text string, attrs ...any) bool {
 		allowed, last := l.lines.take(now)
 		if allowed {

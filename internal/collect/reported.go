@@ -24,7 +24,7 @@ type reported struct {
 	claims    []claims.Container // by container, with the names of labels
 	processes []fact.Figure      // by container
 
-	tally claims.Tally
+	tally *claims.Tally // nil: sandboxes are not measured, or the life is over
 
 	// Already logged.
 	loggedFailure     failure.Reason
@@ -34,6 +34,9 @@ type reported struct {
 
 // learn takes over the containers of the state files.
 func (r *reported) learn(facts *state.Sandbox) {
+	if r.tally == nil {
+		r.tally = new(claims.Tally)
+	}
 	r.mounted = slices.ContainsFunc(facts.Containers, func(c *state.Container) bool { return c.Spec.CgroupMount })
 	r.containers, r.claims = nil, nil
 	for _, c := range facts.Containers[:min(len(facts.Containers), verify.MaxContainers)] {
@@ -78,6 +81,9 @@ func (r *reported) news(metrics *failure.Failure) *failure.Failure {
 
 // differences returns the differences between the sandbox's claims and the host's figures.
 func (r *reported) differences() snapshot.Differences {
+	if r.tally == nil {
+		return snapshot.Differences{}
+	}
 	ratio := func(of claims.Subject) snapshot.Ratio {
 		v := r.tally.Verdict(of)
 		return snapshot.Ratio{Value: v.Ratio, Known: v.Known}
