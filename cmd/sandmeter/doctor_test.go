@@ -34,6 +34,8 @@ func TestDoctor(t *testing.T) {
 	setDoctorHost(w)
 	setUsualRoots(t, w.root)
 	t.Setenv("XDG_RUNTIME_DIR", w.path("none"))
+	_, out, _ := w.command("doctor")
+	contains(t, out, "\nNo sandboxes.\n")
 	w.start(simulate.Spec{ID: "good"})
 	code, out, errs := w.command("doctor")
 	if code != cli.ExitOK || errs != "" {

@@ -124,7 +124,11 @@ func (t *doctorText) sandboxes(all []doctor.Sandbox) {
 	more := len(all) - maxSandboxRows
 	table.Rows = table.Rows[:min(len(all), maxSandboxRows)]
 	t.line("", "")
-	for _, line := range table.Lines(t.width) {
+	lines := table.Lines(t.width)
+	if len(all) == 0 {
+		lines = []string{"No sandboxes."}
+	}
+	for _, line := range lines {
 		t.line(line, "")
 	}
 	if more > 0 {
