@@ -43,7 +43,7 @@ func newDoctorCommand(std cli.Stdio) *cobra.Command {
 			"of sandboxes. For each sandbox without metrics, the output says why, and what to change. If there is no server, this command\n" +
 			"examines the runtime roots itself, as a server would. docs/doctor.md describes each cause.\n\n" +
 			"Run it as root, in the host's PID namespace. It finds servers of root and of this user by their listening sockets; with\n" +
-			"--address, it looks at that server only. It examines the usual runtime roots, those in SANDMETER_ROOT, and those of running\n" +
+			"--address, it looks at that server only. It examines the usual runtime roots, SANDMETER_ROOT, and the roots of running\n" +
 			"sandboxes, or only --root. It changes nothing, and takes some seconds, at most a minute.\n\n" +
 			"The exit status is 0 if there is no problem, although there may be warnings, 1 if there is a problem, and 2 if the command\n" +
 			"line is wrong. With --json, the output also has all observations; it has no passwords, but names of pods.",

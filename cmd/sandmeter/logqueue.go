@@ -13,6 +13,7 @@ import (
 const (
 	// maxLogQueue is the size of a queue in bytes: room for one or two thousand lines.
 	maxLogQueue = 256 << 10
+	// maxLogLines bounds the memory beside the bytes, if all lines are short.
 	maxLogLines = 8 << 10
 	// logFlushTime is how long a server waits at its end for the last lines to be written.
 	logFlushTime = 2 * time.Second

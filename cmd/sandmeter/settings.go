@@ -90,7 +90,7 @@ func registerNaming(f *pflag.FlagSet, naming *string) {
 		string(metricserver.PrometheusNaming), string(metricserver.RunscNaming))
 }
 
-// registerDropIn adds the flags of metric-server: the shared ones, and those of gVisor's command line.
+// registerDropIn adds the flags of metric-server: the shared ones, and what only gVisor's command line has.
 func (s *settings) registerDropIn(f *pflag.FlagSet) {
 	s.register(f)
 	f.StringVar(&s.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
