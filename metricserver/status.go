@@ -37,18 +37,19 @@ func (h *Handler) Status(ctx context.Context) ([]byte, error) {
 // status returns the document. Without a snapshot, err says why there is none.
 func (h *Handler) status(snap *snapshot.Snapshot, err error) any {
 	s := &api.Status{
-		Version:       api.Known(h.options.Version),
-		Time:          time.Now(),
-		StartedAt:     h.options.StartTime,
-		Process:       ownProcess(),
-		Listeners:     append([]string{}, h.listeners...),
-		Settings:      api.Settings{Given: h.options.Given, Resolved: settingsOf(h.options)},
-		Limits:        api.Limits{OpenFiles: openFiles(), RuntimeRoots: roots.MaxRoots, InotifyError: h.watch.exhausted.Load()},
-		RuntimeRoots:  []api.RuntimeRoot{},
-		Registrations: api.Registrations{Programs: []string{}, Builds: []api.Build{}},
-		UsageSources:  append([]string{}, h.collector.UsageSources()...),
-		Problems:      h.problems.newest(),
-		Sandboxes:     []api.Sandbox{},
+		Version:        api.Known(h.options.Version),
+		Time:           time.Now(),
+		StartedAt:      h.options.StartTime,
+		Process:        ownProcess(),
+		Listeners:      append([]string{}, h.listeners...),
+		Settings:       api.Settings{Given: h.options.Given, Resolved: settingsOf(h.options)},
+		Limits:         api.Limits{OpenFiles: openFiles(), RuntimeRoots: roots.MaxRoots, InotifyError: h.watch.exhausted.Load()},
+		RuntimeRoots:   []api.RuntimeRoot{},
+		Registrations:  api.Registrations{Programs: []string{}, Builds: []api.Build{}},
+		UsageSources:   append([]string{}, h.collector.UsageSources()...),
+		OutcomeSources: append([]string{}, h.collector.OutcomeSources()...),
+		Problems:       h.problems.newest(),
+		Sandboxes:      []api.Sandbox{},
 	}
 	h.describeRegistrations(&s.Registrations)
 	if err != nil {

@@ -123,7 +123,7 @@ func observedNode() *doctor.Observed {
 	status := func(root string, sandboxes ...api.Sandbox) *api.Status {
 		return &api.Status{Version: new("1.0"), Time: at, StartedAt: at.Add(-time.Hour), SnapshotTime: &at, Limits: api.Limits{RuntimeRoots: 500}, Listeners: []string{},
 			RuntimeRoots: []api.RuntimeRoot{{Path: root, State: api.RootOK, Unreadable: []api.FileError{}}}, Settings: api.Settings{Resolved: map[string]any{"usage": "own"}},
-			Registrations: api.Registrations{Programs: []string{}, Builds: []api.Build{}}, UsageSources: []string{"/sys/fs/cgroup (cgroup v2)"},
+			Registrations: api.Registrations{Programs: []string{}, Builds: []api.Build{}}, UsageSources: []string{"/sys/fs/cgroup (cgroup v2)"}, OutcomeSources: []string{"pidfd", "exit_events", "zombie"},
 			Problems: []api.Problem{}, Sandboxes: sandboxes}
 	}
 	ended := sandbox(3, k8s, "job-1", "not_running", "")

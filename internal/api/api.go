@@ -70,6 +70,7 @@ type End struct {
 	Outcome         *string    `json:"outcome"`   // as in the label outcome
 	ExitCode        *int       `json:"exit_code"` // of a sandbox that exited or failed
 	Signal          *int       `json:"signal"`    // that ended the sandbox
+	OOMScope        *string    `json:"oom_scope"` // whose limit of memory ended it
 	EndedAt         *time.Time `json:"ended_at"`  // when the server observed the end
 	LifetimeSeconds *float64   `json:"lifetime_seconds"`
 	// The sources tell where the last values are from. They are complete if no growth is missing
@@ -155,6 +156,7 @@ func endOf(e *snapshot.End) End {
 	end := End{
 		Outcome:         Known(string(e.Outcome)),
 		Signal:          Known(e.Signal),
+		OOMScope:        Known(string(e.OOMScope)),
 		EndedAt:         Known(e.Time),
 		LifetimeSeconds: Known(e.Lifetime.Seconds()),
 		MetricsSource:   Known(string(e.Metrics)),

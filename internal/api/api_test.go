@@ -42,7 +42,7 @@ func TestEnds(t *testing.T) {
 		}
 	}
 	const at = `"2026-11-22T09:12:52Z"`
-	const never = `"outcome":null,"exit_code":null,"signal":null,"ended_at":null,"lifetime_seconds":null,` +
+	const never = `"outcome":null,"exit_code":null,"signal":null,"oom_scope":null,"ended_at":null,"lifetime_seconds":null,` +
 		`"metrics_source":null,"metrics_complete":null,"usage_source":null,"usage_complete":null`
 	f(sandbox("a", "/r", 0), `"ok","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,`+never)
 
@@ -55,20 +55,20 @@ func TestEnds(t *testing.T) {
 	f(broken, `"failed","reason":"stalled","detail":"x","usage_absent":[],"sampled_at":null,"hidden":null,`+never)
 
 	f(ended("a", "/r", 0, snapshot.End{Time: moment, Lifetime: 1500 * time.Millisecond, Outcome: snapshot.Exited, Metrics: snapshot.FromFinalLog, Usage: snapshot.FromHost}),
-		`"not_running","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,"outcome":"exited","exit_code":0,"signal":null,"ended_at":`+at+
+		`"not_running","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,"outcome":"exited","exit_code":0,"signal":null,"oom_scope":null,"ended_at":`+at+
 			`,"lifetime_seconds":1.5,"metrics_source":"final_metrics_log","metrics_complete":true,"usage_source":"host","usage_complete":true`)
 	f(ended("a", "/r", 0, snapshot.End{Time: moment, Outcome: snapshot.Failed, Code: 137, Metrics: snapshot.FromSample, Usage: snapshot.NoOrigin}),
-		`"not_running","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,"outcome":"failed","exit_code":137,"signal":null,"ended_at":`+at+
+		`"not_running","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,"outcome":"failed","exit_code":137,"signal":null,"oom_scope":null,"ended_at":`+at+
 			`,"lifetime_seconds":null,"metrics_source":"last_sample","metrics_complete":false,"usage_source":"none","usage_complete":false`)
 	f(ended("a", "/r", 0, snapshot.End{Time: moment, Outcome: snapshot.Killed, Signal: 9, Metrics: snapshot.NoOrigin, Usage: snapshot.FromHost}),
-		`"not_running","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,"outcome":"killed","exit_code":null,"signal":9,"ended_at":`+at+
+		`"not_running","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":null,"outcome":"killed","exit_code":null,"signal":9,"oom_scope":null,"ended_at":`+at+
 			`,"lifetime_seconds":null,"metrics_source":"none","metrics_complete":false,"usage_source":"host","usage_complete":true`)
 
 	// It was unregistered, and runs on.
 	unregistered := sandbox("a", "/r", 0)
 	unregistered.Hidden = snapshot.HidUnregistered
 	unregistered.End = &snapshot.End{Time: moment, Outcome: snapshot.Unregistered, Metrics: snapshot.FromUnregister, Usage: snapshot.FromUnregister}
-	f(unregistered, `"ok","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":"unregistered","outcome":"unregistered","exit_code":null,"signal":null,"ended_at":`+at+
+	f(unregistered, `"ok","reason":null,"detail":null,"usage_absent":[],"sampled_at":`+at+`,"hidden":"unregistered","outcome":"unregistered","exit_code":null,"signal":null,"oom_scope":null,"ended_at":`+at+
 		`,"lifetime_seconds":null,"metrics_source":"unregister","metrics_complete":true,"usage_source":"unregister","usage_complete":true`)
 }
 

@@ -15,10 +15,13 @@ type Status struct {
 	RuntimeRoots  []RuntimeRoot `json:"runtime_roots"`
 	Registrations Registrations `json:"registrations"`
 	UsageSources  []string      `json:"usage_sources"` // mounts of cgroup hierarchies
-	Problems      []Problem     `json:"problems"`      // the newest warnings and errors of the log, oldest first
-	SnapshotTime  *time.Time    `json:"snapshot_time"` // null: there is no snapshot, and SnapshotError has the reason
-	SnapshotError *string       `json:"snapshot_error"`
-	Sandboxes     []Sandbox     `json:"sandboxes"`
+	// OutcomeSources are the ways in which the server learns how sandboxes end: pidfd, exit_events and
+	// zombie. With the last alone most outcomes are unknown.
+	OutcomeSources []string   `json:"outcome_sources"`
+	Problems       []Problem  `json:"problems"`      // the newest warnings and errors of the log, oldest first
+	SnapshotTime   *time.Time `json:"snapshot_time"` // null: there is no snapshot, and SnapshotError has the reason
+	SnapshotError  *string    `json:"snapshot_error"`
+	Sandboxes      []Sandbox  `json:"sandboxes"`
 }
 
 // A Process is the process of a server.

@@ -72,6 +72,9 @@ func (c *Collector) Close() error {
 	defer c.mu.Unlock()
 	c.closed = true
 	c.table.close()
+	if c.meter != nil {
+		c.meter.Close()
+	}
 	return errors.Join(c.loop.Close(), err)
 }
 
@@ -98,6 +101,10 @@ func (c *Collector) UsageSources() []string {
 	}
 	return c.meter.Sources()
 }
+
+// OutcomeSources returns how the Collector learns the exit statuses of sandboxes; see the host.Source constants. It never
+// waits.
+func (c *Collector) OutcomeSources() []string { return c.watcher.Sources() }
 
 // Listed reports whether a collection, or Look, has listed the roots without an error since the
 // Collector was made. It never waits.

@@ -159,13 +159,21 @@ func (l *life) outcome() snapshot.End {
 		return end
 	}
 	exit, known := l.process.Exit()
-	if !known {
+	switch {
+	case known:
+		end.Outcome, end.Code, end.Signal = classify(exit, final.oom)
+	case final.oom:
+		end.Outcome = snapshot.OOMKilled
+	default:
 		end.Outcome = snapshot.Unknown
-		return end
 	}
-	end.Outcome, end.Code, end.Signal = classify(exit, final.oom)
-	if end.Outcome == snapshot.Exited && l.facts.Checkpointed {
-		end.Outcome = snapshot.Checkpointed
+	switch end.Outcome {
+	case snapshot.OOMKilled:
+		end.OOMScope = final.scope
+	case snapshot.Exited:
+		if l.facts.Checkpointed {
+			end.Outcome = snapshot.Checkpointed
+		}
 	}
 	return end
 }

@@ -124,6 +124,7 @@ type finalReading struct {
 	at      time.Time
 	usage   fact.Reading
 	oom     bool             // the cgroup has run out of memory
+	scope   fact.OOMScope    // whose limit that was
 	outcome snapshot.Outcome // empty: the status of the process tells
 }
 

@@ -61,5 +61,8 @@ func (l *life) logEnd() {
 	case l.end.Signal != 0:
 		attrs = append(attrs, "signal", l.end.Signal)
 	}
+	if l.end.OOMScope != "" {
+		attrs = append(attrs, "oom_scope", l.end.OOMScope)
+	}
 	l.options.Logger.Debug("Sandbox ended", attrs...)
 }

@@ -60,6 +60,8 @@ func (l *life) subject() host.Subject {
 		End:         l.process.End,
 		CgroupsPath: root.CgroupsPath,
 		PodUID:      root.PodUID,
+		New:         l.origin == fresh,
+		WatchFile:   l.watcher.WatchFile,
 		HostNetwork: slices.Contains(l.facts.Metadata, state.Pair{Name: "network", Value: "host"}),
 	}
 	for _, c := range l.facts.Containers {

@@ -156,7 +156,7 @@ func (l *life) watchEnd() {
 		last := &finalReading{at: l.clock.Now()}
 		if account := l.usage.account.Load(); account != nil {
 			account.Finish(&last.usage, last.at)
-			last.oom = account.OOMKilled()
+			last.oom, last.scope = account.OOMKilled()
 		}
 		if of.CompareAndSwap(nil, last) {
 			l.ends.add(l)

@@ -95,6 +95,7 @@ func (c *Collector) serverOf(snap *snapshot.Snapshot) snapshot.Server {
 		server.Counters = c.options.Counters()
 	}
 	server.Counters.Unregistrations = fact.Of(c.counts.unregistered, true)
+	server.Counters.ExitEventsMissing = c.watcher.MissingExitEvents()
 	server.Counters.FinalLogsRefused = fact.Of(c.counts.refusedLogs, c.options.FinalLog != "")
 	return server
 }

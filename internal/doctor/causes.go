@@ -35,6 +35,7 @@ var (
 	otherPIDNamespace = Cause{"other_pid_namespace", Problem, "run in the host's PID namespace: hostPID: true in Kubernetes, --pid=host in Docker"}
 	lowFileLimit      = Cause{"low_file_limit", Warning, "raise the limit: LimitNOFILE= in the unit, or ulimit -n in the shell"}
 	inotifyExhausted  = Cause{"inotify_exhausted", Warning, "raise the limit with sysctl -w, and in a file of /etc/sysctl.d"}
+	unknownOutcomes   = Cause{"outcomes_unknown", Warning, "start the server with CAP_NET_ADMIN in the host's network namespace, or upgrade to Linux 6.15 or newer; see docs/known-issues.md"}
 	finalLogDiffers   = Cause{"final_log_differs", Warning, "give runsc and the server the same --final-metrics-log; for runsc it applies to new sandboxes"}
 	incomplete        = Cause{"incomplete", Warning, "run this command as root on the node, and again if it ran out of time"}
 )
@@ -43,7 +44,7 @@ var (
 func Causes() []Cause {
 	return []Cause{noServer, serverUnreachable, serverAccess, noStatus, noSnapshot, notServed, sandboxFailed, sandboxStopped, sandboxOrphaned, sandboxHidden,
 		usageAbsent, stateFile, noRoot, rootUnreadable, rootNotExamined, tooManyRoots, noRegistrations, missingCapability, otherPIDNamespace, lowFileLimit,
-		inotifyExhausted, finalLogDiffers, incomplete}
+		inotifyExhausted, unknownOutcomes, finalLogDiffers, incomplete}
 }
 
 // findings collects findings, and unites those that differ only in the sandboxes and places.

@@ -139,6 +139,8 @@ var spec = []struct {
 		"warning low_file_limit: the limit on open files is 64; up to 516 are needed (server localhost:19640 (process 80)) [] because without file descriptors, queries fail, and exit codes of sandboxes stay unknown"},
 	{status(func(s *api.Status) { s.Limits.InotifyError = ptr("fs.inotify.max_user_instances reached") }),
 		"warning inotify_exhausted: new and ended sandboxes are noticed late (server localhost:19640 (process 80)) [] because fs.inotify.max_user_instances reached"},
+	{status(func(s *api.Status) { s.OutcomeSources = []string{"zombie"} }),
+		"warning outcomes_unknown: most sandboxes end with outcome unknown (server localhost:19640 (process 80)) [] because the kernel does not tell the server how processes end: it is older than Linux 6.15, and sends it no process events"},
 	{func(o *Observed) { o.Processes[0].FinalMetricsLog = "/var/final/%ID%.log" },
 		"warning final_log_differs: the last metrics of sandboxes are not read (server localhost:19640 (process 80)) [a] because runsc has --final-metrics-log=/var/final/%ID%.log, and the server has no --final-metrics-log"},
 	{func(o *Observed) { o.Incomplete = []string{"processes: permission denied"} },

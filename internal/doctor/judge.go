@@ -92,6 +92,10 @@ func (f *findings) judgeStatus(name string, s *api.Status) {
 	if s.Limits.InotifyError != nil {
 		f.add(inotifyExhausted, "new and ended sandboxes are noticed late", *s.Limits.InotifyError, "", name, "")
 	}
+	if ways := s.OutcomeSources; ways != nil && !slices.Contains(ways, "pidfd") && !slices.Contains(ways, "exit_events") {
+		f.add(unknownOutcomes, "most sandboxes end with outcome unknown",
+			"the kernel does not tell the server how processes end: it is older than Linux 6.15, and sends it no process events", "", name, "")
+	}
 	f.judgeProcess(name, s)
 }
 

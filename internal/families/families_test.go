@@ -72,7 +72,7 @@ func whole() *snapshot.Snapshot {
 		usage.Set(q, int64(q)+1)
 	}
 	reported := snapshot.Source{Labels: identity.Labels, Schema: schema.New(nil)}
-	counts := snapshot.Counters{ConnectionsClosed: known, FinalLogsRefused: known, FinalRecordsDropped: known, FinalRecordsWritten: known,
+	counts := snapshot.Counters{ConnectionsClosed: known, ExitEventsMissing: known, FinalLogsRefused: known, FinalRecordsDropped: known, FinalRecordsWritten: known,
 		InotifyOverflows: known, LogLinesDropped: known, ResponsesCutOff: known, Unregistrations: known}
 	return &snapshot.Snapshot{
 		Began: time.Unix(20, 0), Time: time.Unix(21, 0),
@@ -256,7 +256,7 @@ func TestDropIn(t *testing.T) {
 	if got := names(fine, 0); got != nil {
 		t.Errorf("without problems there are %q", got)
 	}
-	want := []string{"meta_num_series_left_out", "meta_num_state_files_unreadable", "sandmeter_client_connections_closed_total",
+	want := []string{"meta_num_series_left_out", "meta_num_state_files_unreadable", "sandmeter_client_connections_closed_total", "sandmeter_exit_events_missing_total",
 		"sandmeter_final_metrics_logs_refused_total", "sandmeter_final_records_dropped_total", "sandmeter_final_records_written_total",
 		"sandmeter_inotify_overflows_total", "sandmeter_log_lines_dropped_total", "sandmeter_over_budget", "sandmeter_responses_cut_off_total",
 		"sandmeter_runtime_root_hung", "sandmeter_runtime_root_missing", "sandmeter_runtime_root_readable", "sandmeter_runtime_roots_left_out", "sandmeter_unregistrations_total"}
@@ -281,6 +281,7 @@ func TestOutcomes(t *testing.T) {
 	check(snapshot.End{Outcome: snapshot.Killed, Signal: 9}, "[{outcome killed} {signal 9}]")
 	check(snapshot.End{Outcome: snapshot.OOMKilled, Signal: 9}, "[{outcome oom_killed} {signal 9}]")
 	check(snapshot.End{Outcome: snapshot.OOMKilled}, "[{outcome oom_killed}]")
+	check(snapshot.End{Outcome: snapshot.OOMKilled, Signal: 9, OOMScope: fact.OOMAncestor}, "[{oom_scope ancestor} {outcome oom_killed} {signal 9}]")
 	check(snapshot.End{Outcome: snapshot.Exited, Code: 1, Signal: 1}, "[{outcome exited}]") // only with their outcomes
 	check(snapshot.End{Outcome: snapshot.Vanished}, "[{outcome vanished}]")
 }

@@ -159,8 +159,8 @@ func containerSet(name, id string, more ...snapshot.Label) *snapshot.LabelSet {
 	return snapshot.NewLabelSet(append([]snapshot.Label{label("container", name), label("container_id", id)}, more...)...)
 }
 
-// outcomeSet returns the labels of an end: also the exit status of a sandbox that failed, and the signal
-// that ended one that was killed. Both are numbers, as in the status of a Kubernetes container, from
+// outcomeSet returns the labels of an end: also the exit status of a sandbox that failed, the signal
+// that ended one that was killed, and whose limit of memory that was about. The first two are numbers, as in the status of a Kubernetes container, from
 // which kube-state-metrics has its exit codes: numbers mean the same on all architectures that gVisor
 // supports, and rules compare them.
 func outcomeSet(e *snapshot.End) *snapshot.LabelSet {
@@ -171,9 +171,15 @@ func outcomeSet(e *snapshot.End) *snapshot.LabelSet {
 	switch {
 	case e.Outcome == snapshot.Failed:
 		labels = append(labels, label("exit_code", strconv.Itoa(e.Code)))
-	case e.Signal != 0 && (e.Outcome == snapshot.Killed || e.Outcome == snapshot.OOMKilled):
-		labels = append(labels, label("signal", strconv.Itoa(e.Signal)))
-	default:
+	case e.Outcome == snapshot.Killed || e.Outcome == snapshot.OOMKilled:
+		if e.OOMScope != "" {
+			labels = append(labels, label("oom_scope", string(e.OOMScope)))
+		}
+		if e.Signal != 0 {
+			labels = append(labels, label("signal", strconv.Itoa(e.Signal)))
+		}
+	}
+	if len(labels) == 1 {
 		return labeled("outcome", string(e.Outcome))
 	}
 	return snapshot.NewLabelSet(labels...)

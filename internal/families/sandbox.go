@@ -74,7 +74,7 @@ var sandboxTable = newTable(false, []row[sandbox]{
 				a.float(s.End.Lifetime.Seconds())
 			}
 		}},
-	{schema.Metric{Name: "sandmeter_sandbox_outcome", Help: "How the sandbox ended, with value 1. Present for sandboxes that have ended.", SetLabels: []string{"exit_code", "outcome", "signal"}},
+	{schema.Metric{Name: "sandmeter_sandbox_outcome", Help: "How the sandbox ended, with value 1. Present for sandboxes that have ended.", SetLabels: []string{"exit_code", "oom_scope", "outcome", "signal"}},
 		notDropIn, func(a *adder, s sandbox) {
 			if s.End != nil {
 				a.one(s.labels.outcome)

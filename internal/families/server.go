@@ -54,6 +54,8 @@ var serverTable = newTable(false, []row[server]{
 		notDropIn, func(a *adder, s server) { a.count(s.Server.Queries) }},
 	{schema.Metric{Name: "sandmeter_collection_received_bytes", Help: "Number of bytes that the collection of this page received from sandboxes."},
 		notDropIn, func(a *adder, s server) { a.count(s.Server.Received) }},
+	{schema.Metric{Name: "sandmeter_exit_events_missing_total", Help: "Counter of sandboxes that ended without an event of the kernel about how. Present if the kernel sends such events to the server.", Type: schema.Counter},
+		problems, counter(func(c *snapshot.Counters) fact.Figure { return c.ExitEventsMissing })},
 	{schema.Metric{Name: "sandmeter_final_metrics_logs_refused_total", Help: "Counter of final metrics logs that were refused, so that their sandboxes have the values of their last replies. Present with --final-metrics-log.", Type: schema.Counter},
 		allPages, counter(func(c *snapshot.Counters) fact.Figure { return c.FinalLogsRefused })},
 	{schema.Metric{Name: "sandmeter_final_records_dropped_total", Help: "Counter of final records that were dropped because their file was too slow or failed. Present with --final-records.", Type: schema.Counter},

@@ -18,6 +18,9 @@ type Subject struct {
 	CgroupsPath string      // of its root container's OCI spec; empty: none
 	PodUID      string      // empty: none
 	HostNetwork bool        // it uses the host's network
+	New         bool        // it was made while the server has been running
+	// WatchFile is that of [Watcher]; nil: OOM kills are only counted.
+	WatchFile func(fd int, changed func()) (stop func())
 }
 
 // retestAfter is how long something is taken for absent before it is looked for again. A runsc
@@ -89,7 +92,7 @@ func (a *Account) Read(u *fact.Reading, now time.Time) {
 		return
 	}
 	a.count(u, &sources)
-	a.kills.read(u)
+	a.readKills(u)
 }
 
 // count replaces the kernel's counters by the account's.
@@ -126,16 +129,8 @@ func (a *Account) readCgroups(u *fact.Reading, sources *[fact.Quantities]uint64)
 // readFiles reads all files of all cgroups, and returns false if a cgroup is gone.
 func (a *Account) readFiles(u *fact.Reading, sources *[fact.Quantities]uint64) (there bool) {
 	for _, c := range a.cgroups {
-		set := func(q fact.Quantity, value int64) {
-			u.Set(q, value)
-			sources[q] = c.inode
-		}
 		for i := range c.files {
-			data, err := c.files[i].read(a.meter.buffer)
-			if err == nil {
-				err = parseFields(data, c.files[i].fields, set)
-			}
-			switch {
+			switch err := a.readFile(c, &c.files[i], u, sources); {
 			case isGone(err):
 				return false
 			case err != nil:
@@ -144,6 +139,18 @@ func (a *Account) readFiles(u *fact.Reading, sources *[fact.Quantities]uint64) (
 		}
 	}
 	return true
+}
+
+// readFile reads a file of a cgroup.
+func (a *Account) readFile(c *cgroup, f *openFile, u *fact.Reading, sources *[fact.Quantities]uint64) error {
+	data, err := f.read(a.meter.buffer)
+	if err != nil {
+		return err
+	}
+	return parseFields(data, f.fields, func(q fact.Quantity, value int64) {
+		u.Set(q, value)
+		sources[q] = c.inode
+	})
 }
 
 // file returns the path of a file about the sentry in /proc.

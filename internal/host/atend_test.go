@@ -143,7 +143,7 @@ func TestAtEndWatched(t *testing.T) {
 	leaktest.Check(t)
 	needStatusOfReaped(t)
 	told := make(chan string, 10)
-	w, err := NewWatcher(func() { told <- "changed" })
+	w, err := newWatcherWith(func() { told <- "changed" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

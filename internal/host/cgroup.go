@@ -18,6 +18,8 @@ type cgroup struct {
 	inode uint64 // another cgroup at the same path has another
 	files []openFile
 	pod   *podCgroup // nil: it was made for the sandbox
+	// unwatch ends the watch of its OOM kills; nil: there is none.
+	unwatch func()
 }
 
 // An openFile is a file of a cgroup. Its descriptor is held as long as there are enough of them,
@@ -37,6 +39,9 @@ func closeAll(cgroups []*cgroup) {
 }
 
 func (c *cgroup) close() {
+	if c.unwatch != nil {
+		c.unwatch()
+	}
 	for i := range c.files {
 		if f := &c.files[i]; f.fd >= 0 {
 			unix.Close(f.fd)
@@ -189,6 +194,7 @@ func (a *Account) locate(now time.Time) {
 	a.pauseLost(before)
 	for _, c := range a.cgroups {
 		a.join(c)
+		a.watchKills(c)
 	}
 	closeAll(before)
 	a.locateNetwork()

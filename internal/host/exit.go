@@ -1,6 +1,10 @@
 package host
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // An Exit is how a process ended, as its parent learns it from wait(2). The exit statuses 137 and
 // 143, with which runsc and shells report signals, are codes.
@@ -31,6 +35,7 @@ func (p *Process) settle(exit *Exit) {
 	if p.settled.Load() {
 		return
 	}
+	p.watcher.forget(p)
 	p.exit.Store(exit) // first, so that the exit of a settled process does not change
 	p.settled.Store(true)
 }
@@ -40,18 +45,31 @@ func (p *Process) settle(exit *Exit) {
 // that it is. The caller holds mu and has recorded the end.
 //
 // Since Linux 6.15, the kernel keeps the status of a reaped process as long as a pidfd is held
-// (PIDFD_GET_INFO). Older kernels return an error, so that nothing waits in vain: Linux 6.13 and
-// 6.14 when the process is reaped, older ones at once.
+// (PIDFD_GET_INFO). Older kernels return an error: Linux 6.13 and 6.14 when the process is reaped,
+// older ones at once. Then an event of the kernel tells, if the server receives them.
 func (p *Process) learn(z zombie, reaped bool) {
 	status, known, pending := z.status, z.readable, false
 	if !known && p.fd >= 0 {
-		status, known, pending = heldStatus(p.fd)
+		status, known, pending = p.watcher.heldStatus(p.fd)
+	}
+	if !known {
+		status, known = p.toldStatus()
 	}
 	switch {
 	case known:
 		p.settle(exitOf(status))
-	case reaped || !pending || !p.awaitReaping():
+	case !reaped && pending && p.awaitReaping():
+	case !p.awaitEvent():
 		p.settle(nil)
+	}
+}
+
+// forget removes a process whose exit will not be learned any more. The caller holds mu.
+func (w *Watcher) forget(p *Process) {
+	others := slices.DeleteFunc(w.byPID[p.pid], func(other *Process) bool { return other == p })
+	w.byPID[p.pid] = others
+	if len(others) == 0 {
+		delete(w.byPID, p.pid)
 	}
 }
 

@@ -277,7 +277,7 @@ func TestExits(t *testing.T) {
 	needStatusOfReaped(t)
 	const n = 300
 	var changed atomic.Int64
-	w, err := NewWatcher(func() { changed.Add(1) })
+	w, err := newWatcherWith(func() { changed.Add(1) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func (a *Account) Finish(u *fact.Reading, now time.Time) {
 	}
 	a.finishSentry(u, &sources)
 	a.count(u, &sources)
-	a.kills.finish(u)
+	a.takeLastKills(u)
 }
 
 // finishSentry takes the CPU time of the sentry from the record of its end, if it was measured for
@@ -54,14 +54,7 @@ func (a *Account) readLast(c *cgroup, u *fact.Reading, sources *[fact.Quantities
 		if !f.outlasts() {
 			continue
 		}
-		data, err := f.read(a.meter.buffer)
-		if err == nil {
-			err = parseFields(data, f.fields, func(q fact.Quantity, value int64) {
-				u.Set(q, value)
-				sources[q] = c.inode
-			})
-		}
-		if err != nil && !isGone(err) {
+		if err := a.readFile(c, f, u, sources); err != nil && !isGone(err) {
 			u.Lack(fact.CgroupUnreadable)
 		}
 	}
@@ -71,44 +64,6 @@ func (a *Account) readLast(c *cgroup, u *fact.Reading, sources *[fact.Quantities
 func (f *openFile) outlasts() bool {
 	q := f.fields[0].quantity
 	return q.Counts() || q == fact.MemoryPeak
-}
-
-// kills are the OOM kills that an account has counted, and when: those of the last moments may be
-// why the sandbox has ended.
-type kills struct {
-	known        bool
-	last, before int64 // as of the last Read, or Finish, and as of the Read before the last
-	risen        bool  // last is above before, in Finish
-}
-
-// read takes in what Read counted.
-func (k *kills) read(u *fact.Reading) {
-	n, ok := u.Get(fact.OOMKills)
-	if !ok {
-		return
-	}
-	k.before = k.last
-	if !k.known {
-		k.before = n // nothing tells how long ago these were
-	}
-	k.known, k.last, k.risen = true, n, false
-}
-
-// finish takes in what Finish counted.
-func (k *kills) finish(u *fact.Reading) {
-	if n, ok := u.Get(fact.OOMKills); ok && k.known {
-		k.last = n
-	}
-	k.risen = k.last > k.before
-}
-
-// OOMKilled reports whether the count of OOM kills of the sandbox's own cgroup rose at its end: in
-// Finish, or in the last Read before it, which may have been between the kill and the end. A count
-// in the first Read is not a rise, because it may be of long ago. OOMKilled is false before Finish.
-func (a *Account) OOMKilled() bool {
-	a.meter.mu.Lock()
-	defer a.meter.mu.Unlock()
-	return a.kills.risen
 }
 
 func (c *cgroup) hasCPU() bool { return c.quantities().Has(fact.CPU) }

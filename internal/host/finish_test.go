@@ -231,14 +231,17 @@ func TestFinishPod(t *testing.T) {
 	checkPod(t, "the third sandbox", read(open("third"), 3*time.Second), 0, 0)
 }
 
-// TestOOMKilled: an OOM kill counts if Finish or the last Read found it.
+// TestOOMKilled: an OOM kill counts if Finish or the last Read found it, or the only Read of a new sandbox.
 func TestOOMKilled(t *testing.T) {
 	const file = "sys/fs/cgroup/memory/hosta/memory.oom_control"
 	const removed = -1
+	isNew := false
 	check := func(want bool, last int, reads ...int) {
 		t.Helper()
 		tr := newTree(t, "v1.txt")
-		a := tr.open(tr.meter(), subject("hosta"))
+		s := subject("hosta")
+		s.New = isNew
+		a := tr.open(tr.meter(), s)
 		set := func(n int) {
 			t.Helper()
 			if n == removed {
@@ -250,17 +253,14 @@ func TestOOMKilled(t *testing.T) {
 		for i, n := range reads {
 			set(n)
 			read(a, time.Duration(i)*time.Second)
-			if a.OOMKilled() {
-				t.Errorf("%v: killed before Finish", reads)
-			}
 		}
 		set(last)
 		tr.endSentry(a)
 		for range 2 {
 			finish(a)
 			read(a, time.Hour)
-			if got := a.OOMKilled(); got != want {
-				t.Errorf("%v, then %d: %t, want %t", reads, last, got, want)
+			if got, scope := a.OOMKilled(); got != want || scope != "" { // cgroup v1 does not tell the scope
+				t.Errorf("%v, then %d (new: %t): %t, %q, want %t", reads, last, isNew, got, scope, want)
 			}
 		}
 	}
@@ -277,6 +277,12 @@ func TestOOMKilled(t *testing.T) {
 	check(true, 3, 2)
 	check(false, removed, 2)
 	check(false, 1)
+	isNew = true
+	check(true, 1, 1)
+	check(true, removed, 1)
+	check(false, 1, 1, 1)
+	check(true, 1, 0)
+	check(false, 0, 0)
 }
 
 // TestMeterConcurrently: a Meter and its Accounts may be used by several goroutines.
@@ -302,7 +308,7 @@ func TestMeterConcurrently(t *testing.T) {
 			}
 		})
 		repeat(func() { a.Update(subject("hosta")) })
-		repeat(func() { a.OOMKilled() })
+		repeat(func() { _, _ = a.OOMKilled() })
 		repeat(func() { m.WaitingForCPU() })
 	}
 	busy.Wait()
@@ -340,8 +346,9 @@ func TestFinishOutOfMemory(t *testing.T) {
 	w.Sync()
 	checkExit(t, "the child", p, known, Exit{Signal: 9})
 	got := values(last)
-	if used := values(before)["cpu"]; got["oom"] != 1 || !a.OOMKilled() || got["cpu"] <= used || got["peak"] < limit/2 {
-		t.Errorf("at the end: %v, after %d ns of CPU time; killed: %t", got, used, a.OOMKilled())
+	killed, _ := a.OOMKilled()
+	if used := values(before)["cpu"]; got["oom"] != 1 || !killed || got["cpu"] <= used || got["peak"] < limit/2 {
+		t.Errorf("at the end: %v, after %d ns of CPU time; killed: %t", got, used, killed)
 	}
 	c.reap()
 	checkUsage(t, "reaped", finish(a), got)

@@ -107,7 +107,7 @@ func (c *child) reap() {
 // newWatcher returns a Watcher that is closed at the end of the test.
 func newWatcher(t testing.TB) *Watcher {
 	t.Helper()
-	w, err := NewWatcher(nil)
+	w, err := newWatcherWith(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

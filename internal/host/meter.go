@@ -22,10 +22,11 @@ type Meter struct {
 
 	// mu guards what follows, and all Accounts of the Meter. While it is held, Subject.Alive is
 	// called, which takes the lock of the Watcher, so the Watcher calls no Account with its lock held.
-	mu       sync.Mutex
-	buffer   []byte                // of the file that is read now
-	pods     map[string]*podCgroup // by directory
-	mostPods int                   // when there are so many, removed ones are forgotten
+	mu        sync.Mutex
+	buffer    []byte                // of the file that is read now
+	pods      map[string]*podCgroup // by directory
+	mostPods  int                   // when there are so many, removed ones are forgotten
+	ancestors map[string]*ancestor  // by directory
 
 	// cpuClock returns the CPU time of a process. It is a function so that recorded trees can be
 	// measured, whose processes do not exist.
@@ -45,7 +46,8 @@ const maxMountinfo = 16 << 20
 // The mounts of cgroups are listed once, here.
 func NewMeter(root string) (*Meter, error) {
 	m := &Meter{root: root, buffer: make([]byte, bufferSize), pods: make(map[string]*podCgroup), mostPods: leastPodCgroups,
-		cpuClock: cpuClock, mayHold: mayHoldCgroups}
+		ancestors: make(map[string]*ancestor),
+		cpuClock:  cpuClock, mayHold: mayHoldCgroups}
 	file, err := os.Open(m.proc("self", "mountinfo"))
 	if err != nil {
 		return nil, fmt.Errorf("list the mounts of cgroups: %w", err)

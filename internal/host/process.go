@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/procevents"
 )
 
 // A Process is a process of a sandbox that a Watcher holds. All methods are safe for concurrent
@@ -21,9 +23,12 @@ type Process struct {
 	settled atomic.Bool          // exit does not change anymore
 
 	// Guarded by the watcher's mu.
-	fd    int    // the pidfd; -1: none is held
-	start int64  // of the process, in ticks after boot; 0: not known yet
-	atEnd func() // nil: none
+	fd      int              // the pidfd; -1: none is held
+	start   int64            // of the process, in ticks after boot; 0: not known yet
+	atEnd   func()           // nil: none
+	past    bool             // it had ended when Watch was called, so its event has been missed
+	event   *procevents.Exit // the last one; nil: none
+	endedAt time.Duration    // when the end was observed, by the monotonic clock
 }
 
 // An End is the record of a process's end. It is immutable.
@@ -127,6 +132,7 @@ func (p *Process) finish(observed time.Time, reaped bool) {
 		z = p.zombie()
 	}
 	p.end.Store(&End{observed, z.cpu})
+	p.endedAt = monotonic()
 	close(p.done)
 	if p.atEnd != nil {
 		p.watcher.calls = append(p.watcher.calls, p.atEnd)

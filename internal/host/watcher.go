@@ -7,18 +7,21 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/internal/procevents"
 )
 
 // batch is how many ends one system call returns.
 const batch = 128
 
 // A Watcher watches processes and records when and how they end. It holds a pidfd of each process
-// in an epoll set of its own, so that an end is recorded within moments, and so that watching costs
-// nothing as long as no process ends or is reaped. All methods are safe for concurrent use. Close
+// in an epoll set, so that an end is recorded within moments, and so that watching costs next to
+// nothing as long as no process of the node ends. All methods are safe for concurrent use. Close
 // it when it is no longer needed.
 type Watcher struct {
 	epoll   int           // the epoll set; owned by file
@@ -27,6 +30,14 @@ type Watcher struct {
 	changed func()        // nil: none
 	none    *Process
 
+	exits         *procevents.Socket // in the epoll set; nil: the kernel does not let the server have one
+	missing       atomic.Int64       // exit events
+	tellsOfReaped bool               // the kernel keeps the exit status of reaped processes
+
+	// Replaced in tests.
+	heldStatus func(pidfd int) (status int, known, pending bool)
+	after      func(time.Duration, func())
+
 	// mu is held for every change and every reading of the epoll set. No other lock is taken while it
 	// is held, and no function of the Watcher's user is called. While it is held, the set has
 	// exactly the file descriptors in byFD, so an event is always about the process found there,
@@ -34,7 +45,9 @@ type Watcher struct {
 	mu     sync.Mutex
 	closed bool
 	byFD   map[int32]*Process
+	byPID  map[int][]*Process    // processes whose exits are not settled
 	noFD   map[*Process]struct{} // processes without a pidfd that have not ended
+	files  map[int32]func()      // by file descriptor: what WatchFile calls
 	events []unix.EpollEvent     // for reading the set
 
 	// What has been recorded since mu was locked; unlockAndTell tells of it.
@@ -53,7 +66,19 @@ type Watcher struct {
 // these ends are called before it. No lock of this package is held during the call. It must not
 // block, and must be safe for concurrent use. It is not called for what Watch itself finds, nor for
 // Release and Close.
+//
+// Before Linux 6.6, only a process with CAP_NET_ADMIN receives exit events. It can drop the capability
+// after the call.
 func NewWatcher(changed func()) (*Watcher, error) {
+	exits, _ := procevents.Open() // without it, Sources lacks SourceExitEvents
+	w, err := newWatcherWith(changed, exits)
+	if err != nil && exits != nil {
+		exits.Close()
+	}
+	return w, err
+}
+
+func newWatcherWith(changed func(), exits *procevents.Socket) (*Watcher, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
@@ -64,12 +89,19 @@ func NewWatcher(changed func()) (*Watcher, error) {
 		done:    make(chan struct{}),
 		changed: changed,
 		byFD:    make(map[int32]*Process),
+		byPID:   make(map[int][]*Process),
 		noFD:    make(map[*Process]struct{}),
+		files:   make(map[int32]func()),
 		events:  make([]unix.EpollEvent, batch),
 		telling: make(map[chan struct{}]struct{}),
+		exits:   exits, tellsOfReaped: tellsOfReaped(kernelRelease()), heldStatus: heldStatus,
+		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) },
 	}
 	w.none = w.watch(0, -1, 0, false)
 	conn, err := w.pollable()
+	if err == nil && exits != nil {
+		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, exits.FD(), &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(exits.FD())})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
@@ -173,9 +205,12 @@ func (w *Watcher) WatchHeld(pid, pidfd int) *Process {
 }
 
 func (w *Watcher) watch(pid, fd int, start int64, alive bool) *Process {
-	p := &Process{watcher: w, pid: pid, done: make(chan struct{}), fd: fd, start: start}
+	p := &Process{watcher: w, pid: pid, done: make(chan struct{}), fd: fd, start: start, past: !alive}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if pid > 0 && !w.closed {
+		w.byPID[pid] = append(w.byPID[pid], p)
+	}
 	switch {
 	case !alive:
 		p.finish(time.Now(), false)
@@ -186,6 +221,27 @@ func (w *Watcher) watch(pid, fd int, start int64, alive bool) *Process {
 		w.noFD[p] = struct{}{}
 	}
 	return p
+}
+
+// WatchFile calls changed each time that the kernel tells of a change of a file of a cgroup, until stop is
+// called, which must be before the file descriptor is closed. The call is made like those of AtEnd, and
+// stop does not wait for one that is due already.
+func (w *Watcher) WatchFile(fd int, changed func()) (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// Once per change: after the cgroup was removed, the file would be reported for ever.
+	event := unix.EpollEvent{Events: unix.EPOLLPRI | unix.EPOLLET, Fd: int32(fd)}
+	if w.closed || unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event) != nil {
+		return func() {}
+	}
+	w.files[event.Fd] = changed
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if delete(w.files, event.Fd); !w.closed {
+			_ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+		}
+	}
 }
 
 // register puts the process into the epoll set, or changes what the set reports of it, and reports
@@ -264,7 +320,18 @@ func (w *Watcher) drain() {
 
 // take takes in what the epoll set reports of a process. The caller holds mu.
 func (w *Watcher) take(event unix.EpollEvent, now time.Time) {
+	if w.exits != nil && int(event.Fd) == w.exits.FD() {
+		w.readExits()
+		return
+	}
+	if changed := w.files[event.Fd]; changed != nil {
+		w.calls, w.recorded = append(w.calls, changed), true
+		return
+	}
 	p := w.byFD[event.Fd]
+	if p == nil { // settled by an exit event that was reported at the same time
+		return
+	}
 	w.recorded = true
 	if p.end.Load() == nil {
 		p.finish(now, event.Events&unix.EPOLLHUP != 0)
@@ -281,11 +348,10 @@ func (w *Watcher) Close() error {
 	w.mu.Lock()
 	wasClosed := w.closed
 	w.closed = true // from here on nothing uses the epoll set but file
-	for _, p := range w.byFD {
-		p.settle(nil)
-	}
-	for p := range w.noFD {
-		p.settle(nil)
+	for _, processes := range w.byPID {
+		for _, p := range slices.Clone(processes) {
+			p.settle(nil)
+		}
 	}
 	w.mu.Unlock() // the goroutine may be waiting for it, and has to end for the file to be closed
 	if wasClosed {
@@ -294,5 +360,8 @@ func (w *Watcher) Close() error {
 	}
 	err := w.file.Close()
 	<-w.done
+	if w.exits != nil {
+		err = errors.Join(err, w.exits.Close())
+	}
 	return err
 }

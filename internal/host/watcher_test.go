@@ -382,7 +382,7 @@ func TestEndedBeforeWatched(t *testing.T) {
 // TestClose: a closed Watcher holds nothing and observes nothing more.
 func TestClose(t *testing.T) {
 	leaktest.Check(t)
-	w, err := NewWatcher(nil)
+	w, err := newWatcherWith(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +420,7 @@ func TestClose(t *testing.T) {
 func TestCloseWhileEnding(t *testing.T) {
 	leaktest.Check(t)
 	for range 20 {
-		w, err := NewWatcher(nil)
+		w, err := newWatcherWith(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -469,7 +469,7 @@ func TestNoDescriptors(t *testing.T) {
 	if _, err := os.Open(os.DevNull); !errors.Is(err, unix.EMFILE) {
 		t.Fatalf("there are file descriptors left: %v", err)
 	}
-	if _, err := NewWatcher(nil); !errors.Is(err, unix.EMFILE) {
+	if _, err := newWatcherWith(nil, nil); !errors.Is(err, unix.EMFILE) {
 		t.Errorf("a new Watcher: %v", err)
 	}
 	p, other := w.Watch(alive.pid), w.Watch(killed.pid)

@@ -32,6 +32,7 @@ type Record struct {
 	Outcome         string   `json:"outcome"`
 	ExitCode        *int     `json:"exit_code"` // 0 if the outcome is exited
 	Signal          *int     `json:"signal"`
+	OOMScope        *string  `json:"oom_scope"`
 
 	CPUSeconds             *float64 `json:"cpu_seconds"`              // of the sandbox's cgroup
 	UnattributedCPUSeconds *float64 `json:"unattributed_cpu_seconds"` // part of CPUSeconds that belongs to no container
@@ -97,6 +98,7 @@ func (r *Record) setEnd(end *snapshot.End) {
 		r.ExitCode = &code
 	}
 	r.Signal = known(end.Signal)
+	r.OOMScope = known(string(end.OOMScope))
 	r.MemoryPeakBytes = known(end.MemoryPeak)
 	r.NetworkSource, r.NetworkComplete = string(cmp.Or(end.Network, snapshot.NoOrigin)), end.Network.Complete()
 	r.UsageSource, r.UsageComplete = string(cmp.Or(end.Usage, snapshot.NoOrigin)), end.Usage.Complete()

@@ -1,6 +1,10 @@
 package snapshot
 
-import "time"
+import (
+	"time"
+
+	"github.com/sandmeter/sandmeter/internal/fact"
+)
 
 // An Outcome tells how a sandbox ended. It is a value of the label "outcome".
 type Outcome string
@@ -9,7 +13,7 @@ type Outcome string
 const (
 	Exited       Outcome = "exited"       // its workload ended with exit status 0
 	Failed       Outcome = "failed"       // its workload ended with another exit status; 137 and 143 count as statuses, not signals
-	OOMKilled    Outcome = "oom_killed"   // the kernel killed it because its cgroup was out of memory
+	OOMKilled    Outcome = "oom_killed"   // the kernel killed it for lack of memory; see End.OOMScope
 	Killed       Outcome = "killed"       // a signal from the host ended it
 	Checkpointed Outcome = "checkpointed" // runsc saved it, and ended it with that
 	Vanished     Outcome = "vanished"     // its state file was removed, and its end could not be observed
@@ -25,11 +29,12 @@ type End struct {
 	Time     time.Time     // when the server observed it, by the wall clock
 	Lifetime time.Duration // from the start of the sandbox's process; 0: not known
 	Outcome  Outcome
-	Code     int    // exit status of a sandbox that failed
-	Signal   int    // that ended a sandbox that was killed
-	Metrics  Origin // of the sandbox's Reported
-	Usage    Origin // of the sandbox's Usage, without the network
-	Network  Origin // of the network in the sandbox's Usage; its namespace goes with the sandbox's process
+	Code     int           // exit status of a sandbox that failed
+	Signal   int           // that ended a sandbox that was killed
+	OOMScope fact.OOMScope // whose limit of memory that was about
+	Metrics  Origin        // of the sandbox's Reported
+	Usage    Origin        // of the sandbox's Usage, without the network
+	Network  Origin        // of the network in the sandbox's Usage; its namespace goes with the sandbox's process
 	// MemoryPeak is the highest memory use of the sandbox's cgroup, in bytes; 0: not known.
 	MemoryPeak int64
 }

@@ -53,6 +53,7 @@ func (c *Census) Count(s *Sandbox) {
 // Counters are the server's counters since its start. Absent ones are not counted.
 type Counters struct {
 	ConnectionsClosed   fact.Figure // because clients had too many
+	ExitEventsMissing   fact.Figure // about sandboxes; absent: the kernel sends none to the server
 	FinalLogsRefused    fact.Figure // final metrics logs of sandboxes
 	FinalRecordsDropped fact.Figure
 	FinalRecordsWritten fact.Figure
