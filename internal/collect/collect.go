@@ -35,6 +35,7 @@ func New(o Options) (*Collector, error) {
 		ends: newEndings(), arrivals: make(slots, maxOutside/2), clients: make(slots, maxOutside/2),
 		finishing: make(chan struct{}, 1), arrived: make(chan struct{}),
 	}
+	c.repeats = newRepeats(o.Clock, &c.mu)
 	c.alive, c.die = context.WithCancel(context.Background())
 	if c.watcher, err = host.NewWatcher(c.ends.wake); err != nil {
 		loop.Close()
@@ -48,6 +49,7 @@ func New(o Options) (*Collector, error) {
 	c.table = newTable(c.env, c.ends)
 	c.table.expand()
 	c.background.Go(c.attendEnds)
+	c.background.Go(func() { c.repeats.run(c.alive.Done(), (*life).repeat) })
 	return c, nil
 }
 

@@ -201,15 +201,17 @@ func (l *life) lifetime(at time.Time) time.Duration {
 }
 
 // usageOrigin returns where the last figures of the host are from. Only cgroups can be read after the
-// end; the network's are from the last collection.
+// end; the network's are from the last reading, and so are all figures of a cgroup that went first.
 func (l *life) usageOrigin() snapshot.Origin {
-	if _, ok := l.final().usage.Get(fact.CPU); ok {
+	final, found := &l.final().usage, &l.usage.found
+	lost := func(q fact.Quantity) bool { return found.Has(q) && !final.Has(q) }
+	switch {
+	case final.Has(fact.CPU) && !lost(fact.MemoryPeak) && !lost(fact.OOMKills):
 		return snapshot.FromHost
+	case l.isMeasured():
+		return snapshot.FromSample
 	}
-	if !l.isMeasured() {
-		return snapshot.NoOrigin
-	}
-	return snapshot.FromSample
+	return snapshot.NoOrigin
 }
 
 // peak returns the highest memory use; 0: it is not known.

@@ -34,6 +34,7 @@ type env struct {
 	waiting  fact.Figure  // time for which any task of the node has waited for a CPU, as of the collection under way
 	scratch  fact.Reading // of the sandbox that is measured now
 	usages   usagePools
+	repeats  *repeats
 	closed   bool // calls to roots that did not answer in time must not touch anything any more
 	foreign  bool // some sandboxes run in another PID namespace, and the log has a line about it
 	counts   counts

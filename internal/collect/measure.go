@@ -47,6 +47,9 @@ func (l *life) readAccount(now time.Time) {
 	if !scratch.Empty() {
 		l.usage.found, *scratch = *scratch, l.usage.found
 	}
+	if l.usage.isShared() {
+		l.repeats.add(l)
+	}
 }
 
 // subject returns the sandbox's place on the host, from its state files.
@@ -71,11 +74,30 @@ func (l *life) subject() host.Subject {
 }
 
 // measureFirst measures a sandbox that has not been measured, so that the figures of its cgroup can
-// be read at its end.
+// be read at its end. Until it was the only user of its cgroup, it has not been measured.
 func (l *life) measureFirst() {
-	if l.meter == nil || l.now() != running || l.usage.account.Load() != nil {
+	if l.meter == nil || l.now() != running {
+		return
+	}
+	if l.usage.account.Load() != nil {
+		l.repeat()
 		return
 	}
 	l.usage.account.Store(l.meter.Open(l.subject()))
 	l.readAccount(l.clock.Now())
+}
+
+// repeat measures the sandbox again if its cgroup was shared and is not any more. It reports whether
+// the cgroup is still shared.
+func (l *life) repeat() (shared bool) {
+	account := l.usage.account.Load()
+	if account == nil || !l.usage.isShared() || l.now() != running && l.now() != orphaned {
+		return false
+	}
+	if account.StillShared() {
+		return true
+	}
+	l.usage.reported.begin() // what it reported belongs to another reading
+	l.readAccount(l.clock.Now())
+	return l.usage.isShared()
 }

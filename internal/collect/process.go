@@ -152,6 +152,11 @@ func (h holders) disclaim(l *life) {
 // nobody sees it.
 func (l *life) watchEnd() {
 	of := l.last
+	l.process.FirstAtEnd(func() {
+		if account := l.usage.account.Load(); account != nil {
+			account.Keep()
+		}
+	})
 	l.process.AtEnd(func() {
 		last := &finalReading{at: l.clock.Now()}
 		if account := l.usage.account.Load(); account != nil {

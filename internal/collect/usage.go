@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/sandmeter/sandmeter/internal/claims"
@@ -45,6 +46,9 @@ func (u *usage) reasons() []fact.Reason {
 func (u *usage) wanted() bool {
 	return u.figure(fact.CPU).Known || u.figure(fact.Memory).Known || len(u.found.Interfaces) > 0 || u.reported.detailed
 }
+
+// isShared reports whether others were in the sandbox's cgroup.
+func (u *usage) isShared() bool { return slices.Contains(u.found.Absent, fact.CgroupShared) }
 
 // figure returns a quantity as the host measured it.
 func (u *usage) figure(q fact.Quantity) fact.Figure { return fact.Of(u.found.Get(q)) }

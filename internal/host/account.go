@@ -40,6 +40,7 @@ type Account struct {
 	located bool
 	retest  time.Time // when to locate again; zero: when the subject or the cgroup changes
 	cgroups []*cgroup // the sandbox's own
+	shared  []string  // directories of cgroups that others are in too
 	lacks   []fact.Reason
 	network string // the network namespace; empty: it is not measured
 
@@ -47,6 +48,7 @@ type Account struct {
 	interfaces []*interfaceCounters
 	memfds     []memfd // of the sentry
 	kills      kills
+	keeper     keeper
 }
 
 // Open returns an account of the sandbox. It measures nothing yet. Close it when it is no longer
@@ -71,6 +73,7 @@ func (a *Account) Update(s Subject) {
 func (a *Account) Close() {
 	a.meter.mu.Lock()
 	defer a.meter.mu.Unlock()
+	a.keeper.set(nil)
 	closeAll(a.cgroups)
 	a.cgroups, a.located = nil, false
 }
@@ -147,6 +150,11 @@ func (a *Account) readFile(c *cgroup, f *openFile, u *fact.Reading, sources *[fa
 	if err != nil {
 		return err
 	}
+	return c.take(f, data, u, sources)
+}
+
+// take takes in the content of a file.
+func (c *cgroup) take(f *openFile, data []byte, u *fact.Reading, sources *[fact.Quantities]uint64) error {
 	return parseFields(data, f.fields, func(q fact.Quantity, value int64) {
 		u.Set(q, value)
 		sources[q] = c.inode

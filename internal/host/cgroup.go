@@ -29,7 +29,8 @@ type openFile struct {
 	path   string
 	inode  uint64
 	fields []field
-	fd     int // -1: the file is opened for each reading
+	fd     int    // -1: the file is opened for each reading
+	kept   []byte // by Keep; nil: nothing. The account's keeper guards it
 }
 
 func closeAll(cgroups []*cgroup) {
@@ -184,7 +185,7 @@ func (m *mount) has(controllers []string) bool {
 // of the end.
 func (a *Account) locate(now time.Time) {
 	before := a.cgroups
-	a.cgroups, a.lacks, a.retest, a.located = nil, nil, time.Time{}, true
+	a.cgroups, a.shared, a.lacks, a.retest, a.located = nil, nil, nil, time.Time{}, true
 	a.locateCgroups()
 	if !a.subject.Alive() || len(before) > 0 && a.isEnding() {
 		closeAll(a.cgroups)
@@ -196,6 +197,7 @@ func (a *Account) locate(now time.Time) {
 		a.join(c)
 		a.watchKills(c)
 	}
+	a.keeper.set(a.cgroups)
 	closeAll(before)
 	a.locateNetwork()
 	if len(a.lacks) > 0 {
@@ -242,6 +244,9 @@ func (a *Account) locateIn(h *hierarchy, census *census) (*cgroup, fact.Reason) 
 		return nil, fact.CgroupUnreachable
 	}
 	if reason := census.check(dir); reason != "" {
+		if reason == fact.CgroupShared {
+			a.shared = append(a.shared, dir)
+		}
 		return nil, reason
 	}
 	return a.meter.openCgroup(dir, h.files)
@@ -269,7 +274,7 @@ func (m *Meter) openCgroup(dir string, files []cgroupFile) (*cgroup, fact.Reason
 			unix.Close(fd)
 			fd = -1
 		}
-		c.files = append(c.files, openFile{path, inode, f.fields, fd})
+		c.files = append(c.files, openFile{path: path, inode: inode, fields: f.fields, fd: fd})
 	}
 	return c, ""
 }

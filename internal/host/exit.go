@@ -30,7 +30,7 @@ func (p *Process) Settled() bool { return p.settled.Load() }
 // settle ends the watch. exit is nil if it is not known. The caller holds mu.
 func (p *Process) settle(exit *Exit) {
 	p.closeFD()
-	p.atEnd = nil
+	p.atEnd, p.firstAtEnd = nil, nil
 	delete(p.watcher.noFD, p)
 	if p.settled.Load() {
 		return

@@ -10,8 +10,8 @@ import (
 // Finish measures what is left of a sandbox whose sentry has just ended: the counters and the peaks
 // of its own cgroup, which runsc removes about 10 to 200 ms after the end. Growth is added to the
 // account's counters as in Read. The current use of memory and threads is absent, and so is the
-// network, because the namespace has gone with the sentry. If the cgroup is gone, everything is
-// absent, without a reason. With several hierarchies, that is decided for each of them.
+// network, because the namespace has gone with the sentry. If the cgroup is gone, everything that Keep
+// has not kept is absent, without a reason. With several hierarchies, that is decided for each of them.
 //
 // The cgroups are those that the last Read used. They are the sandbox's by name and by descriptor
 // or inode, whether or not the sentry lives, so Finish neither looks for cgroups nor reads anything
@@ -26,7 +26,7 @@ func (a *Account) Finish(u *fact.Reading, now time.Time) {
 	var sources [fact.Quantities]uint64
 	for _, c := range a.cgroups {
 		if c.pod == nil || c.pod.sandbox == a.subject.ID { // else it is the next sandbox's by now
-			a.readLast(c, u, &sources)
+			a.finishCgroup(c, u, &sources)
 		}
 	}
 	a.finishSentry(u, &sources)
@@ -47,14 +47,18 @@ func (a *Account) finishSentry(u *fact.Reading, sources *[fact.Quantities]uint64
 	}
 }
 
-// readLast reads the files of a cgroup that tell of the past.
-func (a *Account) readLast(c *cgroup, u *fact.Reading, sources *[fact.Quantities]uint64) {
+// finishCgroup reads the files of a cgroup that tell of the past.
+func (a *Account) finishCgroup(c *cgroup, u *fact.Reading, sources *[fact.Quantities]uint64) {
 	for i := range c.files {
 		f := &c.files[i]
 		if !f.outlasts() {
 			continue
 		}
-		if err := a.readFile(c, f, u, sources); err != nil && !isGone(err) {
+		data, err := a.readLast(f)
+		if err == nil {
+			err = c.take(f, data, u, sources)
+		}
+		if err != nil && !isGone(err) {
 			u.Lack(fact.CgroupUnreadable)
 		}
 	}

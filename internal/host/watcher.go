@@ -309,6 +309,7 @@ func (w *Watcher) drain() {
 			return
 		}
 		now := time.Now()
+		w.callFirst(w.events[:n])
 		for _, event := range w.events[:n] {
 			w.take(event, now)
 		}
