@@ -2,9 +2,11 @@ package collect
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/totals"
@@ -88,4 +90,39 @@ func TestOrderOfEnds(t *testing.T) {
 	if !slices.Equal(order, []string{"b", "c", "a"}) {
 		t.Errorf("the order is %q", order)
 	}
+}
+
+// TestUsageOrigin: the last figures are the host's if all that were measured before could be read at
+// the end.
+func TestUsageOrigin(t *testing.T) {
+	const cpu, peak, kills = fact.CPU, fact.MemoryPeak, fact.OOMKills
+	type set = []fact.Quantity
+	reading := func(all set) (r fact.Reading) {
+		for _, q := range all {
+			r.Set(q, 1)
+		}
+		return r
+	}
+	check := func(before, last set, want snapshot.Origin) {
+		t.Helper()
+		l := &life{last: new(atomic.Pointer[finalReading])}
+		l.usage.found = reading(before)
+		if before != nil {
+			l.usage.found.Time = testStart
+		}
+		l.last.Store(&finalReading{usage: reading(last)})
+		if got := l.usageOrigin(); got != want {
+			t.Errorf("%v, and %v at the end: %s, want %s", before, last, got, want)
+		}
+	}
+	check(nil, nil, snapshot.NoOrigin)
+	check(set{}, nil, snapshot.FromSample)
+	check(set{cpu}, set{cpu}, snapshot.FromHost)
+	check(set{cpu, peak, kills}, set{cpu, peak, kills}, snapshot.FromHost)
+	check(set{cpu, peak, kills}, nil, snapshot.FromSample)
+	check(set{cpu, peak, kills}, set{cpu}, snapshot.FromSample)
+	check(set{cpu, peak, kills}, set{cpu, peak}, snapshot.FromSample)
+	check(set{cpu, peak, kills}, set{cpu, kills}, snapshot.FromSample)
+	check(set{cpu, peak, kills}, set{peak, kills}, snapshot.FromSample)
+	check(set{fact.SentryCPU}, set{fact.SentryCPU}, snapshot.FromSample)
 }

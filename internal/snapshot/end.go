@@ -48,7 +48,7 @@ const (
 	FromFinalLog   Origin = "final_metrics_log" // written by the sandbox at its end
 	FromHost       Origin = "host"              // measured by the host after the end
 	FromUnregister Origin = "unregister"        // sampled when the sandbox was unregistered
-	FromSample     Origin = "last_sample"       // of the last collection; what came after is missing
+	FromSample     Origin = "last_sample"       // the last ones before the end; what came after is missing
 )
 
 // Complete reports whether no growth is missing after the values.
