@@ -103,6 +103,9 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		Process:         o.processMetrics(),
 		Counters:        func() snapshot.Counters { return h.counted(o) },
 	}
+	if o.DropPrivileges {
+		options.DropPrivileges = dropPrivileges
+	}
 	addRecords(&options, h.records)
 	return options
 }

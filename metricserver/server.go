@@ -186,6 +186,10 @@ type Options struct {
 	// 403. This protects the metrics from web pages in a browser on this machine (DNS rebinding).
 	// Names have no port.
 	AllowedHosts []string
+	// DropPrivileges makes the server remove CAP_NET_ADMIN from all threads of the process, once
+	// everything that needs it is open, and before it reads a runtime root. Programs that use cgo keep
+	// it. Only for programs that do nothing but serve. Default: the process keeps its capabilities.
+	DropPrivileges bool
 	// StartTime is the start time of the process, for process_start_time_seconds. Default: the time
 	// of the call to New.
 	StartTime time.Time

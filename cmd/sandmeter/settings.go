@@ -116,7 +116,7 @@ const gcPercent = 25
 // serve runs a server with the settings until ctx is done, and logs the result. Invalid settings
 // are a usage error.
 func (s *settings) serve(ctx context.Context, log *serverLog) error {
-	s.Logger, s.LogLinesDropped = log.Logger, log.dropped
+	s.Logger, s.LogLinesDropped, s.DropPrivileges = log.Logger, log.dropped, true
 	return log.end(ctx, s.serveUntil(ctx))
 }
 

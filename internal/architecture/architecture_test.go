@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	// The public packages. The client is for any Unix and any program, so it has no dependencies.
 	"config":       {},
 	"metricclient": {"config"},
-	"metricserver": {"config", "internal/api", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
+	"metricserver": {"config", "internal/api", "internal/collect", "internal/clock", "internal/expo", "internal/fact", "internal/families", "internal/guard", "internal/page", "internal/privilege", "internal/records", "internal/registration", "internal/roots", "internal/schema", "internal/snapshot", "internal/totals", "internal/web",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_model/go", "github.com/prometheus/exporter-toolkit/web",
 		"golang.org/x/sys/unix", "golang.org/x/time/rate"},
 
@@ -63,6 +63,9 @@ var mayImport = map[string][]string{
 	"internal/api":     {"internal/failure", "internal/schema", "internal/snapshot"},
 	"internal/records": {"internal/fact", "internal/queue", "internal/schema", "internal/snapshot"},
 	"internal/web":     {"internal/api", "internal/clock", "internal/expo", "internal/failure", "internal/page", "internal/share", "internal/snapshot", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+
+	// The capabilities of the process.
+	"internal/privilege": {"golang.org/x/sys/unix"},
 
 	// What the command doctor says. doctor judges values, among them the documents of servers; observe gets
 	// these documents, from a server in its own process too.
@@ -148,7 +151,7 @@ var onlyIn = map[string]struct {
 }{
 	"os/signal": {[]string{"cmd/sandmeter", "cmd/sandlab", "bench"}, "signals are the program's: who embeds the server has his own"},
 	"flag":      {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest"}, "flags are the program's"},
-	"unsafe":    {nil, "nothing here is worth it"},
+	"unsafe":    {[]string{"internal/privilege"}, "only a system call on all threads takes pointers as numbers"},
 	"os/exec": {[]string{"bench", "cmd/sandlab", "internal/registration", "internal/runsc", "internal/simulate", "metricclient"},
 		"the server runs no other program than runsc"},
 	"html/template": {nil, "it keeps every exported method in the program: 2 MB of each server's memory"},

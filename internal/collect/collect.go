@@ -41,6 +41,11 @@ func New(o Options) (*Collector, error) {
 		loop.Close()
 		return nil, err
 	}
+	if o.DropPrivileges != nil {
+		if err := o.DropPrivileges(); err != nil {
+			return nil, errors.Join(err, loop.Close(), c.watcher.Close())
+		}
+	}
 	if o.Usage {
 		if c.meter, err = host.NewMeter(o.HostRoot); err != nil {
 			return nil, errors.Join(err, loop.Close(), c.watcher.Close())

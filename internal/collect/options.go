@@ -69,6 +69,9 @@ type Options struct {
 	Clock          clock.Clock // nil: the machine's
 	// Guard is for calls that touch runtime roots. Nil: the collector has its own.
 	Guard *guard.Guard
+	// DropPrivileges is called after New has opened what needs privileges, and before anything touches a
+	// root. Its error is New's. Nil: no call.
+	DropPrivileges func() error
 	// Counters returns the server's counters of everything outside of collections. It must be safe for
 	// concurrent use and must not block. Nil: nothing.
 	Counters func() snapshot.Counters
