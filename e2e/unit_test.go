@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,48 @@ func TestServiceUnit(t *testing.T) {
 	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=25", serviceUnit).CombinedOutput()
 	if err != nil {
 		t.Errorf("the exposure of the unit is 2.5 or more: %v\n%s", err, out)
+	}
+}
+
+// TestUnitOrder: with Docker and containerd, systemd can start the service and its socket in their order, and
+// the service starts before each engine, so it stops after it.
+func TestUnitOrder(t *testing.T) {
+	needsSystemd(t)
+	verify := func(docker, containerd string) string {
+		t.Helper()
+		const service = "[Service]\nExecStart=/bin/true\n[Unit]\n"
+		dir := t.TempDir()
+		units := map[string]string{
+			"docker.service":     service + "After=network-online.target docker.socket containerd.service\nWants=network-online.target\nRequires=docker.socket\n" + docker,
+			"docker.socket":      "[Socket]\nListenStream=/run/docker.sock\n",
+			"containerd.service": service + "After=network.target local-fs.target\n" + containerd,
+			"test.target":        "[Unit]\nRequires=multi-user.target sandmeter.service sandmeter.socket docker.service containerd.service\n",
+		}
+		for _, name := range []string{"sandmeter.service", "sandmeter.socket"} {
+			text, err := os.ReadFile(filepath.Join(filepath.Dir(serviceUnit), name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			units[name] = strings.Replace(string(text), "/usr/bin/sandmeter", "/bin/true", 1)
+		}
+		for name, text := range units {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command("systemd-analyze", "verify", "--man=no", filepath.Join(dir, "test.target"))
+		cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
+		out, _ := cmd.CombinedOutput() // a cycle is no error
+		return string(out)
+	}
+	if out := verify("", ""); strings.Contains(out, "cycle") {
+		t.Errorf("systemd cannot order the units:\n%s", out)
+	}
+	const earlier = "Before=sandmeter.service\n" // contradicts the unit
+	for engine, out := range map[string]string{"docker": verify(earlier, ""), "containerd": verify("", earlier)} {
+		if !strings.Contains(out, "cycle") {
+			t.Errorf("the service has no place before %s:\n%s", engine, out)
+		}
 	}
 }
 
@@ -169,15 +212,18 @@ func (w *world) listenAsSystemd() *net.UnixConn {
 	return conn
 }
 
-// wantConfined fails the test unless a process of root has no capability, and filters for its
-// system calls.
+// wantConfined fails the test unless a process of root has no capability and cannot get one by executing
+// a program, and has filters for its system calls.
 func (w *world) wantConfined(pid int) {
 	w.t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	w.must(err)
-	for _, line := range []string{"Uid:\t0\t0\t0\t0", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+	for _, line := range []string{"Uid:\t0\t0\t0\t0", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
 		if !strings.Contains(string(data), "\n"+line+"\n") {
 			w.t.Errorf("the server has no line %q in /proc/PID/status", line)
 		}
+	}
+	if sets := w.capabilitySets(pid, "CapPrm"); !slices.Equal(sets, []string{"0000000000000000"}) {
+		w.t.Errorf("threads of the server have the capabilities %q", sets)
 	}
 }

@@ -164,7 +164,7 @@ func (d denial) policy(native *arch.Info) (seccomp.Policy, bool) {
 }
 
 // addressFamilies are those that RestrictAddressFamilies= may name here.
-var addressFamilies = map[string]uint64{"AF_UNIX": unix.AF_UNIX, "AF_INET": unix.AF_INET, "AF_INET6": unix.AF_INET6}
+var addressFamilies = map[string]uint64{"AF_UNIX": unix.AF_UNIX, "AF_INET": unix.AF_INET, "AF_INET6": unix.AF_INET6, "AF_NETLINK": unix.AF_NETLINK}
 
 // otherFamilies returns the filter that denies sockets of all families but those that are named.
 func otherFamilies(u unit) (seccomp.Policy, error) {

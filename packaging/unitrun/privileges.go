@@ -60,12 +60,11 @@ func setGroups(u unit) error {
 	return unix.Setgroups(gids)
 }
 
-// dropCapabilities drops all capabilities for good. Units that keep some are not supported.
+// dropCapabilities drops all capabilities but those of the unit for good. A program of root has these.
 func dropCapabilities(u unit) error {
-	for _, name := range []string{"CapabilityBoundingSet", "AmbientCapabilities"} {
-		if value, ok := u.last(name); !ok || value != "" {
-			return fmt.Errorf("%s=%s: only an empty set is supported", name, value)
-		}
+	kept, ok := map[string]uint32{"": 0, "CAP_NET_ADMIN": 1 << unix.CAP_NET_ADMIN}[strings.Join(u.all("CapabilityBoundingSet"), " ")]
+	if ambient, given := u.last("AmbientCapabilities"); !ok || !given || ambient != "" {
+		return errors.New("only units with CapabilityBoundingSet=CAP_NET_ADMIN, or none, and without AmbientCapabilities= are supported")
 	}
 	if !u.is("NoNewPrivileges") {
 		return errors.New("only units with NoNewPrivileges=yes are supported")
@@ -74,6 +73,9 @@ func dropCapabilities(u unit) error {
 		return err
 	}
 	for c := uintptr(0); ; c++ {
+		if c < 32 && kept&(1<<c) != 0 {
+			continue
+		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) { // the kernel has no more
 			break
@@ -85,6 +87,6 @@ func dropCapabilities(u unit) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return err
 	}
-	var none [2]unix.CapUserData
-	return unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
+	sets := [2]unix.CapUserData{{Effective: kept, Permitted: kept}}
+	return unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &sets[0])
 }

@@ -18,7 +18,7 @@ type setting struct{ section, name, value string }
 // known lists the settings of [Service] that this program applies or that restrict nothing.
 var known = setOf(
 	// How a service starts and restarts, and what systemd does after its end.
-	"Type", "Restart", "RestartSec", "RemoveIPC",
+	"Type", "TimeoutStartSec", "Restart", "RestartSec", "RestartPreventExitStatus", "RemoveIPC",
 	// Restricts devices by a cgroup. Without CAP_MKNOD, and with PrivateDevices=, there are none.
 	"DevicePolicy",
 	"ExecStart", "Environment", "EnvironmentFile", "User", "UMask", "LimitNOFILE",

@@ -107,8 +107,8 @@ var probes = []probe{
 	{"test $(ls /dev | wc -l) -le 8", true, "PrivateDevices"},
 	{"test \"$(umask)\" = 0077", true, "UMask"},
 	{"test $(ulimit -n) -le 65536", true, "LimitNOFILE"},
-	{"grep -q '^CapPrm:\t0*$' /proc/self/status", true, "CapabilityBoundingSet"},
-	{"grep -q '^CapBnd:\t0*$' /proc/self/status", true, "CapabilityBoundingSet"},
+	{"grep -q '^CapPrm:\t0*1000$' /proc/self/status", true, "CapabilityBoundingSet"},
+	{"grep -q '^CapBnd:\t0*1000$' /proc/self/status", true, "CapabilityBoundingSet"},
 	{"grep -q '^NoNewPrivs:\t1$' /proc/self/status", true, "NoNewPrivileges"},
 	{"ls /proc/1/fd >/dev/null || ls /proc/1 >/dev/null", true, "other processes are visible"},
 	{"echo x >/etc/unitrun-probe", false, "ProtectSystem"},
@@ -124,7 +124,8 @@ var probes = []probe{
 	{"nice -n -5 true 2>&1 | grep -q .", true, "SystemCallFilter: @resources"},
 	{"setarch --addr-no-randomize true", false, "LockPersonality"},
 	{"hostname probe", false, "ProtectHostname"},
-	{"ip link", false, "RestrictAddressFamilies"},
+	{"ip link", true, "RestrictAddressFamilies"},
+	{"perl -e 'socket(S, 17, 3, 0); exit($! == 97)'", false, "RestrictAddressFamilies: AF_PACKET, EAFNOSUPPORT"},
 }
 
 // visibleProbes are checked with a unit that shows the directories which the packaged one hides.
