@@ -46,6 +46,7 @@ type serverLog struct {
 	*slog.Logger
 	format       string
 	stderr       logQueue
+	journal      bool           // standard error goes to systemd's journal
 	queues       []logQueue     // of all outputs
 	handlers     []slog.Handler // of files
 	jsonOnStderr bool
@@ -53,14 +54,22 @@ type serverLog struct {
 
 // newServerLog returns a log without outputs, which toFile and toStderr add. The caller closes it.
 func newServerLog(stderr io.Writer, format string) *serverLog {
-	l := &serverLog{Logger: slog.New(slog.DiscardHandler), format: format}
-	l.stderr = l.queue(stderr, func() {})
+	l := &serverLog{Logger: slog.New(slog.DiscardHandler), format: format, journal: cli.OnJournal(stderr)}
+	l.stderr = l.queue(stderr, func() {}, l.stderrHandler)
 	return l
 }
 
+// stderrHandler returns the handler for lines on standard error.
+func (l *serverLog) stderrHandler(out io.Writer, format string, level slog.Level) slog.Handler {
+	if l.journal {
+		return newJournalHandler(out, format, level)
+	}
+	return newLogHandler(out, format, level)
+}
+
 // queue returns a queue in front of an output.
-func (l *serverLog) queue(out io.Writer, ended func()) logQueue {
-	q := newLogQueue(out, ended, func(out io.Writer) slog.Handler { return newLogHandler(out, l.format, slog.LevelWarn) })
+func (l *serverLog) queue(out io.Writer, ended func(), newHandler func(io.Writer, string, slog.Level) slog.Handler) logQueue {
+	q := newLogQueue(out, ended, func(out io.Writer) slog.Handler { return newHandler(out, l.format, slog.LevelWarn) })
 	l.queues = append(l.queues, q)
 	return q
 }
@@ -79,14 +88,14 @@ func (l *serverLog) toFile(name string, level slog.Level) error {
 	if err != nil {
 		return err
 	}
-	l.handlers = append(l.handlers, newLogHandler(l.queue(file, func() { file.Close() }), l.format, level))
+	l.handlers = append(l.handlers, newLogHandler(l.queue(file, func() { file.Close() }, newLogHandler), l.format, level))
 	l.Logger = slog.New(slog.NewMultiHandler(l.handlers...))
 	return nil
 }
 
 // toStderr also logs to standard error. It is called after toFile.
 func (l *serverLog) toStderr(level slog.Level) {
-	all := append(slices.Clip(l.handlers), newLogHandler(l.stderr, l.format, level))
+	all := append(slices.Clip(l.handlers), l.stderrHandler(l.stderr, l.format, level))
 	l.Logger = slog.New(slog.NewMultiHandler(all...))
 	l.jsonOnStderr = l.format != formatText
 }
@@ -111,7 +120,7 @@ func (l *serverLog) end(ctx context.Context, err error) error {
 		l.Error("Metric server failed", "err", err)
 	} else {
 		slog.New(slog.NewMultiHandler(l.handlers...)).Error("Metric server failed", "err", err)
-		_, _ = io.WriteString(l.stderr, cli.ErrorLine(programName, err))
+		_, _ = io.WriteString(l.stderr, cli.ErrorLine(programName, err, l.journal))
 	}
 	return cli.Logged(err)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ func Exit(program string, err error, std Stdio) int {
 		return ExitOK
 	}
 	if !errors.As(err, new(LoggedError)) {
-		fmt.Fprint(std.Err, ErrorLine(program, err))
+		fmt.Fprint(std.Err, ErrorLine(program, err, OnJournal(std.Err)))
 	}
 	if errors.As(err, new(UsageError)) {
 		return ExitUsage
@@ -68,9 +69,13 @@ func Exit(program string, err error, std Stdio) int {
 	return ExitFail
 }
 
-// ErrorLine returns the line that Exit writes for an error.
-func ErrorLine(program string, err error) string {
-	return fmt.Sprintf("%s: %s\n", program, OneLine(err.Error()))
+// ErrorLine returns the line that Exit writes for an error, to the journal or elsewhere.
+func ErrorLine(program string, err error, journal bool) string {
+	line := fmt.Sprintf("%s: %s\n", program, OneLine(err.Error()))
+	if journal {
+		return Priority(slog.LevelError) + line
+	}
+	return line
 }
 
 // OneLine returns a text as one printable line.
