@@ -1,8 +1,10 @@
 package collect
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -303,8 +305,9 @@ func (inv *inventory) view() snapshot.Root {
 	return snapshot.Root{Path: inv.path, Err: inv.err, Hung: inv.err == errHung, Unreadable: inv.unreadable}
 }
 
-// logError logs once per error that the root cannot be read, and once that it is readable again.
-func (inv *inventory) logError() {
+// logError logs once per error that the root cannot be read, and once that it is readable again. absent is the
+// level if it does not exist.
+func (inv *inventory) logError(absent slog.Level) {
 	text := ""
 	if inv.err != nil {
 		text = inv.err.Error()
@@ -318,7 +321,7 @@ func (inv *inventory) logError() {
 	case errors.Is(inv.err, errHung):
 		logger.Warn("Runtime root does not answer; its sandboxes are as they were", "root", inv.path)
 	case errors.Is(inv.err, fs.ErrNotExist):
-		logger.Warn("Runtime root does not exist; waiting for it to appear", "root", inv.path)
+		logger.Log(context.Background(), absent, "Runtime root does not exist; waiting for it to appear", "root", inv.path)
 	default:
 		logger.Warn("Runtime root is not readable; its sandboxes are not served", "root", inv.path, "err", text)
 	}

@@ -74,6 +74,26 @@ func TestSeveralRoots(t *testing.T) {
 	}
 }
 
+// TestMissingRootLevel: a missing runtime root is a warning only if no other one can be read.
+func TestMissingRootLevel(t *testing.T) {
+	check := func(want string, roots ...string) {
+		t.Helper()
+		n := newNode(t, nil)
+		for i, name := range roots {
+			roots[i] = filepath.Join(n.root, name)
+		}
+		n.addRoot("one", "a", 1)
+		n.serve(roots...)
+		n.page()
+		if got := strings.Join(n.logLines(), "\n"); strings.Count(got, "level="+want+` msg="Runtime root does not exist`) != 1 {
+			t.Errorf("the log is\n%s\nwant one line with level %s", got, want)
+		}
+	}
+	check("INFO", "missing", "one")
+	check("INFO", "one", "missing")
+	check("WARN", "missing")
+}
+
 // TestRootThatCannotBeRead: with several roots, an unreadable root affects only its own sandboxes.
 func TestRootThatCannotBeRead(t *testing.T) {
 	n := newNode(t, nil)

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -114,7 +115,13 @@ func (t *table) read() error {
 		if proof.LacksResources(err) {
 			return &RootError{err}
 		}
-		inv.logError()
+	}
+	absent := slog.LevelWarn
+	if slices.ContainsFunc(inventories, func(inv *inventory) bool { return inv.err == nil }) {
+		absent = slog.LevelInfo // as usual: the packages name the roots of several engines
+	}
+	for _, inv := range inventories {
+		inv.logError(absent)
 	}
 	t.merge()
 	t.schemas.lend(t.sorted, t.sorted...)
