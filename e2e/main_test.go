@@ -21,6 +21,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if list := os.Getenv(envWithout); list != "" {
+		fmt.Fprintln(os.Stderr, "e2e:", runWithout(list))
+		os.Exit(1)
+	}
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)

@@ -57,9 +57,15 @@ type recorded struct {
 // record starts a server that writes final records to a directory.
 func (w *world) record(dir string, flags ...string) *recorded {
 	w.t.Helper()
+	return w.recordWithout(nil, dir, flags...)
+}
+
+// recordWithout is record with a server that lacks features of the kernel.
+func (w *world) recordWithout(missing []feature, dir string, flags ...string) *recorded {
+	w.t.Helper()
 	r := &recorded{world: w, file: filepath.Join(dir, "records")}
 	args := append([]string{"--final-records", r.file, "--totals-by", "none"}, flags...)
-	w.startServer(w.serveArgs(args...))
+	w.startProgram(newProgram(w.t, w.serveArgs(args...)...).without(missing...))
 	return r
 }
 
@@ -340,8 +346,8 @@ func (w *world) get(path string) string {
 	return string(must(io.ReadAll(response.Body))(w.t))
 }
 
-// TestOutcomeOfUnreadableZombie: a server that may not read how a process ended learns it when the
-// process is reaped, if the kernel can tell. Until then the sandbox has ended, with an outcome that is
+// TestOutcomeOfUnreadableZombie: a server that may not read how a process ended, and gets no events,
+// learns it when the process is reaped, if the kernel can tell. Until then the sandbox has ended, with an outcome that is
 // not known yet.
 func TestOutcomeOfUnreadableZombie(t *testing.T) {
 	w := newWorld(t)
@@ -352,7 +358,7 @@ func TestOutcomeOfUnreadableZombie(t *testing.T) {
 	const caps = "--inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override --bounding-set=-all,+dac_override"
 	records := filepath.Join(dir, "records")
 	w.startProgram(w.underRestrictions(dir, "--reuid=65534 --regid=65534 --clear-groups --no-new-privs "+caps,
-		w.serveArgs("--final-records", records, "--totals-by", "none")))
+		w.serveArgs("--final-records", records, "--totals-by", "none")).without(exitEvents))
 	r := &recorded{world: w, file: records}
 	w.untilBegun(1)
 	pid := w.pid("sb")
@@ -377,15 +383,39 @@ func TestOutcomeOfUnreadableZombie(t *testing.T) {
 }
 
 // TestDockerOutcomes: how the containers of a Docker daemon ended. Docker reaps and deletes sandboxes
-// at once.
+// at once. Each way to learn that is enough alone.
 func TestDockerOutcomes(t *testing.T) {
+	t.Run("pidfd", func(t *testing.T) { testDockerOutcomes(t, exitEvents) })
+	t.Run("exit events", func(t *testing.T) { testDockerOutcomes(t, pidfdInfo) })
+}
+
+// TestDockerOOMKills: a sandbox that ran out of memory is known as such without any status.
+func TestDockerOOMKills(t *testing.T) {
+	d, r := newDockerWorld(t, pidfdInfo, exitEvents)
+	for range 3 {
+		id := d.run("run", "--detach", "--rm", "--runtime=runsc-cgroups", "--memory=100m", "local/app:1", "/sandlab", "workload", "use", "0s", "400", "0")
+		r.wantEnded(id, "oom_killed", "oom_killed signal 9")
+	}
+	if page := r.scrape(); len(page.find("sandmeter_exit_events_missing_total")) != 0 {
+		t.Error("the server receives events")
+	}
+}
+
+// newDockerWorld starts a Docker daemon, and a server that lacks features of the kernel.
+func newDockerWorld(t *testing.T, missing ...feature) (*docker, *recorded) {
+	t.Helper()
 	d := newDocker(t)
 	d.image("local/app:1")
 	client := metricclient.NewMetricClient(d.addr, d.root())
 	t.Cleanup(client.Close)
 	w := &world{t: t, addr: d.addr, root: d.root(), client: client}
 	w.must(os.MkdirAll(d.root(), 0o755))
-	r := w.record(d.dir)
+	return d, w.recordWithout(missing, d.dir)
+}
+
+func testDockerOutcomes(t *testing.T, missing ...feature) {
+	d, r := newDockerWorld(t, missing...)
+	w := r.world
 	run := func(flags []string, workload ...string) string {
 		t.Helper()
 		args := append([]string{"run", "--detach", "--runtime=runsc-cgroups"}, flags...)
