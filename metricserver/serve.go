@@ -11,8 +11,9 @@ import (
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
-// serve serves HTTP until ctx is done, and then waits up to limits.stop for requests in flight. It
-// returns an error as soon as one of the listeners fails.
+// serve serves HTTP until ctx is done. Then it closes the listeners, and waits up to limits.stop for
+// requests on connections that it has accepted. It returns an error as soon as one of the listeners
+// fails.
 func (s *Server) serve(ctx context.Context, listeners []net.Listener, h *Handler) error {
 	connections := web.NewConnections(s.limits.connections, &h.counters, s.options.Logger)
 	servers := make([]*http.Server, len(listeners))
@@ -32,20 +33,35 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, h *Handler
 	}
 	limit, cancel := context.WithTimeout(context.Background(), s.limits.stop)
 	defer cancel()
-	h.web.Stop(limit)
-	// The remaining connections are sending the last bytes of a response, or have not sent a
-	// complete request.
-	limit, cancel = context.WithTimeout(limit, lingerTimeout)
-	defer cancel()
-	// To end TLS, Shutdown sends a last message to each client, and waits 5 s for a client that
-	// does not read it.
-	defer context.AfterFunc(limit, connections.CloseAll)()
-	forEach(servers, func(server *http.Server) {
-		if server.Shutdown(limit) != nil {
-			server.Close()
-		}
-	})
+	s.drain(limit, listeners, servers, &serving, connections, h.web)
 	return nil
+}
+
+// drain closes the listeners, and serves the requests of connections that were accepted before, until the
+// limit. Connections that nobody has accepted wait for the next server, if systemd owns the socket.
+//
+// It does without http.Server.Shutdown, which drops a request that arrives on an accepted connection.
+func (s *Server) drain(limit context.Context, listeners []net.Listener, servers []*http.Server, serving *sync.WaitGroup, connections *web.Connections, handler *web.Handler) {
+	handler.EndWaits()
+	closeAll(listeners)
+	serving.Wait() // after this, all accepted connections are known
+	drained := connections.Drained()
+	linger := func() {
+		ctx, cancel := context.WithTimeout(limit, s.limits.linger)
+		defer cancel()
+		// This also ends the closing of a TLS connection, which waits for the client.
+		defer context.AfterFunc(ctx, connections.CloseIdle)()
+		forEach(servers, func(server *http.Server) { server.SetKeepAlivesEnabled(false) }) // closes idle ones
+		select {
+		case <-drained:
+		case <-ctx.Done():
+		}
+	}
+	linger() // for requests
+	handler.Stop(limit)
+	linger() // for the last bytes of responses
+	connections.CloseAll()
+	forEach(servers, func(server *http.Server) { server.Close() })
 }
 
 // forEach calls do for all servers concurrently, and returns when all calls have returned.

@@ -41,14 +41,15 @@ const (
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 64 << 10
 	stopTimeout    = 5 * time.Second
-	// Part of stopTimeout, for connections without a request.
+	// Part of stopTimeout, for an accepted connection to send its request, and again to take the
+	// response.
 	lingerTimeout = 500 * time.Millisecond
 )
 
 // limits are the limits that tests change.
 type limits struct {
-	header, idle, stop time.Duration
-	connections        int // for all listeners together
+	header, idle, stop, linger time.Duration
+	connections                int // for all listeners together
 }
 
 // Options configure a Server. The zero value of each field selects its default.
@@ -327,7 +328,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{o, limits{headerTimeout, idleTimeout, stopTimeout, web.MaxConnections()}}, nil
+	return &Server{o, limits{headerTimeout, idleTimeout, stopTimeout, lingerTimeout, web.MaxConnections()}}, nil
 }
 
 // Run listens on Options.Addresses and serves until ctx is done, like Serve.

@@ -303,10 +303,7 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		results := scrape(r)
 		<-asked
 		r.cancel()
-		testkit.Until(w, "later requests are refused", func() bool {
-			status, text, err := r.get("/runsc-metrics/healthcheck")
-			return err == nil && status == http.StatusServiceUnavailable && text == "server is shutting down\n"
-		})
+		r.untilClosed()
 		close(answer)
 		if got := <-results; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.page, `runsc_fs_opens_total{`) {
 			w.Errorf("%d %s, %v", got.status, got.page, got.err)
@@ -325,6 +322,43 @@ func TestStopsWithAScrapeInFlight(t *testing.T) {
 		if got := <-results; got.err == nil {
 			w.Errorf("%d %s", got.status, got.page)
 		}
+	})
+}
+
+// untilClosed waits until the server does not listen any more.
+func (r *run) untilClosed() {
+	r.Helper()
+	testkit.Until(r.world, "the listener is closed", func() bool {
+		c, err := net.Dial(r.addr.Network(), r.addr.String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+}
+
+// TestStopsAfterAcceptedConnections: requests are served on a connection that was accepted before the
+// stop, although they are sent after it, and later ones are not.
+func TestStopsAfterAcceptedConnections(t *testing.T) {
+	onEachTransport(t, func(w *world, o Options) {
+		w.start(simulate.Spec{ID: "sb"})
+		s := w.server(o)
+		s.limits.stop, s.limits.linger = ample, ample
+		r := w.run(s)
+		c := r.dial()
+		r.page() // after this the server has accepted it
+		r.cancel()
+		r.untilClosed()
+		_, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		w.must(err)
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		w.must(err)
+		page, err := io.ReadAll(response.Body)
+		w.must(err)
+		if response.StatusCode != http.StatusOK || !response.Close || !strings.Contains(string(page), "runsc_fs_opens_total{") {
+			w.Errorf("%s, the connection ends: %t\n%s", response.Status, response.Close, page)
+		}
+		w.must(r.wait())
 	})
 }
 

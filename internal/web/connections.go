@@ -53,8 +53,9 @@ type Connections struct {
 
 	mu     sync.Mutex // not held while closing a connection or logging, which can block
 	open   map[net.Conn]*list.Element
-	idle   list.List // of net.Conn, longest idle first
-	closed int       // connections closed because of the limit since the last log line
+	idle   list.List     // of net.Conn, longest idle first
+	closed int           // connections closed because of the limit since the last log line
+	gone   chan struct{} // closed when no connection is open any more; nil: nobody waits
 	lines  rate.Sometimes
 }
 
@@ -93,6 +94,26 @@ func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 		c.open[conn] = nil
 	default:
 		delete(c.open, conn)
+		c.tellGone()
+	}
+}
+
+// Drained returns a channel that is closed when no connection is open any more. The server accepts no more
+// connections, and Drained is called once.
+func (c *Connections) Drained() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gone := make(chan struct{})
+	c.gone = gone
+	c.tellGone()
+	return gone
+}
+
+// tellGone closes gone if no connection is open. The caller holds mu.
+func (c *Connections) tellGone() {
+	if c.gone != nil && len(c.open) == 0 {
+		close(c.gone)
+		c.gone = nil
 	}
 }
 
@@ -134,6 +155,19 @@ func (c *Connections) CloseAll() {
 	all := slices.Collect(maps.Keys(c.open))
 	c.mu.Unlock()
 	for _, conn := range all {
+		closeNow(conn)
+	}
+}
+
+// CloseIdle closes all connections without a request in progress, and does not wait for clients.
+func (c *Connections) CloseIdle() {
+	var idle []net.Conn
+	c.mu.Lock()
+	for e := c.idle.Front(); e != nil; e = e.Next() {
+		idle = append(idle, e.Value.(net.Conn))
+	}
+	c.mu.Unlock()
+	for _, conn := range idle {
 		closeNow(conn)
 	}
 }

@@ -174,6 +174,9 @@ func (h *Handler) enter() bool {
 	return true
 }
 
+// EndWaits ends requests that wait for a sandbox, with the response that the server is shutting down.
+func (h *Handler) EndWaits() { h.endWaits() }
+
 // Stop refuses new requests with the response that the server is shutting down. Requests that wait
 // for a sandbox end with the same response. Stop returns when all requests in progress are done or
 // ctx is done.
