@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/control"
@@ -64,7 +65,7 @@ func (c *Collector) takeFinalLog(l *life, log finalLog) snapshot.Origin {
 	}
 	if log.err == nil {
 		var next verify.Baseline
-		next, log.err = c.verifier.FinalLog(log.reply, log.schema, l.baseline, l.facts.CreatedAt, l.final().at)
+		next, log.err = c.verifier.FinalLog(log.reply, log.schema, l.baseline, l.created(), l.final().at)
 		if log.err == nil {
 			before := l.baseline
 			f := l.commit(next)
@@ -79,6 +80,15 @@ func (c *Collector) takeFinalLog(l *life, log finalLog) snapshot.Origin {
 		return snapshot.FromSample
 	}
 	return snapshot.NoOrigin
+}
+
+// created returns when the sandbox was created, by the clock of its end. If the clock has been set back
+// beyond the creation, that is when its process began, which the kernel knows in time since the boot.
+func (l *life) created() time.Time {
+	if began := l.process.Began(); l.facts.CreatedAt.After(l.final().at) && !began.IsZero() {
+		return began
+	}
+	return l.facts.CreatedAt
 }
 
 // logFinalLog logs that a final metrics log was refused. That there is none is usual: runsc writes it

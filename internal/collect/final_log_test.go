@@ -3,8 +3,10 @@ package collect
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/simulate/liars"
@@ -156,4 +158,28 @@ func TestFinalLogWithoutSample(t *testing.T) {
 	l.keeper.expect(t, "a killed final_metrics_log")
 	l.node.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 	l.node.expect(page, allOpens, allOpens+" 51")
+}
+
+// TestFinalLogAfterClockWasSetBack: a log counts if it was written while the process of the sandbox ran, although
+// the sandbox was created later by the clock of that time.
+func TestFinalLogAfterClockWasSetBack(t *testing.T) {
+	taken := regexp.MustCompile(`taken at [^ ]+ [^ ]+`)
+	check := func(name, want string, at func(now time.Time) time.Time) {
+		t.Run(name, func(t *testing.T) {
+			l := newLoggingNode(t)
+			spec := l.spec("a")
+			spec.Root.CreatedAt = time.Now().Add(2 * time.Hour)
+			spec.EditFinalLog = func(log []byte) []byte {
+				return taken.ReplaceAll(log, []byte("taken at "+at(time.Now()).UTC().Format("2006-01-02 15:04:05.999999999")))
+			}
+			s := l.start(spec)
+			l.collect()
+			s.Stop()
+			l.await(l.T, 1)
+			l.page()
+			l.keeper.expect(t, "a killed "+want)
+		})
+	}
+	check("its own", "final_metrics_log", func(now time.Time) time.Time { return now })
+	check("of an earlier sandbox", "last_sample", func(now time.Time) time.Time { return now.Add(-time.Minute) })
 }
