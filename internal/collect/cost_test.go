@@ -163,10 +163,11 @@ func TestSystemCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := 0.0
-	// The number of system calls of the Go runtime itself varies.
+	// The number of system calls of the Go runtime itself varies. clock_gettime is one only where the clock source
+	// has no vDSO, as in many virtual machines.
 	for _, m := range regexp.MustCompile(`(?m)^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$`).FindAllStringSubmatch(string(calls), -1) {
 		switch m[2] {
-		case "futex", "nanosleep", "madvise", "tgkill", "getpid", "rt_sigreturn", "sched_yield", "total", "restart_syscall", "epoll_pwait", "epoll_wait":
+		case "futex", "nanosleep", "madvise", "tgkill", "getpid", "rt_sigreturn", "sched_yield", "total", "clock_gettime", "restart_syscall", "epoll_pwait", "epoll_wait":
 			continue
 		}
 		n, err := strconv.Atoi(m[1])
