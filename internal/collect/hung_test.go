@@ -3,13 +3,14 @@ package collect
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 // TestHungRoot: a runtime root that does not answer takes nothing from the others. Its sandboxes stay as they
-// are, and the page and the log say why they have no metrics.
+// are, and the page says why they have no metrics. The log does so if it lasts, since a busy machine delays calls.
 func TestHungRoot(t *testing.T) {
 	n, k := newRecordedNode(t, nil)
 	one, _ := n.addRoot("one", "a", 1)
@@ -28,6 +29,11 @@ func TestHungRoot(t *testing.T) {
 			t.Errorf("the sandboxes are %+v", snap.Sandboxes)
 		}
 	}
+	if log := n.log.String(); strings.Contains(log, "Runtime root") {
+		t.Errorf("the log has at once\n%s", log)
+	}
+	n.clock.set(func() time.Time { return time.Now().Add(hungLogAfter) })
+	n.collect()
 	n.collector.Arrive(two, "c_sandbox:c.state", true) // returns, and does nothing
 	if _, err := n.collector.Register(t.Context(), two, "b"); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("registering: %v", err)
@@ -49,7 +55,7 @@ func TestHungRoot(t *testing.T) {
 	n.collector.finishEnded(true)
 	k.expect(t, "b vanished last_sample")
 	log := strings.Join(n.logLines(), "\n")
-	if strings.Count(log, "Runtime root does not answer") != 2 || strings.Count(log, "Runtime root is readable") != 2 {
+	if strings.Count(log, "Runtime root does not answer") != 1 || strings.Count(log, "Runtime root is readable") != 1 {
 		t.Errorf("the log is\n%s", log)
 	}
 }

@@ -29,7 +29,8 @@ type inventory struct {
 	unreadable []snapshot.FileError // state files that have been unreadable for a while
 	begun      bool                 // the root has been listed, or found missing, so that what appears is new
 
-	loggedErr  string // the last error of the root that was logged
+	loggedErr  string    // the last error of the root that was logged
+	silent     time.Time // of the first listing in a row that the root did not answer; zero: it answered the last one
 	fileErrors fileErrors
 }
 
@@ -48,6 +49,10 @@ const (
 	listLimit = 500 * time.Millisecond // without progress
 	lookLimit = 250 * time.Millisecond
 )
+
+// hungLogAfter is for how long a root must not answer before the log says so. A busy machine can delay one
+// listing beyond listLimit, and that is over with the next one.
+const hungLogAfter = 5 * time.Second
 
 // errHung is the error of a root that does not answer.
 var errHung = errors.New("the runtime root does not answer: a call to its file system has not returned")
@@ -308,6 +313,9 @@ func (inv *inventory) view() snapshot.Root {
 // logError logs once per error that the root cannot be read, and once that it is readable again. absent is the
 // level if it does not exist.
 func (inv *inventory) logError(absent slog.Level) {
+	if inv.isSilent(inv.clock.Now()) {
+		return
+	}
 	text := ""
 	if inv.err != nil {
 		text = inv.err.Error()
@@ -326,6 +334,18 @@ func (inv *inventory) logError(absent slog.Level) {
 		logger.Warn("Runtime root is not readable; its sandboxes are not served", "root", inv.path, "err", text)
 	}
 	inv.loggedErr = text
+}
+
+// isSilent reports whether the root has not answered, and not for long enough to log it.
+func (inv *inventory) isSilent(now time.Time) bool {
+	if !errors.Is(inv.err, errHung) {
+		inv.silent = time.Time{}
+		return false
+	}
+	if inv.silent.IsZero() {
+		inv.silent = now
+	}
+	return now.Sub(inv.silent) < hungLogAfter
 }
 
 // logFileErrors logs unreadable state files, once per file and error.
