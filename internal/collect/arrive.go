@@ -57,6 +57,7 @@ func (c *Collector) measureNew() {
 		if c.due.Load() > 0 {
 			return
 		}
+		l.prepareToLend()
 		l.measureFirst()
 	}
 }

@@ -7,14 +7,22 @@ import (
 	"github.com/sandmeter/sandmeter/internal/registration"
 )
 
-// buildOf returns which runsc started the sandbox. It finds out once for each process, and only if a
-// sandbox needs a registration.
+// buildOf returns which runsc started the sandbox. It finds out once for each process.
 func (l *life) buildOf() registration.Build {
 	if l.build == nil {
 		build := l.identifyBuild()
 		l.build = &build
 	}
 	return *l.build
+}
+
+// prepareToLend identifies the build of a sandbox that has a registration, because its process no longer
+// shows the build after its end, and another sandbox may need the registration then. It is done beside
+// collections, so that no scrape waits for it.
+func (l *life) prepareToLend() {
+	if l.options.Registrations != nil && l.facts.Registration != nil && l.now() == running {
+		l.buildOf()
+	}
 }
 
 func (l *life) identifyBuild() registration.Build {

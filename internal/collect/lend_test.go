@@ -222,6 +222,27 @@ func TestLenderDisappears(t *testing.T) {
 	}
 }
 
+// TestEndedLender: a sandbox that was seen while it ran lends its registration after its end, whether a look
+// or its arrival has found it.
+func TestEndedLender(t *testing.T) {
+	for name, see := range map[string]func(n *node){
+		"look":    func(n *node) { n.look() },
+		"arrival": func(n *node) { n.collector.Arrive(n.root, "a_sandbox:a.state", true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newBorrowers(t, &library{err: errUnknown})
+			n.look()
+			lender := n.start(simulate.Spec{ID: "a", OwnProcess: true})
+			see(n)
+			if err := lender.Exit(0); err != nil {
+				t.Fatal(err)
+			}
+			n.start(simulate.Spec{ID: "b", OwnProcess: true, Uninstrumented: true})
+			n.expectReason(n.page(), "")
+		})
+	}
+}
+
 // TestIncomplete: a sandbox whose kernel is a program next to runsc may have metrics that runsc does not
 // print.
 func TestIncomplete(t *testing.T) {

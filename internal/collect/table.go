@@ -268,6 +268,7 @@ func (t *table) look(root, id, changed string, gone bool, done func(*inventory, 
 		inv.look(id, changed, func(l *life, err error) {
 			if l != nil {
 				t.schemas.lend(t.sorted, l)
+				l.prepareToLend()
 				l.measureFirst()
 			}
 			done(inv, l, err)
