@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"context"
 	"errors"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -61,15 +58,6 @@ func TestClientLifeOfAServer(t *testing.T) {
 	w.must(w.client.HealthCheck(w.ctx()))
 }
 
-func TestClientOverTCP(t *testing.T) {
-	w := newWorld(t)
-	w.setAddr(freePort(t))
-	w.start("sb", "idle")
-	w.serve()
-	w.must(w.client.HealthCheck(w.ctx()))
-	w.scrape().wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
-}
-
 // freePort returns a TCP address on this machine on which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -79,134 +67,6 @@ func freePort(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func TestClientOfAnotherRoot(t *testing.T) {
-	w := newWorld(t)
-	w.serve()
-	other := metricclient.NewMetricClient(w.addr, "/another/root")
-	defer other.Close()
-	wrong := new(metricclient.WrongRootError)
-	if err := other.HealthCheck(w.ctx()); !errors.As(err, &wrong) || wrong.Got != w.root {
-		t.Errorf("health of a server of another root: %v", err)
-	}
-}
-
-func TestClientReadsMetricData(t *testing.T) {
-	w := newWorld(t)
-	c := w.container("sb-k8s", "touch", "20")
-	c.Annotations = runsc.Pod{Sandbox: c.ID, Name: "nginx", Namespace: "prod"}.Annotations(c.ID)
-	w.must(w.node.Run(w.ctx(), c))
-	w.start("sb-plain", "idle")
-	w.serve()
-	w.untilBegun(2)
-	begin := time.Now().Add(-time.Second)
-	data := w.scrape().raw
-
-	pod := metricclient.WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s", Pod: "nginx", Namespace: "prod"}
-	opens, when, err := data.GetPrometheusContainerInteger(pod)
-	if err != nil || opens < 1 || when.Before(begin) || when.After(time.Now().Add(time.Second)) {
-		t.Errorf("GetPrometheusContainerInteger(%+v) = %d, %v, %v", pod, opens, when, err)
-	}
-	any := metricclient.WantMetric{Metric: "runsc_fs_opens", Sandbox: "sb-k8s"}
-	if same, _, err := data.GetPrometheusContainerInteger(any); err != nil || same != opens {
-		t.Errorf("GetPrometheusContainerInteger(%+v) = %d, %v", any, same, err)
-	}
-	started := metricclient.WantMetric{Metric: alwaysThere, Sandbox: "sb-plain", ExtraLabels: map[string]string{"entry_point_type": "runsc"}}
-	if n, _, err := data.GetPrometheusContainerInteger(started); err != nil || n != 1 {
-		t.Errorf("GetPrometheusContainerInteger(%+v) = %d, %v", started, n, err)
-	}
-	if n, _, err := data.GetPrometheusInteger("runsc_meta_num_sandboxes_running", nil); err != nil || n != 2 {
-		t.Errorf("number of sandboxes running = %d, %v", n, err)
-	}
-	if _, _, err := data.GetPrometheusInteger("runsc_fs_opens", nil); err == nil {
-		t.Error("a value for two sandboxes is no error")
-	}
-	if _, _, err := data.GetPrometheusInteger("runsc_no_such_metric", nil); !errors.Is(err, metricclient.ErrNoSample) {
-		t.Errorf("a metric that is not there: %v", err)
-	}
-	pod.Metric, pod.ExtraLabels = "runsc_meta_sandbox_metadata", map[string]string{"platform": "systrap"}
-	if labels, err := data.GetSandboxMetadataMetric(pod); err != nil || labels["platform"] != "systrap" || labels["cpuarch"] == "" {
-		t.Errorf("GetSandboxMetadataMetric(%+v) = %v, %v", pod, labels, err)
-	}
-	if !maps.Equal(pod.ExtraLabels, map[string]string{"platform": "systrap"}) {
-		t.Errorf("the caller's labels are now %v", pod.ExtraLabels)
-	}
-}
-
-func TestClientGivesParametersAndPath(t *testing.T) {
-	w := newWorld(t)
-	w.start("sb", "idle")
-	w.serve()
-	f := func(params ...string) {
-		t.Helper()
-		p := w.scrape(params...)
-		if got := p.labels(alwaysThere, "sandbox"); !slices.Equal(got, []string{"sb"}) {
-			t.Errorf("%q: sandboxes with values: %q", params, got)
-		}
-		p.wantNone(t, "runsc_netstack_tcp_current_open")
-	}
-	f("runsc-sandbox-metrics-filter", "entry_point")
-	f("", "/metrics?runsc-sandbox-metrics-filter=entry_point")
-	f("", "/metrics%3Frunsc-sandbox-metrics-filter=entry_point")
-	f("", "/metrics%3Frunsc-sandbox-metrics-filter=.*", "runsc-sandbox-metrics-filter", "entry_point")
-	for _, params := range []map[string]string{{"": "/no/such/path"}, {"runsc-sandbox-metrics-filter": "("}} {
-		if data, err := w.client.GetMetrics(w.ctx(), params); err == nil {
-			t.Errorf("GetMetrics(%q) is no error, but %q", params, data)
-		}
-	}
-}
-
-func TestClientGivesServerItsSettings(t *testing.T) {
-	w := newWorld(t)
-	w.start("sb", "idle")
-	logs := t.TempDir()
-	conf := &config.Config{ServerPath: sandmeter, RootDir: "/untouched", Debug: true, DebugLog: logs + "/"}
-	before := *conf
-	w.must(w.client.SpawnServer(w.ctx(), conf, "-exporter-prefix=other_"))
-	if *conf != before {
-		t.Errorf("SpawnServer changed its caller's configuration to %+v", *conf)
-	}
-	w.scrape().wantValue(t, 1, "other_meta_sandbox_running", "sandbox", "sb")
-	w.stop()
-	written, err := filepath.Glob(filepath.Join(logs, "*"))
-	w.must(err)
-	if len(written) != 1 {
-		t.Fatalf("logs in the debug log directory: %q", written)
-	}
-	if text, err := os.ReadFile(written[0]); err != nil || len(text) == 0 {
-		t.Errorf("the server's log %s: %q, %v", written[0], text, err)
-	}
-}
-
-func TestClientHearsOfAServerThatCannotStart(t *testing.T) {
-	w := newWorld(t)
-	w.setAddr("/nonexistent/metrics.sock")
-	err := w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: sandmeter})
-	// A wait until the deadline would return the error of the deadline.
-	if err == nil || !strings.Contains(err.Error(), "/nonexistent/metrics.sock") || !strings.Contains(err.Error(), "ended: exit status 1") {
-		t.Errorf("SpawnServer at an impossible address: %v", err)
-	}
-}
-
-func TestClientOutlivesItsContext(t *testing.T) {
-	w := newWorld(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	w.must(w.client.SpawnServer(ctx, &config.Config{ServerPath: sandmeter}))
-	cancel() // ends the start, not the server
-	time.Sleep(100 * time.Millisecond)
-	w.must(w.client.HealthCheck(w.ctx()))
-	w.stop()
-}
-
-func TestClientStartsAgainAfterItsServerWasKilled(t *testing.T) {
-	w := newWorld(t)
-	w.start("sb", "idle")
-	w.serve()
-	w.must(unix.Kill(w.serverPid(), unix.SIGKILL))
-	w.until(func() error { return w.client.ShutdownServer(w.ctx()) })
-	w.serve() // the socket of the dead server still exists
-	w.scrape().wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
 }
 
 // The control socket in a default Docker setup has a path of 109 bytes, and connect(2) takes 107.

@@ -239,21 +239,6 @@ func TestStoppedSandboxes(t *testing.T) {
 	w.wantDescriptors(open)
 }
 
-// The same holds for the first scrape of a server.
-func TestStoppedSandboxAtFirstSight(t *testing.T) {
-	w := newWorld(t)
-	w.start("good", "idle")
-	w.start("still", "idle")
-	goOn := w.stopSandbox("still")
-	w.serve()
-	p := w.scrape()
-	p.wantValue(t, 1, alwaysThere, "sandbox", "good")
-	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "still")
-	p.wantFailure(t, "still", "stalled") // not "out_of_time": the scrape did not wait until the end of the collection
-	goOn()
-	w.untilLives("good", "still")
-}
-
 func TestSameIDAtOnceAgain(t *testing.T) {
 	w := newWorld(t)
 	w.start("other", "idle")
@@ -352,68 +337,6 @@ func pageAgrees(p page, states []sandboxState) error {
 		}
 	}
 	return nil
-}
-
-// A truncated state file changes nothing: a server that knows the sandbox keeps it, and another one
-// logs the error.
-func TestHalfAStateFileLeftByACrash(t *testing.T) {
-	w := newWorld(t)
-	w.start("good", "idle")
-	w.start("crashed", "idle")
-	first := w.startServer(w.metricServerArgs())
-	w.scrape().wantLives(t, []string{"crashed", "good"}, nil)
-	w.kill("crashed")
-	path := filepath.Join(w.root, "crashed_sandbox:crashed.state")
-	whole, err := os.ReadFile(path)
-	w.must(err)
-	f := func(length int) {
-		t.Helper()
-		w.must(os.WriteFile(path, whole[:length], 0o640))
-		w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})
-	}
-	f(len(whole))
-	f(len(whole) / 2)
-	f(0)
-	first.signal(syscall.SIGTERM)
-	first.wantEnd(ample, 0)
-	second := w.startServer(w.metricServerArgs())
-	w.scrape().wantLives(t, []string{"good"}, nil)
-	w.until(func() error {
-		w.scrape() // it is reported if it persists
-		if log := second.err.String(); !strings.Contains(log, "crashed_sandbox:crashed.state") {
-			return fmt.Errorf("the log does not name the file:\n%s", log)
-		}
-		return nil
-	})
-	f(len(whole))
-}
-
-// After a crash of the machine, a runtime root may remain whose PIDs belong to other processes.
-func TestStateFileOfAReusedProcessID(t *testing.T) {
-	w := newWorld(t)
-	w.start("good", "idle")
-	w.start("crashed", "idle")
-	w.reaped(w.kill("crashed"))
-	path := filepath.Join(w.root, "crashed_sandbox:crashed.state")
-	doc, err := os.ReadFile(path)
-	w.must(err)
-	var state map[string]any
-	w.must(json.Unmarshal(doc, &state))
-	sandbox := state["sandbox"].(map[string]any)
-	pid := sandbox["pid"]
-	sandbox["pid"], sandbox["startTime"] = os.Getpid(), time.Now().Add(-24*time.Hour)
-	write := func() {
-		doc, err := json.Marshal(state)
-		w.must(err)
-		w.must(os.WriteFile(path, doc, 0o640))
-	}
-	write()
-	w.serve()
-	w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})
-	// So that runsc can delete the sandbox, its PID must not be this process.
-	sandbox["pid"] = pid
-	write()
-	w.scrape().wantLives(t, []string{"good"}, []string{"crashed"})
 }
 
 func TestServerRestartedAfterDeathsSaysTheSame(t *testing.T) {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -10,59 +9,13 @@ import (
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
-func TestServerStoppedAndStartedAgain(t *testing.T) {
-	w := newWorld(t)
-	w.serve()
-	w.start("stays", "idle")
-	w.start("goes", "idle")
-	w.scrape()
-	w.stop()
-	w.remove("goes")
-	w.start("comes", "idle")
-	w.serve()
-	p := w.scrape()
-	want := []string{"comes", "stays"}
-	for _, metric := range []string{"runsc_meta_sandbox_presence", alwaysThere, "runsc_meta_sandbox_metadata"} {
-		if got := p.labels(metric, "sandbox"); !slices.Equal(got, want) {
-			t.Errorf("sandboxes of %s after the restart: %q, want %q", metric, got, want)
-		}
-	}
-}
-
-func TestFiveBesideOneThatDidNotAsk(t *testing.T) {
-	w := newWorld(t)
-	w.serve()
-	var ids []string
-	for i := range 5 {
-		id := "sb-" + strconv.Itoa(i)
-		ids = append(ids, id)
-		w.start(id, "idle")
-	}
-	silent := w.container("silent", "idle")
-	silent.MetricServer = ""
-	w.must(w.node.Run(w.ctx(), silent))
-
-	wantSandboxes := func(want []string) {
-		t.Helper()
-		p := w.scrape()
-		for _, metric := range []string{"runsc_meta_sandbox_presence", alwaysThere} {
-			if got := p.labels(metric, "sandbox"); !slices.Equal(got, want) {
-				t.Errorf("sandboxes of %s: %q, want %q", metric, got, want)
-			}
-		}
-		p.wantValue(t, float64(len(want)), "runsc_meta_num_sandboxes_running")
-	}
-	wantSandboxes(ids)
-	w.remove("sb-0", "sb-2", "sb-4")
-	wantSandboxes([]string{"sb-1", "sb-3"})
-	w.scrape().wantValue(t, 5, "runsc_meta_num_sandboxes_total")
-}
-
+// TestSandboxesOfAnotherServerAreNotServed: a drop-in serves only sandboxes that name its address.
 func TestSandboxesOfAnotherServerAreNotServed(t *testing.T) {
 	w := newWorld(t)
 	other := w.container("other", "idle")
 	other.MetricServer = "localhost:1"
 	w.must(w.node.Run(w.ctx(), other))
+	w.startSilent("silent", "idle")
 	w.start("ours", "idle")
 	w.serve()
 	if got := w.scrape().sandboxes(); !slices.Equal(got, []string{"ours"}) {

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 func TestValuesGrowWithWorkDone(t *testing.T) {
@@ -42,37 +40,6 @@ func TestValuesGrowWithWorkDone(t *testing.T) {
 	w.scrape().wantValue(t, start, "runsc_fs_opens", "sandbox", "none")
 }
 
-func TestBusyIsATrickle(t *testing.T) {
-	w := newWorld(t)
-	w.start("busy", "busy")
-	w.serve()
-	w.untilBegun(1)
-	for _, name := range []string{"runsc_fs_opens", "runsc_fs_reads"} {
-		read := func() (int64, time.Time) {
-			t.Helper()
-			value, when, err := w.scrape().raw.GetPrometheusContainerInteger(metricclient.WantMetric{Metric: name, Sandbox: "busy"})
-			w.must(err)
-			return value, when
-		}
-		first, begin := read()
-		var grown int64
-		var rate float64
-		w.until(func() error {
-			now, when := read()
-			grown = now - first
-			rate = float64(grown) / when.Sub(begin).Seconds()
-			if grown < 200 {
-				return fmt.Errorf("%s has grown by %d", name, grown)
-			}
-			return nil
-		})
-		// A slow machine lowers the rate, and no machine raises it.
-		if rate > 1000 {
-			t.Errorf("%s grows by %.0f a second, want some hundreds", name, rate)
-		}
-	}
-}
-
 func TestMetadataBeforeAndAfterStart(t *testing.T) {
 	w := newWorld(t)
 	c := w.container("sb", "idle")
@@ -94,32 +61,6 @@ func TestMetadataBeforeAndAfterStart(t *testing.T) {
 			t.Errorf("creation time is %f, want %f", got, want)
 		}
 	}
-}
-
-func TestTwoLivesOfOneIDHaveTwoIterations(t *testing.T) {
-	w := newWorld(t)
-	w.serve()
-	seen := map[string]bool{}
-	// runsc writes the creation time with the offset of its own time zone.
-	for _, zone := range []string{"UTC", "Asia/Kolkata"} {
-		t.Setenv("TZ", zone)
-		w.start("sb", "idle")
-		p := w.scrape()
-		want := stateOf(w, "sb").iteration()
-		for _, metric := range []string{"runsc_meta_sandbox_presence", alwaysThere} {
-			p.wantValue(t, 1, metric, "sandbox", "sb", "iteration", want)
-			if all := p.find(metric, "sandbox", "sb"); len(all) != 1 {
-				t.Errorf("%s has lives other than the present one: %v", metric, all)
-			}
-		}
-		seen[want] = true
-		w.remove("sb")
-		w.scrape().wantNone(t, "runsc_meta_sandbox_presence", "sandbox", "sb")
-	}
-	if len(seen) != 2 {
-		t.Errorf("iterations of two lives: %v", seen)
-	}
-	w.scrape().wantValue(t, 2, "runsc_meta_num_sandboxes_total")
 }
 
 // sandboxState has the fields of a state file that tests need, parsed without the code under test.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,32 +24,38 @@ import (
 // serverImage is the image of the program under test, as `make image` writes it.
 const serverImage = "sandmeter:e2e"
 
-// writeImage writes the image and returns the path of its file.
-func writeImage(t *testing.T) string {
-	t.Helper()
-	dir, input := t.TempDir(), t.TempDir()
-	for name, path := range map[string]string{"sandmeter": sandmeter, "third-party-licenses.txt": "../LICENSE"} {
-		if path, err := filepath.Abs(path); err != nil {
-			t.Fatal(err)
-		} else if err := os.Symlink(path, filepath.Join(input, name)); err != nil {
-			t.Fatal(err)
-		}
+// writeImage writes the image once, and returns the path of its file.
+var writeImage = sync.OnceValues(func() (string, error) {
+	dir, err := filepath.Abs(filepath.Join(filepath.Dir(sandmeter), "image"))
+	if err != nil {
+		return "", err
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*ample) // the first time, it builds packaging/image
+	license, err := filepath.Abs("../LICENSE")
+	if err != nil {
+		return "", err
+	}
+	input := filepath.Join(dir, "input")
+	if err := errors.Join(os.MkdirAll(input, 0o755), os.Symlink(sandmeter, filepath.Join(input, "sandmeter")),
+		os.Symlink(license, filepath.Join(input, "third-party-licenses.txt"))); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*ample) // the first time, it builds packaging/image
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "run", "-buildvcs=false", "./image", "-version", "e2e", "-license", "../LICENSE", "-dir", dir,
+	cmd := exec.CommandContext(ctx, "go", "run", "-buildvcs=false", "./image", "-version", "e2e", "-license", license, "-dir", dir,
 		runtime.GOARCH+"="+input)
 	cmd.Dir = "../packaging"
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return filepath.Join(dir, "sandmeter-e2e-"+runtime.GOARCH+".oci.tar")
-}
+	return filepath.Join(dir, "sandmeter-e2e-"+runtime.GOARCH+".oci.tar"), nil
+})
 
 // loadImage makes the image of the program under test known to the daemon.
 func (d *docker) loadImage() {
 	d.t.Helper()
-	image, err := os.ReadFile(writeImage(d.t))
+	path, err := writeImage()
+	d.must(err)
+	image, err := os.ReadFile(path)
 	d.must(err)
 	out, err := d.try(image, "load")
 	d.must(err)
@@ -133,25 +141,22 @@ func TestImage(t *testing.T) {
 	if code := d.run("inspect", "--format", "{{.State.ExitCode}}", "sandmeter"); code != "0" {
 		t.Errorf("docker stop ends the server with exit code %s", code)
 	}
+	d.run("rm", "--force", "sandmeter", id)
+	t.Run("as shipped", func(t *testing.T) { wantServedAsShipped(t, d) })
+	t.Run("without root", func(t *testing.T) { wantImageWithoutRoot(t, d) })
 }
 
-// TestImageAsShipped: with the directory of the host's runsc mounted where the image's PATH has it, the
+// wantServedAsShipped: with the directory of the host's runsc mounted where the image's PATH has it, the
 // server in the image serves containers whose runtime has no flags.
-func TestImageAsShipped(t *testing.T) {
-	d := newDocker(t)
-	d.image("local/app:1")
-	d.loadImage()
+func wantServedAsShipped(t *testing.T, d *docker) {
 	id := d.run("run", "--detach", "--runtime="+asShipped, "local/app:1", "/sandlab", "workload", "touch", "10")
 	// The default command is serve, and flags can be variables.
 	d.runImage("sandmeter", []string{"--env", "SANDMETER_ROOT=" + d.root(), "--volume", filepath.Dir(realRunsc(t)) + ":/usr/local/bin:ro"})
 	d.untilServed(id, "runsc_fs_opens_total")
 }
 
-// TestImageWithoutRoot: without --user 0, the server says what it lacks.
-func TestImageWithoutRoot(t *testing.T) {
-	d := newDocker(t)
-	d.image("local/app:1")
-	d.loadImage()
+// wantImageWithoutRoot: without --user 0, the server says what it lacks.
+func wantImageWithoutRoot(t *testing.T, d *docker) {
 	d.run("run", "--detach", "--runtime=runsc-cgroups", "local/app:1", "/sandlab", "workload", "idle")
 	out, err := d.try(nil, "run", "--rm", "--volume", d.root()+":"+d.root()+":ro", serverImage, "serve", "--root", d.root())
 	if err == nil || !strings.Contains(err.Error(), "permission") {

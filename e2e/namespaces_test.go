@@ -27,6 +27,7 @@ func newPIDNamespace(t *testing.T) *pidNamespace {
 	t.Helper()
 	realRunsc(t) // skips the test if there is none, or if this user may not run it
 	holder := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "infinity")
+	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if the test is killed
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}

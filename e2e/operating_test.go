@@ -51,8 +51,11 @@ func TestOperatingInContainer(t *testing.T) {
 	h := dockerHost(t)
 	defer h.run("docker rm --force hello sandmeter")
 	h.must("runsc install -- --sidecar-usage-policy=STRICT && systemctl restart docker && docker run --detach --name hello --runtime runsc busybox sleep 3600")
-	image := writeImage(t)
-	if err := os.Rename(image, filepath.Join(h.dir, filepath.Base(image))); err != nil {
+	image, err := writeImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(image, filepath.Join(h.dir, filepath.Base(image))); err != nil {
 		t.Fatal(err)
 	}
 	h.follow("## In a container", []step{

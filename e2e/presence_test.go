@@ -48,12 +48,13 @@ func (w *world) setStartTime(id string, step time.Duration) {
 }
 
 // TestOtherPIDNamespace: a server in its own PID namespace cannot see the processes of sandboxes.
-// The listeners of the control sockets show which sandboxes run.
+// The listeners of the control sockets show which sandboxes run, and their release which registration is
+// that of a sandbox without one.
 func TestOtherPIDNamespace(t *testing.T) {
 	w := newWorld(t)
 	w.start("a", "idle")
-	w.start("b", "idle")
-	p := newProgram(t, w.serveArgs()...)
+	w.startSilent("b", "idle")
+	p := withPath(newProgram(t, w.serveArgs()...), filepath.Dir(realRunsc(t)))
 	p.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	s := w.startProgram(p)
 	w.untilBegun(2)

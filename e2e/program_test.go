@@ -135,37 +135,6 @@ func (s *server) wantEnd(within time.Duration, code int) {
 	}
 }
 
-func TestServeServesWhateverAddressASandboxNamed(t *testing.T) {
-	w := newWorld(t)
-	w.start("ours", "idle")
-	other := w.container("other", "idle")
-	other.MetricServer = "localhost:1"
-	w.must(w.node.Run(w.ctx(), other))
-	silent := w.container("silent", "idle")
-	silent.MetricServer = ""
-	w.must(w.node.Run(w.ctx(), silent))
-
-	f := func(want string, flags ...string) {
-		t.Helper()
-		w.setAddr(freePort(t))
-		p := newProgram(t, w.serveArgs(flags...)...)
-		w.must(p.Start())
-		w.until(func() error { return w.client.HealthCheck(w.ctx()) })
-		page := w.scrape()
-		if got := strings.Join(page.sandboxes(), " "); got != want {
-			t.Errorf("serve %q serves %q, want %q", flags, got, want)
-		}
-		page.wantValue(t, 0, "runsc_meta_num_sandboxes_broken_metrics")
-		w.must(p.Process.Signal(syscall.SIGTERM))
-		w.must(p.Wait())
-		if said := p.out.String() + p.err.String(); !strings.Contains(said, w.root) || !strings.Contains(said, w.addr) {
-			t.Errorf("serve does not say what it serves and where:\n%s", said)
-		}
-	}
-	f("other ours silent")
-	f("other ours", "--only-instrumented")
-}
-
 func TestListShowsRealSandboxes(t *testing.T) {
 	w := newWorld(t)
 	pod := runsc.Pod{Sandbox: "b-pod", Name: "web\n\x1b[31m", Namespace: "shop"}
@@ -285,7 +254,7 @@ func wantNothingLeft(t *testing.T, tmp string) {
 func TestDemoInterrupted(t *testing.T) {
 	realRunsc(t)
 	w := &world{t: t}
-	for delay := time.Duration(0); delay <= 1200*time.Millisecond; delay += 120 * time.Millisecond {
+	for delay := time.Duration(0); delay <= 1200*time.Millisecond; delay += 300 * time.Millisecond {
 		tmp := t.TempDir()
 		p := demo(t, tmp)
 		w.must(p.Start())
@@ -449,6 +418,7 @@ func TestDemoSaysWhyNot(t *testing.T) {
 	f(1, "/nonexistent/runsc", asItIs, "--real", "--runsc", "/nonexistent/runsc")
 	f(1, "PATH", func(p *program) { p.Env = []string{"PATH=/nonexistent", "TMPDIR=/nonexistent"} }, "--real")
 	f(1, "--privileged", asItIs, "--real", "--runsc", "/bin/false")
+	f(1, "; if /bin/false is not runsc, give the path of runsc with --runsc\n", asItIs, "--real", "--runsc", "/bin/false")
 	f(0, "--privileged", asItIs, "--runsc", "/bin/false", "--for", "1s")
 	f(2, "--interval", asItIs, "--interval", "0s")
 	if os.Geteuid() == 0 {

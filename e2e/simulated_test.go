@@ -33,15 +33,6 @@ func (w *world) simulate(spec simulate.Spec) *simulate.Sandbox {
 	return testkit.Start(w.t, w.root, spec)
 }
 
-// simulateFleet starts n simulated sandboxes.
-func (w *world) simulateFleet(n int, opts simulate.FleetOptions) *simulate.Fleet {
-	w.t.Helper()
-	f, err := simulate.StartFleet(w.root, n, opts)
-	w.must(err)
-	w.t.Cleanup(func() { _ = f.Remove() })
-	return f
-}
-
 // timedPage is a page and the duration of its scrape.
 type timedPage struct {
 	data metricclient.MetricData

@@ -10,29 +10,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger than a sandbox that stalls at each:
-// replies in between do not restore its whole timeout.
-func TestSandboxThatStallsAtEverySecondScrapeHoldsThemNoLonger(t *testing.T) {
-	w := newSimulatedWorld(t)
-	w.simulate(simulate.Spec{ID: "good"})
-	w.simulate(simulate.Spec{ID: "alternates", Behavior: func(x *simulate.Exchange) error {
-		if x.N%2 == 0 {
-			return x.Stall()
-		}
-		return simulate.Honest(x)
-	}})
-	w.startServer(w.serveArgs("--sandbox-timeout", wholeTime.String()))
-	late := 0
-	for range 10 {
-		if _, took := w.within(10 * time.Second); took >= wholeTime {
-			late++
-		}
-	}
-	if late > 1 {
-		t.Errorf("%d of 10 scrapes took the sandbox's whole time of %v", late, wholeTime)
-	}
-}
-
 // TestPausedServerAcceptsWhatHasArrived: after a pause of any length, the server accepts replies
 // that have arrived.
 func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -147,18 +146,6 @@ func TestSandboxWithoutRegistration(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// TestSandboxInOtherPIDNamespace: a server in its own PID namespace cannot see which program a
-// sandbox runs. The release decides.
-func TestSandboxInOtherPIDNamespace(t *testing.T) {
-	w := newWorld(t)
-	w.startSilent("silent", "idle")
-	p := withPath(newProgram(t, w.serveArgs()...), filepath.Dir(realRunsc(t)))
-	p.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
-	w.startProgram(p)
-	w.untilBegun(1)
-	w.scrape().wantRunning(t, []string{"silent"}, []string{"silent"})
 }
 
 // TestRunscRegistration: `runsc metric-metadata` has the same registration as a sandbox of the same

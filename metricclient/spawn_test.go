@@ -57,7 +57,9 @@ func cleanUp(t testing.TB, c *MetricClient) {
 // become healthy.
 func spawn(t testing.TB, c *MetricClient, args ...string) {
 	t.Helper()
-	if err := c.SpawnServer(t.Context(), self(t), args...); err != nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel() // ends the start, not the server
+	if err := c.SpawnServer(ctx, self(t), args...); err != nil {
 		t.Fatal(err)
 	}
 }

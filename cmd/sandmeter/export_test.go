@@ -74,6 +74,10 @@ func TestExportSaysWhyNot(t *testing.T) {
 		"(run {dir}/runsc: no such file or directory); name it with --runsc, or save the output of `runsc metric-metadata` for --registration")
 	fails("silent --registration {dir}/none", `registration file: stat {dir}/none: no such file or directory`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
+	w.start(simulate.Spec{ID: "frozen", Frozen: true})
+	if code, _, err := w.command("export --root {root} --sandbox-timeout 50ms frozen"); code != cli.ExitFail || !strings.HasPrefix(err, `sandmeter: sandbox "frozen": `) || !strings.Contains(err, " in time") {
+		t.Errorf("export frozen exits with %d and says %s", code, err)
+	}
 }
 
 func TestExportFilter(t *testing.T) {

@@ -338,12 +338,15 @@ func TestManyBorrowers(t *testing.T) {
 	}
 }
 
-// TestBorrowingLiars: a liar without a registration is held to its build's.
+// TestBorrowingLiars: a liar without a registration is held to its build's. One of each topic is enough,
+// because only the reason differs from TestLiars.
 func TestBorrowingLiars(t *testing.T) {
+	topics := map[string]bool{"state": true, "registration": true} // those lie in what is not there
 	for _, liar := range liars.All() {
-		if liar.Topic == "state" || liar.Topic == "registration" { // those lie in what is not there
+		if topics[liar.Topic] {
 			continue
 		}
+		topics[liar.Topic] = true
 		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
 			wants := testkit.BorrowingReasons(liar)
 			spec := simulate.Spec{ID: "x"}
