@@ -28,6 +28,7 @@ func (w *world) serverPid() int {
 }
 
 func TestClientLifeOfAServer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.setAddr("%RUNTIME_ROOT%/metrics.sock")
 	w.start("sb", "idle")
@@ -71,6 +72,7 @@ func freePort(t *testing.T) string {
 
 // The control socket in a default Docker setup has a path of 109 bytes, and connect(2) takes 107.
 func TestRootWithLongPath(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

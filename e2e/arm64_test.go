@@ -36,6 +36,7 @@ func onARM64(t *testing.T, args ...string) *program {
 // TestARM64: the program for arm64 serves the same page of a real sandbox as that for this machine:
 // metrics, usage and the outcome.
 func TestARM64(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := usageID("arm64")
 	c := w.container(id, "touch", "10")

@@ -50,6 +50,7 @@ func (p *cadvisorPod) run(w *world) {
 // right numbers for three pods, next to the series that kubelet has. A real Prometheus scrapes
 // twice, and its rule tester evaluates the rules five minutes long.
 func TestCadvisorRules(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pods := []*cadvisorPod{
 		{usageID("web"), "shop", "web-0", []cadvisorContainer{{"nginx", "2ms"}}},

@@ -28,6 +28,7 @@ import (
 // format and compression, a page of one snapshot of real sandboxes has exactly the series, with the
 // values, of the JSON API.
 func TestEveryCombination(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("sb-idle", "idle")
 	w.start("sb-busy", "touch", "20")

@@ -40,6 +40,7 @@ func (w *world) fails(want string, args ...string) {
 func text(s string) string { return regexp.QuoteMeta(s) }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pod := runsc.Pod{Sandbox: "pre", Name: "a \"pod\"", Namespace: "shop"}
 	add := w.pod(pod)
@@ -105,6 +106,7 @@ func (p page) of(id string) map[string]float64 {
 
 // TestGet: get and health of a server with real sandboxes.
 func TestGet(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(runsc.Pod{Sandbox: "pre", Name: "a \"pod\"", Namespace: "shop"})("pre", func(*runsc.Container) {})
 	w.start("pre1", "idle")

@@ -50,6 +50,7 @@ func crioAnnotations(pod runsc.Pod, id, name, image string) map[string]string {
 
 // TestCRIO: a pod's series have the same labels with CRI-O and with containerd.
 func TestCRIO(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	start := func(sandbox string, annotations func(pod runsc.Pod, id, name, image string) map[string]string) {
 		t.Helper()

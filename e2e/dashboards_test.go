@@ -27,6 +27,7 @@ import (
 // a Prometheus that scraped two nodes with real sandboxes. Every label that a legend or a table shows
 // exists, and some panels show what is known of the sandboxes.
 func TestDashboards(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	for _, d := range readDashboards(t) {
 		f.check(d)

@@ -121,6 +121,7 @@ func (w *world) timed() (page, time.Duration) {
 }
 
 func TestKilledSandboxDoesNotRunAtTheNextScrape(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("lives", "idle")
 	w.start("killed", "busy")
@@ -240,6 +241,7 @@ func TestStoppedSandboxes(t *testing.T) {
 }
 
 func TestSameIDAtOnceAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("other", "idle")
 	s := w.startServer(w.metricServerArgs())
@@ -293,6 +295,7 @@ func TestSameIDAtOnceAgain(t *testing.T) {
 // A runsc that is killed while it creates a sandbox leaves an empty state file, a half-written one,
 // one without a process, or one whose process keeps running.
 func TestStateFilesLeftByACrash(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("good", "idle")
 	w.serve()
@@ -340,6 +343,7 @@ func pageAgrees(p page, states []sandboxState) error {
 }
 
 func TestServerRestartedAfterDeathsSaysTheSame(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("lives", "idle")
 	w.start("zombie", "idle")

@@ -241,6 +241,7 @@ func (d *docker) end() {
 
 // The lives of a Docker container with the runtime runsc, with paths as long as Docker's defaults.
 func TestDocker(t *testing.T) {
+	t.Parallel()
 	d := newDocker(t)
 	d.image("local/app:1")
 	id := d.run("run", "--detach", "--runtime=runsc", "--name=app", "local/app:1", "/sandlab", "workload", "touch", "10")
@@ -321,6 +322,7 @@ func TestDocker(t *testing.T) {
 
 // TestDockerUsage: Docker gives each sandbox a cgroup and a network of its own.
 func TestDockerUsage(t *testing.T) {
+	t.Parallel()
 	d := newDocker(t)
 	d.image("local/app:1")
 	shared := d.run("run", "--detach", "--runtime=runsc", "local/app:1", "/sandlab", "workload", "idle")
@@ -363,6 +365,7 @@ func TestDockerUsage(t *testing.T) {
 // TestDockerAsShipped: `sandmeter serve` shows all metrics of a container whose runtime has none of
 // our flags. The set-up of Docker says which runsc to ask.
 func TestDockerAsShipped(t *testing.T) {
+	t.Parallel()
 	d := newDocker(t)
 	d.image("local/app:1")
 	id := d.run("run", "--detach", "--runtime="+asShipped, "--name=app", "local/app:1", "/sandlab", "workload", "touch", "10")

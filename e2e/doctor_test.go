@@ -401,6 +401,7 @@ func TestDoctorPrivileges(t *testing.T) {
 
 // TestDoctorOfFinalLogs: final metrics logs that the server does not read.
 func TestDoctorOfFinalLogs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pattern := filepath.Join(w.node.Dir(), "%ID%.log")
 	c := w.container("sb", "idle")

@@ -11,6 +11,7 @@ import (
 
 // TestSandboxesOfAnotherServerAreNotServed: a drop-in serves only sandboxes that name its address.
 func TestSandboxesOfAnotherServerAreNotServed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	other := w.container("other", "idle")
 	other.MetricServer = "localhost:1"
@@ -26,6 +27,7 @@ func TestSandboxesOfAnotherServerAreNotServed(t *testing.T) {
 // Overlapping scrapes, with and without a filter, all get every sandbox, and no data older than
 // their own request.
 func TestOverlappingScrapesLoseNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	want := []string{"sb-0", "sb-1", "sb-2"}
 	for _, id := range want {

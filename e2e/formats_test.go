@@ -209,6 +209,7 @@ const oneSnapshot = "--max-age=1h"
 // TestFormatsOfRealSandboxes: whatever Prometheus negotiates, the page has the same series, values, times and types, and where the format
 // has starts, they are when the sandboxes were created and when the server started.
 func TestFormatsOfRealSandboxes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("sb-plain", "idle")
 	w.start("sb-busy", "busy")
@@ -219,6 +220,7 @@ func TestFormatsOfRealSandboxes(t *testing.T) {
 
 // TestFormatsOfDistributions is the same for what real sandboxes hardly ever have.
 func TestFormatsOfDistributions(t *testing.T) {
+	t.Parallel()
 	w := newSimulatedWorld(t)
 	registration, points := simulate.WithDistribution()
 	for _, id := range []string{"a", "b"} {

@@ -16,6 +16,7 @@ import (
 )
 
 func TestValuesGrowWithWorkDone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const opens = 100
 	w.start("none", "touch", "0")
@@ -41,6 +42,7 @@ func TestValuesGrowWithWorkDone(t *testing.T) {
 }
 
 func TestMetadataBeforeAndAfterStart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.container("sb", "idle")
 	c.OCIVersion = "1.2.1"

@@ -45,6 +45,7 @@ func hangable(w *world, dir string) (mount string, hang, answer func()) {
 
 // TestHungRoot: a runtime root on a file system that does not answer takes nothing from the others.
 func TestHungRoot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const sandboxes = 3
 	for i := range sandboxes {
@@ -92,6 +93,7 @@ func TestHungRoot(t *testing.T) {
 
 // TestHungOnlyRoot: a server whose only root does not answer runs, and is not ready.
 func TestHungOnlyRoot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	mount, hang, answer := hangable(w, w.root)
 	s := startServer(t, serveArgs(mount, w.addr))

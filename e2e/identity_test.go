@@ -12,6 +12,7 @@ import (
 // TestCopiedStateFile: a state file that was copied to another root, under another ID, has the PID and
 // the control socket of the sandbox that it was copied from, and gets none of its figures.
 func TestCopiedStateFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("victim", "busy")
 	other := filepath.Join(w.node.Dir(), "other")
@@ -66,6 +67,7 @@ func TestCopiedStateFile(t *testing.T) {
 // the server cannot see which process listens. The sandbox runs, and is measured, because all that can be
 // seen of its process fits. When it goes on, it has metrics.
 func TestStoppedAtFirstSight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("sb", "busy")
 	goOn := w.stopSandbox("sb")

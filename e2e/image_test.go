@@ -119,6 +119,7 @@ func (d *docker) untilServed(id, metric string) (p page) {
 // TestImage runs the image of the server beside the containers that it serves, without any
 // capability and with a read-only file system.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	d := newDocker(t)
 	d.image("local/app:1")
 	d.loadImage()

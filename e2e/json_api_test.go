@@ -15,6 +15,7 @@ import (
 
 // TestJSONAPI: the documents of real sandboxes are as the OpenAPI description says.
 func TestJSONAPI(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pod := runsc.Pod{Sandbox: "pod", Name: "web-1", Namespace: "shop"}
 	add := w.pod(pod)

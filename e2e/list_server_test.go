@@ -40,6 +40,7 @@ func (w *world) secured() (server, client, nobody []string) {
 
 // TestListOfAServer: list shows what a server with TLS and a password knows about sandboxes.
 func TestListOfAServer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pod := runsc.Pod{Sandbox: "pod", Name: "web-1", Namespace: "shop"}
 	add := w.pod(pod)

@@ -62,6 +62,7 @@ func (w *world) pod(pod runsc.Pod) (add func(id string, change func(*runsc.Conta
 }
 
 func TestPodOfTwoContainersIsOneSandbox(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	add := w.pod(runsc.Pod{Sandbox: "pod", Name: "web-1", Namespace: "shop"})
 	add("pod", func(c *runsc.Container) { c.Args = []string{"workload", "touch", "10"} })
@@ -86,6 +87,7 @@ func TestPodOfTwoContainersIsOneSandbox(t *testing.T) {
 }
 
 func TestContainerThatJoinsAfterTheFirstScrapeCounts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.serve()
 	add := w.pod(runsc.Pod{Sandbox: "pod", Name: "web-1", Namespace: "shop"})
@@ -115,6 +117,7 @@ func TestContainerThatJoinsAfterTheFirstScrapeCounts(t *testing.T) {
 }
 
 func TestPreAndPre1AreTwoSandboxes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.serve()
 	f := func(ids ...string) {
@@ -136,6 +139,7 @@ func TestPreAndPre1AreTwoSandboxes(t *testing.T) {
 }
 
 func TestPausedSandboxIsRunningAndAnswers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("sb", "busy")
 	w.serve()
@@ -162,6 +166,7 @@ func TestPausedSandboxIsRunningAndAnswers(t *testing.T) {
 }
 
 func TestRestoredSandbox(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("original", "idle")
 	w.serve()
@@ -223,6 +228,7 @@ func (w *world) untilEnded(ids ...string) {
 }
 
 func TestSandboxThatEndedByItself(t *testing.T) {
+	t.Parallel()
 	check := func(name string, serve func(w *world), kept bool, want func(p page, running, ended []string)) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -78,6 +78,7 @@ func (w *world) startLogging(args []string, stderr *os.File) *server {
 // TestLogThatIsReadAgain: the log reports all dropped lines in one line with their number, and then
 // goes on.
 func TestLogThatIsReadAgain(t *testing.T) {
+	t.Parallel()
 	bothCommands(t, func(w *world, args []string) {
 		reader, writer := fullPipe(w.t)
 		s := w.startLogging(args, writer)
@@ -144,7 +145,14 @@ func TestSecondSignal(t *testing.T) {
 		scraped := make(chan struct{})
 		go func() {
 			defer close(scraped)
-			_, _ = w.client.GetMetrics(w.ctx(), nil)
+			for { // on a slow machine, a scrape may not reach the sandbox
+				_, _ = w.client.GetMetrics(w.ctx(), nil)
+				select {
+				case <-asked:
+					return
+				default:
+				}
+			}
 		}()
 		<-asked
 		// The second signal comes right after the first, so the server cannot have ended before.

@@ -385,12 +385,18 @@ func TestOutcomeOfUnreadableZombie(t *testing.T) {
 // TestDockerOutcomes: how the containers of a Docker daemon ended. Docker reaps and deletes sandboxes
 // at once. Each way to learn that is enough alone.
 func TestDockerOutcomes(t *testing.T) {
-	t.Run("pidfd", func(t *testing.T) { testDockerOutcomes(t, exitEvents) })
-	t.Run("exit events", func(t *testing.T) { testDockerOutcomes(t, pidfdInfo) })
+	t.Parallel()
+	for name, missing := range map[string]feature{"pidfd": exitEvents, "exit events": pidfdInfo} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testDockerOutcomes(t, missing)
+		})
+	}
 }
 
 // TestDockerOOMKills: a sandbox that ran out of memory is known as such without any status.
 func TestDockerOOMKills(t *testing.T) {
+	t.Parallel()
 	d, r := newDockerWorld(t, pidfdInfo, exitEvents)
 	for range 3 {
 		id := d.run("run", "--detach", "--rm", "--runtime=runsc-cgroups", "--memory=100m", "local/app:1", "/sandlab", "workload", "use", "0s", "400", "0")

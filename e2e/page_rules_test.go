@@ -31,6 +31,7 @@ var correctedFamilies = []string{"runsc_meta_num_sandboxes_checkpointed", "runsc
 // TestFamiliesAreThoseOfTheRecordedPage: the recorded page, testdata/families.txt, is from gVisor's own
 // server with three sandboxes. Families are in the order of their names, and scrapes differ in values only.
 func TestFamiliesAreThoseOfTheRecordedPage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	serveThree(w)
 	recorded := testkit.Testdata(t, "families.txt")

@@ -28,6 +28,7 @@ const (
 // what they stored: a current Prometheus and those of Debian, in every format that they negotiate,
 // over plain HTTP and over TLS with passwords.
 func TestPeers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const worked = 100
 	w.start("worked", "touch", fmt.Sprint(worked))

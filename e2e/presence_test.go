@@ -15,6 +15,7 @@ import (
 // TestClockStep: after a step of the wall clock, the times in state files do not fit the processes.
 // A server that starts later serves running sandboxes all the same.
 func TestClockStep(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("ahead", "idle")
 	w.start("behind", "idle")
@@ -51,6 +52,7 @@ func (w *world) setStartTime(id string, step time.Duration) {
 // The listeners of the control sockets show which sandboxes run, and their release which registration is
 // that of a sandbox without one.
 func TestOtherPIDNamespace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("a", "idle")
 	w.startSilent("b", "idle")

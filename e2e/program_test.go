@@ -136,6 +136,7 @@ func (s *server) wantEnd(within time.Duration, code int) {
 }
 
 func TestListShowsRealSandboxes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pod := runsc.Pod{Sandbox: "b-pod", Name: "web\n\x1b[31m", Namespace: "shop"}
 	w.must(w.node.Create(w.ctx(), w.container("a-created", "idle")))

@@ -19,6 +19,7 @@ import (
 // TestPromtoolChecksPage: Prometheus's linter has nothing to say about the names, types and HELP
 // texts of serve's page.
 func TestPromtoolChecksPage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, id := range []string{"idle", "stalled", "killed"} {
 		w.start(id, "idle")
@@ -44,6 +45,7 @@ func TestPromtoolChecksPage(t *testing.T) {
 // TestPromtoolChecksUsage: the linter has nothing to say about any family of usage, also those that no
 // sandbox of the other tests has.
 func TestPromtoolChecksUsage(t *testing.T) {
+	t.Parallel()
 	var page strings.Builder
 	for _, s := range []*schema.Schema{families.Usage, families.Cadvisor} {
 		for _, m := range s.Metrics {
@@ -57,6 +59,7 @@ func TestPromtoolChecksUsage(t *testing.T) {
 
 // TestPromtoolChecksConfigurations: Prometheus accepts its configurations in the documents.
 func TestPromtoolChecksConfigurations(t *testing.T) {
+	t.Parallel()
 	checked := 0
 	for _, text := range examples(t, "yaml") {
 		if regexp.MustCompile(`(?m)^scrape_configs:`).MatchString(text) { // indented, it is another program's
@@ -72,6 +75,7 @@ func TestPromtoolChecksConfigurations(t *testing.T) {
 // TestPromtoolChecksQueries: Prometheus can parse the queries in the documents. A blank line is
 // between two queries.
 func TestPromtoolChecksQueries(t *testing.T) {
+	t.Parallel()
 	var rules []any
 	for _, text := range examples(t, "promql") {
 		for query := range strings.SplitSeq(text, "\n\n") {

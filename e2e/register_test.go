@@ -33,6 +33,7 @@ func (w *world) costOf(s metricclient.RegisteredSandbox) cost {
 // TestPlatform does what a platform does: it registers a sandbox before runsc creates it, lets it
 // run, asks what it has cost, and unregisters it.
 func TestPlatform(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := w.startServer(w.serveArgs("--web.enable-registration"))
 	type result struct {
@@ -97,6 +98,7 @@ func TestPlatform(t *testing.T) {
 
 // TestRegisterReal: what cannot be registered.
 func TestRegisterReal(t *testing.T) {
+	t.Parallel()
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.start("job", "idle")
 		s := w.startServer(args())

@@ -14,6 +14,7 @@ import (
 // TestRegistrationOfThePinnedRunsc: docs/metrics.md, and simulated sandboxes, have the registration
 // of the runsc that tools/go.mod pins.
 func TestRegistrationOfThePinnedRunsc(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("sb", "idle")
 	listing, err := state.NewRoot(w.root).List()

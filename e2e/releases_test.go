@@ -157,6 +157,7 @@ func metricsOf(t *testing.T, r *state.Registration) int {
 // TestRegistrationsOfTwoReleases: the releases of the tests register different metrics, and the
 // state files of their sandboxes have what their programs say.
 func TestRegistrationsOfTwoReleases(t *testing.T) {
+	t.Parallel()
 	w, older, newer := newReleases(t)
 	w.run(older, "older", true)
 	w.run(newer, "newer", true)
@@ -180,6 +181,7 @@ func TestRegistrationsOfTwoReleases(t *testing.T) {
 // TestTwoReleases: one server verifies and serves sandboxes of two releases in one runtime root,
 // each with the registration of its own build, wherever it is from.
 func TestTwoReleases(t *testing.T) {
+	t.Parallel()
 	const none = "/nonexistent"
 	t.Run("state files", func(t *testing.T) {
 		w, older, newer := newDistrustedReleases(t)
@@ -225,6 +227,7 @@ func TestTwoReleases(t *testing.T) {
 // of an older one that is one program, none of which was created with --metric-server. The server
 // finds each runsc by its flags, or in PATH and in the configuration of Docker.
 func TestReleaseLayoutOfThree(t *testing.T) {
+	t.Parallel()
 	w, older, _ := newReleases(t)
 	w.run(older, "older", false)
 	releases := map[string]release{}
@@ -285,6 +288,7 @@ func (w *world) wantSentry(id, program string) {
 // TestTwoReleasesInTwoRoots serves the releases from a root of their own each, as after a move from
 // one container runtime to another.
 func TestTwoReleasesInTwoRoots(t *testing.T) {
+	t.Parallel()
 	w, older, newer := newReleases(t)
 	apart := runsctest.NewNode(t, runsc.Config{Runsc: newer.program, Program: sandlab})
 	w.run(older, "older", false)
@@ -300,6 +304,7 @@ func TestTwoReleasesInTwoRoots(t *testing.T) {
 // TestUsageOfTwoReleases: sandboxes of both releases report the CPU time of their containers in the
 // form that splits the host's.
 func TestUsageOfTwoReleases(t *testing.T) {
+	t.Parallel()
 	w, older, newer := newReleases(t)
 	ids := map[string]release{usageID("older"): older, usageID("newer"): newer}
 	for id, r := range ids {
@@ -325,6 +330,7 @@ func TestUsageOfTwoReleases(t *testing.T) {
 // TestEndsOfTwoReleases: the server knows how sandboxes of both releases end. The older one does not
 // replace %ID% in --final-metrics-log, so its sandboxes have the metrics of the last query.
 func TestEndsOfTwoReleases(t *testing.T) {
+	t.Parallel()
 	w, older, newer := newReleases(t)
 	logs := filepath.Join(w.node.Dir(), "final", "%ID%.log")
 	w.must(os.Mkdir(filepath.Dir(logs), 0o755))
@@ -351,6 +357,7 @@ func TestEndsOfTwoReleases(t *testing.T) {
 // TestRegistrationOfAnotherRelease: replies are refused if the registration is another release's
 // and lacks what a sandbox reports.
 func TestRegistrationOfAnotherRelease(t *testing.T) {
+	t.Parallel()
 	for _, source := range []string{"--registration", "--runsc"} {
 		t.Run(source, func(t *testing.T) {
 			w, older, newer := newDistrustedReleases(t)

@@ -15,6 +15,7 @@ import (
 
 // TestSeveralRoots serves two runtime roots of real sandboxes with the same ID, and one that appears later.
 func TestSeveralRoots(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	other := runsctest.NewNode(t, runsc.Config{Runsc: realRunsc(t), Program: sandlab})
 	w.start("same", "idle")
@@ -40,6 +41,7 @@ func TestSeveralRoots(t *testing.T) {
 // TestManyRoots: platforms that make a root per sandbox leave many empty ones behind. These take no place
 // of the one that has a sandbox.
 func TestManyRoots(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("only", "idle")
 	roots := t.TempDir()

@@ -29,6 +29,7 @@ type ruled struct {
 // TestRules: with healthy sandboxes every recording rule has values, and no alert waits or fires. Then
 // things go wrong for real, and the alert about each fires.
 func TestRules(t *testing.T) {
+	t.Parallel()
 	r := newRuled(t)
 	r.untilRecorded()
 	r.untilNone("ALERTS")
@@ -67,6 +68,7 @@ func TestRules(t *testing.T) {
 // TestRulesInAnOldPrometheus: Debian's Prometheus, which is years older than the one above, evaluates the
 // rules too.
 func TestRulesInAnOldPrometheus(t *testing.T) {
+	t.Parallel()
 	w := &world{t: t}
 	p := &peer{peerProgram: peerProgram{name: "Debian's Prometheus", flags: prometheusFlags()}}
 	path := findPeer(t, "bin/debian/prometheus")

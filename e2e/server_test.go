@@ -31,6 +31,7 @@ func bothServers(t *testing.T, test func(w *world, args func(flags ...string) []
 }
 
 func TestServerKilledRestartsOnItsSocket(t *testing.T) {
+	t.Parallel()
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.start("sb", "idle")
 		for range 2 {
@@ -79,6 +80,7 @@ func wantRootAwaited(w *world, s *server) {
 }
 
 func TestRootRemoved(t *testing.T) {
+	t.Parallel()
 	bothServers(t, func(w *world, args func(...string) []string) {
 		w.start("sb", "idle")
 		s := w.startServer(args())
@@ -91,6 +93,7 @@ func TestRootRemoved(t *testing.T) {
 
 // Within a second, without a scrape, the server knows all sandboxes and holds their pidfds.
 func TestSandboxesAreNoticedWithoutAScrape(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("early", "idle")
 	s := w.startServer(w.serveArgs())

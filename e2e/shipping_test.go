@@ -43,6 +43,7 @@ const collectorPath = "bin/otelcol"
 // TestShipping runs the programs of docs/shipping.md with the configurations and command lines of
 // the document, and asks the store that they send to.
 func TestShipping(t *testing.T) {
+	t.Parallel()
 	document := readDocument(t, "shipping.md")
 	w := newWorld(t)
 	const worked = 100
@@ -161,6 +162,7 @@ func (s section) run(line, path, file, config string, flags ...string) *server {
 // TestShippingRecords has a collector follow the file of final records while it is renamed, with the
 // configuration of docs/shipping.md: each record arrives once.
 func TestShippingRecords(t *testing.T) {
+	t.Parallel()
 	collector := shippers[len(shippers)-1]
 	path, err := collector.lookUp()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // TestSupportOfDebian: docs/support.md has the versions of Debian's programs with which the tests of
 // this package run.
 func TestSupportOfDebian(t *testing.T) {
+	t.Parallel()
 	release, err := os.ReadFile("/etc/os-release")
 	if err != nil || !regexp.MustCompile(`(?m)^ID=debian$`).Match(release) || !regexp.MustCompile(`(?m)^VERSION_ID="?12"?$`).Match(release) {
 		t.Skip("the page is about Debian 12")

@@ -9,6 +9,7 @@ import (
 // TestTotalsInPrometheus: Prometheus's parsers accept the golden pages of totals, read the same
 // series in text and OpenMetrics.
 func TestTotalsInPrometheus(t *testing.T) {
+	t.Parallel()
 	read := func(file, contentType string) scraped {
 		t.Helper()
 		page, err := os.ReadFile("../internal/totals/testdata/" + file)

@@ -45,6 +45,7 @@ func (w *world) metadata() string {
 // that was created with it, and they count what it does. Its registration comes from different
 // sources.
 func TestEverySandbox(t *testing.T) {
+	t.Parallel()
 	const opened = 10
 	check := func(name string, newWorld func(*testing.T) *world, start func(w *world) *program) {
 		t.Run(name, func(t *testing.T) {
@@ -131,6 +132,7 @@ func (w *world) untilSteady(metric string, labels ...string) (value float64) {
 // TestSandboxWithoutRegistration: without any registration, what the state file says and what the
 // host measures is served, and the log says what to do.
 func TestSandboxWithoutRegistration(t *testing.T) {
+	t.Parallel()
 	w := newDistrustedWorld(t)
 	w.startSilent("silent", "idle")
 	s := w.startProgram(withPath(newProgram(t, w.serveArgs()...), "/nonexistent"))
@@ -151,6 +153,7 @@ func TestSandboxWithoutRegistration(t *testing.T) {
 // TestRunscRegistration: `runsc metric-metadata` has the same registration as a sandbox of the same
 // build, byte for byte.
 func TestRunscRegistration(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start("sb", "idle")
 	listing, err := state.NewRoot(w.root).List()
@@ -164,6 +167,7 @@ func TestRunscRegistration(t *testing.T) {
 
 // TestExportWithoutRegistration: the command export finds the registration too.
 func TestExportWithoutRegistration(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.startSilent("silent", "idle")
 	for _, flags := range [][]string{{"--runsc", realRunsc(t)}, {"--registration", w.metadata()}} {
