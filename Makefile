@@ -30,7 +30,7 @@ KUBERNETES_VERSION := $(shell sed -n 's,^require k8s.io/kubernetes ,,p' tools/ku
 KUBERNETES := $(KUBERNETES_CACHE)/$(KUBERNETES_VERSION)-$(shell cat $(KUBERNETES_PINS) | sha256sum | cut -c 1-12)
 export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 
-.PHONY: help build run peers test test-modules test-e2e kubernetes test-kubernetes fuzz bench bench-node bench-churn lint package image chart release checksums FORCE
+.PHONY: help build run peers test test-modules test-e2e kubernetes test-kubernetes fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ test-kubernetes: kubernetes build image bin/containerd-shim-runsc-v1 bin/prometh
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz
+
+mutants: ## break one rule of the server at a time, and check that tests fail; takes up to 20 minutes on two cores
+	@$(GO) run -buildvcs=false ./mutants $(ARGS)
 
 bench: bin/sandmeter bin/sandlab ## measure the cost of a scrape against the floor; takes some minutes
 	@$(GO) run -buildvcs=false ./bench $(ARGS)

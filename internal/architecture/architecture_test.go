@@ -93,6 +93,9 @@ var mayImport = map[string][]string{
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},
+
+	// mutants reads the code as text.
+	"mutants": {},
 }
 
 // TestOnlyFamiliesNames: the packages that make and read facts name no family and build no label set.
@@ -149,10 +152,10 @@ var onlyIn = map[string]struct {
 	packages []string
 	why      string
 }{
-	"os/signal": {[]string{"cmd/sandmeter", "cmd/sandlab", "bench"}, "signals are the program's: who embeds the server has his own"},
-	"flag":      {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest"}, "flags are the program's"},
+	"os/signal": {[]string{"cmd/sandmeter", "cmd/sandlab", "bench", "mutants"}, "signals are the program's: who embeds the server has his own"},
+	"flag":      {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest", "mutants"}, "flags are the program's"},
 	"unsafe":    {[]string{"internal/privilege"}, "only a system call on all threads takes pointers as numbers"},
-	"os/exec": {[]string{"bench", "cmd/sandlab", "internal/registration", "internal/runsc", "internal/simulate", "metricclient"},
+	"os/exec": {[]string{"bench", "cmd/sandlab", "internal/registration", "internal/runsc", "internal/simulate", "metricclient", "mutants"},
 		"the server runs no other program than runsc"},
 	"html/template": {nil, "it keeps every exported method in the program: 2 MB of each server's memory"},
 	"net/http":      {[]string{"bench", "metricclient", "metricserver", "internal/clientconfig", "internal/web"}, "HTTP ends in web"},

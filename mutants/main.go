@@ -1,0 +1,143 @@
+// Command mutants checks that tests fail when a rule of the server is broken. A mutant is the server's
+// code with one rule broken, and the tests of the package that has the rule have to fail: then the
+// mutant is killed. The table of rules is in the files rules_*.go. Run it from the root of the checkout,
+// in which it writes nothing.
+//
+// It exits with status 1 if a mutant survives, does not compile, or is lost because the code has changed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A rule is a rule of the server, and how to break it.
+type rule struct {
+	in       string // name of a function, a method as Type.method, a constant, or a variable
+	text     string // the rule in plain words, unique in the package
+	old, new string // old occurs once in the declaration
+}
+
+// A table has the rules of a package.
+type table struct {
+	pkg   string // below internal
+	rules []rule
+}
+
+var tables = []table{verifyRules, controlRules, guardRules, hostRules, collectRules, shareRules, webRules, totalsRules, recordsRules}
+
+// A mutant is a rule to break.
+type mutant struct {
+	rule
+	pkg  string
+	file string // path of the file to replace
+	code []byte // its content with the rule broken
+}
+
+func (m *mutant) String() string { return m.pkg + ": " + m.text }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
+	list := flags.Bool("list", false, "List the rules, and test nothing.")
+	only := flags.String("run", "", "Break only rules that match this `regexp`: as -list prints them, PACKAGE: RULE.")
+	parallel := flags.Int("parallel", runtime.NumCPU(), "Test this `number` of mutants at a time.")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	mutants, err := makeMutants(".", pattern)
+	if err != nil {
+		return err
+	}
+	if *list {
+		for _, m := range mutants {
+			fmt.Fprintln(out, m)
+		}
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	t := &tester{dir: dir, out: out, limits: make(map[string]time.Duration)}
+	if err := t.testUnchanged(ctx, mutants); err != nil {
+		return err
+	}
+	return t.testAll(ctx, mutants, *parallel)
+}
+
+// testAll tests mutants, and prints each with its verdict as soon as that is known.
+func (t *tester) testAll(ctx context.Context, mutants []*mutant, parallel int) error {
+	began := time.Now()
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	var wrong []string
+	counts := make(map[verdict]int)
+	turns := make(chan struct{}, max(1, parallel))
+	for i, m := range mutants {
+		turns <- struct{}{}
+		running.Go(func() {
+			defer func() { <-turns }()
+			v, detail := t.test(ctx, i, m)
+			if ctx.Err() != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			counts[v]++
+			fmt.Fprintf(t.out, "%3d/%d  %-16s  %s  (%s)\n", i+1, len(mutants), v, m, detail)
+			if text := complaint(m, v, detail); text != "" {
+				wrong = append(wrong, text)
+			}
+		})
+	}
+	running.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "%d killed, %d survived, %d do not compile, in %v\n", counts[killed], counts[survived], counts[broken], time.Since(began).Round(time.Second))
+	slices.Sort(wrong)
+	for _, text := range wrong {
+		fmt.Fprintln(t.out, text)
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("mutants to look at: %d", len(wrong))
+	}
+	return nil
+}
+
+// complaint returns what has to be done about a mutant with a verdict, or "".
+func complaint(m *mutant, v verdict, detail string) string {
+	reason, known := survivors[m.String()]
+	switch {
+	case v == broken:
+		return fmt.Sprintf("%s: does not compile: %s", m, detail)
+	case v == survived && !known:
+		return fmt.Sprintf("%s: survived: add the test, or correct the mutant", m)
+	case v == killed && known:
+		return fmt.Sprintf("%s: killed, but it is known as a survivor: %s", m, reason)
+	}
+	return ""
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// makeMutants makes the mutants whose rules match, of the checkout at root. The error names all that are
+// lost.
+func makeMutants(root string, pattern *regexp.Regexp) (mutants []*mutant, err error) {
+	var lost []error
+	for _, t := range tables {
+		decls, err := declarations(filepath.Join(root, "internal", t.pkg))
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range t.rules {
+			m := &mutant{rule: r, pkg: t.pkg}
+			if err := m.mutate(decls[r.in]); err != nil {
+				lost = append(lost, err)
+			}
+			if pattern.MatchString(m.String()) {
+				mutants = append(mutants, m)
+			}
+		}
+	}
+	return mutants, errors.Join(lost...)
+}
+
+// mutate breaks the rule in its declaration, which is nil if there is none.
+func (m *mutant) mutate(in *declaration) error {
+	if in == nil {
+		return fmt.Errorf("%s: lost: there is no %s", m, m.in)
+	}
+	text := string(in.file.code[in.from:in.to])
+	if n := strings.Count(text, m.old); n != 1 {
+		return fmt.Errorf("%s: lost: %s has %q %d times instead of once", m, m.in, m.old, n)
+	}
+	text = strings.Replace(text, m.old, m.new, 1)
+	m.file = in.file.path
+	m.code = []byte(string(in.file.code[:in.from]) + text + string(in.file.code[in.to:]))
+	return nil
+}
+
+// A declaration is a part of a file.
+type declaration struct {
+	file     *file
+	from, to int // offsets in its code
+}
+
+type file struct {
+	path string
+	code []byte
+}
+
+// declarations returns the functions, methods, constants and variables of a package, by name.
+func declarations(dir string) (map[string]*declaration, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]*declaration)
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		code, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := declarationsIn(all, &file{path, code}); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// declarationsIn adds the declarations of a file.
+func declarationsIn(all map[string]*declaration, f *file) error {
+	files := token.NewFileSet()
+	parsed, err := parser.ParseFile(files, f.path, f.code, parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	for name, node := range named(parsed) {
+		all[name] = &declaration{f, files.Position(node.Pos()).Offset, files.Position(node.End()).Offset}
+	}
+	return nil
+}
+
+// named returns the nodes of a file that rules can be in, without their comments.
+func named(f *ast.File) map[string]ast.Node {
+	nodes := make(map[string]ast.Node)
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			nodes[receiver(d)+d.Name.Name] = d
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				if s, ok := s.(*ast.ValueSpec); ok {
+					for _, name := range s.Names {
+						nodes[name.Name] = s
+					}
+				}
+			}
+		}
+	}
+	return nodes
+}
+
+// receiver returns the type of a method and a dot, or "".
+func receiver(d *ast.FuncDecl) string {
+	if d.Recv == nil {
+		return ""
+	}
+	t := d.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
+	}
+	if generic, ok := t.(*ast.IndexExpr); ok {
+		t = generic.X
+	}
+	return t.(*ast.Ident).Name + "."
+}

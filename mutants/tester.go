@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A tester tests mutants.
+type tester struct {
+	dir    string // for files; the caller removes it
+	out    io.Writer
+	limits map[string]time.Duration // by package: how long its tests may take
+}
+
+// A verdict is the result of testing a mutant.
+type verdict string
+
+const (
+	killed   verdict = "killed"
+	survived verdict = "SURVIVED"
+	broken   verdict = "DOES NOT COMPILE"
+)
+
+// packages returns the packages that may kill a mutant, as arguments of go test: the one with the rule, and then the others.
+func packages(m *mutant) []string {
+	return append([]string{"./internal/" + m.pkg}, elsewhere[m.String()]...)
+}
+
+// testUnchanged runs the tests that are to kill mutants without any, and notes how long they may take: a
+// mutant that hangs is killed.
+func (t *tester) testUnchanged(ctx context.Context, mutants []*mutant) error {
+	for _, m := range mutants {
+		for _, pkg := range packages(m) {
+			if _, known := t.limits[pkg]; known {
+				continue
+			}
+			began := time.Now()
+			if output, err := goTest(ctx, pkg, 10*time.Minute); err != nil {
+				return fmt.Errorf("the tests of %s fail without a mutant: %w\n%s", pkg, err, output)
+			}
+			took := time.Since(began)
+			t.limits[pkg] = 30*time.Second + 3*took
+			fmt.Fprintf(t.out, "tested %s without a mutant in %v\n", pkg, took.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// test tests a mutant, whose number is for the names of files. The detail says what killed it.
+func (t *tester) test(ctx context.Context, number int, m *mutant) (v verdict, detail string) {
+	overlay, err := t.write(number, m)
+	if err != nil {
+		return broken, err.Error()
+	}
+	tested := packages(m)
+	for _, pkg := range tested {
+		output, err := goTest(ctx, pkg, t.limits[pkg], "-overlay", overlay)
+		switch {
+		case err == nil:
+		case strings.Contains(output, "[build failed]"), strings.Contains(output, "[setup failed]"):
+			return broken, output
+		default:
+			return killed, pkg + " " + reason(output)
+		}
+	}
+	return survived, "tested " + strings.Join(tested, " ")
+}
+
+// write writes the files for the option -overlay of the go command.
+func (t *tester) write(number int, m *mutant) (overlay string, err error) {
+	from, err := filepath.Abs(m.file)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(t.dir, fmt.Sprintf("%d.go", number))
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{from: to}})
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(to, m.code, 0o600); err != nil {
+		return "", err
+	}
+	overlay = filepath.Join(t.dir, fmt.Sprintf("%d.json", number))
+	return overlay, os.WriteFile(overlay, text, 0o600)
+}
+
+// goTest runs the tests of a package until the first one fails.
+func goTest(ctx context.Context, pkg string, limit time.Duration, options ...string) (output string, err error) {
+	args := []string{"-n", "10", "go", "test", "-count=1", "-failfast", "-vet=off", "-buildvcs=false", "-ldflags=-w", "-timeout", limit.String()}
+	c := exec.CommandContext(ctx, "nice", append(slices.Concat(args, options), pkg)...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // go test waits for the tests
+	text, err := c.CombinedOutput()
+	return string(text), err
+}
+
+var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+
+// reason returns the name of the test that failed, or why there is none.
+func reason(output string) string {
+	if name := failed.FindStringSubmatch(output); name != nil {
+		return name[1]
+	}
+	for _, sign := range []string{"test timed out", "panic:", "goroutines", "file descriptors"} {
+		if strings.Contains(output, sign) {
+			return sign
+		}
+	}
+	return "fails"
+}
