@@ -43,10 +43,22 @@ func (m *mutant) mutate(in *declaration) error {
 	if n := strings.Count(text, m.old); n != 1 {
 		return fmt.Errorf("%s: lost: %s has %q %d times instead of once", m, m.in, m.old, n)
 	}
-	text = strings.Replace(text, m.old, m.new, 1)
+	text = strings.Replace(text, m.old, replacement(m.old, m.new), 1)
 	m.file = in.file.path
 	m.code = []byte(string(in.file.code[:in.from]) + text + string(in.file.code[in.to:]))
 	return nil
+}
+
+// replacement returns the code for old. A condition that is always true or false stays in the code, because
+// Go refuses variables and imports that are not used.
+func replacement(old, with string) string {
+	switch with {
+	case "true":
+		return "((" + old + ") || true)"
+	case "false":
+		return "((" + old + ") && false)"
+	}
+	return with
 }
 
 // A declaration is a part of a file.

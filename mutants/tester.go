@@ -67,7 +67,7 @@ func (t *tester) test(ctx context.Context, number int, m *mutant) (v verdict, de
 		switch {
 		case err == nil:
 		case strings.Contains(output, "[build failed]"), strings.Contains(output, "[setup failed]"):
-			return broken, output
+			return broken, compileError.FindString(output)
 		default:
 			return killed, pkg + " " + reason(output)
 		}
@@ -102,7 +102,10 @@ func goTest(ctx context.Context, pkg string, limit time.Duration, options ...str
 	return string(text), err
 }
 
-var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+var (
+	failed       = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+	compileError = regexp.MustCompile(`(?m):[0-9]+:[0-9]+: .*`)
+)
 
 // reason returns the name of the test that failed, or why there is none.
 func reason(output string) string {

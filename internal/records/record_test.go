@@ -91,13 +91,15 @@ func TestOf(t *testing.T) {
 		s.Reported = snapshot.Source{Schema: compile(t, `{"metrics":[{"name":"/m","prometheus_name":"m","description":""}]}`)}
 	})
 	check("metrics", "{}", func(s *snapshot.Sandbox) { s.Reported.Samples = nil })
-	check("metrics", `{"h":{"count":1,"sum":null}}`, func(s *snapshot.Sandbox) {
-		s.Reported = snapshot.Source{
-			Schema:     compile(t, `{"metrics":[{"name":"/h","prometheus_name":"h","description":"","type":1,"distribution_bucket_lower_bounds":[0,1]}]}`),
-			Samples:    make([]snapshot.Sample, 1),
-			Histograms: []snapshot.Histogram{{Total: snapshot.Number{Float: math.NaN(), IsFloat: true}, Counts: []uint64{0, 1, 0}}},
-		}
-	})
+	for _, notInJSON := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		check("metrics", `{"h":{"count":1,"sum":null}}`, func(s *snapshot.Sandbox) {
+			s.Reported = snapshot.Source{
+				Schema:     compile(t, `{"metrics":[{"name":"/h","prometheus_name":"h","description":"","type":1,"distribution_bucket_lower_bounds":[0,1]}]}`),
+				Samples:    make([]snapshot.Sample, 1),
+				Histograms: []snapshot.Histogram{{Total: snapshot.Number{Float: notInJSON, IsFloat: true}, Counts: []uint64{0, 1, 0}}},
+			}
+		})
+	}
 	check("pod", `"we\ufffdb"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "we\xff\xfeb" })
 	check("pod", `"\u001b[31m\u007f\u009b\u202e\ud83d\ude00\n<"`, func(s *snapshot.Sandbox) { s.Labels.Pod = "\x1b[31m\x7f\u009b\u202e\U0001F600\n<" })
 	check("pod", `"`+strings.Repeat("a", maxText-1)+`"`, func(s *snapshot.Sandbox) { s.Labels.Pod = strings.Repeat("a", maxText-1) + "\u20ac" })
@@ -135,6 +137,9 @@ func TestTooLarge(t *testing.T) {
 	s := pod(t)
 	s.Reported = manyCounters(t, 10_000)
 	check("many metrics", s, true)
+	if r := Of(s); r.Metrics != nil || !r.Truncated {
+		t.Errorf("a record that is no line yet has %d bytes of metrics", len(r.Metrics))
+	}
 
 	s = pod(t)
 	s.Containers = nil

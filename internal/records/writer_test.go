@@ -126,6 +126,26 @@ func TestFailure(t *testing.T) {
 	})
 }
 
+// TestFull: records that the queue has no room for are dropped.
+func TestFull(t *testing.T) {
+	withGate(t, func(w *writerTest) {
+		w.add(1) // is being written
+		w.add(maxQueued + 3)
+		w.counts(0, 3)
+		close(w.gate.pass)
+		w.Close()
+		w.counts(1+maxQueued, 3)
+	})
+	withGate(t, func(w *writerTest) {
+		w.add(1)
+		w.Queue.Add(make([]byte, maxQueue))
+		w.add(1)
+		w.counts(0, 1)
+		close(w.gate.pass)
+		w.Close()
+	})
+}
+
 // TestClose: Close writes the queue, in order, and closes the output once. Later records are
 // dropped.
 func TestClose(t *testing.T) {

@@ -147,6 +147,34 @@ func TestSpareBuffers(t *testing.T) {
 	})
 }
 
+// TestSpareBytes checks that four buffers are kept, of 32 MB together, and the newest in any case.
+func TestSpareBytes(t *testing.T) {
+	run(t, func(w *world) {
+		check := func(size, want int) {
+			t.Helper()
+			var leases []*Lease
+			for range 6 {
+				l, err := w.Page(background, new(snapshot.Snapshot), "x", func() func(Buffer) []byte {
+					return func(buffer Buffer) []byte { return buffer(size) }
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				leases = append(leases, l)
+			}
+			for _, l := range leases {
+				l.Release()
+			}
+			if len(w.pages.spare) != want {
+				t.Errorf("%d buffers of %d bytes are spare, want %d", len(w.pages.spare), size, want)
+			}
+		}
+		check(1<<10, 4)
+		check(12<<20, 2)
+		check(40<<20, 1)
+	})
+}
+
 // TestRenderingPanics checks that a panic fails only the readers of that page.
 func TestRenderingPanics(t *testing.T) {
 	run(t, func(w *world) {

@@ -187,6 +187,18 @@ func TestReaderLeaves(t *testing.T) {
 			w.expectCollections(2)
 		})
 	})
+	t.Run("nor if nobody comes later", func(t *testing.T) {
+		run(t, func(w *world) {
+			start := time.Now()
+			first := w.read(background, long)
+			ctx, cancel := context.WithCancel(background)
+			leaves := w.read(ctx, long)
+			cancel()
+			w.expectError(leaves, context.Canceled, start, 0)
+			w.expect(first, 1, start, time.Second)
+			w.expectCollections(1)
+		})
+	})
 }
 
 // TestDeadlineBeforeTheBegin checks that a reader gets ErrNoTime at its deadline if the collection
@@ -313,6 +325,25 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
+// TestCanceledAtTheRateLimit checks that collections whose readers leave before they begin cost the other
+// readers no time.
+func TestCanceledAtTheRateLimit(t *testing.T) {
+	run(t, func(w *world) {
+		w.takes = 0
+		start := time.Now()
+		for i := range 20 {
+			w.expect(w.read(background, long), i+1, start, 0)
+		}
+		for range 10 {
+			ctx, cancel := context.WithCancel(background)
+			leaves := w.read(ctx, long)
+			cancel()
+			w.expectError(leaves, context.Canceled, start, 0)
+		}
+		w.expect(w.read(background, long), 21, start, 50*time.Millisecond)
+	})
+}
+
 func TestCollectionFails(t *testing.T) {
 	failed := errors.New("the root is gone")
 	run(t, func(w *world) {
@@ -351,8 +382,18 @@ func TestOverdue(t *testing.T) {
 		if took := time.Since(start); !errors.Is(err, errOverdue) || took != collect.MaxDuration+overdue {
 			t.Errorf("got %v after %v", err, took)
 		}
+		check := func(want bool) {
+			t.Helper()
+			if s.Overdue() != want {
+				t.Errorf("overdue after %v: want %v", time.Since(start), want)
+			}
+		}
+		check(false)
+		time.Sleep(1)
+		check(true)
 		close(end)
 		s.Close()
+		check(false)
 	})
 }
 
