@@ -30,6 +30,7 @@ type rule struct {
 // A table has the rules of a package.
 type table struct {
 	pkg   string // below internal
+	slow  string // regexp of tests that take long: they run only if the others kill no mutant
 	rules []rule
 }
 
@@ -38,9 +39,9 @@ var tables = []table{verifyRules, controlRules, guardRules, hostRules, collectRu
 // A mutant is a rule to break.
 type mutant struct {
 	rule
-	pkg  string
-	file string // path of the file to replace
-	code []byte // its content with the rule broken
+	pkg, slow string
+	file      string // path of the file to replace
+	code      []byte // its content with the rule broken
 }
 
 func (m *mutant) String() string { return m.pkg + ": " + m.text }

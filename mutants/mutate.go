@@ -22,7 +22,7 @@ func makeMutants(root string, pattern *regexp.Regexp) (mutants []*mutant, err er
 			return nil, err
 		}
 		for _, r := range t.rules {
-			m := &mutant{rule: r, pkg: t.pkg}
+			m := &mutant{rule: r, pkg: t.pkg, slow: t.slow}
 			if err := m.mutate(decls[r.in]); err != nil {
 				lost = append(lost, err)
 			}

@@ -2,7 +2,7 @@ package main
 
 // The rules about processes and cgroups of the host, and about lives of sandboxes.
 
-var hostRules = table{"host", []rule{
+var hostRules = table{"host", "", []rule{
 	{"Subject.named", "a cgroup has the name in the spec of the sandbox", `strings.TrimSuffix(name, ".scope") == nameOf(s.CgroupsPath)`, `false`},
 	{"Subject.named", "a cgroup with any other name is foreign", `s.namedAlone(cgroupPath) ||`, `true ||`},
 	{"Subject.named", "a pod UID that is not known names no cgroup", `len(s.PodUID) >= shortest && `, ``},
@@ -49,7 +49,7 @@ var hostRules = table{"host", []rule{
 	{"parseCount", "unlimited values do not overflow", `return math.MaxInt64, nil`, `return int64(n) * scale, nil`},
 }}
 
-var collectRules = table{"collect", []rule{
+var collectRules = table{"collect", "Liars|TestAllocations|TestSystemCalls|TestChaos|TestManyLives|TestRootsLeftOut", []rule{
 	{"classify", "a sandbox without an OOM kill was not OOM-killed", `oom && `, ``},
 	{"classify", "a workload killed for lack of memory was OOM-killed", ` || exit.Code == killedWorkload`, ``},
 	{"life.outcome", "a sandbox that was saved is checkpointed", `l.facts.Checkpointed`, `false`},

@@ -2,7 +2,7 @@ package main
 
 // The rules about sandboxes: their replies, and the limits of each.
 
-var verifyRules = table{"verify", []rule{
+var verifyRules = table{"verify", "", []rule{
 	{"Verifier.checkProgress", "a counter that falls is a breach", `now < s.Value`, `false`},
 	{"Verifier.checkProgress", "a counter that is missing is zero", `now := int64(0)`, `now := s.Value`},
 	{"Verifier.checkTime", "a time in the future is a breach", `v.when.After(now)`, `false`},
@@ -52,7 +52,7 @@ var verifyRules = table{"verify", []rule{
 	{"saturated", "sums of usage do not overflow", `return math.MaxInt64`, `return a + b`},
 }}
 
-var controlRules = table{"control", []rule{
+var controlRules = table{"control", "", []rule{
 	{"checkLog", "a final log is a regular file", `stat.Mode&unix.S_IFMT != unix.S_IFREG`, `false`},
 	{"checkLog", "a final log has one name", `stat.Nlink > 1`, `false`},
 	{"checkLog", "a final log has a limit", `stat.Size > int64(limit)`, `false`},
@@ -89,7 +89,7 @@ var controlRules = table{"control", []rule{
 	{"Loop.unschedule", "alarms end with their run", `a.run == r`, `false`},
 }}
 
-var guardRules = table{"guard", []rule{
+var guardRules = table{"guard", "", []rule{
 	{"Guard.tryBegin", "no call begins in a directory that hangs", `return nil, true`, `return nil, false`},
 	{"worker.advance", "a result that comes late is not used", `if w.left {`, `if false {`},
 	{"worker.await", "a call that makes progress does not hang", `now != last`, `false`},

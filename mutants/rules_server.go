@@ -2,7 +2,7 @@ package main
 
 // The rules about clients, totals and records.
 
-var shareRules = table{"share", []rule{
+var shareRules = table{"share", "", []rule{
 	{"Share.again", "a snapshot is used again for its maximum age only", `s.clock.Now().Sub(snap.Began) > maxAge`, `false`},
 	{"recent.covering", "a snapshot is used again for sandboxes that it covers only", `snap.Selected.Covers(want)`, `true`},
 	{"recent.add", "recent snapshots have a limit", `oldest >= maxRecent`, `false`},
@@ -30,7 +30,7 @@ var shareRules = table{"share", []rule{
 	{"pages.slowest", "the reader with the least progress is cut off first", `a.progress(), b.progress()`, `b.progress(), a.progress()`},
 }}
 
-var webRules = table{"web", []rule{
+var webRules = table{"web", "", []rule{
 	{"LimitHosts", "a foreign name in the Host header is refused", `slices.Contains(names, host)`, `true`},
 	{"isLocal", "only names below localhost are local", `strings.HasSuffix(host, ".localhost")`, `strings.HasSuffix(host, "localhost")`},
 	{"Handler.checkOrigin", "a web page of another origin cannot register", `protection.Check(r) == nil`, `true`},
@@ -65,7 +65,7 @@ var webRules = table{"web", []rule{
 	{"profiler.cpu", "a profile has a limit", `seconds > maxProfile`, `false`},
 }}
 
-var totalsRules = table{"totals", []rule{
+var totalsRules = table{"totals", "", []rule{
 	{"growth", "a value that fell began again at 0", `return max(0, value)`, `return 0`},
 	{"growth", "negative values are no growth", `return max(0, value)`, `return value - base`},
 	{"Life.count", "the first value of a sandbox that is older than the server is no growth", ` && l.older`, ` && false`},
@@ -90,7 +90,7 @@ var totalsRules = table{"totals", []rule{
 	{"Ledger.Begin", "a sandbox that is older than the server has not started", `!older`, `true`},
 }}
 
-var recordsRules = table{"records", []rule{
+var recordsRules = table{"records", "", []rule{
 	{"Record.Line", "a line that is too long leaves out its containers", `r.Containers = nil`, ``},
 	{"Record.leaveOutMetrics", "a record without its metrics is not complete", `nil, false, true`, `nil, true, true`},
 	{"Record.leaveOutMetrics", "a record without its metrics is truncated", `nil, false, true`, `nil, false, false`},

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -18,7 +17,7 @@ import (
 type tester struct {
 	dir    string // for files; the caller removes it
 	out    io.Writer
-	limits map[string]time.Duration // by package: how long its tests may take
+	limits map[string]time.Duration // by arguments of go test: how long the tests may take
 }
 
 // A verdict is the result of testing a mutant.
@@ -30,26 +29,36 @@ const (
 	broken   verdict = "DOES NOT COMPILE"
 )
 
-// packages returns the packages that may kill a mutant, as arguments of go test: the one with the rule, and then the others.
-func packages(m *mutant) []string {
-	return append([]string{"./internal/" + m.pkg}, elsewhere[m.String()]...)
+// testsOf returns the arguments of go test for the tests that may kill a mutant, in the order in which they run.
+func testsOf(m *mutant) (all [][]string) {
+	own := "./internal/" + m.pkg
+	if m.slow == "" {
+		all = [][]string{{own}}
+	} else {
+		all = [][]string{{"-skip", m.slow, own}, {"-run", m.slow, own}}
+	}
+	for _, pkg := range elsewhere[m.String()] {
+		all = append(all, []string{pkg})
+	}
+	return all
 }
 
 // testUnchanged runs the tests that are to kill mutants without any, and notes how long they may take: a
 // mutant that hangs is killed.
 func (t *tester) testUnchanged(ctx context.Context, mutants []*mutant) error {
 	for _, m := range mutants {
-		for _, pkg := range packages(m) {
-			if _, known := t.limits[pkg]; known {
+		for _, tests := range testsOf(m) {
+			name := strings.Join(tests, " ")
+			if _, known := t.limits[name]; known {
 				continue
 			}
 			began := time.Now()
-			if output, err := goTest(ctx, pkg, 10*time.Minute); err != nil {
-				return fmt.Errorf("the tests of %s fail without a mutant: %w\n%s", pkg, err, output)
+			if output, err := goTest(ctx, 10*time.Minute, tests...); err != nil {
+				return fmt.Errorf("go test %s fails without a mutant: %w\n%s", name, err, output)
 			}
 			took := time.Since(began)
-			t.limits[pkg] = 30*time.Second + 3*took
-			fmt.Fprintf(t.out, "tested %s without a mutant in %v\n", pkg, took.Round(time.Second))
+			t.limits[name] = 30*time.Second + 3*took
+			fmt.Fprintf(t.out, "go test %s without a mutant: %v\n", name, took.Round(time.Second))
 		}
 	}
 	return nil
@@ -61,18 +70,18 @@ func (t *tester) test(ctx context.Context, number int, m *mutant) (v verdict, de
 	if err != nil {
 		return broken, err.Error()
 	}
-	tested := packages(m)
-	for _, pkg := range tested {
-		output, err := goTest(ctx, pkg, t.limits[pkg], "-overlay", overlay)
+	for _, tests := range testsOf(m) {
+		name := strings.Join(tests, " ")
+		output, err := goTest(ctx, t.limits[name], append([]string{"-overlay", overlay}, tests...)...)
 		switch {
 		case err == nil:
 		case strings.Contains(output, "[build failed]"), strings.Contains(output, "[setup failed]"):
 			return broken, compileError.FindString(output)
 		default:
-			return killed, pkg + " " + reason(output)
+			return killed, reason(output)
 		}
 	}
-	return survived, "tested " + strings.Join(tested, " ")
+	return survived, m.in
 }
 
 // write writes the files for the option -overlay of the go command.
@@ -93,10 +102,10 @@ func (t *tester) write(number int, m *mutant) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, text, 0o600)
 }
 
-// goTest runs the tests of a package until the first one fails.
-func goTest(ctx context.Context, pkg string, limit time.Duration, options ...string) (output string, err error) {
-	args := []string{"-n", "10", "go", "test", "-count=1", "-failfast", "-vet=off", "-buildvcs=false", "-ldflags=-w", "-timeout", limit.String()}
-	c := exec.CommandContext(ctx, "nice", append(slices.Concat(args, options), pkg)...)
+// goTest runs tests until the first one fails.
+func goTest(ctx context.Context, limit time.Duration, args ...string) (output string, err error) {
+	options := []string{"-n", "10", "go", "test", "-count=1", "-failfast", "-vet=off", "-buildvcs=false", "-ldflags=-w", "-timeout", limit.String()}
+	c := exec.CommandContext(ctx, "nice", append(options, args...)...)
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // go test waits for the tests
 	text, err := c.CombinedOutput()
 	return string(text), err

@@ -261,6 +261,7 @@ func TestRules(t *testing.T) {
 	refuse("a bucket is null", RuleField, "lat", change(`{"le":{},"n":3}`, `null`))
 	refuse("a bucket whose count is gone", RuleBucket, "lat", change(`"n":3`, `"m":3`))
 	refuse("a bucket too few", RuleBounds, "lat", change(`{"le":{"int":10},"n":1},`, ``))
+	refuse("no last bucket", RuleBounds, "lat", change(`,{"le":{},"n":3}`, ``))
 	refuse("a bucket too many", RuleBounds, "lat", change(`{"le":{},"n":3}`, `{"le":{},"n":3},{"le":{},"n":3}`))
 	refuse("another bound", RuleBounds, "lat", change(`{"le":{"int":10}`, `{"le":{"int":11}`))
 	refuse("a negative count", RuleNegative, "lat", change(`"n":3`, `"n":-3`))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/share"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -30,6 +31,7 @@ type bubble struct {
 	handler     *Handler
 	log         testkit.Buffer
 	collections int
+	stuck       chan struct{} // collections do not end until it is closed; nil: they do
 }
 
 func inBubble(t *testing.T, test func(b *bubble)) {
@@ -50,6 +52,9 @@ func (b *bubble) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 	b.collections++
 	began := time.Now()
 	time.Sleep(min(time.Second, time.Until(plan.Deadline)))
+	if b.stuck != nil {
+		<-b.stuck
+	}
 	return &snapshot.Snapshot{Began: began, Server: snapshot.Server{Sandboxes: snapshot.Census{Served: b.collections}}}, nil
 }
 
@@ -156,6 +161,56 @@ func TestClientGoesAway(t *testing.T) {
 		b.expectPage(stays, 2)
 		b.expectPage(soon, 2)
 	})
+}
+
+// TestStuckCollection checks that a server whose collection does not end is not ready.
+func TestStuckCollection(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.handler.options.Ready = func() error { return nil }
+		b.stuck = make(chan struct{})
+		<-b.scrape("/metrics").done
+		ready := b.scrape("/-/ready")
+		if <-ready.done; ready.status != http.StatusOK {
+			t.Errorf("got %d %q", ready.status, ready.body)
+		}
+		time.Sleep(1)
+		b.expectRefused(b.scrape("/-/ready"), "a collection has not ended, long after its deadline", time.Now(), 0)
+		close(b.stuck)
+	})
+}
+
+// A pacedWriter takes a piece of a page in a time.
+type pacedWriter struct {
+	*httptest.ResponseRecorder
+	pause time.Duration
+}
+
+func (w pacedWriter) Write(p []byte) (int, error) {
+	time.Sleep(w.pause)
+	return len(p), nil
+}
+
+// TestPacedReader checks that a client that takes its page steadily is not cut off, however long that takes.
+func TestPacedReader(t *testing.T) {
+	check := func(pause time.Duration, cutOff int64) {
+		t.Helper()
+		inBubble(t, func(b *bubble) {
+			lease, err := b.handler.shared.Page(b.Context(), new(snapshot.Snapshot), "x", func() func(share.Buffer) []byte {
+				return func(share.Buffer) []byte { return make([]byte, 40*sendPiece) }
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.handler.send(pacedWriter{httptest.NewRecorder(), pause}, lease)
+			synctest.Wait()
+			if got := b.handler.options.Counters.ResponsesCutOff.Load(); got != cutOff {
+				t.Errorf("%v per piece: %d responses are cut off, want %d", pause, got, cutOff)
+			}
+			lease.Release()
+		})
+	}
+	check(700*time.Millisecond, 0)
+	check(1100*time.Millisecond, 1)
 }
 
 // TestCloseWaits checks that Close waits for running requests and collections.
