@@ -199,7 +199,10 @@ func TestOverlap(t *testing.T) {
 	go func() { done <- n.collect() }()
 	testkit.Until(t, "the query of the collection is on its way", func() bool { return s.Stats().Queries == 1 })
 	testkit.Retry(t, func() error { // a sample has a short time, which a busy machine may need several of
-		_, err := n.collector.Register(t.Context(), n.root, "a")
+		r, err := n.collector.Register(t.Context(), n.root, "a")
+		if err == nil && !r.Sampled {
+			err = errors.New("there is no sample")
+		}
 		return err
 	})
 	n.collector.mu.Lock()

@@ -79,6 +79,9 @@ func TestClosingAddress(t *testing.T) {
 	if w.ask(q); q.failure != stillClosing || q.took != 0 || s.Stats().Connections != 0 {
 		t.Errorf("%q, %v after %v", q.reply, q.failure, q.took)
 	}
+	if _, err := q.address.Listener(Dir{}); !errors.Is(err, stillClosing) || s.Stats().Connections != 0 {
+		t.Errorf("a look for the listener: %v", err)
+	}
 	q.address.closing.Add(-1)
 	if w.ask(q); !q.honest() {
 		t.Errorf("when one is closed: %q, %v", q.reply, q.failure)
