@@ -30,7 +30,11 @@ KUBERNETES_VERSION := $(shell sed -n 's,^require k8s.io/kubernetes ,,p' tools/ku
 KUBERNETES := $(KUBERNETES_CACHE)/$(KUBERNETES_VERSION)-$(shell cat $(KUBERNETES_PINS) | sha256sum | cut -c 1-12)
 export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 
-.PHONY: help build run peers test test-modules test-e2e kubernetes test-kubernetes fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
+# So are the disks of virtual machines.
+VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandmeter/vm
+export SANDMETER_VM ?= $(VM_CACHE)/$(shell sha256sum e2e/vm/image.sh | cut -c 1-12)
+
+.PHONY: help build run peers test test-modules test-e2e kubernetes test-kubernetes vm test-vm test-vm-few fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -67,6 +71,20 @@ test-kubernetes: kubernetes build image bin/containerd-shim-runsc-v1 bin/prometh
 	@rm -rf bin/chart && mkdir -p bin/chart && cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out ../bin/chart sandmeter >/dev/null
 	cd e2e && SANDMETER_KUBERNETES=$(KUBERNETES) SANDMETER_IMAGE=$(CURDIR)/dist/sandmeter-$(VERSION)-$$($(GO) env GOARCH).oci.tar \
 		$(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 30m -count=1 ./kubernetes $(ARGS)
+
+vm: ## build the disks of virtual machines with Debian 11, 12 and 13 into a cache; needs root, Debian, and mmdebstrap
+vm: $(addprefix $(SANDMETER_VM)/,bookworm trixie bullseye)
+
+$(SANDMETER_VM)/%:
+	@echo "Building a virtual machine with Debian $*, which takes some minutes."
+	@mkdir -p $(@D) && e2e/vm/image.sh $* $@.new && mv $@.new $@
+
+test-vm: vm build bin/cyclonedx-gomod bin/containerd-shim-runsc-v1 bin/gotestsum ## test the .deb in these machines, with systemd and cgroup v2; takes most of an hour, needs root and QEMU
+	@cd e2e && $(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 5h -count=1 ./vm $(ARGS)
+
+# One machine, and one end of each kind.
+test-vm-few: $(SANDMETER_VM)/bookworm build bin/cyclonedx-gomod bin/gotestsum
+	@cd e2e && $(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 25m -count=1 ./vm -few
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz
