@@ -32,9 +32,9 @@ export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 
 # So are the disks of virtual machines.
 VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandmeter/vm
-export SANDMETER_VM ?= $(VM_CACHE)/$(shell sha256sum e2e/vm/image.sh | cut -c 1-12)
+VM := $(VM_CACHE)/$(shell sha256sum e2e/vm/image.sh | cut -c 1-12)
 
-.PHONY: help build run peers test test-modules test-e2e kubernetes test-kubernetes vm test-vm test-vm-few fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
+.PHONY: help build run peers test test-modules test-e2e test-vm-few kubernetes test-kubernetes vm test-vm fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -52,10 +52,10 @@ test: build peers bin/older/runsc bin/gotestsum bin/cyclonedx-gomod bin/helm ## 
 	@# -count=1: these tests build the program themselves, and Go's cache of test results does not see its changes. Only
 	@# e2e has concurrency of its own; -race would make the compression of packages ten times slower.
 	@# The tests of e2e wait most of the time, so those of the other modules run at the same time.
-	@$(MAKE) --no-print-directory -j 2 test-modules test-e2e
+	@$(MAKE) --no-print-directory -j 3 test-modules test-e2e $(BESIDE)
 	@$(SHOW) --format none --hide-summary failed,errors -- cat bin/tests-*.json # lists the skipped tests of all runs
 
-# Parts of test, which builds what they need.
+# Parts of test, which builds what they need. CI adds one with BESIDE=test-vm-few.
 test-modules:
 	cd packaging && $(call show,packaging) $(TEST) -count=1 ./...
 	cd mixin && $(call show,mixin) $(TEST) -count=1 ./...
@@ -63,6 +63,10 @@ test-modules:
 
 test-e2e:
 	cd e2e && $(call show,e2e) $(TEST) -race -count=1 -parallel 4 ./...
+
+# One virtual machine, and one end of each kind.
+test-vm-few: $(VM)/bookworm
+	cd e2e && SANDMETER_VM=$(VM) $(call show,vm) $(TEST) -count=1 ./vm -few
 
 kubernetes: ## build the programs of a Kubernetes node into a cache, which takes about 40 minutes on two cores; needs Debian
 kubernetes: $(addprefix $(KUBERNETES)/,debian containerd ctr containerd-shim-runc-v2 kubelet kube-apiserver kube-controller-manager kube-scheduler kubectl)
@@ -73,18 +77,14 @@ test-kubernetes: kubernetes build image bin/containerd-shim-runsc-v1 bin/prometh
 		$(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 30m -count=1 ./kubernetes $(ARGS)
 
 vm: ## build the disks of virtual machines with Debian 11, 12 and 13 into a cache; needs root, Debian, and mmdebstrap
-vm: $(addprefix $(SANDMETER_VM)/,bookworm trixie bullseye)
+vm: $(addprefix $(VM)/,bookworm trixie bullseye)
 
-$(SANDMETER_VM)/%:
+$(VM)/%:
 	@echo "Building a virtual machine with Debian $*, which takes some minutes."
 	@mkdir -p $(@D) && e2e/vm/image.sh $* $@.new && mv $@.new $@
 
 test-vm: vm build bin/cyclonedx-gomod bin/containerd-shim-runsc-v1 bin/gotestsum ## test the .deb in these machines, with systemd and cgroup v2; takes most of an hour, needs root and QEMU
-	@cd e2e && $(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 5h -count=1 ./vm $(ARGS)
-
-# One machine, and one end of each kind.
-test-vm-few: $(SANDMETER_VM)/bookworm build bin/cyclonedx-gomod bin/gotestsum
-	@cd e2e && $(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 25m -count=1 ./vm -few
+	cd e2e && SANDMETER_VM=$(VM) $(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 5h -count=1 ./vm $(ARGS)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz

@@ -1,17 +1,11 @@
 package e2e
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 )
@@ -26,7 +20,7 @@ func needsSystemd(t *testing.T) {
 	}
 }
 
-// TestServiceUnit: the unit of the packages is as restricted as possible.
+// TestServiceUnit: the unit of the packages is as restricted as possible. `make test-vm` runs it.
 func TestServiceUnit(t *testing.T) {
 	needsSystemd(t)
 	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=25", serviceUnit).CombinedOutput()
@@ -74,156 +68,5 @@ func TestUnitOrder(t *testing.T) {
 		if !strings.Contains(out, "cycle") {
 			t.Errorf("the service has no place before %s:\n%s", engine, out)
 		}
-	}
-}
-
-// underUnit returns the program of the unit with more settings, under the restrictions of the unit, or
-// those with which a drop-in file overrides them.
-func (w *world) underUnit(override string, settings ...string) *program {
-	w.t.Helper()
-	needsSystemd(w.t)
-	unitrun := filepath.Join(w.t.TempDir(), "unitrun")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", unitrun, "./unitrun")
-	build.Dir = "../packaging"
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		w.t.Fatalf("building unitrun: %v\n%s", err, out)
-	}
-	args := []string{"-program", sandmeter}
-	for _, path := range []string{"/run", "/var/log"} { // the unit makes directories there, with modes of their own
-		dir := w.unitPath(path)
-		w.must(os.MkdirAll(dir, 0o755))
-		args = append(args, "-bind", dir+":"+path)
-	}
-	unit := serviceUnit
-	if override == "" {
-		for _, dir := range []string{w.node.Dir(), filepath.Dir(sandmeter), filepath.Dir(realRunsc(w.t))} {
-			args = append(args, "-visible", dir) // they may be in /tmp and /root, where the unit sees nothing
-		}
-	} else {
-		unit = w.overridden(override)
-	}
-	return newRun(w.t, unitrun, append(append(args, unit), settings...)...)
-}
-
-// overridden returns a copy of the unit with a file that overrides its settings.
-func (w *world) overridden(override string) string {
-	w.t.Helper()
-	text, err := os.ReadFile(serviceUnit)
-	w.must(err)
-	unit := filepath.Join(w.t.TempDir(), filepath.Base(serviceUnit))
-	w.must(os.WriteFile(unit, text, 0o600))
-	w.must(os.Mkdir(unit+".d", 0o700))
-	w.must(os.WriteFile(unit+".d/override.conf", []byte(override), 0o600))
-	return unit
-}
-
-// TestHiddenRoots: with the settings of the docs, the service serves a runtime root in a directory that
-// it hides otherwise.
-func TestHiddenRoots(t *testing.T) {
-	overrides := examples(t, "ini")
-	if len(overrides) != 1 {
-		t.Fatalf("the documents have %d blocks of settings, want one", len(overrides))
-	}
-	w := newWorld(t)
-	w.setAddr(w.unitPath("/run/sandmeter/metrics.sock"))
-	w.start("hidden", "idle")
-	settings := []string{"SANDMETER_WEB_LISTEN_ADDRESS=/run/sandmeter/metrics.sock", "SANDMETER_ROOT=" + w.root, "SANDMETER_METRIC_NAMING=runsc",
-		"SANDMETER_ZERO_COUNTERS=off", "SANDMETER_METRIC_DENY=" + onlyServe}
-	s := w.startProgram(w.underUnit(overrides[0], settings...))
-	w.wantConfined(s.Process.Pid)
-	w.scrape().wantRunning(t, []string{"hidden"}, []string{"hidden"})
-	s.signal(unix.SIGTERM)
-	s.wantEnd(ample, 0)
-}
-
-// unitPath returns where a path in /run or /var/log under the unit is outside of it.
-func (w *world) unitPath(path string) string { return filepath.Join(w.node.Dir(), "unit", path) }
-
-// wantSame returns a function that fails the test unless the files are as they were: there or not, with
-// the same mode and time.
-func wantSame(t *testing.T, paths ...string) (check func()) {
-	t.Helper()
-	state := func() (all string) {
-		for _, path := range paths {
-			if info, err := os.Stat(path); err != nil {
-				all += err.Error() + "\n"
-			} else {
-				all += fmt.Sprintln(path, info.Mode(), info.ModTime())
-			}
-		}
-		return all
-	}
-	before := state()
-	return func() {
-		t.Helper()
-		if after := state(); after != before {
-			t.Errorf("the files of the machine are\n%snot\n%s", after, before)
-		}
-	}
-}
-
-// TestServiceUnderUnit: under the restrictions of the unit the server queries sandboxes, measures them,
-// runs runsc for their registration, listens in /run/sandmeter, and writes to /var/log/sandmeter.
-// Neither Docker nor containerd has to be there. The directories of this machine stay as they are.
-func TestServiceUnderUnit(t *testing.T) {
-	w, id := newWorld(t), usageID("unit")
-	defer wantSame(t, "/run/sandmeter", "/var/log/sandmeter")()
-	socket, records := "/run/sandmeter/metrics.sock", "/var/log/sandmeter/records"
-	w.setAddr(w.unitPath(socket))
-	c := w.container(id, "use", "200ms", "1", "3")
-	c.Cgroup, c.MetricServer = true, ""
-	w.must(w.node.Run(w.ctx(), c))
-	r := &recorded{world: w, file: w.unitPath(records)}
-	notified := w.listenAsSystemd()
-	server := w.underUnit("", "NOTIFY_SOCKET="+notified.LocalAddr().String(), "SANDMETER_WEB_LISTEN_ADDRESS="+socket, "SANDMETER_RUNSC="+realRunsc(t),
-		"SANDMETER_ROOT=/run/no-containerd/*,/run/no-docker/moby,"+w.root, "SANDMETER_FINAL_RECORDS="+records,
-		"SANDMETER_METRIC_NAMING=runsc", "SANDMETER_ZERO_COUNTERS=off", "SANDMETER_METRIC_DENY="+onlyServe)
-	s := w.startProgram(server)
-	message := make([]byte, 100)
-	w.must(notified.SetReadDeadline(time.Now().Add(ample)))
-	if n, err := notified.Read(message); err != nil || string(message[:n]) != "READY=1" {
-		t.Errorf("systemd is told %q, %v: with Type=notify it waits for READY=1", message[:n], err)
-	}
-	w.wantConfined(s.Process.Pid)
-	w.untilUsed(id) // the registration is that of runsc metric-metadata, because no state file has it
-	p := w.scrape()
-	p.wantRunning(t, []string{id}, []string{id})
-	p.wantNone(t, "sandmeter_sandbox_usage_absent")
-	wantUsage(t, "the memory", p.usageOf(t, id, "sandmeter_sandbox_memory_bytes"), memoryOf(t, id), memoryOf(t, id))
-	w.must(os.Rename(r.file, r.file+".1"))
-	w.must(w.node.Kill(w.ctx(), id, unix.SIGKILL))
-	w.until(func() error {
-		if records := r.records()[id]; len(records) != 1 || records[0].CPU == nil || *records[0].CPU < 0.2 {
-			return fmt.Errorf("the records are %+v: there is no one with the CPU time", records)
-		}
-		return nil
-	})
-	s.signal(unix.SIGTERM)
-	s.wantEnd(ample, 0)
-}
-
-// listenAsSystemd returns a socket to which a service writes that it is ready.
-func (w *world) listenAsSystemd() *net.UnixConn {
-	w.t.Helper()
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(w.node.Dir(), "notify"), Net: "unixgram"})
-	w.must(err)
-	w.t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-// wantConfined fails the test unless a process of root has no capability and cannot get one by executing
-// a program, and has filters for its system calls.
-func (w *world) wantConfined(pid int) {
-	w.t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	w.must(err)
-	for _, line := range []string{"Uid:\t0\t0\t0\t0", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
-		if !strings.Contains(string(data), "\n"+line+"\n") {
-			w.t.Errorf("the server has no line %q in /proc/PID/status", line)
-		}
-	}
-	if sets := w.capabilitySets(pid, "CapPrm"); !slices.Equal(sets, []string{"0000000000000000"}) {
-		w.t.Errorf("threads of the server have the capabilities %q", sets)
 	}
 }

@@ -9,11 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // A machine is this machine in a mount, a network and a PID namespace of its own: packages can be
@@ -212,75 +209,4 @@ func (m *machine) changed(word string) []string {
 		m.t.Fatal(err)
 	}
 	return found
-}
-
-// A service is a run of the installed unit.
-type service struct {
-	cmd    *exec.Cmd
-	stderr *bytes.Buffer // to be read when it has ended
-	ended  chan struct{} // closed when it has ended
-	err    error         // how it has ended
-}
-
-// start starts the installed unit as systemd would, and returns when a client reaches it at the address.
-// It ends with the test at the latest.
-func (m *machine) start(address string, flags ...string) *service {
-	m.t.Helper()
-	s := &service{stderr: new(bytes.Buffer), ended: make(chan struct{})}
-	s.cmd = m.command("/run/unitrun", append(flags, "/usr/lib/systemd/system/sandmeter.service")...)
-	s.cmd.Stderr = s.stderr
-	s.cmd.Cancel = s.terminate
-	if err := s.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	go func() {
-		defer close(s.ended)
-		s.err = s.cmd.Wait()
-	}()
-	m.t.Cleanup(func() { _ = s.stop() })
-	deadline := time.After(time.Minute)
-	for {
-		out, err := m.try("/usr/bin/sandmeter", "get", "--address", address)
-		if err == nil {
-			return s
-		}
-		select {
-		case <-s.ended:
-			m.t.Fatalf("the service has ended: %v\n%s", s.err, s.stderr)
-		case <-deadline:
-			_ = s.stop()
-			m.t.Fatalf("nothing serves at %s: %v\n%s\n%s", address, err, out, s.stderr)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// stop ends a service and returns an error if it fails.
-func (s *service) stop() error {
-	select {
-	case <-s.ended:
-	default:
-		_ = s.terminate() // fails if it has just ended
-		<-s.ended
-	}
-	return s.err
-}
-
-// terminate sends SIGTERM to the program, which is the child of nsenter.
-func (s *service) terminate() error {
-	nsenter := s.cmd.Process.Pid
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", nsenter))
-	if err != nil {
-		return err
-	}
-	for _, child := range strings.Fields(string(children)) {
-		pid, err := strconv.Atoi(child)
-		if err != nil {
-			return err
-		}
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-			return err
-		}
-	}
-	return nil
 }
