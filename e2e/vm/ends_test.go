@@ -85,7 +85,12 @@ func (m *machine) ends(engine string, rounds int) {
 		}
 		records := m.records(ends)
 		for _, one := range ends {
-			incomplete += m.judge(one, records[one.ID])
+			r := records[one.ID]
+			incomplete += m.judge(one, r)
+			// Once the server has the registration, it can verify what a sandbox writes at its end.
+			if byItself := r.ExitCode != nil; engine == "docker" && m.stays != "" && byItself && r.Source != "final_metrics_log" {
+				m.t.Errorf("%s: the metrics are from %s, not from the final log", one.Kind, r.Source)
+			}
 		}
 	}
 	// systemd removes a cgroup as soon as it is empty, so the last reading is a race.

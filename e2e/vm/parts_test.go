@@ -178,6 +178,24 @@ func (m *machine) sockets() {
 	m.wantStays()
 }
 
+// examples: with the settings of the documents, the server listens on a Unix socket for a group, and
+// serves a runtime root that the unit hides otherwise.
+func (m *machine) examples() {
+	const example, settings = "/usr/share/doc/sandmeter/examples/socket-group.conf", "/etc/default/sandmeter"
+	m.sh("cp " + example + " " + overrides + "; groupadd --force prometheus; sed -n 's/^# *\\(SANDMETER_\\)/\\1/p' " + example + " >>" + settings)
+	m.sh("zcat /usr/share/doc/sandmeter/README.md.gz | sed -n '/^\\[Service]/,/^```/{/^```/!p}' >" + overrides + "/hidden.conf; mkdir -p /home/runsc; echo SANDMETER_ROOT=/home/runsc >>" + settings)
+	m.sh("systemctl daemon-reload; systemctl restart sandmeter")
+	if got := m.sh("stat --format='%U:%G %a' /run/sandmeter/metrics.sock"); got != "root:prometheus 660\n" {
+		m.t.Errorf("the socket is %s", got)
+	}
+	page := m.sh("curl -fsS --unix-socket /run/sandmeter/metrics.sock http://sandmeter/metrics")
+	if readable := samples(page, "sandmeter_runtime_root_readable", `"/home/runsc"`); len(readable) != 1 || readable[0] != 1 {
+		m.t.Errorf("the hidden root is not served:\n%s", grep(page, "sandmeter_runtime_root"))
+	}
+	m.sh("rm " + overrides + "/socket-group.conf " + overrides + "/hidden.conf; cp /root/settings " + settings + "; systemctl daemon-reload; systemctl restart sandmeter")
+	m.wantStays()
+}
+
 // endsCgroupfs: the same ends with Docker's other driver.
 func (m *machine) endsCgroupfs() {
 	m.sh("ln -sf /sandmeter/cgroupfs.json /etc/docker/daemon.json; systemctl restart docker")
@@ -202,9 +220,9 @@ func (m *machine) restartOfMachine() {
 // purge leaves nothing.
 func (m *machine) purge() {
 	m.sh("dpkg -r sandmeter; test -e /etc/default/sandmeter")
-	m.sh("rm -r /etc/systemd/system/sandmeter.service.d /root/settings; dpkg -P sandmeter")
-	left := m.sh("find / -xdev -path /proc -prune -o -name '*sandmeter*' -print; systemctl list-units --all --no-legend '*sandmeter*'")
-	if left = strings.ReplaceAll(left, "/sandmeter\n", ""); left != "" {
+	m.sh("rm -r " + overrides + " /root/settings /home/runsc; dpkg -P sandmeter")
+	left := m.sh("find / -xdev -path /sandmeter -prune -o -name '*sandmeter*' -print; systemctl list-units --all --no-legend 'sandmeter.*'")
+	if left != "" {
 		m.t.Errorf("after the purge there are\n%s", left)
 	}
 }

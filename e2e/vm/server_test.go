@@ -3,6 +3,7 @@ package vm
 import (
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +15,13 @@ const (
 	checkout = "../.."
 	release  = "v1.2.3"
 	next     = "v1.3.0"
+)
+
+// finalLog is runsc's flag --final-metrics-log, and overrides the directory of files that override the
+// settings of the unit.
+const (
+	finalLog  = "/var/lib/final/%ID%.log"
+	overrides = "/etc/systemd/system/sandmeter.service.d"
 )
 
 // makePrograms returns the second disk of all machines: the package, runsc, and the program guest.
@@ -39,7 +47,7 @@ func makePrograms(t *testing.T) (disk string) {
 		stageUnitTests(run, stage)
 	}
 	for driver, name := range map[string]string{"systemd": "daemon", "cgroupfs": "cgroupfs"} {
-		text := `{"exec-opts":["native.cgroupdriver=` + driver + `"],"runtimes":{"runsc":{"path":"/sandmeter/bin/runsc","runtimeArgs":["--platform=systrap"]}}}`
+		text := `{"exec-opts":["native.cgroupdriver=` + driver + `"],"runtimes":{"runsc":{"path":"/sandmeter/bin/runsc","runtimeArgs":["--platform=systrap","--final-metrics-log=` + finalLog + `"]}}}`
 		if err := os.WriteFile(filepath.Join(stage, name+".json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -53,8 +61,8 @@ func makePrograms(t *testing.T) (disk string) {
 // select.
 func (m *machine) serve() {
 	m.t.Helper()
-	m.sh("mkdir -p /etc/systemd/system/sandmeter.service.d")
-	m.write("/etc/systemd/system/sandmeter.service.d/test.conf", "[Service]\nEnvironment=SANDMETER_FINAL_RECORDS=/var/log/sandmeter/records")
+	m.sh("mkdir -p " + overrides + " " + path.Dir(finalLog))
+	m.write(overrides+"/test.conf", "[Service]\nEnvironment=SANDMETER_FINAL_RECORDS=/var/log/sandmeter/records SANDMETER_FINAL_METRICS_LOG="+strings.ReplaceAll(finalLog, "%", "%%"))
 	m.sh("dpkg -i /sandmeter/sandmeter_*.deb")
 	m.sh("tar -C /sandmeter -c guest | docker import - guest:1")
 	m.address = "localhost:19640"

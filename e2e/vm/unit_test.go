@@ -21,4 +21,5 @@ func (m *machine) unitTests() {
 			m.t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}
+	m.sh("rm -r /root/src")
 }

@@ -58,7 +58,7 @@ func (m *machine) parts() []part {
 	}
 	parts := []part{
 		{"page", (*machine).page}, {"usage", (*machine).usage}, {"doctor", (*machine).doctor}, unseen, scraped,
-		{"restart", (*machine).restart}, {"upgrade", (*machine).upgrade}, {"sockets", (*machine).sockets},
+		{"restart", (*machine).restart}, {"upgrade", (*machine).upgrade}, {"sockets", (*machine).sockets}, {"examples", (*machine).examples},
 		{"ends with cgroupfs", (*machine).endsCgroupfs},
 	}
 	if m.suite == "trixie" { // containerd 1.6 and before do not understand the shim
