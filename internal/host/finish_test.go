@@ -310,6 +310,8 @@ func TestMeterConcurrently(t *testing.T) {
 		repeat(func() { a.Update(subject("hosta")) })
 		repeat(func() { _, _ = a.OOMKilled() })
 		repeat(func() { m.WaitingForCPU() })
+		repeat(a.Keep)
+		repeat(func() { a.StillShared() })
 	}
 	busy.Wait()
 }

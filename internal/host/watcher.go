@@ -39,7 +39,7 @@ type Watcher struct {
 	after      func(time.Duration, func())
 
 	// mu is held for every change and every reading of the epoll set. No other lock is taken while it
-	// is held, and no function of the Watcher's user is called. While it is held, the set has
+	// is held, and no function of the Watcher's user is called, except by FirstAtEnd. Meanwhile, the set has
 	// exactly the file descriptors in byFD, so an event is always about the process found there,
 	// even when its number belonged to another process before.
 	mu     sync.Mutex
