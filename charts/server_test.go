@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,12 +28,17 @@ func TestServer(t *testing.T) {
 	port := freePort(t)
 	c := container(t, daemonSet(t, values{
 		"hostNetwork": true, "port": port, // the addresses are loopback addresses then
+		"web":   values{"configSecret": "web", "probeSecret": "client"}, // whose files are not there
 		"roots": []any{root, filepath.Join(dir, "runsc", "*")},
 		"runsc": values{"paths": []any{filepath.Join(dir, "bin", "runsc")}},
 	}))
-	start(t, fmt.Sprint("127.0.0.2:", port), expanded(c.Args)...)
+	plain := func(args []string) []string {
+		return slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.Contains(arg, "config.file=") })
+	}
+	start(t, fmt.Sprint("127.0.0.2:", port), plain(expanded(c.Args))...)
 
 	for _, probe := range probes(c) {
+		probe = plain(probe)
 		out, err := exec.Command(sandmeter, probe[1:]...).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", strings.Join(probe, " "), err, out)

@@ -179,6 +179,9 @@ func TestRefused(t *testing.T) {
 	f(values{"networkPolicy": values{"from": []any{}}}, "from") // would let everybody scrape
 	f(values{"web": values{"configSecret": "tls"}}, "web.configSecret needs web.probeSecret")
 
+	f(values{"hostNetwork": true}, "hostNetwork needs web.configSecret")
+	f(values{"hostNetwork": true, "web": values{"probeSecret": "client"}}, "hostNetwork needs web.configSecret")
+
 	f(roots(), "roots")
 	f(roots("run/runsc"), "roots")
 	f(roots("/run/containerd/runsc/*", "/run/containerd/runsc/k8s.io"), "The first root must be a directory")

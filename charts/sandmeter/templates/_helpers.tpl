@@ -141,6 +141,18 @@ shared
 {{- toYaml (concat $args (default list .Values.extraArgs)) -}}
 {{- end -}}
 
+{{/* The privileges of the container. In the node's network namespace, the kernel tells how every process ended: before Linux
+     6.6 only with CAP_NET_ADMIN, which the server drops at its start. */}}
+{{- define "sandmeter.securityContext" -}}
+{{- $context := deepCopy .Values.securityContext -}}
+{{- if .Values.hostNetwork -}}
+{{- $capabilities := default dict $context.capabilities -}}
+{{- $_ := set $capabilities "add" (append (default list $capabilities.add) "NET_ADMIN" | uniq) -}}
+{{- $_ := set $context "capabilities" $capabilities -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end -}}
+
 {{/* The command of a probe. The server always listens on a loopback address. */}}
 {{- define "sandmeter.health" -}}
 {{- $command := list "/sandmeter" "health" (printf "--address=127.0.0.1:%v" .Values.port) (printf "--root=%s" (first .Values.roots)) -}}
