@@ -89,7 +89,7 @@ test-vm: vm build bin/cyclonedx-gomod bin/containerd-shim-runsc-v1 bin/gotestsum
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@GO=$(GO) .ci/fuzz
 
-mutants: ## break one rule of the server at a time, and check that tests fail; takes up to 20 minutes on two cores
+mutants: ## break one rule of the server at a time, and check that tests fail; needs an idle machine
 	@$(GO) run -buildvcs=false ./mutants $(ARGS)
 
 bench: bin/sandmeter bin/sandlab ## measure the cost of a scrape against the floor; takes some minutes

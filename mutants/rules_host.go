@@ -89,7 +89,6 @@ var collectRules = table{"collect", "Liars|TestAllocations|TestSystemCalls|TestC
 	{"life.measureUntil", "measuring has its part of the time", `now.After(end)`, `false`},
 	{"Collector.measure", "sandboxes that were not measured go first", `trueFirst(a.usage.late, b.usage.late)`, `0`},
 	{"life.settled", "an exit status has a minute to become known", `l.clock.Now().Sub(final.at) >= statusWait`, `false`},
-	{"life.countGrowth", "a life that is closed does not grow", ` && l.end == nil`, ``},
 	{"Plan.until", "a collection takes five seconds at most", `end.Before(p.Deadline)`, `false`},
 	{"life.freeze", "a sandbox that has ended has no gauges", `l.reported().WithoutGauges()`, `l.reported()`},
 	{"Collector.takeFinalLog", "a final log of another registration is not read", `log.schema != l.schema()`, `false`},

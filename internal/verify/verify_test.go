@@ -234,6 +234,7 @@ func TestRules(t *testing.T) {
 	refuse("a label is doubled", RuleLabels, "calls", change(`"result":"ok"`, `"kind":"read"`))
 	refuse("a label where none is registered", RuleLabels, "fs_opens", change(`"val":{"int":3}`, `"labels":{"sandbox":"x"},"val":{"int":3}`))
 	refuse("a label's value is not allowed", RuleLabelValue, "calls", change(`"ok"`, `"EINVAL"`))
+	refuse("an escape that looks like an allowed value", RuleLabelValue, "calls", change(`"kind":"read"`, `"kind":"a\b"`))
 	refuse("a series twice", RuleSeriesTwice, "fs_opens", change(opens3, opens3+","+opens5))
 	refuse("a series with fields twice", RuleSeriesTwice, "calls", change(callsOK, callsOK+","+callsOK))
 
