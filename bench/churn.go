@@ -45,7 +45,7 @@ func measureChurn(ctx context.Context, args []string) error {
 	}
 	// Ended sandboxes stay until there are 1,000, which is after half a minute.
 	serverFlags := append([]string{"--linger=5m", "--totals-metric=fs_opens",
-		"--final-records=" + records, "--final-records-max-size=0"}, flags.Args()...)
+		"--final-records=" + records + ",max-size=0"}, flags.Args()...)
 	server, err := startServer(ctx, *program, root, 0, serverFlags...)
 	if err != nil {
 		return err

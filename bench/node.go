@@ -132,7 +132,7 @@ type nodeTrials []*nodeTrial
 // the machine changes with time.
 func (n *node) startTrials(ctx context.Context, program string) (nodeTrials, error) {
 	trials := nodeTrials{{name: "no scrape"}}
-	for _, flags := range [][]string{{noUsage}, {"--usage=own"}, {"--usage=both"}, {"--usage=own", "--usage-detail"}} {
+	for _, flags := range [][]string{{noUsage}, {"--usage=own"}, {"--usage=own,cadvisor"}, {"--usage=own,detail"}} {
 		s, err := startServer(ctx, program, n.root, 0, flags...)
 		if err == nil {
 			trials = append(trials, &nodeTrial{name: "`" + strings.Join(flags, " ") + "`", server: s})

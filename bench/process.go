@@ -87,7 +87,7 @@ func startFleet(ctx context.Context, program string, f fleet) (*simulated, error
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"simulate", "--root", root, "-n", strconv.Itoa(f.sandboxes), "--points", strconv.Itoa(f.points)}, f.flags...)
+	args := append([]string{"simulate", "--root", root, "--sandboxes", strconv.Itoa(f.sandboxes), "--points", strconv.Itoa(f.points)}, f.flags...)
 	p, err := start(ctx, program, args...)
 	if err != nil {
 		return nil, err

@@ -44,8 +44,8 @@ func TestCadvisorRelabelings(t *testing.T) {
 	f("own", true, nil)
 	f("off", true, nil)
 	f("cadvisor", true, want)
-	f("both", true, want)
-	f("both", false, want[1:]) // without the rule that drops what kubelets have
+	f("own,cadvisor", true, want)
+	f("own,cadvisor", false, want[1:]) // without the rule that drops what kubelets have
 }
 
 // recommended returns the rules in docs/metrics.md as those of a PodMonitor.

@@ -61,7 +61,7 @@ func TestCadvisorRules(t *testing.T) {
 		p.run(w)
 	}
 	e := w.endpoint("HTTP", nil)
-	e.startServer(e.defaultArgs("--usage=both", "--usage-detail"))
+	e.startServer(e.defaultArgs("--usage=own,cadvisor,detail"))
 	prometheus := w.startConfigured(cadvisorConfig(t, e.addr))
 
 	var before, after series

@@ -67,7 +67,7 @@ func TestCRIO(t *testing.T) {
 	}
 	start("d", containerdAnnotations)
 	start("o", crioAnnotations)
-	w.startServer(w.serveArgs("--usage=both"))
+	w.startServer(w.serveArgs("--usage=own,cadvisor"))
 	p := w.scrape()
 	p.wantRunning(t, []string{"d", "o"}, []string{"d", "o"})
 

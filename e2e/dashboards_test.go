@@ -62,9 +62,9 @@ func newFleet(t *testing.T) *fleet {
 	live, down := w.endpoint("HTTP", nil), other.endpoint("HTTP, down", nil)
 	logs := filepath.Join(w.node.Dir(), "final", "%ID%.prom")
 	w.must(os.Mkdir(filepath.Dir(logs), 0o755))
-	live.server = live.startServer(live.defaultArgs("--root", other.root, "--usage-detail", "--totals-by=namespace",
+	live.server = live.startServer(live.defaultArgs("--root", other.root, "--usage=own,detail", "--totals-by=namespace",
 		"--sandbox-timeout=500ms", "--final-records", filepath.Join(w.node.Dir(), "records"), "--final-metrics-log", logs,
-		"--zero-counters-with-fields=suspicious_operations,weirdness"))
+		"--zero-counters=all,suspicious_operations,weirdness"))
 	down.server = down.startServer(down.defaultArgs())
 	program := peerProgram{name: "Prometheus", flags: prometheusFlags(), protocols: []protocol{protobuf}, choosable: true}
 	f := &fleet{world: w, pressed: pressed, begin: time.Now(), ids: make(map[string]string)}

@@ -218,7 +218,7 @@ func TestTwoReleases(t *testing.T) {
 		w, older, newer := newDistrustedReleases(t)
 		w.run(older, "older", false)
 		w.run(newer, "newer", true)
-		w.startProgram(withPath(newProgram(t, w.serveArgs("--registration", w.metadataOf(older))...), none))
+		w.startProgram(withPath(newProgram(t, w.serveArgs("--runsc", w.metadataOf(older))...), none))
 		w.wantServed([]string{"older"}, []string{"newer"})
 	})
 }
@@ -358,16 +358,16 @@ func TestEndsOfTwoReleases(t *testing.T) {
 // and lacks what a sandbox reports.
 func TestRegistrationOfAnotherRelease(t *testing.T) {
 	t.Parallel()
-	for _, source := range []string{"--registration", "--runsc"} {
+	for _, source := range []string{"file", "program"} {
 		t.Run(source, func(t *testing.T) {
 			w, older, newer := newDistrustedReleases(t)
 			w.run(older, "older", false)
 			w.run(newer, "newer", false)
 			value := olderRunsc(t) // has the version of both, so it may be a copy of either
-			if source == "--registration" {
+			if source == "file" {
 				value = w.metadataOf(older)
 			}
-			s := w.startProgram(withPath(newProgram(t, w.serveArgs(source, value)...), "/nonexistent"))
+			s := w.startProgram(withPath(newProgram(t, w.serveArgs("--runsc", value)...), "/nonexistent"))
 			w.wantServed([]string{"older"}, nil)
 			w.wantReason("newer", "registration_mismatch")
 			metric := strings.TrimPrefix(onlyNewer, "runsc_")

@@ -91,7 +91,7 @@ func newRuled(t *testing.T) *ruled {
 	r.startEast()
 	r.east.startServer(r.east.defaultArgs("--root", r.second, "--sandbox-timeout=200ms"))
 	r.westServer = r.west.startProgram(withPath(newProgram(t, r.west.defaultArgs("--sandbox-timeout=200ms", "--max-sandboxes-with-series=1",
-		"--registration", r.west.otherMetadata())...), "/nonexistent"))
+		"--runsc", r.west.otherMetadata())...), "/nonexistent"))
 	r.writeTargets(r.west.addr)
 	config, err := json.Marshal(map[string]any{
 		"global":     map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},

@@ -90,7 +90,7 @@ func TestEverySandbox(t *testing.T) {
 		return withPath(newProgram(t, w.serveArgs("--runsc", realRunsc(t))...), none)
 	})
 	check("a file", newDistrustedWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs("--registration", w.metadata())...), none)
+		return withPath(newProgram(t, w.serveArgs("--runsc", w.metadata())...), none)
 	})
 	check("another sandbox", newDistrustedWorld, func(w *world) *program {
 		w.start("lender", "idle")
@@ -143,7 +143,7 @@ func TestSandboxWithoutRegistration(t *testing.T) {
 		t.Error("the sandbox has used no CPU time")
 	}
 	w.until(func() error {
-		if log := s.err.String(); !strings.Contains(log, "there is no runsc in the configurations of Docker and containerd") || !strings.Contains(log, "is writable by everybody") || !strings.Contains(log, "--registration") {
+		if log := s.err.String(); !strings.Contains(log, "there is no runsc in the configurations of Docker and containerd") || !strings.Contains(log, "is writable by everybody") || !strings.Contains(log, "give the file to --runsc") {
 			return errNot("the log says what to do: " + log)
 		}
 		return nil
@@ -170,7 +170,7 @@ func TestExportWithoutRegistration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startSilent("silent", "idle")
-	for _, flags := range [][]string{{"--runsc", realRunsc(t)}, {"--registration", w.metadata()}} {
+	for _, flags := range [][]string{{"--runsc", realRunsc(t)}, {"--runsc", w.metadata()}} {
 		w.until(func() error {
 			p := withPath(newProgram(t, append([]string{"export", "--root", w.root, "silent"}, flags...)...), "/nonexistent")
 			p.exit(t, 0)

@@ -225,7 +225,7 @@ func TestClaimsOfTraffic(t *testing.T) {
 // measured.
 func TestUsageDetail(t *testing.T) {
 	w, id := newWorld(t).watch(), usageID("detail")
-	w.startServer(w.serveArgs("--usage-detail"))
+	w.startServer(w.serveArgs("--usage=own,detail"))
 	add := w.startPod(id)
 	app := add("app", "use", "10ms", "100", "20")
 	add("side", "idle")
@@ -253,7 +253,7 @@ func TestUsageDetail(t *testing.T) {
 // the sandbox knows the memory of each.
 func TestUsageDetailWithCgroups(t *testing.T) {
 	w, id := newWorld(t).watch(), usageID("mounted")
-	w.startServer(w.serveArgs("--usage-detail"))
+	w.startServer(w.serveArgs("--usage=own,detail"))
 	run := w.pod(runsc.Pod{Sandbox: id})
 	run(id, func(c *runsc.Container) { c.Cgroup = true })
 	for name, memory := range map[string]string{"large": "100", "small": "1"} {

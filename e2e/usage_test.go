@@ -179,7 +179,7 @@ func TestUsage(t *testing.T) {
 	w.must(w.node.Run(w.ctx(), c))
 	pid, err := w.node.Pid(id)
 	w.must(err)
-	w.startServer(w.serveArgs("--usage=both"))
+	w.startServer(w.serveArgs("--usage=own,cadvisor"))
 	w.untilUsed(id)
 
 	cpu, memory, sent := cpuOf(t, id), memoryOf(t, id), sentBy(t, pid)

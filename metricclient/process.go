@@ -29,9 +29,15 @@ type process struct {
 	ended  context.Context // done once the process is reaped; the cause is the exit reason
 }
 
-// startProcess starts a program in a new session.
+// enableRegistering is the variable with which a server lets clients register sandboxes. gVisor's own server
+// ignores it, but would not know a flag.
+const enableRegistering = "SANDMETER_WEB_ENABLE_REGISTRATION=true"
+
+// startProcess starts a program in a new session. It lets clients register sandboxes unless the environment
+// says otherwise.
 func startProcess(program string, args []string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...)}
+	p.cmd.Env = append([]string{enableRegistering}, os.Environ()...) // the last one of equal names counts
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	p.cmd.Stderr = &p.stderr
 	p.cmd.WaitDelay = stderrDelay

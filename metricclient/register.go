@@ -19,8 +19,8 @@ var (
 	ErrNoSandbox = errors.New("no such sandbox")
 
 	// ErrNoRegistering means that the server does not let clients register sandboxes, such as
-	// sandmeter serve without --web.enable-registration and gVisor's own metric server.
-	ErrNoRegistering = errors.New("the server does not let clients register sandboxes")
+	// one without --web.enable-registration and gVisor's own metric server.
+	ErrNoRegistering = errors.New("the server does not let clients register sandboxes: start it with --web.enable-registration or " + enableRegistering)
 )
 
 // RefusedError means that the server found the sandbox but does not accept its metrics.

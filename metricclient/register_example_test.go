@@ -90,9 +90,10 @@ func serve(root string) (stop func(), address string, err error) {
 	address = root + "/metrics.sock"
 	listening := make(chan struct{})
 	server, err := metricserver.New(metricserver.Options{
-		Roots:     []string{root},
-		Addresses: []string{address},
-		Listening: func([]net.Addr) error { close(listening); return nil },
+		Roots:             []string{root},
+		Addresses:         []string{address},
+		EnableRegistering: true,
+		Listening:         func([]net.Addr) error { close(listening); return nil },
 	})
 	if err != nil {
 		return nil, "", err

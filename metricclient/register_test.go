@@ -68,7 +68,7 @@ func TestRegisterSandboxFails(t *testing.T) {
 		}
 	}
 	f("disabled", ErrNoRegistering, "HTTP/1.1 404 Not Found\n\nstart it with --web.enable-registration\n", "start it with --web.enable-registration")
-	f("gVisor's server", ErrNoRegistering, "HTTP/1.1 405 Method Not Allowed\n\n")
+	f("gVisor's server", ErrNoRegistering, "HTTP/1.1 405 Method Not Allowed\n\n", "--web.enable-registration", "SANDMETER_WEB_ENABLE_REGISTRATION=true")
 	f("404 without a reason", ErrNoRegistering, "HTTP/1.1 404 Not Found\n\n{}")
 	f("stopping", ErrShuttingDown, "HTTP/1.1 503 Service Unavailable\n\nserver is shutting down\n")
 	f("password", ErrUnauthorized, "HTTP/1.1 401 Unauthorized\n\n")

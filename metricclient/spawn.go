@@ -51,7 +51,8 @@ const (
 // client's, the word metric-server, and extraArgs. baseConf may be nil and is not changed.
 //
 // The server is a process in its own session, with the working directory and the environment of
-// this program. It must be the started process itself: a wrapper script must end in exec. Its
+// this program, and with SANDMETER_WEB_ENABLE_REGISTRATION=true unless the environment has this
+// variable, so that clients can register sandboxes. It must be the started process itself: a wrapper script must end in exec. Its
 // standard input and output are /dev/null, and it inherits no other file descriptors opened by this
 // program. Its standard error is a pipe. The client keeps the last lines for its errors and
 // discards the rest. The server does not end with this program; to keep running, it must tolerate a

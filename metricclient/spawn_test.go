@@ -644,3 +644,24 @@ func TestTailKeepsTheLastLines(t *testing.T) {
 	long := strings.Repeat("z", 3*tailBytes)
 	f([]string{long[:maxExcerpt] + "…"}, long)
 }
+
+// TestSpawnedServerLetsClientsRegister: unless the environment of this program has the variable.
+func TestSpawnedServerLetsClientsRegister(t *testing.T) {
+	name, _, _ := strings.Cut(enableRegistering, "=")
+	check := func(want string) {
+		t.Helper()
+		p, err := startProcess("/bin/sh", []string{"-c", "echo value:$" + name + ". >&2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended.Done()
+		if err := p.exitError(); !strings.Contains(err.Error(), "value:"+want+".") {
+			t.Errorf("want %q: %v", want, err)
+		}
+	}
+	check("true")
+	t.Setenv(name, "false")
+	check("false")
+	t.Setenv(name, "")
+	check("")
+}

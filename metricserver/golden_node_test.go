@@ -54,15 +54,14 @@ func newGoldenNode(t *testing.T, mounts string, change func(*goldenNode, *Option
 		n.must(os.MkdirAll(path, 0o755))
 	}
 	o := Options{
-		Roots:              []string{n.kubernetes},
-		Runsc:              []string{dir + "/no/runsc"}, // do not run a runsc of this machine
-		Version:            "1.2.3",
-		ZeroCounters:       true,
-		Linger:             time.Hour,
-		DisableRegistering: true,
-		SandboxTimeout:     ample,
-		StartTime:          goldenStart,
-		LogLinesDropped:    func() int64 { return 0 },
+		Roots:           []string{n.kubernetes},
+		Runsc:           []string{dir + "/no/runsc"}, // do not run a runsc of this machine
+		Version:         "1.2.3",
+		ZeroCounters:    []string{ZeroCountersAll},
+		Linger:          time.Hour,
+		SandboxTimeout:  ample,
+		StartTime:       goldenStart,
+		LogLinesDropped: func() int64 { return 0 },
 	}
 	change(n, &o)
 	n.open(o)

@@ -13,11 +13,11 @@ import (
 // serveOptions sets the options for the node with all sandboxes.
 func serveOptions(n *goldenNode, o *Options) {
 	o.Roots = []string{n.kubernetes, n.docker, n.dir + "/run/missing"}
-	o.Usage, o.UsageDetail = UsageBoth, true
+	o.Usage = []string{UsageOwn, UsageCadvisor, UsageDetail}
 	o.TotalsBy, o.TotalsMetrics = TotalsByNamespace, []string{"fs_opens", "fs_read_wait"}
-	o.ZeroCountersWithFields = []string{"suspicious_operations"}
+	o.ZeroCounters = []string{ZeroCountersAll, "suspicious_operations"}
 	o.FinalMetricsLog, o.FinalRecords = n.finalLog("%ID%"), n.dir+"/records"
-	o.DisableRegistering = false
+	o.EnableRegistering = true
 }
 
 // populate starts all sandboxes, makes some of them work, and ends others. It scrapes between these steps.

@@ -55,14 +55,14 @@ func TestGoldenPages(t *testing.T) {
 func (n *goldenNode) checkUsageNames(m masker, both string) {
 	n.Helper()
 	families := documentedFamilies(n.T)
-	check := func(names Usage, otherSection string) {
+	check := func(names, otherSection string) {
 		n.Helper()
 		isOther := func(name string) bool {
 			return slices.ContainsFunc(families, func(f documentedFamily) bool { return f.prometheus == name && f.section == otherSection })
 		}
-		page := n.scrape(n.as(func(o *Options) { o.Usage = names }), textFormat)
+		page := n.scrape(n.as(func(o *Options) { o.Usage = []string{names, UsageDetail} }), textFormat)
 		if difference := differences(withoutFamilies(m.mask(n.T, both), isOther), m.mask(n.T, page)); difference != "" {
-			n.Errorf("the page with --usage=%s differs from that part of the page with --usage=both:\n%s", names, difference)
+			n.Errorf("the page with --usage=%s differs from that part of the page with both:\n%s", names, difference)
 		}
 	}
 	check(UsageOwn, "## The same with cAdvisor's names")
@@ -90,7 +90,7 @@ func withoutFamilies(page string, unwanted func(name string) bool) string {
 func TestGoldenPageOfOneRoot(t *testing.T) {
 	began := time.Now()
 	n := newGoldenNode(t, mountsV1, func(_ *goldenNode, o *Options) {
-		o.ZeroCounters, o.MaxAge, o.MaxSandboxesWithSeries = false, time.Nanosecond, 2
+		o.ZeroCounters, o.MaxAge, o.MaxSandboxesWithSeries = nil, time.Nanosecond, 2
 		o.TotalsBy = TotalsOff
 	})
 	idle := simulate.Spec{ID: "idle"}

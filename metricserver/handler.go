@@ -3,6 +3,7 @@ package metricserver
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/sandmeter/sandmeter/internal/clock"
@@ -92,11 +93,11 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 		LingerMax:       lingerMax,
 		MaxWithSeries:   o.MaxSandboxesWithSeries,
 		FinalLog:        o.FinalMetricsLog,
-		Usage:           o.Usage != UsageOff,
-		UsageDetail:     o.UsageDetail,
+		Usage:           o.measures(),
+		UsageDetail:     slices.Contains(o.Usage, UsageDetail),
 		Totals:          ledger,
 		GroupAnnotation: annotation,
-		Zeros:           schema.Zeros{Plain: o.ZeroCounters, Names: o.ZeroCountersWithFields},
+		Zeros:           schema.Zeros{Plain: slices.Contains(o.ZeroCounters, ZeroCountersAll), Names: o.ZeroCounters},
 		SandboxTimeout:  o.SandboxTimeout,
 		Logger:          o.Logger,
 		Guard:           h.guard,
@@ -151,25 +152,17 @@ func (h *Handler) webOptions(o *Options) web.Options {
 
 // registering returns the functions that register and unregister sandboxes for clients, or nil.
 func (o *Options) registering(collector *collect.Collector) (register, unregister web.Registering) {
-	if o.DisableRegistering {
-		return nil, nil
+	if o.EnableRegistering {
+		return collector.Register, collector.Unregister
 	}
-	return collector.Register, collector.Unregister
+	return nil, nil
 }
 
 // pages returns the builder of pages.
 func (o *Options) pages() *page.Builder {
-	rules, err := o.seriesRules()
-	if err != nil { // cannot happen: New checks them
-		panic(err)
-	}
-	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: o.MetricNaming, Timestamps: o.DropIn, Series: rules,
-		Families: families.Options{DropIn: o.DropIn, Usage: o.Usage.names(), StartTime: o.StartTime, ShowTime: o.MaxAge > 0, BuildInfo: o.buildInfo()}})
-}
-
-// seriesRules returns the rules about the series of pages.
-func (o *Options) seriesRules() (*page.SeriesRules, error) {
-	return page.NewSeriesRules(o.MetricAllow, o.MetricDeny)
+	return page.NewBuilder(page.Options{Prefix: o.ExporterPrefix, Naming: page.Naming(o.MetricNaming), Timestamps: o.DropIn,
+		Series:   page.NewSeriesRules(o.MetricAllow, o.MetricDeny),
+		Families: families.Options{DropIn: o.DropIn, Usage: o.usageNames(), StartTime: o.StartTime, ShowTime: o.MaxAge > 0, BuildInfo: o.buildInfo()}})
 }
 
 // formats returns the formats that clients can request. OpenMetrics changes the type of counters

@@ -71,16 +71,13 @@ func explain(address string, err error) error {
 		err = op.Err // the rest repeats the address
 	}
 	advice := ""
-	wrong, isWrong := errors.AsType[*net.AddrError](err)
 	switch {
-	case isWrong:
-		err, advice = errors.New(wrong.Err), ": give host:port, :port or the absolute path of a Unix socket"
 	case errors.Is(err, syscall.EADDRINUSE):
 		advice = ": end the program that listens there, or choose another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		advice = ": choose an address of this machine"
 	case errors.Is(err, fs.ErrPermission):
-		advice = ": choose another address, or run as a user who may"
+		advice = ": choose another address, or run as root or as a user with permission"
 	case errors.Is(err, fs.ErrNotExist):
 		advice = ": create the directory, or choose another address"
 	}

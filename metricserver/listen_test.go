@@ -109,15 +109,10 @@ func TestHostOfTheAddress(t *testing.T) {
 
 func TestAddressErrors(t *testing.T) {
 	w := newWorld(t)
-	const forms = ": give host:port, :port or the absolute path of a Unix socket"
 	check := func(address, want string) {
 		t.Helper()
 		w.refused(Options{Addresses: []string{address}}, "listen on "+address+": "+want)
 	}
-	check("nonsense", "missing port in address"+forms)
-	check("relative/socket", "missing port in address"+forms)
-	check("1:2:3", "too many colons in address"+forms)
-	check("localhost:99999", "invalid port"+forms)
 	check("192.0.2.1:0", "bind: cannot assign requested address: choose an address of this machine")
 
 	inUse, err := net.Listen("tcp", "127.0.0.1:0")

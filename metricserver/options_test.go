@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the logger is %v", o.Logger)
 	}
 	o.StartTime, o.Logger = time.Time{}, nil
-	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: UsageOwn, TotalsBy: TotalsByNone, SandboxTimeout: 2 * time.Second, SocketMode: 0o660, FinalRecordsMaxSize: 100_000_000}
+	want := Options{Roots: []string{"/run/user/1000/runsc"}, TelemetryPath: "/metrics", Addresses: []string{":0"}, ExporterPrefix: "runsc_", MetricNaming: PrometheusNaming, Usage: []string{UsageOwn}, ZeroCounters: []string{ZeroCountersOff}, TotalsBy: TotalsByNone, SandboxTimeout: 2 * time.Second, SocketMode: 0o660}
 	if fmt.Sprint(o) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
 	}
@@ -32,11 +32,10 @@ func TestDefaults(t *testing.T) {
 func TestOptionsAreKept(t *testing.T) {
 	start := time.Unix(1, 2)
 	given := Options{
-		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: UsageOff, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, SandboxTimeout: time.Second,
+		Roots: []string{"/r"}, Addresses: []string{"/a"}, MatchAddress: "b:1", ExporterPrefix: "x_", MetricNaming: RunscNaming, Usage: []string{UsageOff}, ZeroCounters: []string{"fs_opens"}, TotalsBy: TotalsByNamespace, TotalsMetrics: []string{"fs_opens"}, AllowUnknownRoot: true, Linger: time.Minute, SandboxTimeout: time.Second,
 		AllowedHosts: []string{"h"}, SocketMode: 0o600, SocketGroup: "g", StartTime: start,
-		MetricAllow: []string{"a"}, MetricDeny: []string{"b"}, MaxSandboxesWithSeries: 9,
-		FinalRecords: "/f", FinalRecordsMaxSize: -1,
-		OnlyInstrumented: true, Runsc: []string{"/x"}, RegistrationFile: "/y", WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
+		MetricAllow: []string{"a{1,2}"}, MetricDeny: []string{"b"}, MaxSandboxesWithSeries: 9,
+		FinalRecords: "/f,max-size=0", EnableRegistering: true, Runsc: []string{"/x"}, WebConfigFile: "/w", TelemetryPath: "/t", Version: "1", Logger: slog.Default(),
 	}
 	s, err := New(given)
 	if err != nil {
@@ -59,7 +58,7 @@ func TestRuntimeRootInAddresses(t *testing.T) {
 }
 
 func TestPrefix(t *testing.T) {
-	const invalid = ` makes names that Prometheus refuses: use letters, digits and underscores, no digit first`
+	const invalid = `: use letters, digits and underscores, no digit first: Prometheus refuses other names`
 	takes := func(prefix, want string) {
 		t.Helper()
 		s, err := New(Options{Addresses: []string{":0"}, ExporterPrefix: prefix})
@@ -70,7 +69,7 @@ func TestPrefix(t *testing.T) {
 	refuses := func(prefix string) {
 		t.Helper()
 		_, err := New(Options{Addresses: []string{":0"}, ExporterPrefix: prefix})
-		if want := fmt.Sprintf("exporter prefix %q", prefix) + invalid; err == nil || err.Error() != want {
+		if want := fmt.Sprintf("exporter-prefix %q", prefix) + invalid; err == nil || err.Error() != want {
 			t.Errorf("prefix %q: %v, want %s", prefix, err, want)
 		}
 	}
@@ -82,7 +81,7 @@ func TestPrefix(t *testing.T) {
 	if s, err := New(Options{DropIn: true}); err != nil || s.options.ExporterPrefix != "" {
 		t.Errorf("a drop-in without a prefix: %v, %v", s, err)
 	}
-	if s, err := New(Options{DropIn: true}); err != nil || s.options.Usage != UsageOff {
+	if s, err := New(Options{DropIn: true}); err != nil || s.options.measures() {
 		t.Errorf("a drop-in measures usage: %v, %v", s, err)
 	}
 	for _, prefix := range []string{"sandmeter_", "process_x_", "go_", "container_"} {
@@ -110,28 +109,33 @@ func TestOptionErrors(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", o, err, want)
 		}
 	}
-	check(Options{Roots: []string{""}}, "a runtime root is empty: name a directory")
-	check(Options{Roots: []string{"/a", "/b/["}}, `runtime root "/b/[" is not a valid glob: escape [, * and ? with a backslash if they are part of a name`)
-	check(Options{Runsc: []string{"/a", "bin/runsc"}}, `runsc "bin/runsc": give the absolute path of the program`)
-	check(Options{TelemetryPath: "/a/"}, `telemetry path "/a/": give a path such as /metrics, of letters, digits and . _ ~ -`)
-	check(Options{MetricNaming: "other"}, `metric naming "other": choose runsc or prometheus`)
-	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "exporter prefix \"go_\": names that begin with go_ are reserved\n"+
-		"sandbox timeout -1ns: it must be positive\nmaximum age -1ns: it must not be negative")
+	check(Options{Roots: []string{""}}, `root "": give a path`)
+	check(Options{Roots: []string{"/a", "/b/["}}, `root "/b/[": the glob is invalid: escape [, * and ? with a backslash if they are part of a name`)
+	check(Options{Addresses: []string{":0", "x"}}, `web.listen-address "x": missing port in address: give host:port, :port or the absolute path of a Unix socket`)
+	check(Options{SocketMode: 0o1777}, `web.socket-mode "01777": give an octal number such as 0660`)
+	check(Options{TelemetryPath: "/a/"}, `web.telemetry-path "/a/": give a path such as /metrics, of letters, digits and . _ ~ -`)
+	check(Options{MetricNaming: "other"}, `metric-naming "other": choose prometheus or runsc`)
+	check(Options{MaxAge: -1, SandboxTimeout: -1, ExporterPrefix: "go_"}, "sandbox-timeout \"-1ns\": must be positive\nmax-age \"-1ns\": must not be negative\n"+
+		"exporter-prefix \"go_\": names that begin with go_ are reserved")
 	for _, host := range []string{"", "a:80", "[::1]", "http://a", "a b", "*"} {
-		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("allowed host %q: give a host name without port; IP addresses are always allowed", host))
+		check(Options{AllowedHosts: []string{"fine.example", host}}, fmt.Sprintf("web.allowed-hosts %q: give a host name without port; IP addresses are always allowed", host))
 	}
-	check(Options{Usage: "some"}, `usage "some": use own, cadvisor, both or off`)
+	check(Options{Usage: []string{"both"}}, `usage "both": choose own, cadvisor, detail or off`)
+	check(Options{Usage: []string{UsageDetail}}, "usage: detail is in addition to own, cadvisor or both")
+	check(Options{Usage: []string{UsageOff, UsageDetail}}, "usage: off excludes other values")
+	check(Options{ZeroCounters: []string{"on"}}, `zero-counters "on": give all, off, or names of counters as runsc registers them, such as fs_opens`)
+	check(Options{ZeroCounters: []string{ZeroCountersAll, ZeroCountersOff}}, "zero-counters: off excludes other values")
+	check(Options{Runsc: []string{"/x", RunscOff}}, "runsc: off excludes other values")
 	check(Options{MetricAllow: []string{"ok", "a("}, MaxSandboxesWithSeries: -1},
-		"metric allow \"a(\": missing closing ) in \"a(\"\n"+
-			"maximum number of sandboxes with series -1: it must not be negative")
-	check(Options{MetricDeny: []string{"*"}}, `metric deny "*": missing argument to repetition operator in "*"`)
-	check(Options{Usage: UsageOff, UsageDetail: true}, "usage detail with usage off: use own, cadvisor or both")
-	check(Options{FinalMetricsLog: "/run/final.log"}, `final metrics log "/run/final.log": add %ID%: without it, all sandboxes write to the same file and truncate it`)
-	check(Options{FinalMetricsLog: "final/%ID%"}, `final metrics log "final/%ID%": the path must be absolute, because runsc and the server run in different directories`)
-	check(Options{TotalsBy: "pod"}, `totals by "pod": use none, namespace, or annotation:KEY, or off`)
-	check(Options{TotalsBy: "annotation:"}, `totals by "annotation:": give the key of an annotation, such as annotation:example.com/team, or off`)
-	check(Options{TotalsBy: TotalsOff, TotalsMetrics: []string{"fs_opens"}}, "totals of metrics with totals off: use none, namespace or annotation:KEY")
+		"metric-allow \"a(\": missing closing ) in \"a(\"\nmax-sandboxes-with-series \"-1\": must not be negative")
+	check(Options{MetricDeny: []string{"*"}}, `metric-deny "*": missing argument to repetition operator in "*"`)
+	check(Options{FinalMetricsLog: "/run/final.log"}, `final-metrics-log "/run/final.log": add %ID%: without it, all sandboxes write to the same file and truncate it`)
+	check(Options{FinalMetricsLog: "final/%ID%"}, `final-metrics-log "final/%ID%": the path must be absolute, because runsc and the server run in different directories`)
+	check(Options{FinalRecords: "/r,max-size=big"}, `final-records "/r,max-size=big": give the size as a whole number of megabytes, such as FILE,max-size=10`)
+	check(Options{TotalsBy: "pod"}, `totals-by "pod": use none, namespace, or annotation:KEY, or off`)
+	check(Options{TotalsBy: "annotation:"}, `totals-by "annotation:": give the key of an annotation, such as annotation:example.com/team, or off`)
+	check(Options{TotalsBy: TotalsOff, TotalsMetrics: []string{"fs_opens"}}, "totals-metric: there are no totals with totals-by off")
 	check(Options{TotalsMetrics: []string{"failed"}},
-		`metric "failed" for totals: the name of its family, sandmeter_sandboxes_failed_total, conflicts with sandmeter_sandboxes_failed: leave it out`)
-	check(Options{Addresses: []string{":0"}, SandboxTimeout: -time.Second}, "sandbox timeout -1s: it must be positive")
+		`totals-metric "failed": the name of its family, sandmeter_sandboxes_failed_total, conflicts with sandmeter_sandboxes_failed: leave it out`)
+	check(Options{Linger: -time.Second}, `linger "-1s": must not be negative`)
 }

@@ -1,22 +1,37 @@
 package metricserver
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/records"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// DefaultFinalRecordsMaxSize is the default of Options.FinalRecordsMaxSize in bytes.
-const DefaultFinalRecordsMaxSize = 100_000_000
+const (
+	megabyte          = 1_000_000 // bytes
+	defaultRecordsMax = 100 * megabyte
+)
 
-// checkRecords returns an error if the options of final records are invalid.
-func (o *Options) checkRecords() error {
-	if o.FinalRecordsMaxSize > 0 && o.FinalRecordsMaxSize < records.MaxSize {
-		return fmt.Errorf("maximum size of final records %d: give at least %d bytes, the size of the longest record", o.FinalRecordsMaxSize, records.MaxSize)
+// parseRecords splits Options.FinalRecords. A maximum size of 0 means no limit.
+func parseRecords(text string) (path string, maxSize int64, err error) {
+	path, size, given := strings.Cut(text, ",max-size=")
+	if !given {
+		return path, defaultRecordsMax, nil
 	}
-	return nil
+	n, err := strconv.ParseUint(size, 10, 32)
+	if err != nil {
+		return "", 0, errors.New("give the size as a whole number of megabytes, such as FILE,max-size=10")
+	}
+	return path, int64(n) * megabyte, nil
+}
+
+func checkRecords(text string) error {
+	_, _, err := parseRecords(text)
+	return err
 }
 
 // openRecords opens the writer of final records, or returns nil if there are to be none.
@@ -24,7 +39,11 @@ func (o *Options) openRecords() (*records.Writer, error) {
 	if o.FinalRecords == "" {
 		return nil, nil
 	}
-	w, err := records.New(records.Options{Path: o.FinalRecords, MaxSize: max(o.FinalRecordsMaxSize, 0), Logger: o.Logger})
+	path, maxSize, err := parseRecords(o.FinalRecords)
+	if err != nil {
+		return nil, err
+	}
+	w, err := records.New(records.Options{Path: path, MaxSize: maxSize, Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("final records: %w; name a file in a directory that exists and that the server can write", err)
 	}

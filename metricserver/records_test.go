@@ -33,15 +33,22 @@ func TestFinalRecords(t *testing.T) {
 	}
 }
 
-// TestFinalRecordsMaxSize: a file has room for the longest record.
-func TestFinalRecordsMaxSize(t *testing.T) {
-	const want = "maximum size of final records 262143: give at least 262144 bytes, the size of the longest record"
-	if _, err := New(Options{FinalRecordsMaxSize: 1<<18 - 1}); err == nil || err.Error() != want {
-		t.Errorf("the error is %v, want %s", err, want)
+// TestParseRecords: the size follows the name of the file, in megabytes.
+func TestParseRecords(t *testing.T) {
+	check := func(text, wantPath string, wantSize int64) {
+		t.Helper()
+		if path, size, err := parseRecords(text); err != nil || path != wantPath || size != wantSize {
+			t.Errorf("%s: %s, %d, %v", text, path, size, err)
+		}
 	}
-	for _, size := range []int64{-1, 0, 1 << 18} {
-		if _, err := New(Options{FinalRecordsMaxSize: size}); err != nil {
-			t.Errorf("%d: %v", size, err)
+	check("/f", "/f", 100_000_000)
+	check("-", "-", 100_000_000)
+	check("/f,g", "/f,g", 100_000_000)
+	check("/f,max-size=7", "/f", 7_000_000)
+	check("/f,max-size=0", "/f", 0)
+	for _, text := range []string{"/f,max-size=", "/f,max-size=-1", "/f,max-size=7MB"} {
+		if checkRecords(text) == nil {
+			t.Errorf("%s is accepted", text)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (r *run) register(verb, id string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// TestRegistering: embedders and drop-in servers register sandboxes unless it is disabled.
+// TestRegistering: clients register sandboxes only if that is enabled.
 func TestRegistering(t *testing.T) {
 	f := func(name string, o Options, found, missing int) {
 		t.Run(name, func(t *testing.T) {
@@ -40,9 +40,10 @@ func TestRegistering(t *testing.T) {
 			}
 		})
 	}
-	f("default", Options{}, http.StatusOK, http.StatusNotFound)
-	f("drop-in", Options{DropIn: true}, http.StatusOK, http.StatusNotFound)
-	f("disabled", Options{DisableRegistering: true}, http.StatusNotFound, http.StatusNotFound)
+	f("default", Options{}, http.StatusNotFound, http.StatusNotFound)
+	f("drop-in", Options{DropIn: true}, http.StatusNotFound, http.StatusNotFound)
+	f("enabled", Options{EnableRegistering: true}, http.StatusOK, http.StatusNotFound)
+	f("drop-in, enabled", Options{DropIn: true, EnableRegistering: true}, http.StatusOK, http.StatusNotFound)
 }
 
 // TestRegisteringFromAnotherHost: on a loopback address, a page whose name resolves to it cannot
@@ -50,7 +51,7 @@ func TestRegistering(t *testing.T) {
 func TestRegisteringFromAnotherHost(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "sb"})
-	r := w.run(w.server(Options{Addresses: []string{"localhost:0"}}))
+	r := w.run(w.server(Options{Addresses: []string{"localhost:0"}, EnableRegistering: true}))
 	form := url.Values{"root": {w.root}, "sandbox": {"sb"}}
 	request, err := http.NewRequest(http.MethodPost, r.url("/runsc-metrics/unregister"), strings.NewReader(form.Encode()))
 	w.must(err)

@@ -3,24 +3,31 @@ package metricserver
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/registration"
 )
 
-// newSource returns the source of registrations that the options ask for, or nil. It opens only the
-// registration file. The caller closes the source.
+// newSource returns the source of registrations that the options ask for, or nil. It opens only a file with a
+// registration. The caller closes the source.
 func (o *Options) newSource() (*registration.Source, error) {
-	if o.OnlyInstrumented || o.DropIn {
+	if o.onlyInstrumented() || o.DropIn {
 		return nil, nil
 	}
-	find := registration.Options{Programs: o.Runsc, Root: "/", Path: os.Getenv("PATH"), Logger: o.Logger}
-	if o.RegistrationFile != "" {
-		r, err := registration.Load(o.RegistrationFile)
-		if err != nil {
-			return nil, fmt.Errorf("registration file: %w", err)
+	find := registration.Options{Root: "/", Path: os.Getenv("PATH"), Logger: o.Logger}
+	for _, path := range o.Runsc {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil || info.Mode()&0o111 != 0: // a program may be installed later
+			find.Programs = append(find.Programs, path)
+			continue
+		case find.Fallback != nil:
+			return nil, fmt.Errorf("runsc %q: a second file with a registration: name one", path)
 		}
-		find.Fallback = r
+		if find.Fallback, err = registration.Load(path); err != nil {
+			return nil, fmt.Errorf("runsc: neither a program nor the output of runsc metric-metadata: %w", err)
+		}
 	}
 	return registration.NewSource(find), nil
 }
@@ -32,3 +39,6 @@ func registrationsOf(source *registration.Source) collect.Registrations {
 	}
 	return source
 }
+
+// onlyInstrumented reports whether sandboxes without a registration in their state file are left out.
+func (o *Options) onlyInstrumented() bool { return slices.Contains(o.Runsc, RunscOff) }

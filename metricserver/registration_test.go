@@ -1,8 +1,6 @@
 package metricserver
 
 import (
-	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
@@ -81,7 +79,6 @@ func TestRegistrations(t *testing.T) {
 func TestRegistrationFile(t *testing.T) {
 	w := newWorld(t)
 	w.start(uninstrumented("silent"))
-	none := []string{w.path("none")}
 	export := func(o Options) (string, error) {
 		var page strings.Builder
 		o.Roots = []string{w.root}
@@ -91,7 +88,7 @@ func TestRegistrationFile(t *testing.T) {
 	w.must(os.WriteFile(w.path("good"), []byte(openedFiles), 0o600))
 	w.must(os.WriteFile(w.path("other"), []byte(strings.ReplaceAll(openedFiles, "opens", "closes")), 0o600))
 	w.must(os.WriteFile(w.path("bad"), []byte("metrics"), 0o600))
-	if page, err := export(Options{Runsc: none, RegistrationFile: w.path("good")}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
+	if page, err := export(Options{Runsc: []string{w.path("none"), w.path("good")}}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
 		t.Errorf("%v, and the page is\n%s", err, page)
 	}
 	if page, err := export(Options{Runsc: []string{w.installRunsc("works")}}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
@@ -104,19 +101,17 @@ func TestRegistrationFile(t *testing.T) {
 			t.Errorf("%v, want %s; the page is %s", err, want, page)
 		}
 	}
-	fails(Options{Runsc: none, RegistrationFile: w.path("other")},
+	fails(Options{Runsc: []string{w.path("other")}},
 		`sandbox "silent": the registration of its build does not fit: reply refused: the metric is not registered ("fs_opens")`)
-	fails(Options{Runsc: none, RegistrationFile: w.path("bad")}, `registration file: /bad: not a registration: "unexpected EOF"`)
-	fails(Options{OnlyInstrumented: true, RegistrationFile: w.path("good")}, `sandbox "silent": no metrics registered`)
-	if _, err := w.server(Options{RegistrationFile: w.path("none")}).Handler(); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
-	}
+	fails(Options{Runsc: []string{w.path("bad")}}, `runsc: neither a program nor the output of runsc metric-metadata: /bad: not a registration: "unexpected EOF"`)
+	fails(Options{Runsc: []string{w.path("good"), w.path("other")}}, `runsc "/other": a second file with a registration: name one`)
+	fails(Options{Runsc: []string{RunscOff}}, `sandbox "silent": no metrics registered`)
 }
 
 // TestOnlyInstrumented: with the option, and for a drop-in replacement, sandboxes without a
 // registration are as if they were not there.
 func TestOnlyInstrumented(t *testing.T) {
-	for _, o := range []Options{{OnlyInstrumented: true}, {DropIn: true, ExporterPrefix: "runsc_"}} {
+	for _, o := range []Options{{Runsc: []string{RunscOff}}, {DropIn: true, ExporterPrefix: "runsc_"}} {
 		w := newWorld(t)
 		w.start(simulate.Spec{ID: "instrumented"})
 		w.start(simulate.Spec{ID: "silent", Uninstrumented: true})

@@ -131,6 +131,6 @@ func ExampleNew() {
 	_, err := metricserver.New(metricserver.Options{ExporterPrefix: "gVisor-", MaxAge: -time.Second})
 	fmt.Println(err)
 	// Output:
-	// exporter prefix "gVisor-" makes names that Prometheus refuses: use letters, digits and underscores, no digit first
-	// maximum age -1s: it must not be negative
+	// max-age "-1s": must not be negative
+	// exporter-prefix "gVisor-": use letters, digits and underscores, no digit first: Prometheus refuses other names
 }

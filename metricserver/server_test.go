@@ -69,9 +69,9 @@ func TestOptionsCount(t *testing.T) {
 	check(Options{MetricNaming: RunscNaming}, "\nrunsc_fs_opens{", true)
 	check(Options{MetricNaming: RunscNaming}, "\nrunsc_meta_sandbox_running{", true)
 	check(Options{}, "fs_read_wait", false)
-	check(Options{ZeroCounters: true}, `runsc_fs_read_wait_seconds_total{iteration="`, true)
-	check(Options{ZeroCounters: true}, `sysno="335"`, false)
-	check(Options{ZeroCountersWithFields: []string{"unimplemented_syscalls"}}, `sysno="335"`, true)
+	check(Options{ZeroCounters: []string{ZeroCountersAll}}, `runsc_fs_read_wait_seconds_total{iteration="`, true)
+	check(Options{ZeroCounters: []string{ZeroCountersAll}}, `sysno="335"`, false)
+	check(Options{ZeroCounters: []string{"unimplemented_syscalls"}}, `sysno="335"`, true)
 	check(Options{DropIn: true}, "\nfs_opens{", true)
 	check(Options{DropIn: true, ExporterPrefix: "runsc_"}, "\nrunsc_meta_num_sandboxes_running 2 1", true) // with a timestamp
 	check(Options{}, "\nsandmeter_num_sandboxes_running 2\n", true)

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,29 +120,19 @@ func openFiles() *uint64 {
 	return &limit.Cur
 }
 
-var wordBegins = regexp.MustCompile(`([a-z])([A-Z])`)
-
-// settingsOf returns the options that are set, as JSON has them, by their names in the form
-// final_metrics_log. Functions, channels and the logger are not settings.
-func settingsOf(o *Options) map[string]any {
-	set := make(map[string]any)
-	values := reflect.ValueOf(o).Elem()
-	for field, value := range values.Fields() {
-		if value.IsZero() || field.Name == "StartTime" {
-			continue
+// settingsOf returns the options that are set by the names of their flags, and how the server differs from serve.
+func settingsOf(o *Options) map[string]string {
+	set := make(map[string]string)
+	for _, s := range o.Settings() {
+		if text := strings.Join(s.Texts(), ","); text != "" && text != "false" && text != "0" && text != "0s" {
+			set[s.Name] = text
 		}
-		name := strings.ToLower(wordBegins.ReplaceAllString(field.Name, "${1}_$2"))
-		switch v := value.Interface().(type) {
-		case time.Duration:
-			set[name] = v.String()
-		case fs.FileMode:
-			set[name] = "0" + strconv.FormatUint(uint64(v), 8)
-		default:
-			switch value.Kind() {
-			case reflect.Bool, reflect.Int, reflect.Int64, reflect.String, reflect.Slice:
-				set[name] = v
-			}
-		}
+	}
+	if o.DropIn {
+		set["drop-in"] = "true"
+	}
+	if o.MatchAddress != "" {
+		set["match-address"] = o.MatchAddress
 	}
 	return set
 }

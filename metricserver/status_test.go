@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +22,7 @@ func TestStatus(t *testing.T) {
 		w.start(simulate.Spec{ID: "good"})
 		w.start(simulate.Spec{ID: "broken", PID: os.Getppid()})
 		given := map[string]string{"root": w.root}
-		r := w.run(w.server(Options{DropIn: dropIn, Given: given, Version: "1.0", Addresses: []string{w.path("socket")}, Usage: UsageOwn, Logger: slog.New(slog.DiscardHandler)}))
+		r := w.run(w.server(Options{DropIn: dropIn, Given: given, Version: "1.0", Addresses: []string{w.path("socket")}, Usage: []string{UsageOwn}, Logger: slog.New(slog.DiscardHandler)}))
 		status, body, err := r.get("/api/v1/status")
 		w.must(err)
 		var s api.Status
@@ -31,8 +30,8 @@ func TestStatus(t *testing.T) {
 			t.Fatalf("%d: %s: %v", status, body, err)
 		}
 		if *s.Version != "1.0" || s.Process.PID != os.Getpid() || *s.Process.PIDNamespace == 0 || *s.Limits.OpenFiles == 0 || s.SnapshotTime == nil ||
-			!slices.Equal(s.Listeners, []string{w.path("socket")}) || s.Settings.Given["root"] != w.root || s.Settings.On("drop_in") != dropIn ||
-			s.Settings.Text("sandbox_timeout") != ample.String() || len(s.UsageSources) == 0 {
+			!slices.Equal(s.Listeners, []string{w.path("socket")}) || s.Settings.Given["root"] != w.root || (s.Settings.Resolved["drop-in"] != "") != dropIn ||
+			s.Settings.Resolved["sandbox-timeout"] != ample.String() || len(s.UsageSources) == 0 {
 			t.Errorf("%s", body)
 		}
 		if len(s.RuntimeRoots) != 1 || s.RuntimeRoots[0].Path != w.root || s.RuntimeRoots[0].State != api.RootOK {
@@ -74,38 +73,13 @@ func TestStatusOfRoots(t *testing.T) {
 	}
 }
 
-// TestSettings: each option is in the document or, because it is no setting, not. A new one that is
-// secret belongs to neither.
-func TestSettings(t *testing.T) {
-	no := []string{"given", "listening", "log_lines_dropped", "logger", "reopen_final_records", "start_time"}
-	var o Options
-	var want []string
-	for field, value := range reflect.ValueOf(&o).Elem().Fields() {
-		switch value.Kind() {
-		case reflect.Bool:
-			value.SetBool(true)
-		case reflect.Int, reflect.Int64:
-			value.SetInt(1)
-		case reflect.String:
-			value.SetString("x")
-		case reflect.Uint32:
-			value.Set(reflect.ValueOf(fs.FileMode(0o660)))
-		case reflect.Slice:
-			value.Set(reflect.ValueOf([]string{"x"}))
-		}
-		name := strings.ToLower(wordBegins.ReplaceAllString(field.Name, "${1}_$2"))
-		if !slices.Contains(no, name) {
-			want = append(want, name)
-		}
-	}
-	got := settingsOf(&o)
-	for _, name := range want {
-		if _, known := got[name]; !known {
-			t.Errorf("%s is missing", name)
-		}
-	}
-	if len(got) != len(want) || got["socket_mode"] != "0660" || got["max_age"] != "1ns" {
-		t.Errorf("%v, want %q", got, want)
+// TestSettingsOf: settings that are set are listed with the names of their flags.
+func TestSettingsOf(t *testing.T) {
+	o := Options{DropIn: true, Roots: []string{"/a", "/b"}, MatchAddress: ":1", MaxAge: 1, EnableRegistering: true, Usage: []string{UsageOff}}
+	const want = "map[drop-in:true match-address::1 max-age:1ns metric-naming:runsc root:/a,/b sandbox-timeout:2s usage:off " +
+		"web.enable-registration:true web.socket-mode:0660 web.telemetry-path:/metrics zero-counters:off]"
+	if got := fmt.Sprint(settingsOf(&o)); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -3,20 +3,7 @@ package metricserver
 import (
 	"fmt"
 
-	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/totals"
-)
-
-// Values of Options.TotalsBy.
-const (
-	// TotalsOff has no totals.
-	TotalsOff = "off"
-	// TotalsByNone has totals over all sandboxes.
-	TotalsByNone = "none"
-	// TotalsByNamespace has totals for each Kubernetes namespace.
-	TotalsByNamespace = "namespace"
-	// TotalsByAnnotation is followed by the key of an annotation, and has totals for each of its values.
-	TotalsByAnnotation = "annotation:"
 )
 
 // totalsOf returns the default of Options.TotalsBy.
@@ -27,34 +14,19 @@ func (o *Options) totalsOf() string {
 	return TotalsByNone
 }
 
-// checkTotals checks the options about totals, after defaults are set.
-func (o *Options) checkTotals() error {
-	_, err := o.newTotals()
-	if o.TotalsBy == TotalsOff && len(o.TotalsMetrics) > 0 {
-		return fmt.Errorf("totals of metrics with totals off: use %s, %s or %sKEY", TotalsByNone, TotalsByNamespace, TotalsByAnnotation)
+func checkTotalsBy(text string) error {
+	if _, err := totals.ParseBy(text); err != nil {
+		return fmt.Errorf("%w, or %s", err, TotalsOff)
 	}
-	return err
-}
-
-// newTotals returns the totals with their grouping; nil: there are none.
-func (o *Options) newTotals() (*totals.Options, error) {
-	if o.TotalsBy == TotalsOff {
-		return nil, nil
-	}
-	by, err := totals.ParseBy(o.TotalsBy)
-	if err != nil {
-		return nil, fmt.Errorf("totals by %q: %w, or %s", o.TotalsBy, err, TotalsOff)
-	}
-	t := &totals.Options{By: by, Metrics: o.TotalsMetrics, Start: o.StartTime, NoUsage: o.Usage == UsageOff}
-	return t, families.CheckTotals(t.Metrics)
+	return nil
 }
 
 // ledger returns an empty ledger of totals, and the annotation by which it is grouped. Without
 // totals it is nil.
 func (o *Options) ledger() (ledger *totals.Ledger, annotation string) {
-	t, err := o.newTotals()
-	if t == nil || err != nil { // the options are checked, so there is no error
+	by, err := totals.ParseBy(o.TotalsBy)
+	if err != nil { // it is TotalsOff: New has checked all other values
 		return nil, ""
 	}
-	return totals.New(*t), t.By.Annotation()
+	return totals.New(totals.Options{By: by, Metrics: o.TotalsMetrics, Start: o.StartTime, NoUsage: !o.measures()}), by.Annotation()
 }

@@ -24,5 +24,5 @@ func TestTotals(t *testing.T) {
 	check(Options{DropIn: true}, false, "")
 	check(Options{DropIn: true, TotalsBy: TotalsByNone}, true, "")
 	check(Options{DropIn: true, TotalsMetrics: []string{"fs_opens"}}, true, "")
-	check(Options{Usage: UsageOff}, true, "")
+	check(Options{Usage: []string{UsageOff}}, true, "")
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/metricclient"
@@ -31,7 +32,7 @@ type demo struct {
 }
 
 func newDemoCommand(std cli.Stdio) *cobra.Command {
-	var d demo
+	d := demo{interval: 2 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Start three sandboxes and a server, and watch their metrics",
@@ -45,12 +46,10 @@ func newDemoCommand(std cli.Stdio) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
-	flags := cmd.Flags()
-	flags.DurationVar(&d.duration, "for", 0, "Stop after this `duration`, such as 20s. 0 means never.")
-	flags.DurationVar(&d.interval, "interval", 2*time.Second, "Interval between updates of the table.")
-	flags.StringVar(&d.runsc, "runsc", "", "Path of the runsc `program`.")
-	flags.BoolVar(&d.real, "real", false, "Fail if real sandboxes cannot run, instead of showing simulated ones.")
-	flags.BoolVar(&d.simulated, "simulated", false, "Show simulated sandboxes even if real ones can run.")
+	cli.Register(cmd, config.Setting{Name: "for", Placeholder: "duration", Value: &d.duration, Help: "Stop after this duration, such as 20s. 0 means never."},
+		config.Setting{Name: "interval", Placeholder: "duration", Value: &d.interval, Help: "Interval between updates of the table."}, runscFlag(&d.runsc),
+		config.Setting{Name: "real", Value: &d.real, Help: "Fail if real sandboxes cannot run, instead of showing simulated ones."},
+		config.Setting{Name: "simulated", Value: &d.simulated, Help: "Show simulated sandboxes even if real ones can run."})
 	return cmd
 }
 

@@ -23,7 +23,7 @@ func main() {
 // run runs a command line and returns the exit code.
 func run(ctx context.Context, args []string, std cli.Stdio) int {
 	root := newRootCommand(std)
-	cli.LimitToOnce(root)
+	cli.Once(root)
 	return cli.Exit("sandlab", cli.Execute(ctx, root, args), std)
 }
 
@@ -39,6 +39,5 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newDemoCommand(std), newNodeCommand(std), newSimulateCommand(std), newWorkloadCommand(std))
 	cli.SetUp(root, std)
-	cli.DescribeFlags(root)
 	return root
 }

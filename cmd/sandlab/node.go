@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 )
@@ -18,7 +19,7 @@ type fullNode struct {
 }
 
 func newNodeCommand(std cli.Stdio) *cobra.Command {
-	var n fullNode
+	n := fullNode{count: 10}
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run real sandboxes to try a metric server on a full node",
@@ -29,10 +30,13 @@ func newNodeCommand(std cli.Stdio) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return n.run(cmd.Context(), std) },
 	}
-	flags := cmd.Flags()
-	flags.IntVarP(&n.count, "sandboxes", "n", 10, "Number of sandboxes.")
-	flags.StringVar(&n.runsc, "runsc", "", "Path of the runsc `program`.")
+	cli.Register(cmd, config.Setting{Name: "sandboxes", Placeholder: "number", Value: &n.count, Help: "Number of sandboxes."}, runscFlag(&n.runsc))
 	return cmd
+}
+
+// runscFlag returns the flag for the runsc that runs the sandboxes.
+func runscFlag(path *string) config.Setting {
+	return config.Setting{Name: "runsc", Placeholder: "file", Value: path, Help: "Path of the runsc program."}
 }
 
 // run runs the sandboxes until the context ends.

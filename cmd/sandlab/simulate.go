@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
@@ -37,7 +38,8 @@ type simulation struct {
 }
 
 func newSimulateCommand(std cli.Stdio) *cobra.Command {
-	var s simulation
+	s := simulation{count: 10}
+	s.fleet.Points = 60
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Simulate sandboxes to try a metric server without runsc",
@@ -51,21 +53,22 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), std) },
 	}
-	flags := cmd.Flags()
-	cli.RegisterRoot(cmd, &s.root, "Runtime root: an existing `directory`. (default: a temporary one)")
-	flags.IntVarP(&s.count, "sandboxes", "n", 10, "Number of sandboxes.")
-	flags.IntVar(&s.fleet.Points, "points", 60, "Number of samples per sandbox that are not zero, 8 to 170.")
-	flags.BoolVar(&s.fleet.Static, "static", false, "Keep all values constant.")
-	flags.BoolVar(&s.fleet.ShuffleKeys, "shuffle-keys", false, "Write the fields of JSON objects in replies in another order than runsc.")
-	flags.BoolVar(&s.second, "two-releases", false, "Give every second sandbox the metrics of another runsc release.")
-	flags.IntVar(&s.full, "full", 0, "Number of sandboxes that report every series that they registered.")
-	flags.DurationVar(&s.late, "late", 0, "Delay of the replies of the last sandbox.")
-	flags.BoolVar(&s.processes, "processes", false, "Start a process, which sleeps, for each sandbox.")
-	cli.Repeatable(flags, &s.cgroups, "cgroups",
-		"Create a cgroup for each process in this `directory` of a cgroup, version 1 or 2. Implies --processes. Repeatable.")
-	flags.BoolVar(&s.networks, "networks", false, "Create a network namespace for each process. Implies --processes.")
-	flags.IntVar(&s.churn, "churn", 0, "Start this number of sandboxes per second, each of which lives 2 to 5 s, in place of --sandboxes.")
-	flags.StringVar(&s.address, "metric-server", "", "The --metric-server `address` of the sandboxes. (default "+simulate.DefaultMetricServer+")")
+	cli.Register(cmd, cli.Root(&s.root, "Runtime root: an existing directory. (default: a temporary one)"),
+		config.Setting{Name: "sandboxes", Placeholder: "number", Value: &s.count, Help: "Number of sandboxes."},
+		config.Setting{Name: "points", Placeholder: "number", Value: &s.fleet.Points, Help: "Number of samples per sandbox that are not zero, 8 to 170."},
+		config.Setting{Name: "static", Value: &s.fleet.Static, Help: "Keep all values constant."},
+		config.Setting{Name: "shuffle-keys", Value: &s.fleet.ShuffleKeys, Help: "Write the fields of JSON objects in replies in another order than runsc."},
+		config.Setting{Name: "two-releases", Value: &s.second, Help: "Give every second sandbox the metrics of another runsc release."},
+		config.Setting{Name: "full", Placeholder: "number", Value: &s.full, Help: "Number of sandboxes that report every series that they registered."},
+		config.Setting{Name: "late", Placeholder: "duration", Value: &s.late, Help: "Delay of the replies of the last sandbox."},
+		config.Setting{Name: "processes", Value: &s.processes, Help: "Start a process, which sleeps, for each sandbox."},
+		config.Setting{Name: "cgroups", Placeholder: "directory", Value: &s.cgroups,
+			Help: "Create a cgroup for each process in this directory of a cgroup, version 1 or 2. Implies --processes. Repeatable."},
+		config.Setting{Name: "networks", Value: &s.networks, Help: "Create a network namespace for each process. Implies --processes."},
+		config.Setting{Name: "churn", Placeholder: "number", Value: &s.churn,
+			Help: "Start this number of sandboxes per second, each of which lives 2 to 5 s, in place of --sandboxes."},
+		config.Setting{Name: "metric-server", Placeholder: "address", Value: &s.address,
+			Help: "The --metric-server address of the sandboxes. (default " + simulate.DefaultMetricServer + ")"})
 	return cmd
 }
 

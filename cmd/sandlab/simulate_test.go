@@ -21,19 +21,19 @@ func TestWrongUsage(t *testing.T) {
 	w.must(os.WriteFile(w.path("file"), nil, 0o644))
 	w.must(os.WriteFile(w.path("sim-0000_sandbox:sim-0000.state"), nil, 0o644))
 	w.fails("simulat", cli.ExitUsage, `unknown command "simulat" for "sandlab"; Did you mean this? simulate; try: sandlab --help`)
-	w.fails("simulate --points many", cli.ExitUsage, `invalid argument "many" for "--points" flag: give a whole number; try: sandlab simulate --help`)
+	w.fails("simulate --points many", cli.ExitUsage, `--points "many": give a whole number; try: sandlab simulate --help`)
 	w.fails("simulate --root {dir}/missing", cli.ExitFail, "open {dir}/missing: no such file or directory; give --root an existing directory")
 	w.fails("simulate --root {dir}/file", cli.ExitFail, "open {dir}/file: not a directory; give --root an existing directory")
 	w.fails("simulate --root {dir}", cli.ExitFail, "{dir} has simulated sandboxes: stop the program that simulates them, or remove {dir}/*sim-*")
-	w.fails("simulate -n 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
+	w.fails("simulate --sandboxes 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
 	w.fails("simulate --points 7", cli.ExitUsage, "--points 7: must be 8 to 170")
 	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup")
-	w.fails("node -n 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
+	w.fails("node --sandboxes 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
 	w.fails("node --runsc {dir}/missing", cli.ExitFail, "runsc not found at the given path: stat {dir}/missing: no such file or directory")
-	w.fails("simulate -n 3 --full 4", cli.ExitUsage, "--full 4: must be 0 to --sandboxes, and excludes --two-releases")
+	w.fails("simulate --sandboxes 3 --full 4", cli.ExitUsage, "--full 4: must be 0 to --sandboxes, and excludes --two-releases")
 	w.fails("simulate --churn 1001", cli.ExitUsage, "--churn 1001: must be 0 to 1000")
 	w.fails("simulate --churn 5 --full 3", cli.ExitUsage, "--churn excludes --full, --two-releases and --late")
-	w.fails("simulate -n 3 -n 4", cli.ExitUsage, `invalid argument "4" for "-n, --sandboxes" flag: given twice; try: sandlab simulate --help`)
+	w.fails("simulate --sandboxes 3 --sandboxes 4", cli.ExitUsage, `--sandboxes "4": given twice; try: sandlab simulate --help`)
 }
 
 // simulates runs a command line until the end of the test, and returns when its sandboxes have
@@ -118,14 +118,14 @@ func TestSimulateProcesses(t *testing.T) {
 		w.must(os.Remove(w.path("cgroups/cgroup.procs")))
 		wantEmpty(t, w.path("cgroups"))
 	}
-	check("simulate -n 3 --root {dir}/root --processes", "")
-	check("simulate -n 3 --root {dir}/root --cgroups {dir}/cgroups", "cgroups")
+	check("simulate --sandboxes 3 --root {dir}/root --processes", "")
+	check("simulate --sandboxes 3 --root {dir}/root --cgroups {dir}/cgroups", "cgroups")
 }
 
 // TestSimulateInOneProcess: without --processes all sandboxes are in this process.
 func TestSimulateInOneProcess(t *testing.T) {
 	w := newWorld(t)
-	end := w.simulates("simulate -n 3 --root {dir}")
+	end := w.simulates("simulate --sandboxes 3 --root {dir}")
 	for id, pid := range w.processes("") {
 		if pid != os.Getpid() {
 			t.Errorf("%s has process %d, want %d", id, pid, os.Getpid())

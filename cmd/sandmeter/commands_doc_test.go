@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
@@ -17,8 +18,9 @@ What ` + "`sandmeter help COMMAND`" + ` prints, for all commands except ` + "`co
 ` + "`go test ./cmd/sandmeter -update`" + ` writes it.
 
 Each flag of ` + "`serve`, `list`, `get`, `export`, `health`, and `doctor`, and each flag behind the word `metric-server`" + `, can be set
-by an environment variable, too: ` + "`SANDMETER_SANDBOX_TIMEOUT` for `--sandbox-timeout`. In `SANDMETER_ROOT`" + `, commas separate several roots. An
-empty variable counts as unset. The exit status is 0, 1 if the command failed, and 2 if the command line is wrong.
+by an environment variable, too: ` + "`SANDMETER_SANDBOX_TIMEOUT` for `--sandbox-timeout`" + `. Commas separate the values of a repeatable flag, except for
+regular expressions. An empty variable counts as unset. A server logs a warning for each variable that begins with ` + "`SANDMETER_`" + ` and is unknown,
+with what to use instead. The exit status is 0, 1 if the command failed, and 2 if the command line is wrong.
 `
 
 // TestCommandsDocument: docs/commands.md is what the commands say of themselves.
@@ -27,7 +29,7 @@ func TestCommandsDocument(t *testing.T) {
 	const path = "../../docs/commands.md"
 	var page strings.Builder
 	page.WriteString(commandsHead)
-	for _, c := range newRootCommand(cli.Stdio{}).Commands() {
+	for _, c := range newRootCommand(new(config.Config), cli.Stdio{}).Commands() {
 		if c.IsAvailableCommand() && c.Name() != "completion" {
 			writeCommand(&page, c)
 		}
@@ -49,15 +51,12 @@ func TestCommandsDocument(t *testing.T) {
 
 func writeCommand(page *strings.Builder, c *cobra.Command) {
 	page.WriteString("\n## " + c.CommandPath() + "\n\n" + strings.TrimSpace(cmp.Or(c.Long, c.Short)) + "\n")
-	writeBlock(page, synopsis.Replace(c.UseLine()))
+	writeBlock(page, cmp.Or(c.Annotations[cli.UsageLine], c.UseLine()))
 	if c.HasExample() {
 		page.WriteString("\nExamples:\n")
 		writeBlock(page, c.Example)
 	}
-	if c.HasAvailableLocalFlags() {
-		page.WriteString("\nFlags:\n")
-		writeBlock(page, c.LocalFlags().FlagUsagesWrapped(120))
-	}
+	writeBlock(page, strings.TrimSpace(cli.FlagHelp(c, cli.HelpWidth)))
 }
 
 // writeBlock writes text as a block of code.

@@ -59,10 +59,11 @@ func newDoctorCommand(std cli.Stdio) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), std) },
 	}
-	d.server.register(cmd, doctorAddress)
-	cli.RegisterRoots(cmd, &d.roots, "Examine only this runtime root: a `directory`, or a glob. Repeatable. (default: all that are found)")
-	registerRegistrations(cmd, &d.local)
-	cmd.Flags().BoolVar(&d.json, "json", false, "Write JSON instead of text.")
+	d.server.address = doctorAddress
+	cli.Register(cmd, slices.Concat(d.server.settings(), only(d.local.Settings(), "runsc"), []config.Setting{
+		{Name: "root", Placeholder: "directory", Value: &d.roots, Path: true,
+			Help: "Examine only this runtime root: a directory, or a glob. Repeatable. (default: all that are found)"},
+		jsonFlag(&d.json, "text")})...)
 	return cmd
 }
 
@@ -97,9 +98,6 @@ func (d *doctorCommand) run(ctx context.Context, std cli.Stdio) error {
 
 // options returns what to observe.
 func (d *doctorCommand) options() (observe.Options, error) {
-	if err := checkAddress("--address", d.server.address); err != nil {
-		return observe.Options{}, err
-	}
 	credentials, err := clientconfig.Load(d.server.configFile)
 	if err != nil {
 		return observe.Options{}, err
@@ -107,7 +105,7 @@ func (d *doctorCommand) options() (observe.Options, error) {
 	if !d.addressGiven {
 		credentials = nil // they are for the server at --address only
 	}
-	d.local.Version, d.local.TotalsBy, d.local.DisableRegistering = programVersion(), metricserver.TotalsOff, true
+	d.local.Version, d.local.TotalsBy = programVersion(), metricserver.TotalsOff
 	o := observe.Options{
 		Proc:       doctorProc,
 		UsualRoots: slices.Concat(usualRoots, []string{config.DefaultRootDir()}),
@@ -123,5 +121,5 @@ func (d *doctorCommand) options() (observe.Options, error) {
 	} else {
 		o.UsualRoots = append(o.UsualRoots, d.roots...)
 	}
-	return o, absolute(d.local.Runsc)
+	return o, nil
 }

@@ -95,7 +95,7 @@ func TestDoctorRoots(t *testing.T) {
 func TestDoctorErrors(t *testing.T) {
 	w := newWorld(t)
 	setDoctorHost(w)
-	w.fails("doctor --address nonsense", cli.ExitUsage, `--address "nonsense": missing port in address: give host:port, :port or the absolute path of a Unix socket`)
+	w.fails("doctor --address nonsense", cli.ExitUsage, `--address "nonsense": missing port in address: give host:port, :port or the absolute path of a Unix socket; try: sandmeter doctor --help`)
 	w.fails("doctor one", cli.ExitUsage, `unknown command "one" for "sandmeter doctor"; try: sandmeter doctor --help`)
 	for line, cause := range map[string]string{"doctor --address {dir}/none": "server_unreachable", "doctor --root {dir}/none": "root_unreadable"} {
 		if code, out, _ := w.command(line); code != cli.ExitFail || !strings.Contains(out, "["+cause+"]") {
@@ -122,7 +122,7 @@ func observedNode() *doctor.Observed {
 	}
 	status := func(root string, sandboxes ...api.Sandbox) *api.Status {
 		return &api.Status{Version: new("1.0"), Time: at, StartedAt: at.Add(-time.Hour), SnapshotTime: &at, Limits: api.Limits{RuntimeRoots: 500}, Listeners: []string{},
-			RuntimeRoots: []api.RuntimeRoot{{Path: root, State: api.RootOK, Unreadable: []api.FileError{}}}, Settings: api.Settings{Resolved: map[string]any{"usage": "own"}},
+			RuntimeRoots: []api.RuntimeRoot{{Path: root, State: api.RootOK, Unreadable: []api.FileError{}}}, Settings: api.Settings{Resolved: map[string]string{"usage": "own"}},
 			Registrations: api.Registrations{Programs: []string{}, Builds: []api.Build{}}, UsageSources: []string{"/sys/fs/cgroup (cgroup v2)"}, OutcomeSources: []string{"pidfd", "exit_events", "zombie"},
 			Problems: []api.Problem{}, Sandboxes: sandboxes}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -15,7 +16,7 @@ import (
 
 // examples returns all command lines in the help.
 func examples() []string {
-	root := newRootCommand(cli.Stdio{})
+	root := newRootCommand(new(config.Config), cli.Stdio{})
 	text := root.Example
 	for _, c := range root.Commands() {
 		text += "\n" + c.Example
@@ -82,7 +83,7 @@ func TestExamplesRun(t *testing.T) {
 // commandNames returns the names of the commands in the help.
 func commandNames() []string {
 	var names []string
-	for _, c := range newRootCommand(cli.Stdio{}).Commands() {
+	for _, c := range newRootCommand(new(config.Config), cli.Stdio{}).Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}

@@ -22,11 +22,10 @@ type export struct {
 	metricserver.Options
 	root   string
 	filter string
-	naming string
 }
 
 func newExportCommand(std cli.Stdio) *cobra.Command {
-	e := export{root: config.DefaultRootDir(), naming: string(metricserver.PrometheusNaming)}
+	e := export{root: config.DefaultRootDir()}
 	cmd := &cobra.Command{
 		Use:   "export ID",
 		Short: "Write the metrics of one sandbox, directly from its control socket",
@@ -42,7 +41,7 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 			}
 			return nil
 		},
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
+		PreRunE: fromEnv,
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd.Context(), args[0], std) },
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 || cli.FromEnv(cmd.Flags()) != nil {
@@ -52,25 +51,14 @@ func newExportCommand(std cli.Stdio) *cobra.Command {
 			return slices.Sorted(maps.Keys(sandboxesByContainer(listing))), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	flags := cmd.Flags()
-	cli.RegisterRoot(cmd, &e.root, "Runtime root: the `directory` of runsc's state files.")
-	flags.StringVar(&e.filter, "filter", "", "Write only metrics whose names, without the prefix and _total, match this regular `expression`.")
-	flags.StringVar(&e.ExporterPrefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "Common `prefix` of all metric names.")
-	registerNaming(flags, &e.naming)
-	cli.CompleteChoices(cmd)
-	flags.DurationVar(&e.SandboxTimeout, "sandbox-timeout", metricserver.DefaultSandboxTimeout, "Timeout for the reply of the sandbox.")
-	registerRegistrations(cmd, &e.Options)
+	cli.Register(cmd, append(only(e.Settings(), "exporter-prefix", "metric-naming", "sandbox-timeout", "runsc"),
+		cli.Root(&e.root, "Runtime root: the directory of runsc's state files."),
+		config.Setting{Name: "filter", Placeholder: "regex", Value: &e.filter, Check: checkFilter,
+			Help: "Write only metrics whose names, without the prefix and _total, match this regex."})...)
 	return cmd
 }
 
 func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
-	o, err := fromFlags(e.Options)
-	if err != nil {
-		return err
-	}
-	if _, err := compileFilter(e.filter); err != nil {
-		return err
-	}
 	listing, err := state.NewRoot(e.root).List()
 	if err != nil {
 		return explainRoot(err, "")
@@ -82,8 +70,8 @@ func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
 	case sandbox == "":
 		return fmt.Errorf("%w %q in runtime root %s; sandmeter list shows all sandboxes", metricserver.ErrNoSandbox, id, e.root)
 	}
-	o.Roots, o.MetricNaming = []string{e.root}, metricserver.Naming(e.naming)
-	err = metricserver.Export(ctx, o, sandbox, e.filter, std.Out)
+	e.Roots = []string{e.root}
+	err = metricserver.Export(ctx, e.Options, sandbox, e.filter, std.Out)
 	return explainExport(err, e.root, listing, sandbox)
 }
 

@@ -71,8 +71,9 @@ func TestExportSaysWhyNot(t *testing.T) {
 	fails("empty", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows the readable ones`)
 	fails("emp", `sandbox "empty": state file "empty_sandbox:empty.state": unexpected end of JSON; sandmeter list shows the readable ones`)
 	fails("silent --runsc {dir}/runsc", `sandbox "silent": no metrics registered, and the runsc that started it is none of {dir}/runsc `+
-		"(run {dir}/runsc: no such file or directory); name it with --runsc, or save the output of `runsc metric-metadata` for --registration")
-	fails("silent --registration {dir}/none", `registration file: stat {dir}/none: no such file or directory`)
+		"(run {dir}/runsc: no such file or directory); name it with --runsc, or save the output of `runsc metric-metadata` and give the file to --runsc")
+	w.must(os.WriteFile(w.path("text"), []byte("text"), 0o600))
+	fails("silent --runsc {dir}/text", `runsc: neither a program nor the output of runsc metric-metadata: {dir}/text: not a registration: "unexpected EOF"`)
 	fails("ended", `sandbox "ended": the sandbox has ended`)
 	w.start(simulate.Spec{ID: "frozen", Frozen: true})
 	if code, _, err := w.command("export --root {root} --sandbox-timeout 50ms frozen"); code != cli.ExitFail || !strings.HasPrefix(err, `sandmeter: sandbox "frozen": `) || !strings.Contains(err, " in time") {

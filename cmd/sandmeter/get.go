@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/metricclient"
 	"github.com/sandmeter/sandmeter/metricserver"
@@ -32,7 +34,7 @@ type get struct {
 }
 
 func newGetCommand(std cli.Stdio) *cobra.Command {
-	var g get
+	g := get{server: serverFlags{address: defaultListenAddress}, path: metricserver.DefaultTelemetryPath, prefix: metricserver.DefaultExporterPrefix}
 	cmd := &cobra.Command{
 		Use:   "get",
 		Short: "Show metrics of a running server",
@@ -44,30 +46,23 @@ func newGetCommand(std cli.Stdio) *cobra.Command {
 			"  sandmeter get --sandbox 5f0c2a1b --filter ^sandmeter_sandbox --json\n" +
 			"  sandmeter get --address /run/sandmeter.sock",
 		Args:    cobra.NoArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if g.sandbox == "" && cmd.Flags().Changed("sandbox") {
-				return cli.Usagef("--sandbox is empty: give an ID, or leave the flag out for all sandboxes")
-			}
-			return g.run(cmd.Context(), std)
-		},
+		PreRunE: fromEnv,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), std) },
 	}
-	flags := cmd.Flags()
-	g.server.register(cmd, defaultListenAddress)
-	flags.StringVar(&g.path, "web.telemetry-path", metricserver.DefaultTelemetryPath, "The server's `path` of the metrics.")
-	flags.StringVar(&g.filter, "filter", "", "Show only metrics whose names match this regular `expression`. Those that sandboxes report match without the prefix and _total.")
-	flags.StringVar(&g.sandbox, "sandbox", "", "Show only metrics of the sandbox with this `ID`, or with this unique prefix of its ID.")
-	flags.StringVar(&g.prefix, "exporter-prefix", metricserver.DefaultExporterPrefix, "The server's `prefix` of all metric names.")
-	flags.BoolVar(&g.json, "json", false, "Write a JSON array of samples instead of the Prometheus text format.")
+	cli.Register(cmd, append(g.server.settings(),
+		config.Setting{Name: "web.telemetry-path", Placeholder: "path", Value: &g.path, Help: "The server's path of the metrics."},
+		config.Setting{Name: "filter", Placeholder: "regex", Value: &g.filter, Check: checkFilter,
+			Help: "Show only metrics whose names match this regex. Those that sandboxes report match without the prefix and _total."},
+		config.Setting{Name: "sandbox", Placeholder: "ID", Value: &g.sandbox, Check: checkID,
+			Help: "Show only metrics of the sandbox with this ID, or with this unique prefix of its ID."},
+		config.Setting{Name: "exporter-prefix", Placeholder: "prefix", Value: &g.prefix, Help: "The server's prefix of all metric names."},
+		config.Setting{Name: "json", Value: &g.json, Help: "Write a JSON array of samples instead of the Prometheus text format."})...)
 	_ = cmd.RegisterFlagCompletionFunc("sandbox", g.completeSandbox) // fails only for unknown flags
 	return cmd
 }
 
 func (g *get) run(ctx context.Context, std cli.Stdio) error {
-	filter, err := compileFilter(g.filter)
-	if err != nil {
-		return err
-	}
+	filter := regexp.MustCompile(g.filter)
 	client, err := g.server.client("")
 	if err != nil {
 		return err
@@ -113,6 +108,13 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 func (g *get) isServerFamily(name string) bool {
 	return slices.ContainsFunc([]string{g.prefix + "meta_", "sandmeter_", "process_", "go_"},
 		func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+func checkID(text string) error {
+	if text == "" {
+		return errors.New("give an ID, or leave the flag out for all sandboxes")
+	}
+	return nil
 }
 
 // completionTimeout limits how long shell completion waits for a server.

@@ -15,7 +15,7 @@ import (
 )
 
 func newHealthCommand(std cli.Stdio) *cobra.Command {
-	var server serverFlags
+	server := serverFlags{address: defaultListenAddress}
 	root := config.DefaultRootDir()
 	var live bool
 	cmd := &cobra.Command{
@@ -30,7 +30,7 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 			"  sandmeter health --live --root /var/run/runsc\n" +
 			"  sandmeter health --root /var/run/runsc --web.client-config.file /etc/sandmeter/client.yml",
 		Args:    cobra.NoArgs,
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return cli.FromEnv(cmd.Flags()) },
+		PreRunE: fromEnv,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := server.client(root)
 			if err != nil {
@@ -47,9 +47,8 @@ func newHealthCommand(std cli.Stdio) *cobra.Command {
 			return std.Printf("The server at %s serves %s.\n", server.address, root)
 		},
 	}
-	server.register(cmd, defaultListenAddress)
-	cmd.Flags().BoolVar(&live, "live", false, "Do not check that the server is ready: a restart would not help.")
-	cli.RegisterRoot(cmd, &root, "Runtime root: the `directory` that the server should serve.")
+	cli.Register(cmd, append(server.settings(), cli.Root(&root, "Runtime root: the directory that the server should serve."),
+		config.Setting{Name: "live", Value: &live, Help: "Do not check that the server is ready: a restart would not help."})...)
 	return cmd
 }
 

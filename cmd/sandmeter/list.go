@@ -74,10 +74,8 @@ func newListCommand(std cli.Stdio) *cobra.Command {
 			return l.listRoot(std)
 		},
 	}
-	l.server.register(cmd, "")
-	cli.RegisterRoot(cmd, &l.root, "Runtime root: the `directory` of runsc's state files.")
-	cmd.Flags().BoolVar(&l.json, "json", false, "Write JSON instead of a table.")
-	cmd.Flags().BoolVar(&l.whole, "no-trunc", false, "Do not fit the table to the terminal.")
+	cli.Register(cmd, append(l.server.settings(), cli.Root(&l.root, "Runtime root: the directory of runsc's state files."), jsonFlag(&l.json, "a table"),
+		config.Setting{Name: "no-trunc", Value: &l.whole, Help: "Do not fit the table to the terminal."})...)
 	return cmd
 }
 

@@ -160,7 +160,7 @@ func TestListFromTheEnvironment(t *testing.T) {
 	}
 	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
 	t.Setenv("SANDMETER_JSON", "maybe")
-	w.fails("list", cli.ExitUsage, `environment variable SANDMETER_JSON: invalid argument "maybe" for "--json" flag: give true or false`)
+	w.fails("list", cli.ExitUsage, `SANDMETER_JSON "maybe": give true or false`)
 	t.Setenv("SANDMETER_JSON", "") // counts as unset
 	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
 		t.Errorf("list exits with %d and says %s%s", code, out, err)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
@@ -21,10 +19,13 @@ import (
 // logFlags are the flags for logs, with the names that Prometheus and its exporters use.
 type logFlags struct{ level, format string }
 
-func (f *logFlags) register(cmd *cobra.Command) {
-	f.level, f.format = "info", formatText
-	cli.Choice(cmd.Flags(), &f.level, "log.level", "Log messages of this `level` and above:", "debug", "info", "warn", "error")
-	cli.Choice(cmd.Flags(), &f.format, "log.format", "Output `format` of log messages:", formatText, formatJSON)
+func (f *logFlags) settings() []config.Setting {
+	return []config.Setting{
+		{Name: "log.level", Heading: "Logging", Placeholder: "level", Value: &f.level, Choices: []string{"debug", "info", "warn", "error"},
+			Help: "Log messages of this level and above: debug, info, warn, error."},
+		{Name: "log.format", Heading: "Logging", Placeholder: "format", Value: &f.format, Choices: []string{formatText, formatJSON},
+			Help: "Format of log messages: text, json."},
+	}
 }
 
 func (f *logFlags) open(stderr io.Writer) (*serverLog, error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -21,9 +22,11 @@ func TestWrongUsage(t *testing.T) {
 		t.Helper()
 		w.fails(line, cli.ExitUsage, want)
 	}
-	const runscFlags = "; put runsc's flags before the word metric-server; for other flags, try: sandmeter metric-server --help"
+	const runscFlags = "; put runsc's flags before the word metric-server; try: sandmeter metric-server --help"
 	const forms = ": give host:port, :port or the absolute path of a Unix socket"
-	const absolute = " is a relative path: the path of a Unix socket must be absolute"
+	const absolute = ": it is a relative path: the path of a Unix socket must be absolute"
+	const forSockets = "web.socket-mode and web.socket-group are for a Unix socket: leave them out, or listen on its absolute path"
+	const tryServe, tryList = "; try: sandmeter serve --help", "; try: sandmeter list --help"
 	wrong("nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
 	wrong("serv", `unknown command "serv" for "sandmeter"; Did you mean this? serve; try: sandmeter --help`)
 	wrong("help nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
@@ -32,70 +35,72 @@ func TestWrongUsage(t *testing.T) {
 	wrong("-x", "unknown shorthand flag: 'x' in -x; try: sandmeter --help")
 	wrong("--version nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
 
+	wrong("serve --usage-detail", "unknown flag: --usage-detail: use --usage=own,detail"+tryServe)
+	wrong("serve --usage=off,own", "usage: off excludes other values")
 	wrong("list nonsense", `unknown command "nonsense" for "sandmeter list"; try: sandmeter list --help`)
 	wrong("list --nonsense", "unknown flag: --nonsense; try: sandmeter list --help")
-	wrong("list --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter list --help`)
+	wrong("list --root=", `--root "": give a path`+tryList)
 	wrong("list --root", "flag needs an argument: --root; try: sandmeter list --help")
-	wrong("list --json=maybe", `invalid argument "maybe" for "--json" flag: give true or false; try: sandmeter list --help`)
+	wrong("list --json=maybe", `--json "maybe": give true or false`+tryList)
 
 	wrong("serve nonsense", `unknown command "nonsense" for "sandmeter serve"; try: sandmeter serve --help`)
 	wrong("serve --metric-server=x", "unknown flag: --metric-server; try: sandmeter serve --help")
-	wrong("serve --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter serve --help`)
-	wrong("serve --web.listen-address=", "--web.listen-address is empty"+forms)
-	wrong("serve --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms)
-	wrong("serve --web.listen-address localhost:", `--web.listen-address "localhost:": unknown port ""`+forms)
-	wrong("serve --web.listen-address :99999", `--web.listen-address ":99999": unknown port "99999"`+forms)
-	wrong("serve --web.listen-address :nonsense", `--web.listen-address ":nonsense": unknown port "nonsense"`+forms)
-	wrong("serve --web.listen-address ::1:80", `--web.listen-address "::1:80": too many colons in address`+forms)
-	wrong("serve --web.listen-address nonsense.sock", `--web.listen-address "nonsense.sock"`+absolute)
-	wrong("serve --web.listen-address ./nonsense", `--web.listen-address "./nonsense"`+absolute)
-	wrong("serve --web.socket-mode=rw", `--web.socket-mode "rw": give an octal number such as 0660`)
-	wrong("serve --web.socket-mode=0888", `--web.socket-mode "0888": give an octal number such as 0660`)
-	wrong("serve --web.socket-mode=01777", `--web.socket-mode "01777": give an octal number such as 0660`)
-	wrong("serve --web.socket-mode=0", `--web.socket-mode "0": give an octal number such as 0660`)
-	wrong("serve --web.listen-address :0 --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms)
+	wrong("serve --root=", `--root "": give a path`+tryServe)
+	wrong("serve --web.listen-address=", `--web.listen-address ""`+forms+tryServe)
+	wrong("serve --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms+tryServe)
+	wrong("serve --web.listen-address localhost:", `--web.listen-address "localhost:": unknown port ""`+forms+tryServe)
+	wrong("serve --web.listen-address :99999", `--web.listen-address ":99999": unknown port "99999"`+forms+tryServe)
+	wrong("serve --web.listen-address :nonsense", `--web.listen-address ":nonsense": unknown port "nonsense"`+forms+tryServe)
+	wrong("serve --web.listen-address ::1:80", `--web.listen-address "::1:80": too many colons in address`+forms+tryServe)
+	wrong("serve --web.listen-address nonsense.sock", `--web.listen-address "nonsense.sock"`+absolute+tryServe)
+	wrong("serve --web.listen-address ./nonsense", `--web.listen-address "./nonsense"`+absolute+tryServe)
+	wrong("serve --web.socket-mode=rw", `--web.socket-mode "rw": give an octal number such as 0660`+tryServe)
+	wrong("serve --web.socket-mode=0888", `--web.socket-mode "0888": give an octal number such as 0660`+tryServe)
+	wrong("serve --web.socket-mode=01777", `--web.socket-mode "01777": give an octal number such as 0660`+tryServe)
+	wrong("serve --web.socket-mode=0", `--web.socket-mode "0": give an octal number such as 0660`+tryServe)
+	wrong("serve --web.listen-address :0 --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms+tryServe)
 	wrong("serve --web.listen-address :0 --web.systemd-socket", "--web.systemd-socket serves on the sockets of systemd: leave out --web.listen-address")
-	wrong("serve --web.telemetry-path metrics", `telemetry path "metrics": give a path such as /metrics, of letters, digits and . _ ~ -`)
-	wrong("serve --web.telemetry-path /-/ready", `telemetry path "/-/ready": paths below /-/ are reserved`)
-	wrong("serve --web.systemd-socket --web.socket-group=0", "--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as --web.listen-address")
-	const forSockets = "--web.socket-mode and --web.socket-group are for a Unix socket: leave them out, or give its absolute path as "
-	wrong("serve --web.socket-mode=0600", forSockets+"--web.listen-address")
-	wrong("serve --web.socket-group=0", forSockets+"--web.listen-address")
-	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets+"--metric-server")
-	wrong("serve --web.allowed-hosts=a,b:80", `allowed host "b:80": give a host name without port; IP addresses are always allowed`)
-	wrong("serve --web.allowed-hosts=", `allowed host "": give a host name without port; IP addresses are always allowed`)
-	wrong("--metric-server={socket} metric-server --exporter-prefix=sandmeter_", `exporter prefix "sandmeter_": names that begin with sandmeter_ are reserved`)
-	wrong("serve --root {root} --root {dir}/[", "runtime root \"{dir}/[\" is not a valid glob: escape [, * and ? with a backslash if they are part of a name")
-	wrong("serve --final-records a --final-records b", `invalid argument "b" for "--final-records" flag: given twice; try: sandmeter serve --help`)
-	wrong("list --root {root} --root {root}", `invalid argument "{root}" for "--root" flag: given twice; try: sandmeter list --help`)
-	wrong("list --json --json", `invalid argument "true" for "--json" flag: given twice; try: sandmeter list --help`)
-	wrong("serve --sandbox-timeout=-1s", "sandbox timeout -1s: it must be positive")
-	wrong("serve --usage=some", `invalid argument "some" for "--usage" flag: choose own, cadvisor, both or off; try: sandmeter serve --help`)
-	wrong("serve --max-age=-1s", "maximum age -1s: it must not be negative")
-	wrong("serve --sandbox-timeout=0", "sandbox timeout 0s: it must be positive")
-	wrong("serve --sandbox-timeout=5", `invalid argument "5" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms; try: sandmeter serve --help`)
-	wrong("serve --log.level=loud", `invalid argument "loud" for "--log.level" flag: choose debug, info, warn or error; try: sandmeter serve --help`)
-	wrong("serve --log.format=json-k8s", `invalid argument "json-k8s" for "--log.format" flag: choose text or json; try: sandmeter serve --help`)
+	wrong("serve --web.telemetry-path metrics", `--web.telemetry-path "metrics": give a path such as /metrics, of letters, digits and . _ ~ -`+tryServe)
+	wrong("serve --web.telemetry-path /-/ready", `--web.telemetry-path "/-/ready": paths below /-/ are reserved`+tryServe)
+	wrong("serve --web.systemd-socket --web.socket-group=0", forSockets)
+	wrong("serve --web.socket-mode=0600", forSockets)
+	wrong("serve --web.socket-group=0", forSockets)
+	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets)
+	wrong("serve --web.allowed-hosts=a,b:80", `--web.allowed-hosts "b:80": give a host name without port; IP addresses are always allowed`+tryServe)
+	wrong("serve --web.allowed-hosts=", `--web.allowed-hosts "": give a host name without port; IP addresses are always allowed`+tryServe)
+	wrong("--metric-server={socket} metric-server --exporter-prefix=sandmeter_", `--exporter-prefix "sandmeter_": names that begin with sandmeter_ are reserved`+runscFlags)
+	wrong("serve --root {root} --root {dir}/[", `--root "{dir}/[": the glob is invalid: escape [, * and ? with a backslash if they are part of a name`+tryServe)
+	wrong("serve --final-records a --final-records b", `--final-records "b": given twice`+tryServe)
+	wrong("list --root {root} --root {root}", `--root "{root}": given twice`+tryList)
+	wrong("list --json --json", `--json "true": given twice`+tryList)
+	wrong("serve --sandbox-timeout=-1s", `--sandbox-timeout "-1s": must be positive`+tryServe)
+	wrong("serve --usage=some", `--usage "some": choose own, cadvisor, detail or off`+tryServe)
+	wrong("serve --max-age=-1s", `--max-age "-1s": must not be negative`+tryServe)
+	wrong("serve --sandbox-timeout=0", `--sandbox-timeout "0": must be positive`+tryServe)
+	wrong("serve --sandbox-timeout=5", `--sandbox-timeout "5": give a number with a unit, such as 2s or 500ms`+tryServe)
+	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`+tryServe)
+	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`+tryServe)
 
 	for _, client := range []string{"get", "health", "list"} {
-		wrong(client+" --address=", "--address is empty"+forms)
-		wrong(client+" --address localhost", `--address "localhost": missing port in address`+forms)
-		wrong(client+" --address none.sock", `--address "none.sock"`+absolute)
-		wrong(client+" --address http://localhost:19640/metrics", `--address "http://localhost:19640/metrics" is a URL: give its host:port`)
-		wrong(client+" --address unix:///run/s.sock", `--address "unix:///run/s.sock" is a URL: give the path, /run/s.sock`)
+		try := "; try: sandmeter " + client + " --help"
+		wrong(client+" --address=", `--address ""`+forms+try)
+		wrong(client+" --address localhost", `--address "localhost": missing port in address`+forms+try)
+		wrong(client+" --address none.sock", `--address "none.sock"`+absolute+try)
+		wrong(client+" --address http://localhost:19640/metrics", `--address "http://localhost:19640/metrics": it is a URL: give its host:port`+try)
+		wrong(client+" --address unix:///run/s.sock", `--address "unix:///run/s.sock": it is a URL: give the path, /run/s.sock`+try)
 	}
-	wrong("serve --web.listen-address unix:/run/s.sock", `--web.listen-address "unix:/run/s.sock" is a URL: give the path, /run/s.sock`)
-	wrong("--metric-server=unix:///run/s.sock metric-server", `--metric-server "unix:///run/s.sock" is a URL: give the path, /run/s.sock`)
-	wrong("serve --max-sandboxes-with-series=x", `invalid argument "x" for "--max-sandboxes-with-series" flag: give a whole number; try: sandmeter serve --help`)
-	wrong("get --filter [z-a]", `--filter "[z-a]": invalid character class range in "z-a"`)
-	wrong("get --sandbox=", "--sandbox is empty: give an ID, or leave the flag out for all sandboxes")
-	wrong("health --root=", `invalid argument "" for "--root" flag: name a directory; try: sandmeter health --help`)
+	wrong("serve --web.listen-address unix:/run/s.sock", `--web.listen-address "unix:/run/s.sock": it is a URL: give the path, /run/s.sock`+tryServe)
+	wrong("--metric-server=unix:///run/s.sock metric-server", `--metric-server "unix:///run/s.sock": it is a URL: give the path, /run/s.sock`)
+	wrong("serve --max-sandboxes-with-series=x", `--max-sandboxes-with-series "x": give a whole number`+tryServe)
+	wrong("get --filter [z-a]", `--filter "[z-a]": invalid character class range in "z-a"; try: sandmeter get --help`)
+	wrong("get --sandbox=", `--sandbox "": give an ID, or leave the flag out for all sandboxes; try: sandmeter get --help`)
+	wrong("health --root=", `--root "": give a path; try: sandmeter health --help`)
 
 	const oneID = "export requires one ID; sandmeter list shows the IDs of sandboxes; try: sandmeter export --help"
 	wrong("export", oneID)
 	wrong("export a b", oneID)
-	wrong("export --filter ( a", "--filter \"(\": missing closing ) in \"(\"")
-	wrong("export --sandbox-timeout=0 a", "sandbox timeout 0s: it must be positive")
+	wrong("export --filter ( a", `--filter "(": missing closing ) in "("; try: sandmeter export --help`)
+	wrong("export --sandbox-timeout=0 a", `--sandbox-timeout "0": must be positive; try: sandmeter export --help`)
 
 	wrong("completion nonsense", `unknown command "nonsense" for "sandmeter completion"; try: sandmeter completion --help`)
 	wrong("completion bash nonsense", `unknown command "nonsense" for "sandmeter completion bash"; try: sandmeter completion bash --help`)
@@ -105,12 +110,12 @@ func TestWrongUsage(t *testing.T) {
 	wrong("metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
 	wrong("--metric-server= metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
 	wrong("--metric-server=nonsense metric-server", `--metric-server "nonsense": missing port in address`+forms)
-	wrong("--metric-server={socket} metric-server nonsense", `metric-server takes no arguments, and got "nonsense"; try: sandmeter metric-server --help`)
-	wrong("--metric-server={socket} metric-server --nonsense", "flag provided but not defined: -nonsense"+runscFlags)
-	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: -exporter-prefix"+runscFlags)
-	wrong("metric-server --root=/r", "flag provided but not defined: -root"+runscFlags)
-	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `invalid boolean value "maybe" for -allow-unknown-root: give true or false`+runscFlags)
-	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `exporter prefix "a-b" makes names that Prometheus refuses: use letters, digits and underscores, no digit first`)
+	wrong("--metric-server={socket} metric-server nonsense", `unknown command "nonsense" for "sandmeter metric-server"; try: sandmeter metric-server --help`)
+	wrong("--metric-server={socket} metric-server --nonsense", "unknown flag: --nonsense"+runscFlags)
+	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: --exporter-prefix"+runscFlags)
+	wrong("metric-server --root=/r", "unknown flag: --root"+runscFlags)
+	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `--allow-unknown-root "maybe": give true or false`+runscFlags)
+	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `--exporter-prefix "a-b": use letters, digits and underscores, no digit first: Prometheus refuses other names`+runscFlags)
 	wrong("--metric-server={socket} --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
 	wrong("--debug=maybe metric-server", `runsc flags: --debug does not take "maybe": write --debug=true|false`)
 	wrong("--root --metric-server metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
@@ -159,7 +164,7 @@ func TestFailures(t *testing.T) {
 // TestHelp: each command has help with an example, in every way to ask for it.
 func TestHelp(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range newRootCommand(cli.Stdio{}).Commands() {
+	for _, c := range newRootCommand(new(config.Config), cli.Stdio{}).Commands() {
 		if c.Hidden {
 			continue
 		}
@@ -167,7 +172,7 @@ func TestHelp(t *testing.T) {
 		if code != cli.ExitOK || err != "" {
 			t.Errorf("help %s exits with %d and says %s", c.Name(), code, err)
 		}
-		if c.Example == "" || !strings.Contains(help, "Examples:\n"+c.Example) || !strings.HasPrefix(help, c.Long) || c.Short == "" {
+		if c.Example == "" || !strings.Contains(help, "Examples:\n"+c.Example) || !strings.HasPrefix(strings.Join(strings.Fields(help), " "), strings.Join(strings.Fields(c.Long), " ")) || c.Short == "" {
 			t.Errorf("help %s is\n%s", c.Name(), help)
 		}
 		for _, flag := range []string{"--help", "-h"} {

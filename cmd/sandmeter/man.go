@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
@@ -28,8 +29,7 @@ func newManCommand(std cli.Stdio) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return writeManPages(dir, std) },
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "Write one file per command to this existing `directory`.")
-	_ = cmd.MarkFlagDirname("dir") // fails only for unknown flags
+	cli.Register(cmd, config.Setting{Name: "dir", Placeholder: "directory", Value: &dir, Help: "Write one file per command to this existing directory."})
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra/doc"
 
+	"github.com/sandmeter/sandmeter/config"
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
@@ -59,7 +60,7 @@ var synopsis = strings.NewReplacer("sandmeter metric-server [flags]", "sandmeter
 // makeManPages generates the pages with cobra, except for the date.
 func makeManPages(t *testing.T, dir string) {
 	t.Helper()
-	root := newRootCommand(cli.Stdio{})
+	root := newRootCommand(new(config.Config), cli.Stdio{})
 	root.DisableAutoGenTag = true // the tag has a date
 	addManSections(root)
 	header := &doc.GenManHeader{Section: "1", Source: "Sandmeter", Manual: "Sandmeter", Date: &manDate}

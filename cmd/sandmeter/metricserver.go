@@ -1,12 +1,8 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"flag"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -23,68 +19,62 @@ const metricServerLong = "Stand in for runsc's own metric server, with the same 
 const metricServerExample = "  sandmeter --root=/run/containerd/runsc/k8s.io --metric-server=localhost:1337 metric-server\n" +
 	"  sandmeter --root=/var/run/runsc --metric-server=%RUNTIME_ROOT%/metrics.sock metric-server -exporter-prefix=gvisor_"
 
-// newMetricServerCommand returns the command for help and man pages; dispatch calls runMetricServer
-// instead.
-func newMetricServerCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:                config.MetricServerCommand,
-		Short:              "Stand in for runsc's own metric server",
-		Long:               metricServerLong,
-		Example:            metricServerExample,
-		DisableFlagParsing: true,
-		RunE:               func(*cobra.Command, []string) error { return errors.New("metric-server has its own parser") },
+// newMetricServerCommand returns the command with runsc's flags, which come before its name.
+func newMetricServerCommand(conf *config.Config, std cli.Stdio) *cobra.Command {
+	s := &settings{Options: metricserver.Options{DropIn: true, ExporterPrefix: metricserver.DefaultExporterPrefix, Addresses: []string{conf.MetricServer}, MatchAddress: conf.MetricServer}}
+	if conf.RootDir != "" {
+		s.Roots = []string{conf.RootDir}
 	}
-	dropIn().registerDropIn(cmd.Flags()) // for the man page
-	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprint(cmd.OutOrStdout(), metricServerHelp())
+	cmd := &cobra.Command{
+		Use:         config.MetricServerCommand,
+		Short:       "Stand in for runsc's own metric server",
+		Long:        metricServerLong,
+		Example:     metricServerExample,
+		Annotations: map[string]string{cli.UsageLine: "sandmeter [runsc flags] metric-server [flags]"},
+		Args:        cobra.NoArgs,
+		PreRunE:     fromEnv,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if conf.MetricServer == "" {
+				return cli.Usagef("no address to listen on: give --metric-server=ADDRESS before the word metric-server")
+			}
+			if err := config.CheckAddress(conf.MetricServer); err != nil {
+				return cli.Usagef("--metric-server %q: %w", conf.MetricServer, err)
+			}
+			s.Given = cli.Given(cmd.Flags())
+			s.Given["root"], s.Given["metric-server"] = s.Roots[0], conf.MetricServer
+			return s.runMetricServer(cmd, conf, std)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; put runsc's flags before the word metric-server", cmd.Parent().FlagErrorFunc()(cmd, err))
 	})
+	cli.Register(cmd, append(without(s.Settings(), "root", "runsc", "web.listen-address", "web.config.file", "web.telemetry-path", "metric-naming", "final-metrics-log"),
+		config.Setting{Name: "pid-file", Heading: "Listening", Placeholder: "file", Value: &s.pidFile, Help: "Write the process ID to this file while the server listens."})...)
 	return cmd
 }
 
-// dropIn returns the defaults of the command metric-server.
-func dropIn() *settings {
-	return &settings{Options: metricserver.Options{DropIn: true, Usage: metricserver.UsageOff}, zeroCounters: off}
-}
-
-// runMetricServer runs the command metric-server: conf has the flags before its name, args those
-// after it.
-func runMetricServer(ctx context.Context, conf *config.Config, args []string, std cli.Stdio) error {
-	s := dropIn()
-	s.Roots = []string{cmp.Or(conf.RootDir, config.DefaultRootDir())}
-	s.Addresses, s.MatchAddress, s.addressFlag = []string{conf.MetricServer}, conf.MetricServer, "--metric-server"
-	flags := s.goFlags()
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return std.Printf("%s", metricServerHelp())
-	case err != nil:
-		return cli.Usagef("%w; put runsc's flags before the word metric-server; for other flags, try: sandmeter metric-server --help", err)
-	case flags.NArg() > 0:
-		return cli.Usagef("metric-server takes no arguments, and got %q; try: sandmeter metric-server --help", flags.Arg(0))
-	case conf.MetricServer == "":
-		return cli.Usagef("no address to listen on: give --metric-server=ADDRESS before the word metric-server")
-	}
-	if err := cli.GoFlagsFromEnv(flags); err != nil {
-		return err
-	}
-	s.Given = map[string]string{"root": s.Roots[0], "metric-server": conf.MetricServer}
-	flags.Visit(func(f *flag.Flag) { s.Given[f.Name] = f.Value.String() })
+func (s *settings) runMetricServer(cmd *cobra.Command, conf *config.Config, std cli.Stdio) error {
 	log, err := openRunscLog(conf, std.Err)
 	if err != nil {
 		return err
 	}
 	defer log.close()
-	ctx, stop := stopOnHangup(ctx)
+	ctx, stop := stopOnHangup(cmd.Context())
 	defer stop()
-	return s.serve(ctx, log)
+	cmd.SetContext(ctx)
+	return s.serve(cmd, log)
 }
 
-// metricServerHelp returns the help of the command metric-server. cobra's would show two dashes
-// only.
-func metricServerHelp() string {
-	var usage strings.Builder
-	flags := dropIn().goFlags()
-	flags.SetOutput(&usage)
-	flags.PrintDefaults()
-	return fmt.Sprintf("%s\n\nUsage:\n  sandmeter [runsc flags] metric-server [flags]\n\nExamples:\n%s\n\nFlags:\n%s",
-		metricServerLong, metricServerExample, &usage)
+// twoDashes returns Go's syntax of flags, in which one dash suffices, with two, as cobra needs it.
+func twoDashes(args []string) []string {
+	args = slices.Clone(args)
+	for i, word := range args {
+		if word == "--" {
+			break
+		}
+		if len(word) > 2 && word[0] == '-' && word[1] != '-' {
+			args[i] = "-" + word
+		}
+	}
+	return args
 }

@@ -153,5 +153,5 @@ func TestMetricServerVariables(t *testing.T) {
 		t.Errorf("the PID file is left behind: %v", err)
 	}
 	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
-	w.fails("--root={root} --metric-server={socket} metric-server", cli.ExitUsage, `environment variable SANDMETER_SANDBOX_TIMEOUT: give a number with a unit, such as 2s or 500ms`)
+	w.fails("--root={root} --metric-server={socket} metric-server", cli.ExitUsage, `SANDMETER_SANDBOX_TIMEOUT "soon": give a number with a unit, such as 2s or 500ms`)
 }

@@ -12,8 +12,7 @@ import (
 )
 
 // dispatch runs the command that args name. The command metric-server has the command line of
-// runsc, in Go's flag syntax and with runsc's own flags before its name, so cobra does not parse
-// it.
+// runsc, in Go's flag syntax and with runsc's own flags before its name.
 func dispatch(ctx context.Context, args []string, std cli.Stdio) error {
 	if conf, rest, err := config.FromFlags(args); len(rest) > 0 && rest[0] == config.MetricServerCommand {
 		if err != nil {
@@ -22,11 +21,11 @@ func dispatch(ctx context.Context, args []string, std cli.Stdio) error {
 		if slices.ContainsFunc(args[:len(args)-len(rest)], asksForHelp) {
 			rest = []string{config.MetricServerCommand, "--help"}
 		}
-		return runMetricServer(ctx, conf, rest[1:], std)
+		return cli.Execute(ctx, newRootCommand(conf, std), twoDashes(rest)) // the last of several equal flags counts
 	}
-	root := newRootCommand(std)
+	root := newRootCommand(new(config.Config), std)
 	if len(args) > 0 && !strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // completion parses flags twice
-		cli.LimitToOnce(root)
+		cli.Once(root)
 	}
 	return cli.Execute(ctx, root, args)
 }
@@ -34,7 +33,8 @@ func dispatch(ctx context.Context, args []string, std cli.Stdio) error {
 // asksForHelp reports whether a word of a command line is a help flag.
 func asksForHelp(word string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, word) }
 
-func newRootCommand(std cli.Stdio) *cobra.Command {
+// newRootCommand returns the program's commands. conf has the flags before the word metric-server.
+func newRootCommand(conf *config.Config, std cli.Stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sandmeter",
 		Short: "The metric server for gVisor sandboxes",
@@ -46,7 +46,7 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 	}
 	root.AddCommand(
 		newServeCommand(std),
-		newMetricServerCommand(),
+		newMetricServerCommand(conf, std),
 		newListCommand(std),
 		newGetCommand(std),
 		newExportCommand(std),
@@ -56,6 +56,7 @@ func newRootCommand(std cli.Stdio) *cobra.Command {
 		newVersionCommand(std),
 	)
 	cli.SetUp(root, std)
-	cli.DescribeFlags(root)
+	explain := root.FlagErrorFunc()
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return explain(c, explainRemoved(err)) })
 	return root
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/sandmeter/sandmeter/config"
@@ -14,13 +12,10 @@ import (
 // in the Prometheus list of exporters.
 const defaultListenAddress = "localhost:19640"
 
-const listenAddressFlag = "web.listen-address"
-
 // serve is the command that runs the server for users and service managers.
 type serve struct {
 	settings
-	log         logFlags
-	registering bool
+	log logFlags
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
@@ -30,16 +25,21 @@ func newServeCommand(std cli.Stdio) *cobra.Command {
 
 // newServe returns the command, and the settings that its flags set.
 func newServe(std cli.Stdio) (*cobra.Command, *serve) {
-	s := &serve{settings: settings{Options: metricserver.Options{Usage: metricserver.UsageOwn, TotalsBy: metricserver.TotalsByNone, Linger: defaultLinger}, naming: string(metricserver.PrometheusNaming), zeroCounters: on}}
+	s := &serve{settings{Options: metricserver.Options{Addresses: []string{defaultListenAddress}, Linger: defaultLinger,
+		ZeroCounters: []string{metricserver.ZeroCountersAll}, ProcessMetrics: true}}, logFlags{"info", formatText}}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the metrics of every sandbox of one or more runtime roots",
 		Long: "Serve the metrics of every sandbox. With more than one runtime root, or a glob, the series of a sandbox have the label\n" +
 			"runtime_root. Every flag can be given as an environment variable too: SANDMETER_WEB_LISTEN_ADDRESS for\n" +
 			"--web.listen-address, and SANDMETER_ROOT for --root, where commas separate addresses and roots.\n\n" +
-			registrationLong +
+			"Replies are verified with the sandbox's registration, the list of its metrics. A sandbox that was created without runsc's flag\n" +
+			"--metric-server has none in its state file. It gets the registration of another sandbox of the same build of runsc, or the\n" +
+			"server runs `runsc metric-metadata` with the runsc that started the sandbox, which it finds in Docker's and containerd's\n" +
+			"configuration or in PATH. It refuses to run a program that anyone except root or its own user can write.\n\n" +
 			"With --web.config.file every address and every path is behind the same TLS and passwords. The server reads the file, and\n" +
-			"the files that it names, again for each connection and request. Replace it with a rename, so that no request meets half of it.",
+			"the files that it names, again for each connection and request. Replace the file atomically (rename), so no request reads a\n" +
+			"partial file.",
 		Example: "  sandmeter serve --root /run/containerd/runsc/k8s.io\n" +
 			"  sandmeter serve --root '/run/containerd/runsc/*' --root /var/run/docker/runtime-runc/moby\n" +
 			"  sandmeter serve --root /var/run/docker/runtime-runc/moby --web.listen-address :19640\n" +
@@ -52,44 +52,26 @@ func newServe(std cli.Stdio) (*cobra.Command, *serve) {
 			return err
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if s.systemdSocket && cmd.Flags().Changed(listenAddressFlag) {
-				return cli.Usagef("--web.systemd-socket serves on the sockets of systemd: leave out --%s", listenAddressFlag)
+			listens := cmd.Flags().Changed("web.listen-address")
+			if s.systemdSocket && listens {
+				return cli.Usagef("--web.systemd-socket serves on the sockets of systemd: leave out --web.listen-address")
 			}
-			return s.run(cmd.Context(), std)
+			return s.run(cmd, std)
 		},
 	}
-	flags := cmd.Flags()
-	s.settings.register(flags)
-	s.Roots = []string{config.DefaultRootDir()}
-	s.Addresses, s.addressFlag = []string{defaultListenAddress}, "--"+listenAddressFlag
-	cli.RegisterRoots(cmd, &s.Roots, "Runtime root: the `directory` of runsc's state files, or a glob. Repeatable.")
-	cli.Repeatable(flags, &s.Addresses, listenAddressFlag,
-		"`Address` to listen on: host:port, :port, or the absolute path of a Unix socket. Repeatable.")
-	flags.BoolVar(&s.systemdSocket, "web.systemd-socket", false, "Serve on the sockets that systemd passes, instead of listening on addresses.")
-	flags.StringVar(&s.WebConfigFile, "web.config.file", "",
-		"`File` with TLS, client certificates, passwords, rate limit and headers, in the format of Prometheus's exporter-toolkit.")
-	_ = cmd.MarkFlagFilename("web.config.file", "yml", "yaml") // only fails for unknown flags
-	flags.StringVar(&s.TelemetryPath, "web.telemetry-path", metricserver.DefaultTelemetryPath, "`Path` of the metrics.")
-	registerNaming(flags, &s.naming)
-	flags.BoolVar(&s.registering, "web.enable-registration", false,
-		"Let clients register and unregister sandboxes. An unregistered sandbox has no metrics until its ID is used again.")
-	registerRegistrations(cmd, &s.Options)
-	flags.StringVar(&s.FinalMetricsLog, "final-metrics-log", "",
-		"Read the last metrics of ended sandboxes from these files: the `pattern` in runsc's flag of that name, with %ID%.")
-	flags.BoolVar(&s.OnlyInstrumented, "only-instrumented", false, "Serve only sandboxes that were created with a --metric-server, and run no runsc.")
-	s.log.register(cmd)
-	cli.CompleteChoices(cmd)
+	all := append(without(s.Settings(), "allow-unknown-root", "exporter-prefix"), config.Setting{Name: "web.systemd-socket", Heading: "Listening", Value: &s.systemdSocket,
+		Help: "Serve on the sockets that systemd passes, instead of listening on addresses."})
+	cli.Register(cmd, append(all, s.log.settings()...)...)
 	return cmd, s
 }
 
-func (s *serve) run(ctx context.Context, std cli.Stdio) error {
+func (s *serve) run(cmd *cobra.Command, std cli.Stdio) error {
 	log, err := s.log.open(std.Err)
 	if err != nil {
 		return err
 	}
 	defer log.close()
 	defer ignoreHangup(log.Logger)()
-	s.ProcessMetrics, s.DisableRegistering = true, !s.registering
 	s.ready = func() { tellReady(log.Logger) }
-	return s.serve(ctx, log)
+	return s.serve(cmd, log)
 }

@@ -44,7 +44,7 @@ func TestServe(t *testing.T) {
 		}
 	}
 	serves("", "one two silent", `sandboxes="every sandbox"`)
-	serves("--only-instrumented", "one two", `sandboxes="every sandbox with a registration"`)
+	serves("--runsc off", "one two", `sandboxes="every sandbox with a registration"`)
 }
 
 func TestServeFlags(t *testing.T) {
@@ -65,7 +65,7 @@ func TestServeFlags(t *testing.T) {
 	if text := page("--metric-deny (go|process)_.*"); strings.Contains(text, "\ngo_") || strings.Contains(text, "\nprocess_") {
 		t.Errorf("metrics about the process are on the page:\n%s", text)
 	}
-	contains(t, page("--zero-counters-with-fields unimplemented_syscalls"), `sysno="335"} 0`)
+	contains(t, page("--zero-counters unimplemented_syscalls"), `sysno="335"} 0`)
 	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0`)
 	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51`)
 	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket}")
@@ -123,7 +123,7 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 		}
 	}
 	logs("serve --log.format json --root {dir}/file --web.listen-address {socket}", cli.ExitFail, why)
-	logs("serve --log.format json --root {root} --sandbox-timeout 0", cli.ExitUsage, "sandbox timeout 0s: it must be positive")
+	logs("serve --log.format json --root {root} --usage detail", cli.ExitUsage, "usage: detail is in addition to own, cadvisor or both")
 	logs("--log-format=json --root={dir}/file --metric-server={socket} metric-server", cli.ExitFail, why)
 }
 
@@ -170,9 +170,7 @@ func TestServeWithoutItsRoot(t *testing.T) {
 
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
-	"SANDMETER_ONLY_INSTRUMENTED":         "true",
 	"SANDMETER_RUNSC":                     "/some/runsc,/other/runsc",
-	"SANDMETER_REGISTRATION":              "/some/registration",
 	"SANDMETER_FINAL_METRICS_LOG":         "/some/%ID%",
 	"SANDMETER_ROOT":                      "/some/root",
 	"SANDMETER_WEB_LISTEN_ADDRESS":        "/some/socket,:1",
@@ -184,8 +182,7 @@ var serveVariables = map[string]string{
 	"SANDMETER_WEB_SOCKET_GROUP":          "some",
 	"SANDMETER_METRIC_NAMING":             "runsc",
 	"SANDMETER_WEB_ENABLE_REGISTRATION":   "true",
-	"SANDMETER_ZERO_COUNTERS":             "off",
-	"SANDMETER_ZERO_COUNTERS_WITH_FIELDS": "weirdness",
+	"SANDMETER_ZERO_COUNTERS":             "all,weirdness",
 	"SANDMETER_ALLOW_PROFILING":           "true",
 	"SANDMETER_SANDBOX_TIMEOUT":           "3s",
 	"SANDMETER_LINGER":                    "1h0m0s",
@@ -193,10 +190,8 @@ var serveVariables = map[string]string{
 	"SANDMETER_MAX_SANDBOXES_WITH_SERIES": "9",
 	"SANDMETER_METRIC_ALLOW":              "a{1,2}|b",
 	"SANDMETER_METRIC_DENY":               "c{1,2}",
-	"SANDMETER_FINAL_RECORDS":             "/some/records",
-	"SANDMETER_FINAL_RECORDS_MAX_SIZE":    "8",
-	"SANDMETER_USAGE":                     "off",
-	"SANDMETER_USAGE_DETAIL":              "true",
+	"SANDMETER_FINAL_RECORDS":             "/some/records,max-size=8",
+	"SANDMETER_USAGE":                     "cadvisor,detail",
 	"SANDMETER_TOTALS_BY":                 "namespace",
 	"SANDMETER_TOTALS_METRIC":             "fs_opens",
 	"SANDMETER_LOG_LEVEL":                 "warn",
@@ -206,7 +201,7 @@ var serveVariables = map[string]string{
 // TestServeVariables: an environment variable sets each flag, the flag takes precedence, and an
 // invalid variable is an error with its name.
 func TestServeVariables(t *testing.T) {
-	cmd := newServeCommand(cli.Stdio{})
+	cmd, _ := newServe(cli.Stdio{})
 	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +225,7 @@ func TestServeVariables(t *testing.T) {
 	})
 	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
 	newWorld(t).fails("serve", cli.ExitUsage,
-		`environment variable SANDMETER_SANDBOX_TIMEOUT: invalid argument "soon" for "--sandbox-timeout" flag: give a number with a unit, such as 2s or 500ms`)
+		`SANDMETER_SANDBOX_TIMEOUT "soon": give a number with a unit, such as 2s or 500ms`)
 }
 
 // TestServeFewerSeries: flags limit the series of pages, and wrong ones are usage errors.
@@ -247,8 +242,8 @@ func TestServeFewerSeries(t *testing.T) {
 			t.Errorf("the page has %q:\n%s", text, page)
 		}
 	}
-	w.fails("serve --metric-allow a(", cli.ExitUsage, `metric allow "a(": missing closing ) in "a("`)
-	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, "maximum number of sandboxes with series -1: it must not be negative")
+	w.fails("serve --metric-allow a(", cli.ExitUsage, `--metric-allow "a(": missing closing ) in "a("; try: sandmeter serve --help`)
+	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, `--max-sandboxes-with-series "-1": must not be negative; try: sandmeter serve --help`)
 }
 
 func TestServeFromTheEnvironment(t *testing.T) {

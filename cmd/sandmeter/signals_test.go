@@ -33,8 +33,6 @@ func TestFinalRecordsCannotBeOpened(t *testing.T) {
 	w := newWorld(t)
 	w.fails("serve --root {root} --web.listen-address {socket} --final-records {dir}/missing/records", cli.ExitFail,
 		"final records: open {dir}/missing/records: no such file or directory; name a file in a directory that exists and that the server can write")
-	w.fails("serve --root {root} --web.listen-address {socket} --final-records {dir}/records --final-records-max-size -1", cli.ExitUsage,
-		"--final-records-max-size -1: must not be negative")
 }
 
 // TestMetricServerEndsAtHangup: metric-server shuts down cleanly on SIGHUP.

@@ -22,7 +22,7 @@ func (n *node) helm(settings ...string) {
 	}
 	args := []string{"upgrade", "--install", "sandmeter", charts[0], "--namespace", serverNamespace, "--create-namespace", "--wait", "--timeout", ample.String()}
 	for _, setting := range append([]string{
-		"image.pullPolicy=Never", "runsc.paths={" + n.runsc + "}", "finalRecords=" + recordsFile, "usage=both", "usageDetail=true", "totals.by=namespace",
+		"image.pullPolicy=Never", "runsc.paths={" + n.runsc + "}", "finalRecords=" + recordsFile, "usage=own\\,cadvisor\\,detail", "totals.by=namespace",
 	}, settings...) {
 		args = append(args, "--set", setting)
 	}

@@ -32,21 +32,11 @@ type Process struct {
 	PIDNamespace *uint64 `json:"pid_namespace"` // inode
 }
 
-// Settings are the settings of a server by their names: flags as the user gave them, with those in
-// the environment, and options with all defaults. What is not set is missing.
+// Settings are the settings of a server by the names of its flags. Settings that are not set are missing.
 type Settings struct {
-	Given    map[string]string `json:"given"`    // null: the server is embedded
-	Resolved map[string]any    `json:"resolved"` // as in metricserver.Options, in the form max_age
+	Given    map[string]string `json:"given"`    // on the command line and in the environment; null: the server is embedded
+	Resolved map[string]string `json:"resolved"` // with all defaults, and drop-in and match-address
 }
-
-// Text returns a resolved setting that is a text; empty: it is not set.
-func (s *Settings) Text(name string) string {
-	text, _ := s.Resolved[name].(string)
-	return text
-}
-
-// On reports whether a resolved setting is turned on.
-func (s *Settings) On(name string) bool { return s.Resolved[name] == true }
 
 // Limits are the limits of a server, and what has reached them.
 type Limits struct {

@@ -85,11 +85,11 @@ var mayImport = map[string][]string{
 
 	// The program sees the stages only through metricserver; to list a root it asks state and
 	// proof.
-	"internal/cli": {"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+	"internal/cli": {"config", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/api", "internal/cli", "internal/clientconfig", "internal/doctor",
 		"internal/doctor/observe", "internal/proof", "internal/queue", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/cobra", "github.com/spf13/pflag"},
-	"cmd/sandlab": {"metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
+	"cmd/sandlab": {"config", "metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},
@@ -153,7 +153,7 @@ var onlyIn = map[string]struct {
 	why      string
 }{
 	"os/signal": {[]string{"cmd/sandmeter", "cmd/sandlab", "bench", "mutants"}, "signals are the program's: who embeds the server has his own"},
-	"flag":      {[]string{"cmd/sandmeter", "bench", "config", "internal/cli", "internal/leaktest", "mutants"}, "flags are the program's"},
+	"flag":      {[]string{"bench", "config", "internal/leaktest", "mutants"}, "flags are the program's"},
 	"unsafe":    {[]string{"internal/privilege"}, "only a system call on all threads takes pointers as numbers"},
 	"os/exec": {[]string{"bench", "cmd/sandlab", "internal/registration", "internal/runsc", "internal/simulate", "metricclient", "mutants"},
 		"the server runs no other program than runsc"},

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/sandmeter/sandmeter/config"
 )
 
 func TestExit(t *testing.T) {
@@ -40,15 +42,18 @@ func TestCell(t *testing.T) {
 
 // command returns a command with a flag of each kind, and their values.
 func command() (*cobra.Command, func() string) {
-	root, roots := "/default", []string{"/default"}
+	root, roots, level := "/default", []string{"/default"}, "info"
 	var on bool
-	cmd := &cobra.Command{Use: "prog", RunE: func(*cobra.Command, []string) error { return nil }}
-	RegisterRoots(cmd, &roots, "")
-	cmd.Flags().Var((*rootFlag)(&root), "one", "")
-	cmd.Flags().BoolVar(&on, "on.off", false, "")
+	var patterns []string
+	cmd := &cobra.Command{Use: "prog", Long: "The help.", RunE: func(*cobra.Command, []string) error { return nil }}
+	Register(cmd, config.Setting{Name: "root", Heading: "Roots", Placeholder: "directory", Value: &roots, Path: true, Help: "Roots to serve."},
+		config.Setting{Name: "on.off", Heading: "More", Value: &on, Help: "Turn it on."},
+		config.Setting{Name: "one", Heading: "Roots", Placeholder: "directory", Value: &root, Path: true, Help: "A directory with a description that is long enough for another line."},
+		config.Setting{Name: "allow", Heading: "More", Placeholder: "regex", Value: &patterns, Whole: true},
+		config.Setting{Name: "level", Heading: "More", Placeholder: "level", Value: &level, Choices: []string{"debug", "info", "warn"}, Help: "Level."})
 	SetUp(cmd, Stdio{new(strings.Builder), new(strings.Builder)})
-	LimitToOnce(cmd)
-	return cmd, func() string { return fmt.Sprint(roots, " ", root, " ", on) }
+	Once(cmd)
+	return cmd, func() string { return fmt.Sprint(roots, " ", root, " ", on, " ", patterns, " ", level) }
 }
 
 func TestFlags(t *testing.T) {
@@ -65,86 +70,96 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: %s, want %s", line, got, want)
 		}
 	}
-	check("", "[/default] /default false")
-	check("--root /a", "[/a] /default false")
-	check("--root /a/ --root /b/../c --root /a,b", "[/a /c /a,b] /default false")
-	check("--one /x --on.off", "[/default] /x true")
-	check("--one /x --one /x", `invalid argument "/x" for "--one" flag: given twice; try: prog --help`)
-	check("--on.off --on.off=false", `invalid argument "false" for "--on.off" flag: given twice; try: prog --help`)
-	check("--on.off=maybe", `invalid argument "maybe" for "--on.off" flag: give true or false; try: prog --help`)
-	check("--root=", `invalid argument "" for "--root" flag: name a directory; try: prog --help`)
+	check("", "[/default] /default false [] info")
+	check("--root /a", "[/a] /default false [] info")
+	check("--root /a/ --root /b/../c,/d", "[/a /c /d] /default false [] info")
+	check("--one /x --on.off", "[/default] /x true [] info")
+	check("--allow a{1,2} --allow=b --level warn", "[/default] /default false [a{1,2} b] warn")
+	check("--one /x --one /x", `--one "/x": given twice; try: prog --help`)
+	check("--on.off --on.off=false", `--on.off "false": given twice; try: prog --help`)
+	check("--on.off=maybe", `--on.off "maybe": give true or false; try: prog --help`)
+	check("--level Debug", `--level "Debug": choose debug, info or warn; try: prog --help`)
+	check("--root=", `--root "": give a path; try: prog --help`)
+	check("--none", "unknown flag: --none; try: prog --help")
 }
 
-func TestNames(t *testing.T) {
-	check := func(words, want string) {
-		t.Helper()
-		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-		var names []string
-		Names(flags, &names, "names", "")
-		if err := flags.Parse(strings.Fields(words)); err != nil || flags.Lookup("names").Value.String() != want || strings.Join(names, ",") != want {
-			t.Errorf("%s: %q, %v", words, names, err)
-		}
+// TestHelp: flags are below their headings, in the order in which they were registered, and lines fit.
+func TestHelp(t *testing.T) {
+	cmd, _ := command()
+	cmd.Long = "The help of a command.\nIt has lines and\n\nparagraphs."
+	const want = `The help of a command. It has lines and
+
+paragraphs.
+
+Usage:
+  prog [flags]
+
+Flags:
+  -h, --help               Show help.
+
+Roots:
+      --root <directory>   Roots to serve.
+                           (default /default)
+      --one <directory>    A directory with a
+                           description that is
+                           long enough for
+                           another line.
+                           (default /default)
+
+More:
+      --on.off             Turn it on.
+      --allow <regex>
+      --level <level>      Level. (default info)
+`
+	trailing := regexp.MustCompile(` +\n`)
+	if got := trailing.ReplaceAllString(help(cmd, 52), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	check("", "")
-	check("--names a", "a")
-	check("--names a,b --names=c", "a,b,c")
-	check("--names=", "")
+}
+
+func TestCompletion(t *testing.T) {
+	cmd, _ := command()
+	complete, ok := cmd.GetFlagCompletionFunc("level")
+	if !ok {
+		t.Fatal("the flag has no completion")
+	}
+	if got, _ := complete(cmd, nil, ""); strings.Join(got, " ") != "debug info warn" {
+		t.Errorf("completions are %q", got)
+	}
 }
 
 func TestFromEnv(t *testing.T) {
+	check := func(line, want string) {
+		t.Helper()
+		cmd, values := command()
+		if err := cmd.ParseFlags(strings.Fields(line)); err != nil {
+			t.Fatal(err)
+		}
+		if err := FromEnv(cmd.Flags()); err != nil || values() != want {
+			t.Errorf("%s: %v: %s, want %s", line, err, values(), want)
+		}
+	}
 	t.Setenv("SANDMETER_ROOT", "/a,/b")
 	t.Setenv("SANDMETER_ON_OFF", "true")
-	cmd, values := command()
-	if err := FromEnv(cmd.Flags()); err != nil || values() != "[/a /b] /default true" {
-		t.Errorf("%v: %s", err, values())
-	}
-	cmd, values = command()
-	if err := cmd.ParseFlags([]string{"--root", "/x", "--on.off=false"}); err != nil {
+	t.Setenv("SANDMETER_ALLOW", "a{1,2}|b")
+	check("", "[/a /b] /default true [a{1,2}|b] info")
+	check("--root /x --on.off=false --allow c", "[/x] /default false [c] info") // flags go before the environment
+	cmd, _ := command()
+	if err := errors.Join(cmd.ParseFlags([]string{"--one", "/x"}), FromEnv(cmd.Flags())); err != nil {
 		t.Fatal(err)
 	}
-	if err := FromEnv(cmd.Flags()); err != nil || values() != "[/x] /default false" {
-		t.Errorf("flags go before the environment: %v: %s", err, values())
+	if given := Given(cmd.Flags()); fmt.Sprint(given) != "map[allow:a{1,2}|b on.off:true one:/x root:/a,/b]" {
+		t.Errorf("given are %v", given)
 	}
 	t.Setenv("SANDMETER_ROOT", "")
 	t.Setenv("SANDMETER_ON_OFF", "")
-	cmd, values = command()
-	if err := FromEnv(cmd.Flags()); err != nil || values() != "[/default] /default false" {
-		t.Errorf("empty variables count as unset: %v: %s", err, values())
-	}
+	t.Setenv("SANDMETER_ALLOW", "")
+	check("", "[/default] /default false [] info") // empty variables count as unset
 	t.Setenv("SANDMETER_ROOT", "/a,")
 	cmd, _ = command()
-	if err := FromEnv(cmd.Flags()); err == nil || !strings.HasPrefix(err.Error(), "environment variable SANDMETER_ROOT: ") || !errors.As(err, new(UsageError)) {
+	if err := FromEnv(cmd.Flags()); err == nil || err.Error() != `SANDMETER_ROOT "": give a path` || !errors.As(err, new(UsageError)) {
 		t.Errorf("an empty root in the environment: %v", err)
 	}
-}
-
-// TestPlainWords: errors describe the valid values of a flag, with both flag packages.
-func TestPlainWords(t *testing.T) {
-	check := func(line, want string) {
-		t.Helper()
-		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-		flags.Bool("on", false, "")
-		flags.Duration("for", 0, "")
-		flags.Int("count", 0, "")
-		flags.String("text", "", "")
-		g := GoFlags("prog", flags)
-		got := ""
-		if err := g.Parse(strings.Fields(line)); err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%s: %q, want %q", line, got, want)
-		}
-		var usage strings.Builder
-		g.SetOutput(&usage)
-		if g.PrintDefaults(); strings.Contains(usage.String(), "panic") {
-			t.Errorf("flags are explained as\n%s", &usage)
-		}
-	}
-	check("-on -for=2s --count 3 -text x", "")
-	check("-on=maybe", `invalid boolean value "maybe" for -on: give true or false`)
-	check("-for=5", `invalid value "5" for flag -for: give a number with a unit, such as 2s or 500ms`)
-	check("-count=1.5", `invalid value "1.5" for flag -count: give a whole number`)
 }
 
 // program returns a program with a command that takes no argument.

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // SetUp prepares the root command of a program for Execute, after all commands were added. It makes
@@ -14,10 +17,21 @@ func SetUp(root *cobra.Command, std Stdio) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetOut(&output{Writer: std.Out})
 	root.SetErr(std.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			return wrong.Unwrap() // it names the flag and the value
+		}
+		return err
+	})
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		columns := min(cmp.Or(TerminalWidth(std.Out), HelpWidth), HelpWidth)
+		_, _ = io.WriteString(c.OutOrStdout(), help(c, columns)) // it keeps the error
+	})
 	root.InitDefaultVersionFlag()             // else cobra takes the word after --version for its value
 	commands := slices.Clone(root.Commands()) // without cobra's own commands
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
+	describeFlags(root)
 	for _, c := range root.Commands() {
 		switch {
 		case c.Name() == "help":

@@ -319,7 +319,7 @@ func TestSharesUnmeasured(t *testing.T) {
 	}
 }
 
-// detailed are the options with --usage-detail.
+// detailed are the options with UsageDetail.
 func detailed(o *Options) { o.UsageDetail = true }
 
 func TestDetail(t *testing.T) {

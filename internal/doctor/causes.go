@@ -30,7 +30,7 @@ var (
 	rootUnreadable    = Cause{"root_unreadable", Problem, "correct the path, run as root, or repair the file system"}
 	rootNotExamined   = Cause{"root_not_examined", Warning, "give it with --root if you trust everyone who can write it"}
 	tooManyRoots      = Cause{"too_many_roots", Problem, "run a second server for some of the runtime roots"}
-	noRegistrations   = Cause{"no_registration_source", Warning, "name runsc with --runsc, or save the output of runsc metric-metadata and name the file with --registration"}
+	noRegistrations   = Cause{"no_registration_source", Warning, "name runsc with --runsc, or save the output of runsc metric-metadata and give the file to --runsc"}
 	missingCapability = Cause{"missing_capability", Warning, "run as root, or add the capability"}
 	otherPIDNamespace = Cause{"other_pid_namespace", Problem, "run in the host's PID namespace: hostPID: true in Kubernetes, --pid=host in Docker"}
 	lowFileLimit      = Cause{"low_file_limit", Warning, "raise the limit: LimitNOFILE= in the unit, or ulimit -n in the shell"}

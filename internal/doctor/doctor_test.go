@@ -29,7 +29,7 @@ func statusOf(root string, sandboxes ...api.Sandbox) *api.Status {
 	return &api.Status{
 		SnapshotTime:  ptr(now),
 		Process:       api.Process{UID: 0, PIDNamespace: ptr(uint64(1))},
-		Settings:      api.Settings{Resolved: map[string]any{"usage": "own"}},
+		Settings:      api.Settings{Resolved: map[string]string{"usage": "own"}},
 		Limits:        api.Limits{OpenFiles: ptr(uint64(1024)), RuntimeRoots: 500},
 		RuntimeRoots:  []api.RuntimeRoot{{Path: root, State: api.RootOK}},
 		Registrations: api.Registrations{Programs: []string{"/opt/runsc"}},
@@ -88,11 +88,11 @@ var spec = []struct {
 	{unserved, "problem sandbox_not_served: not listed by any server (" + docker + ") [c] because no server has this runtime root"},
 	{func(o *Observed) {
 		o.Processes = append(o.Processes, process(30, "c", k8s, true))
-		o.Servers[0].Status.Settings.Resolved["match_address"] = ":1337"
+		o.Servers[0].Status.Settings.Resolved["match-address"] = ":1337"
 	}, "problem sandbox_not_served: not listed by any server (" + k8s + ") [c] because server localhost:19640 (process 80) serves only sandboxes that were created with --metric-server=:1337"},
 	{func(o *Observed) {
 		o.Processes = append(o.Processes, process(30, "c", k8s, true))
-		o.Servers[0].Status.Settings.Resolved["only_instrumented"] = true
+		o.Servers[0].Status.Settings.Resolved["runsc"] = "off"
 	}, "problem sandbox_not_served: not listed by any server (" + k8s + ") [c] because server localhost:19640 (process 80) serves only sandboxes that were created with a --metric-server"},
 	{func(o *Observed) { o.Processes = append(o.Processes, process(30, "c", k8s, true)) },
 		"problem sandbox_not_served: not listed by any server (" + k8s + ") [c] because server localhost:19640 (process 80) serves this runtime root, and may see another directory at its path"},

@@ -102,9 +102,9 @@ func (f *findings) judgeStatus(name string, s *api.Status) {
 // lacksRegistrations reports whether a server needs registrations and has no source of them. As long as
 // sandboxes have metrics, there is one.
 func lacksRegistrations(s *api.Status) bool {
-	set := &s.Settings
+	set := s.Settings.Resolved
 	hasMetrics := func(sandbox api.Sandbox) bool { return sandbox.QueryStatus == "ok" }
-	return len(s.Registrations.Programs) == 0 && set.Text("registration_file") == "" && !set.On("only_instrumented") && !set.On("drop_in") &&
+	return len(s.Registrations.Programs) == 0 && set["runsc"] == "" && set["drop-in"] == "" &&
 		!slices.ContainsFunc(s.Sandboxes, hasMetrics)
 }
 
@@ -162,9 +162,9 @@ func (f *findings) judgeProcess(name string, s *api.Status) {
 // judgeFinalLogs compares where sandboxes leave their last metrics with where servers read them.
 func (f *findings) judgeFinalLogs(o *Observed) {
 	for _, s := range o.answered() {
-		reads := s.Status.Settings.Text("final_metrics_log")
+		reads := s.Status.Settings.Resolved["final-metrics-log"]
 		for _, p := range o.Processes {
-			if !s.serves(p.Root) || s.Status.Settings.On("drop_in") || p.FinalMetricsLog == reads {
+			if !s.serves(p.Root) || s.Status.Settings.Resolved["drop-in"] != "" || p.FinalMetricsLog == reads {
 				continue
 			}
 			f.add(finalLogDiffers, "the last metrics of sandboxes are not read",

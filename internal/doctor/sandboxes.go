@@ -140,10 +140,10 @@ func (f *findings) judgeUnlisted(o *Observed, id, root string, since time.Time) 
 			continue
 		}
 		why, change = o.name(s)+" serves this runtime root, and may see another directory at its path", "look into the log of the server"
-		switch address := s.Status.Settings.Text("match_address"); {
+		switch address := s.Status.Settings.Resolved["match-address"]; {
 		case address != "":
 			why, change = o.name(s)+" serves only sandboxes that were created with --metric-server="+address, ""
-		case s.Status.Settings.On("only_instrumented"):
+		case s.Status.Settings.Resolved["runsc"] == "off":
 			why, change = o.name(s)+" serves only sandboxes that were created with a --metric-server", ""
 		}
 	}

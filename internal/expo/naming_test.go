@@ -32,10 +32,7 @@ func timesPage(t testing.TB, timestamps bool) *page.Page {
 			k.sandbox(t, labels("2", "", "", "idle"), 0),
 		},
 	}
-	rules, err := page.NewSeriesRules([]string{"runsc_.*"}, []string{"sandmeter_.*", "process_.*"}) // only reported families
-	if err != nil {
-		t.Fatal(err)
-	}
+	rules := page.NewSeriesRules([]string{"runsc_.*"}, []string{"sandmeter_.*", "process_.*"}) // only reported families
 	return page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.PrometheusNaming, Timestamps: timestamps, Series: rules}).Build(snap, page.Selection{})
 }
 

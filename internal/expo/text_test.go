@@ -117,14 +117,11 @@ const ownSeries = 2
 
 // buildSince is build for a server that started at another time.
 func buildSince(start time.Time, snap *snapshot.Snapshot) *page.Page {
-	rules, err := page.NewSeriesRules(nil, []string{
+	rules := page.NewSeriesRules(nil, []string{
 		"runsc_meta_num_sandboxes_(broken_metrics|checkpointed|restored|running)",
 		"runsc_meta_sandbox_(checkpointed|cpu_time_saved_milliseconds|presence|restored|running)",
 		"runsc_meta_spec_metadata",
 	})
-	if err != nil {
-		panic(err)
-	}
 	options := page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true, Series: rules, Families: families.Options{DropIn: true, StartTime: start}}
 	return page.NewBuilder(options).Build(snap, page.Selection{})
 }

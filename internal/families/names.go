@@ -15,7 +15,7 @@ const MaxTotalsCounters = 32
 // CheckTotals returns an error if totals cannot have the sums of registered counters of these names.
 func CheckTotals(names []string) error {
 	if len(names) > MaxTotalsCounters {
-		return fmt.Errorf("%d metrics for totals: give at most %d", len(names), MaxTotalsCounters)
+		return fmt.Errorf("of %d counters: give at most %d", len(names), MaxTotalsCounters)
 	}
 	taken := make(map[string]string) // the family or metric that has the name
 	for _, s := range []*schema.Schema{Server, Sandbox, Usage, TotalsSchema(nil, true, true)} {
@@ -28,9 +28,9 @@ func CheckTotals(names []string) error {
 	for i, name := range names {
 		switch {
 		case !schema.ValidName(name):
-			return fmt.Errorf("metric %s for totals: give a name as runsc registers it, without prefix, such as fs_opens", schema.Quote(name))
+			return fmt.Errorf("%s: give a name as runsc registers it, without prefix, such as fs_opens", schema.Quote(name))
 		case slices.Contains(names[:i], name):
-			return fmt.Errorf("metric %s for totals: it is given twice", schema.Quote(name))
+			return fmt.Errorf("%s: given twice", schema.Quote(name))
 		}
 		if err := takeNames(taken, name); err != nil {
 			return err
@@ -46,7 +46,7 @@ func takeNames(taken map[string]string, counter string) error {
 		m := counterMetric(snapshot.TotalsCounter{Name: counter, Unit: unit})
 		for _, name := range pageNames(&m) {
 			if by, is := taken[name]; is && by != counter {
-				return fmt.Errorf("metric %s for totals: the name of its family, %s, conflicts with %s: leave it out", schema.Quote(counter), m.Name, by)
+				return fmt.Errorf("%s: the name of its family, %s, conflicts with %s: leave it out", schema.Quote(counter), m.Name, by)
 			}
 			taken[name] = counter
 		}

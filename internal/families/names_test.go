@@ -29,7 +29,7 @@ func TestCheckTotals(t *testing.T) {
 	refuses("give a name as runsc registers it", "Fs_opens")
 	refuses("give a name as runsc registers it", "fs/opens")
 	refuses("give a name as runsc registers it", "fs_opens", "a b")
-	refuses("it is given twice", "a", "b", "a")
+	refuses("given twice", "a", "b", "a")
 	refuses("conflicts with a", "a", "a_total")
 	refuses("conflicts with a", "a", "a_seconds")
 	refuses("conflicts with a", "a", "a_nanoseconds")

@@ -23,44 +23,35 @@ type SeriesRules struct {
 // NewSeriesRules returns the rules, or nil if there are none. allow and deny are regular expressions
 // that have to match the whole name of a family, as it is on the page. The families of pages are
 // those that an expression of allow matches, or that are about the server itself, or all if allow is
-// empty; and of these those that no expression of deny matches. The error lists all expressions that
-// are not valid.
-func NewSeriesRules(allow, deny []string) (*SeriesRules, error) {
-	allowed, errAllow := compileAll("metric allow", allow)
-	denied, errDeny := compileAll("metric deny", deny)
-	if err := errors.Join(errAllow, errDeny); err != nil {
-		return nil, err
-	}
+// empty; and of these those that no expression of deny matches. CheckPattern accepts all of them.
+func NewSeriesRules(allow, deny []string) *SeriesRules {
 	if len(allow)+len(deny) == 0 {
-		return nil, nil
+		return nil
 	}
-	return &SeriesRules{allow: allowed, deny: denied, process: make(map[string]bool)}, nil
+	return &SeriesRules{allow: compileAll(allow), deny: compileAll(deny), process: make(map[string]bool)}
 }
 
-func compileAll(what string, texts []string) (all []*regexp.Regexp, err error) {
-	var errs []error
+// compileAll compiles expressions that have to match a whole name, as in Prometheus's relabeling.
+func compileAll(texts []string) (all []*regexp.Regexp) {
 	for _, text := range texts {
-		re, err := compileWhole(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s %q: %w", what, text, err))
-		}
-		all = append(all, re)
+		all = append(all, regexp.MustCompile("^(?s:"+text+")$"))
 	}
-	return all, errors.Join(errs...)
+	return all
 }
 
-// compileWhole compiles an expression that has to match a whole name, as in Prometheus's relabeling.
-func compileWhole(text string) (*regexp.Regexp, error) {
+// CheckPattern returns why an expression is not valid.
+func CheckPattern(text string) error {
 	if text == "" {
-		return nil, errors.New("give a regular expression, such as runsc_fs_.*")
+		return errors.New("give a regular expression, such as runsc_fs_.*")
 	}
-	if _, err := regexp.Compile(text); err != nil { // by itself: a)|(b is valid only within a group
-		if wrong, ok := errors.AsType[*syntax.Error](err); ok {
-			return nil, fmt.Errorf("%s in %q", wrong.Code, wrong.Expr)
-		}
-		return nil, err
+	_, err := regexp.Compile(text) // by itself: a)|(b is valid only within a group
+	if err == nil {
+		_, err = regexp.Compile("^(?s:" + text + ")$")
 	}
-	return regexp.Compile("^(?s:" + text + ")$")
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+		return fmt.Errorf("%s in %q", wrong.Code, wrong.Expr)
+	}
+	return err
 }
 
 // keeps reports whether a family is on pages.

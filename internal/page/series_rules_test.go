@@ -14,15 +14,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-func mustRule(t testing.TB, allow, deny []string) *SeriesRules {
-	t.Helper()
-	r, err := NewSeriesRules(allow, deny)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func TestSeriesRules(t *testing.T) {
 	snap := snapshotOf(reporting("a", register(t, "fs_opens c", "lat h", "lat_sum_x c", "uptime gn")), reporting("b", nil))
 	const presence, leftOut = "sandmeter_metric_server_presence", "sandmeter_num_series_left_out"
@@ -37,7 +28,7 @@ func TestSeriesRules(t *testing.T) {
 	all := append(slices.Clone(server), about...)
 	check := func(allow, deny string, want ...string) {
 		t.Helper()
-		r := mustRule(t, strings.Fields(allow), strings.Fields(deny))
+		r := NewSeriesRules(strings.Fields(allow), strings.Fields(deny))
 		b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Families: families.Options{Usage: families.BothNames}, Series: r})
 		for range 2 { // the second page has the layout of the first one
 			got := namesOf(b.Build(snap, Selection{}))
@@ -91,27 +82,27 @@ func TestDeniedNamesAreFree(t *testing.T) {
 	newer, older := register(t, "h_sum c"), register(t, "h h")
 	snap := snapshotOf(sandbox("a", newer), sandbox("b", older))
 	build := func(deny ...string) *Page {
-		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Series: mustRule(t, nil, append(deny, ".*(start|meta_metric|meta_sandbox|min|max|ssd).*"))}).Build(snap, Selection{})
+		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Series: NewSeriesRules(nil, append(deny, ".*(start|meta_metric|meta_sandbox|min|max|ssd).*"))}).Build(snap, Selection{})
 	}
 	expect(t, "both", build(), "runsc_h_sum counter: a", "runsc_meta_num_series_left_out gauge: 1")
 	expect(t, "without the counter", build("runsc_h_sum"), "runsc_h histogram: b", "runsc_meta_num_series_left_out gauge: 0")
 	expect(t, "without the histogram", build("runsc_h"), "runsc_h_sum counter: a", "runsc_meta_num_series_left_out gauge: 0")
 }
 
-func TestSeriesRulesErrors(t *testing.T) {
-	check := func(allow, deny []string, want string) {
+func TestCheckPattern(t *testing.T) {
+	check := func(pattern, want string) {
 		t.Helper()
-		if r, err := NewSeriesRules(allow, deny); err == nil || err.Error() != want || r != nil {
-			t.Errorf("%q, %q: %v, want %s", allow, deny, err, want)
+		if err := CheckPattern(pattern); fmt.Sprint(err) != want {
+			t.Errorf("%q: %v, want %s", pattern, err, want)
 		}
 	}
-	check([]string{"a("}, nil, `metric allow "a(": missing closing ) in "a("`)
-	check([]string{"ok", "a)|(b"}, nil, `metric allow "a)|(b": unexpected ) in "a)|(b"`)
-	check(nil, []string{""}, `metric deny "": give a regular expression, such as runsc_fs_.*`)
-	check([]string{"["}, []string{"*"}, "metric allow \"[\": missing closing ] in \"[\"\n"+
-		"metric deny \"*\": missing argument to repetition operator in \"*\"")
-	if r, err := NewSeriesRules(nil, nil); r != nil || err != nil {
-		t.Errorf("no rules are %v, %v", r, err)
+	check("ok", "<nil>")
+	check("a(", `missing closing ) in "a("`)
+	check("a)|(b", `unexpected ) in "a)|(b"`)
+	check("", "give a regular expression, such as runsc_fs_.*")
+	check("*", `missing argument to repetition operator in "*"`)
+	if r := NewSeriesRules(nil, nil); r != nil {
+		t.Errorf("no rules are %v", r)
 	}
 }
 
@@ -131,7 +122,7 @@ func TestFilteredTextSize(t *testing.T) {
 	}
 	snap := snapshotOf(boxes...)
 	size := func(allow ...string) int {
-		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn, Series: mustRule(t, allow, []string{"process_.*", "runsc_meta_.*"})}).Build(snap, Selection{}).TextSize()
+		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn, Series: NewSeriesRules(allow, []string{"process_.*", "runsc_meta_.*"})}).Build(snap, Selection{}).TextSize()
 	}
 	usage := 0
 	for _, s := range families.New(dropIn).Of(snap).Sandboxes {
@@ -163,7 +154,7 @@ func TestRulesCostNothingWhereThereAreNone(t *testing.T) {
 		}
 		return least
 	}
-	none, filtered := allocations(nil), allocations(mustRule(t, []string{"runsc_.*"}, []string{"go_.*"}))
+	none, filtered := allocations(nil), allocations(NewSeriesRules([]string{"runsc_.*"}, []string{"go_.*"}))
 	if filtered > none+1 { // the list of the families about the process
 		t.Errorf("a page takes %v allocations without rules and %v with rules about families", none, filtered)
 	}

@@ -98,10 +98,7 @@ func TestLayoutIsKept(t *testing.T) {
 func TestTotalsAndRules(t *testing.T) {
 	check := func(what string, allow, deny []string, want ...string) {
 		t.Helper()
-		rules, err := NewSeriesRules(allow, deny)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rules := NewSeriesRules(allow, deny)
 		b := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn, Series: rules})
 		server := []string{"process_start_time_seconds gauge: ", "runsc_meta_metric_server_presence gauge: "}
 		expect(t, what, b.Build(withTotals(snapshotOf()), Selection{}), append(server, want...)...)

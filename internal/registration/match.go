@@ -139,5 +139,5 @@ func notFound(paths []string, err error) error {
 	if err != nil {
 		where += " (" + strings.Join(uniq(strings.Split(err.Error(), "\n")), "; ") + ")"
 	}
-	return fmt.Errorf("no metrics registered, and %s; name it with --runsc, or save the output of `runsc metric-metadata` for --registration", where)
+	return fmt.Errorf("no metrics registered, and %s; name it with --runsc, or save the output of `runsc metric-metadata` and give the file to --runsc", where)
 }

@@ -112,7 +112,7 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%s, with a fallback: %v, %v", name, r, err)
 		}
 	}
-	const advice = "; name it with --runsc, or save the output of `runsc metric-metadata` for --registration"
+	const advice = "; name it with --runsc, or save the output of `runsc metric-metadata` and give the file to --runsc"
 	const none = "no metrics registered, and the runsc that started it is none of "
 	fails("another file in PATH", Options{}, gone(release), none+"/usr/bin/runsc"+advice)
 	fails("another release in PATH", Options{}, Build{Release: other}, none+"/usr/bin/runsc"+advice, "/usr/bin/runsc --version")

@@ -48,7 +48,7 @@ func waitsOf(connections int) int { return min(maxWaits, connections/connections
 func (h *Handler) handleRegistering(path string, do Registering) {
 	if do == nil {
 		h.handle(path, func(http.ResponseWriter, *http.Request) error {
-			return refuse(http.StatusNotFound, "this server does not let clients register sandboxes; start it with --web.enable-registration")
+			return refuse(http.StatusNotFound, "this server does not let clients register sandboxes; start it with --web.enable-registration or SANDMETER_WEB_ENABLE_REGISTRATION=true")
 		}, http.MethodPost)
 		return
 	}

@@ -195,7 +195,7 @@ func TestRegisterMethods(t *testing.T) {
 
 func TestRegisterDisabled(t *testing.T) {
 	inRegistering(t, nil, func(b registering) {
-		b.expect(values(), http.StatusNotFound, "this server does not let clients register sandboxes; start it with --web.enable-registration")
+		b.expect(values(), http.StatusNotFound, "this server does not let clients register sandboxes; start it with --web.enable-registration or SANDMETER_WEB_ENABLE_REGISTRATION=true")
 	})
 }
 

@@ -124,7 +124,7 @@ func sandboxUsage(d *builder) {
 		line(one(`sum(rate(sandmeter_sandbox_cpu_throttled_seconds_total{@}[$__rate_interval]))`), "throttled"),
 		line(one(`sum by (resource, kind) (rate(sandmeter_sandbox_pressure_seconds_total{@}[$__rate_interval]))`), "{{resource}}, {{kind}}")).
 		NoValue("Neither a CPU limit nor cgroup v2"))
-	d.WithPanel(graph(frame{title: "Threads and processes", description: "Threads of the sandbox on the host, which its limit on tasks counts, and threads and zombies of each container, which the sandbox reports with --usage-detail.", width: half, unit: count},
+	d.WithPanel(graph(frame{title: "Threads and processes", description: "Threads of the sandbox on the host, which its limit on tasks counts, and threads and zombies of each container, which the sandbox reports with --usage=own,detail.", width: half, unit: count},
 		line(one(`sum(sandmeter_sandbox_threads{@})`), "threads on the host"),
 		line(container(`sandmeter_container_processes{@}`), "{{container}}")).
 		Decimals(0).WithTransformation(rename(longID, shortID)))
@@ -137,7 +137,7 @@ func containerTable() cog.Builder[dashboard.Panel] {
 	cpuLimit := by(`sandmeter_container_limit_cpu_cores{@}`)
 	memory := by(`sandmeter_container_memory_bytes{@}`)
 	memoryLimit := by(`sandmeter_container_limit_memory_bytes{@}`)
-	return grid(frame{"Containers", "What each container uses of its limits. Its memory is what the sandbox reports with --usage-detail, at most that of the sandbox's cgroup; a pod whose containers mount no cgroups divides it equally.", full, tall - 2, count},
+	return grid(frame{"Containers", "What each container uses of its limits. Its memory is what the sandbox reports with --usage=own,detail, at most that of the sandbox's cgroup; a pod whose containers mount no cgroups divides it equally.", full, tall - 2, count},
 		highestFirst("CPU"),
 		label("container", "Container").emptyAs("(unattributed)").shortID(),
 		value(cpu, "CPU", cores).digits(2),

@@ -122,12 +122,9 @@ shared
 {{- $args = append $args (printf "--runsc=%s" .) -}}
 {{- end -}}
 {{- if .Values.registration.configMap -}}
-{{- $args = append $args (printf "--registration=/etc/sandmeter/registration/%s" .Values.registration.key) -}}
+{{- $args = append $args (printf "--runsc=/etc/sandmeter/registration/%s" .Values.registration.key) -}}
 {{- end -}}
 {{- $args = append $args (printf "--usage=%s" (include "sandmeter.choice" .Values.usage)) -}}
-{{- if .Values.usageDetail -}}
-{{- $args = append $args "--usage-detail" -}}
-{{- end -}}
 {{- $args = append $args (printf "--totals-by=%s" (include "sandmeter.choice" .Values.totals.by)) -}}
 {{- range .Values.totals.metrics -}}
 {{- $args = append $args (printf "--totals-metric=%s" .) -}}
