@@ -44,6 +44,9 @@ func (f *settingFlag) Set(text string) error {
 	return s.Set(f.given...)
 }
 
+// extensions are those of configuration files (true), and of other files.
+var extensions = map[bool][]string{true: {"yml", "yaml"}}
+
 // Register adds a flag for each setting to a command. Their current values are the defaults. The flags of a
 // heading are together in help.
 func Register(cmd *cobra.Command, settings ...config.Setting) {
@@ -66,7 +69,7 @@ func Register(cmd *cobra.Command, settings ...config.Setting) {
 		}
 		switch { // these calls fail only for unknown flags
 		case s.Placeholder == "file":
-			_ = cmd.MarkFlagFilename(s.Name)
+			_ = cmd.MarkFlagFilename(s.Name, extensions[strings.HasSuffix(s.Name, "config.file")]...)
 		case s.Placeholder == "directory":
 			_ = cmd.MarkFlagDirname(s.Name)
 		case len(s.Choices) > 0:

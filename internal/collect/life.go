@@ -28,7 +28,9 @@ type life struct {
 	facts    *state.Sandbox
 	identity *snapshot.Identity
 	address  *control.Address
-	refused  *failure.Failure // set if the texts of its state files are too large for labels
+	// A client registers the sandbox again that it has unregistered: what is found next is a new life.
+	readmitted bool
+	refused    *failure.Failure // set if the texts of its state files are too large for labels
 
 	// Its process. Before it is proven, and where the server cannot see it, process is none.
 	process  *host.Process
@@ -132,7 +134,7 @@ type finalReading struct {
 func (l *life) is(facts *state.Sandbox) bool {
 	hasEnded := !l.now().lives() || l.final() != nil
 	restarted := hasEnded && facts.PID > 0 && facts.PID != l.facts.PID
-	return l.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted
+	return l.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted && !l.readmitted
 }
 
 // sampled reports whether the sandbox has a verified reply.
