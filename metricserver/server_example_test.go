@@ -111,6 +111,79 @@ func ExampleServer_Serve() {
 	// <nil>
 }
 
+// printFrom prints a metric of a server with the options, for a root without sandboxes.
+func printFrom(o metricserver.Options, name string) {
+	root, err := os.MkdirTemp("", "root")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+	o.Roots = []string{root}
+	server, err := metricserver.New(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := server.Handler()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer handler.Close()
+	ours := httptest.NewServer(handler)
+	defer ours.Close()
+	printMetric(ours.URL+"/metrics", name)
+}
+
+// Pages have the names of gVisor's own server with another prefix, and leave out some families.
+func ExampleOptions_families() {
+	printFrom(metricserver.Options{
+		MetricNaming:   metricserver.RunscNaming,
+		ExporterPrefix: "gvisor_",
+		MetricDeny:     []string{"gvisor_meta_num_sandboxes_broken.*"},
+		ZeroCounters:   []string{metricserver.ZeroCountersAll, "suspicious_operations"},
+	}, "gvisor_meta_num_sandboxes_running")
+	// Output:
+	// gvisor_meta_num_sandboxes_running 0
+}
+
+// The host's figures have Sandmeter's names and cAdvisor's, and those of containers are asked for, too.
+func ExampleOptions_usage() {
+	printFrom(metricserver.Options{
+		Usage: []string{metricserver.UsageOwn, metricserver.UsageCadvisor, metricserver.UsageDetail},
+	}, "sandmeter_num_sandboxes_running")
+	// Output:
+	// sandmeter_num_sandboxes_running 0
+}
+
+// Ended sandboxes stay on the page for ten minutes, count in totals, and have a record in a file of at most 10 MB.
+func ExampleOptions_ended() {
+	dir, err := os.MkdirTemp("", "records")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	printFrom(metricserver.Options{
+		Linger:        10 * time.Minute,
+		TotalsBy:      metricserver.TotalsByAnnotation + "example.com/team",
+		TotalsMetrics: []string{"fs_opens"},
+		FinalRecords:  dir + "/records,max-size=10",
+	}, "sandmeter_final_records_written_total")
+	// Output:
+	// sandmeter_final_records_written_total 0
+}
+
+// A server for one group of users, on a Unix socket, lets its clients register sandboxes.
+func ExampleOptions_listening() {
+	_, err := metricserver.New(metricserver.Options{
+		Addresses:         []string{"/run/sandmeter/metrics.sock"},
+		SocketMode:        0o660,
+		SocketGroup:       "prometheus",
+		EnableRegistering: true,
+	})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+}
+
 // printMetric prints the samples of a metric without their times.
 func printMetric(url, name string) {
 	response, err := http.Get(url)
