@@ -14,6 +14,7 @@ type record struct {
 	Outcome  string
 	ExitCode *int     `json:"exit_code"`
 	Signal   *int     `json:"signal"`
+	OOMScope *string  `json:"oom_scope"`
 	CPU      *float64 `json:"cpu_seconds"`
 	OOMKills *float64 `json:"oom_kills"`
 	Peak     *float64 `json:"memory_peak_bytes"`
@@ -21,7 +22,7 @@ type record struct {
 	Source   string   `json:"metrics_source"`
 }
 
-// outcome returns the outcome, and the exit status and the signal if there are any.
+// outcome returns the outcome, and the exit status, the signal and the scope if there are any.
 func (r record) outcome() string {
 	text := r.Outcome
 	if r.ExitCode != nil {
@@ -29,6 +30,9 @@ func (r record) outcome() string {
 	}
 	if r.Signal != nil {
 		text += fmt.Sprint(" signal ", *r.Signal)
+	}
+	if r.OOMScope != nil {
+		text += " scope " + *r.OOMScope
 	}
 	return text
 }
@@ -50,7 +54,7 @@ var kinds = []struct {
 }{
 	{"exit-0", []string{"exited status 0"}},
 	{"exit-3", []string{"failed status 3"}},
-	{"oom", []string{"oom_killed signal 9", "oom_killed"}},
+	{"oom", []string{"oom_killed signal 9 scope sandbox", "oom_killed scope sandbox"}},
 	{"kill-9", []string{"killed signal 9"}},
 	{"kill", []string{"failed status 137"}},
 	{"stop", []string{"failed status 143"}},

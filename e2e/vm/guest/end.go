@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"syscall"
-)
+import "fmt"
 
 // An end is what became of a container.
 type end struct {
@@ -11,72 +8,45 @@ type end struct {
 	usage
 }
 
-// An engine starts and ends containers whose program is that of this package.
-type engine interface {
-	create(memory int, args ...string) (id string, err error)
-	start(id string) error
-	pid(id string) (int, error) // of the sandbox
-	kill(id string) error       // with SIGKILL
-	stop(id string) error       // with SIGTERM
-	wait(id string) error       // until it has ended
-	remove(id string, force bool) error
-}
-
-var engines = map[string]engine{"docker": docker{}, "containerd": containerd{}}
-
-// plenty is a limit on memory that no container reaches but the one that eats it.
+// Limits of memory: one that no container reaches, and one for the container that eats it.
 const plenty, little = 1 << 30, 160 << 20
 
 // oneEnd runs a container that ends in a way, measures it until its cgroup is gone, and removes it.
 func oneEnd(e engine, kind string) (end, error) {
-	args, memory := []string{"wait"}, plenty
+	args, memory := "wait", plenty
 	switch kind {
 	case "exit-0":
-		args = []string{"exit", "0"}
+		args = "exit 0"
 	case "exit-3":
-		args = []string{"exit", "3"}
+		args = "exit 3"
 	case "oom":
-		args, memory = []string{"eat"}, little
+		args, memory = "eat", little
 	}
-	id, err := e.create(memory, args...)
+	id, err := do(e.create, "ARGS="+args, fmt.Sprint("MEMORY=", memory))
 	if err != nil {
-		return end{Kind: kind}, fmt.Errorf("%s: create: %w", kind, err)
+		return end{Kind: kind}, err
 	}
 	measured := make(chan usage, 1)
 	go func() { measured <- measure(id) }()
-	if err := e.start(id); err != nil {
-		return end{Kind: kind, ID: id}, fmt.Errorf("%s: start: %w", kind, err)
-	}
-	if err := finish(e, kind, id); err != nil {
-		return end{Kind: kind, ID: id}, fmt.Errorf("%s: %w", kind, err)
+	for _, command := range e.steps(kind) {
+		if _, err := do(command, "ID="+id); err != nil {
+			return end{Kind: kind, ID: id}, err
+		}
 	}
 	return end{Kind: kind, ID: id, usage: <-measured}, nil
 }
 
-// finish ends a container, if it does not end by itself, and removes it.
-func finish(e engine, kind, id string) error {
+// steps returns the commands that start, end and remove a container.
+func (e engine) steps(kind string) []string {
 	switch kind {
 	case "kill-9":
-		pid, err := e.pid(id)
-		if err != nil {
-			return err
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			return err
-		}
+		return []string{e.start, "kill -9 $(" + e.pid + ")", e.wait, e.remove}
 	case "kill":
-		if err := e.kill(id); err != nil {
-			return err
-		}
+		return []string{e.start, e.kill, e.wait, e.remove}
 	case "stop":
-		if err := e.stop(id); err != nil {
-			return err
-		}
+		return []string{e.start, e.stop, e.wait, e.remove}
 	case "rm":
-		return e.remove(id, true)
+		return []string{e.start, e.force}
 	}
-	if err := e.wait(id); err != nil {
-		return err
-	}
-	return e.remove(id, false)
+	return []string{e.start, e.wait, e.remove}
 }

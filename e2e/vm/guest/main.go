@@ -31,11 +31,15 @@ func run(args []string) error {
 		return app(args[1:])
 	}
 	flags := flag.NewFlagSet("ends", flag.ContinueOnError)
-	engine := flags.String("engine", "docker", "`name` of what runs containers: docker or containerd")
+	name := flags.String("engine", "docker", "`name` of what runs containers: docker or containerd")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	return endAll(engines[*engine], flags.Args())
+	e, ok := engines[*name]
+	if !ok {
+		return errors.New("there is no such engine")
+	}
+	return endAll(e, flags.Args())
 }
 
 // app is the program of containers.
@@ -65,9 +69,6 @@ var held [][]byte // memory that stays in use
 
 // endAll ends a container per kind, all at the same time, and writes what became of each.
 func endAll(e engine, kinds []string) error {
-	if e == nil {
-		return errors.New("there is no such engine")
-	}
 	var all sync.WaitGroup
 	ends, failures := make([]end, len(kinds)), make([]error, len(kinds))
 	for i, kind := range kinds {

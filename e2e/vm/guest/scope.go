@@ -72,11 +72,7 @@ func (f *file) read(dir string) {
 		f.held = held
 	}
 	data := make([]byte, 4096)
-	n, err := f.held.ReadAt(data, 0)
-	if n == 0 {
-		_ = err // ENODEV: the cgroup is gone
-		return
-	}
+	n, _ := f.held.ReadAt(data, 0) // nothing if the cgroup is gone: ENODEV
 	for line := range strings.Lines(string(data[:n])) {
 		number, ok := strings.CutPrefix(strings.TrimSpace(line), f.key)
 		if value, err := strconv.ParseFloat(number, 64); ok && err == nil {
