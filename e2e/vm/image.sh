@@ -27,10 +27,10 @@ mmdebstrap --quiet --mode=root --variant=minbase --components=main --include="$p
 cd "$root"
 echo vm >etc/hostname
 echo '127.0.0.1 localhost vm' >etc/hosts
-# The second disk has the programs under test. Docker reads its settings there.
+# The second disk has the programs under test. Docker reads its settings there, however late it appears.
 cat >etc/fstab <<-END
 	/dev/vda / ext4 defaults 0 0
-	/dev/vdb /sandmeter ext4 ro,nofail,x-systemd.before=docker.service 0 0
+	/dev/vdb /sandmeter ext4 ro,nofail,x-systemd.device-timeout=0,x-systemd.before=docker.service 0 0
 END
 mkdir -p sandmeter etc/docker
 ln -s /sandmeter/daemon.json etc/docker/daemon.json

@@ -32,8 +32,9 @@ type machine struct {
 const limit = 10 * time.Minute
 
 // faster has parameters of the kernel that an emulated processor gains from: it reads the clock without a
-// system call, calls functions without what protects from speculation, and draws no progress.
-const faster = "tsc=reliable mitigations=off systemd.show_status=error"
+// system call, calls functions without what protects from speculation, draws no progress, and has time
+// for its devices.
+const faster = "tsc=reliable mitigations=off systemd.show_status=error udev.event_timeout=3600"
 
 // boot starts a machine with programs on its second disk. What it writes is gone when the test ends.
 func boot(t *testing.T, suite, image, programs string) *machine {
