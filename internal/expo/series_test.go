@@ -62,7 +62,7 @@ func everyCount(r *rand.Rand) snapshot.Server {
 	count := func() fact.Figure { return fact.Of(r.Int64N(100), true) }
 	return snapshot.Server{
 		Sandboxes: snapshot.Census{Served: r.IntN(100), Failures: map[failure.Reason]int{failure.PageBudget: 1, failure.ReplyBudget: 2}},
-		Counters: snapshot.Counters{ConnectionsClosed: count(), FinalLogsRefused: count(), FinalRecordsDropped: count(), FinalRecordsWritten: count(),
+		Counters: snapshot.Counters{ConnectionsClosed: count(), ExitEventsMissing: count(), FinalLogsRefused: count(), FinalRecordsDropped: count(), FinalRecordsWritten: count(),
 			InotifyOverflows: count(), LogLinesDropped: count(), ResponsesCutOff: count(), Unregistrations: count()},
 	}
 }
