@@ -22,7 +22,7 @@ const daemon = "curl -fsS --unix-socket /run/docker.sock -H 'Content-Type: appli
 
 var engines = map[string]engine{
 	"docker": {
-		create: daemon + `create -d '{"Image": "guest:1", "Cmd": ["/guest", "app", "'$(echo $ARGS | sed 's/ /", "/')'"],
+		create: daemon + `create -d '{"Image": "guest:1", "Cmd": ["/guest", "app", "'"$(echo $ARGS | sed 's/ /", "/')"'"],
 			"HostConfig": {"Runtime": "runsc", "Memory": '$MEMORY', "NetworkMode": "none"}}' | jq -r .Id`,
 		start:  daemon + "$ID/start -X POST",
 		pid:    daemon + "$ID/json | jq .State.Pid",
