@@ -107,6 +107,7 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 			return err
 		}
 	}
+	h.collector.LogOutcomeSources()
 	return s.serve(ctx, listeners, h)
 }
 

@@ -225,7 +225,7 @@ func TestBrokenFileIsLogged(t *testing.T) {
 	w := newWorld(t)
 	var log testkit.Buffer
 	r := w.run(w.server(Options{
-		Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.webConfig(usersSection), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Addresses: []string{"127.0.0.1:0"}, WebConfigFile: w.webConfig(usersSection), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}))
 	// After this response the server has read the file.
 	if status, _, err := r.get("/-/healthy"); err != nil || status != http.StatusUnauthorized {

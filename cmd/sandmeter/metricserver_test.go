@@ -113,7 +113,7 @@ func TestMetricServerLogs(t *testing.T) {
 		messages = append(messages, record.Msg)
 	}
 	slices.Sort(messages) // the first look at the root may come before the server listens
-	if got, want := strings.Join(messages, ", "), "Collection, Metric server stopped, Sandbox appeared, Sandbox has no metrics, Scrape, Serving"; got != want {
+	if got, want := strings.Join(messages, ", "), "Collection, Learning how sandboxes end, Metric server stopped, Sandbox appeared, Sandbox has no metrics, Scrape, Serving"; got != want {
 		t.Errorf("the log says %s, want %s", got, want)
 	}
 	if errors := w.theFile(w.path("errors")); errors != "" {

@@ -92,7 +92,8 @@ func TestServeLog(t *testing.T) {
 	s := w.serve("serve --root {root} --web.listen-address {socket} --log.format json")
 	w.until("it says that it serves", func() bool { return strings.HasSuffix(s.err.String(), "\n") })
 	var line struct{ Level, Msg, Root, Address string }
-	w.must(json.Unmarshal([]byte(s.err.String()), &line))
+	first, _, _ := strings.Cut(s.err.String(), "\n")
+	w.must(json.Unmarshal([]byte(first), &line))
 	if line.Level != "INFO" || line.Msg != "Serving" || line.Root != w.root || line.Address != w.socket {
 		t.Errorf("it says %+v", line)
 	}

@@ -5,8 +5,8 @@
 set -eu
 suite=$1 dir=$2 root=$2.root
 mkdir -p "$dir"
-trap 'rm -rf "$root"' EXIT
-rm -rf "$root" "$dir"/*
+trap 'rm -rf --one-file-system "$root"' EXIT # mmdebstrap may leave /proc and /sys mounted in it
+rm -rf --one-file-system "$root" "$dir"/*
 ssh-keygen -q -t ed25519 -N '' -C sandmeter -f "$dir/key"
 
 packages=systemd,systemd-sysv,udev,dbus,libpam-systemd,linux-image-cloud-amd64,initramfs-tools,kmod,e2fsprogs

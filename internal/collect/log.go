@@ -4,9 +4,11 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
@@ -71,4 +73,15 @@ func (c *Collector) logCollection(snap *snapshot.Snapshot) {
 	}
 	c.options.Logger.Debug("Collection", "roots", len(snap.Roots), "sandboxes", len(snap.Sandboxes), "queries", len(c.queries), "without_metrics", failed,
 		"took", c.clock.Now().Sub(snap.Began))
+}
+
+// LogOutcomeSources logs how the Collector learns how sandboxes end.
+func (c *Collector) LogOutcomeSources() {
+	sources := c.OutcomeSources()
+	if slices.Contains(sources, host.SourcePIDFD) || slices.Contains(sources, host.SourceExitEvents) {
+		c.options.Logger.Info("Learning how sandboxes end", "sources", strings.Join(sources, ","))
+		return
+	}
+	c.options.Logger.Warn("Most sandboxes will end with outcome unknown: the kernel does not tell how processes end; see docs/known-issues.md",
+		"sources", strings.Join(sources, ","))
 }
