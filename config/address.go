@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// CheckAddress returns an error unless the syntax of addr is that of a metric server's address: host:port,
+// CheckAddress returns an error unless addr has the syntax of a metric server's address: host:port,
 // :port, or the absolute path of a Unix socket, which may begin with [RuntimeRoot].
 func CheckAddress(addr string) error {
 	const forms = "give host:port, :port or the absolute path of a Unix socket"

@@ -156,7 +156,7 @@ func wantServedAsShipped(t *testing.T, d *docker) {
 	d.untilServed(id, "runsc_fs_opens_total")
 }
 
-// wantImageWithoutRoot: without --user 0, the server says what it lacks.
+// wantImageWithoutRoot: without --user 0, the server names the missing permission.
 func wantImageWithoutRoot(t *testing.T, d *docker) {
 	d.run("run", "--detach", "--runtime=runsc-cgroups", "local/app:1", "/sandlab", "workload", "idle")
 	out, err := d.try(nil, "run", "--rm", "--volume", d.root()+":"+d.root()+":ro", serverImage, "serve", "--root", d.root())

@@ -142,7 +142,7 @@ type Options struct {
 	// about the server itself, and totals, stay. Snapshots and the JSON API are not affected. Default:
 	// all families.
 	MetricAllow []string
-	// MetricDeny are regular expressions like those of MetricAllow. Pages do not have the families
+	// MetricDeny are regular expressions, like MetricAllow. Pages do not have the families
 	// that one of them matches, even if MetricAllow does. Default: none.
 	MetricDeny []string
 	// ZeroCounters are the counters that pages show as 0 if a sandbox did not send them because they are zero.
@@ -158,11 +158,11 @@ type Options struct {
 	// It has no effect with DropIn. Default: process_start_time_seconds only.
 	ProcessMetrics bool
 
-	// What the server measures on the host.
+	// Measurements on the host.
 
 	// Usage is UsageOff, or selects the families about each sandbox's CPU time, memory, threads, pressure and
 	// network: UsageOwn or UsageCadvisor, or both, and UsageDetail. The server reads /proc and the cgroups of the
-	// sandboxes, with every collection. A sandbox with a cgroup of its own is also asked what its containers used,
+	// sandboxes, with every collection. A sandbox with its own cgroup is also asked for the CPU time of its containers,
 	// and its CPU time is split among them. Default: UsageOwn, or UsageOff with DropIn.
 	Usage []string
 
@@ -197,7 +197,7 @@ type Options struct {
 	// them. The program has to ignore SIGPIPE if the reader of standard output may exit. Default: no records.
 	FinalRecords string
 
-	// The log, and what the server says about itself.
+	// The log, and the server's own families.
 
 	// Logger logs each problem once, with the affected sandbox. Its handler must not block because
 	// scrapes wait for it. Default: no logging.

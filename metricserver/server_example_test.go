@@ -145,7 +145,7 @@ func ExampleOptions_families() {
 	// gvisor_meta_num_sandboxes_running 0
 }
 
-// The host's figures have Sandmeter's names and cAdvisor's, and those of containers are asked for, too.
+// The host's figures have Sandmeter's names and cAdvisor's, and containers have figures too.
 func ExampleOptions_usage() {
 	printFrom(metricserver.Options{
 		Usage: []string{metricserver.UsageOwn, metricserver.UsageCadvisor, metricserver.UsageDetail},

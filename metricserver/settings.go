@@ -26,7 +26,7 @@ func (o *Options) Settings() []config.Setting {
 			Help: "Runtime root: the directory of runsc's state files, or a glob. Repeatable."},
 		{Name: "allow-unknown-root", Heading: roots, Value: &o.AllowUnknownRoot, Help: "Start without the runtime root."},
 		{Name: "runsc", Heading: roots, Placeholder: "file", Value: &o.Runsc, Choices: []string{RunscOff}, Path: true,
-			Help: "Take registrations from this runsc program instead of those of Docker, containerd and PATH, or, if there is no other, from " +
+			Help: "Take registrations from this runsc program instead of the programs of Docker, containerd and PATH, or, if there is no other, from " +
 				"this output of runsc metric-metadata. off: serve only sandboxes that were created with a --metric-server. Repeatable."},
 		{Name: "sandbox-timeout", Heading: roots, Placeholder: "duration", Value: &o.SandboxTimeout, Check: checkPositive,
 			Help: "Timeout for the reply of a sandbox."},
@@ -50,7 +50,7 @@ func (o *Options) Settings() []config.Setting {
 		{Name: "allow-profiling", Heading: listening, Value: &o.AllowProfiling, Help: "Serve CPU and heap profiles of the server."},
 
 		{Name: "metric-naming", Heading: pages, Placeholder: "naming", Value: &o.MetricNaming, Choices: []string{PrometheusNaming, RunscNaming},
-			Help: "Names and units of metrics: prometheus, or runsc for those of gVisor's own server."},
+			Help: "Names and units of metrics: prometheus, or runsc as in gVisor's own server."},
 		{Name: "exporter-prefix", Heading: pages, Placeholder: "prefix", Value: &o.ExporterPrefix, Check: checkPrefix,
 			Help: "Common prefix of all metric names."},
 		{Name: "metric-allow", Heading: pages, Placeholder: "regex", Value: &o.MetricAllow, Check: page.CheckPattern, Whole: true,

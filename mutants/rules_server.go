@@ -117,7 +117,7 @@ var recordsRules = table{"records", "", []rule{
 	{"stream.write", "standard output has no torn lines", `begun(line, s.torn)`, `line`},
 }}
 
-// elsewhere has packages, by mutants, whose tests kill them because those of their own package cannot.
+// elsewhere has packages, by mutants, whose tests kill them because their own package's cannot.
 var elsewhere = map[string][]string{}
 
 // survivors has mutants that survive, and why that is right.

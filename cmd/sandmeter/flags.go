@@ -53,7 +53,7 @@ func without(settings []config.Setting, names ...string) []config.Setting {
 	return slices.DeleteFunc(settings, func(s config.Setting) bool { return slices.Contains(names, s.Name) })
 }
 
-// jsonFlag returns the flag --json. instead is what the command writes without it.
+// jsonFlag returns the flag --json. instead names the output without it.
 func jsonFlag(on *bool, instead string) config.Setting {
 	return config.Setting{Name: "json", Value: on, Help: "Write JSON instead of " + instead + "."}
 }

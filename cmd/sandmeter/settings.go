@@ -24,7 +24,7 @@ import (
 
 var startTime = time.Now()
 
-// settings are those of a server, for serve and metric-server.
+// settings are a server's settings, for serve and metric-server.
 type settings struct {
 	metricserver.Options
 	systemdSocket bool // serve on the sockets of systemd instead of Addresses

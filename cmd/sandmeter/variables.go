@@ -41,11 +41,11 @@ func explainRemoved(err error) error {
 	return fmt.Errorf("%w: use %s", err, removedFlags[unknown.GetSpecifiedName()])
 }
 
-// otherVariables are not of flags: the program that metricclient starts, those of tests, and the variables that Kubernetes
+// otherVariables are not of flags: the program that metricclient starts, variables of tests, and the variables that Kubernetes
 // sets in each pod for a service with the name sandmeter.
 var otherVariables = regexp.MustCompile(`^SANDMETER_(SERVER$|TEST_|REQUIRE_|TRUTH$|(SERVICE|PORT)(_|$))`)
 
-// warnOfVariables logs each environment variable that looks like that of a flag of any command, and is not.
+// warnOfVariables logs each environment variable that looks like a flag's, and belongs to no flag of any command.
 func warnOfVariables(log *slog.Logger, root *cobra.Command, environ []string) {
 	var known []string
 	for _, c := range root.Commands() {

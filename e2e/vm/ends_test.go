@@ -91,7 +91,7 @@ func (m *machine) ends(engine string, rounds int) {
 		for _, one := range ends {
 			r := records[one.ID]
 			incomplete += m.judge(one, r)
-			// Once the server has the registration, it can verify what a sandbox writes at its end.
+			// Once the server has the registration, it can verify the final log of a sandbox.
 			if byItself := r.ExitCode != nil; engine == "docker" && m.stays != "" && byItself && r.Source != "final_metrics_log" {
 				m.t.Errorf("%s: the metrics are from %s, not from the final log", one.Kind, r.Source)
 			}

@@ -36,7 +36,7 @@ const limit = 10 * time.Minute
 // for its devices.
 const faster = "tsc=reliable mitigations=off systemd.show_status=error udev.event_timeout=3600"
 
-// boot starts a machine with programs on its second disk. What it writes is gone when the test ends.
+// boot starts a machine with programs on its second disk. Its writes are gone when the test ends.
 func boot(t *testing.T, suite, image, programs string) *machine {
 	t.Helper()
 	m := &machine{t: t, suite: suite, dir: t.TempDir(), image: image, port: freePort(t), ended: make(chan struct{})}
@@ -100,7 +100,7 @@ func (m *machine) booted() {
 	}
 }
 
-// explain logs what the machine has to say about a failure.
+// explain logs the machine's journal after a failure.
 func (m *machine) explain() {
 	if !m.t.Failed() {
 		return

@@ -47,7 +47,7 @@ func TestVM(t *testing.T) {
 	}
 }
 
-// parts returns what the flags select.
+// parts returns the parts that the flags select.
 func (m *machine) parts() []part {
 	unseen, scraped := part{"ends", (*machine).endsUnseen}, part{"ends with scrapes", (*machine).endsScraped}
 	switch {

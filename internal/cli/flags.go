@@ -44,7 +44,7 @@ func (f *settingFlag) Set(text string) error {
 	return s.Set(f.given...)
 }
 
-// extensions are those of configuration files (true), and of other files.
+// extensions of configuration files (true), and of other files.
 var extensions = map[bool][]string{true: {"yml", "yaml"}}
 
 // Register adds a flag for each setting to a command. Their current values are the defaults. The flags of a

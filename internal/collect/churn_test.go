@@ -248,7 +248,7 @@ func (c *chaos) check() {
 		if last.End.Outcome != snapshot.Unregistered {
 			c.Errorf("%s has two records", life)
 		}
-		// It was registered again. What it opened until its first sample after that is not growth.
+		// It was registered again. Files that it opened before its first sample after that are not growth.
 		most += max(0, opensOf(&s)-opensOf(last))
 	}
 	for id, lives := range c.lives {

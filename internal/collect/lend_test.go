@@ -341,7 +341,7 @@ func TestManyBorrowers(t *testing.T) {
 // TestBorrowingLiars: a liar without a registration is held to its build's. One of each topic is enough,
 // because only the reason differs from TestLiars.
 func TestBorrowingLiars(t *testing.T) {
-	topics := map[string]bool{"state": true, "registration": true} // those lie in what is not there
+	topics := map[string]bool{"state": true, "registration": true} // their lies are about missing values
 	for _, liar := range liars.All() {
 		if topics[liar.Topic] {
 			continue

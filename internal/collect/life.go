@@ -28,7 +28,7 @@ type life struct {
 	facts    *state.Sandbox
 	identity *snapshot.Identity
 	address  *control.Address
-	// A client registers the sandbox again that it has unregistered: what is found next is a new life.
+	// A client registers the sandbox again that it has unregistered: then a new life is found.
 	readmitted bool
 	refused    *failure.Failure // set if the texts of its state files are too large for labels
 

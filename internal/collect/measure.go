@@ -97,7 +97,7 @@ func (l *life) repeat() (shared bool) {
 	if account.StillShared() {
 		return true
 	}
-	l.usage.reported.begin() // what it reported belongs to another reading
+	l.usage.reported.begin() // its report belongs to another reading
 	l.readAccount(l.clock.Now())
 	return l.usage.isShared()
 }

@@ -19,7 +19,7 @@ type Subject struct {
 	PodUID      string      // empty: none
 	HostNetwork bool        // it uses the host's network
 	New         bool        // it was made while the server has been running
-	// WatchFile is that of [Watcher]; nil: OOM kills are only counted.
+	// WatchFile is [Watcher.WatchFile]; nil: OOM kills are only counted.
 	WatchFile func(fd int, changed func()) (stop func())
 }
 

@@ -107,7 +107,7 @@ func TestKeepClosed(t *testing.T) {
 	}
 }
 
-// TestFirstAtEnd: the functions of all processes that have ended are called before those of AtEnd, once.
+// TestFirstAtEnd: the functions of all processes that have ended are called before the functions of AtEnd, once.
 func TestFirstAtEnd(t *testing.T) {
 	leaktest.Check(t)
 	w, told := newTellingWatcher(t)

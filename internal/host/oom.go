@@ -8,8 +8,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/fact"
 )
 
-// kills are the OOM kills that an account has counted, and when: those of the last moments may be
-// why the sandbox has ended.
+// kills are the OOM kills that an account has counted, and when: recent ones may be why
+// the sandbox has ended.
 type kills struct {
 	known        bool
 	last, before int64         // now, and as of the Read before the last
@@ -18,7 +18,7 @@ type kills struct {
 	scope        fact.OOMScope // of the newest kill
 }
 
-// readKills takes in what Read counted. What was counted before the first Read may be of long ago, unless
+// readKills takes in the count of a Read. Kills before the first Read may be of long ago, unless
 // the sandbox is new.
 func (a *Account) readKills(u *fact.Reading) {
 	n, ok := u.Get(fact.OOMKills)

@@ -224,7 +224,7 @@ func (w *Watcher) watch(pid, fd int, start int64, alive bool) *Process {
 }
 
 // WatchFile calls changed each time that the kernel tells of a change of a file of a cgroup, until stop is
-// called, which must be before the file descriptor is closed. The call is made like those of AtEnd, and
+// called, which must be before the file descriptor is closed. The call is made as for AtEnd, and
 // stop does not wait for one that is due already.
 func (w *Watcher) WatchFile(fd int, changed func()) (stop func()) {
 	w.mu.Lock()

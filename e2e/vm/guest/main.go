@@ -1,5 +1,5 @@
 // Guest is the part of the test that runs in a virtual machine: it ends sandboxes and measures them
-// until their cgroups are gone. One static program is also what the containers run.
+// until their cgroups are gone. The containers run the same static program.
 //
 //	guest ends [-engine docker] KIND...  starts a container per kind, ends it, and writes a line of JSON for each
 //	guest app exit N | eat | wait        is the program of a container
