@@ -36,9 +36,6 @@ func (w *world) fails(want string, args ...string) {
 	}
 }
 
-// text returns a regular expression that matches a text.
-func text(s string) string { return regexp.QuoteMeta(s) }
-
 func TestExport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
