@@ -56,7 +56,7 @@ func (w *Watcher) readExits() {
 // takeExit takes in an event. The caller holds mu.
 func (w *Watcher) takeExit(e procevents.Exit) {
 	for _, p := range slices.Clone(w.byPID[e.PID]) { // learn may remove it
-		p.event = &e
+		p.event = e
 		if p.end.Load() != nil {
 			w.recorded = true
 			p.learn(zombie{}, false)
@@ -66,10 +66,7 @@ func (w *Watcher) takeExit(e procevents.Exit) {
 
 // toldStatus returns the status of the last event if it can only be about the end. The caller holds mu.
 func (p *Process) toldStatus() (status int, known bool) {
-	if p.event == nil || p.event.Status == 0 {
-		return 0, false
-	}
-	return p.event.Status, true
+	return p.event.Status, p.event.Status != 0
 }
 
 // awaitEvent gives the kernel time for an event, and returns false if none can come. The caller holds
@@ -89,7 +86,7 @@ func (p *Process) awaitEvent() bool {
 
 // toldZero reports whether the last event has status 0 and can be about the end. The caller holds mu.
 func (p *Process) toldZero() bool {
-	return p.event != nil && p.event.Status == 0 && p.endedAt-p.event.At <= zeroAge
+	return p.event.At != 0 && p.event.Status == 0 && p.endedAt-p.event.At <= zeroAge
 }
 
 // conclude settles the process if no event has done that.

@@ -23,13 +23,13 @@ type Process struct {
 	settled atomic.Bool          // exit does not change anymore
 
 	// Guarded by the watcher's mu.
-	fd         int              // the pidfd; -1: none is held
-	start      int64            // of the process, in ticks after boot; 0: not known yet
-	atEnd      func()           // nil: none
-	firstAtEnd func()           // nil: none
-	past       bool             // it had ended when Watch was called, so its event has been missed
-	event      *procevents.Exit // the last one; nil: none
-	endedAt    time.Duration    // when the end was observed, by the monotonic clock
+	fd         int             // the pidfd; -1: none is held
+	start      int64           // of the process, in ticks after boot; 0: not known yet
+	atEnd      func()          // nil: none
+	firstAtEnd func()          // nil: none
+	past       bool            // it had ended when Watch was called, so its event has been missed
+	event      procevents.Exit // the last one; its time is 0: none
+	endedAt    time.Duration   // when the end was observed, by the monotonic clock
 }
 
 // An End is the record of a process's end. It is immutable.

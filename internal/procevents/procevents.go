@@ -72,23 +72,22 @@ func (s *Socket) subscribe() error {
 // FD returns the file descriptor, for waiting until the socket is readable.
 func (s *Socket) FD() int { return s.fd }
 
-// Read calls f for each event that has arrived. lost means that some were lost.
-func (s *Socket) Read(f func(Exit)) (lost bool) {
+// Read calls f for each event that has arrived. It allocates nothing, because it is called for each
+// process of the node that ends.
+//
+// It does not ask for the sender: besides the kernel, only processes with CAP_NET_ADMIN in the host's
+// network namespace can send to the socket.
+func (s *Socket) Read(f func(Exit)) {
 	for {
-		n, from, err := unix.Recvfrom(s.fd, s.buffer[:], 0)
-		switch {
-		case err == unix.EINTR:
-		case err == unix.ENOBUFS: // reported once; the events before and after it are there
-			lost = true
-		case err != nil:
-			return lost
-		default:
-			// Privileged processes can send to the socket too.
-			if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 {
-				if exit, ok := parse(s.buffer[:n]); ok {
-					f(exit)
-				}
+		n, err := unix.Read(s.fd, s.buffer[:])
+		switch err {
+		case nil:
+			if exit, ok := parse(s.buffer[:n]); ok {
+				f(exit)
 			}
+		case unix.EINTR, unix.ENOBUFS: // the latter once, after events were lost; others are there
+		default:
+			return
 		}
 	}
 }
