@@ -81,7 +81,7 @@ const (
 //
 // RegisterSandbox adds nothing that is not in the runtime root, and a server that serves only
 // sandboxes with its own --metric-server ([MetricClient.SpawnServer]) waits in vain for others. A
-// sandbox that was unregistered and still runs is shown again.
+// sandbox that was unregistered stays hidden.
 //
 // The error wraps [ErrNoSandbox] if there is no such sandbox until ctx ends, or until half a second
 // before its deadline, which is left for the response. It wraps a [*RefusedError] if the server does
@@ -102,11 +102,11 @@ func (c *MetricClient) RegisterSandbox(ctx context.Context, id string) (s Regist
 
 // UnregisterSandbox makes the server take a last sample of the sandbox with exactly this ID, add it
 // to the totals, write the record of the sandbox, and hide the sandbox. Its series then leave the
-// metrics page, until it is registered again or a new sandbox has the ID. The JSON API shows it as unregistered. Call it just
+// metrics page, until a new sandbox has the ID. The JSON API shows it as unregistered. Call it just
 // before the sandbox is destroyed. It does not change the sandbox itself.
 //
 // A restart of the server forgets unregistrations: a sandbox that still exists is on the page
-// again. Everybody who can reach a server that lets clients register sandboxes can unregister every sandbox.
+// again. Everybody who can reach the server can unregister every sandbox.
 //
 // UnregisterSandbox times out after 10 seconds, or when ctx is done if that is earlier. It does not
 // wait for the sandbox to appear: [ErrNoSandbox] is an error at once. The other errors, and the

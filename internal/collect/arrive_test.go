@@ -180,30 +180,6 @@ func TestRegisterBesideCollection(t *testing.T) {
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="new"} 51`, `runsc_fs_opens{sandbox="stalls"} 51`)
 }
 
-// TestRegisterAgain: a sandbox that was unregistered and still runs is shown again, as a new life of the same
-// iteration.
-func TestRegisterAgain(t *testing.T) {
-	n := newNode(t, nil)
-	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
-	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
-	unregister := func() {
-		t.Helper()
-		if _, err := n.collector.Unregister(t.Context(), n.root, "a"); err != nil {
-			t.Fatal(err)
-		}
-		n.expect(n.page(), opens)
-	}
-	unregister()
-	r, err := n.collector.Register(t.Context(), n.root, "a")
-	if err != nil || r.Sandbox.PID != s.PID() || r.Sandbox.Hidden != "" {
-		t.Errorf("registered is %+v, %v", r.Sandbox, err)
-	}
-	page := n.page()
-	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
-	n.expect(page, "sandmeter_unregistrations_total", "sandmeter_unregistrations_total 1")
-	unregister()
-}
-
 // TestOverlap: where two queries of a sandbox overlap, the reply with the earlier values may come
 // last. It breaks no rule, and does not replace the later values.
 func TestOverlap(t *testing.T) {

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -163,14 +164,16 @@ func TestFinalLogWithoutSample(t *testing.T) {
 // TestFinalLogAfterClockWasSetBack: a log counts if it was written while the process of the sandbox ran, although
 // the sandbox was created later by the clock of that time.
 func TestFinalLogAfterClockWasSetBack(t *testing.T) {
-	taken := regexp.MustCompile(`taken at [^ ]+ [^ ]+`)
+	taken, samples := regexp.MustCompile(`taken at [^ ]+ [^ ]+`), regexp.MustCompile(`(?m) [0-9]{13}$`)
 	check := func(name, want string, at func(now time.Time) time.Time) {
 		t.Run(name, func(t *testing.T) {
 			l := newLoggingNode(t)
 			spec := l.spec("a")
 			spec.Root.CreatedAt = time.Now().Add(2 * time.Hour)
 			spec.EditFinalLog = func(log []byte) []byte {
-				return taken.ReplaceAll(log, []byte("taken at "+at(time.Now()).UTC().Format("2006-01-02 15:04:05.999999999")))
+				then := at(time.Now()).UTC()
+				log = samples.ReplaceAll(log, fmt.Append(nil, " ", then.UnixMilli()))
+				return taken.ReplaceAll(log, []byte("taken at "+then.Format("2006-01-02 15:04:05.999999999")))
 			}
 			s := l.start(spec)
 			l.collect()

@@ -207,8 +207,8 @@ func (inv *inventory) begin(facts *state.Sandbox, before *life, found sightings)
 		if past.now() == orphaned && past.facts.PID == facts.PID {
 			return inv.adopt(past, facts, found)
 		}
-		if final := past.final(); past.readmitted || final != nil && final.outcome == snapshot.Vanished {
-			isNew = false // the past of the sandbox was counted
+		if final := past.final(); final != nil && final.outcome == snapshot.Vanished {
+			isNew = false // the file is back, and the past of the sandbox was counted
 		}
 		inv.replace(past) // both would have the same labels
 	}

@@ -28,9 +28,7 @@ type life struct {
 	facts    *state.Sandbox
 	identity *snapshot.Identity
 	address  *control.Address
-	// A client registers the sandbox again that it has unregistered: then a new life is found.
-	readmitted bool
-	refused    *failure.Failure // set if the texts of its state files are too large for labels
+	refused  *failure.Failure // set if the texts of its state files are too large for labels
 
 	// Its process. Before it is proven, and where the server cannot see it, process is none.
 	process  *host.Process
@@ -134,7 +132,7 @@ type finalReading struct {
 func (l *life) is(facts *state.Sandbox) bool {
 	hasEnded := !l.now().lives() || l.final() != nil
 	restarted := hasEnded && facts.PID > 0 && facts.PID != l.facts.PID
-	return l.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted && !l.readmitted
+	return l.facts.CreatedAt.Equal(facts.CreatedAt) && !restarted
 }
 
 // sampled reports whether the sandbox has a verified reply.

@@ -20,8 +20,7 @@ const (
 
 // Register waits for the state file of a sandbox until ctx ends, samples the sandbox at once, and
 // returns it. The sample takes 100 ms at most; Sampled tells whether the sandbox has one. The ID is
-// whole, and the root one of Roots. Register does not wait for a collection, and delays none. A sandbox that
-// was unregistered and still runs is shown again.
+// whole, and the root one of Roots. Register does not wait for a collection, and delays none.
 //
 // The error is snapshot.ErrNoRoot or snapshot.ErrNoSandbox, or a *failure.Failure that says why the
 // sandbox is refused.
@@ -57,9 +56,6 @@ func (c *Collector) await(ctx context.Context, root, id string) (*life, error) {
 	}
 	for {
 		l, arrived, err := c.find(root, id)
-		if err == errReadmitted {
-			continue
-		}
 		if !errors.Is(err, snapshot.ErrNoSandbox) && !errors.Is(err, registration.ErrSearching) {
 			return l, err
 		}
@@ -97,25 +93,12 @@ func registrable(l *life) error {
 	case l == nil, l.now() == created, !l.now().lives():
 		return snapshot.ErrNoSandbox
 	case l.now() == unregistered:
-		l.readmit()
-		return errReadmitted
+		return failure.Newf(failure.Unregistered, "the sandbox has been unregistered")
 	}
 	if f := l.flaw(); f != nil && f != l.unproven { // it may not listen yet
 		return f
 	}
 	return nil
-}
-
-// errReadmitted means that a new life of the sandbox begins as soon as it is looked for again.
-var errReadmitted = errors.New("the sandbox is registered again")
-
-// readmit takes a life that a client has unregistered off snapshots, so that the sandbox, which still runs, gets
-// a new life. That counts only what grows from then on, because the old life has been counted.
-func (l *life) readmit() {
-	l.release()
-	l.move(closed)
-	l.drop()
-	l.readmitted = true
 }
 
 // refusal returns the error for a client if a runtime root is not served or does not answer.
@@ -136,7 +119,7 @@ func (c *Collector) registered(l *life) snapshot.Registered {
 }
 
 // Unregister takes a last sample of a sandbox, counts it in the totals, has it recorded, and hides
-// it from pages until it is registered, or its ID is used, again. It is for clients that are about to destroy the sandbox.
+// it from pages until the ID is used again. It is for clients that are about to destroy the sandbox.
 // The sample takes 100 ms at most. A sandbox that has ended, or was unregistered before, is hidden
 // only. Unregister does not wait for a collection, and delays none. The error is snapshot.ErrNoRoot or
 // snapshot.ErrNoSandbox.

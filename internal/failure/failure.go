@@ -30,6 +30,10 @@ const (
 	Internal               Reason = "internal"                // the server lacks resources, or has a defect
 )
 
+// Unregistered is the reason why a client may not register a sandbox: it was unregistered. No sandbox
+// in a snapshot has it.
+const Unregistered Reason = "unregistered"
+
 // Reasons are all reasons, in the order above. The slice must not be changed.
 var Reasons = []Reason{Stalled, OutOfTime, Unreachable, RootHung, PermissionDenied, WrongPeer, Closed, TooLong, ReplyBudget, ReplyRefused,
 	RegistrationRefused, RegistrationMismatch, RegistrationIncomplete, TextsRefused, NotInstrumented, PageBudget, Internal}

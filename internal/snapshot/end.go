@@ -61,6 +61,6 @@ type Hiding string
 // The reasons.
 const (
 	Shown            Hiding = ""             // it has series
-	HidUnregistered  Hiding = "unregistered" // until it is registered again
+	HidUnregistered  Hiding = "unregistered" // until the ID is used again
 	HidBySeriesLimit Hiding = "series_limit" // older sandboxes use up --max-sandboxes-with-series
 )
