@@ -33,7 +33,7 @@ func TestEveryCombination(t *testing.T) {
 	w.start("sb-idle", "idle")
 	w.start("sb-busy", "touch", "20")
 	for _, naming := range []string{"runsc", "prometheus"} {
-		for _, zeros := range []string{"on", "off"} {
+		for _, zeros := range []string{"all", "off"} {
 			for _, secured := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, zero counters %s, secured %t", naming, zeros, secured), func(t *testing.T) {
 					c := combination{t: t, naming: naming}
