@@ -214,7 +214,7 @@ func TestTwoReleases(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a file for one, a state file for the other", func(t *testing.T) {
+	t.Run("a file for one and a state file for the other", func(t *testing.T) {
 		w, older, newer := newDistrustedReleases(t)
 		w.run(older, "older", false)
 		w.run(newer, "newer", true)
