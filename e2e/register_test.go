@@ -113,10 +113,10 @@ func TestRegisterReal(t *testing.T) {
 				w.t.Errorf("unregistering %s: %v, want %v", id, err, is)
 			}
 		}
-		if s.Args[1] == "serve" {
-			fails("job", metricclient.ErrNoRegistering)
-			return
-		}
+		fails("job", metricclient.ErrNoRegistering)
+		s.signal(syscall.SIGTERM)
+		s.wantEnd(ample, 0)
+		w.startServer(args("--web.enable-registration"))
 		sandbox, err := w.client.RegisterSandbox(w.ctx(), "job")
 		w.must(err)
 		if sandbox.ID != "job" || sandbox.Iteration != stateOf(w, "job").iteration() {
