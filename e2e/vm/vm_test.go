@@ -36,6 +36,9 @@ func TestVM(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			m := boot(t, suite, filepath.Join(images, suite), programs)
 			m.serve()
+			if !*few && *served == "unit" {
+				m.stay()
+			}
 			for _, p := range m.parts() {
 				t.Run(p.name, func(t *testing.T) {
 					m.t = t
