@@ -5,12 +5,10 @@ package metricclient_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/metricclient"
-	"github.com/sandmeter/sandmeter/metricserver"
 )
 
 // A server started by SpawnServer serves only sandboxes created with the client's address. The
@@ -30,38 +28,16 @@ func Example_allSandboxes() {
 		}
 		defer sandbox.Remove()
 	}
-
-	const address = "%RUNTIME_ROOT%/metrics.sock"
-	listening := make(chan struct{})
-	server, err := metricserver.New(metricserver.Options{
-		Roots:     []string{root},
-		Addresses: []string{address},
-		Listening: func([]net.Addr) error { close(listening); return nil },
-	})
+	stop, address, err := serve(root) // runs a metricserver.Server
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
-	select {
-	case <-listening:
-	case err := <-ended:
-		fmt.Println(err)
-		return
-	}
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			fmt.Println(err)
-		}
-	}()
 
 	client := metricclient.NewMetricClient(address, root)
 	defer client.Close()
-	page, err := client.GetMetrics(ctx, nil)
+	page, err := client.GetMetrics(context.Background(), nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,9 +42,8 @@ type MetricClient struct {
 	http    *http.Client
 	maxPage atomic.Int64 // see SetMaxPageSize
 
-	mu       sync.Mutex
-	spawning bool     // a SpawnServer call is in progress
-	server   *process // started by SpawnServer, not yet known to have ended; or nil
+	spawning sync.Mutex              // held by a SpawnServer call
+	server   atomic.Pointer[process] // started by SpawnServer, not yet known to have ended; or nil
 }
 
 // NewMetricClient returns a client for the metric server at addr that serves the runtime root
@@ -71,7 +71,11 @@ func NewMetricClientWithOptions(addr, rootDir string, opts ...Option) *MetricCli
 	for _, set := range opts {
 		set(&c.options)
 	}
-	c.http = newHTTPClient(c.options.transport(addr))
+	c.http = &http.Client{
+		Transport: c.options.transport(addr),
+		// A redirect can lead to another server.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return c
 }
 
@@ -80,12 +84,10 @@ func NewMetricClientWithOptions(addr, rootDir string, opts ...Option) *MetricCli
 // client remains usable.
 func (c *MetricClient) Close() { c.http.CloseIdleConnections() }
 
-// newHTTPClient returns a client that does not follow redirects, because they can lead to another
-// server.
-func newHTTPClient(transport http.RoundTripper) *http.Client {
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// wrap puts a prefix before an error of an exported function, if there is one. Call it with defer.
+func wrap(err *error, format string, args ...any) {
+	if *err != nil {
+		*err = fmt.Errorf(format+": %w", append(args, *err)...)
 	}
 }
 
@@ -167,12 +169,39 @@ func (a answer) statusError() error {
 	return fmt.Errorf("the answer is %d %s: %s", a.status, http.StatusText(a.status), cmp.Or(excerpt(a.body), "(nothing)"))
 }
 
-// get requests a path of the server. It accepts a response body of at most limit bytes.
-func (c *MetricClient) get(ctx context.Context, path string, limit int64) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.serverURL(path).String(), nil)
+// refusal returns the error for a response of a server that is shutting down or serves another runtime
+// root, or nil.
+func (c *MetricClient) refusal(a answer) error {
+	served, isRoot := strings.CutPrefix(a.body, otherRoot)
+	switch {
+	case a.status == http.StatusServiceUnavailable && strings.Contains(a.body, shuttingDown):
+		return ErrShuttingDown
+	case a.status == http.StatusBadRequest && isRoot:
+		return &WrongRootError{Want: c.rootDir, Got: strings.TrimRight(served, "\n")}
+	}
+	return nil
+}
+
+// get requests data. The request contains the time that is left, for a server that collects the data.
+// It accepts a response body of at most limit bytes.
+func (c *MetricClient) get(ctx context.Context, target *url.URL, limit int64) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
 		return answer{}, err
 	}
+	if deadline, ok := ctx.Deadline(); ok {
+		req.Header.Set(scrapeTimeoutHeader, strconv.FormatFloat(time.Until(deadline).Seconds(), 'f', 3, 64))
+	}
+	return c.do(req, limit)
+}
+
+// post sends a form to a path of the server.
+func (c *MetricClient) post(ctx context.Context, path string, form url.Values, limit int64) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.serverURL(path).String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return c.do(req, limit)
 }
 
@@ -206,8 +235,8 @@ func (c *MetricClient) do(req *http.Request, limit int64) (answer, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		// A read error does not change the status.
-		body, _ := readBody(io.LimitReader(resp.Body, maxErrorBytes), maxErrorBytes)
-		return answer{status: resp.StatusCode, body: body}, nil
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes))
+		return answer{status: resp.StatusCode, body: string(body)}, nil
 	}
 	if err := checkHead(resp, limit); err != nil {
 		return answer{}, foreignError{err}

@@ -74,15 +74,6 @@ func ExampleMetricClient_HealthCheck() {
 	// Output: it does not run
 }
 
-func ExampleMetricClient_ShutdownServer() {
-	client := metricclient.NewMetricClient("localhost:0", "/run/runsc")
-	defer client.Close()
-
-	err := client.ShutdownServer(context.Background())
-	fmt.Println(errors.Is(err, metricclient.ErrNotRunning))
-	// Output: true
-}
-
 func ExampleNewMetricClientWithOptions() {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()

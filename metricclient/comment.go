@@ -55,23 +55,7 @@ func unescapeHelp(text string) (string, error) {
 	if !utf8.ValidString(text) {
 		return "", errors.New("a help text that is not UTF-8")
 	}
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(text, `\`)
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		if after == "" {
-			return "", errors.New("a backslash at the end of a help text")
-		}
-		c, err := unescape(after[0])
-		if err != nil {
-			return "", err
-		}
-		b.WriteByte(c)
-		text = after[1:]
-	}
+	return unescape(text)
 }
 
 // describes reports whether a comment is about the family of a metric: the metric itself, or the

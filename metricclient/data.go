@@ -80,7 +80,7 @@ func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.
 		labels[namespaceLabel] = want.Namespace
 	}
 	if want.Sandbox == "" {
-		return 0, time.Time{}, fmt.Errorf("integer %s: no sandbox is named", selector(want.Metric, labels))
+		return 0, time.Time{}, fmt.Errorf("integer %s: no sandbox is named", selector{want.Metric, labels})
 	}
 	return m.GetPrometheusInteger(want.Metric, labels)
 }
@@ -95,11 +95,7 @@ func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.
 // a histogram or a summary (their parts, such as _count, are available), or if a line of the metric
 // is malformed.
 func (m MetricData) GetPrometheusInteger(metricName string, wantLabels map[string]string) (value int64, at time.Time, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("integer %s: %w", selector(metricName, wantLabels), err)
-		}
-	}()
+	defer wrap(&err, "integer %s", selector{metricName, wantLabels})
 	s, err := m.only(metricName, wantLabels)
 	if err != nil {
 		return 0, time.Time{}, err
@@ -126,11 +122,7 @@ func (m MetricData) GetSandboxMetadataMetric(want WantMetric) (metadata map[stri
 	labels := map[string]string{}
 	maps.Copy(labels, want.ExtraLabels)
 	labels[sandboxLabel], labels[podLabel], labels[namespaceLabel] = want.Sandbox, want.Pod, want.Namespace
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("metadata %s: %w", selector(name, labels), err)
-		}
-	}()
+	defer wrap(&err, "metadata %s", selector{name, labels})
 	s, err := m.only(name, labels)
 	if err != nil {
 		return nil, err
@@ -222,14 +214,19 @@ func (m MetricData) metadataFamily() string {
 	return cmp.Or(name, defaultPrefix+metadataSuffix)
 }
 
-// selector returns a metric name with labels in the syntax of a query.
-func selector(name string, labels map[string]string) string {
-	if len(labels) == 0 {
-		return name
+// A selector is a metric name with labels. Its text has the syntax of a query.
+type selector struct {
+	name   string
+	labels map[string]string
+}
+
+func (s selector) String() string {
+	if len(s.labels) == 0 {
+		return s.name
 	}
 	var pairs []string
-	for _, label := range slices.Sorted(maps.Keys(labels)) {
-		pairs = append(pairs, label+"="+strconv.Quote(labels[label]))
+	for _, label := range slices.Sorted(maps.Keys(s.labels)) {
+		pairs = append(pairs, label+"="+strconv.Quote(s.labels[label]))
 	}
-	return name + "{" + strings.Join(pairs, ",") + "}"
+	return s.name + "{" + strings.Join(pairs, ",") + "}"
 }

@@ -26,7 +26,6 @@ const (
 	modeSilent      = "silent"       // never listens
 	modeIgnoresTERM = "ignores-term" // ignores SIGTERM
 	modeOtherRoot   = "other-root"   // serves a root other than the one on the command line
-	modeOtherPID    = "other-pid"    // another process responds, not the started one
 	modeWrapper     = "wrapper"      // starts a server and waits for it, like a shell script without exec
 )
 
@@ -77,7 +76,7 @@ func runFakeServer() {
 	serve(conf, *mode)
 }
 
-// serve runs a metric server until SIGTERM. It logs one line.
+// serve runs a metric server until SIGTERM.
 func serve(conf *config.Config, mode string) {
 	network := "tcp"
 	if strings.HasPrefix(conf.MetricServer, "/") {
@@ -87,20 +86,11 @@ func serve(conf *config.Config, mode string) {
 	if err != nil {
 		die(err)
 	}
-	if strings.HasSuffix(conf.DebugLog, "/") {
-		if err := os.WriteFile(filepath.Join(conf.DebugLog, "metric-server.log"), []byte("hello\n"), 0o600); err != nil {
-			die(err)
-		}
-	}
-	pid := os.Getpid()
-	if mode == modeOtherPID {
-		pid++
-	}
 	term := make(chan os.Signal, 1)
 	if mode != modeIgnoresTERM {
 		signal.Notify(term, syscall.SIGTERM)
 	}
-	go func() { die(http.Serve(listener, fakeHandler(conf.RootDir, pid))) }()
+	go func() { die(http.Serve(listener, fakeHandler(conf.RootDir, os.Getpid()))) }()
 	<-term
 	_ = os.Remove(conf.MetricServer)
 }

@@ -3,7 +3,6 @@ package metricclient
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -26,11 +25,7 @@ type Family struct {
 // It is an error if the page has no data about the metric ([ErrNoMetric]), or if a HELP or TYPE
 // line of the family is malformed or duplicated.
 func (m MetricData) Family(metric string) (f Family, err error) {
-	defer func() {
-		if err != nil {
-			f, err = Family{}, fmt.Errorf("family of %s: %w", printable(metric), err)
-		}
-	}()
+	defer wrap(&err, "family of %s", printable(metric))
 	return m.family(m.familyName(metric))
 }
 

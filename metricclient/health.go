@@ -63,11 +63,7 @@ const (
 // [ErrTLS] or a [*WrongRootError] if the reason is known. It wraps [context.DeadlineExceeded] if
 // the server accepts the connection but does not respond in time.
 func (c *MetricClient) HealthCheck(ctx context.Context) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("health check of the metric server at %s: %w", c.addr, err)
-		}
-	}()
+	defer wrap(&err, "health check of the metric server at %s", c.addr)
 	return c.checkHealth(ctx)
 }
 
@@ -90,13 +86,7 @@ func hungUp(err error) bool {
 }
 
 func (c *MetricClient) askHealth(ctx context.Context) error {
-	form := url.Values{"root": {c.rootDir}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.serverURL(healthPath).String(), strings.NewReader(form))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	a, err := c.do(req, maxHealthBody)
+	a, err := c.post(ctx, healthPath, url.Values{"root": {c.rootDir}}, maxHealthBody)
 	if errors.Is(err, ErrTLS) {
 		return err
 	}
@@ -109,29 +99,22 @@ func (c *MetricClient) askHealth(ctx context.Context) error {
 	return c.judgeHealth(a)
 }
 
-// judgeHealth interprets the response to a health check.
+// judgeHealth interprets the response to a health check. A server compares the root as runsc passes it with
+// its own, both as a user wrote them, so another spelling of the client's root is healthy, too.
 func (c *MetricClient) judgeHealth(a answer) error {
-	switch {
-	case a.status == http.StatusOK && strings.TrimSuffix(a.body, "\n") == healthy:
+	if a.status == http.StatusOK && strings.TrimSuffix(a.body, "\n") == healthy {
 		return nil
-	case a.status == http.StatusServiceUnavailable && strings.Contains(a.body, shuttingDown):
-		return ErrShuttingDown
-	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, otherRoot):
-		return c.judgeRoot(strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n"))
 	}
-	err := a.statusError()
+	err := c.refusal(a)
+	if wrong, ok := errors.AsType[*WrongRootError](err); ok && wrong.Got != "" && filepath.Clean(wrong.Got) == c.rootDir {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = a.statusError()
 	if errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrTLS) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrNotMetricServer, err)
-}
-
-// judgeRoot returns nil if the root reported by the server is the client's root in another
-// spelling, or else a WrongRootError. The server compares roots without cleaning them, and runsc
-// passes the root as the user wrote it.
-func (c *MetricClient) judgeRoot(served string) error {
-	if served != "" && filepath.Clean(served) == c.rootDir {
-		return nil
-	}
-	return &WrongRootError{Want: c.rootDir, Got: served}
 }

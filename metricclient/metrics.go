@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -63,16 +62,14 @@ func (c *MetricClient) maxPageSize() int64 {
 // ([io.ErrUnexpectedEOF]). If nothing listens, the error wraps [ErrNotListening]. GetMetrics does
 // not check the identity of the server: see [MetricClient.HealthCheck].
 func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]string) (data MetricData, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("metrics of the metric server at %s: %w", c.addr, err)
-		}
-	}()
+	defer wrap(&err, "metrics of the metric server at %s", c.addr)
 	target, err := c.metricsURL(urlParams)
 	if err != nil {
 		return "", err
 	}
-	a, err := c.read(ctx, target, c.maxPageSize())
+	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
+	defer cancel()
+	a, err := c.get(ctx, target, c.maxPageSize())
 	switch {
 	case err != nil:
 		return "", err
@@ -82,20 +79,6 @@ func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]stri
 		return "", fmt.Errorf("the page is cut off in its last line: %w", io.ErrUnexpectedEOF)
 	}
 	return MetricData(a.body), nil
-}
-
-// read requests data that the server collects. The request contains the time that is left, at most
-// metricsTimeout. It accepts a response body of at most limit bytes.
-func (c *MetricClient) read(ctx context.Context, target *url.URL, limit int64) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return answer{}, err
-	}
-	deadline, _ := ctx.Deadline()
-	req.Header.Set(scrapeTimeoutHeader, strconv.FormatFloat(time.Until(deadline).Seconds(), 'f', 3, 64))
-	return c.do(req, limit)
 }
 
 // metricsURL returns the request URL of GetMetrics for these parameters.

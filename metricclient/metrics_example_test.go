@@ -3,32 +3,11 @@ package metricclient_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 
 	"github.com/sandmeter/sandmeter/metricclient"
 )
-
-func ExampleMetricClient_SetMaxPageSize() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "runsc_fs_opens{sandbox=\"web\"} 29\n")
-	}))
-	defer server.Close()
-	client := metricclient.NewMetricClient(server.Listener.Addr().String(), "/run/runsc")
-	defer client.Close()
-
-	client.SetMaxPageSize(1 << 20)
-	page, err := client.GetMetrics(context.Background(), nil)
-	fmt.Println(len(page), err)
-
-	client.SetMaxPageSize(10)
-	_, err = client.GetMetrics(context.Background(), nil)
-	fmt.Println(err != nil)
-	// Output:
-	// 33 <nil>
-	// true
-}
 
 func ExampleMetricClient_GetMetrics() {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fmt.Println("asked for", r.URL) }))

@@ -43,21 +43,15 @@ func TestGetMetricsTakesParameters(t *testing.T) {
 	}
 	const filter, caps = MetricsFilterParam, CapabilityFilterParam
 	f("/metrics", nil)
-	f("/metrics", map[string]string{})
 	f("/metrics?"+filter+"=%5Efs_%28a%7Cb%29%2B%24", map[string]string{filter: "^fs_(a|b)+$"})
 	f("/metrics?"+caps+"=NET&"+filter+"=", map[string]string{filter: "", caps: "NET"})
 
 	// The empty key sets the path.
-	f("/other", map[string]string{"": "/other"})
 	f("/other", map[string]string{"": "other"})
 	f("/", map[string]string{"": ""})
-	f("//metrics", map[string]string{"": "//metrics"})
 	f("/other?a=b", map[string]string{"": "/other", "a": "b"})
-	f("/metrics?a=b", map[string]string{"": "/metrics?a=b"})
-	f("/metrics?a=b&c=d", map[string]string{"": "/metrics?a=b", "c": "d"})
 	f("/metrics?a=c", map[string]string{"": "/metrics?a=b", "a": "c"})
 	f("/metrics?a=b+c", map[string]string{"": "/metrics?a=b c"})
-	f("/metrics%3Fa=b", map[string]string{"": "/metrics%3Fa=b"})
 	f("/metrics%3Fa=%5Eb$", map[string]string{"": "/metrics%3Fa=^b$"})
 	f("/metrics%3Fa=b?c=d", map[string]string{"": "/metrics%3Fa=b", "c": "d"})
 	f("/a%20b%23c", map[string]string{"": "/a b#c"})
@@ -110,19 +104,13 @@ func TestGetMetricsErrors(t *testing.T) {
 			}
 		})
 	}
-	status := func(code int, body string) *MetricClient {
-		return serving(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(code)
-			io.WriteString(w, body)
-		})
-	}
+	status := func(code int, body string) *MetricClient { return responding(t, code, body) }
 	f("nothing listens", NewMetricClient(freePort(t), testRoot), ErrNotListening)
 	f("a bad filter", status(400, "not a regular expression\nmore\n"), nil, "400 Bad Request: not a regular expression")
 	f("a failure", status(500, "\r\n\x1b[31moh\x00 no\u202e\n"), nil, `500 Internal Server Error: \x1b[31moh\x00 no\u202e`)
 	f("an empty failure", status(502, ""), nil, "502 Bad Gateway: (nothing)")
 	f("a long failure", status(503, strings.Repeat("ä", 1<<20)), nil, "503 Service Unavailable: ä", "ä…")
 	f("success with another status", status(206, "a 1\n"), nil, "206 Partial Content: a 1")
-	f("a page cut off", listening(t, saying("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na 1\n")), io.ErrUnexpectedEOF)
 	f("a stall", stalling(t, ""), context.DeadlineExceeded)
 	f("a stall in the page", stalling(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na 1\n"), context.DeadlineExceeded)
 }

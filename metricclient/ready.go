@@ -20,7 +20,7 @@ var ErrNotReady = errors.New("the server is not ready")
 func (c *MetricClient) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	a, err := c.get(ctx, readyPath, maxHealthBody)
+	a, err := c.get(ctx, c.serverURL(readyPath), maxHealthBody)
 	switch {
 	case err != nil:
 		return fmt.Errorf("readiness of the metric server at %s: %w", c.addr, err)

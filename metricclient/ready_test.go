@@ -1,8 +1,6 @@
 package metricclient
 
 import (
-	"errors"
-	"io"
 	"net/http"
 	"testing"
 )
@@ -11,21 +9,14 @@ import (
 func TestReady(t *testing.T) {
 	check := func(status int, body string, want error, wantText string) {
 		t.Helper()
-		c := serving(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != readyPath {
-				t.Errorf("requested is %s", r.URL.Path)
+		err := responding(t, status, body).Ready(t.Context())
+		if want == nil && wantText == "" {
+			if err != nil {
+				t.Errorf("%d %q: %v", status, body, err)
 			}
-			w.WriteHeader(status)
-			_, _ = io.WriteString(w, body)
-		})
-		err := c.Ready(t.Context())
-		if want == nil && wantText == "" && err == nil {
 			return
 		}
-		if want != nil && !errors.Is(err, want) {
-			t.Errorf("%d %q: %v, want %v", status, body, err, want)
-		}
-		wantError(t, err, err, wantText)
+		wantError(t, err, want, wantText)
 	}
 	check(http.StatusOK, "Sandmeter is ready.\n", nil, "")
 	check(http.StatusNotFound, "404 page not found", nil, "") // gVisor's own server

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -92,12 +91,8 @@ const (
 // A server lets at most 64 requests wait at a time, for all clients together. RegisterSandbox
 // repeats a request that exceeds this, so any number of calls may be in progress.
 func (c *MetricClient) RegisterSandbox(ctx context.Context, id string) (s RegisteredSandbox, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("register sandbox %s with the metric server at %s: %w", excerpt(id), c.addr, err)
-		}
-	}()
-	return c.register(ctx, registerPath, id, errBusy, ErrNoSandbox)
+	defer wrap(&err, "register sandbox %s with the metric server at %s", excerpt(id), c.addr)
+	return c.register(ctx, registerPath, id, true)
 }
 
 // UnregisterSandbox makes the server take a last sample of the sandbox with exactly this ID, add it
@@ -112,42 +107,31 @@ func (c *MetricClient) RegisterSandbox(ctx context.Context, id string) (s Regist
 // wait for the sandbox to appear: [ErrNoSandbox] is an error at once. The other errors, and the
 // limit on requests, are those of [MetricClient.RegisterSandbox].
 func (c *MetricClient) UnregisterSandbox(ctx context.Context, id string) (s RegisteredSandbox, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("unregister sandbox %s with the metric server at %s: %w", excerpt(id), c.addr, err)
-		}
-	}()
+	defer wrap(&err, "unregister sandbox %s with the metric server at %s", excerpt(id), c.addr)
 	ctx, cancel := context.WithTimeout(ctx, unregisterTimeout)
 	defer cancel()
-	return c.register(ctx, unregisterPath, id, errBusy)
+	return c.register(ctx, unregisterPath, id, false)
 }
 
-// register sends requests until one has a result other than the errors in again, or until no time
-// is left.
-func (c *MetricClient) register(ctx context.Context, path, id string, again ...error) (RegisteredSandbox, error) {
+// register sends requests until the server is not busy and, with appears, until there is such a sandbox, or
+// until no time is left.
+func (c *MetricClient) register(ctx context.Context, path, id string, appears bool) (RegisteredSandbox, error) {
 	var before error // of the last request
 	for {
 		s, err := c.requestRegister(ctx, path, id, nextWait(ctx))
 		if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
 			return s, lastError(before, err)
 		}
-		if !isAny(err, again) || !timeLeft(ctx) {
+		if again := errors.Is(err, errBusy) || appears && errors.Is(err, ErrNoSandbox); !again || !timeLeft(ctx) {
 			return s, err
 		}
 		before = err
-		if ended := sleep(ctx, repeatPause); ended != nil {
-			return s, lastError(before, ended)
+		select {
+		case <-time.After(repeatPause):
+		case <-ctx.Done():
+			return s, lastError(before, ctx.Err())
 		}
 	}
-}
-
-func isAny(err error, targets []error) bool {
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
 }
 
 // lastError returns the error of a call whose context has ended. What the server said before that
@@ -176,29 +160,12 @@ func timeLeft(ctx context.Context) bool {
 	return !ok || time.Until(deadline) > responseMargin
 }
 
-// sleep returns the error of ctx if ctx ends earlier.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 // requestRegister sends one request.
 func (c *MetricClient) requestRegister(ctx context.Context, path, id string, wait time.Duration) (RegisteredSandbox, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+responseTimeout) // for a server that does not respond
 	defer cancel()
-	form := url.Values{"root": {c.rootDir}, "sandbox": {id}, "timeout": {strconv.FormatFloat(wait.Seconds(), 'f', 3, 64)}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.serverURL(path).String(), strings.NewReader(form))
-	if err != nil {
-		return RegisteredSandbox{}, err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	a, err := c.do(req, maxRegisteredBody)
+	form := url.Values{"root": {c.rootDir}, "sandbox": {id}, "timeout": {strconv.FormatFloat(wait.Seconds(), 'f', 3, 64)}}
+	a, err := c.post(ctx, path, form, maxRegisteredBody)
 	if err != nil {
 		return RegisteredSandbox{}, err
 	}
@@ -210,6 +177,9 @@ func (c *MetricClient) requestRegister(ctx context.Context, path, id string, wai
 
 // judgeRegister returns the error for a response with a status other than 200.
 func (c *MetricClient) judgeRegister(a answer) error {
+	if err := c.refusal(a); err != nil {
+		return err
+	}
 	text, reason, isRefusal := parseRefusal(a.body)
 	switch {
 	case a.status == http.StatusNotFound && isRefusal:
@@ -218,10 +188,6 @@ func (c *MetricClient) judgeRegister(a answer) error {
 		return &RefusedError{reason, excerpt(text)}
 	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed:
 		return fmt.Errorf("%w: %w", ErrNoRegistering, a.statusError())
-	case a.status == http.StatusBadRequest && strings.HasPrefix(a.body, otherRoot):
-		return &WrongRootError{Want: c.rootDir, Got: strings.TrimRight(strings.TrimPrefix(a.body, otherRoot), "\n")}
-	case a.status == http.StatusServiceUnavailable && strings.Contains(a.body, shuttingDown):
-		return ErrShuttingDown
 	case a.status == http.StatusServiceUnavailable, a.status == http.StatusTooManyRequests:
 		return fmt.Errorf("%w: %w", errBusy, a.statusError())
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,37 +166,41 @@ func parseLabel(text string) (l label, rest string, err error) {
 
 // unquote parses the rest of a label value and the closing quote.
 func unquote(text string) (value, rest string, err error) {
-	var b strings.Builder
-	for {
-		i := strings.IndexAny(text, `"\`)
-		switch {
-		case i < 0 || i == len(text)-1 && text[i] == '\\':
-			return "", "", errors.New("a label value without end")
-		case text[i] == '"' && b.Len() == 0:
-			return text[:i], text[i+1:], nil // usual case: no escapes, no copy
-		case text[i] == '"':
-			b.WriteString(text[:i])
-			return b.String(), text[i+1:], nil
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++ // no quote ends the value right after it
+		case '"':
+			value, err = unescape(text[:i])
+			return value, text[i+1:], err
 		}
-		b.WriteString(text[:i])
-		c, err := unescape(text[i+1])
-		if err != nil {
-			return "", "", fmt.Errorf("%w in a label value", err)
-		}
-		b.WriteByte(c)
-		text = text[i+2:]
 	}
+	return "", "", errors.New("a label value without end")
 }
 
-// unescape returns the character that an escaped letter stands for.
-func unescape(c byte) (byte, error) {
-	switch c {
-	case '\\', '"':
-		return c, nil
-	case 'n':
-		return '\n', nil
+// unescape returns the text of a label value or a HELP line without its escapes.
+func unescape(text string) (string, error) {
+	if !strings.Contains(text, `\`) {
+		return text, nil // usual case: no copy
 	}
-	return 0, errors.New("an unknown escape")
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, `\`)
+		b.WriteString(before)
+		switch {
+		case !found:
+			return b.String(), nil
+		case after == "":
+			return "", errors.New("a backslash at the end of the text")
+		case after[0] == 'n':
+			b.WriteByte('\n')
+		case after[0] == '\\', after[0] == '"':
+			b.WriteByte(after[0])
+		default:
+			return "", errors.New("an unknown escape")
+		}
+		text = after[1:]
+	}
 }
 
 // setNumbers parses the text after the name and the labels.
@@ -245,20 +249,11 @@ func parseNumber(text string) (float64, error) {
 	return f, nil
 }
 
-// label returns the value of a label, and whether the sample has the label.
-func (s *sample) label(name string) (string, bool) {
-	for _, l := range s.labels {
-		if l.name == name {
-			return l.value, true
-		}
-	}
-	return "", false
-}
-
 // has reports whether the sample has all the labels. An empty value is the same as an absent label.
 func (s *sample) has(want map[string]string) bool {
 	for name, value := range want {
-		if got, _ := s.label(name); got != value {
+		i := slices.IndexFunc(s.labels, func(l label) bool { return l.name == name })
+		if i < 0 && value != "" || i >= 0 && s.labels[i].value != value {
 			return false
 		}
 	}
@@ -270,46 +265,12 @@ func (s *sample) integer() (int64, error) {
 	if n, err := strconv.ParseInt(s.value, 10, 64); err == nil {
 		return n, nil
 	}
-	digits, ok := "", false
-	if !math.IsNaN(s.number) && !math.IsInf(s.number, 0) {
-		digits, ok = wholeDigits(s.value)
-	}
-	if !ok {
+	exact, ok := new(big.Rat).SetString(s.value)
+	switch {
+	case !ok || !exact.IsInt(): // SetString also refuses NaN, infinity and tiny exponents
 		return 0, fmt.Errorf("the value is not an integer: %s", excerpt(s.value))
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
+	case !exact.Num().IsInt64():
 		return 0, fmt.Errorf("the value does not fit an int64: %s", excerpt(s.value))
 	}
-	return n, nil
-}
-
-// wholeDigits converts a decimal number to digits without point and exponent. It reports false if
-// the number is not an integer. A number beyond int64 can lose digits, but its result stays beyond
-// int64.
-func wholeDigits(number string) (digits string, ok bool) {
-	mantissa, exponent := number, "0"
-	if i := strings.IndexAny(number, "eE"); i >= 0 {
-		mantissa, exponent = number[:i], number[i+1:]
-	}
-	sign := ""
-	if strings.HasPrefix(mantissa, "-") {
-		sign = "-"
-	}
-	whole, fraction, _ := strings.Cut(strings.TrimLeft(mantissa, "+-"), ".")
-	all := strings.TrimLeft(whole+fraction, "0")
-	significant := strings.TrimRight(all, "0")
-	if significant == "" {
-		return "0", true
-	}
-	shift, err := strconv.Atoi(exponent)
-	if err != nil {
-		return "", false // the exponent is so small that it does not fit an int
-	}
-	shift += len(all) - len(significant) - len(fraction)
-	if shift < 0 {
-		return "", false
-	}
-	const tooMany = 20 // more digits than an int64 has
-	return sign + significant + strings.Repeat("0", min(shift, tooMany)), true
+	return exact.Num().Int64(), nil
 }

@@ -1,7 +1,6 @@
 package metricclient
 
 import (
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -49,22 +48,5 @@ h_sum NaN
 			t.Errorf("%s after the loop ended", s.Name)
 		}
 		break
-	}
-}
-
-func TestSamplesOfARecordedPage(t *testing.T) {
-	page, err := os.ReadFile("testdata/metrics.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	samples := 0
-	for _, err := range MetricData(page).Samples() {
-		if err != nil {
-			t.Error(err)
-		}
-		samples++
-	}
-	if want := 67; samples != want {
-		t.Errorf("%d samples, want %d", samples, want)
 	}
 }

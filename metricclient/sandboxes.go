@@ -40,7 +40,9 @@ func (c *MetricClient) GetStatus(ctx context.Context) (document []byte, err erro
 }
 
 func (c *MetricClient) getDocument(ctx context.Context, what, path string) ([]byte, error) {
-	a, err := c.read(ctx, c.serverURL(path), maxDocumentSize)
+	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
+	defer cancel()
+	a, err := c.get(ctx, c.serverURL(path), maxDocumentSize)
 	switch {
 	case err != nil:
 	case a.status == http.StatusNotFound:

@@ -63,15 +63,15 @@ const (
 // returns after it has ended. The error wraps [ErrAlreadyRunning] if a server for the same root is
 // already at the address, or the error of HealthCheck if something else is there.
 func (c *MetricClient) SpawnServer(ctx context.Context, baseConf *config.Config, extraArgs ...string) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("start a metric server at %s: %w", c.addr, err)
-		}
-	}()
-	if err := c.beginSpawn(); err != nil {
-		return err
+	defer wrap(&err, "start a metric server at %s", c.addr)
+	errRunning := fmt.Errorf("%w: call ShutdownServer first", ErrAlreadyRunning)
+	if !c.spawning.TryLock() {
+		return errRunning
 	}
-	defer c.endSpawn()
+	defer c.spawning.Unlock()
+	if server := c.server.Load(); server != nil && server.running() { // one that ended by itself does not count
+		return errRunning
+	}
 	ctx, cancel := context.WithTimeout(ctx, spawnTimeout)
 	defer cancel()
 	if err := c.checkFree(ctx); err != nil {
@@ -86,10 +86,10 @@ func (c *MetricClient) SpawnServer(ctx context.Context, baseConf *config.Config,
 	if err != nil {
 		return err
 	}
-	c.setServer(server)
+	c.server.Store(server)
 	if err := c.awaitHealthy(ctx, server); err != nil {
 		server.kill()
-		c.forget(server)
+		c.server.CompareAndSwap(server, nil)
 		return err
 	}
 	return nil
@@ -100,58 +100,16 @@ func (c *MetricClient) SpawnServer(ctx context.Context, baseConf *config.Config,
 // is done. If ctx is done first, the error wraps the error of ctx, the client keeps the server, and
 // ShutdownServer may be called again. Without a server, the error is [ErrNotRunning].
 func (c *MetricClient) ShutdownServer(ctx context.Context) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("shut down the metric server at %s: %w", c.addr, err)
-		}
-	}()
-	server := c.currentServer()
+	defer wrap(&err, "shut down the metric server at %s", c.addr)
+	server := c.server.Load()
 	if server == nil {
 		return ErrNotRunning
 	}
 	if err := server.terminate(ctx); err != nil {
 		return err
 	}
-	c.forget(server)
+	c.server.CompareAndSwap(server, nil) // unless the client has another one by now
 	return nil
-}
-
-// beginSpawn reserves the client for a new server. A server that ended by itself does not block it.
-func (c *MetricClient) beginSpawn() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.spawning || c.server != nil && c.server.running() {
-		return fmt.Errorf("%w: call ShutdownServer first", ErrAlreadyRunning)
-	}
-	c.spawning = true
-	return nil
-}
-
-func (c *MetricClient) endSpawn() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.spawning = false
-}
-
-func (c *MetricClient) setServer(server *process) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.server = server
-}
-
-// forget drops a server that has ended, unless the client already has another one.
-func (c *MetricClient) forget(server *process) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.server == server {
-		c.server = nil
-	}
-}
-
-func (c *MetricClient) currentServer() *process {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.server
 }
 
 // serverConfig returns the caller's settings with the root and the address of the client.
@@ -241,7 +199,7 @@ func (c *MetricClient) checkServes(ctx context.Context, server *process) error {
 	if err := c.checkHealth(ctx); err != nil {
 		return err
 	}
-	a, err := c.get(ctx, pidPath, maxPIDBody)
+	a, err := c.get(ctx, c.serverURL(pidPath), maxPIDBody)
 	if err != nil {
 		return err
 	}

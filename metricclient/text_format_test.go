@@ -28,76 +28,44 @@ func TestLinesThatTheFormatRefuses(t *testing.T) {
 		wantError(t, readLine(t, line), nil, "malformed line: "+reason, ": "+excerpt(strings.TrimRight(line, blanks)))
 	}
 	f("m", "no value")
-	f("m ", "no value")
-	f("m{}", "no value")
 	f(`m{l="v"}`, "no value")
 	f("m 1 2 3", "more than a value and a timestamp")
-	f("m 1 # {} 2", "more than a value and a timestamp")
 
 	// Numbers use Go notation, without the forms that are only for source code.
 	f("m 1_2", "the value is not a number")
 	f("m 0x1p4", "the value is not a number")
-	f("m 0X1P-4", "the value is not a number")
-	f("m 0x_1p4", "the value is not a number")
-	f("m 0x10", "the value is not a number")
-	f("m 0b1", "the value is not a number")
-	f("m 1e", "the value is not a number")
 	f("m one", "the value is not a number")
-	f("m 1/2", "the value is not a number")
-	f("m 1,000", "the value is not a number")
-	f("m ١", "the value is not a number")
 	f("m 1e999", "the value does not fit a float64")
-	f(`m{l="v"} 1{l="v"}`, "the value is not a number")
 	f("m 1 2.5", "the timestamp is not a number of milliseconds")
-	f("m 1 1_2", "the timestamp is not a number of milliseconds")
-	f("m 1 0x1", "the timestamp is not a number of milliseconds")
 	f("m 1 99999999999999999999", "the timestamp is not a number of milliseconds")
 
 	// Only spaces and tabs separate tokens.
 	f("m 1\r", "the value is not a number")
-	f("m\r1", "the value is not a number")
-	f("m 1\r2", "the value is not a number")
 	f("m 1 2\r", "the timestamp is not a number of milliseconds")
-	f("m\v1", "the value is not a number")
-	f("m\f1", "the value is not a number")
 	f("m\u00a01", "the value is not a number")
-	f("m\u00851", "the value is not a number")
-	f("m\u20281", "the value is not a number")
 	f("m{\rl=\"v\"} 1", "no label name")
 	f("m{l=\r\"v\"} 1", "no label value")
-	f("m{l=\"v\"\r} 1", "no comma")
-	f("m{l=\"v\"}\r1", "the value is not a number")
 
 	// Names consist of letters, digits, underscores and, except in labels, colons.
 	f("m.n 1", "the value is not a number")
-	f("m-n 1", "the value is not a number")
 	f("mä 1", "the value is not a number")
 	f(`m{l:a="v"} 1`, "no label name")
-	f(`m{l.a="v"} 1`, "no label name")
 	f(`m{ä="v"} 1`, "no label name")
 	f(`m{1="v"} 1`, "no label name")
-	f(`m{"l"="v"} 1`, "no label name")
 	f(`m{__name__="v"} 1`, "the label __name__")
 	f(`m{l="v",l="v"} 1`, "a label twice")
 
 	f(`m{`, "no label name")
-	f(`m{l`, "no label name")
-	f(`m{l}`, "no label name")
 	f(`m{="v"} 1`, "no label name")
-	f(`m{,} 1`, "no label name")
 	f(`m{l="v",,} 1`, "no label name")
 	f(`m{l=v} 1`, "no label value")
-	f(`m{l='v'} 1`, "no label value")
 	f(`m{l="v} 1`, "a label value without end")
 	f(`m{l="v\`, "a label value without end")
 	f(`m{l="v\"`, "a label value without end")
 	f(`m{l="\t"} 1`, "an unknown escape")
 	f(`m{l="v" a="b"} 1`, "no comma")
-	f(`m{l="v"`, "no comma")
 	f("m{l=\"\xff\"} 1", "a label value that is not UTF-8")
-	f("m{l=\"\xed\xa0\x80\"} 1", "a label value that is not UTF-8")
 	f("m{l=\"\\n\xc3\"} 1", "a label value that is not UTF-8")
-	f("m{\x1b[31m} 1", "no label name")
 }
 
 func TestLinesThatAreOfNoMetric(t *testing.T) {
@@ -112,14 +80,10 @@ func TestLinesThatAreOfNoMetric(t *testing.T) {
 		}
 	}
 	f("\r")
-	f("\vm 1")
 	f("\u00a0m 1")
 	f("1m 1")
 	f("{} 1")
-	f(`{"m"} 1`)
 	f(`"m" 1`)
-	f("ä 1")
-	f("\x00")
 }
 
 func TestLinesThatTheFormatAllows(t *testing.T) {
@@ -141,20 +105,14 @@ func TestLinesThatTheFormatAllows(t *testing.T) {
 	}
 	f("m 1", "mmap[] 1")
 	f(" \tm\t1\t2\t ", "mmap[] 1 2")
-	f("m+1", "mmap[] 1")
 	f("m-Inf", "mmap[] -Inf")
-	f("m.5", "mmap[] 0.5")
 	f("m{}1", "mmap[] 1")
-	f("m {}\t1", "mmap[] 1")
 	f("m Infinity", "mmap[] +Inf")
-	f("m nan", "mmap[] NaN")
 	f("m 1e-999", "mmap[] 0")
-	f("m 1 -5", "mmap[] 1 -5")
 	f("m 1 +5", "mmap[] 1 5")
 	f("m 1 007", "mmap[] 1 7")
 	f("m{l=\"\x00\x1b\r\u2028\"} 1", "mmap[l:\x00\x1b\r\u2028] 1")
 	f(`m{l = "v" , } 1`, "mmap[l:v] 1")
-	f(`m{l=""} 1`, "mmap[l:] 1")
 }
 
 // TestErrorsAreShort parses lines of one megabyte, each malformed in a different place.
