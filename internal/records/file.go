@@ -15,8 +15,9 @@ const rotatedSuffix = ".1"
 // fileMode has no access for others: records have names of pods and images.
 const fileMode = 0o640
 
-// A file is a regular file or a FIFO. It follows its path: if the file is removed or renamed, as by
-// logrotate, the next line goes to another one.
+// A file is a regular file, a FIFO, or standard output, which others may use too. Others follow their path:
+// if the file is removed or renamed, as by logrotate, the next line goes to another one. Only one goroutine
+// calls its methods, except for abort.
 type file struct {
 	path    string
 	maxSize int64 // 0: no limit
@@ -29,6 +30,10 @@ type file struct {
 // openFile opens the file at the path, or creates it.
 func openFile(path string, maxSize int64) (*file, error) {
 	f := &file{path: path, maxSize: maxSize}
+	if path == Stdout {
+		f.current.Store(os.Stdout)
+		return f, nil
+	}
 	if err := f.reopen(); err != nil {
 		return nil, err
 	}
@@ -83,7 +88,10 @@ func (f *file) write(line []byte) error {
 	if err != nil {
 		return err
 	}
-	n, err := f.current.Load().Write(begun(line, f.torn))
+	if f.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := f.current.Load().Write(line)
 	if err == nil {
 		f.torn = false
 	} else if n > 0 {
@@ -98,8 +106,8 @@ func (f *file) write(line []byte) error {
 // line.
 func (f *file) prepare(length int) (fs.FileInfo, error) {
 	info, err := f.current.Load().Stat()
-	if err != nil {
-		return nil, err
+	if err != nil || f.path == Stdout {
+		return info, err
 	}
 	there, err := os.Stat(f.path)
 	switch {
@@ -138,15 +146,21 @@ func (f *file) rotate() error {
 // reports whether that worked.
 func (f *file) undo(before fs.FileInfo, n int) bool {
 	now, err := f.current.Load().Stat()
-	if err != nil || !now.Mode().IsRegular() || now.Size() != before.Size()+int64(n) {
+	if err != nil || f.path == Stdout || !now.Mode().IsRegular() || now.Size() != before.Size()+int64(n) {
 		return false
 	}
 	return f.current.Load().Truncate(before.Size()) == nil
 }
 
-func (f *file) close() error { return f.current.Load().Close() }
+func (f *file) close() error {
+	if f.path == Stdout {
+		return nil
+	}
+	return f.current.Load().Close()
+}
 
+// abort makes a write that blocks fail, unless it is to standard output. It is for another goroutine.
 func (f *file) abort() {
 	f.aborted.Store(true)
-	f.current.Load().Close()
+	_ = f.close()
 }

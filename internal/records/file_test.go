@@ -160,18 +160,6 @@ func TestRotationElsewhere(t *testing.T) {
 	d.has("f.1", "a b ")
 }
 
-// TestNoLimit: with a limit of 0, a file is not rotated.
-func TestNoLimit(t *testing.T) {
-	d := newDir(t)
-	f := d.open("f", 0)
-	for range 1000 {
-		d.write(f, strings.Repeat("a", 99))
-	}
-	if info, err := os.Stat(d.file("f")); err != nil || info.Size() != 100_000 {
-		t.Errorf("the file: %v, %v", info, err)
-	}
-}
-
 // TestRemoved: a removed file is made anew. While its directory is missing, lines fail.
 func TestRemoved(t *testing.T) {
 	d := newDir(t)
@@ -265,14 +253,40 @@ func TestRenamedWhileRecordsArrive(t *testing.T) {
 	}
 }
 
-// TestFullDisk: a line that does not fit is taken back, and lines are written again when there is
-// room.
-func TestFullDisk(t *testing.T) {
+// newSmallDir returns a directory with room for two pages.
+func newSmallDir(t *testing.T) *dir {
 	d := newDir(t)
 	if err := unix.Mount("tmpfs", d.path, "tmpfs", 0, "size=8k"); err != nil {
 		t.Skipf("mounting a small file system: %v", err)
 	}
-	defer func() { d.must(unix.Unmount(d.path, 0)) }()
+	t.Cleanup(func() { d.must(unix.Unmount(d.path, 0)) })
+	return d
+}
+
+// TestStandardOutput: a line that was cut is not taken back, and the next one begins on a line of its own.
+// Standard output is neither renamed nor closed, because others may use it.
+func TestStandardOutput(t *testing.T) {
+	d := newSmallDir(t)
+	out, err := os.Create(d.file("out"))
+	d.must(err)
+	defer out.Close()
+	f := &file{path: Stdout, maxSize: 1}
+	f.current.Store(out)
+	d.must(f.close())
+	if err := f.write([]byte(strings.Repeat("a", 9<<10))); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("the error is %v", err)
+	}
+	d.must(out.Truncate(4 << 10)) // makes room
+	d.write(f, "b")
+	if content, err := os.ReadFile(d.file("out")); err != nil || !strings.HasSuffix(string(content), "\x00\nb\n") {
+		t.Errorf("standard output ends with %q, %v", content[max(0, len(content)-9):], err)
+	}
+}
+
+// TestFullDisk: a line that does not fit is taken back, and lines are written again when there is
+// room.
+func TestFullDisk(t *testing.T) {
+	d := newSmallDir(t)
 	w, err := New(Options{Path: d.file("f"), Logger: logger(&d.log)})
 	d.must(err)
 	defer w.Close()

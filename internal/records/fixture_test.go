@@ -1,6 +1,8 @@
 package records
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +54,18 @@ func reported(tb testing.TB) snapshot.Source {
 	}
 	return snapshot.Source{Schema: s, Samples: samples, Histograms: []snapshot.Histogram{
 		histogram(snapshot.Number{Int: 1<<53 + 1}, 1, 2, 0), histogram(snapshot.Number{Float: 2.5, IsFloat: true}, 0, 0, 7)}}
+}
+
+// manyCounters returns a source with n counters.
+func manyCounters(tb testing.TB, n int) snapshot.Source {
+	tb.Helper()
+	var metrics []string
+	var samples []snapshot.Sample
+	for i := range n {
+		metrics = append(metrics, fmt.Sprintf(`{"name":"/counter/%05d","prometheus_name":"counter_of_something_%05d","description":"","cumulative":true}`, i, i))
+		samples = append(samples, snapshot.Sample{Metric: int32(i), Series: uint32(i), Value: int64(i) * 1000})
+	}
+	return snapshot.Source{Schema: compile(tb, `{"metrics":[`+strings.Join(metrics, ",")+`]}`), Samples: samples}
 }
 
 // measured returns the usage of a pod. Of the deleted containers, only one was measured, and one is

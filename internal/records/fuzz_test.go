@@ -39,28 +39,3 @@ func FuzzOf(f *testing.F) {
 		}
 	})
 }
-
-// FuzzMetrics: the values of metrics, and the texts of their labels, are valid JSON.
-func FuzzMetrics(f *testing.F) {
-	f.Add("x", "y", int64(1), 2.5)
-	f.Add("\u009b\"\\", "\n", int64(-1), 1e308)
-	f.Fuzz(func(t *testing.T, first, second string, value int64, total float64) {
-		registration, err := json.Marshal(map[string]any{"metrics": []any{
-			map[string]any{"name": "/c", "prometheus_name": "c", "description": "", "cumulative": true,
-				"fields": []any{map[string]any{"field_name": "f", "allowed_values": []string{first, second}}}},
-			map[string]any{"name": "/h", "prometheus_name": "h", "description": "", "type": 1, "distribution_bucket_lower_bounds": []int{0, 1}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		compiled, err := compileMaybe(registration)
-		if err != nil {
-			return
-		}
-		source := snapshot.Source{Schema: compiled, Samples: []snapshot.Sample{{Metric: 0, Series: 0, Value: value}, {Metric: 0, Series: 1, Value: 1}, {Metric: 1, Series: 2}},
-			Histograms: []snapshot.Histogram{{Total: snapshot.Number{Float: total, IsFloat: true}, Counts: []uint64{1, 0, 2}}}}
-		b, _ := appendMetrics(nil, &source, MaxSize)
-		if !json.Valid(b) {
-			t.Errorf("not valid: %q", b)
-		}
-	})
-}

@@ -36,30 +36,6 @@ func (r *Record) encode() []byte {
 	return asciiOf(b.Bytes())
 }
 
-// appendText appends a text as a JSON string.
-func appendText(b []byte, s string) []byte {
-	if isPlain(s) {
-		b = append(b, '"')
-		b = append(b, s...)
-		return append(b, '"')
-	}
-	quoted, err := json.Marshal(text(s))
-	if err != nil { // cannot happen: every string has an encoding
-		panic(err)
-	}
-	return append(b, asciiOf(quoted)...)
-}
-
-// isPlain reports whether no byte of a text needs an escape.
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return len(s) <= maxText
-}
-
 // asciiOf replaces all characters of valid JSON that are not ASCII, and the control character DEL,
 // by escapes. They are in strings only. The result may be b itself.
 func asciiOf(b []byte) []byte {

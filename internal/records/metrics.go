@@ -1,100 +1,62 @@
 package records
 
 import (
-	"strconv"
-
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// appendMetrics appends an object with the counters and histograms of a source, by the names with
-// which runsc registers them and in their order. Gauges are left out, since a sandbox that has
-// ended has no current values, and so are counters that are zero, of which there are ten times as
-// many as others.
+// metricsOf returns the counters and histograms of a source, by the names with which runsc registers
+// them. Gauges are left out, since a sandbox that has ended has no current values, and so are counters
+// that are zero, of which there are ten times as many as others.
 //
 // The value of a metric without fields is a number or, for a histogram, an object with count and
-// sum. That of a metric with fields is a list of objects, one per series, with the labels. fits is
-// false if the object would be longer than most; then b is incomplete.
-func appendMetrics(b []byte, source *snapshot.Source, most int) (result []byte, fits bool) {
-	samples := source.Samples
-	b = append(b, '{')
-	first := true
-	for len(samples) > 0 {
-		m := source.Metric(samples[0])
-		n := 1
-		for n < len(samples) && samples[n].Metric == samples[0].Metric {
-			n++
+// sum. That of a metric with fields is a list of objects, one per series, with the labels.
+func metricsOf(source *snapshot.Source) map[string]any {
+	metrics := make(map[string]any)
+	for _, sample := range source.Samples {
+		m := source.Metric(sample)
+		switch {
+		case m.Type == schema.Gauge:
+		case len(m.Fields) > 0:
+			all, _ := metrics[m.Name].([]series)
+			metrics[m.Name] = append(all, seriesOf(source, m, sample))
+		case m.Type == schema.Histogram:
+			metrics[m.Name] = histogramOf(source.Histogram(sample))
+		default:
+			metrics[m.Name] = sample.Value
 		}
-		if m.Type != schema.Gauge {
-			b = appendComma(b, &first)
-			b = append(appendText(b, m.Name), ':')
-			b = appendMetric(b, source, m, samples[:n])
-		}
-		if len(b) > most {
-			return b, false
-		}
-		samples = samples[n:]
 	}
-	return append(b, '}'), true
+	return metrics
 }
 
-// appendMetric appends the value of a metric. There is at least one sample.
-func appendMetric(b []byte, source *snapshot.Source, m *schema.Metric, samples []snapshot.Sample) []byte {
-	if len(m.Fields) == 0 {
-		return appendSimple(b, source, m, samples[0])
-	}
-	b = append(b, '[')
-	first := true
-	for _, sample := range samples {
-		b = appendComma(b, &first)
-		b = appendLabels(append(b, `{"labels":`...), m, sample)
-		if m.Type == schema.Histogram {
-			b = appendHistogram(append(b, ','), source.Histogram(sample))
-		} else {
-			b = strconv.AppendInt(append(b, `,"value":`...), sample.Value, 10)
-		}
-		b = append(b, '}')
-	}
-	return append(b, ']')
+// A series is one of the series of a metric with fields. It has a value, or count and sum.
+type series struct {
+	Labels map[string]string `json:"labels"`
+	Value  *int64            `json:"value,omitempty"`
+	*histogram
 }
 
-// appendSimple appends the value of a metric without fields.
-func appendSimple(b []byte, source *snapshot.Source, m *schema.Metric, sample snapshot.Sample) []byte {
-	if m.Type == schema.Histogram {
-		return append(appendHistogram(append(b, '{'), source.Histogram(sample)), '}')
-	}
-	return strconv.AppendInt(b, sample.Value, 10)
+type histogram struct {
+	Count uint64 `json:"count"`
+	Sum   any    `json:"sum"`
 }
 
-// appendHistogram appends the count and the sum of a histogram, without braces.
-func appendHistogram(b []byte, h *snapshot.Histogram) []byte {
-	b = strconv.AppendUint(append(b, `"count":`...), h.Count(), 10)
-	b = append(b, `,"sum":`...)
-	if !h.Total.IsFloat {
-		return strconv.AppendInt(b, h.Total.Int, 10)
-	}
-	if finite(h.Total.Float) == nil {
-		return append(b, "null"...)
-	}
-	return strconv.AppendFloat(b, h.Total.Float, 'g', -1, 64)
-}
-
-func appendLabels(b []byte, m *schema.Metric, sample snapshot.Sample) []byte {
-	b = append(b, '{')
-	first := true
+func seriesOf(source *snapshot.Source, m *schema.Metric, sample snapshot.Sample) series {
+	s := series{Labels: make(map[string]string, len(m.Fields))}
 	for i, value := range m.Labels(sample.Series) {
-		b = appendComma(b, &first)
-		b = append(appendText(b, m.Fields[i].Name), ':')
-		b = appendText(b, value)
+		s.Labels[m.Fields[i].Name] = text(value)
 	}
-	return append(b, '}')
+	if m.Type == schema.Histogram {
+		s.histogram = histogramOf(source.Histogram(sample))
+	} else {
+		s.Value = &sample.Value
+	}
+	return s
 }
 
-// appendComma appends a comma, except before the first element.
-func appendComma(b []byte, first *bool) []byte {
-	if *first {
-		*first = false
-		return b
+func histogramOf(h *snapshot.Histogram) *histogram {
+	if h.Total.IsFloat {
+		return &histogram{h.Count(), finite(h.Total.Float)}
 	}
-	return append(b, ',')
+	return &histogram{h.Count(), h.Total.Int}
 }

@@ -2,7 +2,6 @@ package records
 
 import (
 	"cmp"
-	"encoding/json"
 	"math"
 	"slices"
 	"strings"
@@ -45,10 +44,10 @@ type Record struct {
 	UsageSource            string   `json:"usage_source"`
 	UsageComplete          bool     `json:"usage_complete"`
 
-	Metrics         json.RawMessage `json:"metrics"` // an object; see appendMetrics
-	MetricsSource   string          `json:"metrics_source"`
-	MetricsComplete bool            `json:"metrics_complete"`
-	Truncated       bool            `json:"truncated"` // metrics, or also containers, are left out
+	Metrics         map[string]any `json:"metrics"` // see metricsOf
+	MetricsSource   string         `json:"metrics_source"`
+	MetricsComplete bool           `json:"metrics_complete"`
+	Truncated       bool           `json:"truncated"` // metrics, or also containers, are left out
 }
 
 // A Container is a container of a sandbox. Those that were deleted before the sandbox ended come
@@ -81,7 +80,9 @@ func Of(s *snapshot.Sandbox) Record {
 	r.setEnd(s.End)
 	r.setUsage(s.Usage)
 	r.Containers = containersOf(s)
-	r.setMetrics(&s.Reported)
+	if s.Reported.Schema != nil {
+		r.Metrics = metricsOf(&s.Reported)
+	}
 	return r
 }
 
@@ -165,19 +166,6 @@ func containersOf(s *snapshot.Sandbox) []Container {
 		containers[at].CPUSeconds = seconds(fact.Of(share.CPU, true))
 	}
 	return containers
-}
-
-// setMetrics sets the last counters and histograms of the sandbox.
-func (r *Record) setMetrics(reported *snapshot.Source) {
-	if reported.Schema == nil {
-		return
-	}
-	metrics, fits := appendMetrics(nil, reported, MaxSize)
-	if !fits {
-		r.leaveOutMetrics()
-		return
-	}
-	r.Metrics = metrics
 }
 
 // leaveOutMetrics makes the record smaller. A sum over complete records must not miss the metrics.

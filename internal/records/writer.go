@@ -3,7 +3,6 @@ package records
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -34,38 +33,24 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// An output takes whole lines. Only one goroutine calls its methods, except for abort.
-type output interface {
-	write(line []byte) error
-	close() error
-	abort() // makes a write that blocks fail, if possible; for another goroutine
-}
-
 // A Writer appends records to a file. Its methods are safe for concurrent use, and only Close waits. Written
 // records are with the kernel, and not synced to disk.
 type Writer struct {
 	*queue.Queue
 	path string
 	log  *slog.Logger
-	out  output
+	out  *file
 }
 
 // New opens the file and returns a Writer. The caller closes it.
 func New(o Options) (*Writer, error) {
-	if o.Path == Stdout {
-		return newWriter(o, &stream{w: os.Stdout}), nil
-	}
-	f, err := openFile(o.Path, o.MaxSize)
+	out, err := openFile(o.Path, o.MaxSize)
 	if err != nil {
 		return nil, err
 	}
-	return newWriter(o, f), nil
-}
-
-func newWriter(o Options, out output) *Writer {
 	w := &Writer{path: o.Path, log: o.Logger, out: out}
 	w.Queue = queue.New(queue.Options{MaxLines: maxQueued, MaxBytes: maxQueue, Write: out.write, Failed: w.failed, Recovered: w.recovered, Ended: w.ended})
-	return w
+	return w, nil
 }
 
 // Add queues a record, or drops it if the queue is full or the Writer closed. It never waits for
@@ -98,27 +83,4 @@ func (w *Writer) Close() {
 		w.out.abort()
 		w.log.Error("Final records dropped at the end: the file could not be written in time", "path", w.path, "dropped", left)
 	}
-}
-
-// A stream is an output that cannot be opened again.
-type stream struct {
-	w    io.Writer
-	torn bool // the last line has no end
-}
-
-func (s *stream) write(line []byte) error {
-	n, err := s.w.Write(begun(line, s.torn))
-	s.torn = err != nil && (n > 0 || s.torn)
-	return err
-}
-
-func (s *stream) close() error { return nil } // others may use it
-func (s *stream) abort()       {}
-
-// begun returns the line, after the end of a torn one.
-func begun(line []byte, torn bool) []byte {
-	if !torn {
-		return line
-	}
-	return append([]byte{'\n'}, line...)
 }
