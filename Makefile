@@ -71,7 +71,7 @@ test-vm-few: $(VM)/bookworm
 kubernetes: ## build the programs of a Kubernetes node into a cache, which takes about 40 minutes on two cores; needs Debian
 kubernetes: $(addprefix $(KUBERNETES)/,debian containerd ctr containerd-shim-runc-v2 kubelet kube-apiserver kube-controller-manager kube-scheduler kubectl)
 
-test-kubernetes: kubernetes build image bin/containerd-shim-runsc-v1 bin/prometheus bin/helm bin/gotestsum ## test the image and the chart on a real Kubernetes node; needs root, and builds the node first
+test-kubernetes: kubernetes build image bin/containerd-shim-runsc-v1 bin/helm bin/gotestsum ## test the image and the chart on a real Kubernetes node; needs root, and builds the node first
 	@rm -rf bin/chart && mkdir -p bin/chart && cd charts && $(GO) run -buildvcs=false ./pack -version '$(VERSION)' -out ../bin/chart sandmeter >/dev/null
 	cd e2e && SANDMETER_KUBERNETES=$(KUBERNETES) SANDMETER_IMAGE=$(CURDIR)/dist/sandmeter-$(VERSION)-$$($(GO) env GOARCH).oci.tar \
 		$(SHOW) --format testname -- $(GO) test -json -buildvcs=false -timeout 30m -count=1 ./kubernetes $(ARGS)

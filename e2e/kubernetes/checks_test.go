@@ -11,7 +11,6 @@ var checks = []check{
 	{"a pod in the network of the node has no traffic of its own", checkHostNetwork},
 	{"pods of two namespaces with one name stay apart", checkEqualNames},
 	{"outcomes and totals of a namespace are exact", checkEnds},
-	{"kube-prometheus's rules give right numbers beside kubelet's own series", checkRules},
 	{"an upgrade and its rollback are gaps no longer than a restart", checkUpgrade},
 	{"a password, and a registration instead of a program", checkSecured},
 	{"a restart of containerd loses no sandbox", checkContainerdRestart},

@@ -82,7 +82,7 @@ func (n *node) wantPrograms() {
 	stat(n.programs, "kubelet", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl",
 		"containerd", "ctr", "containerd-shim-runc-v2")
 	stat(filepath.Join(n.programs, "debian/usr"), "bin/etcd", "sbin/runc", "lib/cni/bridge", "lib/cni/host-local", "lib/cni/loopback")
-	stat(n.bin, "sandmeter", "sandlab", "containerd-shim-runsc-v1", "prometheus", "helm")
+	stat(n.bin, "sandmeter", "sandlab", "containerd-shim-runsc-v1", "helm")
 	if missing != nil {
 		runsctest.Unavailable(n.t, fmt.Errorf("%w\nrun make test-kubernetes, on Debian", missing))
 	}
