@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/config"
-	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/metricclient"
 )
 
@@ -70,47 +68,23 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// The control socket in a default Docker setup has a path of 109 bytes, and connect(2) takes 107.
-func TestRootWithLongPath(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w := newWorldWith(t, runsc.Config{Runsc: realRunsc(t), Program: sandlab, TempDir: dir})
-	w.setAddr(freePort(t))
-	w.start("sb", "idle")
-	w.serve()
-	if got := w.scrape().labels(alwaysThere, "sandbox"); !slices.Equal(got, []string{"sb"}) {
-		t.Errorf("sandboxes with values: %q", got)
-	}
-}
-
-// Installed under the name that runsc looks for, sandmeter is `runsc metric-server`.
+// TestRunscMetricServer: installed under the name that runsc looks for, sandmeter is `runsc metric-server`.
 func TestRunscMetricServer(t *testing.T) {
-	check := func(name, program string, install func(w *world) (path string)) {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.start("sb", "idle")
-			w.must(w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: install(w)}, "-exporter-prefix=runsc_"))
-			w.must(w.client.HealthCheck(w.ctx()))
-			exe, err := os.Readlink("/proc/" + strconv.Itoa(w.serverPid()) + "/exe")
-			if err != nil || filepath.Base(exe) != program {
-				t.Errorf("the server is %s, %v", exe, err)
-			}
-			p := w.scrape()
-			p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "sb")
-			p.wantValue(t, 1, alwaysThere, "sandbox", "sb")
-			w.stop()
-		})
+	w := newWorld(t)
+	w.start("sb", "idle")
+	check := func(runsc, program string) {
+		t.Helper()
+		w.must(w.client.SpawnServer(w.ctx(), &config.Config{ServerPath: runsc}, "-exporter-prefix=runsc_"))
+		exe, err := os.Readlink("/proc/" + strconv.Itoa(w.serverPid()) + "/exe")
+		if err != nil || filepath.Base(exe) != program {
+			t.Errorf("the server is %s, %v", exe, err)
+		}
+		w.scrape().wantLives(t, []string{"sb"}, nil)
+		w.stop()
 	}
-	check("of a release", "runsc-metric-server", func(w *world) string {
-		return anotherRelease(w.t, filepath.Join(w.node.Dir(), "release"), 1)
-	})
-	check("in a directory of its own", "sandmeter", func(w *world) string {
-		dir := w.t.TempDir()
-		w.must(os.Symlink(sandmeter, filepath.Join(dir, "runsc-metric-server")))
-		w.t.Setenv("GVISOR_SIDECAR_BINARIES_DIR", dir)
-		return realRunsc(w.t)
-	})
+	check(anotherRelease(t, filepath.Join(w.node.Dir(), "release"), 1), "runsc-metric-server")
+	dir := t.TempDir()
+	w.must(os.Symlink(sandmeter, filepath.Join(dir, "runsc-metric-server")))
+	t.Setenv("GVISOR_SIDECAR_BINARIES_DIR", dir)
+	check(realRunsc(t), "sandmeter")
 }

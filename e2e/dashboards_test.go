@@ -143,30 +143,7 @@ func (f *fleet) web() {
 		c.Annotations["io.kubernetes.cri.container-name"] = "side"
 		c.Args = []string{"workload", "use", "100ms", "60", "3", "20", "10.77.0.1:9"}
 	})
-	if f.pressed != "" {
-		for _, pid := range processesIn(f.t, hierarchyOf(id, "cgroup.procs")) {
-			move(f.t, pid, f.pressed)
-		}
-	}
-}
-
-// makePressed makes a cgroup v2 for a sandbox whose other cgroups are v1, as in TestUsagePressure, and
-// returns its path. Where there is only cgroup v2, the sandbox has one anyway.
-func makePressed(t *testing.T, id string) string {
-	t.Helper()
-	unified := filepath.Join("/sys/fs/cgroup/unified", id)
-	if !exists(filepath.Dir(unified)) {
-		return ""
-	}
-	if err := os.Mkdir(unified, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(unified); err != nil {
-			t.Error(err)
-		}
-	})
-	return unified
+	f.press(id, f.pressed)
 }
 
 // untilValue waits until a query has a value.

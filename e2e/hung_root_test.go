@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 // hangable mounts a directory with FUSE, and returns the path of the mount, and functions that stop the daemon
@@ -43,80 +43,59 @@ func hangable(w *world, dir string) (mount string, hang, answer func()) {
 	return mount, signal(syscall.SIGSTOP), signal(syscall.SIGCONT)
 }
 
-// TestHungRoot: a runtime root on a file system that does not answer takes nothing from the others.
+// TestHungRoot: a runtime root on a file system that does not answer takes nothing from the others. A server
+// that has no other runs, and is not ready. Both can be stopped.
 func TestHungRoot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const sandboxes = 3
-	for i := range sandboxes {
-		w.start(fmt.Sprint("sb", i), "idle")
-	}
+	w.start("sb", "idle")
 	mount, hang, answer := hangable(w, t.TempDir())
-	hung := func(want float64, s *server) {
+	hung := func(want float64) {
 		t.Helper()
-		p := w.scrape()
-		p.wantValue(t, want, "sandmeter_runtime_root_hung", "runtime_root", mount)
-		p.wantValue(t, 0, "sandmeter_runtime_root_hung", "runtime_root", w.root)
-		for i := range sandboxes {
-			p.wantValue(t, 1, "sandmeter_sandbox_up", "sandbox", fmt.Sprint("sb", i))
-		}
-		if s.hasEnded() {
-			t.Fatalf("the server ended and said:\n%s", &s.err)
-		}
+		w.until(func() error {
+			p := w.scrape()
+			p.wantValue(t, 0, "sandmeter_runtime_root_hung", "runtime_root", w.root)
+			p.wantValue(t, 1, "sandmeter_sandbox_up", "sandbox", "sb")
+			if got, _ := p.value("sandmeter_runtime_root_hung", "runtime_root", mount); got != want {
+				return fmt.Errorf("the root is hung: %v, want %v", got, want)
+			}
+			return nil
+		})
 	}
 	s := w.startServer(w.serveArgs("--root", mount))
-	hung(0, s)
+	hung(0)
 	hang()
-	for range 3 {
-		hung(1, s)
-	}
+	hung(1)
 	w.command("health", "--address", w.addr, "--root", w.root)
 	answer()
-	w.until(func() error {
-		if got, _ := w.scrape().value("sandmeter_runtime_root_hung", "runtime_root", mount); got != 0 {
-			return errNot("the root answers")
-		}
-		return nil
-	})
-
-	// A server can be stopped while the root hangs, and one that starts then serves the others.
+	hung(0)
 	hang()
-	hung(1, s)
+	hung(1)
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
 	s = w.startServer(w.serveArgs("--root", mount))
-	hung(1, s)
+	hung(1)
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
-	answer()
-}
 
-// TestHungOnlyRoot: a server whose only root does not answer runs, and is not ready.
-func TestHungOnlyRoot(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	mount, hang, answer := hangable(w, w.root)
-	s := startServer(t, serveArgs(mount, w.addr))
-	w.until(func() error {
-		_, err := net.Dial("unix", w.addr)
-		return err
-	})
-	status := func(path string) int {
-		t.Helper()
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", w.addr)
-		}}}
-		response, err := client.Get("http://localhost" + path)
-		w.must(err)
+	answer()
+	s = startProgram(t, newProgram(t, serveArgs(mount, w.addr)...))
+	w.client = metricclient.NewMetricClient(w.addr, mount)
+	t.Cleanup(w.client.Close)
+	status := func(path string) (int, error) {
+		response, err := w.http().Get("http://localhost" + path)
+		if err != nil {
+			return 0, err
+		}
 		response.Body.Close()
-		return response.StatusCode
+		return response.StatusCode, nil
 	}
 	ready := func(want int) {
 		t.Helper()
 		w.until(func() error {
-			w.scrape()
-			if got := status("/-/ready"); got != want {
-				return fmt.Errorf("/-/ready is %d, want %d", got, want)
+			_, _ = w.client.GetMetrics(w.ctx(), nil)
+			if got, err := status("/-/ready"); got != want {
+				return fmt.Errorf("/-/ready is %d, want %d (%v)", got, want, err)
 			}
 			return nil
 		})
@@ -125,15 +104,11 @@ func TestHungOnlyRoot(t *testing.T) {
 	hang()
 	ready(http.StatusServiceUnavailable)
 	for _, path := range []string{"/-/healthy", "/metrics"} {
-		if got := status(path); got != http.StatusOK {
-			t.Errorf("%s is %d", path, got)
+		if got, err := status(path); got != http.StatusOK {
+			t.Errorf("%s is %d (%v)", path, got, err)
 		}
 	}
 	w.command("health", "--live", "--address", w.addr, "--root", mount)
-	answer()
-	ready(http.StatusOK)
-	hang()
-	ready(http.StatusServiceUnavailable)
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(soon, 0)
 	answer()

@@ -7,11 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A step is what a block of commands of docs/operating.md is, and what it has to print.
@@ -86,30 +83,6 @@ func TestOperatingContainerd(t *testing.T) {
 		{"curl", `(?m)^sandmeter_sandbox_running\{.*sandbox="hello"\} 1\n(?s:.*)^hello .* running .* ok$`, true},
 		{"ctr task delete", `(?m)^sandmeter_sandbox_outcome\{.*sandbox="hello"`, false},
 	})
-}
-
-// TestOperatingReasons: docs/operating.md says of each reason why a sandbox has no metrics what to do,
-// and of no other.
-func TestOperatingReasons(t *testing.T) {
-	w := &world{t: t, root: t.TempDir()}
-	w.setAddr(freePort(t))
-	w.startServer(w.defaultArgs())
-	page, err := getBody("http://" + w.addr + "/metrics")
-	w.must(err)
-	served := allMatches(`(?m)^sandmeter_sandboxes_failed\{reason="(\w+)"\} `, string(page))
-	section := readDocument(t, "operating.md").section("### A sandbox has no metrics")
-	if diff := cmp.Diff(served, allMatches("(?m)^\\| `(\\w+)` \\|", section.text)); diff != "" || len(served) == 0 {
-		t.Errorf("the reasons of a page, and those of %s:\n%s", section.name, diff)
-	}
-}
-
-// allMatches returns what the group of a regular expression matches in a text, sorted.
-func allMatches(expression, text string) (found []string) {
-	for _, match := range regexp.MustCompile(expression).FindAllStringSubmatch(text, -1) {
-		found = append(found, match[1])
-	}
-	slices.Sort(found)
-	return found
 }
 
 // envContainerd names the environment variable with the directory of containerd and ctr, which make

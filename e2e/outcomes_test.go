@@ -10,14 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/runsc"
-	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 // A lastRecord is a line of --final-records, as far as tests read it.
@@ -124,10 +123,7 @@ func (r *recorded) wantEnded(id string, outcomes ...string) lastRecord {
 	if !slices.Contains(outcomes, record.outcome()) {
 		r.t.Errorf("the record of %s has outcome %q, want one of %q", id, record.outcome(), outcomes)
 	}
-	p := r.scrape()
-	p.wantOutcome(r.t, id, record.outcome())
-	p.wantEndedSeries(r.t, id)
-	p.wantRecord(r.t, id, record)
+	r.scrape().wantOutcome(r.t, id, record.outcome())
 	var document struct {
 		Outcome string
 		Status  string `json:"query_status"`
@@ -147,62 +143,6 @@ func (p page) wantOutcome(t *testing.T, id, want string) {
 		t.Errorf("on the page the outcome of %s is %v, want %s", id, found, want)
 	}
 	p.wantValue(t, 0, "runsc_meta_sandbox_running", "sandbox", id)
-}
-
-// wantEndedSeries fails the test unless a sandbox that has ended has no gauges but the server's own
-// about its identity and its end.
-func (p page) wantEndedSeries(t *testing.T, id string) {
-	t.Helper()
-	own := []string{"sandmeter_sandbox_end_timestamp_seconds", "sandmeter_sandbox_lifetime_seconds", "sandmeter_sandbox_outcome"}
-	for _, name := range own {
-		if found := p.find(name, "sandbox", id); len(found) != 1 || found[0].value <= 0 {
-			t.Errorf("%s of %s: %v", name, id, found)
-		}
-	}
-	for name, family := range p.families {
-		gauge := family.GetType() == dto.MetricType_GAUGE
-		if gauge && !strings.HasPrefix(name, "runsc_meta_") && !slices.Contains(own, name) {
-			p.wantNone(t, name, "sandbox", id)
-		}
-	}
-}
-
-// wantRecord fails the test unless the page has the counters of a sandbox's record, and no others.
-func (p page) wantRecord(t *testing.T, id string, record lastRecord) {
-	t.Helper()
-	for name := range p.families {
-		metric, registered := strings.CutPrefix(name, "runsc_")
-		if !registered || strings.HasPrefix(metric, "meta_") || len(p.find(name, "sandbox", id)) == 0 {
-			continue
-		}
-		if _, ok := record.Metrics[metric]; !ok {
-			t.Errorf("the page has %s of %s, its record has not", name, id)
-		}
-	}
-	for metric, value := range record.Metrics {
-		var number float64
-		if json.Unmarshal(value, &number) == nil {
-			p.wantValue(t, number, "runsc_"+metric, "sandbox", id)
-			continue
-		}
-		var series []struct {
-			Labels map[string]string
-			Value  float64
-		}
-		if err := json.Unmarshal(value, &series); err != nil {
-			t.Fatalf("%s of %s is %s: %v", metric, id, value, err)
-		}
-		for _, s := range series {
-			labels := []string{"sandbox", id}
-			for name, value := range s.Labels {
-				labels = append(labels, name, value)
-			}
-			p.wantValue(t, s.Value, "runsc_"+metric, labels...)
-		}
-	}
-	if record.CPU != nil {
-		p.wantValue(t, *record.CPU, "sandmeter_sandbox_cpu_seconds_total", "sandbox", id)
-	}
 }
 
 // wantTotals fails the test unless the totals count these outcomes, and no others, and each sandbox
@@ -235,20 +175,20 @@ type ending struct {
 	complete bool     // there is a final metrics log
 }
 
-// endings returns how sandboxes end that run when the server looks at them.
-func (w *world) endings() []ending {
+// endings returns how sandboxes end that run when the server looks at them. pid returns the PID of a sandbox
+// in the test's PID namespace.
+func (w *world) endings(pid func(id string) int) []ending {
 	idle := func(status string) []string { return []string{"idle", status} }
 	signal := func(signal unix.Signal) func(string) {
 		return func(id string) { w.must(w.node.Kill(w.ctx(), id, signal)) }
 	}
 	host := func(signal unix.Signal) func(string) {
-		return func(id string) { w.must(unix.Kill(w.pid(id), signal)) }
+		return func(id string) { w.must(unix.Kill(pid(id), signal)) }
 	}
 	return []ending{
 		{"exits-0", idle("0"), signal(unix.SIGTERM), []string{"exited status 0"}, true},
 		{"exits-3", idle("3"), signal(unix.SIGTERM), []string{"failed status 3"}, true},
 		{"exits-137", idle("137"), signal(unix.SIGTERM), []string{"failed status 137"}, true},
-		{"exits-143", idle("143"), signal(unix.SIGTERM), []string{"failed status 143"}, true},
 		{"runsc-kill", idle("0"), signal(unix.SIGKILL), []string{"failed status 137"}, true},
 		{"host-kill-9", idle("0"), host(unix.SIGKILL), []string{"killed signal 9"}, false},
 		// The sentry forwards it to the workload.
@@ -274,7 +214,7 @@ func TestOutcomes(t *testing.T) {
 		c.Cgroup, c.Flags = true, []string{"--final-metrics-log=" + logs}
 		return c
 	}
-	endings := w.endings()
+	endings := w.endings(w.pid)
 	for _, e := range endings {
 		w.must(w.node.Run(w.ctx(), container(e.name, e.workload...)))
 	}
@@ -346,110 +286,50 @@ func (w *world) get(path string) string {
 	return string(must(io.ReadAll(response.Body))(w.t))
 }
 
-// TestOutcomeOfUnreadableZombie: a server that may not read how a process ended, and gets no events,
-// learns it when the process is reaped, if the kernel can tell. Until then the sandbox has ended, with an outcome that is
-// not known yet.
-func TestOutcomeOfUnreadableZombie(t *testing.T) {
-	w := newWorld(t)
-	dir := t.TempDir()
-	w.must(os.Chmod(dir, 0o777))
-	w.setAddr(filepath.Join(dir, "metrics.sock"))
-	w.start("sb", "idle", "3")
-	const caps = "--inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override --bounding-set=-all,+dac_override"
-	records := filepath.Join(dir, "records")
-	w.startProgram(w.underRestrictions(dir, "--reuid=65534 --regid=65534 --clear-groups --no-new-privs "+caps,
-		w.serveArgs("--final-records", records, "--totals-by", "none")).without(exitEvents))
-	r := &recorded{world: w, file: records}
-	w.untilBegun(1)
-	pid := w.pid("sb")
-	fd := must(unix.PidfdOpen(pid, 0))(t)
-	defer unix.Close(fd)
-	w.must(w.node.Kill(w.ctx(), "sb", unix.SIGTERM))
-	w.untilValue(0, "runsc_meta_sandbox_running", "sandbox", "sb")
-	p := w.scrape()
-	p.wantNone(t, "sandmeter_sandbox_outcome")
-	p.wantNone(t, "sandmeter_sandbox_usage_absent")
-	p.wantValue(t, 1, "sandmeter_sandboxes", "query_status", "not_running")
-	if got := r.records(); len(got) != 0 {
-		t.Errorf("there are records: %v", got)
-	}
-	w.reaped(pid)
-	want := "failed status 3"
-	if info := (unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}); unix.IoctlPidfdInfo(fd, &info) != nil {
-		want = "unknown" // before Linux 6.15
-	}
-	r.wantEnded("sb", want)
-	r.wantTotals(map[string]int{strings.Fields(want)[0]: 1})
-}
-
 // TestDockerOutcomes: how the containers of a Docker daemon ended. Docker reaps and deletes sandboxes
-// at once. Each way to learn that is enough alone.
+// at once. Each way to learn an exit status is enough alone, and none is needed to know that a sandbox ran
+// out of memory.
 func TestDockerOutcomes(t *testing.T) {
 	t.Parallel()
-	for name, missing := range map[string]feature{"pidfd": exitEvents, "exit events": pidfdInfo} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			testDockerOutcomes(t, missing)
-		})
-	}
-}
-
-// TestDockerOOMKills: a sandbox that ran out of memory is known as such without any status.
-func TestDockerOOMKills(t *testing.T) {
-	t.Parallel()
-	d, r := newDockerWorld(t, pidfdInfo, exitEvents)
-	for range 3 {
-		id := d.run("run", "--detach", "--rm", "--runtime=runsc-cgroups", "--memory=100m", "local/app:1", "/sandlab", "workload", "use", "0s", "400", "0")
-		r.wantEnded(id, "oom_killed", "oom_killed signal 9")
-	}
-	if page := r.scrape(); len(page.find("sandmeter_exit_events_missing_total")) != 0 {
-		t.Error("the server receives events")
-	}
-}
-
-// newDockerWorld starts a Docker daemon, and a server that lacks features of the kernel.
-func newDockerWorld(t *testing.T, missing ...feature) (*docker, *recorded) {
-	t.Helper()
 	d := newDocker(t)
 	d.image("local/app:1")
-	client := metricclient.NewMetricClient(d.addr, d.root())
-	t.Cleanup(client.Close)
-	w := &world{t: t, addr: d.addr, root: d.root(), client: client}
-	w.must(os.MkdirAll(d.root(), 0o755))
-	return d, w.recordWithout(missing, d.dir)
-}
-
-func testDockerOutcomes(t *testing.T, missing ...feature) {
-	d, r := newDockerWorld(t, missing...)
-	w := r.world
+	serve := func(name string, missing ...feature) *recorded {
+		dir := filepath.Join(d.dir, name)
+		w := &world{t: t, root: d.root()}
+		w.must(os.MkdirAll(d.root(), 0o755))
+		w.must(os.Mkdir(dir, 0o755))
+		w.setAddr(filepath.Join(dir, "socket"))
+		return w.recordWithout(missing, dir)
+	}
+	pidfd, events, neither := serve("pidfd", exitEvents), serve("events", pidfdInfo), serve("neither", pidfdInfo, exitEvents)
 	run := func(flags []string, workload ...string) string {
 		t.Helper()
 		args := append([]string{"run", "--detach", "--runtime=runsc-cgroups"}, flags...)
 		return d.run(append(append(args, "local/app:1", "/sandlab", "workload"), workload...)...)
 	}
-	// Their workloads end by themselves, before anybody scrapes, with and without the container.
-	keep, remove := []string{}, []string{"--rm"}
 	totals := make(map[string]int)
 	check := func(name, id string, outcomes ...string) {
 		t.Helper()
-		record := r.wantEnded(id, outcomes...)
-		totals[record.Outcome]++
-		if record.CPU == nil || record.MemoryPeak < 1<<20 || !record.UsageComplete {
-			t.Errorf("%s: %+v", name, record)
+		for _, r := range []*recorded{pidfd, events} {
+			record := r.wantEnded(id, outcomes...)
+			if record.CPU == nil || record.MemoryPeak < 1<<20 || !record.UsageComplete {
+				t.Errorf("%s: %+v", name, record)
+			}
 		}
+		totals[pidfd.untilRecorded(id).Outcome]++
 	}
-	check("exit 0", run(keep, "exit"), "exited status 0")
-	check("exit 0 --rm", run(remove, "exit"), "exited status 0")
-	check("exit 3", run(keep, "exit", "3"), "failed status 3")
-	check("exit 3 --rm", run(remove, "exit", "3"), "failed status 3")
-	check("exit 137", run(keep, "exit", "137"), "failed status 137")
-	check("out of memory", run([]string{"--memory=100m"}, "use", "0s", "400", "0"), "oom_killed signal 9", "oom_killed")
+	// Their workloads end by themselves, before anybody scrapes, with and without the container.
+	check("exit 0", run(nil, "exit"), "exited status 0")
+	check("exit 3 --rm", run([]string{"--rm"}, "exit", "3"), "failed status 3")
+	oom := run([]string{"--rm", "--memory=100m"}, "use", "0s", "400", "0")
+	check("out of memory", oom, "oom_killed signal 9", "oom_killed")
+	neither.wantEnded(oom, "oom_killed", "oom_killed signal 9")
 
-	ended := func(name string, end func(id string), status string, outcomes ...string) {
+	ended := func(name string, end func(id string), outcomes ...string) {
 		t.Helper()
-		id := run(keep, "idle", status)
-		w.until(func() error {
-			if begun := w.scrape().find("runsc_unimplemented_syscalls", "sandbox", id); len(begun) != 1 {
+		id := run(nil, "idle")
+		pidfd.until(func() error {
+			if begun := pidfd.scrape().find("runsc_unimplemented_syscalls", "sandbox", id); len(begun) != 1 {
 				return errNot("the workload has begun")
 			}
 			return nil
@@ -457,14 +337,13 @@ func testDockerOutcomes(t *testing.T, missing ...feature) {
 		end(id)
 		check(name, id, outcomes...)
 	}
-	ended("docker stop", func(id string) { d.run("stop", id) }, "0", "exited status 0")
-	ended("docker stop, status 143", func(id string) { d.run("stop", id) }, "143", "failed status 143")
-	ended("docker kill", func(id string) { d.run("kill", id) }, "0", "failed status 137")
-	ended("docker rm --force", func(id string) { d.run("rm", "--force", id) }, "0", "failed status 137", "killed signal 9")
+	ended("docker stop", func(id string) { d.run("stop", id) }, "exited status 0")
+	ended("docker kill", func(id string) { d.run("kill", id) }, "failed status 137")
+	ended("docker rm --force", func(id string) { d.run("rm", "--force", id) }, "failed status 137", "killed signal 9")
 	ended("kill -9 of the sandbox", func(id string) {
-		var pid int
-		_, err := fmt.Sscan(d.run("inspect", "--format", "{{.State.Pid}}", id), &pid)
+		pid, err := strconv.Atoi(d.run("inspect", "--format", "{{.State.Pid}}", id))
 		d.must(errors.Join(err, unix.Kill(pid, unix.SIGKILL)))
-	}, "0", "killed signal 9")
-	r.wantTotals(totals)
+	}, "killed signal 9")
+	pidfd.wantTotals(totals)
+	events.wantTotals(totals)
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -116,9 +115,6 @@ func (p page) labels(metric, label string, labels ...string) []string {
 // sandboxes returns the IDs of the sandboxes on the page.
 func (p page) sandboxes() []string { return p.labels("runsc_meta_sandbox_presence", "sandbox") }
 
-// names returns the names of the page's families, sorted.
-func (p page) names() []string { return slices.Sorted(maps.Keys(p.families)) }
-
 // wantValue fails the test unless a series has a value.
 func (p page) wantValue(t *testing.T, want float64, metric string, labels ...string) {
 	t.Helper()
@@ -154,4 +150,18 @@ func (p page) withoutValues() []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// of returns the sums of the metrics that a sandbox reports, by family.
+func (p page) of(id string) map[string]float64 {
+	sums := map[string]float64{}
+	for name := range p.families {
+		if strings.HasPrefix(name, "runsc_meta_") || strings.HasPrefix(name, "sandmeter_") {
+			continue
+		}
+		for _, s := range p.find(name, "sandbox", id) {
+			sums[name] += s.value
+		}
+	}
+	return sums
 }

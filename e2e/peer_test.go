@@ -179,12 +179,17 @@ func (p peer) instant(query string) (model.Vector, error) {
 	return vector, err
 }
 
-// query sends a PromQL query. The type of result is that of the query's.
+// query sends a PromQL query about now. The type of result is that of the query's.
 func (p peer) query(query string, result any) error {
+	return p.queryAt(query, "", result)
+}
+
+// queryAt is query about a time.
+func (p peer) queryAt(query, at string, result any) error {
 	var reply struct {
 		Data struct{ Result json.RawMessage }
 	}
-	if err := getJSON("http://"+p.addr+"/api/v1/query?query="+url.QueryEscape(query), &reply); err != nil {
+	if err := getJSON("http://"+p.addr+"/api/v1/query?time="+at+"&query="+url.QueryEscape(query), &reply); err != nil {
 		return err
 	}
 	return json.Unmarshal(reply.Data.Result, result)

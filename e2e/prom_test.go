@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -13,8 +12,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 )
 
 // readBack is the result of a parser for a page: values by series, and the types and HELP texts of
@@ -57,25 +54,6 @@ func seriesText(name string, labels map[string]string) string {
 
 // sameNumber reports whether two numbers are equal; NaN equals NaN.
 func sameNumber(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
-
-// countAsPrometheus reads a page of text with the parser of Prometheus's scraper, and returns only the number of samples.
-func countAsPrometheus(page []byte) (samples int, err error) {
-	parser := textparse.NewPromParser(page, labels.NewSymbolTable(), false)
-	var set labels.Labels
-	for {
-		entry, err := parser.Next()
-		if errors.Is(err, io.EOF) {
-			return samples, nil
-		}
-		if err != nil {
-			return samples, err
-		}
-		if entry == textparse.EntrySeries {
-			parser.Labels(&set)
-			samples++
-		}
-	}
-}
 
 // readAsLibrary reads a page with the parser of Prometheus's library, which other tools use.
 func readAsLibrary(page []byte) (readBack, error) {

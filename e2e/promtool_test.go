@@ -10,52 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/sandmeter/sandmeter/internal/families"
-	"github.com/sandmeter/sandmeter/internal/schema"
-	"github.com/sandmeter/sandmeter/metricclient"
 )
-
-// TestPromtoolChecksPage: Prometheus's linter has nothing to say about the names, types and HELP
-// texts of serve's page.
-func TestPromtoolChecksPage(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	for _, id := range []string{"idle", "stalled", "killed"} {
-		w.start(id, "idle")
-	}
-	w.startServer(w.defaultArgs("--sandbox-timeout=200ms"))
-	w.stopSandbox("stalled")
-	w.kill("killed")
-	var page metricclient.MetricData
-	w.until(func() (err error) {
-		page, err = w.client.GetMetrics(w.ctx(), nil)
-		for _, line := range []string{`runsc_unimplemented_syscalls_total{`, `sandmeter_sandbox_failure{`} {
-			if err == nil && !strings.Contains(string(page), "\n"+line) {
-				err = fmt.Errorf("the page has no %s", line)
-			}
-		}
-		return err
-	})
-	if said := promtool(t, string(page), "check", "metrics"); said != "" {
-		t.Errorf("promtool says:\n%s", said)
-	}
-}
-
-// TestPromtoolChecksUsage: the linter has nothing to say about any family of usage, also those that no
-// sandbox of the other tests has.
-func TestPromtoolChecksUsage(t *testing.T) {
-	t.Parallel()
-	var page strings.Builder
-	for _, s := range []*schema.Schema{families.Usage, families.Cadvisor} {
-		for _, m := range s.Metrics {
-			fmt.Fprintf(&page, "# HELP %[1]s %[2]s\n# TYPE %[1]s %[3]s\n%[1]s 1\n", m.Name, m.Help, m.Type)
-		}
-	}
-	if said := promtool(t, page.String(), "check", "metrics"); said != "" {
-		t.Errorf("promtool says:\n%s", said)
-	}
-}
 
 // TestPromtoolChecksConfigurations: Prometheus accepts its configurations in the documents.
 func TestPromtoolChecksConfigurations(t *testing.T) {

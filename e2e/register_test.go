@@ -1,13 +1,11 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/metricclient"
 )
@@ -91,37 +89,5 @@ func TestPlatform(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.wantEnd(ample, 0)
 	w.startServer(w.serveArgs("--web.enable-registration"))
-	if got := w.scrape().labels("runsc_fs_opens", "sandbox"); len(got) != 1 || got[0] != "job" {
-		t.Errorf("after a restart, the page has %q", got)
-	}
-}
-
-// TestRegisterReal: what cannot be registered.
-func TestRegisterReal(t *testing.T) {
-	t.Parallel()
-	bothServers(t, func(w *world, args func(...string) []string) {
-		w.start("job", "idle")
-		s := w.startServer(args())
-		fails := func(id string, is error) {
-			w.t.Helper()
-			ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
-			defer cancel()
-			if _, err := w.client.RegisterSandbox(ctx, id); !errors.Is(err, is) {
-				w.t.Errorf("registering %s: %v, want %v", id, err, is)
-			}
-			if _, err := w.client.UnregisterSandbox(w.ctx(), id); !errors.Is(err, is) {
-				w.t.Errorf("unregistering %s: %v, want %v", id, err, is)
-			}
-		}
-		fails("job", metricclient.ErrNoRegistering)
-		s.signal(syscall.SIGTERM)
-		s.wantEnd(ample, 0)
-		w.startServer(args("--web.enable-registration"))
-		sandbox, err := w.client.RegisterSandbox(w.ctx(), "job")
-		w.must(err)
-		if sandbox.ID != "job" || sandbox.Iteration != stateOf(w, "job").iteration() {
-			w.t.Errorf("registered is %+v", sandbox)
-		}
-		fails("jo", metricclient.ErrNoSandbox) // the prefix of an ID
-	})
+	w.untilBegun(1)
 }

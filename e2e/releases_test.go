@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,11 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
-	"github.com/sandmeter/sandmeter/internal/schema"
-	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 // envOlderRunsc names the environment variable with the path of the older runsc. Without it, that is
@@ -53,19 +48,6 @@ var findOlder = sync.OnceValues(func() (string, error) {
 	return path, runsc.Check(ctx, runsc.Config{Runsc: path, Program: sandlab}, "workload", "exit")
 })
 
-// newReleases returns a world whose root has sandboxes of two releases of runsc. The newer one
-// deletes those that are left at the end, as after an upgrade.
-func newReleases(t *testing.T) (w *world, older, newer release) {
-	t.Helper()
-	return newReleasesOf(t, olderRunsc(t), realRunsc(t))
-}
-
-// newDistrustedReleases is newReleases with programs that no server runs by itself.
-func newDistrustedReleases(t *testing.T) (w *world, older, newer release) {
-	t.Helper()
-	return newReleasesOf(t, distrusted(t, olderRunsc(t)), distrusted(t, realRunsc(t)))
-}
-
 // olderRunsc returns the path of an older runsc that works here, or skips the test.
 func olderRunsc(t *testing.T) string {
 	t.Helper()
@@ -76,12 +58,14 @@ func olderRunsc(t *testing.T) string {
 	return path
 }
 
-func newReleasesOf(t *testing.T, olderProgram, newerProgram string) (w *world, older, newer release) {
+// newReleases returns a world whose root has sandboxes of two releases of runsc. The newer one
+// deletes those that are left at the end, as after an upgrade.
+func newReleases(t *testing.T) (w *world, older, newer release) {
 	t.Helper()
-	older.program, newer.program = olderProgram, newerProgram
+	older.program = olderRunsc(t)
 	w = newWorldWith(t, runsc.Config{Runsc: older.program, Program: sandlab})
 	older.node = w.node
-	return w, older, w.release(newer.program)
+	return w, older, w.release(realRunsc(t))
 }
 
 // release returns a further release that starts sandboxes in the world's root.
@@ -101,16 +85,6 @@ func (w *world) run(r release, id string, withMetrics bool) {
 		c.MetricServer = ""
 	}
 	w.must(r.node.Run(w.ctx(), c))
-}
-
-// metadataOf writes the output of `runsc metric-metadata` to a file and returns its path.
-func (w *world) metadataOf(r release) string {
-	w.t.Helper()
-	out, err := exec.Command(r.program, "metric-metadata").Output()
-	w.must(err)
-	path := filepath.Join(w.t.TempDir(), "registration")
-	w.must(os.WriteFile(path, out, 0o600))
-	return path
 }
 
 // wantServed scrapes until sandboxes are served with the registration of the older or the newer
@@ -135,92 +109,6 @@ func (w *world) wantServed(olderIDs, newerIDs []string) {
 		p.wantValue(w.t, 1, onlyNewer, "sandbox", id)
 		p.wantNone(w.t, "runsc_meta_sandbox_failure", "sandbox", id)
 	}
-}
-
-// wantReason scrapes until the server knows why a sandbox has no metrics.
-func (w *world) wantReason(id, reason string) {
-	w.t.Helper()
-	w.untilValue(1, "runsc_meta_sandbox_failure", "sandbox", id, "reason", reason)
-	w.scrape().wantNone(w.t, both, "sandbox", id)
-}
-
-// metricsOf returns how many metrics a registration has.
-func metricsOf(t *testing.T, r *state.Registration) int {
-	t.Helper()
-	s, err := schema.Compile(r.JSON)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(s.Metrics)
-}
-
-// TestRegistrationsOfTwoReleases: the releases of the tests register different metrics, and the
-// state files of their sandboxes have what their programs say.
-func TestRegistrationsOfTwoReleases(t *testing.T) {
-	t.Parallel()
-	w, older, newer := newReleases(t)
-	w.run(older, "older", true)
-	w.run(newer, "newer", true)
-	listing, err := state.NewRoot(w.root).List()
-	w.must(err)
-	counts := map[string]int{}
-	for _, s := range listing.Sandboxes {
-		loaded, err := registration.Load(w.metadataOf(map[string]release{"older": older, "newer": newer}[s.ID]))
-		w.must(err)
-		if s.Registration == nil || !bytes.Equal(s.Registration.JSON, loaded.JSON) {
-			t.Errorf("the registration of %s is not that of its runsc", s.ID)
-			continue
-		}
-		counts[s.ID] = metricsOf(t, s.Registration)
-	}
-	if counts["older"] == 0 || counts["newer"] <= counts["older"] {
-		t.Errorf("the numbers of registered metrics are %v", counts)
-	}
-}
-
-// TestTwoReleases: one server verifies and serves sandboxes of two releases in one runtime root,
-// each with the registration of its own build, wherever it is from.
-func TestTwoReleases(t *testing.T) {
-	t.Parallel()
-	const none = "/nonexistent"
-	t.Run("state files", func(t *testing.T) {
-		w, older, newer := newDistrustedReleases(t)
-		w.run(older, "older", true)
-		w.run(newer, "newer", true)
-		w.startProgram(withPath(newProgram(t, w.serveArgs()...), none))
-		w.wantServed([]string{"older"}, []string{"newer"})
-	})
-	t.Run("another sandbox", func(t *testing.T) {
-		w, older, newer := newDistrustedReleases(t)
-		w.run(older, "older", false)
-		w.run(newer, "newer", false)
-		w.run(newer, "newer-lender", true)
-		w.startProgram(withPath(newProgram(t, w.serveArgs()...), none))
-		// The releases say the same of themselves, so only their program files differ.
-		w.wantServed(nil, []string{"newer", "newer-lender"})
-		w.wantReason("older", "not_instrumented")
-		w.run(older, "older-lender", true)
-		w.wantServed([]string{"older", "older-lender"}, []string{"newer", "newer-lender"})
-	})
-	t.Run("runsc", func(t *testing.T) {
-		w, older, newer := newReleases(t)
-		w.run(older, "older", false)
-		w.run(newer, "newer", false)
-		s := w.startProgram(withPath(newProgram(t, w.serveArgs("--runsc", newer.program, "--runsc", older.program)...), none))
-		w.wantServed([]string{"older"}, []string{"newer"})
-		for _, program := range []string{older.program, newer.program} {
-			if want := `msg="Registration read from runsc" program=` + program; !strings.Contains(s.err.String(), want+"\n") {
-				t.Errorf("the log has no %s:\n%s", want, &s.err)
-			}
-		}
-	})
-	t.Run("a file for one and a state file for the other", func(t *testing.T) {
-		w, older, newer := newDistrustedReleases(t)
-		w.run(older, "older", false)
-		w.run(newer, "newer", true)
-		w.startProgram(withPath(newProgram(t, w.serveArgs("--runsc", w.metadataOf(older))...), none))
-		w.wantServed([]string{"older"}, []string{"newer"})
-	})
 }
 
 // TestReleaseLayoutOfThree: one server serves sandboxes of three releases in the layout of today's, and
@@ -285,51 +173,10 @@ func (w *world) wantSentry(id, program string) {
 	}
 }
 
-// TestTwoReleasesInTwoRoots serves the releases from a root of their own each, as after a move from
-// one container runtime to another.
-func TestTwoReleasesInTwoRoots(t *testing.T) {
-	t.Parallel()
-	w, older, newer := newReleases(t)
-	apart := runsctest.NewNode(t, runsc.Config{Runsc: newer.program, Program: sandlab})
-	w.run(older, "older", false)
-	w.run(release{newer.program, apart}, "newer", false)
-	args := w.serveArgs("--root", apart.Root(), "--runsc", newer.program, "--runsc", older.program)
-	w.startProgram(withPath(newProgram(t, args...), "/nonexistent"))
-	w.wantServed([]string{"older"}, []string{"newer"})
-	p := w.scrape()
-	p.wantValue(t, 1, onlyNewer, "sandbox", "newer", "runtime_root", apart.Root())
-	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "older", "runtime_root", w.root)
-}
-
-// TestUsageOfTwoReleases: sandboxes of both releases report the CPU time of their containers in the
-// form that splits the host's.
-func TestUsageOfTwoReleases(t *testing.T) {
-	t.Parallel()
-	w, older, newer := newReleases(t)
-	ids := map[string]release{usageID("older"): older, usageID("newer"): newer}
-	for id, r := range ids {
-		c := w.container(id, "busy")
-		c.Cgroup = true
-		w.must(r.node.Run(w.ctx(), c))
-	}
-	w.startServer(w.serveArgs())
-	for id := range ids {
-		w.until(func() error {
-			p := w.scrape()
-			if absent := p.labels("sandmeter_sandbox_usage_absent", "reason", "sandbox", id); len(absent) > 0 {
-				return fmt.Errorf("%s has no usage: %v", id, absent)
-			}
-			if cpu, _ := p.value("sandmeter_container_cpu_seconds_total", "sandbox", id, "container", id); cpu <= 0 {
-				return errNot(id + " has used CPU time")
-			}
-			return nil
-		})
-	}
-}
-
-// TestEndsOfTwoReleases: the server knows how sandboxes of both releases end. The older one does not
-// replace %ID% in --final-metrics-log, so its sandboxes have the metrics of the last query.
-func TestEndsOfTwoReleases(t *testing.T) {
+// TestTwoReleases: sandboxes of both releases report the CPU time of their containers in the form that
+// splits the host's, and the server knows how they end. The older release does not replace %ID% in
+// --final-metrics-log, so its sandboxes have the metrics of the last query.
+func TestTwoReleases(t *testing.T) {
 	t.Parallel()
 	w, older, newer := newReleases(t)
 	logs := filepath.Join(w.node.Dir(), "final", "%ID%.log")
@@ -337,12 +184,17 @@ func TestEndsOfTwoReleases(t *testing.T) {
 	r := w.record(w.node.Dir(), "--final-metrics-log", logs)
 	ids := map[string]release{usageID("older"): older, usageID("newer"): newer}
 	for id, r := range ids {
-		c := w.container(id, "idle")
+		c := w.container(id, "busy")
 		c.Cgroup, c.Flags = true, []string{"--final-metrics-log=" + logs}
 		w.must(r.node.Run(w.ctx(), c))
 	}
-	w.untilBegun(len(ids))
 	for id, of := range ids {
+		w.until(func() error {
+			if cpu, _ := w.scrape().value("sandmeter_container_cpu_seconds_total", "sandbox", id, "container", id); cpu <= 0 {
+				return errNot(id + " has used CPU time")
+			}
+			return nil
+		})
 		w.must(of.node.Kill(w.ctx(), id, unix.SIGKILL))
 		record := r.wantEnded(id, "failed status 137")
 		if record.CPU == nil || !record.UsageComplete || len(record.Metrics) == 0 || record.MetricsComplete != (of == newer) {
@@ -351,32 +203,5 @@ func TestEndsOfTwoReleases(t *testing.T) {
 	}
 	if !exists(logs) {
 		t.Errorf("the older release writes another file than %s", logs)
-	}
-}
-
-// TestRegistrationOfAnotherRelease: replies are refused if the registration is another release's
-// and lacks what a sandbox reports.
-func TestRegistrationOfAnotherRelease(t *testing.T) {
-	t.Parallel()
-	for _, source := range []string{"file", "program"} {
-		t.Run(source, func(t *testing.T) {
-			w, older, newer := newDistrustedReleases(t)
-			w.run(older, "older", false)
-			w.run(newer, "newer", false)
-			value := olderRunsc(t) // has the version of both, so it may be a copy of either
-			if source == "file" {
-				value = w.metadataOf(older)
-			}
-			s := w.startProgram(withPath(newProgram(t, w.serveArgs("--runsc", value)...), "/nonexistent"))
-			w.wantServed([]string{"older"}, nil)
-			w.wantReason("newer", "registration_mismatch")
-			metric := strings.TrimPrefix(onlyNewer, "runsc_")
-			w.until(func() error {
-				if log := s.err.String(); !strings.Contains(log, metric) {
-					return errNot("the log names the metric " + metric + ": " + log)
-				}
-				return nil
-			})
-		})
 	}
 }

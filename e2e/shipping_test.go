@@ -78,12 +78,6 @@ func TestShipping(t *testing.T) {
 	w.remove("removed")
 	ps.untilNone(`{sandbox="removed"}`)
 	ps.until(opens, opensFamily+`{sandbox="worked"}`)
-
-	e.server.signal(syscall.SIGSTOP)
-	ps.until(0, "up")
-	ps.untilNone(`{sandbox!=""}`)
-	e.server.signal(syscall.SIGCONT)
-	ps.until(opens, opensFamily+`{sandbox="worked"} and on (job) up == 1`)
 }
 
 func (s shipper) lookUp() (path string, err error) {

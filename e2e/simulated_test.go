@@ -49,16 +49,6 @@ func (w *world) tryWithin(ctx context.Context, limit time.Duration) timedPage {
 	return timedPage{data, time.Since(begin), err}
 }
 
-// within is tryWithin, and ends the test if there is an error.
-func (w *world) within(limit time.Duration) (metricclient.MetricData, time.Duration) {
-	w.t.Helper()
-	page := w.tryWithin(w.t.Context(), limit)
-	if page.err != nil {
-		w.t.Fatalf("after %v of %v: %v", page.took, limit, page.err)
-	}
-	return page.data, page.took
-}
-
 // descriptors returns the number of open file descriptors of the server.
 func (w *world) descriptors() int {
 	w.t.Helper()

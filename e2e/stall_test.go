@@ -24,7 +24,8 @@ func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
 	}})
 	release := sync.OnceFunc(func() { close(reply) })
 	t.Cleanup(release)
-	s := w.startServer(w.serveArgs()) // 2 s for a sandbox: time to pause the server
+	const timeout = 2 * time.Second // time to pause the server
+	s := w.startServer(w.serveArgs("--sandbox-timeout", timeout.String()))
 	t.Cleanup(func() { s.signal(syscall.SIGCONT) })
 	pages := make(chan timedPage, 1)
 	go func() { pages <- w.tryWithin(t.Context(), 10*time.Second) }()
@@ -38,7 +39,7 @@ func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
 	})
 	release()
 	w.must(<-replied)
-	time.Sleep(sandboxTimeout) // until the whole timeout of the sandbox has passed
+	time.Sleep(timeout) // until all of the sandbox's time has passed
 	s.signal(syscall.SIGCONT)
 	page := <-pages
 	w.must(page.err)

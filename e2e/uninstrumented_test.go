@@ -1,19 +1,16 @@
 package e2e
 
 import (
-	"bytes"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sandmeter/sandmeter/internal/registration"
-	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 // startSilent starts a container that runs a workload, without --metric-server.
@@ -46,72 +43,57 @@ func (w *world) metadata() string {
 // sources.
 func TestEverySandbox(t *testing.T) {
 	t.Parallel()
-	const opened = 10
-	check := func(name string, newWorld func(*testing.T) *world, start func(w *world) *program) {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.startSilent("silent", "touch", "10")
-			s := w.startProgram(start(w))
-			begun := func(id string) {
-				w.until(func() error {
-					if len(w.scrape().find("runsc_unimplemented_syscalls", "sandbox", id)) == 0 {
-						return errNot("the workload has begun")
-					}
-					return nil
-				})
-			}
-			begun("silent")
-			before := w.untilSteady("runsc_fs_opens", "sandbox", "silent")
-			w.must(w.node.Kill(w.ctx(), "silent", unix.SIGUSR1))
-			w.untilValue(before+opened, "runsc_fs_opens", "sandbox", "silent")
-			w.scrape().wantNone(t, "runsc_meta_sandbox_failure", "sandbox", "silent")
+	const opened, none = 10, "/nonexistent"
+	w := newDistrustedWorld(t)
+	w.startSilent("silent", "touch", "10")
+	s := w.startProgram(withPath(newProgram(t, w.serveArgs()...), none))
+	p := w.scrape()
+	p.wantFailure(t, "silent", "not_instrumented")
+	if p.usageOf(t, "silent", "sandmeter_sentry_cpu_seconds_total") <= 0 {
+		t.Error("the sandbox has used no CPU time")
+	}
+	w.until(func() error {
+		if log := s.err.String(); !strings.Contains(log, "is writable by everybody") || !strings.Contains(log, "give the file to --runsc") {
+			return errNot("the log says what to do: " + log)
+		}
+		return nil
+	})
+	s.signal(syscall.SIGTERM)
+	s.wantEnd(soon, 0)
 
-			w.start("instrumented", "touch", "10")
-			begun("instrumented")
-			w.untilValue(w.untilSteady("runsc_fs_opens", "sandbox", "instrumented")+opened, "runsc_fs_opens", "sandbox", "silent")
-			w.until(func() error { // some families appear only after a while
-				p := w.scrape()
-				silent, other := slices.Sorted(maps.Keys(p.of("silent"))), slices.Sorted(maps.Keys(p.of("instrumented")))
-				if !slices.Equal(silent, other) {
-					return errNot("the sandboxes have the same families: " + strings.Join(silent, " ") + ", and " + strings.Join(other, " "))
-				}
-				return nil
-			})
-			if log := s.err.String(); strings.Contains(log, "WARN") || strings.Contains(log, "ERROR") {
-				t.Errorf("the log has complaints:\n%s", log)
-			}
-		})
+	check := func(w *world, path string, flags ...string) {
+		t.Helper()
+		s := w.startProgram(withPath(newProgram(t, w.serveArgs(flags...)...), path))
+		w.untilBegun(len(w.scrape().sandboxes()))
+		before := w.untilSteady("runsc_fs_opens", "sandbox", "silent")
+		w.must(w.node.Kill(w.ctx(), "silent", unix.SIGUSR1))
+		w.untilValue(before+opened, "runsc_fs_opens", "sandbox", "silent")
+		if log := s.err.String(); strings.Contains(log, "WARN") || strings.Contains(log, "ERROR") {
+			t.Errorf("%q, with PATH=%s: the log has complaints:\n%s", s.Args, path, log)
+		}
+		s.signal(syscall.SIGTERM)
+		s.wantEnd(soon, 0)
 	}
-	const none = "/nonexistent"
-	check("runsc in PATH", newWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs()...), filepath.Dir(realRunsc(t)))
-	})
-	check("a named runsc", newWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs("--runsc", realRunsc(t))...), none)
-	})
-	check("a file", newDistrustedWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs("--runsc", w.metadata())...), none)
-	})
-	check("another sandbox", newDistrustedWorld, func(w *world) *program {
-		w.start("lender", "idle")
-		return withPath(newProgram(t, w.serveArgs()...), none)
-	})
-	check("a copy of the release", newDistrustedWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs("--runsc", copyRelease(t, t.TempDir()))...), none)
-	})
-	check("a release outside of PATH", newWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs()...), none)
-	})
-	script := func(w *world) string {
-		path := filepath.Join(w.t.TempDir(), "runsc")
-		w.must(os.WriteFile(path, []byte("#!/bin/sh\nexec "+realRunsc(t)+` "$@"`+"\n"), 0o755))
-		return path
-	}
-	check("a script in PATH", newWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs()...), filepath.Dir(script(w)))
-	})
-	check("a named script", newWorld, func(w *world) *program {
-		return withPath(newProgram(t, w.serveArgs("--runsc", script(w))...), none)
+	check(w, none, "--runsc", w.metadata())
+	check(w, none, "--runsc", copyRelease(t, t.TempDir()))
+	trusted := newWorld(t)
+	trusted.startSilent("silent", "touch", "10")
+	script := filepath.Join(t.TempDir(), "runsc")
+	w.must(os.WriteFile(script, []byte("#!/bin/sh\nexec "+realRunsc(t)+` "$@"`+"\n"), 0o755))
+	check(trusted, none) // beside the program of the sandbox
+	check(trusted, filepath.Dir(realRunsc(t)))
+	check(trusted, filepath.Dir(script))
+	check(trusted, none, "--runsc", script)
+	w.start("instrumented", "touch", "10")
+	check(w, none) // from the other sandbox
+	w.startServer(w.serveArgs())
+	w.until(func() error { // some families appear only after a while
+		p := w.scrape()
+		silent, other := slices.Sorted(maps.Keys(p.of("silent"))), slices.Sorted(maps.Keys(p.of("instrumented")))
+		if len(other) == 0 || !slices.Equal(silent, other) {
+			return errNot("the sandboxes have the same families: " + strings.Join(silent, " ") + ", and " + strings.Join(other, " "))
+		}
+		return nil
 	})
 }
 
@@ -127,57 +109,4 @@ func (w *world) untilSteady(metric string, labels ...string) (value float64) {
 		return nil
 	})
 	return last
-}
-
-// TestSandboxWithoutRegistration: without any registration, what the state file says and what the
-// host measures is served, and the log says what to do.
-func TestSandboxWithoutRegistration(t *testing.T) {
-	t.Parallel()
-	w := newDistrustedWorld(t)
-	w.startSilent("silent", "idle")
-	s := w.startProgram(withPath(newProgram(t, w.serveArgs()...), "/nonexistent"))
-	p := w.scrape()
-	p.wantValue(t, 1, "runsc_meta_sandbox_running", "sandbox", "silent")
-	p.wantFailure(t, "silent", "not_instrumented")
-	if p.usageOf(t, "silent", "sandmeter_sentry_cpu_seconds_total") <= 0 {
-		t.Error("the sandbox has used no CPU time")
-	}
-	w.until(func() error {
-		if log := s.err.String(); !strings.Contains(log, "there is no runsc in the configurations of Docker and containerd") || !strings.Contains(log, "is writable by everybody") || !strings.Contains(log, "give the file to --runsc") {
-			return errNot("the log says what to do: " + log)
-		}
-		return nil
-	})
-}
-
-// TestRunscRegistration: `runsc metric-metadata` has the same registration as a sandbox of the same
-// build, byte for byte.
-func TestRunscRegistration(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.start("sb", "idle")
-	listing, err := state.NewRoot(w.root).List()
-	w.must(err)
-	loaded, err := registration.Load(w.metadata())
-	w.must(err)
-	if want := listing.Sandboxes[0].Registration; want == nil || !bytes.Equal(loaded.JSON, want.JSON) {
-		t.Errorf("runsc says\n%s\nthe sandbox\n%+v", loaded.JSON, want)
-	}
-}
-
-// TestExportWithoutRegistration: the command export finds the registration too.
-func TestExportWithoutRegistration(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.startSilent("silent", "idle")
-	for _, flags := range [][]string{{"--runsc", realRunsc(t)}, {"--runsc", w.metadata()}} {
-		w.until(func() error {
-			p := withPath(newProgram(t, append([]string{"export", "--root", w.root, "silent"}, flags...)...), "/nonexistent")
-			p.exit(t, 0)
-			if !strings.Contains(p.out.String(), `sandbox="silent"`) {
-				return errNot("the sandbox has metrics")
-			}
-			return nil
-		})
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sandmeter/sandmeter/internal/runsc"
 	"github.com/sandmeter/sandmeter/internal/runsc/runsctest"
 )
 
@@ -171,14 +169,17 @@ func wantUsage(t *testing.T, what string, got, a, b float64) {
 	}
 }
 
+// TestUsage: pressure comes from cgroup v2, beside the figures of cgroup v1 in a hybrid setup.
 func TestUsage(t *testing.T) {
-	w, id := newWorld(t), usageID("own")
+	id := usageID("own")
+	pressed := makePressed(t, id) // is removed after the sandbox
+	w := newWorld(t)
 	c := w.container(id, "use", "1s", "200", "50", "20", "10.77.0.1:9")
 	c.Cgroup, c.Network, c.MemoryLimit = true, startNetwork(t), 1<<30
 	c.Annotations = map[string]string{"io.kubernetes.cri.container-name": "app"}
 	w.must(w.node.Run(w.ctx(), c))
-	pid, err := w.node.Pid(id)
-	w.must(err)
+	pid := w.pid(id)
+	w.press(id, pressed)
 	w.startServer(w.serveArgs("--usage=own,cadvisor"))
 	w.untilUsed(id)
 
@@ -212,72 +213,53 @@ func TestUsage(t *testing.T) {
 	for _, absent := range []string{"sandmeter_sandbox_usage_absent", "sandmeter_sentry_cpu_seconds_total", "sandmeter_sentry_memory_bytes"} {
 		p.wantNone(t, absent, "sandbox", id)
 	}
-	w.remove(id)
-	if dir := hierarchyOf(id, "cgroup.procs"); dir != "" {
-		t.Errorf("%s is left, although the server holds only files", dir)
+	if pressed == "" {
+		pressed = hierarchyOf(id, "cpu.pressure")
 	}
-}
-
-// TestUsageOfPod: the cgroup of a pod has the gofers of all its containers, also of those that join
-// later. Each container has a series of its own.
-func TestUsageOfPod(t *testing.T) {
-	w, id := newWorld(t), usageID("pod")
-	add := w.pod(runsc.Pod{Sandbox: id, Name: "web-1", Namespace: "shop"})
-	own := func(c *runsc.Container) { c.Cgroup = true }
-	add(id, own)
-	w.startServer(w.serveArgs())
-	w.scrape().usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total", "pod_name", "web-1")
-	add(id+"-app", func(c *runsc.Container) {
-		own(c)
-		c.Annotations["io.kubernetes.cri.container-name"] = "app"
-	})
-	p := w.scrape()
-	p.usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total", "pod_name", "web-1")
-	p.wantNone(t, "sandmeter_sandbox_usage_absent")
-	p.usageOf(t, id, "sandmeter_container_start_time_seconds", "container", "app", "container_id", id+"-app")
-	if containers := p.labels("sandmeter_container_start_time_seconds", "container_id", "sandbox", id); len(containers) != 2 {
-		t.Errorf("containers %q, want two", containers)
-	}
-	w.remove(id+"-app", id)
-}
-
-// TestUsagePressure: pressure comes from cgroup v2, beside the figures of cgroup v1 in a hybrid setup.
-func TestUsagePressure(t *testing.T) {
-	id := usageID("pressed")
-	const hybrid = "/sys/fs/cgroup/unified"
-	unified := filepath.Join(hybrid, id)
-	if exists(hybrid) {
-		if err := os.Mkdir(unified, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { // after the sandbox has ended
-			if err := os.Remove(unified); err != nil {
-				t.Error(err)
-			}
-		})
-	} else if unified = filepath.Join("/sys/fs/cgroup", id); !exists("/sys/fs/cgroup/cgroup.controllers") {
-		runsctest.Unavailable(t, errors.New("no cgroup v2 is mounted"))
-	}
-	w := newWorld(t)
-	c := w.container(id, "use", "200ms", "1", "3")
-	c.Cgroup = true
-	w.must(w.node.Run(w.ctx(), c))
-	if exists(hybrid) {
-		for _, pid := range processesIn(t, hierarchyOf(id, "cgroup.procs")) {
-			move(t, pid, unified)
-		}
-	}
-	w.startServer(w.serveArgs())
-	w.untilUsed(id)
 	for _, resource := range []string{"cpu", "io", "memory"} {
-		path := filepath.Join(unified, resource+".pressure")
+		path := filepath.Join(pressed, resource+".pressure")
 		before := pressureIn(t, path)
 		got := w.scrape().usageOf(t, id, "sandmeter_sandbox_pressure_seconds_total", "resource", resource, "kind", "some")
 		if after := pressureIn(t, path); got < before || got > after {
 			t.Errorf("pressure on %s is %v, want %v to %v", resource, got, before, after)
 		}
 	}
-	w.scrape().wantNone(t, "sandmeter_sandbox_usage_absent")
+	w.remove(id)
+	if dir := hierarchyOf(id, "cgroup.procs"); dir != "" {
+		t.Errorf("%s is left, although the server holds only files", dir)
+	}
+}
+
+// makePressed makes a cgroup v2 for a sandbox whose other cgroups are v1, and returns its path. Where there is only cgroup v2, the sandbox has one anyway.
+func makePressed(t *testing.T, id string) string {
+	t.Helper()
+	unified := filepath.Join("/sys/fs/cgroup/unified", id)
+	if !exists(filepath.Dir(unified)) {
+		return ""
+	}
+	if err := os.Mkdir(unified, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(unified); err != nil {
+			t.Error(err)
+		}
+	})
+	return unified
+}
+
+// press moves the processes of a sandbox to the cgroup that makePressed made.
+func (w *world) press(id, pressed string) {
+	w.t.Helper()
+	if pressed == "" {
+		return
+	}
+	for _, word := range strings.Fields(string(must(os.ReadFile(filepath.Join(hierarchyOf(id, "cgroup.procs"), "cgroup.procs")))(w.t))) {
+		err := os.WriteFile(filepath.Join(pressed, "cgroup.procs"), []byte(word), 0)
+		if err != nil && !errors.Is(err, unix.ESRCH) { // the process has ended
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // pressureIn returns the total time in seconds of the line "some" of a pressure file.
@@ -318,83 +300,6 @@ func TestUsageWithoutCgroup(t *testing.T) {
 	p.wantNone(t, "sandmeter_sandbox_usage_absent", "sandbox", "a", "reason", "network_shared")
 }
 
-// TestUsageOfOthers: a process that is not the sandbox's makes its figures absent, also if it joins
-// later, until the containers change after it has left. What it used is not counted.
-func TestUsageOfOthers(t *testing.T) {
-	w, id := newWorld(t), usageID("others")
-	c := w.container(id, "idle")
-	c.Cgroup = true
-	w.must(w.node.Run(w.ctx(), c))
-	w.startServer(w.serveArgs())
-	before := w.scrape().usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total")
-
-	dir := hierarchyOf(id, "cgroup.procs")
-	other := startNamespace(t)
-	move(t, other, dir)
-	w.must(w.node.Pause(w.ctx(), id)) // changes the container's state
-	p := w.scrape()
-	p.wantNone(t, "sandmeter_sandbox_cpu_seconds_total")
-	p.wantValue(t, 1, "sandmeter_sandbox_usage_absent", "sandbox", id, "reason", "cgroup_shared")
-
-	move(t, other, filepath.Dir(dir))
-	w.must(w.node.Resume(w.ctx(), id))
-	p = w.scrape()
-	p.wantNone(t, "sandmeter_sandbox_usage_absent")
-	if after := p.usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total"); after < before {
-		t.Errorf("the CPU time fell from %v to %v", before, after)
-	}
-}
-
-// TestUsageOfNewCgroup: when the sandbox moves to a new cgroup with the same path, no counter falls.
-func TestUsageOfNewCgroup(t *testing.T) {
-	w, id := newWorld(t), usageID("moved")
-	c := w.container(id, "use", "500ms", "1", "2")
-	c.Cgroup = true
-	w.must(w.node.Run(w.ctx(), c))
-	w.startServer(w.serveArgs())
-	w.untilUsed(id)
-	before := w.scrape().usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total")
-
-	dir := hierarchyOf(id, "cpuacct.usage")
-	if dir == "" {
-		dir = hierarchyOf(id, "cpu.stat")
-	}
-	processes := processesIn(t, dir)
-	for _, pid := range processes {
-		move(t, pid, filepath.Dir(dir))
-	}
-	w.must(os.Remove(dir))
-	w.must(os.Mkdir(dir, 0o755))
-	for _, pid := range processes {
-		move(t, pid, dir)
-	}
-	p := w.scrape()
-	p.wantNone(t, "sandmeter_sandbox_usage_absent")
-	after, inCgroup := p.usageOf(t, id, "sandmeter_sandbox_cpu_seconds_total"), cpuOf(t, id)
-	if after < before || inCgroup >= before || after > before+inCgroup {
-		t.Errorf("the CPU time went from %v to %v with %v in the new cgroup", before, after, inCgroup)
-	}
-}
-
-// processesIn returns the processes in a cgroup.
-func processesIn(t *testing.T, cgroup string) []int {
-	t.Helper()
-	var processes []int
-	for _, word := range strings.Fields(string(must(os.ReadFile(filepath.Join(cgroup, "cgroup.procs")))(t))) {
-		processes = append(processes, must(strconv.Atoi(word))(t))
-	}
-	return processes
-}
-
-// move moves a process to a cgroup. A process that has ended is in none.
-func move(t *testing.T, pid int, cgroup string) {
-	t.Helper()
-	err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
-		t.Fatal(err)
-	}
-}
-
 // must returns a function that returns the value, or ends the test if there is an error.
 func must[T any](value T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
@@ -404,62 +309,4 @@ func must[T any](value T, err error) func(*testing.T) T {
 		}
 		return value
 	}
-}
-
-// TestUsageOff: neither metric-server nor --usage=off has the families.
-func TestUsageOff(t *testing.T) {
-	measured := regexp.MustCompile(`^sandmeter_(container_|sentry_|sandbox_(claim|cpu|memory|network|oom|pressure|threads|usage)_)`)
-	w := newWorld(t)
-	w.start("a", "idle")
-	for _, args := range [][]string{w.serveArgs("--usage=off"), w.metricServerArgs()} {
-		s := w.startServer(args)
-		for _, name := range w.scrape().names() {
-			if measured.MatchString(name) {
-				t.Errorf("%q serves %s", args, name)
-			}
-		}
-		s.signal(syscall.SIGTERM)
-		s.wantEnd(ample, 0)
-	}
-}
-
-// TestUsageInCgroupNamespace: a server in a container sees all paths of cgroups from its own.
-func TestUsageInCgroupNamespace(t *testing.T) {
-	w, id := newWorld(t), usageID("seen")
-	c := w.container(id, "idle")
-	c.Cgroup = true
-	w.must(w.node.Run(w.ctx(), c))
-	// In each hierarchy that is read, the server gets a cgroup too, one level deeper.
-	var cgroups []string
-	for _, controller := range []string{"cpuacct", "cpu", "memory", "pids"} {
-		if parent := filepath.Join("/sys/fs/cgroup", controller); exists(filepath.Join(parent, id)) {
-			cgroups = append(cgroups, w.makeCgroup(parent))
-		}
-	}
-	if len(cgroups) == 0 {
-		cgroups = append(cgroups, w.makeCgroup("/sys/fs/cgroup")) // cgroup v2
-	}
-	const script = `until [ "$1" = -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec unshare --cgroup "$@"`
-	args := append([]string{"-c", script, "sh"}, cgroups...)
-	args = append(append(args, "--", sandmeter), w.serveArgs()...)
-	w.startProgram(newRun(t, "sh", args...))
-	p := w.scrape()
-	p.wantNone(t, "sandmeter_sandbox_usage_absent")
-	wantUsage(t, "the memory", p.usageOf(t, id, "sandmeter_sandbox_memory_bytes"), memoryOf(t, id), memoryOf(t, id))
-}
-
-// makeCgroup makes a cgroup for a server, two levels below the parent, for the time of the test.
-func (w *world) makeCgroup(parent string) string {
-	w.t.Helper()
-	outer := filepath.Join(parent, usageID("server"))
-	inner := filepath.Join(outer, "inner")
-	for _, dir := range []string{outer, inner} {
-		w.must(os.Mkdir(dir, 0o755))
-		w.t.Cleanup(func() {
-			if err := os.Remove(dir); err != nil {
-				w.t.Error(err)
-			}
-		})
-	}
-	return inner
 }
