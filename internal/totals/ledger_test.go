@@ -2,7 +2,6 @@ package totals
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,52 +101,20 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// TestNoGroups: without groups all families exist from the start, and no sample has a group.
+// TestNoGroups: without groups, a name counts for nothing.
 func TestNoGroups(t *testing.T) {
-	l := New(Options{Metrics: []string{"fs_opens"}})
-	src := sourceOf(l)
-	series := map[string]int{}
-	for _, s := range src.Samples {
-		m := src.Metric(s)
-		series[m.Name]++
-		if slices.ContainsFunc(src.Sets[s.Series].Pairs, func(p snapshot.Label) bool { return p.Name == "group" }) {
-			t.Errorf("%s has a group", m.Name)
-		}
-		if m.Type != schema.Histogram && s.Value != 0 {
-			t.Errorf("%s is %d", m.Name, s.Value)
-		}
-	}
-	for _, m := range src.Schema.Metrics {
-		want := 1
-		if m.Name == "sandmeter_sandboxes_ended_total" {
-			want = len(snapshot.Outcomes)
-		}
-		if series[m.Name] != want {
-			t.Errorf("%s has %d series, want %d", m.Name, series[m.Name], want)
-		}
-	}
-	l.Begin("shop", false) // a name counts for nothing
-	if got := value(t, l, "sandmeter_sandboxes_started_total"); got != 1 {
-		t.Errorf("%d started", got)
+	l := New(Options{})
+	l.Begin("shop", false)
+	l.Begin("", false)
+	if v := l.View(); v.Grouped || len(v.Groups) != 1 || v.Groups[0].Name != "" || v.Groups[0].Started != 2 {
+		t.Errorf("the totals are %+v", v)
 	}
 }
 
-// TestNoUsage: what is not measured is absent, not 0.
+// TestNoUsage: totals tell that nothing is measured, so that 0 is on no page.
 func TestNoUsage(t *testing.T) {
-	l := New(Options{NoUsage: true, Metrics: []string{"fs_opens"}})
-	last := measured(1, 1, 1, 1)
-	last.End = &snapshot.End{Outcome: snapshot.Exited, Lifetime: time.Second, MemoryPeak: 1}
-	l.Begin("", false).End(last)
-	var names []string
-	src := sourceOf(l)
-	for _, m := range src.Schema.Metrics {
-		names = append(names, strings.TrimPrefix(m.Name, "sandmeter_sandboxes_"))
-	}
-	if want := []string{"ended_total", "fs_opens_total", "lifetime_seconds", "started_total"}; !slices.Equal(names, want) {
-		t.Errorf("the families are %q", names)
-	}
-	if len(src.Histograms) != 1 || src.Histograms[0].Count() != 1 {
-		t.Errorf("the histograms are %+v", src.Histograms)
+	if New(Options{NoUsage: true}).View().Measured || !New(Options{}).View().Measured {
+		t.Error("without usage, totals are measured, or with it they are not")
 	}
 }
 
@@ -189,38 +156,6 @@ func TestViewsAreImmutable(t *testing.T) {
 func shareHistograms(a, b *snapshot.TotalsGroup) bool {
 	same := func(a, b snapshot.Histogram) bool { return &a.Counts[0] == &b.Counts[0] }
 	return same(a.Lifetimes, b.Lifetimes) && same(a.CPUTimes, b.CPUTimes) && same(a.MemoryPeaks, b.MemoryPeaks)
-}
-
-func TestSourceOrder(t *testing.T) {
-	l := New(Options{By: by(t, "namespace"), Metrics: []string{"zz", "aa", "lifetimes"}, Start: time.Unix(7, 8)})
-	for i := range 20 {
-		l.Begin(fmt.Sprint(i%7), false).End(measured(1, 1, 1, 1))
-	}
-	src := sourceOf(l)
-	if src.Start != 7e9+8 || src.Schema.Series == 0 {
-		t.Errorf("the start is %d", src.Start)
-	}
-	inOrder := func(a, b snapshot.Sample) int {
-		if a.Metric != b.Metric {
-			return int(a.Metric - b.Metric)
-		}
-		return int(a.Series) - int(b.Series)
-	}
-	if !slices.IsSortedFunc(src.Samples, inOrder) {
-		t.Errorf("the samples are not in order: %v", src.Samples)
-	}
-	next := int64(0)
-	for _, s := range src.Samples {
-		if src.Metric(s).Type == schema.Histogram {
-			if s.Value != next {
-				t.Errorf("the histogram of %v is not the next one", s)
-			}
-			next++
-		}
-	}
-	if next != int64(len(src.Histograms)) {
-		t.Errorf("%d histograms are on no page", int64(len(src.Histograms))-next)
-	}
 }
 
 // FuzzGroups: whatever names users choose, labels are valid, bounded and of one group, and no sandbox
@@ -276,7 +211,7 @@ func busy(t testing.TB, n, groups int) (*Ledger, func()) {
 	}
 }
 
-// TestAllocations: observations allocate nothing, and neither totals nor their samples allocate per group.
+// TestAllocations: observations allocate nothing, and totals do not allocate per group.
 func TestAllocations(t *testing.T) {
 	l, observe := busy(t, 1000, 100)
 	observe() // learns the interfaces
@@ -289,33 +224,5 @@ func TestAllocations(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(10, func() { l.View() }); n != 0 {
 		t.Errorf("unchanged totals allocate %v times", n)
-	}
-	f := families.New(families.Options{})
-	samples := func() { f.Of(&snapshot.Snapshot{Totals: l.View()}) }
-	samples()
-	if n := testing.AllocsPerRun(10, func() { observe(); samples() }); n > 10 {
-		t.Errorf("the samples of 100 groups allocate %v times", n)
-	}
-}
-
-func BenchmarkObserve(b *testing.B) {
-	_, observe := busy(b, 1000, 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		observe()
-	}
-}
-
-func BenchmarkView(b *testing.B) {
-	for _, groups := range []int{1, 1000} {
-		b.Run(fmt.Sprint(groups), func(b *testing.B) {
-			l, observe := busy(b, groups, groups)
-			observe()
-			b.ReportAllocs()
-			for b.Loop() {
-				l.last = nil
-				l.View()
-			}
-		})
 	}
 }

@@ -19,8 +19,7 @@ type Life struct {
 	bases []int64 // the last values, by sum
 	known uint64  // bit i: bases[i] was observed
 
-	interfaces   []networkInterface // all that were ever observed, up to a limit
-	networkKnown bool               // some were observed
+	interfaces []networkInterface // all that were ever observed, up to a limit
 }
 
 // networkInterface has the last values of an interface.
@@ -84,7 +83,7 @@ func (l *Life) observeUsage(u *snapshot.Usage) {
 	if kills, ok := u.Get(fact.OOMKills); ok {
 		l.count(sumOOMKills, kills)
 	}
-	first := !l.networkKnown // no interface was known before this observation
+	first := len(l.interfaces) == 0 // no interface was known before this observation
 	for i := range u.Interfaces {
 		l.observeInterface(&u.Interfaces[i], first)
 	}
@@ -93,7 +92,6 @@ func (l *Life) observeUsage(u *snapshot.Usage) {
 // observeInterface counts the growth of one interface by itself: one that goes away must not hide
 // the growth of others.
 func (l *Life) observeInterface(now *fact.Interface, first bool) {
-	l.networkKnown = true
 	i := l.interfaceNamed(now.Name)
 	if i == nil {
 		return
