@@ -61,7 +61,7 @@ func (a *Address) Listener(in Dir) (Listener, error) {
 	defer hangUp(fd, a, refusing())
 	l := Listener{}
 	err = a.primary.connectIn(fd, in)
-	if err == unix.ENOENT && a.fallback.path != "" {
+	if err == unix.ENOENT {
 		l.Fallback = true
 		err = a.fallback.connectIn(fd, Dir{})
 	}
@@ -113,7 +113,7 @@ func peerOf(fd int) (pid int, err error) {
 // connect connects fd to the address.
 func (a *Address) connect(fd int) error {
 	err := a.primary.connect(fd)
-	if err == unix.ENOENT && a.fallback.path != "" {
+	if err == unix.ENOENT {
 		err = a.fallback.connect(fd)
 	}
 	return err
@@ -142,12 +142,20 @@ func newSocketPath(path string) socketPath {
 	return p
 }
 
-func (p *socketPath) connect(fd int) error {
-	if p.path == "" {
+// check returns an error if there is no path, or if it is not absolute.
+func (p *socketPath) check() error {
+	switch {
+	case p.path == "":
 		return unix.ENOENT
-	}
-	if !filepath.IsAbs(p.path) {
+	case !filepath.IsAbs(p.path):
 		return errRelative
+	}
+	return nil
+}
+
+func (p *socketPath) connect(fd int) error {
+	if err := p.check(); err != nil {
+		return err
 	}
 	if p.addr != nil {
 		return unix.Connect(fd, p.addr)
@@ -163,11 +171,8 @@ func (p *socketPath) connect(fd int) error {
 
 // connectIn is connect to a socket, and to no link, in a certain directory; zero is any.
 func (p *socketPath) connectIn(fd int, in Dir) error {
-	switch {
-	case p.path == "":
-		return unix.ENOENT
-	case !filepath.IsAbs(p.path):
-		return errRelative
+	if err := p.check(); err != nil {
+		return err
 	}
 	dir, err := unix.Open(filepath.Dir(p.path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -70,25 +70,6 @@ func TestAlarmBetweenReplies(t *testing.T) {
 	}
 }
 
-// TestAlarmOnTheLoop: an alarm and the methods of queries share state without a lock.
-func TestAlarmOnTheLoop(t *testing.T) {
-	w := newWorld(t)
-	f := w.fleet(100, nil)
-	all := probes(f.Sandboxes)
-	calls := 0 // without a lock: the race detector checks it
-	for _, q := range all {
-		q.onRead = func() { calls++ }
-	}
-	var alarms []Alarm
-	for i := range 50 {
-		alarms = append(alarms, Alarm{time.Now().Add(time.Duration(i) * 100 * time.Microsecond), func() { calls++ }})
-	}
-	w.runUntil(time.Now().Add(ample), all, alarms...)
-	if calls < len(all) || calls > len(all)+len(alarms) {
-		t.Errorf("%d calls", calls)
-	}
-}
-
 // TestNoAlarmAfterTheRun: an alarm whose time comes after the end of its run does not run, not even
 // in a later run.
 func TestNoAlarmAfterTheRun(t *testing.T) {

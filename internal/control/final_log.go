@@ -3,6 +3,8 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +17,6 @@ var ErrNoFinalMetrics = errors.New("the final metrics log is empty: the sandbox 
 // errLogChanging is for a log that changes while it is read: the process of the sandbox has ended,
 // but another process has the file open.
 var errLogChanging = errors.New("the file changes while it is read, although the sandbox has ended")
-
-// maxLogReads is how many system calls a log may take. The kernel returns a regular file in one.
-const maxLogReads = 16
 
 // ReadFinalLog reads the file to which a sandbox wrote its last metrics, of at most limit bytes.
 // Call it only after the process of the sandbox has ended.
@@ -44,11 +43,14 @@ func ReadFinalLog(path string, limit int) (Reply, error) {
 
 // readLog is ReadFinalLog. Tests change the file in their own fstat.
 func readLog(path string, limit int, fstat func(int, *unix.Stat_t) error) ([]byte, error) {
-	fd, err := openLog(path)
+	// Without O_NONBLOCK, opening waits for the writer of a FIFO, and up to 45 seconds for the holder of a
+	// lease.
+	f, err := os.OpenFile(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, err
+		return nil, errors.Unwrap(err) // without the path
 	}
-	defer unix.Close(fd)
+	defer f.Close()
+	fd := int(f.Fd())
 	var before, after unix.Stat_t
 	if err := fstat(fd, &before); err != nil {
 		return nil, err
@@ -56,29 +58,18 @@ func readLog(path string, limit int, fstat func(int, *unix.Stat_t) error) ([]byt
 	if err := checkLog(&before, limit); err != nil {
 		return nil, err
 	}
-	data, err := readSize(fd, int(before.Size))
-	if err != nil {
+	data := make([]byte, before.Size+1) // with a byte that the file must not have
+	n, err := io.ReadFull(f, data)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
 	if err := fstat(fd, &after); err != nil {
 		return nil, err
 	}
-	if before.Size != after.Size || before.Mtim != after.Mtim || before.Ctim != after.Ctim {
+	if int64(n) != before.Size || before.Size != after.Size || before.Mtim != after.Mtim || before.Ctim != after.Ctim {
 		return nil, errLogChanging
 	}
-	return data, nil
-}
-
-// openLog opens a log without waiting. Without O_NONBLOCK, opening waits for the writer of a FIFO,
-// and up to 45 seconds for the holder of a lease.
-func openLog(path string) (fd int, err error) {
-	for range maxLogReads {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	return fd, err
+	return data[:n], nil
 }
 
 // checkLog checks what fstat says about an opened file.
@@ -94,27 +85,4 @@ func checkLog(stat *unix.Stat_t, limit int) error {
 		return ErrNoFinalMetrics
 	}
 	return nil
-}
-
-// readSize reads a file that has size bytes, and tries to read one more, which it must not have.
-func readSize(fd, size int) ([]byte, error) {
-	data := make([]byte, size+1)
-	read := 0
-	for range maxLogReads {
-		n, err := unix.Read(fd, data[read:])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return nil, err
-		}
-		read += n
-		if n == 0 || read > size {
-			break
-		}
-	}
-	if read != size {
-		return nil, errLogChanging
-	}
-	return data[:size], nil
 }

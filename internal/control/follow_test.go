@@ -85,7 +85,6 @@ func TestFollowFails(t *testing.T) {
 	}
 	check("it stalls", failure.Stalled, simulate.Stall, func(_ *world, p *probe) { p.timeout = 30 * time.Millisecond })
 	check("it hangs up", failure.Closed, simulate.HangUp(0.5), nil)
-	check("it hangs up at once", failure.Closed, simulate.HangUp(0), nil)
 	check("its reply is too long", failure.TooLong, simulate.Honest, func(_ *world, p *probe) { p.limit = 10 })
 	check("it panics", failure.Internal, simulate.Honest, func(_ *world, p *probe) { p.onRead = func() { panic("a defect") } })
 	check("it has no address", failure.Internal, simulate.Honest, func(_ *world, p *probe) { p.address = nil })
@@ -130,20 +129,5 @@ func TestFollowThrottled(t *testing.T) {
 	first, second := newProbe(s.SocketPath()), savings(s)
 	if w.ask(chain(first, second)); !first.honest() || second.failure != nil {
 		t.Errorf("got %v and %v", first.failure, second.failure)
-	}
-}
-
-// TestFollowUnasked: data that a sandbox sends before it is asked is a part of the next reply.
-func TestFollowUnasked(t *testing.T) {
-	w := newWorld(t)
-	s := w.start(simulate.Spec{ID: "a", Behavior: func(x *simulate.Exchange) error {
-		if err := fragments(string(x.Reply()))(x); err != nil {
-			return err
-		}
-		return fragments(`{"more":true}`)(x)
-	}})
-	first, second := newProbe(s.SocketPath()), savings(s)
-	if w.ask(chain(first, second)); !first.honest() || second.reply != `{"more":true}` {
-		t.Errorf("got %v and %q, %v", first.failure, second.reply, second.failure)
 	}
 }

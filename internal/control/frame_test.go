@@ -29,10 +29,8 @@ func TestFrame(t *testing.T) {
 		}
 	}
 	ends(`{}|`)
-	ends(`[]|`)
 	ends(`""|`)
 	ends(`{"a":[{},{}],"b":{"c":"d"}}|`)
-	ends(" \t\r\n{}|\n")
 	ends(`{}|{}`)
 	ends(`{}|]}`)
 	ends(`"a"|"b"`)
@@ -41,16 +39,11 @@ func TestFrame(t *testing.T) {
 	ends(`{"}":"]}"}|`)
 	ends(`["\"]"]|`)
 	ends(`["\\"]|"]`)
-	ends(`["\\\"]"]|`)
-	ends(`{"\u007d":1}|`)
 
 	// A value that is not a reply ends at once, so that the parser can refuse it.
 	ends(`4|2`)
 	ends(`n|ull`)
-	ends(` -|1`)
 	ends(`}|`)
-	ends(`]|`)
-	ends("\x00|{}")
 	ends("\ufeff{}"[:1] + "|" + "\ufeff{}"[1:])
 
 	// The frame does not distinguish brackets, which is left to the parser.
@@ -63,10 +56,7 @@ func TestFrame(t *testing.T) {
 		}
 	}
 	never("")
-	never(" \n\t\r  ")
-	never(`{`)
 	never(`{"a":{}`)
-	never(`"a`)
 	never(`"\"`)
 	never(`{"a":"}`)
 }
@@ -106,14 +96,4 @@ func endOfValue(data []byte) (end int, known bool) {
 		return len(data) + 1, true
 	}
 	return 0, false
-}
-
-func BenchmarkFrame(b *testing.B) {
-	data := []byte(`{"data":[` + strings.Repeat(`{"metric":{"name":"fs_opens","type":2,"help":"Number of file opens."},"val":{"int":51}},`, 1000))
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		if new(frame).ended(data) {
-			b.Fatal("it has ended")
-		}
-	}
 }

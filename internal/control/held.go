@@ -65,7 +65,7 @@ func (l *Loop) largest(i int32) int32 {
 
 // pool has the buffers of unfinished replies, in use or spare, within a limit.
 // Spare buffers are kept for speed: without them a reply of 0.6 MB takes 1.7 times as long,
-// and leaves 1.4 MB of garbage (BenchmarkRunLarge).
+// and leaves 1.4 MB of garbage.
 type pool struct {
 	most  int      // bytes that may be held: heldMax, or less in tests
 	held  int      // bytes of all buffers, spare or not

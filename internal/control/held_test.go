@@ -62,36 +62,6 @@ func TestBytesHeld(t *testing.T) {
 	}
 }
 
-// TestBytesHeldAreInUse: a reply that is a little longer than a chunk does not reserve too much
-// room.
-func TestBytesHeldAreInUse(t *testing.T) {
-	w := newWorld(t)
-	const most = 2 << 20
-	w.loop.pool.most = most
-	replied := make(chan struct{})
-	waits := func(x *simulate.Exchange) error {
-		if err := x.Send([]byte("[" + strings.Repeat(" ", chunk))); err != nil {
-			return err
-		}
-		await(replied)
-		return x.Send([]byte("]"))
-	}
-	var all []*probe
-	for _, id := range []string{"a", "b", "c", "d", "e"} {
-		all = append(all, newProbe(w.start(simulate.Spec{ID: id, Behavior: waits}).SocketPath()))
-	}
-	text := `["` + strings.Repeat("x", most/10) + `"]`
-	long := newProbe(w.start(simulate.Spec{ID: "long", Behavior: fragments(text[:chunk], text[chunk:])}).SocketPath())
-	long.onEnd = func(*probe) { close(replied) }
-	all = append(all, long)
-	w.run(all...)
-	for i, q := range all {
-		if q.failure != nil {
-			t.Errorf("query %d: %v", i, q.failure)
-		}
-	}
-}
-
 // TestRoomForAChunkOfEach: as many replies as can be in flight may each be unfinished.
 func TestRoomForAChunkOfEach(t *testing.T) {
 	if need := (width + reserve) * chunk; need > heldMax {

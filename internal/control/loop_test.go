@@ -2,8 +2,6 @@ package control
 
 import (
 	"fmt"
-	"net"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,16 +14,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
-
-// TestFrozen: a sandbox that accepts no connection stalls.
-func TestFrozen(t *testing.T) {
-	w := newWorld(t)
-	q := newProbe(w.start(simulate.Spec{ID: "a", Frozen: true}).SocketPath())
-	q.timeout = 50 * time.Millisecond
-	if w.ask(q); !q.failed(failure.Stalled) {
-		t.Errorf("got %q, %v", q.reply, q.failure)
-	}
-}
 
 func TestBacklog(t *testing.T) {
 	full := func(w *world) *simulate.Sandbox {
@@ -50,14 +38,6 @@ func TestBacklog(t *testing.T) {
 		q := newProbe(full(w).SocketPath())
 		q.timeout = 50 * time.Millisecond
 		if w.ask(q); !q.failed(failure.Stalled) {
-			t.Errorf("got %q, %v", q.reply, q.failure)
-		}
-	})
-	t.Run("full until the deadline of the run", func(t *testing.T) {
-		w := newWorld(t)
-		q := newProbe(full(w).SocketPath())
-		w.runUntil(time.Now().Add(50*time.Millisecond), []*probe{q})
-		if !q.failed(failure.OutOfTime) {
 			t.Errorf("got %q, %v", q.reply, q.failure)
 		}
 	})
@@ -153,22 +133,6 @@ func TestOutOfTime(t *testing.T) {
 	}
 }
 
-// TestOutOfTimeBehindAnotherRun: a run whose queries cannot begin ends at its own deadline.
-func TestOutOfTimeBehindAnotherRun(t *testing.T) {
-	w := newWorld(t)
-	l := w.loopByHand(1)
-	stalls := w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
-	w.addRun(l, newProbe(stalls.SocketPath()))
-	q := newProbe(stalls.SocketPath())
-	second := w.addRun(l, q)
-	l.begin()
-	second.deadline = time.Now()
-	l.sweep(time.Now())
-	if q.failure != neverSent {
-		t.Errorf("got %v, want %v", q.failure, neverSent)
-	}
-}
-
 func TestMoreQueriesThanSlots(t *testing.T) {
 	w := newWorld(t)
 	f := w.fleet(width+reserve+100, nil)
@@ -207,42 +171,6 @@ func TestStalledHoldUpNoOthers(t *testing.T) {
 		if i < stalled && !q.failed(failure.OutOfTime) || i >= stalled && !q.honest() {
 			t.Errorf("query %d: %q, %v", i, q.reply, q.failure)
 		}
-	}
-}
-
-// TestOrder: queries of a run begin in their order, also when there are more than slots.
-func TestOrder(t *testing.T) {
-	w := newWorld(t)
-	listener, err := net.Listen("unix", w.path("s"))
-	w.must(err)
-	var requests []string // connections are accepted in the order in which they were made
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		request := make([]byte, 1<<10)
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			n, _ := c.Read(request)
-			requests = append(requests, string(request[:n]))
-			c.Write([]byte("{}"))
-			c.Close()
-		}
-	})
-	var all []*probe
-	var want []string
-	for i := range 2 * width {
-		q := newProbe(w.path("s"))
-		want = append(want, strings.Repeat("x", 1+i))
-		q.request = []byte(want[i])
-		all = append(all, q)
-	}
-	w.run(all...)
-	listener.Close()
-	serving.Wait()
-	if !slices.Equal(requests, want) {
-		t.Errorf("the requests came in another order")
 	}
 }
 

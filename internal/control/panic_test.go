@@ -49,13 +49,3 @@ func TestFailPanics(t *testing.T) {
 		t.Errorf("a query that never began: %v", panics.failure)
 	}
 }
-
-// TestTargetPanics: a panic in Address, Request, Limit or Timeout is a failure of that query.
-func TestTargetPanics(t *testing.T) {
-	w := newWorld(t)
-	q := probeAt(nil)
-	w.loop.Run([]Query{q}, time.Now().Add(ample))
-	if q.ends != 1 || !q.failed(failure.Internal) || q.took != 0 {
-		t.Errorf("got %v after %v", q.failure, q.took)
-	}
-}

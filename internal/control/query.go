@@ -94,11 +94,7 @@ type target struct {
 
 // targetOf returns the target of a query, or why the query cannot begin.
 func targetOf(q Query) (t target, f *failure.Failure) {
-	defer func() {
-		if p := recover(); p != nil {
-			f = failure.Panicked(p)
-		}
-	}()
+	defer catch(&f)
 	t = target{q.Address(), q.Request(), q.Limit(), q.Timeout()}
 	if t.address.closing.Load() >= maxClosing {
 		f = stillClosing
@@ -108,22 +104,14 @@ func targetOf(q Query) (t target, f *failure.Failure) {
 
 // callConnected calls q.Connected. A panic there is a failure of q.
 func callConnected(q Query, peer int) (f *failure.Failure) {
-	defer func() {
-		if p := recover(); p != nil {
-			f = failure.Panicked(p)
-		}
-	}()
+	defer catch(&f)
 	return q.Connected(peer)
 }
 
 // callRead calls q.Read. A panic there is a failure of q, so that a reply that triggers a bug
 // affects one sandbox and not all of them.
 func callRead(q Query, r Reply, took time.Duration) (whole bool, f *failure.Failure) {
-	defer func() {
-		if p := recover(); p != nil {
-			whole, f = false, failure.Panicked(p)
-		}
-	}()
+	defer catch(&f)
 	return q.Read(r, took), nil
 }
 
@@ -139,6 +127,13 @@ func callNext(q Query) Query {
 func callFail(q Query, f *failure.Failure, took time.Duration) {
 	defer dropPanic()
 	q.Fail(f, took)
+}
+
+// catch makes a failure of a panic; call it with defer.
+func catch(f **failure.Failure) {
+	if p := recover(); p != nil {
+		*f = failure.Panicked(p)
+	}
 }
 
 // dropPanic recovers from a panic; call it with defer.

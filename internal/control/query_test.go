@@ -19,22 +19,6 @@ func TestExportRequest(t *testing.T) {
 	}
 }
 
-func TestSavingsRequest(t *testing.T) {
-	w := newWorld(t)
-	s := w.start(simulate.Spec{ID: "a", SavedAtRestore: simulate.Savings{CPUTimeSaved: -1, WallTimeSaved: 2}})
-	q := newProbe(s.SocketPath())
-	q.request = SavingsRequest()
-	if w.ask(q); q.reply != `{"success":true,"err":"","result":{"CPUTimeSaved":-1,"WallTimeSaved":2}}` {
-		t.Errorf("got %s, %v", q.reply, q.failure)
-	}
-}
-
-func TestRequestsDoNotAllocate(t *testing.T) {
-	if n := testing.AllocsPerRun(100, func() { ExportRequest(); SavingsRequest() }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func TestEventRequest(t *testing.T) {
 	if got := string(EventRequest("a-1_b+c.d")); got != `{"method":"containerManager.Event","arg":"a-1_b+c.d"}` {
 		t.Errorf("got %s", got)
