@@ -14,34 +14,6 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// copies are the files of the mixin that the chart has copies of, because a chart cannot have files
-// of other directories: by the directory of the copies.
-var copies = map[string]string{
-	chartDir + "/files/dashboards": "../mixin/dashboards/*.json",
-	chartDir + "/files/rules":      "../mixin/rules/*.yaml",
-}
-
-// TestCopies checks that the copies are current, and that there are no others.
-func TestCopies(t *testing.T) {
-	for dir, glob := range copies {
-		var names []string
-		for path, content := range files(t, glob) {
-			names = append(names, filepath.Base(path))
-			if *update {
-				if err := os.MkdirAll(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
-			current(t, filepath.Join(dir, filepath.Base(path)), content)
-		}
-		for path := range files(t, dir+"/*") {
-			if !slices.Contains(names, filepath.Base(path)) {
-				t.Errorf("%s is not in the mixin: remove it", path)
-			}
-		}
-	}
-}
-
 // files returns the contents of files. That there are none is an error.
 func files(t *testing.T, glob string) map[string]string {
 	t.Helper()
@@ -62,9 +34,9 @@ func files(t *testing.T, glob string) map[string]string {
 
 // TestDashboards checks that the ConfigMaps have the dashboards, byte for byte.
 func TestDashboards(t *testing.T) {
-	dashboards := mustDecode(t, values{"dashboards": values{
+	dashboards := objects[core.ConfigMap](t, values{"dashboards": values{
 		"enabled": true, "namespace": "grafana", "annotations": values{"grafana_folder": "gVisor"},
-	}}).configMaps
+	}})
 	want := files(t, chartDir+"/files/dashboards/*.json")
 	if len(dashboards) != len(want) {
 		t.Errorf("%d ConfigMaps for %d dashboards", len(dashboards), len(want))
@@ -76,7 +48,7 @@ func TestDashboards(t *testing.T) {
 	}
 	for path, content := range want {
 		name := filepath.Base(path)
-		i := slices.IndexFunc(dashboards, func(m core.ConfigMap) bool { return m.Data["sandmeter-"+name]+"\n" == content })
+		i := slices.IndexFunc(dashboards, func(m *core.ConfigMap) bool { return m.Data["sandmeter-"+name]+"\n" == content })
 		if i < 0 {
 			t.Errorf("no ConfigMap has %s as it is", path)
 		}
@@ -85,7 +57,7 @@ func TestDashboards(t *testing.T) {
 
 // TestRules checks that the PrometheusRule has all groups of the rule files.
 func TestRules(t *testing.T) {
-	rules := mustDecode(t, values{"prometheusRule": values{"enabled": true, "labels": values{"release": "prometheus"}}}).rules
+	rules := objects[monitoring.PrometheusRule](t, values{"prometheusRule": values{"enabled": true, "labels": values{"release": "prometheus"}}})
 	if len(rules) != 1 || rules[0].Labels["release"] != "prometheus" {
 		t.Fatalf("PrometheusRules %v", rules)
 	}

@@ -22,23 +22,6 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestDecode checks that the other tests notice what the APIs do not have.
-func TestDecode(t *testing.T) {
-	const set = "apiVersion: apps/v1\nkind: DaemonSet\nspec: "
-	for _, wrong := range []string{
-		"kind: DaemonSet",                   // no version
-		"apiVersion: v1\nkind: Secret",      // the chart has none
-		set + "{replicas: 2}",               // of a Deployment
-		set + "{Selector: {}}",              // in another case
-		set + "{selector: a}",               // of another type
-		set + "{selector: {}, selector: 0}", // twice
-	} {
-		if _, err := decode(wrong); err == nil {
-			t.Errorf("no error for %q", wrong)
-		}
-	}
-}
-
 // TestLint runs `helm lint --strict` with each values file.
 func TestLint(t *testing.T) {
 	for name, v := range valueFiles(t) {

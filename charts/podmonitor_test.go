@@ -3,7 +3,6 @@ package charts
 import (
 	"os"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -14,20 +13,11 @@ import (
 // endpoint returns the only endpoint of the PodMonitor.
 func endpoint(t *testing.T, v values) monitoring.PodMetricsEndpoint {
 	t.Helper()
-	monitors := mustDecode(t, v).podMonitors
+	monitors := objects[monitoring.PodMonitor](t, v)
 	if len(monitors) != 1 || len(monitors[0].Spec.PodMetricsEndpoints) != 1 {
 		t.Fatalf("not one PodMonitor with one endpoint: %v", monitors)
 	}
 	return monitors[0].Spec.PodMetricsEndpoints[0]
-}
-
-// TestPodMonitorPort checks that the endpoint is a port of the container.
-func TestPodMonitorPort(t *testing.T) {
-	v := values{"podMonitor": values{"enabled": true}}
-	ports := container(t, daemonSet(t, v)).Ports
-	if port := endpoint(t, v).Port; len(ports) != 1 || port == nil || *port != ports[0].Name {
-		t.Errorf("the endpoint has port %v, the container %v", port, ports)
-	}
 }
 
 // TestCadvisorRelabelings checks that a PodMonitor relabels cAdvisor's families as docs/metrics.md
@@ -80,30 +70,4 @@ func recommended(t *testing.T) (rules []monitoring.RelabelConfig) {
 		t.Fatalf("docs/metrics.md has %d rules instead of 3", len(rules))
 	}
 	return rules
-}
-
-// TestTargetLabels checks which labels the relabelings of the target set, and which they drop,
-// because series of containers have their own.
-func TestTargetLabels(t *testing.T) {
-	e := endpoint(t, values{"podMonitor": values{"enabled": true}})
-	if !e.HonorLabels {
-		t.Error("the labels of series do not count")
-	}
-	set := map[string]string{}
-	for _, r := range e.RelabelConfigs {
-		if r.Action == "labeldrop" {
-			drop := regexp.MustCompile("^(?:" + r.Regex + ")$")
-			for label, dropped := range map[string]bool{"pod": true, "container": true, "namespace": false, "instance": false, "node": false} {
-				if drop.MatchString(label) != dropped {
-					t.Errorf("the label %s is dropped: %v, want %v", label, !dropped, dropped)
-				}
-			}
-			continue
-		}
-		set[r.TargetLabel] = string(r.SourceLabels[0])
-	}
-	const node = "__meta_kubernetes_pod_node_name"
-	if want := map[string]string{"instance": node, "node": node}; !reflect.DeepEqual(set, want) {
-		t.Errorf("the target has labels from %v, want %v", set, want)
-	}
 }

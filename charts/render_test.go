@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,20 +74,19 @@ func valueFiles(t *testing.T) map[string]values {
 	return all
 }
 
-// An objects value has the objects of a render, by kind.
-type objects struct {
-	daemonSets      []apps.DaemonSet
-	serviceAccounts []core.ServiceAccount
-	configMaps      []core.ConfigMap
-	policies        []networking.NetworkPolicy
-	podMonitors     []monitoring.PodMonitor
-	rules           []monitoring.PrometheusRule
+// kinds makes an object of each kind that the chart has.
+var kinds = map[string]func() any{
+	"apps/v1 DaemonSet":                       func() any { return new(apps.DaemonSet) },
+	"v1 ServiceAccount":                       func() any { return new(core.ServiceAccount) },
+	"v1 ConfigMap":                            func() any { return new(core.ConfigMap) },
+	"networking.k8s.io/v1 NetworkPolicy":      func() any { return new(networking.NetworkPolicy) },
+	"monitoring.coreos.com/v1 PodMonitor":     func() any { return new(monitoring.PodMonitor) },
+	"monitoring.coreos.com/v1 PrometheusRule": func() any { return new(monitoring.PrometheusRule) },
 }
 
-// decode decodes a manifest. A field that the API does not have is an error, and so is one whose
-// name differs in case only.
-func decode(manifest string) (*objects, error) {
-	all := &objects{}
+// decode returns the objects of a manifest. A field that the API does not have is an error, and so is one
+// whose name differs in case only.
+func decode(manifest string) (objects []any, err error) {
 	for document := range strings.SplitSeq(manifest, "\n---\n") {
 		text, err := yaml.YAMLToJSONStrict([]byte(document))
 		if err != nil {
@@ -95,69 +95,51 @@ func decode(manifest string) (*objects, error) {
 		if string(text) == "null" {
 			continue
 		}
-		if err := all.add(text); err != nil {
+		var head meta.TypeMeta
+		if err := json.UnmarshalCaseSensitivePreserveInts(text, &head); err != nil {
+			return nil, err
+		}
+		newObject, known := kinds[head.APIVersion+" "+head.Kind]
+		if !known {
+			return nil, fmt.Errorf("unexpected kind %q of %q", head.Kind, head.APIVersion)
+		}
+		object := newObject()
+		strict, err := json.UnmarshalStrict(text, object)
+		if err = errors.Join(append(strict, err)...); err != nil {
 			return nil, fmt.Errorf("%w in\n%s", err, document)
 		}
+		objects = append(objects, object)
 	}
-	return all, nil
+	return objects, nil
 }
 
-func (all *objects) add(text []byte) error {
-	var head meta.TypeMeta
-	if err := json.UnmarshalCaseSensitivePreserveInts(text, &head); err != nil {
-		return err
-	}
-	switch head.APIVersion + " " + head.Kind {
-	case "apps/v1 DaemonSet":
-		return add(&all.daemonSets, text)
-	case "v1 ServiceAccount":
-		return add(&all.serviceAccounts, text)
-	case "v1 ConfigMap":
-		return add(&all.configMaps, text)
-	case "networking.k8s.io/v1 NetworkPolicy":
-		return add(&all.policies, text)
-	case "monitoring.coreos.com/v1 PodMonitor":
-		return add(&all.podMonitors, text)
-	case "monitoring.coreos.com/v1 PrometheusRule":
-		return add(&all.rules, text)
-	}
-	return fmt.Errorf("unexpected kind %q of %q", head.Kind, head.APIVersion)
-}
-
-func add[T any](list *[]T, text []byte) error {
-	var object T
-	strict, err := json.UnmarshalStrict(text, &object)
-	if err != nil {
-		return err
-	}
-	if len(strict) > 0 {
-		return strict[0]
-	}
-	*list = append(*list, object)
-	return nil
-}
-
-// mustDecode renders the chart and decodes the result.
-func mustDecode(t *testing.T, v values) *objects {
+// objects renders the chart and returns the objects of one kind.
+func objects[T any](t *testing.T, v values) (all []*T) {
 	t.Helper()
-	all, err := decode(mustRender(t, v).Manifest)
+	decoded, err := decode(mustRender(t, v).Manifest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all.daemonSets) != 1 {
-		t.Fatalf("%d DaemonSets instead of one", len(all.daemonSets))
+	for _, object := range decoded {
+		if object, ok := object.(*T); ok {
+			all = append(all, object)
+		}
 	}
 	return all
 }
 
-// daemonSet returns the DaemonSet of a render.
-func daemonSet(t *testing.T, v values) apps.DaemonSet {
+// daemonSet returns the only DaemonSet of a render.
+func daemonSet(t *testing.T, v values) *apps.DaemonSet {
 	t.Helper()
-	return mustDecode(t, v).daemonSets[0]
+	sets := objects[apps.DaemonSet](t, v)
+	if len(sets) != 1 {
+		t.Fatalf("%d DaemonSets instead of one", len(sets))
+	}
+	return sets[0]
 }
 
 // container returns the only container of a DaemonSet.
-func container(t *testing.T, set apps.DaemonSet) core.Container {
+func container(t *testing.T, set *apps.DaemonSet) core.Container {
 	t.Helper()
 	pod := set.Spec.Template.Spec
 	if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 || len(pod.EphemeralContainers) != 0 {

@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,11 +10,13 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,8 +25,9 @@ import (
 
 const password = "sesame"
 
-// TestSecured starts the server with the files that README.md describes for TLS and passwords, and
-// runs the rendered probes, with the credentials and without.
+// TestSecured starts the server with the rendered arguments, before the node has a runtime root, and with
+// the files that README.md describes for TLS and passwords. It runs the rendered probes, with the
+// credentials and without.
 func TestSecured(t *testing.T) {
 	dir := t.TempDir()
 	root, port := filepath.Join(dir, "runsc", "k8s.io"), freePort(t)
@@ -116,4 +120,57 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+// deadline is far above what anything here takes.
+const deadline = time.Minute
+
+// freePort returns a port that is free on all loopback addresses.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// start starts the program, waits until it serves at the address, and stops it at the end.
+func start(t *testing.T, address string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(sandmeter, args...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	serving, done := make(chan struct{}), make(chan struct{})
+	var log strings.Builder
+	go func() {
+		defer close(done)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			log.WriteString(lines.Text() + "\n")
+			if strings.Contains(lines.Text(), address) {
+				close(serving)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-done
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the server ended with %v:\n%s", err, log.String())
+		}
+	})
+	select {
+	case <-serving:
+	case <-done:
+		t.Fatalf("the server ended before it served at %s", address)
+	case <-time.After(deadline):
+		_ = cmd.Process.Kill()
+		t.Fatalf("the server does not serve at %s", address)
+	}
 }

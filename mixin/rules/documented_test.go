@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -142,24 +141,25 @@ func TestRunbookQueries(t *testing.T) {
 	}
 }
 
-// TestFaults: what TestExpressions finds.
-func TestFaults(t *testing.T) {
+// TestDashboards: every expression of a dashboard, of its annotations and of its variables is valid PromQL,
+// and names only families of docs/metrics.md.
+func TestDashboards(t *testing.T) {
 	families := documented(t)
-	check := func(want, expr string) {
-		t.Helper()
-		if got := strings.Join(faults(families, parse(t, expr)), "; "); got != want {
-			t.Errorf("the faults of %s are %q, want %q", expr, got, want)
+	expression := regexp.MustCompile(`(?m)^ *"(?:expr": "(.*)|query": "label_values\((.*), \w+\))",?$`)
+	replaced := strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", `\"`, `"`) // what Grafana and JSON replace
+	for _, name := range []string{"fleet", "node", "sandbox"} {
+		found := expression.FindAllStringSubmatch(read(t, "../dashboards/"+name+".json"), -1)
+		if len(found) < 20 {
+			t.Errorf("%s has %d expressions", name, len(found))
+		}
+		for _, m := range found {
+			for _, s := range selectors(parse(t, replaced.Replace(m[1]+m[2]))) {
+				if f, ok := families[strings.TrimSuffix(s.Name, "_bucket")]; !ok || strings.HasSuffix(s.Name, "_bucket") && f.kind != "histogram" {
+					t.Errorf("%s: docs/metrics.md does not list %q", name, s.Name)
+				}
+			}
 		}
 	}
-	check("", `sum by (cluster, namespace_name) (rate(runsc_fs_opens_total{sandbox="a"}[5m])) > 0`)
-	check("", `up == 0 and on (job, instance) sandmeter_build_info{version="1"}`)
-	check("", `process_open_fds / process_max_fds`)
-	check("no family runsc_fs_opens", `runsc_fs_opens`)
-	check("no family with a name", `{job="a"}`)
-	check("sandmeter_sandboxes has no label sandbox", `sandmeter_sandboxes{sandbox="a"}`)
-	check("none of sandmeter_sandboxes has a label reason", `sum by (reason) (sandmeter_sandboxes)`)
-	check("none of up, sandmeter_build_info has a label sandbox", `up and on (sandbox) sandmeter_build_info`)
-	check("rate of the gauge sandmeter_sandboxes", `rate(sandmeter_sandboxes[5m])`)
 }
 
 // faults returns what is wrong with an expression.
@@ -226,28 +226,4 @@ func faultsOfCall(families map[string]family, call *parser.Call) (all []string) 
 		}
 	}
 	return all
-}
-
-// TestDocumented: the tables of docs/metrics.md are read as they are written.
-func TestDocumented(t *testing.T) {
-	families := documented(t)
-	for name, want := range map[string]family{
-		"runsc_fs_opens_total":                 {"counter", append(slices.Clone(ofSandboxes), "runtime_root")},
-		"runsc_unimplemented_syscalls_total":   {"counter", append([]string{"sysno"}, append(slices.Clone(ofSandboxes), "runtime_root")...)},
-		"sandmeter_sandboxes_ended_total":      {"counter", []string{"group", "outcome", "runtime_root"}},
-		"sandmeter_sandboxes_lifetime_seconds": {"histogram", []string{"group", "runtime_root"}},
-		"sandmeter_sandboxes":                  {"gauge", []string{"query_status", "runtime_root"}},
-		"process_max_fds":                      {"gauge", nil},
-	} {
-		if got := families[name]; got.kind != want.kind || !slices.Equal(got.labels, want.labels) {
-			t.Errorf("%s is %+v, want %+v", name, got, want)
-		}
-	}
-	kinds := map[string]int{}
-	for _, f := range families {
-		kinds[f.kind]++
-	}
-	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, []string{"counter", "gauge", "histogram"}) {
-		t.Errorf("the types are %v", kinds)
-	}
 }
