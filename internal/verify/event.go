@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"math"
 	"time"
 	"unicode"
@@ -48,11 +49,7 @@ func ReadEvent(reply control.Reply, asked string, containers []Container) (Event
 	for i := range r.event.CPU {
 		r.event.CPU[i] = NotReported
 	}
-	env := r.envelope(r.result)
-	if err := r.finish(); err != nil {
-		return Event{}, err
-	}
-	if err := env.check(); err != nil {
+	if err := r.envelope(r.result); err != nil {
 		return Event{}, err
 	}
 	return r.event, nil
@@ -67,72 +64,38 @@ type eventReader struct {
 	reported   int // containers so far, known or not
 }
 
-// fields reads an object. It reads the known fields and skips the others. Each known field may occur
-// once. Those in required have to, and the others may also be null.
-func (r *eventReader) fields(object string, required fieldSet, known ...field) {
-	var seen fieldSet
-	for r.Object(); r.more(); {
-		key, i := r.Key(), 0
-		for i < len(known) && known[i].name != string(key) {
-			i++
-		}
-		if i == len(known) {
-			r.Skip()
-			continue
-		}
-		bit := fieldSet(1) << i
-		first := seen.add(bit)
-		if first && required&bit == 0 && r.Null() {
-			continue
-		}
-		if r.want(known[i].kind, first, "", known[i].name) {
-			known[i].read()
-		}
-	}
-	if seen&required != required {
-		r.broken(breach(RuleField, "", "a field of %s", object))
-	}
-}
-
-// A field is a known field of an object.
-type field struct {
-	name string
-	kind byte
-	read func()
-}
-
 // result reads {"event":{…},"containerUsage":{…}}.
 func (r *eventReader) result() {
-	r.fields("result", 0b11, field{"event", '{', r.about}, field{"containerUsage", '{', r.usage})
+	r.object(2, field{"event", '{', r.about}, field{"containerUsage", '{', r.usage})
 }
 
 // about reads {"type":…,"id":…,"data":{…}}.
 func (r *eventReader) about() {
-	r.fields("event", 0b11, field{"id", '"', r.id}, field{"data", '{', r.data})
+	r.object(2, field{"id", '"', r.id}, field{"data", '{', r.data})
 }
 
 func (r *eventReader) id() {
 	if id := r.Str(); string(id) != r.asked {
-		r.broken(breach(RuleContainer, "", "%s", quote(id)))
+		r.broken(RuleContainer, "%s", quote(id))
 	}
 }
 
 // data reads {"memory":{"usage":{"usage":…}},"pids":{"current":…},"network_interfaces":…}. Figures
 // that are 0 are left out.
 func (r *eventReader) data() {
-	memory := func() { r.fields("usage", 0, field{"usage", '0', func() { r.event.Memory = r.figure("memory") }}) }
+	memory := func() { r.object(0, field{"usage", '0' | orNull, func() { r.event.Memory = r.figure("memory") }}) }
 	current := func() { r.event.Processes = r.figure("pids") }
-	r.fields("data", 0,
-		field{"memory", '{', func() { r.fields("memory", 0, field{"usage", '{', memory}) }},
-		field{"pids", '{', func() { r.fields("pids", 0, field{"current", '0', current}) }},
-		field{"network_interfaces", '[', r.interfaces})
+	r.object(0,
+		field{"memory", '{' | orNull, func() { r.object(0, field{"usage", '{' | orNull, memory}) }},
+		field{"pids", '{' | orNull, func() { r.object(0, field{"current", '0' | orNull, current}) }},
+		field{"network_interfaces", '[' | orNull, r.interfaces})
 }
 
 // figure reads a number that is not negative.
 func (r *eventReader) figure(what string) int64 {
-	n := r.integer("")
+	n := r.integer()
 	if n < 0 {
-		r.broken(breach(RuleUsage, "", "%s: %d", what, n))
+		r.broken(RuleUsage, "%s: %d", what, n)
 	}
 	return max(n, 0)
 }
@@ -143,15 +106,15 @@ func (r *eventReader) interfaces() {
 		var sent int64
 		loopback := false
 		name := func() { loopback = string(r.Str()) == "lo" }
-		if r.want('{', true, "", "network_interfaces") {
-			r.fields("an interface", 0b11, field{"Name", '"', name}, field{"TxBytes", '0', func() { sent = r.figure("TxBytes") }})
+		if r.want('{', true, "network_interfaces") {
+			r.object(2, field{"Name", '"', name}, field{"TxBytes", '0', func() { sent = r.figure("TxBytes") }})
 		}
 		if loopback {
 			continue
 		}
 		r.event.Sent = saturated(r.event.Sent, sent)
 		if r.event.Interfaces++; r.event.Interfaces > maxInterfaces {
-			r.broken(breach(RuleTooMany, "", "more than %d interfaces", maxInterfaces))
+			r.broken(RuleTooMany, "more than %d interfaces", maxInterfaces)
 		}
 	}
 }
@@ -164,7 +127,7 @@ func (r *eventReader) usage() {
 			return
 		}
 		at := r.find(key)
-		if !r.want('0', at < 0 || r.event.CPU[at] == NotReported, "", "a figure of containerUsage") {
+		if !r.want('0', at < 0 || r.event.CPU[at] == NotReported, "a figure of containerUsage") {
 			return
 		}
 		cpu := time.Duration(r.figure("CPU time"))
@@ -183,9 +146,9 @@ func (r *eventReader) checkName(name []byte) bool {
 	r.reported++
 	switch {
 	case r.reported > MaxContainers:
-		r.broken(breach(RuleTooMany, "", "more than %d containers", MaxContainers))
+		r.broken(RuleTooMany, "more than %d containers", MaxContainers)
 	case len(name) == 0 || len(name) > maxContainerName || !printable(name):
-		r.broken(breach(RuleName, "", "%s", quote(name)))
+		r.broken(RuleName, "%s", quote(name))
 	default:
 		return true
 	}
@@ -208,12 +171,7 @@ func (r *eventReader) find(key []byte) int {
 }
 
 func printable(text []byte) bool {
-	for _, c := range string(text) {
-		if !unicode.IsPrint(c) {
-			return false
-		}
-	}
-	return utf8.Valid(text)
+	return utf8.Valid(text) && bytes.IndexFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) < 0
 }
 
 // saturated returns the sum of two numbers that are not negative, or the largest number.

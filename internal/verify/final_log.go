@@ -40,15 +40,13 @@ func (v *Verifier) FinalLog(reply control.Reply, s *schema.Schema, last Baseline
 	if err == nil {
 		err = v.checkLife(&last, created, ended)
 	}
-	late := err == nil && last.laterThan(v.when, ended)
+	late := last.laterThan(v.when, ended)
 	if err == nil && !late {
 		err = v.checkProgress(&last)
 	}
 	if broken, ok := errors.AsType[*Breach](err); ok {
 		broken.Final = true
-	}
-	if err != nil {
-		return Baseline{}, err
+		return Baseline{}, broken
 	}
 	if late {
 		return last, nil
@@ -80,160 +78,135 @@ func (v *Verifier) checkLife(last *Baseline, created, ended time.Time) error {
 	return nil
 }
 
-// A finalReader reads a final metrics log, line by line.
+// A finalReader reads a final metrics log, line by line. What it reads after a breach does not matter.
 type finalReader struct {
 	expected
 	v      *Verifier
-	points int64 // read so far
-	line   int   // number of lines read
+	points int64  // read so far
+	line   int    // number of lines read
+	metric string // the registered metric that is being read; empty: not known yet
+	breach *Breach
 }
 
 // readFinal reads a log into the verifier. It returns an error, and never a nil *Breach in one.
 func (v *Verifier) readFinal(data []byte) error {
 	r := finalReader{expected: expected{data}, v: v}
-	points, b := r.head()
-	for metric := -1; b == nil && string(r.data) != finalEnd; {
-		metric, b = r.family(metric)
+	points := r.head()
+	for metric := -1; r.breach == nil && string(r.data) != finalEnd; {
+		metric = r.family(metric)
 	}
 	switch {
-	case b != nil:
-		return b
+	case r.breach != nil:
+		return r.breach
 	case points != r.points:
 		return breach(RuleForm, "", "it announces %d data points and has %d", points, r.points)
 	}
 	return nil
 }
 
-// wrong is the breach of a line that has another form. The line is untrusted, and may be text that
-// does not belong into a log, so it is not quoted.
-func (r *finalReader) wrong(metric, want string) *Breach {
-	return breach(RuleForm, metric, "line %d: want %s", r.line, want)
+// must records a breach of the rule in the current line unless ok, if it is the first one, and returns
+// ok. The line is untrusted, and may be text that does not belong into a log, so it is not quoted.
+func (r *finalReader) must(ok bool, rule Rule, want string) bool {
+	if !ok && r.breach == nil {
+		r.breach = breach(rule, r.metric, "line %d: want %s", r.line, want)
+	}
+	return ok
 }
 
 // next returns the rest of the current line, without its end.
-func (r *finalReader) next() (line expected, ok bool) {
+func (r *finalReader) next() expected {
 	r.line++
 	text, ok := r.until('\n')
-	if ok {
-		r.data = r.data[1:]
+	if !r.must(ok, RuleForm, "a line with an end") {
+		return expected{}
 	}
-	return expected{text}, ok
+	r.data = r.data[1:]
+	return expected{text}
 }
 
 // head reads the first line, and the blank one after it, and returns how many points are announced.
-func (r *finalReader) head() (points int64, b *Breach) {
-	line, ok := r.next()
-	if !ok || !line.literal(finalHead) {
-		return 0, r.wrong("", "the line that says how many data points there are")
-	}
+func (r *finalReader) head() (points int64) {
+	line := r.next()
+	r.must(line.literal(finalHead), RuleForm, "the line that says how many data points there are")
 	text, _ := line.until(' ')
-	if points, ok = canonical(text); !ok || !line.literal(finalTaken) {
-		return 0, r.wrong("", "the number of data points")
-	}
+	points, ok := canonical(text)
+	r.must(ok && line.literal(finalTaken), RuleForm, "the number of data points")
 	text, ok = bytes.CutSuffix(line.data, []byte("."))
 	if ok {
 		r.v.when, ok = parseTime(text)
 	}
-	if !ok {
-		return 0, r.wrong("", "the time")
-	}
-	return points, r.blank()
+	r.must(ok, RuleForm, "the time")
+	r.blank()
+	return points
 }
 
-func (r *finalReader) blank() *Breach {
-	if line, ok := r.next(); !ok || len(line.data) > 0 {
-		return r.wrong("", "a blank line")
-	}
-	return nil
+func (r *finalReader) blank() {
+	line := r.next()
+	r.must(len(line.data) == 0, RuleForm, "a blank line")
 }
 
 // family reads the lines of a metric, which comes after the last one in the schema.
-func (r *finalReader) family(last int) (metric int, b *Breach) {
-	if b := r.blank(); b != nil {
-		return 0, b
-	}
-	if metric, b = r.help(); b != nil {
-		return 0, b
+func (r *finalReader) family(last int) (metric int) {
+	r.metric = ""
+	r.blank()
+	metric, ok := r.help()
+	if !ok {
+		return metric
 	}
 	m := &r.v.schema.Metrics[metric]
-	if metric <= last {
-		return 0, r.wrong(m.Name, "the metrics in the order of their names")
-	}
-	if b := r.kind(m); b != nil {
-		return 0, b
-	}
-	for {
-		if b := r.sample(metric, m); b != nil {
-			return 0, b
-		}
+	r.must(metric > last, RuleForm, "the metrics in the order of their names")
+	r.kind(m)
+	for r.breach == nil {
+		r.sample(metric, m)
 		if len(r.data) > 0 && r.data[0] == '\n' {
-			return metric, nil
+			break
 		}
 	}
+	return metric
 }
 
-// help reads "# HELP runsc_NAME TEXT".
-func (r *finalReader) help() (metric int, b *Breach) {
-	line, ok := r.next()
-	if !ok || !line.literal(finalHelp) {
-		return 0, r.wrong("", "a HELP line, or the end")
-	}
+// help reads "# HELP runsc_NAME TEXT". It returns false unless the metric is registered.
+func (r *finalReader) help() (metric int, ok bool) {
+	line := r.next()
+	r.must(line.literal(finalHelp), RuleForm, "a HELP line, or the end")
 	name, ok := line.until(' ')
-	if !ok {
-		return 0, r.wrong("", "a help text")
-	}
+	r.must(ok, RuleForm, "a help text")
 	plain, ok := bytes.CutPrefix(name, []byte(finalPrefix))
-	if metric = r.v.schema.Find(plain); !ok || metric < 0 {
-		return 0, breach(RuleUnregistered, "", "line %d", r.line)
+	metric = r.v.schema.Find(plain)
+	if !r.must(ok && metric >= 0, RuleUnregistered, "a registered metric") {
+		return metric, false
 	}
 	m := &r.v.schema.Metrics[metric]
-	if string(line.data[1:]) != schema.EscapeHelp(m.Help) {
-		return 0, breach(RuleHelp, m.Name, "line %d", r.line)
-	}
-	return metric, nil
+	r.metric = m.Name
+	r.must(string(line.data[1:]) == schema.EscapeHelp(m.Help), RuleHelp, "its help text")
+	return metric, true
 }
 
 // kind reads "# TYPE runsc_NAME TYPE".
-func (r *finalReader) kind(m *schema.Metric) *Breach {
-	line, ok := r.next()
-	if !ok || !line.literal(finalType) || !line.literal(finalPrefix) || !line.literal(m.Name) || !line.literal(" ") {
-		return r.wrong(m.Name, "its TYPE line")
-	}
-	if string(line.data) != m.Type.String() {
-		return breach(RuleType, m.Name, "line %d: want %s", r.line, m.Type)
-	}
-	if m.Type == schema.Histogram {
-		return r.wrong(m.Name, "no histogram")
-	}
-	return nil
+func (r *finalReader) kind(m *schema.Metric) {
+	line := r.next()
+	r.must(line.literal(finalType) && line.literal(finalPrefix) && line.literal(m.Name) && line.literal(" "), RuleForm, "its TYPE line")
+	r.must(string(line.data) == m.Type.String(), RuleType, m.Type.String())
+	r.must(m.Type != schema.Histogram, RuleForm, "no histogram")
 }
 
 // sample reads "runsc_NAME{FIELD="VALUE"} NUMBER MILLISECONDS".
-func (r *finalReader) sample(metric int, m *schema.Metric) *Breach {
-	line, ok := r.next()
-	if !ok || !line.literal(finalPrefix) || !line.literal(m.Name) {
-		return r.wrong(m.Name, "a sample")
-	}
-	series, b := r.labels(&line, m)
-	if b != nil {
-		return b
-	}
-	if !line.literal(" ") {
-		return r.wrong(m.Name, "a space before the value")
-	}
+func (r *finalReader) sample(metric int, m *schema.Metric) {
+	line := r.next()
+	r.must(line.literal(finalPrefix) && line.literal(m.Name), RuleForm, "a sample")
+	series := r.labels(&line, m)
+	r.must(line.literal(" "), RuleForm, "a space before the value")
 	text, ok := line.until(' ')
-	if !ok {
-		return r.wrong(m.Name, "a value and a timestamp")
+	if !r.must(ok, RuleForm, "a value and a timestamp") {
+		return
 	}
 	number, ok := canonical(text)
-	if !ok {
-		return breach(RuleInteger, m.Name, "line %d", r.line)
+	r.must(ok, RuleInteger, "an integer")
+	ms, ok := canonical(line.data[1:])
+	r.must(ok && ms == r.v.when.UnixMilli(), RuleForm, "the timestamp of the first line, in milliseconds")
+	if r.points++; r.breach == nil {
+		r.breach = r.v.put(metric, series, number)
 	}
-	if ms, ok := canonical(line.data[1:]); !ok || ms != r.v.when.UnixMilli() {
-		return r.wrong(m.Name, "the timestamp of the first line, in milliseconds")
-	}
-	r.points++
-	return r.v.put(metric, series, number)
 }
 
 // canonical parses an integer in the form in which runsc writes it, which has no -0.
@@ -243,31 +216,22 @@ func canonical(text []byte) (n int64, ok bool) {
 }
 
 // labels reads the labels of a sample, which are sorted by name, and returns its series.
-func (r *finalReader) labels(line *expected, m *schema.Metric) (series uint32, b *Breach) {
+func (r *finalReader) labels(line *expected, m *schema.Metric) (series uint32) {
 	series = m.First
+	open := "{"
 	for i := range m.Fields {
 		f := &m.Fields[i]
-		open := ","
-		if i == 0 {
-			open = "{"
-		}
-		if !line.literal(open) || !line.literal(f.Name) || !line.literal(`="`) {
-			return 0, breach(RuleLabels, m.Name, "line %d", r.line)
-		}
+		r.must(line.literal(open) && line.literal(f.Name) && line.literal(`="`), RuleLabels, f.Name)
 		value, ok := labelValue(line)
-		if !ok {
-			return 0, r.wrong(m.Name, "the value of "+f.Name)
-		}
+		r.must(ok, RuleForm, "the value of a label")
 		offset, allowed := f.Offset(value)
-		if !allowed {
-			return 0, breach(RuleLabelValue, m.Name, "line %d: %s", r.line, f.Name)
-		}
+		r.must(allowed, RuleLabelValue, f.Name)
 		series += offset
+		open = ","
 	}
-	if len(m.Fields) > 0 && !line.literal("}") || len(line.data) > 0 && line.data[0] == '{' {
-		return 0, breach(RuleLabels, m.Name, "line %d", r.line)
-	}
-	return series, nil
+	ends := len(m.Fields) == 0 || line.literal("}")
+	r.must(ends && (len(line.data) == 0 || line.data[0] != '{'), RuleLabels, "no other labels")
+	return series
 }
 
 // labelValue consumes the value of a label and the quote after it.

@@ -364,17 +364,26 @@ func TestMaxFinalLog(t *testing.T) {
 
 // fullFamily returns the lines of all series of a metric, with one value.
 func fullFamily(m *schema.Metric, value int64) string {
-	text := fmt.Sprintf("# HELP runsc_%s %s\n# TYPE runsc_%s %s\n", m.Name, m.Help, m.Name, m.Type)
+	text := finalHeadOf(m)
 	for series := m.First; series < m.First+m.Series; series++ {
-		text += "runsc_" + m.Name
-		if values := m.Labels(series); len(values) > 0 {
-			var labels []string
-			for i, value := range values {
-				labels = append(labels, m.Fields[i].Name+`="`+strings.ReplaceAll(value, `\`, `\\`)+`"`)
-			}
-			text += "{" + strings.Join(labels, ",") + "}"
-		}
-		text += fmt.Sprintf(" %d MS\n", value)
+		text += finalSample(m, series, value)
 	}
 	return text
+}
+
+// finalHeadOf and finalSample return the lines of a family in a log, in the simplest way.
+func finalHeadOf(m *schema.Metric) string {
+	return fmt.Sprintf("# HELP runsc_%s %s\n# TYPE runsc_%s %s\n", m.Name, m.Help, m.Name, m.Type)
+}
+
+func finalSample(m *schema.Metric, series uint32, value int64) string {
+	var labels []string
+	for i, value := range m.Labels(series) {
+		labels = append(labels, m.Fields[i].Name+`="`+strings.ReplaceAll(value, `\`, `\\`)+`"`)
+	}
+	text := ""
+	if labels != nil {
+		text = "{" + strings.Join(labels, ",") + "}"
+	}
+	return fmt.Sprintf("runsc_%s%s %d MS\n", m.Name, text, value)
 }
