@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -47,7 +49,10 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 		server := b.families.Server(snap, p.countLeftOut(l, want.Metrics))
 		p.addGroup(groupServer, &server)
 		p.addGroup(groupTotals, &samples.Totals)
-		p.Process = b.options.Series.families(want.families(snap.Process))
+		names := want.Names.Set()
+		p.Process = slices.DeleteFunc(slices.Clone(snap.Process), func(f *dto.MetricFamily) bool {
+			return !names.Match(f.GetName()) || !b.options.Series.keeps(f.GetName(), false)
+		})
 	}
 	p.addGroup(groupSandbox, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.State })...)
 	p.addGroup(groupUsage, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.Usage })...)
@@ -115,7 +120,7 @@ func (p *Page) runFilter(capabilities *Filter) {
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil && b.options.Series == nil}
 	schemas := p.addReported(&snapshot.Snapshot{Sandboxes: []snapshot.Sandbox{*s}}, []int{0})
-	all := b.layoutOfReported(schemas).selected(Selection{Metrics: want})
+	all := b.layoutOf(schemas, nil).selected(Selection{Metrics: want})
 	p.Families = slices.DeleteFunc(slices.Clone(all), func(f Family) bool { return f.group != groupReported })
 	return p
 }
@@ -124,22 +129,6 @@ func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
 func (b *Builder) layoutOf(schemas []*schema.Schema, totals *schema.Schema) *layout {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lockedLayoutOf(schemas, totals)
-}
-
-// layoutOfReported returns a layout for the schemas of reported sources, with the totals of the last
-// page, so that the next page still has its layout.
-func (b *Builder) layoutOfReported(schemas []*schema.Schema) *layout {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var totals *schema.Schema
-	if b.layout != nil {
-		totals = b.layout.totals
-	}
-	return b.lockedLayoutOf(schemas, totals)
-}
-
-func (b *Builder) lockedLayoutOf(schemas []*schema.Schema, totals *schema.Schema) *layout {
 	if b.layout == nil || b.layout.totals != totals || !slices.Equal(b.layout.schemas, schemas) {
 		b.layout = newLayout(schemas, totals, naming{b.options.Naming, b.options.Prefix, b.options.Families.Usage}, b.options.Series)
 	}

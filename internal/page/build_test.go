@@ -193,11 +193,6 @@ func TestUsage(t *testing.T) {
 		"x_meta_metric_server_presence gauge: ",
 		"x_meta_sandbox_running gauge: a b")
 	expect(t, "only what a sandbox reports", b.BuildReported(&measured, nil), "x_fs_opens counter: b")
-	usage := &b.families.Of(snap).Sandboxes[1].Usage
-	snap.Sandboxes[1].Usage = nil
-	if got := p.TextSize() - b.Build(snap, Selection{}).TextSize(); got != usage.MeasureText() || got == 0 {
-		t.Errorf("the size of the page has %d bytes for the usage, want %d", got, usage.MeasureText())
-	}
 }
 
 // TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the

@@ -2,7 +2,6 @@ package page
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,7 +69,7 @@ func TestCadvisorTwins(t *testing.T) {
 	check("two sandboxes of one pod", "/r:p /r:q", "/pod1 /p", inPod("p", "/pod1"), inPod("q", "/pod1"))
 }
 
-// TestCadvisorNames: --usage selects the families, and a registration cannot take their names.
+// TestCadvisorNames: --usage selects the families.
 func TestCadvisorNames(t *testing.T) {
 	pod := measured("/r", "shop", "web", snapshot.Container{ID: "p", Pause: true}, snapshot.Container{ID: "a", Name: "app"})
 	check := func(names families.UsageNames, own, cadvisor int) {
@@ -92,18 +91,6 @@ func TestCadvisorNames(t *testing.T) {
 	check(families.OwnNames, len(families.Usage.Metrics), 0)
 	check(families.CadvisorNames, 0, len(families.Cadvisor.Metrics))
 	check(families.BothNames, len(families.Usage.Metrics), len(families.Cadvisor.Metrics))
-
-	claims := sandbox("b", register(t, "container_last_seen c"))
-	b := NewBuilder(Options{Naming: RunscNaming, Families: families.Options{Usage: families.CadvisorNames}})
-	lines := strings.Split(show(b.Build(snapshotOf(claims, pod), Selection{})), "\n")
-	for _, want := range []string{"container_last_seen gauge: / / /app", "meta_num_series_left_out gauge: 1"} {
-		if !slices.Contains(lines, want) {
-			t.Errorf("a registered name of cAdvisor: %s is not on the page\n%s", want, strings.Join(lines, "\n"))
-		}
-	}
-	if slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, "container_last_seen counter") }) {
-		t.Errorf("a registered name of cAdvisor is on the page\n%s", strings.Join(lines, "\n"))
-	}
 }
 
 // BenchmarkBuild builds the page of 1,000 measured pods, each time of a new snapshot with the same

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"container/list"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -9,18 +8,17 @@ import (
 	"sync"
 )
 
-// maxFilters is how many filters are cached. A server has a handful of scrape jobs, each with at
-// most two filters.
+// maxFilters is how many filters a generation of the cache has. A server has a handful of scrape jobs,
+// each with at most two filters.
 const maxFilters = 32
 
-// Filters compiles the filters of requests and caches the last 32; the least recently used one is
-// dropped first. It is safe for concurrent use.
+// Filters compiles the filters of requests and caches at least the 32 that were used last. It is safe for
+// concurrent use.
 type Filters struct {
 	gate gate
 
-	mu     sync.Mutex // guards the fields below; never held while a filter is compiled or run
-	byText map[string]*list.Element
-	recent *list.List // of *Filter, the most recently used one first
+	mu    sync.Mutex // never held while a filter is compiled or run
+	cache cache[*Filter]
 }
 
 // A gate is a lock that is held while a filter is compiled or run, since HTTP clients can send the
@@ -34,9 +32,7 @@ type gate struct {
 }
 
 // NewFilters returns an empty cache of filters.
-func NewFilters() *Filters {
-	return &Filters{byText: make(map[string]*list.Element), recent: list.New()}
-}
+func NewFilters() *Filters { return &Filters{cache: cache[*Filter]{most: maxFilters}} }
 
 // Compile returns the filter for a regular expression in the syntax of the regexp package. It
 // returns nil for "", which matches everything. The same text returns the same Filter while it is
@@ -49,46 +45,31 @@ func (f *Filters) Compile(text string) (*Filter, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("longer than %d bytes", maxText)
 	}
-	if known := f.cached(text); known != nil {
-		return known, nil
+	if filter, known := f.cached(text); known {
+		return filter, nil
 	}
 	f.gate.Lock()
 	defer f.gate.Unlock()
-	if known := f.cached(text); known != nil { // compiled for another request in the meantime
-		return known, nil
+	if filter, known := f.cached(text); known { // compiled for another request in the meantime
+		return filter, nil
 	}
 	f.gate.compiled++
 	re, err := compile(text)
 	if err != nil {
 		return nil, err
 	}
-	// A clone, since the text is a part of a request and would keep its memory.
-	filter := &Filter{text: strings.Clone(text), re: re, gate: &f.gate}
-	f.add(filter)
+	text = strings.Clone(text) // since the text is a part of a request and would keep its memory
+	filter := &Filter{text: text, re: re, gate: &f.gate, results: cache[bool]{most: maxResultBytes}}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cache.add(text, filter, 1)
 	return filter, nil
 }
 
-// cached returns the filter for a text, or nil if it is not cached.
-func (f *Filters) cached(text string) *Filter {
+func (f *Filters) cached(text string) (filter *Filter, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	e := f.byText[text]
-	if e == nil {
-		return nil
-	}
-	f.recent.MoveToFront(e)
-	return e.Value.(*Filter)
-}
-
-// add caches a filter that is not cached yet.
-func (f *Filters) add(filter *Filter) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.byText[filter.text] = f.recent.PushFront(filter)
-	if f.recent.Len() > maxFilters {
-		oldest := f.recent.Remove(f.recent.Back()).(*Filter)
-		delete(f.byText, oldest.text)
-	}
+	return f.cache.get(text, 1)
 }
 
 // compile parses and compiles a text within the limits.
@@ -116,7 +97,7 @@ type Filter struct {
 	gate *gate
 
 	mu      sync.Mutex // never held while the filter runs
-	results results
+	results cache[bool]
 }
 
 // String returns the text of the filter, "" if it is nil.
@@ -146,14 +127,15 @@ func (f *Filter) Match(name string) bool {
 	match := f.re.MatchString(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.results.add(strings.Clone(name), match) // a clone, since a name can be a part of a registration and would keep its memory
+	name = strings.Clone(name) // since a name can be a part of a registration and would keep its memory
+	f.results.add(name, match, len(name)+resultOverhead)
 	return match
 }
 
 func (f *Filter) cached(name string) (match, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.results.get(name)
+	return f.results.get(name, len(name)+resultOverhead)
 }
 
 const (
@@ -161,30 +143,30 @@ const (
 	resultOverhead = 64        // bytes per result besides the name, about
 )
 
-// results are the cached results of a filter, in two generations. When the younger generation is
-// full, the older one is dropped, with all names that have not been used since. So names of
-// sandboxes that are gone do not stay, and the size is limited for any names that sandboxes
-// register.
-type results struct {
-	young, old map[string]bool
-	bytes      int // of young
+// A cache keeps values in two generations. When the younger generation is full, the older one is
+// dropped, with all values that have not been used since. So results for names of sandboxes that are gone
+// do not stay, and the size is limited for any names that sandboxes register.
+type cache[V any] struct {
+	most       int // cost of a full generation
+	young, old map[string]V
+	cost       int // of young
 }
 
-func (r *results) get(name string) (match, known bool) {
-	if match, known = r.young[name]; known {
-		return match, true
+func (c *cache[V]) get(key string, cost int) (value V, known bool) {
+	if value, known = c.young[key]; known {
+		return value, true
 	}
-	if match, known = r.old[name]; known {
-		r.add(name, match)
+	if value, known = c.old[key]; known {
+		c.add(key, value, cost)
 	}
-	return match, known
+	return value, known
 }
 
-// add adds a result and keeps the name.
-func (r *results) add(name string, match bool) {
-	if r.young == nil || r.bytes > maxResultBytes {
-		r.young, r.old, r.bytes = make(map[string]bool), r.young, 0
+// add adds a value and keeps the key.
+func (c *cache[V]) add(key string, value V, cost int) {
+	if c.young == nil || c.cost >= c.most {
+		c.young, c.old, c.cost = make(map[string]V), c.young, 0
 	}
-	r.young[name] = match
-	r.bytes += len(name) + resultOverhead
+	c.young[key] = value
+	c.cost += cost
 }

@@ -2,9 +2,7 @@ package page
 
 import (
 	"regexp/syntax"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -15,17 +13,13 @@ const (
 	maxCost = 10_000  // steps
 )
 
-// Steps of character classes in a text that ignores case: approximately the number of characters
-// that they expand to.
+// Steps of character classes in a text: the number of ranges of the largest Unicode class, twice if the
+// text ignores case, and approximately the number of characters to which others expand then.
 const (
-	perlClassCost  = 64  // \w
-	posixClassCost = 128 // [:ascii:]
-	longClassCost  = 1000
+	unicodeClassCost = 700 // \pL
+	perlClassCost    = 64  // \w
+	posixClassCost   = 128 // [:ascii:]
 )
-
-// longClass is longer, in bytes, than the name of any Unicode class. Longer names are padded, and
-// are not looked up.
-const longClass = 64
 
 // classCost returns the cost of parsing the character classes of a text, in steps. A class of 3
 // bytes has up to 700 ranges, and a range that ignores case is expanded character by character: 4
@@ -40,7 +34,10 @@ func classCost(text string) int {
 		rest := text[i:]
 		switch {
 		case strings.HasPrefix(rest, `\p`) || strings.HasPrefix(rest, `\P`):
-			cost += unicodeCost(rest, fold)
+			cost += unicodeClassCost
+			if fold {
+				cost += unicodeClassCost
+			}
 		case !fold: // the ranges of other classes are no more than the bytes of the text
 		case rest[0] == '\\' && len(rest) > 1 && strings.IndexByte("dDsSwW", rest[1]) >= 0:
 			cost += perlClassCost
@@ -72,41 +69,10 @@ func ignoresCase(text string) bool {
 	}
 }
 
-// unicodeCost returns the number of ranges of the class that a text begins with, such as \pL or
-// \p{Greek}.
-func unicodeCost(text string, fold bool) int {
-	class := text[:len(`\p`)]
-	if strings.HasPrefix(text[len(class):], "{") {
-		end := strings.IndexByte(text, '}')
-		if end > longClass {
-			return longClassCost
-		}
-		class = text[:end+1]
-	} else {
-		_, size := utf8.DecodeRuneInString(text[len(class):])
-		class = text[:len(class)+size]
-	}
-	cost := ranges(class)
-	if fold {
-		cost += ranges("(?i)" + class)
-	}
-	return cost
-}
-
-// ranges returns the number of ranges of a class. It is 1 for a class that does not exist, at which
-// the parser stops.
-func ranges(class string) int {
-	tree, err := syntax.Parse(class, syntax.Perl)
-	if err != nil {
-		return 1
-	}
-	return 1 + len(tree.Rune)/2
-}
-
-// First and last of the characters that have another case.
 const (
-	minFold = 'A'
-	maxFold = 0x1e943 // see regexp/syntax
+	minFold  = 'A'     // the first character that has another case
+	maxFold  = 0x1e943 // the last one; see regexp/syntax
+	maxOctal = 0o777
 )
 
 // foldCost returns how many characters the parser may visit to expand a range that ignores case.
@@ -114,26 +80,13 @@ const (
 // to find from there.
 func foldCost(text string) int {
 	high, _ := utf8.DecodeRuneInString(text)
-	if high == '\\' {
-		high = escaped(text)
+	switch {
+	case strings.HasPrefix(text, `\x{`):
+		high = maxFold // any character
+	case high == '\\':
+		high = maxOctal // the greatest character of all other escape sequences
 	}
 	return max(0, int(min(high, maxFold))-minFold)
-}
-
-// escaped returns the greatest character that the escape sequence at the beginning of a text may
-// represent.
-func escaped(text string) rune {
-	const maxOctal = 0o777
-	digits, isLong := strings.CutPrefix(text, `\x{`)
-	if !isLong {
-		return maxOctal
-	}
-	digits, _, _ = strings.Cut(digits, "}")
-	r, err := strconv.ParseUint(digits, 16, 32)
-	if err != nil || r > unicode.MaxRune {
-		return 0 // not a valid escape sequence; the parser stops here
-	}
-	return rune(r)
 }
 
 // treeCost returns how many instructions a tree compiles to, plus the ranges of its character

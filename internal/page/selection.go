@@ -1,12 +1,6 @@
 package page
 
-import (
-	"slices"
-
-	dto "github.com/prometheus/client_model/go"
-
-	"github.com/sandmeter/sandmeter/internal/snapshot"
-)
+import "github.com/sandmeter/sandmeter/internal/snapshot"
 
 // A Selection is the part of a snapshot that a request selects. The zero value selects everything.
 // Equal selections compare equal with ==.
@@ -23,12 +17,3 @@ type Selection struct {
 
 // hasServer reports whether the server's own families about itself are selected.
 func (want *Selection) hasServer() bool { return want.Sandboxes.Shard.Index == 0 }
-
-// families returns the families that match the selection.
-func (want *Selection) families(all []*dto.MetricFamily) []*dto.MetricFamily {
-	if want.Names == "" {
-		return all
-	}
-	names := want.Names.Set()
-	return slices.DeleteFunc(slices.Clone(all), func(f *dto.MetricFamily) bool { return !names.Match(f.GetName()) })
-}

@@ -6,18 +6,12 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"sync"
-
-	dto "github.com/prometheus/client_model/go"
 )
 
 // SeriesRules are an operator's rules about the series of all pages. The nil SeriesRules changes
 // nothing. It is safe for concurrent use.
 type SeriesRules struct {
 	allow, deny []*regexp.Regexp // of names of families
-
-	mu      sync.Mutex
-	process map[string]bool // whether a family about the server process is on pages; there are a few dozen
 }
 
 // NewSeriesRules returns the rules, or nil if there are none. allow and deny are regular expressions
@@ -28,7 +22,7 @@ func NewSeriesRules(allow, deny []string) *SeriesRules {
 	if len(allow)+len(deny) == 0 {
 		return nil
 	}
-	return &SeriesRules{allow: compileAll(allow), deny: compileAll(deny), process: make(map[string]bool)}
+	return &SeriesRules{allow: compileAll(allow), deny: compileAll(deny)}
 }
 
 // compileAll compiles expressions that have to match a whole name, as in Prometheus's relabeling.
@@ -69,21 +63,4 @@ func (r *SeriesRules) keeps(name string, ofSandbox bool) bool {
 // keepsFamily reports whether a family of a group is on pages.
 func (r *SeriesRules) keepsFamily(name string, group int) bool {
 	return r.keeps(name, group != groupServer && group != groupTotals)
-}
-
-// families returns those of the families about the server process that are on pages.
-func (r *SeriesRules) families(all []*dto.MetricFamily) []*dto.MetricFamily {
-	if r == nil {
-		return all
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(all), func(f *dto.MetricFamily) bool {
-		kept, known := r.process[f.GetName()]
-		if !known {
-			kept = r.keeps(f.GetName(), false)
-			r.process[f.GetName()] = kept
-		}
-		return !kept
-	})
 }

@@ -2,7 +2,6 @@ package page
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -10,8 +9,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/sandmeter/sandmeter/internal/families"
-	"github.com/sandmeter/sandmeter/internal/schema"
-	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 func TestSeriesRules(t *testing.T) {
@@ -103,59 +100,5 @@ func TestCheckPattern(t *testing.T) {
 	check("*", `missing argument to repetition operator in "*"`)
 	if r := NewSeriesRules(nil, nil); r != nil {
 		t.Errorf("no rules are %v", r)
-	}
-}
-
-// TestFilteredTextSize: the size of a page with rules is close to the part that is left.
-func TestFilteredTextSize(t *testing.T) {
-	var metrics []string
-	for i := range 50 {
-		metrics = append(metrics, fmt.Sprintf("metric_%02d c", i))
-	}
-	s := register(t, metrics...)
-	var boxes []snapshot.Sandbox
-	for i := range 100 {
-		box := reporting(fmt.Sprint(i), s)
-		box.Containers = nil // so that the usage has one family
-		box.Reported.TextSize = box.Reported.MeasureText()
-		boxes = append(boxes, box)
-	}
-	snap := snapshotOf(boxes...)
-	size := func(allow ...string) int {
-		return NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn, Series: NewSeriesRules(allow, []string{"process_.*", "runsc_meta_.*"})}).Build(snap, Selection{}).TextSize()
-	}
-	usage := 0
-	for _, s := range families.New(dropIn).Of(snap).Sandboxes {
-		usage += s.Usage.TextSize
-	}
-	if got := size("sandmeter_sandbox_oom_kills_total"); got < usage*98/100 || got > usage*102/100 || usage == 0 {
-		t.Errorf("the size of a page with a family of the usage is %d, want about %d", got, usage)
-	}
-	if all, some := size(".*"), size("runsc_metric_.0"); some > all/8 || some < all/12 {
-		t.Errorf("the size with a tenth of the families is %d of %d", some, all)
-	}
-}
-
-// TestRulesCostNothingWhereThereAreNone: a page without rules takes as many allocations as one whose
-// rules have no work.
-func TestRulesCostNothingWhereThereAreNone(t *testing.T) {
-	var boxes []snapshot.Sandbox
-	s := register(t, "fs_opens c", "lat h")
-	for i := range 100 {
-		boxes = append(boxes, reporting(fmt.Sprint(i), s))
-	}
-	snap := snapshotOf(boxes...)
-	allocations := func(r *SeriesRules) float64 {
-		b := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Series: r})
-		snap.Derived = new(schema.Memo)
-		least := math.Inf(1) // with the race detector, memory is not always used again
-		for range 20 {
-			least = min(least, testing.AllocsPerRun(1, func() { b.Build(snap, Selection{}) }))
-		}
-		return least
-	}
-	none, filtered := allocations(nil), allocations(NewSeriesRules([]string{"runsc_.*"}, []string{"go_.*"}))
-	if filtered > none+1 { // the list of the families about the process
-		t.Errorf("a page takes %v allocations without rules and %v with rules about families", none, filtered)
 	}
 }
