@@ -75,31 +75,17 @@ func (t *labelText) append(b []byte, ins *insertion) []byte {
 	return append(b, t.syntax.close...)
 }
 
-// boundPlace is the place of the label le of a bucket, after the iteration.
-const boundPlace = 1
-
 // appendBound appends the labels as text, with the labels of ins and the bound of a bucket.
 func (t *labelText) appendBound(b []byte, ins *insertion, bound []byte) []byte {
-	if ins == nil {
-		ins = &insertion{}
+	from := len(b)
+	if b = t.append(b, ins); len(b) > from {
+		b[len(b)-1] = ',' // in place of the brace
+	} else {
+		b = append(b, '{')
 	}
-	if t.first == len(t.pieces) {
-		return ins.appendBoundAlone(b, bound)
-	}
-	before, after := ins.pieces[boundPlace][:ins.bound], ins.pieces[boundPlace][ins.bound:]
-	b = append(b, '{')
-	b = append(b, ins.pieces[0]...)
-	b = append(b, t.pieces[0]...)
-	b = append(b, before...)
-	b = append(b, `,le="`...)
+	b = append(b, `le="`...)
 	b = append(b, bound...)
-	b = append(b, '"')
-	b = append(b, after...)
-	for i := boundPlace; i < len(t.pieces); i++ {
-		b = append(b, t.pieces[i]...)
-		b = append(b, ins.pieces[i+1]...)
-	}
-	return append(b, '}')
+	return append(b, `"}`...)
 }
 
 // An insertion holds additional labels in a syntax, for the places before, between and after the
@@ -109,7 +95,6 @@ func (t *labelText) appendBound(b []byte, ins *insertion, bound []byte) []byte {
 type insertion struct {
 	pieces [len(snapshot.IdentityLabels) + 1]string
 	size   int // of all pieces, in bytes
-	bound  int // offset of a label le in pieces[boundPlace]
 }
 
 // appendAlone appends the labels of ins without other labels. If ins has no labels, it appends
@@ -128,21 +113,6 @@ func (x *syntax) appendAlone(b []byte, ins *insertion) []byte {
 	return b
 }
 
-// appendBoundAlone appends the labels as text, with the bound of a bucket and no other labels.
-func (ins *insertion) appendBoundAlone(b []byte, bound []byte) []byte {
-	before, after := ins.pieces[boundPlace][:ins.bound], ins.pieces[boundPlace][ins.bound:]
-	b = append(append(b, '{'), ins.pieces[0]...)
-	if before != "" {
-		b = append(append(b, before[len(","):]...), ',')
-	}
-	b = append(append(append(b, `le="`...), bound...), '"')
-	b = append(b, after...)
-	for _, piece := range ins.pieces[boundPlace+1:] {
-		b = append(b, piece...)
-	}
-	return append(b, '}')
-}
-
 // newInsertion returns labels as an insertion. The labels must be sorted by name.
 func (x *syntax) newInsertion(labels []snapshot.Label) *insertion {
 	var ins insertion
@@ -159,9 +129,6 @@ func (x *syntax) newInsertion(labels []snapshot.Label) *insertion {
 		}
 		ins.pieces[place] += text
 		ins.size += len(text)
-		if place == boundPlace && l.Name < "le" {
-			ins.bound = len(ins.pieces[place])
-		}
 	}
 	return &ins
 }

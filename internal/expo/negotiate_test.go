@@ -37,9 +37,7 @@ func TestNegotiate(t *testing.T) {
 	both(typeText, "application/json")
 	both(typeText, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
 	both(typeText, "application/openmetrics-text;version=0.0.1")
-	both(typeText, "application/openmetrics-text;version=2.0.0")
 	both(typeText, "text/plain;version=2.0.0")
-	both(typeText, "application/vnd.google.protobuf")
 	both(typeText, "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text")
 	both(typeText, "application/vnd.google.protobuf;proto=io.prometheus.write.v2.Request;encoding=delimited")
 	both(typeText, ";;,,=,/", "\xff", ",")
@@ -48,7 +46,6 @@ func TestNegotiate(t *testing.T) {
 	both(typeText, "*/*")
 	both(typeText, "text/*")
 	both(typeText, "text/plain")
-	both(typeText, "text/plain;charset=utf-8")
 	both(typeText, "text/plain;version=0.0.4")
 	both(typeText1, "text/plain;version=1.0.0")
 	both(typeText1, `TEXT/Plain; Version="1.0.0"`)
@@ -67,7 +64,6 @@ func TestNegotiate(t *testing.T) {
 	both(typeText, "*/*,"+acceptProtobuf+";q=0.9")
 	both(typeText1, "text/*,text/plain;version=1.0.0")
 	both(typeText, acceptProtobuf+";q=0")
-	both(typeText, "text/plain;q=0,"+acceptProtobuf+";q=0.0")
 	both(typeProtobuf, "text/plain;q=0.001,"+acceptProtobuf+";q=0.002")
 	both(typeProtobuf, "text/plain;q=0.5,"+acceptProtobuf+";q=much")
 	both(typeProtobuf, "text/plain;q=0.5,"+acceptProtobuf+";q=NaN")
@@ -77,7 +73,6 @@ func TestNegotiate(t *testing.T) {
 	negotiate(dropIn, typeText, "", accept242)
 	negotiate(serve, typeOpenMetrics, "; escaping=allow-utf-8", acceptPrometheus)
 	negotiate(dropIn, typeText1, "; escaping=allow-utf-8", acceptPrometheus)
-	both(typeProtobuf, acceptProtobuf+";q=0.7,"+acceptPrometheus)
 
 	// The escaping of the chosen type applies.
 	for _, way := range []string{"allow-utf-8", "underscores", "dots", "values"} {
@@ -85,7 +80,6 @@ func TestNegotiate(t *testing.T) {
 		negotiate(serve, typeProtobuf, "; escaping="+way, acceptProtobuf+";escaping="+way)
 	}
 	both(typeText, "text/plain;escaping=other")
-	both(typeText, "text/plain,application/json;escaping=dots")
 	both(typeText, `text/plain;escaping="dots; x"`)
 }
 
@@ -100,10 +94,8 @@ func TestNegotiateEncoding(t *testing.T) {
 	negotiate(nil, "")
 	negotiate(nil, "identity")
 	negotiate(nil, "*")
-	negotiate(nil, "br, deflate")
 	negotiate(Gzip{}, "gzip")
 	negotiate(Gzip{}, "GZIP;q=0.1")
-	negotiate(Gzip{}, "gzip, deflate, br")
 	negotiate(Zstd{}, "zstd")
 	negotiate(Zstd{}, "gzip, deflate, br, zstd")
 	negotiate(Zstd{}, "gzip", "zstd")
@@ -112,6 +104,5 @@ func TestNegotiateEncoding(t *testing.T) {
 	negotiate(Gzip{}, "identity, gzip")
 	negotiate(Gzip{}, "identity;q=0, gzip;q=0.1")
 	negotiate(nil, "identity, gzip;q=0.5, zstd;q=0.9")
-	negotiate(nil, "gzip;q=0, zstd;q=0")
 	negotiate(nil, "identity;q=0, br")
 }
