@@ -117,32 +117,3 @@ func TestSupportedVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
-// TestShownVersions: what the table makes of versions.
-func TestShownVersions(t *testing.T) {
-	check := func(name string, got, want any) {
-		t.Helper()
-		if got != want {
-			t.Errorf("%s is %q, want %q", name, got, want)
-		}
-	}
-	check("a version", plain("v1.34.4"), "1.34.4")
-	check("a version of Go", atLeast("1.26.0"), "1.26 or newer")
-	check("Prometheus 3.16.0", prometheus("v0.316.0"), "3.16.0")
-	check("Prometheus 3.5.1", prometheus("v0.305.1"), "3.5.1")
-	check("Prometheus 3.10.0", prometheus("v0.310.0"), "3.10.0")
-	check("a commit", dated("v0.0.0-20260905035102-160fafc42237"), "2026-09-05 (`v0.0.0-20260905035102-160fafc42237`)")
-
-	got, err := versionIn("receivers:\n  - gomod: a.example/r v0.2.0\n", "a.example/r")
-	check("the version of a component", got, "v0.2.0")
-	check("the error", err, nil)
-	const file = "module m\n\ngo 1.26.0\n\ntool (\n\ta.example/b/cmd\n)\nrequire a.example/x v1.0.0\nrequire (\n\ta.example/b v1.2.3\n\ta.example/b/v2 v2.0.0 // indirect\n)\n"
-	for module, want := range map[string]string{"go": "1.26.0", "a.example/x": "v1.0.0", "a.example/b": "v1.2.3", "a.example/b/v2": "v2.0.0"} {
-		got, err := versionIn(file, module)
-		check(module, got, want)
-		check("the error", err, nil)
-	}
-	if got, err := versionIn(file, "a.example/c"); err == nil {
-		t.Errorf("the version of a module that is not there is %q", got)
-	}
-}

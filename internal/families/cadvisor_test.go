@@ -94,15 +94,6 @@ const (
 	appRow   = `container="app",id="/k/pod1/a",image="app:1",name="a",namespace="shop",pod="web"`
 )
 
-// TestCadvisorNames: the families have cAdvisor's names on any page, and label sets of their own.
-func TestCadvisorNames(t *testing.T) {
-	for _, m := range Cadvisor.Metrics {
-		if !strings.HasPrefix(m.Name, "container_") || !m.Whole || !m.Open {
-			t.Errorf("%+v", m)
-		}
-	}
-}
-
 // TestCadvisorPod: a pod has the rows that kubelet has. Its only container has the figures of the
 // sandbox.
 func TestCadvisorPod(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -67,7 +66,7 @@ func whole() *snapshot.Snapshot {
 		Memory: []fact.Figure{known, known, known}, Processes: []fact.Figure{known, known, known},
 		Differences: snapshot.Differences{CPU: ratio, Memory: ratio, NetworkTransmit: ratio},
 	}
-	usage.Interfaces = []fact.Interface{{Name: "eth0"}}
+	usage.Interfaces = []fact.Interface{{Name: "eth0"}, {Name: "eth1"}}
 	for q := range fact.Quantities {
 		usage.Set(q, int64(q)+1)
 	}
@@ -130,78 +129,6 @@ func TestEveryQuantity(t *testing.T) {
 	}
 }
 
-// TestEveryFact: each number of a snapshot, and each fact that is true or false, changes a sample with
-// Sandmeter's names.
-func TestEveryFact(t *testing.T) {
-	notShown := []string{ // and why
-		".Sandboxes.Identity.PID", ".Sandboxes.End.MemoryPeak", // they are in records and the JSON API
-		".Sandboxes.End.Code", ".Sandboxes.End.Signal", // only for some outcomes: TestOutcomes
-		".Sandboxes.Identity.Containers.CPUQuota", ".Sandboxes.Identity.Containers.CPUPeriod", // cAdvisor's names have them
-		".Sandboxes.Identity.Containers.CPUShares", ".Sandboxes.Identity.Containers.Pause",
-	}
-	snap := whole()
-	before, shown := dump(snap), make(map[string]bool)
-	visit(reflect.ValueOf(snap).Elem(), "", func(path string, change func()) {
-		change()
-		shown[path] = shown[path] || dump(snap) != before
-	})
-	for path, got := range shown {
-		if want := !slices.Contains(notShown, path); got != want {
-			t.Errorf("a family has %s: %t, want %t", path, got, want)
-		}
-	}
-}
-
-// visit calls f for each number and each bool of the snapshot's part v, with its path in the snapshot
-// and a function that changes it. After f the part is as before.
-func visit(v reflect.Value, path string, f func(path string, change func())) {
-	if v.Type() == reflect.TypeFor[time.Time]() || !v.CanSet() {
-		return
-	}
-	before := reflect.New(v.Type()).Elem()
-	before.Set(v)
-	switch kind := v.Kind(); {
-	case kind == reflect.Struct:
-		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; name != "Reported" && name != "Selected" {
-				visit(v.Field(i), path+"."+name, f)
-			}
-		}
-	case kind == reflect.Slice:
-		for i := range v.Len() {
-			visit(v.Index(i), path, f)
-		}
-	case kind == reflect.Array:
-		for i := range v.Len() {
-			visit(v.Index(i), fmt.Sprintf("%s[%d]", path, i), f)
-		}
-	case kind == reflect.Pointer && !v.IsNil():
-		visit(v.Elem(), path, f)
-	case kind == reflect.Bool:
-		f(path, func() { v.SetBool(!before.Bool()) })
-	case v.CanInt():
-		f(path, func() { v.SetInt(before.Int() + 1e9) })
-	case v.CanFloat():
-		f(path, func() { v.SetFloat(before.Float() + 1) })
-	}
-	v.Set(before)
-}
-
-// dump returns all samples of a snapshot.
-func dump(snap *snapshot.Snapshot) string {
-	var text strings.Builder
-	for _, source := range sourcesOf(New(Options{ShowTime: true}), snap) {
-		for _, s := range source.Samples {
-			fmt.Fprintln(&text, source.Metric(s).Name, s)
-		}
-		for _, set := range source.Sets {
-			fmt.Fprintln(&text, set.Pairs)
-		}
-		fmt.Fprintln(&text, source.Histograms)
-	}
-	return text.String()
-}
-
 // TestSourcesAreInOrder: samples are in the order of their metrics, as pages need them, and the sizes are
 // those of the samples.
 func TestSourcesAreInOrder(t *testing.T) {
@@ -214,6 +141,23 @@ func TestSourcesAreInOrder(t *testing.T) {
 		}
 		if size := source.MeasureText(); source.TextSize != size {
 			t.Errorf("the size is %d, want %d", source.TextSize, size)
+		}
+	}
+}
+
+// TestUniqueSeries: no two samples of a source are of the same series.
+func TestUniqueSeries(t *testing.T) {
+	for _, source := range sourcesOf(New(Options{Usage: BothNames, ShowTime: true}), whole()) {
+		taken := make(map[string]bool)
+		for _, s := range source.Samples {
+			series := source.Metric(s).Name
+			if source.Metric(s).Open {
+				series += fmt.Sprint(source.Sets[s.Series].Pairs)
+			}
+			if taken[series] {
+				t.Errorf("%s is there twice", series)
+			}
+			taken[series] = true
 		}
 	}
 }
