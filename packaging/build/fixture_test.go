@@ -70,9 +70,9 @@ var buildFirst = sync.OnceValues(func() (build, error) {
 	ctx, native, common := context.Background(), filepath.Join(scratch, "native"), filepath.Join(scratch, "common")
 	for _, step := range []func() error{
 		func() error { return os.Mkdir(b.made, 0o755) },
-		func() error { return b.compile(ctx, native, runtime.GOARCH) },
+		func() error { return program.Compile(ctx, root, native, b.version, runtime.GOARCH) },
 		func() error { return b.stageCommon(ctx, common, native) },
-		func() error { return b.stageArch(ctx, b.stage, common, native, runtime.GOARCH) },
+		func() error { return b.stageArch(ctx, b.stage, common, runtime.GOARCH) },
 		func() error { return b.pack(ctx, b.stage, b.made, runtime.GOARCH) },
 	} {
 		if err := step(); err != nil {

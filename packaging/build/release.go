@@ -34,7 +34,7 @@ func (r release) write(ctx context.Context, out string, arches []string, stdout 
 	}
 	defer os.RemoveAll(work)
 	native := filepath.Join(work, "native")
-	if err := r.compile(ctx, native, runtime.GOARCH); err != nil {
+	if err := program.Compile(ctx, r.checkout, native, r.version, runtime.GOARCH); err != nil {
 		return err
 	}
 	common := filepath.Join(work, "common")
@@ -47,7 +47,7 @@ func (r release) write(ctx context.Context, out string, arches []string, stdout 
 	}
 	for _, arch := range arches {
 		stage := filepath.Join(work, arch)
-		if err := r.stageArch(ctx, stage, common, native, arch); err != nil {
+		if err := r.stageArch(ctx, stage, common, arch); err != nil {
 			return fmt.Errorf("%s: %w", arch, err)
 		}
 		if err := r.pack(ctx, stage, made, arch); err != nil {
@@ -59,11 +59,6 @@ func (r release) write(ctx context.Context, out string, arches []string, stdout 
 		fmt.Fprintln(stdout, filepath.Join(out, name))
 	}
 	return err
-}
-
-// compile compiles the program.
-func (r release) compile(ctx context.Context, out, arch string) error {
-	return program.Compile(ctx, r.checkout, out, r.version, arch)
 }
 
 // pack writes all packages of an architecture to made.

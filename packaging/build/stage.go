@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/sandmeter/sandmeter/packaging/program"
@@ -39,23 +38,11 @@ func (r release) stageCommon(ctx context.Context, dir, native string) error {
 }
 
 // stageArch writes all that the packages of an architecture are made of to a new directory.
-func (r release) stageArch(ctx context.Context, dir, common, native, arch string) error {
+func (r release) stageArch(ctx context.Context, dir, common, arch string) error {
 	if err := os.CopyFS(dir, os.DirFS(common)); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, program.Name)
-	if arch == runtime.GOARCH {
-		if err := stageCopy(path, native); err != nil {
-			return err
-		}
-	} else if err := r.compile(ctx, path, arch); err != nil {
-		return err
-	}
-	licenses, err := program.Licenses(ctx, r.checkout, path)
-	if err != nil {
-		return err
-	}
-	if err := stageFile(filepath.Join(dir, program.LicensesName), licenses); err != nil {
+	if err := program.Write(ctx, r.checkout, dir, r.version, arch); err != nil {
 		return err
 	}
 	if err := r.compress(dir); err != nil {

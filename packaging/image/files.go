@@ -18,45 +18,28 @@ type file struct {
 func (r release) files() ([]file, error) {
 	var files []file
 	var images []v1.Image
-	all := blobs{}
 	for _, p := range r.programs {
 		image, err := r.image(p)
 		if err != nil {
 			return nil, fmt.Errorf("image for %s: %w", p.arch, err)
 		}
-		f, err := r.imageFile(image, p.arch)
+		manifest, err := dockerManifest(image, r.reference())
 		if err != nil {
 			return nil, err
 		}
-		if err := all.addImage(image); err != nil {
+		f, err := r.file(fmt.Sprintf("sandmeter-%s-%s.oci.tar", r.version, p.arch), image, manifest)
+		if err != nil {
 			return nil, err
 		}
 		files, images = append(files, f), append(images, image)
 	}
-	index := r.index(images)
-	if err := all.addManifest(index); err != nil {
-		return nil, err
-	}
-	f, err := r.file(fmt.Sprintf("sandmeter-%s.oci.tar", r.version), index, all)
+	f, err := r.file(fmt.Sprintf("sandmeter-%s.oci.tar", r.version), r.index(images))
 	return append(files, f), err
 }
 
-// imageFile returns the file of one image.
-func (r release) imageFile(image v1.Image, arch string) (file, error) {
-	one := blobs{}
-	if err := one.addImage(image); err != nil {
-		return file{}, err
-	}
-	manifest, err := dockerManifest(image, r.reference())
-	if err != nil {
-		return file{}, err
-	}
-	return r.file(fmt.Sprintf("sandmeter-%s-%s.oci.tar", r.version, arch), image, one, manifest)
-}
-
 // file returns a file with an image or index, and additional entries.
-func (r release) file(name string, root partial.Describable, contents blobs, more ...entry) (file, error) {
-	entries, err := contents.layout(root, r.reference())
+func (r release) file(name string, root partial.Describable, more ...entry) (file, error) {
+	entries, err := layoutOf(root, r.reference())
 	if err != nil {
 		return file{}, err
 	}

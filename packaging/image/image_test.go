@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -123,21 +124,9 @@ func readTar(t *testing.T, r io.Reader) (headers []*tar.Header, contents map[str
 // openLayout unpacks a file and returns the index of its image layout.
 func openLayout(t *testing.T, path string) v1.ImageIndex {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	dir := t.TempDir()
-	_, contents := readTar(t, f)
-	for name, content := range contents {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if out, err := exec.CommandContext(t.Context(), "tar", "-xf", path, "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
@@ -318,21 +307,8 @@ func TestReproducible(t *testing.T) {
 		}
 	}
 	two, _ := in.build(t)
-	names := func(dir string) (names []string) {
-		all, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, entry := range all {
-			names = append(names, entry.Name())
-		}
-		return names
-	}
-	wantEqual(t, "the list of files", names(one), []string{
-		"sandmeter-" + testVersion + "-amd64.oci.tar", "sandmeter-" + testVersion + "-arm64.oci.tar", "sandmeter-" + testVersion + ".oci.tar",
-	})
-	wantEqual(t, "the second list of files", names(two), names(one))
-	for _, name := range names(one) {
+	for _, name := range []string{"-amd64", "-arm64", ""} {
+		name = "sandmeter-" + testVersion + name + ".oci.tar"
 		a, errA := os.ReadFile(filepath.Join(one, name))
 		b, errB := os.ReadFile(filepath.Join(two, name))
 		if errA != nil || errB != nil || !bytes.Equal(a, b) {
@@ -379,14 +355,6 @@ func TestFullReference(t *testing.T) {
 		"localhost/sandmeter:1":            "localhost/sandmeter:1",
 	} {
 		wantEqual(t, reference, full(reference), want)
-	}
-}
-
-// TestRevisionUnknown: outside of a git checkout there is no revision, and no empty label.
-func TestRevisionUnknown(t *testing.T) {
-	got := release{version: testVersion}.annotations()
-	if _, ok := got["org.opencontainers.image.revision"]; ok {
-		t.Errorf("the annotations are %v", got)
 	}
 }
 

@@ -2,82 +2,51 @@ package main
 
 import (
 	"encoding/json"
-	"io"
-	"maps"
-	"slices"
+	"errors"
+	"io/fs"
+	"os"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// blobs has the contents of an image layout by path.
-type blobs map[string][]byte
-
-// blobPath returns the path of a blob in an image layout.
-func blobPath(digest v1.Hash) string { return "blobs/" + digest.Algorithm + "/" + digest.Hex }
-
-// addImage adds the manifest, the configuration and the layers of an image.
-func (b blobs) addImage(image v1.Image) error {
-	layers, err := image.Layers()
-	if err != nil {
-		return err
-	}
-	for _, layer := range layers {
-		digest, err := layer.Digest()
-		if err != nil {
-			return err
-		}
-		content, err := layer.Compressed()
-		if err != nil {
-			return err
-		}
-		if b[blobPath(digest)], err = io.ReadAll(content); err != nil {
-			return err
-		}
-	}
-	digest, err := image.ConfigName()
-	if err != nil {
-		return err
-	}
-	if b[blobPath(digest)], err = image.RawConfigFile(); err != nil {
-		return err
-	}
-	return b.addManifest(image)
-}
-
-// addManifest adds a manifest or an index, without what it refers to.
-func (b blobs) addManifest(m partial.Describable) error {
-	digest, err := m.Digest()
-	if err != nil {
-		return err
-	}
-	b[blobPath(digest)], err = m.(partial.WithRawManifest).RawManifest()
-	return err
-}
-
-// layout returns the files of an image layout that has one image or index, with this reference.
-func (b blobs) layout(root partial.Describable, reference string) ([]entry, error) {
-	descriptor, err := partial.Descriptor(root)
+// layoutOf returns the files of an image layout that has one image or index, with this reference.
+func layoutOf(root partial.Describable, reference string) (entries []entry, err error) {
+	dir, err := os.MkdirTemp("", "sandmeter-image-")
 	if err != nil {
 		return nil, err
 	}
-	tag := reference[strings.LastIndex(reference, ":")+1:]
-	descriptor.Annotations = map[string]string{
-		"org.opencontainers.image.ref.name": tag,
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return nil, err
+	}
+	annotations := layout.WithAnnotations(map[string]string{
+		"org.opencontainers.image.ref.name": reference[strings.LastIndex(reference, ":")+1:],
 		// What containerd calls the image: the reference in full.
 		"io.containerd.image.name": full(reference),
+	})
+	if image, ok := root.(v1.Image); ok {
+		err = path.AppendImage(image, annotations)
+	} else {
+		err = path.AppendIndex(root.(v1.ImageIndex), annotations)
 	}
-	index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{*descriptor}})
 	if err != nil {
 		return nil, err
 	}
-	files := []entry{{"oci-layout", 0o644, []byte(`{"imageLayoutVersion":"1.0.0"}`)}, {"index.json", 0o644, index}}
-	for _, path := range slices.Sorted(maps.Keys(b)) {
-		files = append(files, entry{path, 0o644, b[path]})
-	}
-	return files, nil
+	files := os.DirFS(dir)
+	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(files, name)
+		entries = append(entries, entry{name, 0o644, content})
+		return err
+	})
+	return entries, err
 }
 
 // dockerManifest returns the file that makes `docker load` of releases before 25.0, which do not
@@ -92,9 +61,10 @@ func dockerManifest(image v1.Image, reference string) (entry, error) {
 		RepoTags []string
 		Layers   []string
 	}
-	this := saved{Config: blobPath(manifest.Config.Digest), RepoTags: []string{reference}}
+	blob := func(digest v1.Hash) string { return "blobs/" + digest.Algorithm + "/" + digest.Hex }
+	this := saved{Config: blob(manifest.Config.Digest), RepoTags: []string{reference}}
 	for _, layer := range manifest.Layers {
-		this.Layers = append(this.Layers, blobPath(layer.Digest))
+		this.Layers = append(this.Layers, blob(layer.Digest))
 	}
 	content, err := json.Marshal([]saved{this})
 	return entry{"manifest.json", 0o644, content}, err

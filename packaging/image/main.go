@@ -45,8 +45,8 @@ func run(args []string, out io.Writer) error {
 	}
 	for _, f := range files {
 		path := filepath.Join(dir, f.name)
-		if err := writeFile(path, f); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		if err := os.WriteFile(path, f.content, 0o644); err != nil {
+			return err
 		}
 		fmt.Fprintf(out, "%s %s@%s\n", path, rel.reference(), f.digest)
 	}
@@ -92,18 +92,4 @@ func readPrograms(args []string) ([]server, error) {
 		programs = append(programs, server{arch, content, licenses})
 	}
 	return programs, nil
-}
-
-// writeFile writes a file under another name first, so that no incomplete file has its name.
-func writeFile(path string, f file) error {
-	incomplete, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(incomplete.Name())
-	_, err = incomplete.Write(f.content)
-	if err = errors.Join(err, incomplete.Chmod(0o644), incomplete.Close()); err != nil {
-		return err
-	}
-	return os.Rename(incomplete.Name(), path)
 }

@@ -113,10 +113,8 @@ func (r release) index(images []v1.Image) v1.ImageIndex {
 	for i, image := range images {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add:        image,
-			Descriptor: v1.Descriptor{Platform: r.programs[i].platform()},
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: r.programs[i].arch}},
 		})
 	}
 	return mutate.Annotations(index, r.annotations()).(v1.ImageIndex)
 }
-
-func (p server) platform() *v1.Platform { return &v1.Platform{OS: "linux", Architecture: p.arch} }

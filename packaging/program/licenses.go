@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Licenses returns the licenses of everything that is linked into a program: its modules, and Go. The
+// moduleLicenses returns the licenses of everything that is linked into a program: its modules, and Go. The
 // modules are found from the checkout that the program is compiled from.
-func Licenses(ctx context.Context, checkout, program string) ([]byte, error) {
+func moduleLicenses(ctx context.Context, checkout, program string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
 		return nil, err

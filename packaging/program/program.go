@@ -31,7 +31,7 @@ func Write(ctx context.Context, checkout, dir, version, arch string) error {
 	if err := Compile(ctx, checkout, path, version, arch); err != nil {
 		return err
 	}
-	licenses, err := Licenses(ctx, checkout, path)
+	licenses, err := moduleLicenses(ctx, checkout, path)
 	if err != nil {
 		return err
 	}
