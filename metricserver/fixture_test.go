@@ -1,6 +1,7 @@
 package metricserver
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -158,7 +159,7 @@ func (r *run) url(path string) string {
 }
 
 // dial connects to the server, with TLS if the server uses it.
-func (r *run) dial() net.Conn {
+func (r *run) dial() *conn {
 	r.Helper()
 	c, err := r.tryDial()
 	r.must(err)
@@ -166,7 +167,7 @@ func (r *run) dial() net.Conn {
 }
 
 // tryDial is dial for a server that may close the connection before the handshake ends.
-func (r *run) tryDial() (net.Conn, error) {
+func (r *run) tryDial() (*conn, error) {
 	r.Helper()
 	c, err := net.Dial(r.addr.Network(), r.addr.String())
 	r.must(err)
@@ -174,11 +175,39 @@ func (r *run) tryDial() (net.Conn, error) {
 	if r.receiveBuffer > 0 {
 		r.must(c.(interface{ SetReadBuffer(int) error }).SetReadBuffer(r.receiveBuffer))
 	}
-	if r.tls == nil {
-		return c, nil
+	if r.tls != nil {
+		secured := tls.Client(c, r.tls)
+		c, err = secured, secured.Handshake()
 	}
-	secured := tls.Client(c, r.tls)
-	return secured, secured.Handshake()
+	return &conn{c.(halfCloser), bufio.NewReader(c)}, err
+}
+
+// A conn is a connection to a server.
+type conn struct {
+	halfCloser
+	read *bufio.Reader
+}
+
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// request sends a request for a path.
+func (c *conn) request(path string) error {
+	_, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	return err
+}
+
+// response reads a response and its body.
+func (c *conn) response() (*http.Response, string, error) {
+	response, err := http.ReadResponse(c.read, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response, string(body), err
 }
 
 // get returns the status and body of the response for a path.

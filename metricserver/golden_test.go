@@ -1,7 +1,6 @@
 package metricserver
 
 import (
-	"bytes"
 	"flag"
 	"os"
 	"path/filepath"
@@ -40,7 +39,6 @@ func TestGoldenPages(t *testing.T) {
 	}
 	page := check("serve.txt", textFormat, nil)
 	lint(t, page)
-	n.checkUsageNames(masker{n.dir, began}, page)
 	check("serve.openmetrics.txt", openMetricsFormat, func(*Options) {})
 	check("serve.protobuf.txt", protobufFormat, nil)
 	check("runsc-names.txt", textFormat, func(o *Options) { o.MetricNaming = RunscNaming })
@@ -48,41 +46,6 @@ func TestGoldenPages(t *testing.T) {
 		o.MetricAllow = []string{"sandmeter_sandbox_(up|outcome|memory_bytes|cpu_seconds_total|network_.+)", "runsc_fs_(opens|latency).*"}
 		o.MetricDeny = []string{"sandmeter_sandboxes_lifetime_.+", ".*_(min|max|ssd)"}
 	})
-}
-
-// checkUsageNames checks that pages with one kind of names for usage equal the page with both, without the
-// families of the other kind.
-func (n *goldenNode) checkUsageNames(m masker, both string) {
-	n.Helper()
-	families := documentedFamilies(n.T)
-	check := func(names, otherSection string) {
-		n.Helper()
-		isOther := func(name string) bool {
-			return slices.ContainsFunc(families, func(f documentedFamily) bool { return f.prometheus == name && f.section == otherSection })
-		}
-		page := n.scrape(n.as(func(o *Options) { o.Usage = []string{names, UsageDetail} }), textFormat)
-		if difference := differences(withoutFamilies(m.mask(n.T, both), isOther), m.mask(n.T, page)); difference != "" {
-			n.Errorf("the page with --usage=%s differs from that part of the page with both:\n%s", names, difference)
-		}
-	}
-	check(UsageOwn, "## The same with cAdvisor's names")
-	check(UsageCadvisor, "## What the host measures of sandboxes")
-}
-
-// withoutFamilies returns a page in the text format without some families.
-func withoutFamilies(page string, unwanted func(name string) bool) string {
-	var kept strings.Builder
-	skip := false
-	for line := range strings.Lines(page) {
-		if head, ok := strings.CutPrefix(line, "# HELP "); ok {
-			name, _, _ := strings.Cut(head, " ")
-			skip = unwanted(name)
-		}
-		if !skip {
-			kept.WriteString(line)
-		}
-	}
-	return kept.String()
 }
 
 // TestGoldenPageOfOneRoot is TestGoldenPages for a server of a single runtime root, on a host with
@@ -230,91 +193,4 @@ func lint(t *testing.T, page string) {
 	for _, p := range problems {
 		t.Errorf("promlint says: %s: %s", p.Metric, p.Text)
 	}
-}
-
-// TestGoldenPagesHaveAllFamilies: each family in docs/metrics.md is on a golden page, under its names in
-// both namings, and each family on a golden page is in docs/metrics.md.
-func TestGoldenPagesHaveAllFamilies(t *testing.T) {
-	// One family appears after ten seconds. The tests of internal/collect can set the clock.
-	const claims = "../internal/collect/testdata/usage.golden"
-	prometheus := familiesOn(t, golden("serve.txt"), golden("one-root.txt"), claims)
-	runsc := familiesOn(t, golden("runsc-names.txt"), golden("one-root.txt"), claims)
-	documented := map[string]bool{
-		// These depend on a sandbox's registration and on --totals-metric.
-		"runsc_fs_latency_seconds": true, "runsc_fs_latency_seconds_min": true, "runsc_fs_latency_seconds_max": true, "runsc_fs_latency_seconds_ssd": true,
-		"runsc_fs_opens": true, "sandmeter_sandboxes_fs_read_wait_seconds_total": true,
-	}
-	for _, f := range documentedFamilies(t) {
-		documented[f.prometheus] = true
-		if !prometheus[f.prometheus] {
-			t.Errorf("docs/metrics.md lists %s, which is on no golden page", f.prometheus)
-		}
-		if !runsc[f.runsc] {
-			t.Errorf("docs/metrics.md lists %s, which is on no golden page with --metric-naming=runsc", f.runsc)
-		}
-	}
-	for name := range prometheus {
-		if !documented[name] {
-			t.Errorf("a golden page has %s, which docs/metrics.md does not list", name)
-		}
-	}
-}
-
-// familiesOn returns the names of the families on pages in the text format.
-func familiesOn(t *testing.T, files ...string) map[string]bool {
-	t.Helper()
-	names := make(map[string]bool)
-	for _, file := range files {
-		page, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range bytes.Lines(page) {
-			if head, ok := bytes.CutPrefix(line, []byte("# TYPE ")); ok {
-				name, _, _ := strings.Cut(string(head), " ")
-				names[name] = true
-			}
-		}
-	}
-	return names
-}
-
-// A documentedFamily is a family in docs/metrics.md.
-type documentedFamily struct {
-	prometheus, runsc string // names in both namings
-	section           string // heading
-}
-
-// documentedFamilies returns the families in the tables of docs/metrics.md.
-func documentedFamilies(t *testing.T) (families []documentedFamily) {
-	t.Helper()
-	document, err := os.ReadFile("../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var section string
-	var both, one bool // in a table of families, with names in both namings or in one
-	for line := range strings.Lines(string(document)) {
-		cells := strings.Split(line, " | ")
-		first := strings.Trim(cells[0], "| `\n")
-		switch {
-		case strings.HasPrefix(line, "## "):
-			section = strings.TrimSpace(line)
-		case !strings.HasPrefix(line, "|"):
-			both, one = false, false
-		case strings.HasPrefix(line, "| `--metric-naming=prometheus` | `--metric-naming=runsc` | type |"):
-			both = true
-		case strings.HasPrefix(line, "| family | type |"):
-			one = true
-		case strings.HasPrefix(first, "-"), !both && !one:
-		case both && cells[1] != "the same":
-			families = append(families, documentedFamily{first, strings.Trim(cells[1], "`"), section})
-		default:
-			families = append(families, documentedFamily{first, first, section})
-		}
-	}
-	if len(families) < 200 {
-		t.Errorf("found %d families in docs/metrics.md; adapt documentedFamilies to its tables", len(families))
-	}
-	return families
 }

@@ -2,6 +2,7 @@ package metricserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,10 +14,12 @@ import (
 	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/guard"
 	"github.com/sandmeter/sandmeter/internal/page"
+	"github.com/sandmeter/sandmeter/internal/privilege"
 	"github.com/sandmeter/sandmeter/internal/records"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
+	"github.com/sandmeter/sandmeter/internal/totals"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -107,7 +110,9 @@ func (h *Handler) collectOptions(o *Options) collect.Options {
 	if o.DropPrivileges {
 		options.DropPrivileges = dropPrivileges
 	}
-	addRecords(&options, h.records)
+	if h.records != nil {
+		options.Ended = func(s snapshot.Sandbox) { h.records.Add(records.Of(&s)) }
+	}
 	return options
 }
 
@@ -129,8 +134,7 @@ func (h *Handler) counted(o *Options) snapshot.Counters {
 
 // webOptions returns the options of what serves HTTP.
 func (h *Handler) webOptions(o *Options) web.Options {
-	register, unregister := o.registering(h.collector)
-	return web.Options{
+	options := web.Options{
 		Collect:        h.collector.Collect,
 		Pages:          o.pages(),
 		Formats:        o.formats(),
@@ -143,19 +147,13 @@ func (h *Handler) webOptions(o *Options) web.Options {
 		Logger:         o.Logger,
 		API:            !o.DropIn,
 		Status:         h.status,
-		Register:       register,
-		Unregister:     unregister,
 		AllowProfiling: o.AllowProfiling,
 		Counters:       &h.counters,
 	}
-}
-
-// registering returns the functions that register and unregister sandboxes for clients, or nil.
-func (o *Options) registering(collector *collect.Collector) (register, unregister web.Registering) {
 	if o.EnableRegistering {
-		return collector.Register, collector.Unregister
+		options.Register, options.Unregister = h.collector.Register, h.collector.Unregister
 	}
-	return nil, nil
+	return options
 }
 
 // pages returns the builder of pages.
@@ -201,4 +199,37 @@ func (h *Handler) closeRecords() {
 	if h.records != nil {
 		h.records.Close()
 	}
+}
+
+// measures reports whether the server measures sandboxes on the host.
+func (o *Options) measures() bool { return !slices.Contains(o.Usage, UsageOff) }
+
+// usageNames returns the names that pages have for the figures.
+func (o *Options) usageNames() families.UsageNames {
+	switch own, cadvisor := slices.Contains(o.Usage, UsageOwn), slices.Contains(o.Usage, UsageCadvisor); {
+	case own && cadvisor:
+		return families.BothNames
+	case cadvisor:
+		return families.CadvisorNames
+	}
+	return families.OwnNames
+}
+
+// ledger returns an empty ledger of totals, and the annotation by which it is grouped. Without
+// totals it is nil.
+func (o *Options) ledger() (ledger *totals.Ledger, annotation string) {
+	by, err := totals.ParseBy(o.TotalsBy)
+	if err != nil { // it is TotalsOff: New has checked all other values
+		return nil, ""
+	}
+	return totals.New(totals.Options{By: by, Metrics: o.TotalsMetrics, Start: o.StartTime, NoUsage: !o.measures()}), by.Annotation()
+}
+
+// dropPrivileges removes the capability that the server does not need any more. A program that uses
+// cgo keeps it, as test programs with the race detector do; released programs do not use cgo.
+func dropPrivileges() error {
+	if err := privilege.DropNetAdmin(); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
 }

@@ -1,14 +1,12 @@
 package metricserver
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +30,7 @@ func TestHeaderTimeout(t *testing.T) {
 		s := w.server(o)
 		s.limits.header = 100 * time.Millisecond
 		r := w.run(s)
-		var c net.Conn
+		var c *conn
 		testkit.Until(w, "a handshake is in time", func() (inTime bool) {
 			var err error
 			c, err = r.tryDial()
@@ -67,17 +65,11 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 // exchange sends a request on a connection and reads the response.
-func (r *run) exchange(c net.Conn) {
+func (r *run) exchange(c *conn) {
 	r.Helper()
-	_, err := io.WriteString(c, "GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	r.must(err)
-	response, err := http.ReadResponse(bufio.NewReader(c), nil)
-	r.must(err)
-	_, err = io.Copy(io.Discard, response.Body)
-	r.must(err)
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		r.Errorf("the status is %s", response.Status)
+	r.must(c.request("/-/healthy"))
+	if response, _, err := c.response(); err != nil || response.StatusCode != http.StatusOK {
+		r.Errorf("the response is %v, %v", response, err)
 	}
 }
 
@@ -109,60 +101,6 @@ func TestConnectionLimit(t *testing.T) {
 		if err := <-closed; errors.Is(err, os.ErrDeadlineExceeded) {
 			w.Errorf("all connections are kept: %v", err)
 		}
-	})
-}
-
-// A stuckConn is a connection to a client that stops reading: after stuck is closed, Write blocks
-// until the connection is closed.
-type stuckConn struct {
-	net.Conn
-	stuck  <-chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (c *stuckConn) Write(p []byte) (int, error) {
-	select {
-	case <-c.stuck:
-		<-c.closed
-		return 0, net.ErrClosed
-	default:
-		return c.Conn.Write(p)
-	}
-}
-
-func (c *stuckConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
-
-// A stuckListener accepts stuckConns.
-type stuckListener struct {
-	net.Listener
-	stuck <-chan struct{}
-}
-
-func (l stuckListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &stuckConn{Conn: c, stuck: l.stuck, closed: make(chan struct{})}, nil
-}
-
-// TestStopsWithClientsThatDoNotTakeTheEnd: to end TLS, the server sends a message to each client.
-// The server stops even if a client never reads it.
-func TestStopsWithClientsThatDoNotTakeTheEnd(t *testing.T) {
-	onEachTransport(t, func(w *world, o Options) {
-		l, err := listen(o.Addresses[0], DefaultSocketMode, "")
-		w.must(err)
-		stuck := make(chan struct{})
-		r := w.run(w.server(o), stuckListener{l, stuck})
-		for range 3 {
-			r.exchange(r.dial())
-		}
-		close(stuck)
-		w.must(r.stop())
 	})
 }
 

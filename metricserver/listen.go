@@ -45,14 +45,6 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-func addrsOf(listeners []net.Listener) []net.Addr {
-	addrs := make([]net.Addr, len(listeners))
-	for i, l := range listeners {
-		addrs[i] = l.Addr()
-	}
-	return addrs
-}
-
 // listen listens on host:port, on :port, or on a Unix socket at an absolute path.
 func listen(address string, mode fs.FileMode, group string) (net.Listener, error) {
 	if !filepath.IsAbs(address) {

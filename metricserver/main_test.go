@@ -1,13 +1,11 @@
 package metricserver
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
@@ -36,14 +34,6 @@ func simulateRunsc(behavior, command string) {
 	switch behavior {
 	case "works":
 		fmt.Println(openedFiles)
-	case "hangs":
-		time.Sleep(time.Hour)
-	case "floods":
-		for line := bytes.Repeat([]byte("# "), 32<<10); ; {
-			if _, err := os.Stdout.Write(line); err != nil {
-				return
-			}
-		}
 	case "fails":
 		fmt.Fprintln(os.Stderr, "out of order")
 		os.Exit(3)

@@ -242,7 +242,10 @@ func (o *Options) setDefaults() {
 // withDefaults returns the options with their defaults, or an error that lists all invalid options.
 func (o Options) withDefaults() (Options, error) {
 	o.setDefaults()
-	o.TotalsBy = cmp.Or(o.TotalsBy, o.totalsOf())
+	if o.DropIn && len(o.TotalsMetrics) == 0 {
+		o.TotalsBy = cmp.Or(o.TotalsBy, TotalsOff)
+	}
+	o.TotalsBy = cmp.Or(o.TotalsBy, TotalsByNone)
 	if o.StartTime.IsZero() {
 		o.StartTime = time.Now()
 	}

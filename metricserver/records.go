@@ -6,9 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/records"
-	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
 const (
@@ -48,13 +46,4 @@ func (o *Options) openRecords() (*records.Writer, error) {
 		return nil, fmt.Errorf("final records: %w; name a file in a directory that exists and that the server can write", err)
 	}
 	return w, nil
-}
-
-// addRecords makes the collector pass each sandbox that ends to the writer. A nil writer changes
-// nothing.
-func addRecords(o *collect.Options, w *records.Writer) {
-	if w == nil {
-		return
-	}
-	o.Ended = func(s snapshot.Sandbox) { w.Add(records.Of(&s)) }
 }

@@ -45,23 +45,3 @@ func TestRegistering(t *testing.T) {
 	f("enabled", Options{EnableRegistering: true}, http.StatusOK, http.StatusNotFound)
 	f("drop-in, enabled", Options{DropIn: true, EnableRegistering: true}, http.StatusOK, http.StatusNotFound)
 }
-
-// TestRegisteringFromAnotherHost: on a loopback address, a page whose name resolves to it cannot
-// unregister a sandbox.
-func TestRegisteringFromAnotherHost(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "sb"})
-	r := w.run(w.server(Options{Addresses: []string{"localhost:0"}, EnableRegistering: true}))
-	form := url.Values{"root": {w.root}, "sandbox": {"sb"}}
-	request, err := http.NewRequest(http.MethodPost, r.url("/runsc-metrics/unregister"), strings.NewReader(form.Encode()))
-	w.must(err)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Origin", "http://rebound.example")
-	request.Host = "rebound.example"
-	response, err := r.client.Do(request)
-	w.must(err)
-	response.Body.Close()
-	if response.StatusCode != http.StatusForbidden {
-		t.Errorf("status %s", response.Status)
-	}
-}

@@ -70,8 +70,6 @@ func TestRegistrations(t *testing.T) {
 		})
 	}
 	check("works", "Registration read from runsc")
-	check("hangs", "")
-	check("floods", "the output is longer than 4194304 bytes")
 	check("fails", `exit status 3: \"out of order\"`)
 }
 

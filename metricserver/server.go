@@ -99,11 +99,13 @@ func (s *Server) run(ctx context.Context, listen func() ([]net.Listener, error))
 		return err
 	}
 	defer closeAll(listeners)
-	for _, addr := range addrsOf(listeners) {
-		h.listeners = append(h.listeners, addr.String())
+	var addrs []net.Addr
+	for _, l := range listeners {
+		addrs = append(addrs, l.Addr())
+		h.listeners = append(h.listeners, l.Addr().String())
 	}
 	if s.options.Listening != nil {
-		if err := s.options.Listening(addrsOf(listeners)); err != nil {
+		if err := s.options.Listening(addrs); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/schema"
+	"github.com/sandmeter/sandmeter/internal/totals"
 	"github.com/sandmeter/sandmeter/internal/web"
 )
 
@@ -165,6 +166,13 @@ func checkPrefix(text string) error {
 func checkCounter(text string) error {
 	if !schema.ValidName(text) || text == "on" {
 		return errors.New("give all, off, or names of counters as runsc registers them, such as fs_opens")
+	}
+	return nil
+}
+
+func checkTotalsBy(text string) error {
+	if _, err := totals.ParseBy(text); err != nil {
+		return fmt.Errorf("%w, or %s", err, TotalsOff)
 	}
 	return nil
 }

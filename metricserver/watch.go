@@ -118,19 +118,6 @@ func (w *watch) lookSoon() {
 	}
 }
 
-// openNotifier opens inotify if it is not open.
-func (w *watch) openNotifier() {
-	if w.notifier != nil {
-		return
-	}
-	n, err := w.open()
-	if err != nil {
-		w.logExhausted(err)
-		return
-	}
-	w.notifier = n
-}
-
 func (w *watch) close() {
 	if w.notifier == nil {
 		return
@@ -153,9 +140,13 @@ func (w *watch) changes() <-chan change {
 // watched already, because a directory can be replaced without an event. It stops watching those that
 // no longer lead to a root.
 func (w *watch) survey() {
-	w.openNotifier()
 	if w.notifier == nil {
-		return
+		n, err := w.open()
+		if err != nil {
+			w.logExhausted(err)
+			return
+		}
+		w.notifier = n
 	}
 	w.round++
 	served := w.served()

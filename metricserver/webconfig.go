@@ -25,7 +25,7 @@ func checkWebConfig(file string) error {
 // configuration file, or plain HTTP if file is empty. Each listener needs its own server because
 // the toolkit modifies it.
 func serveHTTP(l net.Listener, server *http.Server, file string, logger *slog.Logger) error {
-	return toolkit.Serve(l, server, &toolkit.FlagConfig{WebConfigFile: &file}, slog.New(newToolkitLog(logger.Handler())))
+	return toolkit.Serve(l, server, &toolkit.FlagConfig{WebConfigFile: &file}, slog.New(toolkitLog{logger.Handler(), &rate.Sometimes{Interval: toolkitLogInterval}}))
 }
 
 // toolkitLogInterval is the minimum time between two logged errors of the toolkit.
@@ -37,10 +37,6 @@ const toolkitLogInterval = time.Minute
 type toolkitLog struct {
 	slog.Handler
 	errors *rate.Sometimes
-}
-
-func newToolkitLog(next slog.Handler) toolkitLog {
-	return toolkitLog{next, &rate.Sometimes{Interval: toolkitLogInterval}}
 }
 
 // Enabled implements slog.Handler.
