@@ -63,11 +63,10 @@ func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer)
 		source.Wait(ctx)
 	}
 	snap, err := collector.Collect(collect.Plan{Deadline: time.Now().Add(o.SandboxTimeout + time.Second)})
-	if root, ok := errors.AsType[*collect.RootError](err); ok {
-		return &RootError{root.Err}
+	if err != nil {
+		return &RootError{err}
 	}
 	switch {
-	case err != nil:
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case len(snap.Sandboxes) == 0:

@@ -32,7 +32,7 @@
 //
 // A container's memory is its claim. If the claims of all containers together exceed the host's
 // figure, they are reduced in proportion. Some sandboxes only divide their memory by the number of
-// containers; see [Equal].
+// containers; see [Divide].
 package claims
 
 import (

@@ -139,32 +139,6 @@ func TestTallyUnknown(t *testing.T) {
 	check(0, false)
 }
 
-// TestTallyFinish: there are shares if there was a reading or there is an only container.
-func TestTallyFinish(t *testing.T) {
-	check := func(name string, read bool, cpu fact.Figure, only string, want bool, wantNone int64, wantShares ...int64) {
-		t.Helper()
-		s := newTallying(t)
-		if read {
-			s.add(same)
-		}
-		got := s.Finish(cpu, Container{ID: only})
-		shares, none := s.Shares()
-		var of []int64
-		for _, p := range shares {
-			of = append(of, p.CPU)
-		}
-		if got != want || none != wantNone || fmt.Sprint(of) != fmt.Sprint(wantShares) {
-			t.Errorf("%s: got %t, none %d, shares %d; want %t, none %d, shares %d", name, got, none, of, want, wantNone, wantShares)
-		}
-	}
-	cpu := known(7)
-	check("the only container", true, cpu, "a", true, 0, 7)
-	check("several containers", true, cpu, "", true, 7, 0)
-	check("the only container, never heard of", false, cpu, "a", true, 0, 7)
-	check("several containers, never heard of", false, cpu, "", false, 0)
-	check("not measured", true, fact.Figure{}, "a", false, 0, 0)
-}
-
 // TestTallyClock: a clock that goes back makes no window longer or shorter.
 func TestTallyClock(t *testing.T) {
 	s := newTallying(t)

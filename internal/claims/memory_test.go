@@ -15,34 +15,28 @@ func occupying(claims ...int64) (containers []Container) {
 	return containers
 }
 
-func TestDivisionOf(t *testing.T) {
-	check := func(name string, claims []int64, mounted bool, want Division) {
-		t.Helper()
-		if got := DivisionOf(occupying(claims...), mounted); got != want {
-			t.Errorf("%s: got %d, want %d", name, got, want)
-		}
-	}
-	const absent = -1
-	check("a container alone", []int64{1000}, false, Separate)
-	check("a container alone without memory", []int64{0}, false, Separate)
-	check("a pod whose root container has memory", []int64{1000, 2000}, false, Separate)
-	check("a pod whose root container has none", []int64{0, 2000, 2000}, false, Equal)
-	check("a pod with cgroups in its containers", []int64{0, 2000, 1000}, true, Separate)
-	check("one claim is missing", []int64{0, absent, 2000}, false, Incomplete)
-	check("the root container's claim is missing", []int64{absent, 2000}, true, Incomplete)
-}
-
 func TestDivide(t *testing.T) {
-	check := func(name string, host int64, claims, want []int64) {
+	const absent = -1
+	check := func(name string, host int64, claims []int64, mounted bool, want []int64, wantEqual bool) {
 		t.Helper()
-		if got := Divide(host, occupying(claims...)); !slices.Equal(got, want) {
-			t.Errorf("%s: got %v, want %v", name, got, want)
+		var got []int64
+		memory, equal := Divide(fact.Of(host, host != absent), occupying(claims...), mounted)
+		for _, bytes := range memory {
+			got = append(got, bytes.Value)
+		}
+		if !slices.Equal(got, want) || equal != wantEqual {
+			t.Errorf("%s: got %v, equal %t, want %v, equal %t", name, got, equal, want, wantEqual)
 		}
 	}
-	check("no containers", 10, nil, nil)
-	check("all that there is", 10, []int64{4, 6}, []int64{4, 6})
-	check("less", 10, []int64{4, 0}, []int64{4, 0})
-	check("twice as much", 10, []int64{12, 8}, []int64{6, 4})
-	check("of nothing", 0, []int64{0, 8}, []int64{0, 0})
-	check("more than an integer holds", 1<<40, []int64{1<<63 - 1, 1<<63 - 1, 0}, []int64{1 << 39, 1 << 39, 0})
+	check("no containers", 10, nil, false, nil, false)
+	check("all that there is", 10, []int64{4, 6}, false, []int64{4, 6}, false)
+	check("less", 10, []int64{4, 0}, false, []int64{4, 0}, false)
+	check("twice as much", 10, []int64{12, 8}, false, []int64{6, 4}, false)
+	check("of nothing", 0, []int64{1, 8}, false, []int64{0, 0}, false)
+	check("more than an integer holds", 1<<40, []int64{1<<63 - 1, 1<<63 - 1, 0}, false, []int64{1 << 39, 1 << 39, 0}, false)
+	check("a container alone without memory", 10, []int64{0}, false, []int64{0}, false)
+	check("a pod whose root container has none", 10, []int64{0, 2, 2}, false, []int64{0, 2, 2}, true)
+	check("a pod with cgroups in its containers", 10, []int64{0, 2, 1}, true, []int64{0, 2, 1}, false)
+	check("one claim is missing", 10, []int64{0, absent, 2}, false, nil, false)
+	check("the host's figure is missing", absent, []int64{0, 2}, false, nil, false)
 }

@@ -177,26 +177,30 @@ func TestSplitGone(t *testing.T) {
 	}
 }
 
-// TestSplitFinish: what the host has measured last is the only container's, even if it never
-// reported, or no container's. To finish twice adds only what came in between.
-func TestSplitFinish(t *testing.T) {
-	finish := func(s *splitting, host int64, only, want string) {
+// TestFinish: what the host has measured last is the only container's, even if it never reported, or no
+// container's. To finish again adds only what came in between.
+func TestFinish(t *testing.T) {
+	check := func(name string, read bool, only string, wantShares bool, want string, cpu ...fact.Figure) {
 		t.Helper()
-		s.finish(host*1e6, Container{ID: only})
-		if got := s.check(); got != want {
-			t.Errorf("finished at %d for %q: got %q, want %q", host, only, got, want)
+		s := newSplitting(t)
+		if read {
+			s.read(100, "a=30 b=70", "a=30 b=70 none=0")
+		}
+		tally, shares := Tally{split: s.split}, false
+		for _, now := range cpu {
+			shares = tally.Finish(now, Container{ID: only})
+		}
+		if s.split = tally.split; s.check() != want || shares != wantShares {
+			t.Errorf("%s: got %q and %t, want %q and %t", name, s.check(), shares, want, wantShares)
 		}
 	}
-	none, only, silent := newSplitting(t), newSplitting(t), newSplitting(t)
-	for _, s := range []*splitting{none, only} {
-		s.read(100, "a=30 b=70", "a=30 b=70 none=0")
-	}
-	finish(none, 150, "", "a=30 b=70 none=50")
-	finish(none, 160, "", "a=30 b=70 none=60")
-	finish(none, 90, "", "a=30 b=70 none=60")
-	finish(only, 150, "b", "a=30 b=120 none=0")
-	finish(only, 150, "b", "a=30 b=120 none=0")
-	finish(silent, 150, "a", "a=150 none=0")
+	at := func(ms int64) fact.Figure { return known(ms * 1e6) }
+	check("several containers", true, "", true, "a=30 b=70 none=50", at(150))
+	check("several containers, again", true, "", true, "a=30 b=70 none=60", at(150), at(160), at(90))
+	check("the only container", true, "b", true, "a=30 b=120 none=0", at(150), at(150))
+	check("the only container, never heard of", false, "a", true, "a=150 none=0", at(150))
+	check("several containers, never heard of", false, "", false, "none=0", at(150))
+	check("not measured", true, "a", false, "a=30 b=70 none=0", fact.Figure{})
 }
 
 // TestSplitHolds: whatever is claimed, no part falls, and the sum is the host's, to the nanosecond.

@@ -7,9 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -30,13 +28,7 @@ func (n *node) stalled() (end func() *snapshot.Snapshot) {
 		return simulate.Honest(x)
 	})})
 	done := make(chan *snapshot.Snapshot, 1)
-	go func() {
-		snap, err := n.collector.Collect(Plan{Deadline: time.Now().Add(time.Minute)})
-		if err != nil {
-			n.Error(err)
-		}
-		done <- snap
-	}()
+	go func() { done <- n.collect() }()
 	testkit.Until(n, "the query is on its way", func() bool { return s.Stats().Queries > 0 })
 	return func() *snapshot.Snapshot {
 		close(release)
@@ -56,7 +48,7 @@ func (n *node) untilSampled(id string) {
 	testkit.Until(n, "it is sampled", func() bool {
 		n.collector.mu.Lock()
 		defer n.collector.mu.Unlock()
-		known := n.collector.table.inventories[0].byID[id]
+		known := n.life(id)
 		return known != nil && known.sampled()
 	})
 }
@@ -83,15 +75,14 @@ func TestArrive(t *testing.T) {
 // TestShortLife: of a sandbox that lives between two collections, there is the first sample, and its
 // outcome.
 func TestShortLife(t *testing.T) {
-	var ended atomic.Pointer[snapshot.Sandbox]
-	n := newNode(t, func(o *Options) { o.Ended = func(s snapshot.Sandbox) { ended.Store(&s) } })
+	n, k := newRecordedNode(t, nil)
 	n.collect()
 	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 	n.arrive(s)
 	n.untilSampled("a")
 	s.Remove()
-	testkit.Until(t, "its life is closed", func() bool { return ended.Load() != nil })
-	last := ended.Load()
+	k.await(t, 1)
+	last := k.all()[0]
 	if last.End.Outcome != snapshot.Killed || last.End.Signal != 9 || last.End.Metrics != snapshot.FromSample || last.End.Lifetime <= 0 {
 		t.Errorf("its end is %+v", last.End)
 	}
@@ -103,17 +94,11 @@ func TestShortLife(t *testing.T) {
 // TestVanished: a state file that is created and removed before it can be read is a life, once. One
 // that is removed while its process runs ends with that.
 func TestVanished(t *testing.T) {
-	var ended []string
-	n := newNode(t, func(o *Options) {
-		o.Registrations = &library{err: errUnknown}
-		o.Ended = func(s snapshot.Sandbox) { ended = append(ended, s.Labels.Sandbox+" "+string(s.End.Outcome)) }
-	})
+	n, k := newRecordedNode(t, func(o *Options) { o.Registrations = &library{err: errUnknown} })
 	n.collector.Arrive(n.root, "early_sandbox:early.state", true) // before the first listing: nobody knows how old it is
 	runs := n.start(simulate.Spec{ID: "runs"})
 	n.collect()
-	if err := os.Remove(runs.StatePath("runs")); err != nil {
-		t.Fatal(err)
-	}
+	n.must(os.Remove(runs.StatePath("runs")))
 	n.collect()
 	for _, name := range []string{
 		"brief_sandbox:brief.state", "brief_sandbox:brief.state",
@@ -132,10 +117,8 @@ func TestVanished(t *testing.T) {
 	}
 	n.collector.Arrive("/elsewhere", "x_sandbox:x.state", true)
 	n.collect()
-	n.collector.finishEnded(false) // and wait for the one under way
-	if want := []string{"runs vanished", "brief vanished"}; !slices.Equal(ended, want) {
-		t.Errorf("ended are %q, want %q", ended, want)
-	}
+	n.finish(false) // and wait for the one under way
+	k.expect(t, "brief vanished none", "runs vanished last_sample")
 	n.expectSandboxesOnPage("brief=0", "runs=0")
 }
 
@@ -146,20 +129,18 @@ func TestRegisterBesideCollection(t *testing.T) {
 	end := n.stalled()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	type result struct {
-		snapshot.Registered
-		err error
-	}
-	done := make(chan result, 1)
+	done := make(chan snapshot.Registered, 1)
 	go func() {
 		r, err := n.collector.Register(ctx, n.root, "new")
-		done <- result{r, err}
+		if err != nil {
+			t.Error(err)
+		}
+		done <- r
 	}()
 	s := n.start(simulate.Spec{ID: "new", OwnProcess: true})
 	n.arrive(s)
-	r := <-done
-	if r.err != nil || r.Sandbox.Labels.Sandbox != "new" || r.Sandbox.PID != s.PID() {
-		t.Errorf("registered is %+v, %v", r.Sandbox, r.err)
+	if r := <-done; r.Sandbox.Labels.Sandbox != "new" || r.Sandbox.PID != s.PID() {
+		t.Errorf("registered is %+v", r.Sandbox)
 	}
 	if r, err := n.collector.Unregister(ctx, n.root, "new"); err != nil || r.Sandbox.Hidden != snapshot.HidUnregistered {
 		t.Errorf("unregistered is %+v, %v", r.Sandbox, err)
@@ -206,7 +187,7 @@ func TestOverlap(t *testing.T) {
 		return err
 	})
 	n.collector.mu.Lock()
-	later := n.collector.table.inventories[0].byID["a"].baseline
+	later := n.life("a").baseline
 	n.collector.mu.Unlock()
 	close(release)
 	snap := <-done
@@ -225,18 +206,14 @@ func TestArriveAfterListing(t *testing.T) {
 	h.look()
 	s := h.start(measured("a"))
 	h.look()
-	known := h.collector.table.inventories[0].byID["a"]
+	known := h.life("a")
 	if known.usage.account.Load() == nil || known.usage.found.Time.IsZero() {
 		t.Error("a sandbox that a listing has found is not measured")
 	}
 	for range 3 {
 		h.arrive(s)
 	}
-	testkit.Until(t, "it is sampled", func() bool {
-		h.collector.mu.Lock()
-		defer h.collector.mu.Unlock()
-		return known.sampled()
-	})
+	h.untilSampled("a")
 	h.arrive(s)
 	if queries := s.Stats().Queries; queries != 1 {
 		t.Errorf("it received %d queries, want 1", queries)

@@ -37,9 +37,7 @@ func TestManyLives(t *testing.T) {
 			n.collect()
 		}
 		for _, s := range lives {
-			if err := s.Remove(); err != nil {
-				t.Fatal(err)
-			}
+			n.must(s.Remove())
 		}
 		n.look()
 	}
@@ -128,7 +126,7 @@ func TestChaos(t *testing.T) {
 		close(c.stop)
 		c.with.Wait()
 		c.collect()
-		c.collector.finishEnded(false) // what a process told last
+		c.finish(false) // what a process told last
 	})
 	c.check()
 }
@@ -166,12 +164,12 @@ func (c *chaos) sandboxes(id string, r *rand.Rand) {
 		c.mu.Lock()
 		c.lives[id]++
 		c.mu.Unlock()
-		c.life(id, r)
+		c.live(id, r)
 	}
 }
 
-// life is one life.
-func (c *chaos) life(id string, r *rand.Rand) {
+// live is one life.
+func (c *chaos) live(id string, r *rand.Rand) {
 	spec := simulate.Spec{ID: id, OwnProcess: r.IntN(3) > 0, Growth: int64(r.IntN(5))}
 	if r.IntN(8) == 0 {
 		spec.Behavior = simulate.Stall

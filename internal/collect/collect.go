@@ -35,7 +35,6 @@ func New(o Options) (*Collector, error) {
 		ends: newEndings(), arrivals: make(slots, maxOutside/2), clients: make(slots, maxOutside/2),
 		finishing: make(chan struct{}, 1), arrived: make(chan struct{}),
 	}
-	c.repeats = newRepeats(o.Clock, &c.mu)
 	c.alive, c.die = context.WithCancel(context.Background())
 	if c.watcher, err = host.NewWatcher(c.ends.wake); err != nil {
 		loop.Close()
@@ -54,7 +53,6 @@ func New(o Options) (*Collector, error) {
 	c.table = newTable(c.env, c.ends)
 	c.table.expand()
 	c.background.Go(c.attendEnds)
-	c.background.Go(func() { c.repeats.run(c.alive.Done(), (*life).repeat) })
 	return c, nil
 }
 
@@ -74,7 +72,7 @@ func (c *Collector) Close() error {
 	defer c.turn.Unlock()
 	c.watcher.SyncAll()      // notes the ends that happened until now,
 	err := c.watcher.Close() // and this waits for those that are being noted
-	c.finishEnded(true)
+	c.finishEnded(true, time.Time{})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
@@ -131,7 +129,8 @@ func (c *Collector) Ready() error {
 	return nil
 }
 
-// Collect waits for the collection under way, then makes a new one. The error is a *RootError.
+// Collect waits for the collection under way, then makes a new one. The error is of a runtime root that
+// could not be read because the server lacks file descriptors or memory.
 func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	c.due.Add(1)
 	c.turn.Lock()
@@ -144,7 +143,7 @@ func (c *Collector) Collect(plan Plan) (*snapshot.Snapshot, error) {
 	}
 	c.query(began, plan)
 	c.clearFailuresOfExited()
-	c.finishSome(plan.until(began)) // so that the snapshot has the outcomes
+	c.finishEnded(false, plan.until(began)) // so that the snapshot has the outcomes
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	snap := c.snapshot(began, plan.Sandboxes, false)
@@ -170,7 +169,7 @@ func (c *Collector) list() error {
 func (c *Collector) query(began time.Time, plan Plan) {
 	deadline := plan.until(began)
 	c.mu.Lock()
-	c.queries = dueQueries(c.queries[:0], c.table.sorted, plan.Sandboxes)
+	c.queries = exportQueries(c.queries[:0], c.table.sorted, plan.Sandboxes)
 	c.mu.Unlock()
 	c.measure(deadline)
 	now := c.clock.Now()
@@ -192,7 +191,7 @@ func (c *Collector) cut(began time.Time, selected snapshot.Union) *snapshot.Snap
 
 // Look lists the roots without querying any sandbox, so that the processes of new sandboxes are
 // watched from now on, and their cgroups read at their ends. It waits for the collection under way.
-// The error is a *RootError.
+// The error is that of Collect.
 //
 // If nothing has been listed before, and there are totals of registered counters, Look makes a whole
 // collection: counters of sandboxes that are older than the server count from their first values on,

@@ -4,7 +4,6 @@
 package collect
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 
@@ -25,12 +24,9 @@ type Collector struct {
 	*env
 	table *table // guarded by mu
 
-	ends       *endings
-	arrivals   slots          // for first samples
-	clients    slots          // for samples that clients wait for
-	background sync.WaitGroup // the goroutines of this collector
-	alive      context.Context
-	die        context.CancelFunc // ends alive
+	ends     *endings
+	arrivals slots // for first samples
+	clients  slots // for samples that clients wait for
 
 	due     atomic.Int32 // collections that wait for turn
 	turn    sync.Mutex
@@ -40,7 +36,6 @@ type Collector struct {
 
 	finishing chan struct{} // has a value while ends are closed, one after the other
 
-	ending  bool          // no goroutine may begin any more; guarded by mu
 	arrived chan struct{} // closed, and made anew, when there is a new sandbox; guarded by mu
 	waiters int           // new sandboxes that wait for their first sample; guarded by mu
 }

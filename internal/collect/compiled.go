@@ -1,7 +1,8 @@
 package collect
 
 import (
-	"bytes"
+	"maps"
+
 	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -32,36 +33,25 @@ func compile(r *state.Registration, zeros schema.Zeros) (c *compiled) {
 // schemas are the compiled registrations of lives.
 type schemas struct {
 	zeros    schema.Zeros
-	compiled map[*state.Registration]*compiled
+	compiled map[string]*compiled // by JSON, because each root has its own pointer for equal registrations
 }
 
-// of returns the compiled registration, or nil for none. Each root has its own pointer for equal
-// registrations; all of them get the same Schema.
+// of returns the compiled registration, or nil for none.
 func (s *schemas) of(r *state.Registration) *compiled {
 	if r == nil {
 		return nil
 	}
-	c := s.compiled[r]
-	if c != nil {
-		return c
+	if s.compiled[string(r.JSON)] == nil {
+		s.compiled[string(r.JSON)] = compile(r, s.zeros)
 	}
-	for other, known := range s.compiled {
-		if bytes.Equal(other.JSON, r.JSON) {
-			c = known
-		}
-	}
-	if c == nil {
-		c = compile(r, s.zeros)
-	}
-	s.compiled[r] = c
-	return c
+	return s.compiled[string(r.JSON)]
 }
 
-// keep drops the registrations that are not used any more.
-func (s *schemas) keep(used map[*state.Registration]bool) {
-	for r := range s.compiled {
-		if !used[r] {
-			delete(s.compiled, r)
-		}
+// keep drops the registrations that lives do not use any more.
+func (s *schemas) keep(lives []*life) {
+	used := make(map[*compiled]bool)
+	for _, l := range lives {
+		used[l.compiled] = true
 	}
+	maps.DeleteFunc(s.compiled, func(_ string, c *compiled) bool { return !used[c] })
 }

@@ -23,34 +23,27 @@ import (
 
 const costSandboxes = 100
 
-// costNode starts a fleet in another process and returns a function that scrapes it. A few scrapes
+// costNode starts a fleet in another process and returns a node with a function that scrapes it. A few scrapes
 // have been made already.
-func costNode(t *testing.T, points int) (scrape func() int) {
+func costNode(t *testing.T, points int) (n *node, scrape func() int) {
 	t.Helper()
-	n := newNode(t, nil)
+	n = newNode(t, nil)
 	fleet := exec.Command(os.Args[0])
 	fleet.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", envFleet, n.root, costSandboxes, points))
 	fleet.Stderr = os.Stderr
 	in, err := fleet.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	n.must(err)
 	out, err := fleet.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := fleet.Start(); err != nil {
-		t.Fatal(err)
-	}
+	n.must(err)
+	n.must(fleet.Start())
 	t.Cleanup(func() {
 		in.Close()
 		if err := fleet.Wait(); err != nil {
 			t.Errorf("the fleet: %v", err)
 		}
 	})
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
+	_, err = bufio.NewReader(out).ReadString('\n')
+	n.must(err)
 	var text []byte
 	pages := page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true})
 	scrape = func() int {
@@ -68,12 +61,12 @@ func costNode(t *testing.T, points int) (scrape func() int) {
 	if got := strings.Count(string(text), "\nrunsc_fs_opens{"); got != costSandboxes {
 		t.Fatalf("%d sandboxes on the page, not %d", got, costSandboxes)
 	}
-	return scrape
+	return n, scrape
 }
 
 func TestAllocations(t *testing.T) {
 	count := func(points int) float64 {
-		scrape := costNode(t, points)
+		_, scrape := costNode(t, points)
 		var before, after runtime.MemStats
 		const rounds = 10
 		runtime.ReadMemStats(&before)
@@ -94,10 +87,10 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestBytesAndCalls(t *testing.T) {
-	scrape := costNode(t, 60)
-	before := readIO(t)
+	n, scrape := costNode(t, 60)
+	before := n.readIO()
 	size := scrape()
-	after := readIO(t)
+	after := n.readIO()
 	per := func(name string) float64 { return float64(after[name]-before[name]) / costSandboxes }
 	t.Logf("a sandbox: %.1f reads of %.0f bytes, %.1f writes of %.0f bytes; the page has %.0f", per("syscr"), per("rchar"), per("syscw"), per("wchar"), float64(size)/costSandboxes)
 	if per("syscr") > 2 || per("syscw") > 2 {
@@ -110,18 +103,15 @@ func TestBytesAndCalls(t *testing.T) {
 }
 
 // readIO returns the kernel's I/O counters of this process.
-func readIO(t *testing.T) map[string]int {
-	t.Helper()
+func (n *node) readIO() map[string]int {
+	n.Helper()
 	data, err := os.ReadFile("/proc/self/io")
-	if err != nil {
-		t.Fatal(err)
-	}
+	n.must(err)
 	counts := make(map[string]int)
 	for line := range strings.Lines(string(data)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		if counts[name], err = strconv.Atoi(value); err != nil {
-			t.Fatal(err)
-		}
+		counts[name], err = strconv.Atoi(value)
+		n.must(err)
 	}
 	return counts
 }
@@ -135,16 +125,12 @@ func TestSystemCalls(t *testing.T) {
 	case err != nil:
 		t.Skip("strace is not installed; TestBytesAndCalls counts some of the calls without it")
 	}
-	scrape := costNode(t, 60)
+	n, scrape := costNode(t, 60)
 	table := filepath.Join(t.TempDir(), "calls")
 	tracer := exec.Command(strace, "-f", "-c", "-o", table, "-p", strconv.Itoa(os.Getpid()))
 	stderr, err := tracer.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tracer.Start(); err != nil {
-		t.Fatal(err)
-	}
+	n.must(err)
+	n.must(tracer.Start())
 	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
 		_ = tracer.Wait()
 		if required {
@@ -159,9 +145,7 @@ func TestSystemCalls(t *testing.T) {
 	_ = tracer.Process.Signal(syscall.SIGINT)
 	_ = tracer.Wait() // it ends by that signal
 	calls, err := os.ReadFile(table)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n.must(err)
 	counted := 0.0
 	// The number of system calls of the Go runtime itself varies. clock_gettime is one only where the clock source
 	// has no vDSO, as in many virtual machines.
@@ -170,11 +154,9 @@ func TestSystemCalls(t *testing.T) {
 		case "futex", "nanosleep", "madvise", "tgkill", "getpid", "rt_sigreturn", "sched_yield", "total", "clock_gettime", "restart_syscall", "epoll_pwait", "epoll_wait":
 			continue
 		}
-		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		counted += float64(n)
+		calls, err := strconv.Atoi(m[1])
+		n.must(err)
+		counted += float64(calls)
 	}
 	perSandbox := counted / rounds / costSandboxes
 	t.Logf("%.2f system calls a sandbox:\n%s", perSandbox, calls)

@@ -11,7 +11,7 @@ import (
 )
 
 // How a life ends: the watcher's goroutine reads the last figures (watchEnd) and puts the life into
-// endings. One goroutine at a time takes it from there (finishUntil), waits for the exit status, reads the
+// endings. One goroutine at a time takes it from there (finishEnded), waits for the exit status, reads the
 // final metrics log, and closes the life (close), which counts, records and logs it. A client that
 // unregisters a sandbox closes its life in the same way, and earlier.
 
@@ -32,39 +32,34 @@ func (c *Collector) attendEnds() {
 		case <-again:
 		}
 		stop()
-		c.finishEnded(false)
+		c.finishEnded(false, time.Time{})
 	}
-}
-
-// finishEnded closes the lives of all sandboxes that have ended and whose status is known, or cannot
-// be. all closes the others too.
-func (c *Collector) finishEnded(all bool) {
-	c.finishing <- struct{}{}
-	defer func() { <-c.finishing }()
-	c.finishUntil(all, time.Time{})
 }
 
 // closingWait is how long a collection waits for the goroutine that closes the lives of sandboxes.
 const closingWait = 250 * time.Millisecond
 
-// finishSome is finishEnded with a deadline. If another goroutine is closing lives, and takes long because
-// the disk with the final metrics logs is slow, the outcomes are in the next snapshot.
-func (c *Collector) finishSome(until time.Time) {
-	passed, stop := c.clock.Timer(min(closingWait, until.Sub(c.clock.Now())))
-	defer stop()
+// finishEnded closes the lives of all sandboxes that have ended and whose status is known, or cannot
+// be. all closes the others too. A time that is not zero is a deadline. If another goroutine is closing lives
+// then, and takes long because the disk with the final metrics logs is slow, the outcomes are in the next
+// snapshot.
+func (c *Collector) finishEnded(all bool, until time.Time) {
+	var passed <-chan time.Time
+	limited := !until.IsZero()
+	if limited {
+		var stop func()
+		passed, stop = c.clock.Timer(min(closingWait, until.Sub(c.clock.Now())))
+		defer stop()
+	}
 	select {
 	case c.finishing <- struct{}{}:
 		defer func() { <-c.finishing }()
-		c.finishUntil(false, until)
 	case <-passed:
+		return
 	}
-}
-
-// finishUntil closes lives until a time; a zero time is no limit. The caller holds finishing.
-func (c *Collector) finishUntil(all bool, until time.Time) {
 	var waiting []*life
 	for _, l := range c.ends.take() {
-		late := !until.IsZero() && !c.clock.Now().Before(until)
+		late := limited && !c.clock.Now().Before(until)
 		if late {
 			c.ends.wake()
 		}

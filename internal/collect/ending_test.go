@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -9,37 +8,7 @@ import (
 	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
-	"github.com/sandmeter/sandmeter/internal/totals"
 )
-
-// TestTotalsBesideAnEnd: a process that ends while a snapshot is made does not shift the values of
-// other sandboxes.
-func TestTotalsBesideAnEnd(t *testing.T) {
-	ledger := totals.New(totals.Options{Metrics: []string{"fs_opens"}, Start: testStart})
-	n := newNode(t, func(o *Options) { o.Linger, o.Totals = 0, ledger })
-	first := n.start(simulate.Spec{ID: "a", OwnProcess: true})
-	for i, id := range []string{"b", "c"} {
-		n.start(simulate.Spec{ID: id, Points: []simulate.Point{{Metric: "fs_opens", Int: int64(1 + 1000*i)}}})
-	}
-	n.collect()
-	c := n.collector
-	c.mu.Lock()
-	var members []*life
-	var views []snapshot.Sandbox
-	for _, s := range c.table.sorted {
-		members, views = append(members, s), append(views, c.sandboxOf(s, nil))
-	}
-	c.mu.Unlock()
-	first.Stop()
-	c.watcher.Sync()
-	c.mu.Lock()
-	for i, s := range members {
-		s.countGrowth(&views[i])
-	}
-	c.mu.Unlock()
-	const opens = "sandmeter_sandboxes_fs_opens_total"
-	n.expect(n.page(), opens, opens+" 0") // they are older than the server, and nothing has grown
-}
 
 // TestOneEndPerProcess: what is noted of a process that was replaced is not taken for the end of the
 // next one, and no end is noted twice.
@@ -54,7 +23,7 @@ func TestOneEndPerProcess(t *testing.T) {
 	before.Store(&finalReading{at: time.Now()})
 	n.collector.ends.add(s)
 	n.collector.mu.Unlock()
-	n.collector.finishEnded(true)
+	n.finish(true)
 	if s.end != nil {
 		t.Fatalf("the sandbox has ended: %+v", s.end)
 	}
@@ -63,32 +32,9 @@ func TestOneEndPerProcess(t *testing.T) {
 	s.endNow(snapshot.Unknown)
 	n.collector.ends.add(s)
 	n.collector.mu.Unlock()
-	n.collector.finishEnded(true)
+	n.finish(true)
 	if s.end == nil || len(n.collector.table.lingering) != 1 {
 		t.Errorf("its end is %+v, and %d sandboxes linger", s.end, len(n.collector.table.lingering))
-	}
-}
-
-// TestOrderOfEnds: the sandbox that ended first leaves first, even if its status is known last.
-func TestOrderOfEnds(t *testing.T) {
-	n := newNode(t, nil)
-	for _, id := range []string{"a", "b", "c"} {
-		n.start(simulate.Spec{ID: id})
-	}
-	n.collect()
-	table := n.collector.table
-	n.collector.mu.Lock()
-	defer n.collector.mu.Unlock()
-	for i, at := range []int{3, 1, 2} { // seconds
-		table.sorted[i].last.Store(&finalReading{at: testStart.Add(time.Duration(at) * time.Second)})
-		table.linger(table.sorted[i])
-	}
-	var order []string
-	for _, s := range table.lingering {
-		order = append(order, s.facts.ID)
-	}
-	if !slices.Equal(order, []string{"b", "c", "a"}) {
-		t.Errorf("the order is %q", order)
 	}
 }
 

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"context"
 	"sync"
 
 	"github.com/sandmeter/sandmeter/internal/clock"
@@ -22,6 +23,10 @@ type env struct {
 	watcher *host.Watcher
 	meter   *host.Meter // nil: without Options.Usage
 
+	background sync.WaitGroup // the goroutines of the collector
+	alive      context.Context
+	die        context.CancelFunc // ends alive
+
 	// Replaced in tests.
 	clock        clock.Clock
 	guard        *guard.Guard // for all calls that touch a runtime root; mu is not held during one
@@ -34,7 +39,7 @@ type env struct {
 	waiting  fact.Figure  // time for which any task of the node has waited for a CPU, as of the collection under way
 	scratch  fact.Reading // of the sandbox that is measured now
 	usages   usagePools
-	repeats  *repeats
+	ending   bool // no goroutine may begin any more
 	closed   bool // calls to roots that did not answer in time must not touch anything any more
 	foreign  bool // some sandboxes run in another PID namespace, and the log has a line about it
 	counts   counts

@@ -109,26 +109,22 @@ const (
 func (c *Collector) applyPageBudget(failures []*failure.Failure) {
 	table := c.table.sorted
 	left := c.pageBase + pagePerSandbox*len(table)
+	bySize := make([]int, 0, len(table))
 	for i, l := range table {
 		if l.hasMetrics(failures[i]) {
-			left -= l.textSize
+			left -= l.measured.TextSize
+			bySize = append(bySize, i)
 		}
 	}
 	if left >= 0 {
 		return
 	}
-	var bySize []int
-	for i, l := range table {
-		if l.hasMetrics(failures[i]) {
-			bySize = append(bySize, i)
-		}
-	}
-	slices.SortStableFunc(bySize, func(a, b int) int { return cmp.Compare(table[b].textSize, table[a].textSize) })
+	slices.SortStableFunc(bySize, func(a, b int) int { return cmp.Compare(table[b].measured.TextSize, table[a].measured.TextSize) })
 	for _, i := range bySize {
 		if left >= 0 {
 			break
 		}
-		size := table[i].textSize
+		size := table[i].measured.TextSize
 		failures[i] = failure.Newf(failure.PageBudget, "the metrics of all sandboxes exceed the page budget, and those of this sandbox (%d bytes) are among the largest", size)
 		left += size
 	}

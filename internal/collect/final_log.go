@@ -98,8 +98,7 @@ func (l *life) logFinalLog(err error) {
 		return
 	}
 	l.counts.refusedLogs++
-	now := l.clock.Now()
-	if allowed, last := l.refusedLines.take(now); allowed { // one budget for all, since a sandbox has one log only
-		l.options.Logger.Warn("Final metrics log is refused", append(append(l.attrs(), "err", err), l.refusedLines.silence(last, now)...)...)
+	if allowed, silence := l.refusedLines.take(l.clock.Now()); allowed { // one budget for all, since a sandbox has one log only
+		l.options.Logger.Warn("Final metrics log is refused", append(append(l.attrs(), "err", err), silence...)...)
 	}
 }

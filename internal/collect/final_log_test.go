@@ -2,7 +2,6 @@ package collect
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -43,9 +42,7 @@ func (l *loggingNode) checkEnds(liar, honest *simulate.Sandbox, want string) {
 	l.Helper()
 	l.collect()
 	for _, s := range []*simulate.Sandbox{liar, honest} {
-		if err := s.Add("fs_opens", nil, 9); err != nil {
-			l.Fatal(err)
-		}
+		l.must(s.Add("fs_opens", nil, 9))
 		s.Stop()
 	}
 	l.await(l.T, 2)
@@ -63,10 +60,10 @@ func (l *loggingNode) checkEnds(liar, honest *simulate.Sandbox, want string) {
 			l.Errorf("%s is recorded with %+v, want %v", s.Labels.Sandbox, sample, values)
 		}
 	}
-	if lines := l.logLines(); len(lines) != 1 || !strings.Contains(lines[0], `msg="Final metrics log is refused" sandbox=liar err=`) ||
-		!strings.Contains(lines[0], want) {
-		l.Errorf("the log is\n%s\nwant one line, with %q", strings.Join(lines, "\n"), want)
+	if log := l.log.String(); !strings.Contains(log, `msg="Final metrics log is refused" sandbox=liar err=`) {
+		l.Errorf("the log is\n%s", log)
 	}
+	l.expectLog(want)
 }
 
 // TestFinalLogLiars: whatever is at the path of a final metrics log, it costs that sandbox its last
@@ -85,50 +82,6 @@ func TestFinalLogLiars(t *testing.T) {
 	}
 }
 
-// TestFinalLogThatChanges: another process writes to the log for as long as the server runs. At no time
-// does the log have its whole text, since the server may read it between two changes.
-func TestFinalLogThatChanges(t *testing.T) {
-	l := newLoggingNode(t)
-	spec := l.spec("liar")
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	spec.EditFinalLog = func(log []byte) []byte {
-		writing := make(chan struct{})
-		go rewrite(spec.FinalLog, log, writing, stop, stopped)
-		<-writing
-		return log[:len(log)/2]
-	}
-	l.checkEnds(l.start(spec), l.start(l.spec("honest")), "final metrics log")
-	close(stop)
-	<-stopped
-}
-
-// rewrite keeps writing halves of a log to a file. It closes writing once it has begun.
-func rewrite(path string, log []byte, writing, stop, stopped chan struct{}) {
-	defer close(stopped)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		panic(err)
-	}
-	defer f.Close()
-	for i := 0; ; i++ {
-		_, err := f.Write(log[:len(log)/2])
-		if i%8 == 7 {
-			err = f.Truncate(int64(len(log) / 2))
-		}
-		if err != nil {
-			panic(err)
-		}
-		if i == 0 {
-			close(writing)
-		}
-		select {
-		case <-stop:
-			return
-		default:
-		}
-	}
-}
-
 // TestFinalLogOfKilled: a sandbox that was killed has an empty log, and one without a log has none. Both
 // is usual, so the server's log has nothing about them.
 func TestFinalLogOfKilled(t *testing.T) {
@@ -143,9 +96,7 @@ func TestFinalLogOfKilled(t *testing.T) {
 	l.await(l.T, 2)
 	l.collect()
 	l.keeper.expect(t, "killed killed last_sample", "without killed last_sample")
-	if lines := l.logLines(); lines[0] != "" {
-		t.Errorf("the log has %q", lines)
-	}
+	l.expectLog()
 }
 
 // TestFinalLogWithoutSample: a sandbox that no collection reached has the values of its log.

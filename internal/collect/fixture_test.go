@@ -110,6 +110,14 @@ func (n *node) pass(d time.Duration) {
 	n.clock.now = func() time.Time { return now().Add(d) }
 }
 
+// must fails the test at once if there is an error.
+func (n *node) must(err error) {
+	n.Helper()
+	if err != nil {
+		n.Fatal(err)
+	}
+}
+
 // start starts a sandbox of the node.
 func (n *node) start(spec simulate.Spec) *simulate.Sandbox {
 	n.Helper()
@@ -119,10 +127,20 @@ func (n *node) start(spec simulate.Spec) *simulate.Sandbox {
 // update changes a sandbox.
 func (n *node) update(s *simulate.Sandbox, change func(*simulate.Spec)) {
 	n.Helper()
-	if err := s.Update(change); err != nil {
-		n.Fatal(err)
-	}
+	n.must(s.Update(change))
 }
+
+// look lists the roots without a collection.
+func (n *node) look() {
+	n.Helper()
+	n.must(n.collector.Look())
+}
+
+// life returns the life of a sandbox that has a state file; nil: there is none.
+func (n *node) life(id string) *life { return n.collector.table.inventories[0].byID[id] }
+
+// finish closes the lives of sandboxes that have ended, after those that are being closed.
+func (n *node) finish(all bool) { n.collector.finishEnded(all, time.Time{}) }
 
 // collect makes a collection without a deadline.
 func (n *node) collect() *snapshot.Snapshot {
@@ -132,10 +150,13 @@ func (n *node) collect() *snapshot.Snapshot {
 
 func (n *node) collectUntil(deadline time.Time) *snapshot.Snapshot {
 	n.Helper()
-	snap, err := n.collector.Collect(Plan{Deadline: deadline})
-	if err != nil {
-		n.Fatal(err)
-	}
+	return n.collectPlan(Plan{Deadline: deadline})
+}
+
+func (n *node) collectPlan(plan Plan) *snapshot.Snapshot {
+	n.Helper()
+	snap, err := n.collector.Collect(plan)
+	n.must(err)
 	return snap
 }
 
@@ -178,9 +199,16 @@ func (n *node) expect(page, start string, want ...string) {
 	}
 }
 
-// logLines returns the lines of the log; one empty line if there are none.
-func (n *node) logLines() []string {
-	return strings.Split(strings.TrimSuffix(n.log.String(), "\n"), "\n")
+// logLines returns the lines of the log.
+func (n *node) logLines() []string { return slices.Collect(strings.Lines(n.log.String())) }
+
+// expectLog checks the lines of the log so far, which are compared by a part of each.
+func (n *node) expectLog(want ...string) {
+	n.Helper()
+	matches := func(line, part string) bool { return strings.Contains(line, part) }
+	if lines := n.logLines(); !slices.EqualFunc(lines, want, matches) {
+		n.Errorf("the log is\n%s\nwant lines with\n%s", strings.Join(lines, ""), strings.Join(want, "\n"))
+	}
 }
 
 // joinSorted returns lines, sorted, as one.

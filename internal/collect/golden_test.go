@@ -26,12 +26,12 @@ func TestGoldenPage(t *testing.T) {
 	n := newNode(t, nil)
 	dropIn := func() string { return textWith(n.collect(), families.Options{DropIn: true}) }
 	for _, spec := range []simulate.Spec{
-		{ID: "sb-plain", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.743744391Z")}},
-		{ID: "sb-k8s", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.799344464Z")},
+		{ID: "sb-plain", Root: simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, 52, 743744391, time.UTC)}},
+		{ID: "sb-k8s", Root: simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, 52, 799344464, time.UTC)},
 			Pod: "nginx-7d8b49557c-abcde", Namespace: "prod-ns"},
-		{ID: "sb-busy", Root: simulate.Container{CreatedAt: moment(t, "2026-11-22T09:12:52.839699344Z")}},
+		{ID: "sb-busy", Root: simulate.Container{CreatedAt: time.Date(2026, 11, 22, 9, 12, 52, 839699344, time.UTC)}},
 	} {
-		spec.Points = recordedPoints(t, reference, spec.ID)
+		spec.Points = n.recordedPoints(reference, spec.ID)
 		n.start(spec)
 	}
 	page := dropIn()
@@ -39,17 +39,8 @@ func TestGoldenPage(t *testing.T) {
 	if again := dropIn(); again != page {
 		t.Errorf("a second scrape gives another page:\n%s", again)
 	}
-	if got, want := normalLines(t, page), normalLines(t, referenceAsOurs(reference)); !slices.Equal(got, want) {
-		for _, line := range got {
-			if !slices.Contains(want, line) {
-				t.Errorf("not in the recording: %s", line)
-			}
-		}
-		for _, line := range want {
-			if !slices.Contains(got, line) {
-				t.Errorf("only in the recording: %s", line)
-			}
-		}
+	if got, want := n.normalLines(page), n.normalLines(referenceAsOurs(reference)); !slices.Equal(got, want) {
+		t.Errorf("the page is\n%s\nand the recording\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
@@ -117,7 +108,7 @@ func referenceAsOurs(reference string) string {
 
 // normalLines returns the sorted lines of a page, without empty lines and unused comments, without
 // the times of samples, and with floats rounded to the precision of the recorded server.
-func normalLines(t *testing.T, page string) []string {
+func (n *node) normalLines(page string) []string {
 	var lines []string
 	for line := range strings.Lines(sampleTime.ReplaceAllString(page, "")) {
 		line = strings.TrimSuffix(line, "\n")
@@ -126,9 +117,7 @@ func normalLines(t *testing.T, page string) []string {
 		}
 		if at := strings.LastIndexByte(line, ' '); !strings.HasPrefix(line, "#") && strings.Contains(line[at:], ".") {
 			f, err := strconv.ParseFloat(line[at+1:], 64)
-			if err != nil {
-				t.Fatal(err)
-			}
+			n.must(err)
 			line = line[:at+1] + fmt.Sprintf("%f", f)
 		}
 		lines = append(lines, line)
@@ -138,7 +127,7 @@ func normalLines(t *testing.T, page string) []string {
 }
 
 // recordedPoints returns the values of a sandbox on the recorded page.
-func recordedPoints(t *testing.T, page, id string) []simulate.Point {
+func (n *node) recordedPoints(page, id string) []simulate.Point {
 	sample := regexp.MustCompile(`(?m)^runsc_(\w+)\{(.*,)?sandbox="` + id + `"(.*)\} (\d+) \d+$`)
 	var points []simulate.Point
 	for _, m := range sample.FindAllStringSubmatch(page, -1) {
@@ -146,9 +135,7 @@ func recordedPoints(t *testing.T, page, id string) []simulate.Point {
 			continue
 		}
 		value, err := strconv.ParseInt(m[4], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		n.must(err)
 		labels := make(map[string]string)
 		for _, label := range regexp.MustCompile(`(entry_point_type|sysno)="(\w+)"`).FindAllStringSubmatch(m[2]+m[3], -1) {
 			labels[label[1]] = label[2]
@@ -156,16 +143,7 @@ func recordedPoints(t *testing.T, page, id string) []simulate.Point {
 		points = append(points, simulate.Point{Metric: m[1], Labels: labels, Int: value})
 	}
 	if len(points) != 8 {
-		t.Fatalf("%d points of %s on the recorded page, not 8", len(points), id)
+		n.Fatalf("%d points of %s on the recorded page, not 8", len(points), id)
 	}
 	return points
-}
-
-func moment(t *testing.T, text string) time.Time {
-	t.Helper()
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at
 }

@@ -47,15 +47,12 @@ func TestHungRoot(t *testing.T) {
 		t.Errorf("no root answers: %v", err)
 	}
 	answersToo()
-	if err := s.Remove(); err != nil {
-		t.Fatal(err)
-	}
+	n.must(s.Remove())
 	answers()
 	n.expect(n.page(), hung, hung+`runtime_root="`+one+`"} 0`, hung+`runtime_root="`+two+`"} 0`)
-	n.collector.finishEnded(true)
+	n.finish(true)
 	k.expect(t, "b vanished last_sample")
-	log := strings.Join(n.logLines(), "\n")
-	if strings.Count(log, "Runtime root does not answer") != 1 || strings.Count(log, "Runtime root is readable") != 1 {
+	if log := n.log.String(); strings.Count(log, "Runtime root does not answer") != 1 || strings.Count(log, "Runtime root is readable") != 1 {
 		t.Errorf("the log is\n%s", log)
 	}
 }

@@ -62,12 +62,7 @@ var errHung = errors.New("the runtime root does not answer: a call to its file s
 func (inv *inventory) read(alive guard.Progress) error {
 	inv.root.Progress = alive
 	listing, err := inv.root.List()
-	wanted := inv.withoutProcess(listing)
-	found := make(sightings, len(wanted))
-	for _, facts := range wanted {
-		found[facts] = inv.looksLike.Locate(facts, proof.AddressOf(facts, inv.path))
-		alive()
-	}
+	found := inv.locate(alive, listing.Sandboxes...)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	defer found.close()
@@ -78,16 +73,21 @@ func (inv *inventory) read(alive guard.Progress) error {
 	return err
 }
 
-// withoutProcess returns the sandboxes of a listing whose processes have to be found.
-func (inv *inventory) withoutProcess(listing state.Listing) (all []*state.Sandbox) {
+// locate looks for the processes of the sandboxes that need that.
+func (inv *inventory) locate(alive guard.Progress, all ...*state.Sandbox) sightings {
+	found := make(sightings)
 	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	for _, facts := range listing.Sandboxes {
+	for _, facts := range all {
 		if inv.serves(facts) && needsProcess(inv.byID[facts.ID], facts) {
-			all = append(all, facts)
+			found[facts] = proof.Sighting{}
 		}
 	}
-	return all
+	inv.mu.Unlock()
+	for facts := range found {
+		found[facts] = inv.looksLike.Locate(facts, proof.AddressOf(facts, inv.path))
+		alive()
+	}
+	return found
 }
 
 // setListing takes over the result of reading the root. If the root is missing, all its state files are
@@ -212,10 +212,16 @@ func (inv *inventory) begin(facts *state.Sandbox, before *life, found sightings)
 		}
 		inv.replace(past) // both would have the same labels
 	}
-	l := inv.registry.begin(&inv.home, facts, isNew, found)
-	inv.count(l)
-	l.logAppeared()
-	return l
+	return inv.newLife(facts, isNew, found)
+}
+
+// replace drops a life whose labels the next life has.
+func (inv *inventory) replace(l *life) {
+	inv.lingering = slices.DeleteFunc(inv.lingering, func(other *life) bool { return other == l })
+	if l.now().lives() {
+		l.endNow(snapshot.Vanished)
+	}
+	l.drop()
 }
 
 // adopt takes back an orphan whose state file is back.
@@ -228,9 +234,21 @@ func (inv *inventory) adopt(l *life, facts *state.Sandbox, found sightings) *lif
 }
 
 // lose takes note that the state file of a life is gone, or belongs to another life. It stays in snapshots
-// for a while.
+// for a while. A sandbox whose process is watched, and reserved for it, runs on without the file. The end of
+// any other cannot be observed, so it ends with the file.
 func (inv *inventory) lose(l *life) {
-	inv.registry.lose(l)
+	l.logDisappeared()
+	inv.gone++
+	inv.recent = append(inv.recent, rootAndID{inv.path, l.facts.ID})
+	inv.recent = inv.recent[max(0, len(inv.recent)-maxRecent):]
+	inv.watcher.Sync() // a process ends before runsc removes its state file
+	switch now := l.now(); {
+	case !now.lives():
+	case !inv.holders.has(l):
+		l.endNow(snapshot.Vanished)
+	case now == running:
+		l.move(orphaned)
+	}
 	if !l.now().leaves() {
 		inv.past = append(inv.past, l)
 	}
@@ -246,9 +264,9 @@ func (inv *inventory) look(id, changed string, done func(*life, error)) {
 		_, _ = inv.root.Refresh(changed) // an error of it is found by the next listing
 	}
 	facts, err := inv.factsOf(id, ofContainer)
-	found := make(sightings)
-	if facts != nil && inv.lacksProcess(id, facts) {
-		found[facts] = inv.looksLike.Locate(facts, proof.AddressOf(facts, inv.path))
+	var found sightings
+	if facts != nil {
+		found = inv.locate(func() {}, facts)
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -285,12 +303,6 @@ func (inv *inventory) factsOf(id string, changed bool) (*state.Sandbox, error) {
 	}
 	inv.mu.Unlock()
 	return inv.root.Refresh(state.FileName(id))
-}
-
-func (inv *inventory) lacksProcess(id string, facts *state.Sandbox) bool {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	return inv.serves(facts) && needsProcess(inv.byID[id], facts)
 }
 
 // vanish records the life of a sandbox of which nothing is known but that its state file was created,
@@ -350,27 +362,17 @@ func (inv *inventory) isSilent(now time.Time) bool {
 
 // logFileErrors logs unreadable state files, once per file and error.
 func (inv *inventory) logFileErrors(errs []*state.FileError, now time.Time) {
-	logger := inv.options.Logger
-	lines, more := 0, 0
+	var all lines
 	for _, e := range errs {
 		known, text := inv.fileErrors[e.Name], e.Err.Error()
-		if known.logged == text {
-			continue
+		log := func(silence []any) {
+			inv.options.Logger.Warn("State file is not readable", append([]any{"root", inv.path, "file", e.Name, "err", text}, silence...)...)
 		}
-		if lines == maxLinesPerCollection {
+		if known.logged != text && all.say(&known.budget, now, log) {
 			known.logged = text
-			more++
-			continue
 		}
-		allowed, last := known.budget.take(now)
-		if !allowed {
-			continue
-		}
-		known.logged = text
-		lines++
-		logger.Warn("State file is not readable", append([]any{"root", inv.path, "file", e.Name, "err", text}, known.budget.silence(last, now)...)...)
 	}
-	if more > 0 {
-		logger.Warn("More state files are not readable", "root", inv.path, "count", more)
+	if all.more > 0 {
+		inv.options.Logger.Warn("More state files are not readable", "root", inv.path, "count", all.more)
 	}
 }

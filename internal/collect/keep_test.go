@@ -40,27 +40,19 @@ func TestKept(t *testing.T) {
 	s := h.start(simulate.Spec{ID: "b", OwnProcess: true})
 	h.addProcess(t, s.PID(), "b")
 	dir := cgroupDir(t, "sandmeter-test-kept")
-	if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(s.PID())), 0); err != nil {
-		t.Fatal(err)
-	}
+	h.must(os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(s.PID())), 0))
 	own := filepath.Join(h.dir, "sys/fs/cgroup/b")
-	if err := os.RemoveAll(own); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(dir, own); err != nil {
-		t.Fatal(err)
-	}
+	h.must(os.RemoveAll(own))
+	h.must(os.Symlink(dir, own))
 	h.arrive(s)
 	h.collector.mu.Lock()
-	l := h.collector.table.inventories[0].byID["b"]
+	l := h.life("b")
 	account := l.usage.account.Load()
 	h.collector.mu.Unlock()
 	last, finished := new(fact.Reading), make(chan struct{})
 	l.process.AtEnd(func() {
 		defer close(finished)
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
+		h.must(os.Remove(dir))
 		account.Finish(last, h.now())
 	})
 	s.Stop()

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"os"
 	"sync/atomic"
 
 	"github.com/sandmeter/sandmeter/internal/fact"
@@ -8,11 +9,24 @@ import (
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
-// newLife returns a life without facts; call learn next.
-func newLife(r *registry, h *home) *life {
-	l := &life{env: r.env, home: h, holders: r.holders, ends: r.ends, process: r.watcher.None(), derived: new(atomic.Value),
-		last: new(atomic.Pointer[finalReading])}
+// newLife begins a life, and begins to count it. isNew: what appears in the runtime root has appeared while
+// the server ran. A sandbox that is older than the server and has ended already is nothing to record.
+func (inv *inventory) newLife(facts *state.Sandbox, isNew bool, found sightings) *life {
+	inv.total++
+	l := &life{env: inv.env, home: &inv.home, holders: inv.holders, ends: inv.ends, seen: inv.total, process: inv.watcher.None(),
+		derived: new(atomic.Value), last: new(atomic.Pointer[finalReading])}
 	l.reset()
+	l.learn(facts, &inv.schemas, found)
+	if !isNew || l.process.BeganBefore(os.Getpid()) {
+		l.origin = older
+	}
+	if l.origin == older && l.now() != created && !l.runs() {
+		l.origin = stale
+	}
+	if ledger := inv.options.Totals; ledger != nil && l.origin != stale {
+		l.totals = ledger.Begin(ledger.Group(facts.Namespace, facts.Containers[0].Spec.Annotation), l.origin == older)
+	}
+	l.logAppeared()
 	return l
 }
 

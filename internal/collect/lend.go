@@ -16,7 +16,7 @@ func (s *schemas) lend(all []*life, to ...*life) {
 		if l.options.Registrations == nil || !l.borrows() {
 			continue
 		}
-		if _, ok := known[l.home]; !ok {
+		if known[l.home] == nil {
 			known[l.home] = newLenders(all, l.home)
 		}
 		r := known[l.home].find(l.buildOf())
@@ -41,20 +41,17 @@ func (l *life) borrows() bool {
 	return l.facts.Registration == nil && now.runs() && now != unproven && (l.borrowed == nil || !fits)
 }
 
-// lenders are the registrations of sandboxes of one runtime root, by the file that their processes run
-// and by release. Roots do not lend to each other, because others may be able to write one of them.
-type lenders struct {
-	byFile    map[registration.File]*state.Registration
-	byRelease map[registration.Release]*state.Registration
-}
+// lenders are the registrations of sandboxes of one runtime root, by the registration.File that their
+// processes run and by registration.Release. Roots do not lend to each other, because others may be able to
+// write one of them.
+type lenders map[any]*state.Registration
 
 func newLenders(lives []*life, of *home) lenders {
-	known := lenders{make(map[registration.File]*state.Registration), make(map[registration.Release]*state.Registration)}
+	known := make(lenders)
 	for _, l := range lives {
 		if r := l.facts.Registration; r != nil && l.compiled.schema != nil && l.home == of && l.state != created && l.state != unproven {
 			build := l.buildOf()
-			known.byFile[build.Sentry.File] = r
-			known.byRelease[build.Release] = r
+			known[build.Sentry.File], known[build.Release] = r, r
 		}
 	}
 	return known
@@ -65,9 +62,9 @@ func newLenders(lives []*life, of *home) lenders {
 func (l lenders) find(b registration.Build) *state.Registration {
 	switch {
 	case b.Sentry.File != registration.File{}:
-		return l.byFile[b.Sentry.File]
+		return l[b.Sentry.File]
 	case b.Release != registration.Release{}:
-		return l.byRelease[b.Release]
+		return l[b.Release]
 	}
 	return nil
 }

@@ -9,14 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
-	"github.com/sandmeter/sandmeter/internal/simulate/liars"
 	"github.com/sandmeter/sandmeter/internal/state"
-	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // A library finds the same registration for every build, or fails, and records the builds.
@@ -50,23 +46,6 @@ func (n *node) expectReason(page, want string) {
 
 var errUnknown = errors.New("nothing found")
 
-// thisBuild is the build of a simulated sandbox in this process.
-func thisBuild(t *testing.T) registration.Build {
-	t.Helper()
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/exe", &st); err != nil {
-		t.Fatal(err)
-	}
-	path, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return registration.Build{
-		Sentry:  registration.Executable{File: registration.File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}, Path: path},
-		Release: registration.Release{Version: "VERSION_MISSING", Go: "go1.26.8", Arch: "amd64"},
-	}
-}
-
 // TestFoundRegistration: a sandbox has metrics from the collection on that finds its registration,
 // and the log has no line about the time before.
 func TestFoundRegistration(t *testing.T) {
@@ -82,12 +61,13 @@ func TestFoundRegistration(t *testing.T) {
 	n.expectReason(page, "")
 	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 	n.page()
-	if want := []registration.Build{thisBuild(t), thisBuild(t)}; !slices.Equal(l.asked, want) {
-		t.Errorf("asked for\n%+v, want\n%+v", l.asked, want)
+	path, err := os.Executable()
+	n.must(err)
+	release := registration.Release{Version: "VERSION_MISSING", Go: "go1.26.8", Arch: "amd64"}
+	if len(l.asked) != 2 || l.asked[0].Sentry.Path != path || l.asked[0].Sentry.Inode == 0 || l.asked[1].Release != release {
+		t.Errorf("asked for %+v, want twice %s of %+v", l.asked, path, release)
 	}
-	if log := n.log.String(); log != "" {
-		t.Errorf("the log is %s", log)
-	}
+	n.expectLog()
 }
 
 // TestNoRegistration: without a registration, what the state file says is served, and the log says
@@ -102,9 +82,7 @@ func TestNoRegistration(t *testing.T) {
 		n.expect(page, "runsc_meta_sandbox_cpu_time_saved_milliseconds{", `runsc_meta_sandbox_cpu_time_saved_milliseconds{sandbox="a"} 1000`)
 		n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics 1")
 	}
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], `msg="Sandbox has no metrics" sandbox=a reason=not_instrumented err="nothing found"`) {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
+	n.expectLog(`msg="Sandbox has no metrics" sandbox=a reason=not_instrumented err="nothing found"`)
 	if s.Stats().Queries != 0 {
 		t.Error("it was sent a query")
 	}
@@ -139,6 +117,8 @@ func TestLend(t *testing.T) {
 	check("another program of the same release", simulate.Spec{}, simulate.Spec{OwnProcess: true}, "not_instrumented")
 	check("metrics in another order", simulate.Spec{Order: 7}, simulate.Spec{}, "")
 	check("no release", simulate.Spec{Metadata: none}, simulate.Spec{Metadata: none}, "")
+	refused := &simulate.Registration{Metrics: []simulate.Metric{{Name: "/x", PrometheusName: "meta_x"}}}
+	check("a registration that is refused", simulate.Spec{Registration: refused}, simulate.Spec{}, "registration_refused")
 	check("a lender that has ended", simulate.Spec{PID: -1}, simulate.Spec{}, "not_instrumented")
 }
 
@@ -169,17 +149,6 @@ func TestLendByRelease(t *testing.T) {
 	}
 }
 
-// TestRefusedLender: a registration that is refused is not lent.
-func TestRefusedLender(t *testing.T) {
-	l := &library{found: registrationOf(simulate.RealRegistration())}
-	n := newBorrowers(t, l)
-	n.start(simulate.Spec{ID: "a", Registration: &simulate.Registration{Metrics: []simulate.Metric{{Name: "/x", PrometheusName: "meta_x"}}}})
-	n.start(simulate.Spec{ID: "b", Uninstrumented: true})
-	page := n.page()
-	n.expect(page, opens, `runsc_fs_opens{sandbox="b"} 51`)
-	n.expect(page, "runsc_meta_sandbox_failure{", `runsc_meta_sandbox_failure{reason="registration_refused",sandbox="a"} 1`)
-}
-
 // TestRefusedRegistration: a registration that runsc printed may be refused, and is replaced by one that is
 // not. It is compiled once.
 func TestRefusedRegistration(t *testing.T) {
@@ -192,9 +161,7 @@ func TestRefusedRegistration(t *testing.T) {
 	if again := n.collector.table.sorted[0].compiled; again != refused {
 		t.Error("it was compiled again")
 	}
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], `reason=registration_refused err="registration refused: metric \"meta_x\": the prefix meta_ is reserved for the server"`) {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
+	n.expectLog(`reason=registration_refused err="registration refused: metric \"meta_x\": the prefix meta_ is reserved for the server"`)
 	n.start(simulate.Spec{ID: "lender"})
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="lender"} 51`)
 }
@@ -212,14 +179,10 @@ func TestLenderDisappears(t *testing.T) {
 		return reply
 	})})
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`, `runsc_fs_opens{sandbox="b"} 51`)
-	if err := lender.Remove(); err != nil {
-		t.Fatal(err)
-	}
+	n.must(lender.Remove())
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="b"} 51`)
 	n.expectReason(n.page(), "reply_refused")
-	if log := n.log.String(); !strings.Contains(log, "a counter decreased (from 51 to 50)") {
-		t.Errorf("the log is %s", log)
-	}
+	n.expectLog("a counter decreased (from 51 to 50)")
 }
 
 // TestEndedLender: a sandbox that was seen while it ran lends its registration after its end, whether a look
@@ -234,9 +197,7 @@ func TestEndedLender(t *testing.T) {
 			n.look()
 			lender := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 			see(n)
-			if err := lender.Exit(0); err != nil {
-				t.Fatal(err)
-			}
+			n.must(lender.Exit(0))
 			n.start(simulate.Spec{ID: "b", OwnProcess: true, Uninstrumented: true})
 			n.expectReason(n.page(), "")
 		})
@@ -271,9 +232,7 @@ func TestMismatch(t *testing.T) {
 	n.start(simulate.Spec{ID: "a", Uninstrumented: true})
 	n.expectReason(n.page(), "registration_mismatch")
 	n.expectReason(n.page(), "registration_mismatch")
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "reason=registration_mismatch err=\"the registration of its build does not fit: reply refused: ") {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
+	n.expectLog("reason=registration_mismatch err=\"the registration of its build does not fit: reply refused: ")
 	l.found = registrationOf(simulate.RealRegistration())
 	page := n.page()
 	n.expectReason(page, "")
@@ -317,72 +276,5 @@ func TestNewProcess(t *testing.T) {
 	}
 	if len(l.asked) != 2 {
 		t.Errorf("asked for %+v", l.asked)
-	}
-}
-
-// TestManyBorrowers: a registration is compiled once, and borrowers have one schema.
-func TestManyBorrowers(t *testing.T) {
-	n := newBorrowers(t, &library{found: registrationOf(simulate.RealRegistration())})
-	for i := range 5 {
-		n.start(simulate.Spec{ID: fmt.Sprint(i), Uninstrumented: true})
-	}
-	n.page()
-	table := n.collector.table
-	for _, s := range table.sorted {
-		if s.compiled.schema == nil || s.compiled != table.sorted[0].compiled {
-			t.Errorf("%s has a schema of its own", s.facts.ID)
-		}
-	}
-	if len(table.schemas.compiled) != 1 {
-		t.Errorf("%d registrations are compiled", len(table.schemas.compiled))
-	}
-}
-
-// TestBorrowingLiars: a liar without a registration is held to its build's. One of each topic is enough,
-// because only the reason differs from TestLiars.
-func TestBorrowingLiars(t *testing.T) {
-	topics := map[string]bool{"state": true, "registration": true} // their lies are about missing values
-	for _, liar := range liars.All() {
-		if topics[liar.Topic] {
-			continue
-		}
-		topics[liar.Topic] = true
-		t.Run(liar.Topic+"/"+liar.Name, func(t *testing.T) {
-			wants := testkit.BorrowingReasons(liar)
-			spec := simulate.Spec{ID: "x"}
-			if liar.Spec != nil {
-				liar.Spec(&spec)
-			}
-			if spec.Registration == nil {
-				spec.Registration = simulate.RealRegistration()
-			}
-			build := registrationOf(spec.Registration)
-			n := newNode(t, func(o *Options) {
-				o.Registrations = &library{found: build}
-				if slices.Contains(wants, "stalled") {
-					o.SandboxTimeout = 100 * time.Millisecond
-				}
-			})
-			s, err := liar.Start(n.root, simulate.Spec{ID: "x", Uninstrumented: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { s.Remove() })
-			if liar.Topic == "savings" {
-				n.look()
-				n.savingsBudget("x").limit = stalledTimeout // some stall here, which must not affect the metrics
-			}
-			met := false
-			for range 4 {
-				got := failureOf(n.page())
-				met = met || slices.Contains(wants, got)
-				if got != "" && !slices.Contains(wants, got) {
-					t.Errorf("refused for %q, want %q; the log says\n%s", got, wants, strings.Join(n.logLines(), "\n"))
-				}
-			}
-			if !met {
-				t.Errorf("never refused for %q", wants)
-			}
-		})
 	}
 }

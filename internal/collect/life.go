@@ -44,16 +44,13 @@ type life struct {
 	compiled  *compiled           // nil: no registration
 
 	// Its queries and their results.
-	queries  []control.Query // one of each kind; see queriesOf
-	event    control.Query   // follows the export query
-	epoch    int             // changes when replies to earlier queries do not count any more
-	commits  int             // replies that became the baseline
-	sampling bool            // a first sample was begun when its state file appeared
+	queries  *queries // nil: not made yet; use queriesOf
+	epoch    int      // changes when replies to earlier queries do not count any more
+	commits  int      // replies that became the baseline
+	sampling bool     // a first sample was begun when its state file appeared
 	baseline verify.Baseline
 	savings  verify.Savings  // reported by the sandbox; zero: not yet
-	measured snapshot.Source // the metrics for which textSize and zeroSize are
-	textSize int             // approximate number of bytes of its metrics on a page, without zeros that it did not send
-	zeroSize int             // of those zeros
+	measured snapshot.Source // the last reply, of which the sizes are known
 	usage    usage
 
 	// The last collection that selected it.
@@ -153,8 +150,8 @@ func (l *life) shown() bool {
 // process or another registration: the next reply must not be compared with replies from before.
 func (l *life) reset() {
 	l.measured = snapshot.Source{}
-	l.baseline, l.savings, l.textSize, l.failure = verify.Baseline{}, verify.Savings{}, 0, nil
-	l.queries, l.event = nil, nil
+	l.baseline, l.savings, l.failure = verify.Baseline{}, verify.Savings{}, nil
+	l.queries = nil
 	l.epoch++
 	l.usage.reported.detailed = l.options.UsageDetail
 }

@@ -1,8 +1,6 @@
 package collect
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -99,11 +97,11 @@ func TestUnreadableRoot(t *testing.T) {
 	n.expectPhases(snapshot.Running)
 	inv := n.collector.table.inventories[0]
 	readable := inv.root
-	inv.root = unreadableRoot(t)
+	inv.root = state.NewRoot("/dev/null")
 	n.expectPhases(snapshot.Orphaned)
 	inv.root = readable
 	n.expectPhases(snapshot.Running)
-	n.collector.finishEnded(true)
+	n.finish(true)
 	if ended := k.all(); len(ended) > 0 {
 		t.Errorf("ended are %+v", ended)
 	}
@@ -136,13 +134,4 @@ func TestSeriesLimit(t *testing.T) {
 	n.collector.options.Linger = 0
 	sandboxes[0].Remove()
 	testkit.Until(t, "d has left", func() bool { return slices.Equal(hidden(), []string{"a"}) })
-}
-
-// unreadableRoot returns a root that exists and cannot be read.
-func unreadableRoot(t *testing.T) *state.Root {
-	path := filepath.Join(testkit.TempDir(t), "file")
-	if err := os.WriteFile(path, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return state.NewRoot(path)
 }

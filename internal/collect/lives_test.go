@@ -83,9 +83,7 @@ func TestEndedStaysEnded(t *testing.T) {
 	n.expect(n.page(), "runsc_meta_sandbox_running", `runsc_meta_sandbox_running{sandbox="a"} 0`)
 	n.update(s, func(spec *simulate.Spec) { spec.PID = os.Getpid() })
 	n.expect(n.page(), "runsc_meta_sandbox_running", `runsc_meta_sandbox_running{sandbox="a"} 1`)
-	if err := s.Remove(); err != nil {
-		t.Error(err)
-	}
+	n.must(s.Remove())
 	n.collect()
 	k.expect(t, "a killed last_sample", "a vanished none")
 }
@@ -97,9 +95,7 @@ func TestEndedJustBefore(t *testing.T) {
 	s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 	n.collect()
 	resume := n.holdWatcher()
-	if err := s.Remove(); err != nil {
-		t.Error(err)
-	}
+	n.must(s.Remove())
 	err := n.collector.table.read()
 	resume()
 	if err != nil {

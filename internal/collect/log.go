@@ -13,15 +13,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// maxLinesPerCollection limits the lines per collection about single sandboxes, and those about
-// single state files. One more line has the count of the others.
-const maxLinesPerCollection = 20
-
 // logFailures logs why sandboxes have no metrics, once per sandbox and reason rather than once per
 // collection.
 func (c *Collector) logFailures() {
 	now := c.clock.Now()
-	lines, more := 0, 0
+	var all lines
 	shared := make(map[failure.Reason]int)
 	for _, l := range c.table.sorted {
 		if !l.selected {
@@ -31,18 +27,12 @@ func (c *Collector) logFailures() {
 		case l.failure != nil && errors.Is(l.failure, registration.ErrSearching): // the result follows in a moment
 		case l.failure != nil && isShared(l.failure.Reason):
 			shared[l.failure.Reason]++
-		case !l.hasNews():
-		case lines < maxLinesPerCollection:
-			if l.logChange(now) {
-				lines++
-			}
-		default:
+		case l.hasNews() && all.say(&l.lines, now, l.logChange):
 			l.logged = l.reason()
-			more++
 		}
 	}
-	if more > 0 {
-		c.options.Logger.Warn("More sandboxes lost or regained their metrics", "count", more)
+	if all.more > 0 {
+		c.options.Logger.Warn("More sandboxes lost or regained their metrics", "count", all.more)
 	}
 	c.logShared(shared, now)
 }
@@ -56,8 +46,8 @@ func (c *Collector) logShared(counts map[failure.Reason]int, now time.Time) {
 			budget = new(logBudget)
 			c.sharedLines[reason] = budget
 		}
-		if allowed, last := budget.take(now); allowed {
-			attrs := append([]any{"reason", reason, "count", counts[reason], "sandboxes", len(c.table.sorted)}, budget.silence(last, now)...)
+		if allowed, silence := budget.take(now); allowed {
+			attrs := append([]any{"reason", reason, "count", counts[reason], "sandboxes", len(c.table.sorted)}, silence...)
 			c.options.Logger.Warn("Sandboxes have no metrics", attrs...)
 		}
 	}

@@ -19,21 +19,39 @@ const (
 	linesTime = 10 * time.Minute
 )
 
-// take counts a line, and reports whether it may be logged and whether it is the last one that may.
-func (b *logBudget) take(now time.Time) (allowed, last bool) {
+// take counts a line, and reports whether it may be logged. The last line before the limit has an
+// attribute: for how long no line follows.
+func (b *logBudget) take(now time.Time) (allowed bool, silence []any) {
 	if now.Sub(b.since) >= linesTime {
 		*b = logBudget{since: now}
 	}
-	b.count++
-	return b.count <= maxLines, b.count == maxLines
+	if b.count++; b.count == maxLines {
+		silence = []any{"silent_for", linesTime - now.Sub(b.since).Truncate(time.Second)}
+	}
+	return b.count <= maxLines, silence
 }
 
-// silence returns the attribute of the last line before the limit: for how long no line follows.
-func (b *logBudget) silence(last bool, now time.Time) []any {
-	if !last {
-		return nil
+// maxLinesPerCollection limits the lines per collection about single sandboxes, and those about
+// single state files. One more line has the count of the others.
+const maxLinesPerCollection = 20
+
+// lines are the lines of one collection about many subjects, each of which has a budget.
+type lines struct{ logged, more int }
+
+// say calls log with the attributes to add, unless that would exceed a limit. It reports whether the
+// subject's news are told: they are also if they are counted among those beyond the limit of the
+// collection, but not if the subject has used up its budget.
+func (l *lines) say(b *logBudget, now time.Time, log func(silence []any)) (told bool) {
+	if l.logged == maxLinesPerCollection {
+		l.more++
+		return true
 	}
-	return []any{"silent_for", linesTime - now.Sub(b.since).Truncate(time.Second)}
+	allowed, silence := b.take(now)
+	if allowed {
+		l.logged++
+		log(silence)
+	}
+	return allowed
 }
 
 // isShared reports whether a reason is about all sandboxes together, not about a single one.

@@ -1,10 +1,6 @@
 package collect
 
-import (
-	"time"
-
-	"github.com/sandmeter/sandmeter/internal/failure"
-)
+import "github.com/sandmeter/sandmeter/internal/failure"
 
 // reason returns why the sandbox has no metrics; empty: it has metrics, or it has ended.
 func (l *life) reason() failure.Reason {
@@ -19,26 +15,14 @@ func (l *life) hasNews() bool {
 	return l.reason() != l.logged && (l.failure != nil || l.now().runs())
 }
 
-// logChange logs that a sandbox lost or regained its metrics, and reports whether the budget
-// allowed it. If not, a later collection logs it, unless the state has changed back by then.
-func (l *life) logChange(now time.Time) bool {
-	allowed, last := l.lines.take(now)
-	if !allowed {
-		return false
+// logChange logs that a sandbox lost or regained its metrics.
+func (l *life) logChange(silence []any) {
+	if l.failure == nil {
+		l.options.Logger.Info("Sandbox has metrics again", append(l.attrs(), silence...)...)
+		return
 	}
-	attrs := l.attrs()
-	if l.failure != nil {
-		attrs = append(attrs, "reason", l.failure.Reason, "err", l.failure)
-	}
-	attrs = append(attrs, l.lines.silence(last, now)...)
-	logger := l.options.Logger
-	if l.failure != nil {
-		logger.Warn("Sandbox has no metrics", attrs...)
-	} else {
-		logger.Info("Sandbox has metrics again", attrs...)
-	}
-	l.logged = l.reason()
-	return true
+	attrs := append(l.attrs(), "reason", l.failure.Reason, "err", l.failure)
+	l.options.Logger.Warn("Sandbox has no metrics", append(attrs, silence...)...)
 }
 
 // logAppeared logs, at level debug, that the sandbox is served from now on.

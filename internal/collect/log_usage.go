@@ -2,6 +2,7 @@ package collect
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/claims"
@@ -26,10 +27,9 @@ func (l *life) logUsage(now time.Time) (lines int) {
 		return 0
 	}
 	say := func(text string, attrs ...any) bool {
-		allowed, last := l.lines.take(now)
+		allowed, silence := l.lines.take(now)
 		if allowed {
-			attrs = append(append(l.attrs(), attrs...), l.lines.silence(last, now)...)
-			l.options.Logger.Warn(text, attrs...)
+			l.options.Logger.Warn(text, slices.Concat(l.attrs(), attrs, silence)...)
 			lines++
 		}
 		return allowed

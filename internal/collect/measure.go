@@ -33,22 +33,22 @@ func (l *life) measureUntil(now, end time.Time) {
 		l.usage.found.Miss(now, fact.OutOfTime)
 		return
 	}
-	if l.usage.account.Load() == nil {
-		l.usage.account.Store(l.meter.Open(l.subject()))
-	}
 	l.readAccount(now)
 }
 
-// readAccount measures the sandbox with its account. If it has just ended, what was measured last
-// stays.
+// readAccount measures the sandbox with its account, which it opens if there is none. If the sandbox has
+// just ended, what was measured last stays.
 func (l *life) readAccount(now time.Time) {
+	if l.usage.account.Load() == nil {
+		l.usage.account.Store(l.meter.Open(l.subject()))
+	}
 	scratch := &l.scratch
 	l.usage.account.Load().Read(scratch, now)
 	if !scratch.Empty() {
 		l.usage.found, *scratch = *scratch, l.usage.found
 	}
 	if l.usage.isShared() {
-		l.repeats.add(l)
+		l.repeatUntilAlone()
 	}
 }
 
@@ -76,15 +76,13 @@ func (l *life) subject() host.Subject {
 // measureFirst measures a sandbox that has not been measured, so that the figures of its cgroup can
 // be read at its end. Until it was the only user of its cgroup, it has not been measured.
 func (l *life) measureFirst() {
-	if l.meter == nil || l.now() != running {
-		return
-	}
-	if l.usage.account.Load() != nil {
+	switch {
+	case l.meter == nil, l.now() != running:
+	case l.usage.account.Load() != nil:
 		l.repeat()
-		return
+	default:
+		l.readAccount(l.clock.Now())
 	}
-	l.usage.account.Store(l.meter.Open(l.subject()))
-	l.readAccount(l.clock.Now())
 }
 
 // repeat measures the sandbox again if its cgroup was shared and is not any more. It reports whether

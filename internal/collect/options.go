@@ -8,7 +8,6 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/clock"
 	"github.com/sandmeter/sandmeter/internal/guard"
-	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -87,18 +86,6 @@ type Options struct {
 type Registrations interface {
 	Find(registration.Build) (*state.Registration, error)
 }
-
-// A RootError is the error of a runtime root that could not be read.
-type RootError struct{ Err error }
-
-// Passing reports whether the server lacked file descriptors or memory, in which case the root
-// itself may be fine.
-func (e *RootError) Passing() bool { return proof.LacksResources(e.Err) }
-
-func (e *RootError) Error() string { return e.Err.Error() }
-
-// Unwrap returns e.Err.
-func (e *RootError) Unwrap() error { return e.Err }
 
 // A Plan has the sandboxes and the deadlines of a collection.
 type Plan struct {

@@ -1,9 +1,8 @@
 package collect
 
 import (
-	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,59 +11,30 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
-	"github.com/sandmeter/sandmeter/internal/totals"
 )
 
-// outcomes is a node whose ends are counted and recorded.
-type outcomes struct {
-	*node
-	mu    sync.Mutex
-	ended []snapshot.Sandbox
-}
-
-func newOutcomes(t *testing.T) *outcomes {
-	n := new(outcomes)
-	n.node = newNode(t, func(o *Options) {
-		o.Totals = totals.New(totals.Options{NoUsage: true})
-		o.Ended = func(s snapshot.Sandbox) {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.ended = append(n.ended, s)
-		}
-	})
-	return n
-}
-
-// records returns outcome, exit status and signal of all sandboxes that have ended.
-func (n *outcomes) records() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var records []string
-	for _, s := range n.ended {
-		records = append(records, fmt.Sprint(s.End.Outcome, " ", s.End.Code, " ", s.End.Signal))
+// expectRecords checks outcome, exit status and signal of all sandboxes that have ended.
+func (k *keeper) expectRecords(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	for _, s := range k.all() {
+		got = append(got, fmt.Sprint(s.End.Outcome, " ", s.End.Code, " ", s.End.Signal))
 	}
-	return records
+	if !slices.Equal(got, want) {
+		t.Errorf("records are %q, want %q", got, want)
+	}
 }
 
-// signal sends a signal to the process of a sandbox, and waits until it is a zombie.
-func (n *outcomes) signal(s *simulate.Sandbox, signal unix.Signal) {
+// kill kills the process of a sandbox, and waits until it is a zombie.
+func (n *node) kill(s *simulate.Sandbox) {
 	n.Helper()
-	if err := unix.Kill(s.PID(), signal); err != nil {
-		n.Fatal(err)
-	}
+	n.must(unix.Kill(s.PID(), unix.SIGKILL))
 	for {
 		err := unix.Waitid(unix.P_PID, s.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if err != unix.EINTR {
 			n.must(err)
 			return
 		}
-	}
-}
-
-func (n *outcomes) must(err error) {
-	n.Helper()
-	if err != nil {
-		n.Fatal(err)
 	}
 }
 
@@ -93,10 +63,10 @@ func TestClassify(t *testing.T) {
 func TestOutcome(t *testing.T) {
 	const outcome, total = "sandmeter_sandbox_outcome", "sandmeter_sandboxes_ended_total"
 	const gauge = "runsc_netstack_tcp_current_open"
-	check := func(name, labels, record string, end func(*outcomes, *simulate.Sandbox)) {
+	check := func(name, labels, record string, end func(*node, *simulate.Sandbox)) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			n := newOutcomes(t)
+			n, k := newRecordedNode(t, nil)
 			s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 			before := n.page()
 			n.expect(before, gauge, gauge+`{sandbox="a"} 0`)
@@ -122,50 +92,41 @@ func TestOutcome(t *testing.T) {
 			if sum != 1 {
 				t.Errorf("totals have %d ends", sum)
 			}
-			if got := n.records(); len(got) != 1 || got[0] != record {
-				t.Errorf("records are %q, want %q", got, record)
-			}
+			k.expectRecords(t, record)
 		})
 	}
-	exit := func(status int) func(*outcomes, *simulate.Sandbox) {
-		return func(n *outcomes, s *simulate.Sandbox) { n.must(s.Exit(status)) }
-	}
-	signal := func(signal unix.Signal) func(*outcomes, *simulate.Sandbox) {
-		return func(n *outcomes, s *simulate.Sandbox) { n.signal(s, signal) }
+	exit := func(status int) func(*node, *simulate.Sandbox) {
+		return func(n *node, s *simulate.Sandbox) { n.must(s.Exit(status)) }
 	}
 	checkpointed := func(spec *simulate.Spec) { spec.Checkpointed = true }
 
 	check("exit 0", `outcome="exited",sandbox="a"`, "exited 0 0", exit(0))
 	check("exit 3", `exit_code="3",outcome="failed",sandbox="a"`, "failed 3 0", exit(3))
-	check("exit 137", `exit_code="137",outcome="failed",sandbox="a"`, "failed 137 0", exit(137))
-	check("exit 143", `exit_code="143",outcome="failed",sandbox="a"`, "failed 143 0", exit(143))
-	check("kill -9", `outcome="killed",sandbox="a",signal="9"`, "killed 0 9", signal(unix.SIGKILL))
-	check("kill -15", `outcome="killed",sandbox="a",signal="15"`, "killed 0 15", signal(unix.SIGTERM))
-	check("checkpoint", `outcome="checkpointed",sandbox="a"`, "checkpointed 0 0", func(n *outcomes, s *simulate.Sandbox) {
+	check("kill -9", `outcome="killed",sandbox="a",signal="9"`, "killed 0 9", (*node).kill)
+	check("checkpoint", `outcome="checkpointed",sandbox="a"`, "checkpointed 0 0", func(n *node, s *simulate.Sandbox) {
 		n.update(s, checkpointed)
 		n.page()
 		n.must(s.Exit(0))
 	})
-	check("checkpoint after the last listing", `outcome="checkpointed",sandbox="a"`, "checkpointed 0 0", func(n *outcomes, s *simulate.Sandbox) {
+	check("checkpoint after the last listing", `outcome="checkpointed",sandbox="a"`, "checkpointed 0 0", func(n *node, s *simulate.Sandbox) {
 		n.update(s, checkpointed)
 		n.must(s.Exit(0))
-		testkit.Retry(n, func() error {
-			if len(n.records()) == 0 {
-				return errors.New("there is no record without a listing")
-			}
-			return nil
+		testkit.Until(t, "its life is closed without a listing", func() bool {
+			n.collector.mu.Lock()
+			defer n.collector.mu.Unlock()
+			return n.life("a").end != nil
 		})
 	})
-	check("failed checkpoint", `exit_code="1",outcome="failed",sandbox="a"`, "failed 1 0", func(n *outcomes, s *simulate.Sandbox) {
+	check("failed checkpoint", `exit_code="1",outcome="failed",sandbox="a"`, "failed 1 0", func(n *node, s *simulate.Sandbox) {
 		n.update(s, checkpointed)
 		n.must(s.Exit(1))
 	})
-	check("deleted while it runs", `outcome="vanished",sandbox="a"`, "vanished 0 0", func(n *outcomes, s *simulate.Sandbox) {
+	check("deleted while it runs", `outcome="vanished",sandbox="a"`, "vanished 0 0", func(n *node, s *simulate.Sandbox) {
 		n.must(s.RemoveState(""))
 		n.page()
 		n.must(s.Exit(3))
 	})
-	check("deleted after the end", `exit_code="3",outcome="failed",sandbox="a"`, "failed 3 0", func(n *outcomes, s *simulate.Sandbox) {
+	check("deleted after the end", `exit_code="3",outcome="failed",sandbox="a"`, "failed 3 0", func(n *node, s *simulate.Sandbox) {
 		n.must(s.Exit(3))
 		n.must(s.RemoveState(""))
 	})
@@ -176,9 +137,9 @@ func TestOutcome(t *testing.T) {
 // to record.
 func TestOutcomeOfTheDead(t *testing.T) {
 	const outcome = "sandmeter_sandbox_outcome"
-	check := func(name string, begin func(*outcomes), end func(*simulate.Sandbox), want, labels string, records int) {
+	check := func(name string, begin func(*node), end func(*simulate.Sandbox), want, labels string, records int) {
 		t.Run(name, func(t *testing.T) {
-			n := newOutcomes(t)
+			n, k := newRecordedNode(t, nil)
 			begin(n)
 			s := n.start(simulate.Spec{ID: "a", OwnProcess: true})
 			n.must(s.Exit(3))
@@ -189,12 +150,12 @@ func TestOutcomeOfTheDead(t *testing.T) {
 				n.expect(page, outcome, outcome+"{"+labels+`sandbox="a"} 1`)
 				n.expect(page, total, fmt.Sprint(total, " ", records))
 			}
-			if got := n.records(); len(got) != records {
-				t.Errorf("records are %q, want %d", got, records)
+			if got := k.all(); len(got) != records {
+				t.Errorf("records are %+v, want %d", got, records)
 			}
 		})
 	}
-	before, later := func(*outcomes) {}, func(n *outcomes) { n.page() }
+	before, later := func(*node) {}, func(n *node) { n.page() }
 	zombie, reaped := func(*simulate.Sandbox) {}, (*simulate.Sandbox).Stop
 	check("before the server, a zombie", before, zombie, "failed", `exit_code="3",outcome="failed",`, 0)
 	check("before the server, reaped", before, reaped, "unknown", `outcome="unknown",`, 0)

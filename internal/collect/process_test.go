@@ -89,17 +89,12 @@ func TestUnprovenUsage(t *testing.T) {
 	spec := measured("a")
 	spec.PID = os.Getppid()
 	s := h.start(spec)
-	usage := usageOn(h.page(), "a")
-	if usage[`sandmeter_sandbox_usage_absent{reason="identity_unproven"}`] != "1" || usage[`sandmeter_sandbox_cpu_seconds_total{}`] != "" {
-		t.Errorf("another process listens: %v", usage)
-	}
+	expectUsage(t, h.page(), "a", map[string]string{`sandbox_usage_absent{reason="identity_unproven"}`: "1", `sandbox_cpu_seconds_total{}`: ""})
 	if pids := h.pids(); !slices.Equal(pids, []int{0}) {
 		t.Errorf("the PIDs are %v", pids)
 	}
 	h.update(s, func(spec *simulate.Spec) { spec.PID = os.Getpid() })
-	if usage := usageOn(h.page(), "a"); usage[`sandmeter_sandbox_cpu_seconds_total{}`] != "1.5" {
-		t.Errorf("it listens: %v", usage)
-	}
+	expectUsage(t, h.page(), "a", map[string]string{`sandbox_cpu_seconds_total{}`: "1.5"})
 	if pids := h.pids(); !slices.Equal(pids, []int{s.PID()}) {
 		t.Errorf("the PIDs are %v", pids)
 	}

@@ -12,21 +12,11 @@ import (
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// A kind is a kind of query that is sent to a sandbox in each collection, on a connection of its own. To add a kind, add a file
-// like query_export.go and a line in queriesOf. The collecting goroutine calls begin, due and
-// rank, and holds the collector's mu. The loop's goroutine calls the methods of control.Query. It does not hold
-// mu: methods that touch the sandbox take it.
-type kind interface {
-	control.Query
-	// begin takes over from the sandbox what the query needs, before it is sent.
-	begin()
-	// due reports whether to send the query in this collection.
-	due() bool
-	// rank returns the place in the order of queries; low ranks go first.
-	rank() int
-}
-
-// query is the part that all kinds have in common.
+// query is the part that all kinds of queries have in common. In each collection, a sandbox gets the export
+// query, and the others follow on its connection. To add a kind, add a file like query_savings.go, and return
+// the query in Next of the one before it. The collecting goroutine begins the export query, and holds the
+// collector's mu. The loop's goroutine calls the methods of control.Query. It does not hold mu: methods that
+// touch the sandbox take it.
 type query struct {
 	*env
 	life   *life
@@ -34,10 +24,14 @@ type query struct {
 
 	// From begin on.
 	address *control.Address
-	epoch   int // of the life
+	epoch   int           // of the life
+	used    time.Duration // by the queries before it on the connection
 }
 
-func (q *query) begin() { q.address, q.epoch = q.life.address, q.life.epoch }
+// begin takes over from the sandbox what the query needs, before it is sent.
+func (q *query) begin(used time.Duration) {
+	q.address, q.epoch, q.used = q.life.address, q.life.epoch, used
+}
 
 // over reports whether the sandbox has no use for the reply any more, because its life is closed or
 // it has another process or registration by now. The caller holds mu.
@@ -49,16 +43,22 @@ func (q *query) lock() (unlock func()) {
 	return q.mu.Unlock
 }
 
-func (q *query) rank() int { return q.budget.rank() }
-
 // Address implements control.Query.
 func (q *query) Address() *control.Address { return q.address }
 
-// Timeout implements control.Query.
-func (q *query) Timeout() time.Duration { return q.budget.timeout(q.whole()) }
+// Timeout implements control.Query. All queries on a connection together have the time of one.
+func (q *query) Timeout() time.Duration {
+	return min(q.budget.timeout(q.whole()), max(q.whole()-q.used, 0))
+}
 
 // whole returns the timeout of a sandbox that has not stalled.
 func (q *query) whole() time.Duration { return q.options.SandboxTimeout }
+
+// replied records a whole reply, accepted or refused.
+func (q *query) replied(took time.Duration) {
+	q.budget.replied(took, q.whole())
+	q.used += took
+}
 
 // Next implements control.Query: nothing follows.
 func (q *query) Next() control.Query { return nil }
@@ -84,34 +84,36 @@ func (q *query) Connected(peer int) *failure.Failure {
 	return wrong
 }
 
+// queries are the queries of a life, with their time budgets.
+type queries struct {
+	export  exportQuery
+	event   eventQuery
+	savings savingsQuery
+}
+
 // queriesOf returns the queries of a life. They are made when they are needed first, and again after a
 // reset.
-func queriesOf(l *life) []control.Query {
+func queriesOf(l *life) *queries {
 	if l.queries == nil {
 		with := query{env: l.env, life: l}
-		l.queries = []control.Query{&exportQuery{query: with}, &savingsQuery{query: with}}
-		l.event = &eventQuery{query: with}
+		l.queries = &queries{exportQuery{query: with}, eventQuery{query: with}, savingsQuery{with}}
 	}
 	return l.queries
 }
 
-// dueQueries resets the selected lives for a collection, and appends their queries that are due, sorted by
-// rank. It leaves the baselines and time budgets of others as they are.
-func dueQueries(queries []control.Query, lives []*life, selected snapshot.Union) []control.Query {
+// exportQueries resets the selected lives for a collection, and appends their queries, sorted by rank. It
+// leaves the baselines and time budgets of others as they are.
+func exportQueries(queries []control.Query, lives []*life, selected snapshot.Union) []control.Query {
 	matches := selected.Matcher()
 	for _, l := range lives {
-		l.selected = matches(l.identity.Labels)
-		if !l.prepare() {
-			continue
-		}
-		for _, q := range queriesOf(l) {
-			if k := q.(kind); k.due() {
-				k.begin()
-				queries = append(queries, k)
-			}
+		if l.selected = matches(l.identity.Labels); l.prepare() {
+			q := &queriesOf(l).export
+			q.begin()
+			queries = append(queries, q)
 		}
 	}
-	slices.SortStableFunc(queries, func(a, b control.Query) int { return cmp.Compare(a.(kind).rank(), b.(kind).rank()) })
+	rank := func(q control.Query) int { return q.(*exportQuery).budget.rank() }
+	slices.SortStableFunc(queries, func(a, b control.Query) int { return cmp.Compare(rank(a), rank(b)) })
 	return queries
 }
 

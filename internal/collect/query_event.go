@@ -9,28 +9,27 @@ import (
 	"github.com/sandmeter/sandmeter/internal/verify"
 )
 
-// eventQuery requests from a sandbox what its containers use. It follows the export query on its
-// connection, and is no kind of its own. With Options.UsageDetail it follows itself, once for each
-// further container. If it fails, the sandbox keeps its metrics.
+// eventQuery requests from a sandbox what its containers use. It follows the export query. With
+// Options.UsageDetail it follows itself, once for each further container. If it fails, the sandbox keeps
+// its metrics.
 type eventQuery struct {
 	query
-	ids  []string      // of the containers
-	at   int           // index of the container that it is about
-	used time.Duration // by the queries before it on the connection
+	ids []string // of the containers
+	at  int      // index of the container that it is about
 }
 
-// after returns the query if it is due after an export query that took the time, or nil. The caller
-// holds mu.
-func (q *eventQuery) after(took time.Duration) *eventQuery {
-	if q.meter == nil || q.life.end != nil || !q.life.usage.wanted() {
+// eventAfter returns the query about the first container if it is due after another query, or nil. The
+// caller holds mu.
+func (l *life) eventAfter(before *query) control.Query {
+	if l.meter == nil || before.over() || !l.usage.wanted() {
 		return nil
 	}
-	q.begin()
-	q.ids = q.ids[:0]
-	for _, c := range q.life.usage.reported.containers {
+	q := &queriesOf(l).event
+	q.begin(before.used)
+	q.at, q.ids = 0, q.ids[:0]
+	for _, c := range l.usage.reported.containers {
 		q.ids = append(q.ids, c.ID)
 	}
-	q.at, q.used = 0, took
 	return q
 }
 
@@ -40,7 +39,8 @@ func (q *eventQuery) Next() control.Query {
 		q.at++
 		return q
 	}
-	return nil
+	defer q.lock()()
+	return q.life.savingsAfter(&q.query)
 }
 
 // Request implements control.Query.
@@ -50,11 +50,6 @@ func (q *eventQuery) id() string { return q.ids[q.at] }
 
 // Limit implements control.Query.
 func (q *eventQuery) Limit() int { return verify.MaxEventReply }
-
-// Timeout implements control.Query. All queries on a connection together have the time of one.
-func (q *eventQuery) Timeout() time.Duration {
-	return min(q.budget.timeout(q.whole()), max(q.whole()-q.used, 0))
-}
 
 // Read implements control.Query.
 func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) {
@@ -67,8 +62,7 @@ func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) 
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
 	}
-	q.budget.replied(took, q.whole())
-	q.used += took
+	q.replied(took)
 	if err != nil {
 		reported.fail(failure.New(failure.ReplyRefused, err))
 		return true

@@ -23,11 +23,9 @@ type exportQuery struct {
 }
 
 func (q *exportQuery) begin() {
-	q.query.begin()
+	q.query.begin(0)
 	q.compiled, q.base, q.commits = q.life.compiled, q.life.baseline, q.life.commits
 }
-
-func (q *exportQuery) due() bool { return true }
 
 // Request implements control.Query.
 func (q *exportQuery) Request() []byte { return control.ExportRequest() }
@@ -43,7 +41,7 @@ func (q *exportQuery) Read(reply control.Reply, took time.Duration) (whole bool)
 	defer q.lock()()
 	f, whole := q.accept(reply)
 	if whole {
-		q.budget.replied(took, q.whole())
+		q.replied(took)
 		q.end(f, took)
 	}
 	return whole
@@ -88,12 +86,10 @@ func (q *exportQuery) end(f *failure.Failure, took time.Duration) {
 // metrics are accepted.
 func (q *exportQuery) Next() control.Query {
 	defer q.lock()()
-	if event, ok := q.life.event.(*eventQuery); ok {
-		if next := event.after(q.life.took); next != nil {
-			return next
-		}
+	if event := q.life.eventAfter(&q.query); event != nil {
+		return event
 	}
-	return nil
+	return q.life.savingsAfter(&q.query)
 }
 
 // Fail implements control.Query.

@@ -12,14 +12,19 @@ import (
 // maxSavingsReply limits the length of the reply, which has only two numbers.
 const maxSavingsReply = 4 << 10
 
-// savingsQuery requests from a restored sandbox how much time the restore saved. If it fails, it is
-// sent again in the next collection, and the sandbox keeps its metrics.
+// savingsQuery requests from a restored sandbox how much time the restore saved. It is the last query on
+// the connection. If it fails, it is sent again in the next collection, and the sandbox keeps its metrics.
 type savingsQuery struct{ query }
 
-// due implements kind. The query is due until one of the two numbers is not zero.
-func (q *savingsQuery) due() bool {
-	l := q.life
-	return l.facts.Restored && l.facts.CPUSaved == 0 && l.facts.WallSaved == 0 && l.savings == verify.Savings{}
+// savingsAfter returns the query for the savings if it is due after another one, or nil. It is due until one
+// of the two numbers is not zero. The caller holds mu.
+func (l *life) savingsAfter(before *query) control.Query {
+	if before.over() || !l.facts.Restored || l.facts.CPUSaved != 0 || l.facts.WallSaved != 0 || l.savings != (verify.Savings{}) {
+		return nil
+	}
+	q := &queriesOf(l).savings
+	q.begin(before.used)
+	return q
 }
 
 // Request implements control.Query.
@@ -35,7 +40,7 @@ func (q *savingsQuery) Read(reply control.Reply, took time.Duration) (whole bool
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false
 	}
-	q.budget.replied(took, q.whole())
+	q.replied(took)
 	if err == nil && !q.over() {
 		q.life.savings = saved
 	}

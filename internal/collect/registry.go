@@ -1,10 +1,8 @@
 package collect
 
 import (
-	"os"
 	"slices"
 
-	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -32,47 +30,6 @@ const maxRecent = 4096
 // isRecent reports whether the state file of a sandbox is known to be gone.
 func (r *registry) isRecent(root, id string) bool {
 	return slices.Contains(r.recent, rootAndID{root, id})
-}
-
-// begin begins a life. isNew: what appears in the runtime root has appeared while the server ran. A sandbox
-// that is older than the server and has ended already is nothing to record.
-func (r *registry) begin(h *home, facts *state.Sandbox, isNew bool, found sightings) *life {
-	l := newLife(r, h)
-	r.total++
-	l.seen = r.total
-	l.learn(facts, &r.schemas, found)
-	if !isNew || l.process.BeganBefore(os.Getpid()) {
-		l.origin = older
-	}
-	if l.origin == older && l.now() != created && !l.runs() {
-		l.origin = stale
-	}
-	return l
-}
-
-// count begins to count a life in the totals.
-func (r *registry) count(l *life) {
-	if ledger := r.options.Totals; ledger != nil && l.origin != stale {
-		l.totals = ledger.Begin(ledger.Group(l.facts.Namespace, l.facts.Containers[0].Spec.Annotation), l.origin == older)
-	}
-}
-
-// lose takes note that the state file of a life is gone, or belongs to another life. A sandbox whose process
-// is watched, and reserved for it, runs on without the file. The end of any other cannot be observed, so it
-// ends with the file.
-func (r *registry) lose(l *life) {
-	l.logDisappeared()
-	r.gone++
-	r.recent = append(r.recent, rootAndID{l.home.path, l.facts.ID})
-	r.recent = r.recent[max(0, len(r.recent)-maxRecent):]
-	r.watcher.Sync() // a process ends before runsc removes its state file
-	switch now := l.now(); {
-	case !now.lives():
-	case !l.holders.has(l):
-		l.endNow(snapshot.Vanished)
-	case now == running:
-		l.move(orphaned)
-	}
 }
 
 // linger keeps a life that has ended in snapshots for a while.
@@ -103,15 +60,6 @@ func (r *registry) dropOldest() {
 	r.lingering = slices.Delete(r.lingering, 0, 1)
 }
 
-// replace drops a life whose labels the next life has.
-func (r *registry) replace(l *life) {
-	r.lingering = slices.DeleteFunc(r.lingering, func(other *life) bool { return other == l })
-	if l.now().lives() {
-		l.endNow(snapshot.Vanished)
-	}
-	l.drop()
-}
-
 // drop takes a life that has ended off snapshots, and forgets its values once they have been
 // recorded. It stays in its inventory as long as its state file, so that it is not taken for a new
 // one.
@@ -127,15 +75,10 @@ func (l *life) drop() {
 
 // forgetUnused drops compiled registrations that no life has any more.
 func (r *registry) forgetUnused(lives []*life) {
-	if r.gone == 0 {
-		return
+	if r.gone > 0 {
+		r.gone = 0
+		r.schemas.keep(lives)
 	}
-	r.gone = 0
-	used := make(map[*state.Registration]bool)
-	for _, l := range lives {
-		used[l.registration()] = true
-	}
-	r.schemas.keep(used)
 }
 
 // logNotInstrumented logs, once, that a sandbox has no registration. A missing flag --metric-server

@@ -74,24 +74,6 @@ func (r *reporting) expectShares(none, a, b string) {
 	}
 }
 
-// expectLog checks the lines about usage in the log so far, which are compared by a part of each.
-func (r *reporting) expectLog(want ...string) {
-	r.Helper()
-	var lines []string
-	if r.log.String() != "" {
-		lines = r.logLines()
-	}
-	if len(lines) != len(want) {
-		r.Errorf("the log has %d lines, want %d:\n%s", len(lines), len(want), strings.Join(lines, "\n"))
-		return
-	}
-	for i, part := range want {
-		if !strings.Contains(lines[i], part) {
-			r.Errorf("the log has\n%s\nwant %s", lines[i], part)
-		}
-	}
-}
-
 func TestShares(t *testing.T) {
 	r := newReporting(t, nil, nil)
 	r.set(3000, 2000, 1000)
@@ -104,21 +86,6 @@ func TestShares(t *testing.T) {
 		t.Errorf("%d connections and %d queries at first sight and in 3 collections", got.Connections, got.Queries)
 	}
 	r.expectLog()
-}
-
-// TestSharesOfGone: a container that is gone keeps its series.
-func TestSharesOfGone(t *testing.T) {
-	r := newReporting(t, nil, nil)
-	r.set(3000, 2000, 1000)
-	r.expectShares("0", "2", "1")
-	r.update(r.sandbox, func(s *simulate.Spec) { s.More = nil })
-	r.set(4000, 3000, 1000)
-	r.use.CPU = map[string]time.Duration{"a": 3 * time.Second}
-	r.sandbox.Report(r.use)
-	const gone = "{container=,container_id=} 0; {container=a,container_id=a} 2.5; {container=app,container_id=b} 1.5"
-	if got := r.usage(shares); got != gone { // it vanished within the interval in which it may have gone on
-		t.Errorf("got %s", got)
-	}
 }
 
 // TestSharesRestored: what was used before a checkpoint is not credited.
@@ -155,7 +122,7 @@ func TestSharesFail(t *testing.T) {
 			r.set(1000, 1000, 0)
 			r.expectShares("0", "1", "0")
 			if strings.HasSuffix(log, "stalled") {
-				r.collector.table.sorted[0].event.(*eventQuery).budget.limit = stalledTimeout // as if that were the full timeout
+				r.collector.table.sorted[0].queries.event.budget.limit = stalledTimeout // as if that were the full timeout
 			}
 			r.sandbox.SetBehavior(simulate.On(simulate.MethodEvent, b))
 			for range 2 {
@@ -176,7 +143,7 @@ func TestSharesFail(t *testing.T) {
 			}
 			r.expectLog(log)
 			r.sandbox.SetBehavior(nil)
-			r.collector.table.sorted[0].event.(*eventQuery).budget.limit = 0
+			r.collector.table.sorted[0].queries.event.budget.limit = 0
 			r.expectShares("0", "1", "1")
 		})
 	}
@@ -207,13 +174,9 @@ func TestSharesOfEnded(t *testing.T) {
 		return simulate.HangUp(0.5)(x)
 	}))
 	page := h.page()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
+	h.must(<-ended)
 	h.expect(page, "runsc_meta_sandbox_running{", `runsc_meta_sandbox_running{sandbox="ends"} 0`)
-	if h.log.String() != "" {
-		t.Errorf("the log is\n%s", &h.log)
-	}
+	h.expectLog()
 }
 
 // TestSharesAtTheEnd: when a sandbox has ended, its containers keep their CPU time, also those whose
@@ -250,14 +213,10 @@ func TestSharesAtTheEnd(t *testing.T) {
 		}
 		if test.later != nil {
 			r.update(r.sandbox, test.later)
-			if err := r.collector.Look(); err != nil {
-				t.Fatal(err)
-			}
+			r.look()
 		}
 		r.set(1500, 0, 0)
-		if err := r.sandbox.Exit(0); err != nil {
-			t.Fatal(err)
-		}
+		r.must(r.sandbox.Exit(0))
 		// A page at this moment may be older than the last reading of the cgroup.
 		testkit.Until(t, test.what+", the last figures are on the page", func() bool { return r.usage(shares) == test.want })
 		if got := r.usage(shares); got != test.want {
@@ -274,9 +233,7 @@ func TestLookMakesWay(t *testing.T) {
 		if !measured {
 			r.collector.due.Add(1)
 		}
-		if err := r.collector.Look(); err != nil {
-			t.Fatal(err)
-		}
+		r.look()
 		if !measured {
 			r.collector.due.Add(-1)
 		}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/roots"
@@ -23,9 +22,7 @@ func (n *node) serve(configured ...string) {
 func (n *node) addRoot(name, id string, opens int64) (path string, s *simulate.Sandbox) {
 	n.Helper()
 	path = filepath.Join(n.root, name)
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		n.Fatal(err)
-	}
+	n.must(os.MkdirAll(path, 0o755))
 	return path, testkit.Start(n, path, simulate.Spec{ID: id, Points: []simulate.Point{{Metric: "fs_opens", Int: opens}}})
 }
 
@@ -65,13 +62,9 @@ func TestSeveralRoots(t *testing.T) {
 	if len(n.collector.table.schemas.compiled) == 0 || n.collector.table.sorted[0].compiled != n.collector.table.sorted[1].compiled {
 		t.Error("the same registration in two roots is compiled twice")
 	}
-	if err := os.RemoveAll(later); err != nil {
-		t.Fatal(err)
-	}
+	n.must(os.RemoveAll(later))
 	n.expect(n.page(), opens, sample(3, two, "other"), sample(1, one, "same"))
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root does not exist") || !strings.Contains(log[0], missing) {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
+	n.expectLog(`waiting for it to appear" root=` + missing)
 }
 
 // TestMissingRootLevel: a missing runtime root is a warning only if no other one can be read.
@@ -85,9 +78,7 @@ func TestMissingRootLevel(t *testing.T) {
 		n.addRoot("one", "a", 1)
 		n.serve(roots...)
 		n.page()
-		if got := strings.Join(n.logLines(), "\n"); strings.Count(got, "level="+want+` msg="Runtime root does not exist`) != 1 {
-			t.Errorf("the log is\n%s\nwant one line with level %s", got, want)
-		}
+		n.expectLog("level=" + want + ` msg="Runtime root does not exist`)
 	}
 	check("INFO", "missing", "one")
 	check("INFO", "one", "missing")
@@ -99,23 +90,16 @@ func TestRootThatCannotBeRead(t *testing.T) {
 	n := newNode(t, nil)
 	one, _ := n.addRoot("one", "a", 1)
 	file := filepath.Join(n.root, "file")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	n.must(os.WriteFile(file, nil, 0o644))
 	n.serve(file, one)
+	const readable, missing = "sandmeter_runtime_root_readable{", "sandmeter_runtime_root_missing{"
 	for range 2 {
 		page := n.page()
-		n.expect(page, opens, fmt.Sprintf(`runsc_fs_opens{runtime_root="%s",sandbox="a"} 1`, one))
-		n.expect(page, "sandmeter_runtime_root_readable{",
-			fmt.Sprintf(`sandmeter_runtime_root_readable{runtime_root="%s"} 0`, file),
-			fmt.Sprintf(`sandmeter_runtime_root_readable{runtime_root="%s"} 1`, one))
-		n.expect(page, "sandmeter_runtime_root_missing{",
-			fmt.Sprintf(`sandmeter_runtime_root_missing{runtime_root="%s"} 0`, file),
-			fmt.Sprintf(`sandmeter_runtime_root_missing{runtime_root="%s"} 0`, one))
+		n.expect(page, opens, opens+`runtime_root="`+one+`",sandbox="a"} 1`)
+		n.expect(page, readable, readable+`runtime_root="`+file+`"} 0`, readable+`runtime_root="`+one+`"} 1`)
+		n.expect(page, missing, missing+`runtime_root="`+file+`"} 0`, missing+`runtime_root="`+one+`"} 0`)
 	}
-	if log := n.logLines(); len(log) != 1 || !strings.Contains(log[0], "Runtime root is not readable") {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
+	n.expectLog("Runtime root is not readable")
 }
 
 // TestEndedSandboxLeaves: unless ended sandboxes are kept, one leaves the page when its process

@@ -18,15 +18,6 @@ func (n *node) collectOf(ids ...string) *snapshot.Snapshot {
 	return n.collectPlan(Plan{Deadline: time.Now().Add(time.Minute), Sandboxes: only(ids...)})
 }
 
-func (n *node) collectPlan(plan Plan) *snapshot.Snapshot {
-	n.Helper()
-	snap, err := n.collector.Collect(plan)
-	if err != nil {
-		n.Fatal(err)
-	}
-	return snap
-}
-
 // only selects the sandboxes with these IDs.
 func only(ids ...string) snapshot.Union {
 	return snapshot.Unite([]snapshot.Selector{{IDs: snapshot.NewValues(ids)}})
@@ -99,25 +90,6 @@ func TestLimitedCollection(t *testing.T) {
 	expectQueries(5, 0, 2)
 }
 
-// TestLimitedCollectionByLabels: sandboxes are selected by the labels that they have on the page.
-func TestLimitedCollectionByLabels(t *testing.T) {
-	n := newNode(t, nil)
-	n.start(simulate.Spec{ID: "a", Pod: "web", Namespace: "shop"})
-	n.start(simulate.Spec{ID: "b", Pod: "db", Namespace: "shop"})
-	n.start(simulate.Spec{ID: "c", Pod: "web", Namespace: "bank"})
-	check := func(want string, of ...snapshot.Selector) {
-		t.Helper()
-		snap := n.collectPlan(Plan{Deadline: time.Now().Add(time.Minute), Sandboxes: snapshot.Unite(of)})
-		if got := sandboxesIn(snap); got != want {
-			t.Errorf("%+v selects %q, want %q", of, got, want)
-		}
-	}
-	check("a b", snapshot.Selector{Namespaces: snapshot.NewValues([]string{"shop"})})
-	check("b c", snapshot.Selector{Pods: snapshot.NewValues([]string{"db"})}, snapshot.Selector{Namespaces: snapshot.NewValues([]string{"bank"})})
-	check("a c", snapshot.Selector{Shard: snapshot.Shard{Index: 0, Count: 2}})
-	check("b", snapshot.Selector{Shard: snapshot.Shard{Index: 1, Count: 2}})
-}
-
 // TestNotQueried: a collection leaves the baselines and time budgets of the sandboxes that it does
 // not query as they are, and logs nothing about them. Those that an earlier collection did not
 // reach still go first.
@@ -128,7 +100,7 @@ func TestNotQueried(t *testing.T) {
 	n.collect()
 	missed := timeBudget{limit: time.Second, used: 20 * time.Second, missed: true}
 	*n.budget("b"), *n.savingsBudget("b") = missed, missed
-	of := n.collector.table.inventories[0].byID["b"]
+	of := n.life("b")
 	before, savings := of.baseline, of.savings
 	of.failure = failure.New(failure.OutOfTime, errCut) // logged by the collection that ran out of time
 	b.SetBehavior(simulate.Say("nonsense"))
@@ -141,9 +113,7 @@ func TestNotQueried(t *testing.T) {
 	if *n.budget("b") != missed || *n.savingsBudget("b") != missed {
 		t.Errorf("the budgets are %+v and %+v, want %+v", *n.budget("b"), *n.savingsBudget("b"), missed)
 	}
-	if log := n.log.String(); log != "" {
-		t.Errorf("the log is\n%s", log)
-	}
+	n.expectLog()
 	if order := n.order(); !slices.Equal(order, []string{"b", "a"}) {
 		t.Errorf("they are queried in the order %q", order)
 	}
@@ -151,69 +121,50 @@ func TestNotQueried(t *testing.T) {
 	n.collectOf("a")
 	b.SetBehavior(nil)
 	n.expectSandboxes(n.collect(), "a b", 2, 0)
-	if log := n.logLines(); len(log) != 2 || !strings.Contains(log[1], "Sandbox has metrics again") {
-		t.Errorf("the log is\n%s", strings.Join(log, "\n"))
-	}
+	n.expectLog("reason=reply_refused", "Sandbox has metrics again")
 }
 
-// TestLimitedCut: a cut has the selected sandboxes, and of the others the last known failures.
-func TestLimitedCut(t *testing.T) {
-	n := newNode(t, nil)
-	release := make(chan struct{})
-	n.start(simulate.Spec{ID: "a", Behavior: func(x *simulate.Exchange) error {
-		<-release
-		return simulate.Honest(x)
-	}})
-	n.start(simulate.Spec{ID: "b"})
-	n.start(simulate.Spec{ID: "c", NoSocket: true})
-	n.collectOf("b", "c")
-	var cut *snapshot.Snapshot
-	now := time.Now()
-	snap := n.collectPlan(Plan{
-		Sandboxes: only("a"), Deadline: now.Add(time.Minute), Cuts: []time.Time{now.Add(time.Millisecond)},
-		OnCut: func(_ int, s *snapshot.Snapshot) {
-			cut = s
-			close(release)
-		},
-	})
-	n.expectSandboxes(cut, "a:out_of_time", 3, 2)
-	n.expectSandboxes(snap, "a", 3, 1)
-	if !slices.Equal(cut.Selected, only("a")) {
-		t.Errorf("the cut is of %+v", cut.Selected)
-	}
-}
-
-// TestPageBudgetOfASelection: a sandbox has the same share of the page budget whatever is selected,
-// so a selection does not change which sandboxes are over it.
-func TestPageBudgetOfASelection(t *testing.T) {
+// TestPageBudget: if all metrics exceed the page budget, the largest sandboxes have none, and the others have
+// all of theirs. A selection does not change which sandboxes are over the budget.
+func TestPageBudget(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.Linger = 0 })
 	n.collector.pageBase = 1 << 20
 	all := simulate.AllSeries(simulate.RealRegistration())
 	const large = 6 // of about 0.3 MB each
-	sandboxes := map[string]*simulate.Sandbox{}
+	sandboxes := map[string]*simulate.Sandbox{"small": n.start(simulate.Spec{ID: "small", OwnProcess: true})}
 	for i := range large {
 		id := fmt.Sprintf("large%02d", i)
 		sandboxes[id] = n.start(simulate.Spec{ID: id, Points: all, Order: uint64(1 + i), OwnProcess: true})
 	}
 	whole := n.collect()
-	over := func(s *snapshot.Sandbox) bool { return s.Failure != nil && s.Failure.Reason == failure.PageBudget }
-	const gauge = "sandmeter_over_budget"
-	want := series(text(whole), gauge)
-	if len(want) != 2 || strings.HasSuffix(want[0], " 0") {
-		t.Fatalf("nothing is over the budget: %q", want)
-	}
-	for i := range whole.Sandboxes {
-		s := &whole.Sandboxes[i]
-		limited := n.collectOf(s.Labels.Sandbox)
-		if len(limited.Sandboxes) != 1 || over(&limited.Sandboxes[0]) != over(s) {
-			t.Errorf("%s is over the budget: %t, selected alone: %s", s.Labels.Sandbox, over(s), sandboxesIn(limited))
-		}
-		n.expect(text(limited), gauge, want...)
-	}
-	for i := range whole.Sandboxes {
-		if s := &whole.Sandboxes[i]; !over(s) {
-			sandboxes[s.Labels.Sandbox].Stop()
+	var over []string
+	for _, s := range whole.Sandboxes {
+		if s.Failure != nil && s.Failure.Reason == failure.PageBudget {
+			over = append(over, s.Labels.Sandbox)
 		}
 	}
-	n.expect(text(n.collectOf("none")), gauge+`{budget="page"`, gauge+`{budget="page"} 0`) // there is room for the others now
+	if len(over) == 0 || len(over) == large || slices.Contains(over, "small") {
+		t.Fatalf("%q are over the budget", over)
+	}
+	page := text(whole)
+	if got, want := len(series(page, opens)), len(sandboxes)-len(over); got != want {
+		t.Errorf("%d sandboxes are on the page, want %d", got, want)
+	}
+	if limit := n.collector.pageBase + pagePerSandbox*len(sandboxes); len(page) > limit+limit/10 || len(page) < limit/2 {
+		t.Errorf("the page has %d bytes, and its budget is %d", len(page), limit)
+	}
+	const gauge = `sandmeter_over_budget{budget="page"} `
+	for id := range sandboxes {
+		limited := n.collectOf(id)
+		if got := strings.HasSuffix(sandboxesIn(limited), string(failure.PageBudget)); got != slices.Contains(over, id) {
+			t.Errorf("selected alone: %s; over the budget are %q", sandboxesIn(limited), over)
+		}
+		n.expect(text(limited), gauge, fmt.Sprint(gauge, len(over)))
+	}
+	for id, s := range sandboxes {
+		if !slices.Contains(over, id) {
+			s.Stop()
+		}
+	}
+	n.expect(text(n.collectOf("none")), gauge, gauge+"0") // there is room for the others now
 }

@@ -40,13 +40,3 @@ func TestSelfMonitoring(t *testing.T) {
 	}
 	n.expect(n.page(), "sandmeter_collection_queries ", "sandmeter_collection_queries 1") // of the last collection, not all
 }
-
-// TestDropInHasNoNewFamilies: a drop-in without problems has none of the families that gVisor's
-// server lacks.
-func TestDropInHasNoNewFamilies(t *testing.T) {
-	n := newNode(t, func(o *Options) {
-		o.Counters = func() snapshot.Counters { return snapshot.Counters{ResponsesCutOff: fact.Of(int64(0), true)} }
-	})
-	n.start(simulate.Spec{ID: "fine"})
-	n.expect(textWith(n.collect(), families.Options{DropIn: true}), "sandmeter_")
-}

@@ -36,7 +36,7 @@ type table struct {
 func newTable(e *env, ends *endings) *table {
 	o := &e.options
 	t := &table{
-		registry: &registry{env: e, ends: ends, holders: make(holders), schemas: schemas{zeros: o.Zeros, compiled: make(map[*state.Registration]*compiled)}},
+		registry: &registry{env: e, ends: ends, holders: make(holders), schemas: schemas{zeros: o.Zeros, compiled: make(map[string]*compiled)}},
 		roots:    o.Roots,
 		ways:     roots.NewWays(o.Roots),
 		shared:   state.NewShared(o.GroupAnnotation),
@@ -94,7 +94,7 @@ func (t *table) serve(places []roots.Place) {
 }
 
 // read reads all runtime roots, and sorts what they have. A root that does not answer stays as it is. The
-// error is a *RootError: the server lacks resources to read any root. The caller holds turn, and not mu.
+// error is of a root, for which the server lacks resources. The caller holds turn, and not mu.
 func (t *table) read() error {
 	t.mu.Lock()
 	inventories := slices.Clone(t.inventories)
@@ -113,7 +113,7 @@ func (t *table) read() error {
 			inv.err = errHung
 		}
 		if proof.LacksResources(err) {
-			return &RootError{err}
+			return err
 		}
 	}
 	absent := slog.LevelWarn

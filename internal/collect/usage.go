@@ -16,6 +16,7 @@ type usage struct {
 	account  atomic.Pointer[host.Account] // nil: none is open
 	found    fact.Reading                 // in this collection
 	late     bool                         // the last collection had no time for the sandbox
+	repeated bool                         // it is measured again and again; see repeatUntilAlone
 	reported reported
 
 	absent []fact.Reason   // of the next snapshot, reused
@@ -84,21 +85,8 @@ func (u *usage) addShares(to *snapshot.Usage, pool *snapshot.Pool[snapshot.Share
 
 // addDetail adds the memory and the processes of containers.
 func (u *usage) addDetail(to *snapshot.Usage, pools *usagePools) {
-	r := &u.reported
-	if !r.detailed {
-		return
+	if r := &u.reported; r.detailed {
+		to.Processes = pools.figures.Copy(r.processes)
+		to.Memory, to.EqualMemory = claims.Divide(u.figure(fact.Memory), r.claims, r.mounted)
 	}
-	to.Processes = pools.figures.Copy(r.processes)
-	division := claims.Incomplete
-	if u.figure(fact.Memory).Known {
-		division = claims.DivisionOf(r.claims, r.mounted)
-	}
-	if division == claims.Incomplete {
-		return
-	}
-	var memory []fact.Figure
-	for _, bytes := range claims.Divide(u.figure(fact.Memory).Value, r.claims) {
-		memory = append(memory, fact.Of(bytes, true))
-	}
-	to.Memory, to.EqualMemory = memory, division == claims.Equal
 }

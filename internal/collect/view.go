@@ -22,9 +22,9 @@ func (l *life) commit(next verify.Baseline) *failure.Failure {
 	l.commits++
 	source := l.reported()
 	source.Measure(&l.measured)
-	l.measured, l.textSize, l.zeroSize = source, source.TextSize, source.ZeroSize
-	if l.textSize > maxShare {
-		return failure.Newf(failure.TooLong, "the metrics take %d bytes of the page; the limit is %d", l.textSize, maxShare)
+	l.measured = source
+	if source.TextSize > maxShare {
+		return failure.Newf(failure.TooLong, "the metrics take %d bytes of the page; the limit is %d", source.TextSize, maxShare)
 	}
 	return nil
 }
@@ -49,8 +49,8 @@ func (l *life) reported() snapshot.Source {
 		Start:      nanoseconds(l.identity.CreatedAt),
 		Samples:    l.baseline.Samples,
 		Histograms: l.baseline.Histograms,
-		TextSize:   l.textSize,
-		ZeroSize:   l.zeroSize,
+		TextSize:   l.measured.TextSize,
+		ZeroSize:   l.measured.ZeroSize,
 	}
 }
 

@@ -57,27 +57,13 @@ func (v Values) covers(other Values) bool {
 	if v == "" || v == other {
 		return true
 	}
-	rest := string(v)
+	set := v.Set()
 	for text := range other.texts() {
-		found := false
-		if rest, found = cutAfter(rest, text); !found {
+		if !set.Match(text) {
 			return false
 		}
 	}
 	return other != ""
-}
-
-// cutAfter returns what follows text in sorted, which has the form of Values, and whether text is in
-// it.
-func cutAfter(sorted, text string) (rest string, found bool) {
-	for sorted != "" {
-		next := ""
-		next, sorted, _ = strings.Cut(sorted, valueSeparator)
-		if next >= text {
-			return sorted, next == text
-		}
-	}
-	return "", false
 }
 
 // A Set is a set of texts. Nil matches everything.

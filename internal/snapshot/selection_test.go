@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -186,14 +185,5 @@ func TestCoversHolds(t *testing.T) {
 	}
 	if covered <= len(unions) {
 		t.Errorf("of %d unions only %d pairs cover", len(unions), covered)
-	}
-}
-
-// TestUniteIsStable: equal selectors in the same order make equal unions.
-func TestUniteIsStable(t *testing.T) {
-	selectors := []Selector{shard(0, 2), ids("a"), {Pods: values("web")}, ids("b"), shard(1, 3)}
-	want := Union{shard(0, 2), ids("a", "b"), {Pods: values("web")}, shard(1, 3)}
-	if got := Unite(selectors); !slices.Equal(got, want) {
-		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -40,20 +40,16 @@ func (s *Source) Metric(sample Sample) *schema.Metric { return &s.Schema.Metrics
 // MeasureText returns the approximate number of bytes of the samples as text, on a page without
 // filters.
 func (s *Source) MeasureText() int {
-	size := len(s.Samples) * s.Labels.textSize()
+	size, common := 0, s.Labels.textSize()
 	for i := range s.Samples {
-		m := &s.Schema.Metrics[s.Samples[i].Metric]
-		size += m.LineSize
-		switch {
-		case m.Type == schema.Histogram:
-			labels := s.Labels.textSize()
-			if m.Open {
-				labels += s.Sets[s.Samples[i].Series].textSize()
-			}
-			size += (len(m.Bounds) + 5) * labels
-		case m.Open:
-			size += s.Sets[s.Samples[i].Series].textSize()
+		m, labels, lines := s.Metric(s.Samples[i]), common, 1
+		if m.Open {
+			labels += s.Sets[s.Samples[i].Series].textSize()
 		}
+		if m.Type == schema.Histogram {
+			lines = len(m.Bounds) + 6
+		}
+		size += m.LineSize + lines*labels
 	}
 	return size
 }

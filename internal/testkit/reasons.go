@@ -4,7 +4,6 @@
 package testkit
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/sandmeter/sandmeter/internal/simulate/liars"
@@ -18,7 +17,6 @@ const (
 	wantTooLong      = "too_long"
 	wantRefused      = "reply_refused"
 	wantRegistration = "registration_refused"
-	wantMismatch     = "registration_mismatch"
 	wantTexts        = "texts_refused"
 	wantAbsent       = "absent"
 	wantServed       = "" // the lie is harmless, or affects only the liar's own series
@@ -99,14 +97,4 @@ func Reasons(l liars.Liar) []string {
 		reason = wantsOfTopic[l.Topic]
 	}
 	return strings.Split(reason, "|")
-}
-
-// BorrowingReasons is Reasons for a liar that has no registration of its own. If it lies about a
-// metric's definition, the server cannot tell it from a sandbox of another build.
-func BorrowingReasons(l liars.Liar) []string {
-	reasons := Reasons(l)
-	if slices.Contains(reasons, wantRefused) {
-		reasons = append(reasons, wantMismatch)
-	}
-	return reasons
 }
