@@ -62,7 +62,7 @@ var webRules = table{"web", "", []rule{
 	{"try", "a panic fails only its request", `p := recover()`, `p := any(nil)`},
 	{"Handler.snapshot", "a client that has only finished sending gets its page", `time.AfterFunc(leavingGrace, cancel)`, `cancel()`},
 	{"Handler.discover", "targets for shards have a limit", `n > maxShards`, `false`},
-	{"profiler.cpu", "a profile has a limit", `seconds > maxProfile`, `false`},
+	{"profileCPU", "a profile has a limit", `seconds > maxProfile`, `false`},
 }}
 
 var totalsRules = table{"totals", "", []rule{

@@ -3,10 +3,8 @@ package web
 import (
 	"container/list"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -150,24 +148,21 @@ func (c *Connections) push(conn net.Conn) (surplus net.Conn, closed int) {
 
 // CloseAll closes all connections, including those with requests in progress, and does not wait for
 // clients.
-func (c *Connections) CloseAll() {
-	c.mu.Lock()
-	all := slices.Collect(maps.Keys(c.open))
-	c.mu.Unlock()
-	for _, conn := range all {
-		closeNow(conn)
-	}
-}
+func (c *Connections) CloseAll() { c.close(true) }
 
 // CloseIdle closes all connections without a request in progress, and does not wait for clients.
-func (c *Connections) CloseIdle() {
-	var idle []net.Conn
+func (c *Connections) CloseIdle() { c.close(false) }
+
+func (c *Connections) close(busy bool) {
+	var conns []net.Conn
 	c.mu.Lock()
-	for e := c.idle.Front(); e != nil; e = e.Next() {
-		idle = append(idle, e.Value.(net.Conn))
+	for conn, waiting := range c.open {
+		if busy || waiting != nil {
+			conns = append(conns, conn)
+		}
 	}
 	c.mu.Unlock()
-	for _, conn := range idle {
+	for _, conn := range conns {
 		closeNow(conn)
 	}
 }

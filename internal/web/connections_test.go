@@ -1,16 +1,12 @@
 package web
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,24 +16,19 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-func TestConnectionsOf(t *testing.T) {
-	check := func(files uint64, want int) {
+func TestLimits(t *testing.T) {
+	check := func(files uint64, wantConnections, wantWaits int) {
 		t.Helper()
-		if got := connectionsOf(files); got != want {
-			t.Errorf("connectionsOf(%d) = %d, want %d", files, got, want)
+		if got := connectionsOf(files); got != wantConnections || waitsOf(got) != wantWaits {
+			t.Errorf("%d files: %d connections, of which %d wait, want %d and %d", files, got, waitsOf(got), wantConnections, wantWaits)
 		}
 	}
-	check(0, 16)
-	check(128, 16)
-	check(256, 32)
-	check(1024, 128)
-	check(8192, 1024)
-	check(1<<20, 1024)
-	check(1<<64-1, 1024) // no limit
-
-	if got := MaxConnections(); got < minConnections || got > maxConnections {
-		t.Errorf("MaxConnections() = %d", got)
-	}
+	check(0, 16, 4)
+	check(128, 16, 4)
+	check(1024, 128, 32)
+	check(2048, 256, 64)
+	check(8192, 1024, 64)
+	check(1<<64-1, 1024, 64) // no limit
 }
 
 // A pool is Connections whose connections have names.
@@ -152,24 +143,12 @@ type tlsConn struct{ net.Conn }
 func (tlsConn) Close() error        { return errors.New("this would wait for the client") }
 func (c tlsConn) NetConn() net.Conn { return c.Conn }
 
-func TestTLSIsClosedWithoutWaiting(t *testing.T) {
-	c := NewConnections(1, new(Counters), slog.New(slog.DiscardHandler))
-	client, server := net.Pipe()
-	defer client.Close()
-	c.Track(&tlsConn{server}, http.StateNew)
-	_, other := net.Pipe()
-	defer other.Close()
-	c.Track(other, http.StateNew)
-	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the client reads %v, want %v", err, io.EOF)
-	}
-}
-
-// TestCloseAll checks that CloseAll waits for no connection, idle or busy.
-func TestCloseAll(t *testing.T) {
+// TestClosing checks that a connection is closed without waiting for its client, because of the limit and at
+// the end, idle or busy.
+func TestClosing(t *testing.T) {
 	c := NewConnections(2, new(Counters), slog.New(slog.DiscardHandler))
 	var clients []net.Conn
-	for _, state := range []http.ConnState{http.StateNew, http.StateActive} {
+	for _, state := range []http.ConnState{http.StateNew, http.StateActive, http.StateIdle} {
 		client, server := net.Pipe()
 		defer client.Close()
 		conn := &tlsConn{server}
@@ -177,12 +156,17 @@ func TestCloseAll(t *testing.T) {
 		c.Track(conn, state)
 		clients = append(clients, client)
 	}
-	c.CloseAll()
-	for _, client := range clients {
+	isClosed := func(client net.Conn) {
+		t.Helper()
 		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the client reads %v, want %v", err, io.EOF)
 		}
 	}
+	isClosed(clients[0])
+	c.CloseIdle()
+	isClosed(clients[2])
+	c.CloseAll()
+	isClosed(clients[1])
 }
 
 // TestLogOfClosedConnections checks that there is one log line per minute, with the number of
@@ -219,76 +203,4 @@ func TestLogOfClosedConnections(t *testing.T) {
 		flood(1)
 		expect("limit=1 closed=1", "limit=1 closed=21")
 	})
-}
-
-// TestIdleFlood checks that a server serves other clients, and finishes the request in progress,
-// while clients open far more connections than the limit and leave them idle.
-func TestIdleFlood(t *testing.T) {
-	const most, flood = 4, 100
-	started, finish := make(chan bool, 1), make(chan bool)
-	mux := http.NewServeMux()
-	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page") })
-	mux.HandleFunc("/slow", func(w http.ResponseWriter, _ *http.Request) {
-		started <- true
-		<-finish
-		io.WriteString(w, "slow page")
-	})
-	listener, err := net.Listen("unix", filepath.Join(testkit.TempDir(t), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	connections := NewConnections(most, new(Counters), slog.New(slog.DiscardHandler))
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux, ConnState: connections.Track}}
-	server.Start()
-	defer server.Close()
-
-	dial := func() net.Conn {
-		t.Helper()
-		conn, err := new(net.Dialer).DialContext(context.Background(), "unix", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		return conn
-	}
-	request := func(conn net.Conn, path string) {
-		t.Helper()
-		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expect := func(conn net.Conn, want string) {
-		t.Helper()
-		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if body, err := io.ReadAll(response.Body); err != nil || string(body) != want {
-			t.Errorf("the response is %q, %v, want %q", body, err, want)
-		}
-	}
-
-	busy := dial()
-	request(busy, "/slow")
-	<-started
-	idle := make([]net.Conn, flood)
-	for i := range idle {
-		idle[i] = dial()
-	}
-	scraper := dial()
-	request(scraper, "/metrics")
-	expect(scraper, "page")
-
-	// The scraper's connection was accepted last, so all surplus connections are closed by now: the
-	// first ones of the flood, in order.
-	for _, conn := range idle[:flood-(most-2)] {
-		if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
-			t.Errorf("an idle connection reads %d bytes, %v", n, err)
-		}
-	}
-	request(idle[flood-1], "/metrics")
-	expect(idle[flood-1], "page")
-	close(finish)
-	expect(busy, "slow page")
 }

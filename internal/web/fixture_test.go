@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +44,7 @@ func newWorld(t *testing.T, change func(*collect.Options, *Options)) *world {
 	c := collect.Options{Roots: []string{root}, Linger: time.Hour, LingerMax: 1000, SandboxTimeout: ample, Logger: logger}
 	o := Options{
 		MaxPerSecond: 20, Roots: func() []string { return []string{servedRoot} }, Ready: func() error { return nil }, Version: "1.2.3",
-		Logger: logger,
+		Logger: logger, Counters: new(Counters),
 	}
 	if change != nil {
 		change(&c, &o)
@@ -142,26 +141,15 @@ func (w *world) fetch(client *http.Client, r *http.Request) (*http.Response, str
 	return response, string(body)
 }
 
-// familiesOf returns the names of the families on a page that come from sandboxes.
-func familiesOf(page string) []string {
-	var names []string
+// labelsOf returns a label of each sample of a family on a page.
+func labelsOf(page, family, label string) []string {
+	var values []string
 	for line := range strings.Lines(page) {
-		if name, ok := strings.CutPrefix(line, "# TYPE runsc_"); ok && !strings.HasPrefix(name, "meta_") {
-			names = append(names, strings.Fields(name)[0])
+		if strings.HasPrefix(line, family+"{") {
+			_, value, _ := strings.Cut(line, label+`="`)
+			value, _, _ = strings.Cut(value, `"`)
+			values = append(values, value)
 		}
 	}
-	slices.Sort(names)
-	return names
-}
-
-// capabilities returns the capabilities on a page.
-func capabilities(page string) []string {
-	var names []string
-	for line := range strings.Lines(page) {
-		if rest, ok := strings.CutPrefix(line, `runsc_meta_sandbox_capabilities{capability="`); ok {
-			name, _, _ := strings.Cut(rest, `"`)
-			names = append(names, name)
-		}
-	}
-	return names
+	return values
 }

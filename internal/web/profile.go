@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -15,12 +14,9 @@ const (
 	maxProfile     = 60
 )
 
-// profiler serves profiles of the process. Only one CPU profile runs at a time.
-type profiler struct{ busy sync.Mutex }
-
-// cpu serves a CPU profile of the requested number of seconds. The profile ends early if the client
-// disconnects.
-func (p *profiler) cpu(w http.ResponseWriter, r *http.Request) error {
+// profileCPU serves a CPU profile of the requested number of seconds. The profile ends early if the client
+// disconnects. Only one runs at a time.
+func profileCPU(w http.ResponseWriter, r *http.Request) error {
 	seconds := defaultProfile
 	if text := r.URL.Query().Get("seconds"); text != "" {
 		var err error
@@ -28,13 +24,9 @@ func (p *profiler) cpu(w http.ResponseWriter, r *http.Request) error {
 			return refuse(http.StatusBadRequest, "seconds has to be a number from 1 to %d", maxProfile)
 		}
 	}
-	if !p.busy.TryLock() {
-		return refuse(http.StatusConflict, "another CPU profile is in progress; try again later")
-	}
-	defer p.busy.Unlock()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	if err := pprof.StartCPUProfile(w); err != nil {
-		return refuse(http.StatusConflict, "the program that this server is part of takes a CPU profile, try again when it is done")
+	if pprof.StartCPUProfile(w) != nil {
+		return refuse(http.StatusConflict, "another CPU profile of this process is in progress; try again later")
 	}
 	defer pprof.StopCPUProfile()
 	select {
@@ -44,8 +36,8 @@ func (p *profiler) cpu(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// heap serves a profile of the memory in use.
-func (p *profiler) heap(w http.ResponseWriter, _ *http.Request) error {
+// profileHeap serves a profile of the memory in use.
+func profileHeap(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	runtime.GC() // the heap profile shows the state at the last garbage collection
 	return pprof.Lookup("heap").WriteTo(w, 0)

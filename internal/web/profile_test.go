@@ -1,61 +1,33 @@
 package web
 
 import (
-	"bytes"
-	"compress/gzip"
 	"io"
 	"net/http"
-	"net/http/httptest"
+	"runtime/pprof"
 	"testing"
+
+	"github.com/sandmeter/sandmeter/internal/collect"
 )
 
-// fetchProfile requests a path from the handler.
-func fetchProfile(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
-	t.Helper()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-	return w
-}
-
-func TestProfilesAreOffUnlessAllowed(t *testing.T) {
-	h := NewHandler(Options{})
-	defer h.Close()
-	for _, path := range []string{pathProfileCPU, pathProfileHeap} {
-		if got := fetchProfile(t, h, path).Code; got != http.StatusNotFound {
-			t.Errorf("%s: status %d", path, got)
-		}
-	}
-}
-
+// TestProfiles: profiles are off unless they are allowed, a CPU profile has a limit, and one runs at a time.
 func TestProfiles(t *testing.T) {
-	h := NewHandler(Options{AllowProfiling: true})
-	defer h.Close()
-	for _, path := range []string{pathProfileCPU + "?seconds=1", pathProfileHeap} {
-		w := fetchProfile(t, h, path)
-		if w.Code != http.StatusOK {
-			t.Fatalf("%s: status %d: %s", path, w.Code, w.Body)
-		}
-		unzipped, err := gzip.NewReader(bytes.NewReader(w.Body.Bytes()))
-		if err != nil {
-			t.Fatalf("%s: no profile: %v", path, err)
-		}
-		if n, err := io.Copy(io.Discard, unzipped); err != nil || n == 0 {
-			t.Errorf("%s: a profile of %d bytes: %v", path, n, err)
+	check := func(w *world, path string, want int) {
+		t.Helper()
+		response := w.get(path)
+		if magic := response.Body.String()[:2]; response.Code != want || want == http.StatusOK && magic != "\x1f\x8b" {
+			t.Errorf("%s: status %d, and the body begins with %q", path, response.Code, magic)
 		}
 	}
+	off := newWorld(t, nil)
+	check(off, pathProfileCPU, http.StatusNotFound)
+	check(off, pathProfileHeap, http.StatusNotFound)
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.AllowProfiling = true })
+	check(w, pathProfileCPU+"?seconds=1", http.StatusOK)
+	check(w, pathProfileHeap, http.StatusOK)
 	for _, seconds := range []string{"0", "61", "x", "-1"} {
-		if got := fetchProfile(t, h, pathProfileCPU+"?seconds="+seconds).Code; got != http.StatusBadRequest {
-			t.Errorf("%s seconds: status %d", seconds, got)
-		}
+		check(w, pathProfileCPU+"?seconds="+seconds, http.StatusBadRequest)
 	}
-}
-
-func TestOneProfileAtATime(t *testing.T) {
-	h := NewHandler(Options{AllowProfiling: true})
-	defer h.Close()
-	h.profiler.busy.Lock() // as if a profile were in progress
-	defer h.profiler.busy.Unlock()
-	if got := fetchProfile(t, h, pathProfileCPU+"?seconds=1").Code; got != http.StatusConflict {
-		t.Errorf("a second one: status %d", got)
-	}
+	w.must(pprof.StartCPUProfile(io.Discard))
+	defer pprof.StopCPUProfile()
+	check(w, pathProfileCPU+"?seconds=1", http.StatusConflict)
 }

@@ -63,15 +63,9 @@ func (h *Handler) page(ctx context.Context, snap *snapshot.Snapshot, as renderin
 // logScrape logs a scrape that ended with err, at debug level. The header of w has the Content-Type of
 // the page, if there is one.
 func (h *Handler) logScrape(w http.ResponseWriter, r *http.Request, query url.Values, sent int, err error, took time.Duration) {
-	attrs := []any{"client", clientOf(r), "filter", shorten(query.Get(paramFilter))}
-	if text := query.Get(paramCapabilities); text != "" {
-		attrs = append(attrs, "capability_filter", shorten(text))
-	}
-	if format := w.Header().Get("Content-Type"); format != "" {
-		attrs = append(attrs, "format", format)
-	}
 	status, _ := statusOf(err)
-	h.options.Logger.Debug("Scrape", append(attrs, "status", status, "bytes", sent, "took", took.Round(time.Microsecond).String())...)
+	h.options.Logger.Debug("Scrape", "client", clientOf(r), "filter", shorten(query.Get(paramFilter)), "capability_filter", shorten(query.Get(paramCapabilities)),
+		"format", w.Header().Get("Content-Type"), "status", status, "bytes", sent, "took", took.Round(time.Microsecond).String())
 }
 
 // A rendering identifies a page of a snapshot. Requests with equal renderings share the page.

@@ -1,17 +1,12 @@
 package web
 
 import (
-	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,121 +16,68 @@ import (
 )
 
 func TestTimeLimit(t *testing.T) {
-	check := func(header string, want time.Duration) {
+	check := func(want time.Duration, headers ...string) {
 		t.Helper()
-		if got := timeLimit(header); got != want {
-			t.Errorf("timeLimit(%q) = %v, want %v", header, got, want)
+		for _, header := range headers {
+			if got := timeLimit(header); got != want {
+				t.Errorf("timeLimit(%q) = %v, want %v", header, got, want)
+			}
 		}
 	}
-	const ms = time.Millisecond
-
 	// Half a second less than the scraper's timeout, or half the timeout if it is less than one
 	// second.
-	check("10", 9500*ms)
-	check("60", 59500*ms)
-	check("1.5", 1000*ms)
-	check("1", 500*ms)
-	check("0.8", 400*ms)
-	check("0.01", 5*ms)
-	check("1e1", 9500*ms)
-	check("1e-12", 0)
-
+	check(9500*time.Millisecond, "10", "1e1")
+	check(59500*time.Millisecond, "60")
+	check(time.Second, "1.5")
+	check(500*time.Millisecond, "1")
+	check(5*time.Millisecond, "0.01")
+	check(0, "1e-12", "5e-324")
 	// Invalid values count as missing.
-	const unsaid = 9 * time.Second
-	check("", unsaid)
-	check("0", unsaid)
-	check("-1", unsaid)
-	check("60.001", unsaid)
-	check("1e300", unsaid)
-	check("inf", unsaid)
-	check("-Inf", unsaid)
-	check("NaN", unsaid)
-	check("10s", unsaid)
-	check(" 10", unsaid)
-	check("10, 20", unsaid)
-	check("ten", unsaid)
-	check("5e-324", 0)
-	check(strings.Repeat("9", 1000), unsaid)
+	check(9*time.Second, "", "0", "-1", "60.001", "1e300", "inf", "-Inf", "NaN", "10s", " 10", "10, 20", "ten", strings.Repeat("9", 1000))
 }
 
-func TestPage(t *testing.T) {
-	w := newWorld(t, nil)
-	w.start(simulate.Spec{ID: "a"})
-	response := w.get("/metrics")
-	if response.Code != http.StatusOK || response.Header().Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
-		t.Errorf("%d %v", response.Code, response.Header())
-	}
-	if got, want := response.Header().Get("Content-Length"), strconv.Itoa(response.Body.Len()); got != want {
-		t.Errorf("Content-Length is %q, want %s", got, want)
-	}
-	if got := response.Body.String(); !strings.HasPrefix(got, "# HELP process_start_time_seconds ") || !strings.HasSuffix(got, "\n") {
-		t.Errorf("the page is\n%s", got)
-	}
-}
-
+// TestFilters checks which families and capabilities are left, with the query behind the path or in it.
 func TestFilters(t *testing.T) {
 	w := newWorld(t, nil)
 	w.start(simulate.Spec{ID: "a", Root: simulate.Container{Capabilities: &simulate.Capabilities{
 		Effective: []string{"CAP_NET_RAW", "CAP_KILL"}}}})
-	all := familiesOf(w.page("/metrics"))
-	both := []string{"KILL", "NET_RAW"}
-	check := func(query string, wantFamilies, wantCapabilities []string) {
+	const all, both = 8, "KILL NET_RAW"
+	check := func(query string, wantFamilies int, wantCapabilities string) {
 		t.Helper()
 		for _, path := range []string{"/metrics?", "/metrics%3F", "/metrics%3f"} {
 			page := w.page(path + query)
-			if got := familiesOf(page); !slices.Equal(got, wantFamilies) {
-				t.Errorf("%s%s leaves families %q, want %q", path, query, got, wantFamilies)
-			}
-			if got := capabilities(page); !slices.Equal(got, wantCapabilities) {
-				t.Errorf("%s%s leaves capabilities %q, want %q", path, query, got, wantCapabilities)
+			families := strings.Count(page, "\n# TYPE runsc_") - strings.Count(page, "\n# TYPE runsc_meta_")
+			capabilities := strings.Join(labelsOf(page, "runsc_meta_sandbox_capabilities", "capability"), " ")
+			if families != wantFamilies || capabilities != wantCapabilities {
+				t.Errorf("%s%s leaves %d families and %q, want %d and %q", path, query, families, capabilities, wantFamilies, wantCapabilities)
 			}
 		}
 	}
-	files := []string{"fs_opens", "fs_reads"}
-	check("", all, both)
 	check("another=1", all, both)
-	check("runsc-sandbox-metrics-filter=", all, both)
-	check("runsc-capability-filter=", all, both)
-	check("runsc-sandbox-metrics-filter=%5Efs_", files, both)
-	check("runsc-sandbox-metrics-filter=fs_.*", files, both)
-	check("runsc-sandbox-metrics-filter=opens$", []string{"fs_opens"}, both)
-	// The filter applies to the name without the prefix.
-	check("runsc-sandbox-metrics-filter=runsc_fs_opens", nil, both)
-	check("runsc-capability-filter=NET", all, []string{"NET_RAW"})
-	check("runsc-capability-filter=%5ECAP_NET", all, []string{"NET_RAW"})
-	check("runsc-capability-filter=%5EKILL$", all, []string{"KILL"})
-	check("runsc-capability-filter=none", all, nil)
-	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", files, []string{"KILL"})
-	// Only the first filter counts.
-	check("runsc-sandbox-metrics-filter=%5Efs_&runsc-sandbox-metrics-filter=gofer", files, both)
-	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", 4096), nil, both)
-	check("runsc-sandbox-metrics-filter=^("+strings.Repeat("gofer_opens_host|", 200)+"fs_opens)$", []string{"fs_opens", "gofer_opens_host"}, both)
-	check("runsc-sandbox-metrics-filter=^f.{1,9}s$", []string{"fs_opens", "fs_reads"}, both)
-	check("", all, both) // no filter carries over
+	check("runsc-sandbox-metrics-filter=&runsc-capability-filter=", all, both)
+	check("runsc-sandbox-metrics-filter=%5Efs_", 2, both)
+	check("runsc-sandbox-metrics-filter=runsc_fs_opens", 0, both) // the name has no prefix
+	check("runsc-capability-filter=%5ECAP_NET", all, "NET_RAW")
+	check("runsc-sandbox-metrics-filter=opens$&runsc-capability-filter=KILL", 1, "KILL")
+	check("runsc-sandbox-metrics-filter=opens$&runsc-sandbox-metrics-filter=fs", 1, both) // only the first filter counts
+	check("", all, both)
 }
 
 func TestRefusedQueries(t *testing.T) {
 	w := newWorld(t, nil)
-	check := func(query, want string) {
+	check := func(query string, status int, want string) {
 		t.Helper()
-		for _, path := range []string{"/metrics?", "/metrics%3F"} {
-			w.expect(w.get(path+query), http.StatusBadRequest, want+"\n")
-		}
+		w.expect(w.get("/metrics"+query), status, want+"\n")
 	}
 	const invalid = " filter is not a valid regular expression: error parsing regexp: "
-	check("runsc-sandbox-metrics-filter=(", "provided metric"+invalid+"missing closing ): `(`")
-	check("runsc-capability-filter=[", "provided capability"+invalid+"missing closing ]: `[`")
-	check("runsc-sandbox-metrics-filter=(&runsc-capability-filter=[", "provided metric"+invalid+"missing closing ): `(`")
-	check("runsc-sandbox-metrics-filter=(%3F=x)", "provided metric"+invalid+"invalid or unsupported Perl syntax: `(?=`")
-	check("runsc-sandbox-metrics-filter="+strings.Repeat("x", 4097), "provided metric filter is refused: longer than 4096 bytes")
-	check("runsc-capability-filter="+strings.Repeat("(", 4097), "provided capability filter is refused: longer than 4096 bytes")
-
-	w.expect(w.get("/metrics?%zz"), http.StatusBadRequest, "the query cannot be read: invalid URL escape \"%zz\"\n")
-	w.expect(w.get("/metrics?runsc-sandbox-metrics-filter=%FF"), http.StatusBadRequest, "provided metric filter is not a valid regular expression: error parsing regexp: invalid UTF-8: `\xff`\n")
-	w.expect(w.get("/metrics?a;b"), http.StatusBadRequest, "the query cannot be read: invalid semicolon separator in query\n")
-	w.expect(w.get("/metrics%3F%25zz"), http.StatusBadRequest, "the query in the path cannot be read: invalid URL escape \"%zz\"\n")
-	w.expect(w.get("/metric%3Fa=b"), http.StatusNotFound, "path not found\n")
-	w.expect(w.get("/metrics/%3Fa=b"), http.StatusNotFound, "path not found\n")
+	check("?runsc-sandbox-metrics-filter=(", http.StatusBadRequest, "provided metric"+invalid+"missing closing ): `(`")
+	check("%3Frunsc-capability-filter=[", http.StatusBadRequest, "provided capability"+invalid+"missing closing ]: `[`")
+	check("?runsc-sandbox-metrics-filter=%FF", http.StatusBadRequest, "provided metric"+invalid+"invalid UTF-8: `\xff`")
+	check("?runsc-capability-filter="+strings.Repeat("x", 4097), http.StatusBadRequest, "provided capability filter is refused: longer than 4096 bytes")
+	check("?%zz", http.StatusBadRequest, `the query cannot be read: invalid URL escape "%zz"`)
+	check("?a;b", http.StatusBadRequest, "the query cannot be read: invalid semicolon separator in query")
+	check("%3F%25zz", http.StatusBadRequest, `the query in the path cannot be read: invalid URL escape "%zz"`)
+	check("/%3Fa=b", http.StatusNotFound, "path not found")
 }
 
 // TestScrapesAreLogged checks that scrapes are logged at debug level with their client, their
@@ -162,50 +104,14 @@ func TestScrapesAreLogged(t *testing.T) {
 		}
 	}
 	const tcp, unix = "127.0.0.1:1234", "@"
-	check("/metrics", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" FORMAT status=200 bytes=LENGTH took=T`)
-	check("/metrics", unix, `level=DEBUG msg=Scrape client="Unix socket" filter="" FORMAT status=200 bytes=LENGTH took=T`)
+	check("/metrics", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" capability_filter="" FORMAT status=200 bytes=LENGTH took=T`)
+	check("/metrics", unix, `level=DEBUG msg=Scrape client="Unix socket" filter="" capability_filter="" FORMAT status=200 bytes=LENGTH took=T`)
 	check("/metrics?runsc-sandbox-metrics-filter=%5Efs_&runsc-capability-filter=KILL", tcp,
 		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=^fs_ capability_filter=KILL FORMAT status=200 bytes=LENGTH took=T`)
-	check("/metrics%3Frunsc-sandbox-metrics-filter=a%0Ab", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="a\nb" FORMAT status=200 bytes=LENGTH took=T`)
-	check("/metrics?runsc-sandbox-metrics-filter=(", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=( status=400 bytes=0 took=T`)
+	check("/metrics%3Frunsc-sandbox-metrics-filter=a%0Ab", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="a\nb" capability_filter="" FORMAT status=200 bytes=LENGTH took=T`)
+	check("/metrics?runsc-sandbox-metrics-filter=(", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=( capability_filter="" format="" status=400 bytes=0 took=T`)
 	check("/metrics?runsc-sandbox-metrics-filter="+strings.Repeat("x", 5000), tcp,
-		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=`+strings.Repeat("x", maxLoggedText)+` status=400 bytes=0 took=T`)
-	check("/metrics?%zz", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" status=400 bytes=0 took=T`)
+		`level=DEBUG msg=Scrape client=127.0.0.1:1234 filter=`+strings.Repeat("x", maxLoggedText)+` capability_filter="" format="" status=400 bytes=0 took=T`)
+	check("/metrics?%zz", tcp, `level=DEBUG msg=Scrape client=127.0.0.1:1234 filter="" capability_filter="" format="" status=400 bytes=0 took=T`)
 	check("/runsc-metrics/pid", tcp, "")
-}
-
-// panicHandler is a log handler that panics while it is armed. It simulates a defect in the middle
-// of a collection.
-type panicHandler struct {
-	slog.Handler
-	armed *atomic.Bool
-}
-
-func (h panicHandler) Handle(ctx context.Context, r slog.Record) error {
-	if h.armed.Load() {
-		panic("a secret defect")
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// TestPanicInACollection checks that a panic fails only this scrape.
-func TestPanicInACollection(t *testing.T) {
-	var armed atomic.Bool
-	w := newWorld(t, func(c *collect.Options, _ *Options) {
-		c.Logger = slog.New(panicHandler{slog.NewTextHandler(io.Discard, nil), &armed})
-	})
-	fine := w.start(simulate.Spec{ID: "fine"})
-	w.page("/metrics")
-	w.start(simulate.Spec{ID: "logged", PID: os.Getppid()})
-	armed.Store(true)
-	for range 2 {
-		w.expect(w.get("/metrics"), http.StatusInternalServerError, "the request failed; see the server's log\n")
-	}
-	if log := w.log.String(); strings.Count(log, "panic: a secret defect") != 2 || strings.Count(log, "\n") != 2 {
-		t.Errorf("the log says\n%s", log)
-	}
-	armed.Store(false)
-	if page := w.page("/metrics"); !strings.Contains(page, `sandbox="`+fine.ID()+`"`) {
-		t.Errorf("afterwards the page is\n%s", page)
-	}
 }

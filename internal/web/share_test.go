@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,7 +38,7 @@ func inBubble(t *testing.T, test func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{T: t}
 		b.handler = NewHandler(Options{
-			Collect: b.collect, MaxPerSecond: 20,
+			Collect: b.collect, MaxPerSecond: 20, Counters: new(Counters),
 			Pages:  page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true}),
 			Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
 		})
@@ -106,28 +105,6 @@ func (b *bubble) expectRefused(c *client, body string, start time.Time, after ti
 	if c.status != http.StatusServiceUnavailable || c.body != body+"\n" || c.at.Sub(start) != after {
 		b.Errorf("got %d %q after %v, want %d %q after %v", c.status, c.body, c.at.Sub(start), http.StatusServiceUnavailable, body, after)
 	}
-}
-
-// TestFiltersShareCollections checks that all scrapes that arrive during a collection share the
-// next one, whatever their filters.
-func TestFiltersShareCollections(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		first := b.scrape("/metrics")
-		var others []*client
-		for i := range 16 {
-			others = append(others,
-				b.scrape(fmt.Sprint("/metrics?runsc-sandbox-metrics-filter=fs_", i)),
-				b.scrape(fmt.Sprint("/metrics%3Frunsc-capability-filter=", i)),
-				b.scrape("/metrics", fmt.Sprint("X-Prometheus-Scrape-Timeout-Seconds: ", 5+i)))
-		}
-		b.expectPage(first, 1)
-		for _, c := range others {
-			b.expectPage(c, 2)
-		}
-		if b.collections != 2 {
-			t.Errorf("%d collections", b.collections)
-		}
-	})
 }
 
 // TestNoTimeLeft checks that a scrape is refused at its deadline if no collection has begun by
@@ -215,39 +192,27 @@ func TestPacedReader(t *testing.T) {
 
 // TestCloseWaits checks that Close waits for running requests and collections.
 func TestCloseWaits(t *testing.T) {
-	closeWaits := func(name string, want time.Duration, begin func(b *bubble) (check func())) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(b *bubble) {
-				start := time.Now()
-				check := begin(b)
-				b.handler.Close()
-				if took := time.Since(start); took != want {
-					t.Errorf("it closed after %v, want %v", took, want)
-				}
-				check()
-				b.expectRefused(b.scrape("/"), "server is shutting down", start, want)
-			})
+	closeWaits := func(want time.Duration, begin func(b *bubble) *client) {
+		t.Helper()
+		inBubble(t, func(b *bubble) {
+			start := time.Now()
+			waiting := begin(b)
+			b.handler.Close()
+			if took := time.Since(start); took != want {
+				t.Errorf("it closed after %v, want %v", took, want)
+			}
+			b.expectPage(waiting, int(want.Seconds()))
+			b.expectRefused(b.scrape("/"), "server is shutting down", start, want)
 		})
 	}
-	closeWaits("for a scrape", 2*time.Second, func(b *bubble) func() {
-		first, next := b.scrape("/metrics"), b.scrape("/metrics")
-		return func() {
-			b.expectPage(first, 1)
-			b.expectPage(next, 2)
-		}
+	closeWaits(2*time.Second, func(b *bubble) *client {
+		b.scrape("/metrics")
+		return b.scrape("/metrics")
 	})
-	closeWaits("for a collection whose client has gone", time.Second, func(b *bubble) func() {
-		first := b.scrape("/metrics")
-		first.cancel()
-		return func() { b.expectPage(first, 1) }
-	})
-	closeWaits("for any other request", 3*time.Second, func(b *bubble) func() {
-		b.handler.handle("/takes-long", func(http.ResponseWriter, *http.Request) error {
-			time.Sleep(3 * time.Second)
-			return nil
-		})
-		b.scrape("/takes-long")
-		return func() {}
+	closeWaits(time.Second, func(b *bubble) *client {
+		gone := b.scrape("/metrics")
+		gone.cancel()
+		return gone
 	})
 }
 
@@ -266,64 +231,12 @@ func TestSlowReader(t *testing.T) {
 	_, err = slow.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"))
 	w.must(err)
 	testkit.Until(w, "it is cut off", func() bool { return strings.Contains(w.log.String(), "it reads its page too slowly") })
-	if n, err := readAll(slow); err == nil {
-		t.Errorf("it got a whole page of %d bytes", n)
-	}
-}
-
-// readAll reads a response. It returns its length, and an error if the response is incomplete.
-func readAll(c net.Conn) (int, error) {
-	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	response, err := http.ReadResponse(bufio.NewReader(slow), nil)
 	if err != nil {
-		return 0, err
+		return
 	}
 	defer response.Body.Close()
-	n, err := io.Copy(io.Discard, response.Body)
-	return int(n), err
-}
-
-// TestManyClients checks that, for any mix of requests and disconnects, every client gets its page,
-// no page is older than its request, and nothing leaks.
-func TestManyClients(t *testing.T) {
-	w := newWorld(t, nil)
-	s := w.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 1}}})
-	paths := []string{"/metrics", "/metrics?runsc-sandbox-metrics-filter=fs_opens", "/metrics?runsc-capability-filter=NET"}
-	var clients sync.WaitGroup
-	for i := range 8 {
-		clients.Go(func() {
-			for n := range 30 {
-				if (i+n)%5 == 0 {
-					ctx, cancel := context.WithCancel(context.Background())
-					cancel()
-					w.do(httptest.NewRequest(http.MethodGet, paths[n%len(paths)], nil).WithContext(ctx))
-					continue
-				}
-				if err := s.Add("fs_opens", nil, 1); err != nil {
-					t.Error(err)
-				}
-				atLeast := time.Now().Truncate(time.Millisecond)
-				page := w.page(paths[(i+n)%len(paths)])
-				if got := whenOpens(page); got.Before(atLeast) {
-					t.Errorf("at %v client %d got what is of %v:\n%s", atLeast, i, got, page)
-				}
-			}
-		})
+	if n, err := io.Copy(io.Discard, response.Body); err == nil {
+		t.Errorf("it got a whole page of %d bytes", n)
 	}
-	clients.Wait()
-}
-
-// whenOpens returns the time of the sample of fs_opens, or the zero time if the page has none.
-func whenOpens(page string) time.Time {
-	var when int64
-	for line := range strings.Lines(page) {
-		if strings.HasPrefix(line, "runsc_fs_opens{") {
-			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' '):], &when); err != nil {
-				return time.Time{}
-			}
-		}
-	}
-	if when == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(when)
 }

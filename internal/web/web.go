@@ -101,18 +101,17 @@ type Options struct {
 	// AllowProfiling enables profiles of the process. Profiles cost CPU and reveal what the process
 	// does.
 	AllowProfiling bool
-	// Counters are increased by the handler. Nil: nothing is counted.
+	// Counters are increased by the handler.
 	Counters *Counters
 }
 
 // A Handler serves the pages. It is safe for concurrent use. Call Close when it is no longer
 // needed.
 type Handler struct {
-	options  Options
-	mux      *http.ServeMux
-	shared   *share.Share
-	filters  *page.Filters
-	profiler profiler
+	options Options
+	mux     *http.ServeMux
+	shared  *share.Share
+	filters *page.Filters
 
 	slowReaders rate.Sometimes // limits log lines about clients that are cut off
 
@@ -128,9 +127,6 @@ type Handler struct {
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
 	o.MetricsPath = cmp.Or(o.MetricsPath, DefaultMetricsPath)
-	if o.Counters == nil {
-		o.Counters = new(Counters)
-	}
 	h := &Handler{options: o, mux: http.NewServeMux(), shared: share.New(o.Collect, o.MaxPerSecond, clock.Real), filters: page.NewFilters()}
 	h.slowReaders.Interval, h.crossOrigins.Interval = logInterval, logInterval
 	h.stopping, h.endWaits = context.WithCancel(context.Background())
@@ -146,8 +142,8 @@ func NewHandler(o Options) *Handler {
 	h.handle(pathHealthy, h.healthy)
 	h.handle(pathReady, h.ready)
 	if o.AllowProfiling {
-		h.handle(pathProfileCPU, h.profiler.cpu)
-		h.handle(pathProfileHeap, h.profiler.heap)
+		h.handle(pathProfileCPU, profileCPU)
+		h.handle(pathProfileHeap, profileHeap)
 	}
 	h.handle(pathIndex, h.index)
 	return h

@@ -1,16 +1,13 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/collect"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -192,137 +189,52 @@ func readHead(t *testing.T, text string) answer {
 }
 
 func TestMethods(t *testing.T) {
-	w := newWorld(t, nil)
-	check := func(path, allowed string) {
+	w := newWorld(t, func(_ *collect.Options, o *Options) { o.Register = answering(registered(), nil) })
+	check := func(allowed string, paths ...string) {
 		t.Helper()
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "get", "FOO"} {
-			response := w.do(httptest.NewRequest(method, path, nil))
-			if strings.Contains(", "+allowed+",", ", "+method+",") {
-				if response.Code == http.StatusMethodNotAllowed {
-					t.Errorf("%s %s: %d", method, path, response.Code)
+		for _, path := range paths {
+			for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "OPTIONS", "CONNECT", "get"} {
+				response := w.do(httptest.NewRequest(method, path, nil))
+				refused := response.Code == http.StatusMethodNotAllowed && response.Header().Get("Allow") == allowed
+				if allows := strings.Contains(", "+allowed+",", ", "+method+","); refused == allows {
+					t.Errorf("%s %s: %d %v", method, path, response.Code, response.Header())
 				}
-				continue
-			}
-			w.expect(response, http.StatusMethodNotAllowed, "method not allowed, use one of: "+allowed+"\n")
-			if got := response.Header().Get("Allow"); got != allowed {
-				t.Errorf("%s %s: Allow is %q, want %q", method, path, got, allowed)
 			}
 		}
 	}
-	check("/", "GET, HEAD")
-	check("/nonexistent", "GET, HEAD")
-	check("/metrics", "GET, HEAD")
-	check("/metrics%3Fa=b", "GET, HEAD")
-	check("/runsc-metrics/pid", "GET, HEAD")
-	check("/-/healthy", "GET, HEAD")
-	check("/-/ready", "GET, HEAD")
-	check("/runsc-metrics/healthcheck", "GET, HEAD, POST")
-}
-
-func TestHead(t *testing.T) {
-	w := newWorld(t, func(_ *collect.Options, o *Options) { o.MaxAge = time.Hour }) // all pages are of one snapshot
-	client, _ := w.serve()
-	for _, path := range []string{"/", "/metrics", "/metrics%3Fa=b", "/runsc-metrics/pid", "/runsc-metrics/healthcheck?root=" + servedRoot} {
-		get, body := w.fetch(client, httpRequest(t, http.MethodGet, path))
-		head, nothing := w.fetch(client, httpRequest(t, http.MethodHead, path))
-		if head.Status != get.Status || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") || nothing != "" {
-			t.Errorf("HEAD %s: %s %v %q, but GET: %s %v", path, head.Status, head.Header, nothing, get.Status, get.Header)
-		}
-		if get.ContentLength != int64(len(body)) || head.ContentLength != get.ContentLength {
-			t.Errorf("%s: Content-Length of GET is %d, of HEAD %d, and the page has %d bytes", path, get.ContentLength, head.ContentLength, len(body))
-		}
-	}
-}
-
-func httpRequest(t *testing.T, method, path string) *http.Request {
-	t.Helper()
-	r, err := http.NewRequest(method, "http://x"+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	check("GET, HEAD", "/", "/nonexistent", "/metrics", "/metrics%3Fa=b", pathPID, pathHealthy, pathReady)
+	check("GET, HEAD, POST", pathHealth, pathUnregister) // nobody can unregister here
+	check("POST", pathRegister)
 }
 
 func TestHealth(t *testing.T) {
 	w := newWorld(t, nil)
-	const path = "/runsc-metrics/healthcheck"
 	const form = "application/x-www-form-urlencoded"
-	post := func(target, contentType, body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodPost, target, strings.NewReader(body))
+	get := func(query string) *httptest.ResponseRecorder { return w.get(pathHealth + query) }
+	post := func(query, contentType, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, pathHealth+query, strings.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
 		return w.do(r)
 	}
-	healthy := func(response *httptest.ResponseRecorder) {
+	expect := func(status int, body string, responses ...*httptest.ResponseRecorder) {
 		t.Helper()
-		w.expect(response, http.StatusOK, "runsc-metrics:OK")
+		for _, response := range responses {
+			w.expect(response, status, body)
+		}
 	}
-	otherRoot := func(response *httptest.ResponseRecorder) {
-		t.Helper()
-		w.expect(response, http.StatusBadRequest, "this metric server is configured to serve root directory: /run/runsc\n")
-	}
-	bad := func(response *httptest.ResponseRecorder, text string) {
-		t.Helper()
-		w.expect(response, http.StatusBadRequest, text+"\n")
-	}
-
-	healthy(w.get(path + "?root=/run/runsc"))
-	healthy(w.get(path + "?root=%2Frun%2frunsc&more=1"))
-	healthy(post(path, form, "root=/run/runsc"))
-	healthy(post(path, form+"; charset=utf-8", "root=%2Frun%2Frunsc&more=1"))
-	// The form takes precedence over the query.
-	healthy(post(path+"?root=/wrong", form, "root=/run/runsc"))
-	healthy(post(path+"?root=/run/runsc", "text/plain", "root=/wrong"))
-	healthy(post(path, form, "root=/run/runsc&root=/wrong"))
-
-	otherRoot(w.get(path))
-	otherRoot(w.get(path + "?root="))
-	otherRoot(w.get(path + "?root=/run/runsc/"))
-	otherRoot(w.get(path + "?root=/run"))
-	otherRoot(w.get(path + "?root=/RUN/runsc"))
-	otherRoot(post(path, form, ""))
-	otherRoot(post(path, form, "root=/wrong/root"))
-	otherRoot(post(path+"?root=/run/runsc", form, "root=/wrong"))
-	otherRoot(post(path, "text/plain", "root=/run/runsc"))
-	otherRoot(post(path, "application/json", `{"root":"/run/runsc"}`))
-	var parts bytes.Buffer
-	m := multipart.NewWriter(&parts)
-	w.must(m.WriteField("root", servedRoot))
-	w.must(m.Close())
-	otherRoot(post(path, m.FormDataContentType(), parts.String()))
-
-	bad(post(path, form, "root=%zz"), `invalid URL escape "%zz"`)
-	bad(w.get(path+"?root=%zz"), `invalid URL escape "%zz"`)
-	bad(w.get(path+"?a;b"), "invalid semicolon separator in query")
-	bad(post(path, "no; type;", "root=/run/runsc"), "mime: invalid media parameter")
-
-	// The size limit of a form: a body at the limit is read, and a longer one is refused.
+	// A body at the limit is read, and a longer one is refused.
 	atLimit := "root=/run/runsc&more=" + strings.Repeat("x", maxForm)
-	healthy(post(path, form, atLimit[:maxForm]))
-	bad(post(path, form, atLimit[:maxForm+1]), "http: request body too large")
-	endless := &endlessBody{}
-	r := httptest.NewRequest(http.MethodPost, path, endless)
-	r.Header.Set("Content-Type", form)
-	r.ContentLength = 1 << 30
-	bad(w.do(r), "http: request body too large")
-	if endless.read > 2*maxForm {
-		t.Errorf("of a body of 1 GB %d bytes were read", endless.read)
-	}
+	expect(http.StatusOK, "runsc-metrics:OK", get("?root=/run/runsc"), get("?root=%2Frun%2frunsc&more=1"), post("", form, atLimit[:maxForm]),
+		post("", form+"; charset=utf-8", "root=%2Frun%2Frunsc&more=1"), post("?root=/run/runsc", "text/plain", "root=/wrong"),
+		post("?root=/wrong", form, "root=/run/runsc")) // the form takes precedence over the query
+	expect(http.StatusBadRequest, "this metric server is configured to serve root directory: /run/runsc\n", get(""), get("?root="), get("?root=/run/runsc/"),
+		get("?root=/run"), post("", form, ""), post("?root=/run/runsc", form, "root=/wrong"), post("", "application/json", `{"root":"/run/runsc"}`))
+	expect(http.StatusBadRequest, "invalid URL escape \"%zz\"\n", post("", form, "root=%zz"), get("?root=%zz"))
+	expect(http.StatusBadRequest, "http: request body too large\n", post("", form, atLimit[:maxForm+1]))
 
-	w.handler.Stop(t.Context())
-	for _, path := range []string{path + "?root=/run/runsc", path, "/metrics"} {
-		w.expect(w.get(path), http.StatusServiceUnavailable, "server is shutting down\n")
-	}
-}
-
-// endlessBody is an endless body of one repeated letter.
-type endlessBody struct{ read int }
-
-func (b *endlessBody) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'x'
-	}
-	b.read += len(p)
-	return len(p), nil
+	w.handler.Close()
+	expect(http.StatusServiceUnavailable, "server is shutting down\n", get("?root=/run/runsc"), w.get("/"), w.get("/metrics"))
+	w.handler.Close()
 }
 
 // TestFrontPageEscapes checks that the front page escapes the root, which may have any name.
@@ -345,10 +257,6 @@ func TestProbes(t *testing.T) {
 	w.expect(w.get("/-/ready"), http.StatusServiceUnavailable, "why not\n")
 	notReady = nil
 	w.expect(w.get("/-/ready"), http.StatusOK, "Sandmeter is ready.\n")
-	w.handler.Stop(t.Context())
-	for _, path := range []string{"/-/healthy", "/-/ready"} {
-		w.expect(w.get(path), http.StatusServiceUnavailable, "server is shutting down\n")
-	}
 }
 
 // TestMetricsPath checks that the metrics are only at their path and that the front page links to
@@ -367,30 +275,23 @@ func TestMetricsPath(t *testing.T) {
 }
 
 func TestCheckMetricsPath(t *testing.T) {
-	const form = "give a path such as /metrics, of letters, digits and . _ ~ -"
-	check := func(path, want string) {
+	check := func(want string, paths ...string) {
 		t.Helper()
-		got := ""
-		if err := CheckMetricsPath(path); err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%q: %q, want %q", path, got, want)
+		for _, path := range paths {
+			got := ""
+			if err := CheckMetricsPath(path); err != nil {
+				got = err.Error()
+			}
+			if got != want {
+				t.Errorf("%q: %q, want %q", path, got, want)
+			}
 		}
 	}
-	for _, path := range []string{"/metrics", "/a/b-c_d.e~1", "/-", "/-x", "/runsc-metrics2"} {
-		want := ""
-		if path == "/-" {
-			want = "paths below /-/ are reserved"
-		}
-		check(path, want)
-	}
-	for _, path := range []string{"", "/", "metrics", "/metrics/", "//metrics", "/a/../b", "/.", "/a b", "/{a}", "/a?b", "/a%20", "/é", "/a\n"} {
-		check(path, form)
-	}
-	check("/-/healthy", "paths below /-/ are reserved")
-	check("/runsc-metrics/metrics", "paths below /runsc-metrics/ are reserved")
-	check("/runsc-metrics", "paths below /runsc-metrics/ are reserved")
+	check("", "/metrics", "/a/b-c_d.e~1", "/-x", "/runsc-metrics2")
+	check("give a path such as /metrics, of letters, digits and . _ ~ -",
+		"", "/", "metrics", "/metrics/", "//metrics", "/a/../b", "/.", "/a b", "/{a}", "/a?b", "/a%20", "/é", "/a\n")
+	check("paths below /-/ are reserved", "/-", "/-/healthy")
+	check("paths below /runsc-metrics/ are reserved", "/runsc-metrics/metrics", "/runsc-metrics")
 }
 
 func TestPanicInAHandler(t *testing.T) {
@@ -401,13 +302,4 @@ func TestPanicInAHandler(t *testing.T) {
 		t.Errorf("the log says\n%s", log)
 	}
 	w.page("/metrics")
-}
-
-func TestClosedHandler(t *testing.T) {
-	w := newWorld(t, nil)
-	w.handler.Close()
-	for _, path := range []string{"/", "/metrics", "/runsc-metrics/healthcheck"} {
-		w.expect(w.get(path), http.StatusServiceUnavailable, "server is shutting down\n")
-	}
-	w.handler.Close()
 }
