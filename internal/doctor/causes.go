@@ -26,7 +26,6 @@ var (
 	sandboxHidden     = Cause{"sandbox_hidden", Warning, "raise --max-sandboxes-with-series, or find the client that unregistered the sandbox"}
 	usageAbsent       = Cause{"usage_absent", Warning, "see this reason in docs/metrics.md, section \"Why a figure is absent\""}
 	stateFile         = Cause{"state_file_unreadable", Problem, "run the server as root; delete a container with a damaged file with runsc --root ROOT delete --force"}
-	noRoot            = Cause{"no_runtime_root", Warning, "start a sandbox, or give the directory with --root"}
 	rootUnreadable    = Cause{"root_unreadable", Problem, "correct the path, run as root, or repair the file system"}
 	rootNotExamined   = Cause{"root_not_examined", Warning, "give it with --root if you trust everyone who can write it"}
 	tooManyRoots      = Cause{"too_many_roots", Problem, "run a second server for some of the runtime roots"}
@@ -36,15 +35,14 @@ var (
 	lowFileLimit      = Cause{"low_file_limit", Warning, "raise the limit: LimitNOFILE= in the unit, or ulimit -n in the shell"}
 	inotifyExhausted  = Cause{"inotify_exhausted", Warning, "raise the limit with sysctl -w, and in a file of /etc/sysctl.d"}
 	unknownOutcomes   = Cause{"outcomes_unknown", Warning, "start the server with CAP_NET_ADMIN in the host's network namespace, or upgrade to Linux 6.15 or newer; see docs/known-issues.md"}
-	finalLogDiffers   = Cause{"final_log_differs", Warning, "give runsc and the server the same --final-metrics-log; for runsc it applies to new sandboxes"}
 	incomplete        = Cause{"incomplete", Warning, "run this command as root on the node, and again if it ran out of time"}
 )
 
 // Causes returns all causes, in the order of their findings.
 func Causes() []Cause {
 	return []Cause{noServer, serverUnreachable, serverAccess, noStatus, noSnapshot, notServed, sandboxFailed, sandboxStopped, sandboxOrphaned, sandboxHidden,
-		usageAbsent, stateFile, noRoot, rootUnreadable, rootNotExamined, tooManyRoots, noRegistrations, missingCapability, otherPIDNamespace, lowFileLimit,
-		inotifyExhausted, unknownOutcomes, finalLogDiffers, incomplete}
+		usageAbsent, stateFile, rootUnreadable, rootNotExamined, tooManyRoots, noRegistrations, missingCapability, otherPIDNamespace, lowFileLimit,
+		inotifyExhausted, unknownOutcomes, incomplete}
 }
 
 // findings collects findings, and unites those that differ only in the sandboxes and places.

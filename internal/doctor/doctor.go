@@ -114,10 +114,9 @@ type Server struct {
 
 // A Process is the process of a sandbox, by its command line, which the sandbox can change.
 type Process struct {
-	PID             int    `json:"pid"`
-	Sandbox         string `json:"sandbox"`
-	Root            string `json:"runtime_root"`
-	FinalMetricsLog string `json:"final_metrics_log"`
+	PID     int    `json:"pid"`
+	Sandbox string `json:"sandbox"`
+	Root    string `json:"runtime_root"`
 	// HasStateFile is whether the runtime root has a state file of the sandbox; null: not known.
 	HasStateFile *bool `json:"has_state_file"`
 

@@ -17,9 +17,6 @@ const (
 	docker = "/var/run/docker/runtime-runc/moby"
 )
 
-// ptr returns a pointer to a value.
-func ptr[T any](value T) *T { return new(value) }
-
 func subject(id, root string, pid int) api.Sandbox {
 	return api.Sandbox{Phase: "running", UsageAbsent: []string{},
 		ID: id, Iteration: id + "-1", RuntimeRoot: root, PID: &pid, CreatedAt: now.Add(-time.Hour), QueryStatus: "ok"}
@@ -27,10 +24,10 @@ func subject(id, root string, pid int) api.Sandbox {
 
 func statusOf(root string, sandboxes ...api.Sandbox) *api.Status {
 	return &api.Status{
-		SnapshotTime:  ptr(now),
-		Process:       api.Process{UID: 0, PIDNamespace: ptr(uint64(1))},
+		SnapshotTime:  new(now),
+		Process:       api.Process{UID: 0, PIDNamespace: new(uint64(1))},
 		Settings:      api.Settings{Resolved: map[string]string{"usage": "own"}},
-		Limits:        api.Limits{OpenFiles: ptr(uint64(1024)), RuntimeRoots: 500},
+		Limits:        api.Limits{OpenFiles: new(uint64(1024)), RuntimeRoots: 500},
 		RuntimeRoots:  []api.RuntimeRoot{{Path: root, State: api.RootOK}},
 		Registrations: api.Registrations{Programs: []string{"/opt/runsc"}},
 		Sandboxes:     sandboxes,
@@ -83,7 +80,7 @@ var spec = []struct {
 	{state(Unreachable, "no response"), "problem server_unreachable: a server does not respond (server localhost:19640 (process 80)) [] because no response"},
 	{state(NoAccess, "TLS failed"), "warning server_access: a server cannot be asked from here (server localhost:19640 (process 80)) [] because TLS failed"},
 	{state(NoStatus, "404"), "warning server_without_status: a server does not describe itself, so its sandboxes are not known (server localhost:19640 (process 80)) [] because 404"},
-	{status(func(s *api.Status) { s.SnapshotError = ptr("too many open files") }),
+	{status(func(s *api.Status) { s.SnapshotError = new("too many open files") }),
 		"problem collection_failed: the server has no snapshot (server localhost:19640 (process 80)) [] because too many open files"},
 	{unserved, "problem sandbox_not_served: not listed by any server (" + docker + ") [c] because no server has this runtime root"},
 	{func(o *Observed) {
@@ -105,20 +102,15 @@ var spec = []struct {
 		"warning sandbox_orphaned: its process runs, and its state file is gone (" + k8s + ") [a] because the container runtime takes the sandbox for deleted"},
 	{func(o *Observed) { o.Processes = append(o.Processes, process(30, "c", k8s, false)) },
 		"warning sandbox_orphaned: its process runs, and its state file is gone (" + k8s + ") [c] because no server has seen the sandbox while it had a state file"},
-	{first(func(s *api.Sandbox) { s.Hidden = ptr("series_limit") }),
+	{first(func(s *api.Sandbox) { s.Hidden = new("series_limit") }),
 		"warning sandbox_hidden: no series on pages: series_limit (server localhost:19640 (process 80)) [a] because "},
 	{first(func(s *api.Sandbox) { s.UsageAbsent = []string{"cgroup_shared"} }),
 		"warning usage_absent: cgroup_shared (server localhost:19640 (process 80)) [a] because "},
 	{status(func(s *api.Status) {
 		s.RuntimeRoots[0].Unreadable = []api.FileError{{File: "x.state", Error: "permission denied"}}
 	}), "problem state_file_unreadable: a state file is not readable (" + k8s + "/x.state) [] because permission denied"},
-	{func(o *Observed) {
-		alone(o)
-		o.Local = statusOf("/run/runsc")
-		o.Local.RuntimeRoots[0].State = api.RootMissing
-	}, "warning no_runtime_root: no runtime root was found () [] because no usual directory exists, and no process of runsc is visible here"},
 	{status(func(s *api.Status) {
-		s.RuntimeRoots[0].State, s.RuntimeRoots[0].Error = api.RootHung, ptr("it does not answer")
+		s.RuntimeRoots[0].State, s.RuntimeRoots[0].Error = api.RootHung, new("it does not answer")
 	}), "problem root_unreadable: a runtime root is hung (" + k8s + ") [] because it does not answer"},
 	{func(o *Observed) {
 		o.RootsGiven, o.Local = true, statusOf(docker)
@@ -131,18 +123,16 @@ var spec = []struct {
 		"problem too_many_roots: runtime roots are left out (server localhost:19640 (process 80)) [] because 3 more than the limit of 500"},
 	{status(func(s *api.Status) { s.Registrations, s.Sandboxes = api.Registrations{}, nil }),
 		"warning no_registration_source: sandboxes that are created without --metric-server have no metrics (server localhost:19640 (process 80)) [] because the server knows no runsc that it may run"},
-	{status(func(s *api.Status) { s.Process.UID, s.Process.Capabilities = 1000, ptr("0000000000080000") }),
+	{status(func(s *api.Status) { s.Process.UID, s.Process.Capabilities = 1000, new("0000000000080000") }),
 		"warning missing_capability: user 1000 lacks CAP_DAC_OVERRIDE (server localhost:19640 (process 80)) [] because sandboxes cannot be queried, unless they run as the same user"},
 	{first(func(s *api.Sandbox) { s.PID = nil }),
 		"problem other_pid_namespace: processes of sandboxes are not visible (server localhost:19640 (process 80)) [] because they are in another PID namespace, so their ends and their usage cannot be seen"},
-	{status(func(s *api.Status) { s.Limits.OpenFiles = ptr(uint64(64)) }),
+	{status(func(s *api.Status) { s.Limits.OpenFiles = new(uint64(64)) }),
 		"warning low_file_limit: the limit on open files is 64; up to 516 are needed (server localhost:19640 (process 80)) [] because without file descriptors, queries fail, and exit codes of sandboxes stay unknown"},
-	{status(func(s *api.Status) { s.Limits.InotifyError = ptr("fs.inotify.max_user_instances reached") }),
+	{status(func(s *api.Status) { s.Limits.InotifyError = new("fs.inotify.max_user_instances reached") }),
 		"warning inotify_exhausted: new and ended sandboxes are noticed late (server localhost:19640 (process 80)) [] because fs.inotify.max_user_instances reached"},
 	{status(func(s *api.Status) { s.OutcomeSources = []string{"zombie"} }),
 		"warning outcomes_unknown: most sandboxes end with outcome unknown (server localhost:19640 (process 80)) [] because the kernel does not tell the server how processes end: it is older than Linux 6.15, and sends it no process events"},
-	{func(o *Observed) { o.Processes[0].FinalMetricsLog = "/var/final/%ID%.log" },
-		"warning final_log_differs: the last metrics of sandboxes are not read (server localhost:19640 (process 80)) [a] because runsc has --final-metrics-log=/var/final/%ID%.log, and the server has no --final-metrics-log"},
 	{func(o *Observed) { o.Incomplete = []string{"processes: permission denied"} },
 		"warning incomplete: a part of the node was not examined () [] because processes: permission denied"},
 }
@@ -198,7 +188,7 @@ func TestQuiet(t *testing.T) {
 		o.Local.Sandboxes[0].CreatedAt = now.Add(-time.Second)
 	})
 	f("a sandbox whose state file is younger than the snapshot", func(o *Observed) {
-		o.Processes = append(o.Processes, Process{Sandbox: "c", Root: k8s, HasStateFile: ptr(true), Since: now})
+		o.Processes = append(o.Processes, Process{Sandbox: "c", Root: k8s, HasStateFile: new(true), Since: now})
 	})
 	f("a sandbox that has ended", func(o *Observed) {
 		failed("stalled", "")(o)
@@ -235,7 +225,7 @@ func TestManyReasons(t *testing.T) {
 	o := healthy()
 	for i := range 1000 {
 		s := subject(fmt.Sprint("x", i), k8s, 100+i)
-		s.QueryStatus, s.Reason, s.Detail = "failed", ptr("reply_refused"), ptr(fmt.Sprint("error ", i))
+		s.QueryStatus, s.Reason, s.Detail = "failed", new("reply_refused"), new(fmt.Sprint("error ", i))
 		o.Servers[0].Status.Sandboxes = append(o.Servers[0].Status.Sandboxes, s)
 	}
 	o.Servers[0].Status.Limits.OpenFiles = nil

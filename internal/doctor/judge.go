@@ -14,7 +14,9 @@ func judge(o *Observed) []Finding {
 	var f findings
 	f.judgeServers(o)
 	f.judgeSandboxes(o)
-	f.judgeLocal(o)
+	for _, r := range o.NotExamined {
+		f.add(rootNotExamined, "the runtime root of a sandbox was not examined", r.Why, "", r.Path, "")
+	}
 	for _, s := range o.answered() {
 		f.judgeRoots(o, s.Status)
 		f.judgeStatus(o.name(s), s.Status)
@@ -25,7 +27,6 @@ func judge(o *Observed) []Finding {
 			f.judgeStatus(o.name(nil), o.Local)
 		}
 	}
-	f.judgeFinalLogs(o)
 	for _, what := range o.Incomplete {
 		f.add(incomplete, "a part of the node was not examined", what, "", "", "")
 	}
@@ -63,17 +64,6 @@ func (f *findings) judgeServers(o *Observed) {
 	}
 	if len(o.Servers) == 0 {
 		f.add(noServer, "no server is running", "no process of root or of this user listens like one, also not at the usual address", "", "", "")
-	}
-}
-
-// judgeLocal judges the runtime roots that no server serves.
-func (f *findings) judgeLocal(o *Observed) {
-	exists := func(r api.RuntimeRoot) bool { return r.State != api.RootMissing }
-	if o.Local != nil && !o.RootsGiven && !slices.ContainsFunc(o.Local.RuntimeRoots, exists) {
-		f.add(noRoot, "no runtime root was found", "no usual directory exists, and no process of runsc is visible here", "", "", "")
-	}
-	for _, r := range o.NotExamined {
-		f.add(rootNotExamined, "the runtime root of a sandbox was not examined", r.Why, "", r.Path, "")
 	}
 }
 
@@ -157,25 +147,4 @@ func (f *findings) judgeProcess(name string, s *api.Status) {
 		f.add(lowFileLimit, fmt.Sprintf("the limit on open files is %d; up to %d are needed", *s.Limits.OpenFiles, need),
 			"without file descriptors, queries fail, and exit codes of sandboxes stay unknown", "", name, "")
 	}
-}
-
-// judgeFinalLogs compares where sandboxes leave their last metrics with where servers read them.
-func (f *findings) judgeFinalLogs(o *Observed) {
-	for _, s := range o.answered() {
-		reads := s.Status.Settings.Resolved["final-metrics-log"]
-		for _, p := range o.Processes {
-			if !s.serves(p.Root) || s.Status.Settings.Resolved["drop-in"] != "" || p.FinalMetricsLog == reads {
-				continue
-			}
-			f.add(finalLogDiffers, "the last metrics of sandboxes are not read",
-				fmt.Sprintf("runsc has %s, and the server has %s", flagOf(p.FinalMetricsLog), flagOf(reads)), "", o.name(s), p.Sandbox)
-		}
-	}
-}
-
-func flagOf(pattern string) string {
-	if pattern == "" {
-		return "no --final-metrics-log"
-	}
-	return "--final-metrics-log=" + pattern
 }

@@ -46,8 +46,9 @@ const maxTime = 50 * time.Second
 type node struct {
 	Options
 	*doctor.Observed
-	guard *guard.Guard // for calls that touch runtime roots
-	found []listening  // processes of servers
+	guard    *guard.Guard // for calls that touch runtime roots
+	found    []listening  // processes of servers
+	examined []string     // runtime roots that processes name and that nobody else can change
 }
 
 // Node observes the node. When ctx is done, or after maxTime, it returns the observations so far.
@@ -60,12 +61,13 @@ func Node(ctx context.Context, o Options) *doctor.Observed {
 	}}
 	n.PIDNamespace = n.namespace(os.Getpid(), "pid")
 	n.processes(ctx)
+	n.examineRoots()
 	n.servers(ctx)
-	n.lookForStateFiles()
 	if n.RootsGiven || !slices.ContainsFunc(n.Servers, func(s doctor.Server) bool { return s.Status != nil }) {
 		n.local(ctx, n.roots())
 	}
-	n.lookAgain()
+	n.lookForStateFiles()
+	n.lookForStopped()
 	if ctx.Err() != nil {
 		n.incomplete("no time was left to examine everything")
 	}

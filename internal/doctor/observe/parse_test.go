@@ -27,16 +27,13 @@ func TestParseSandbox(t *testing.T) {
 		got := "no"
 		if ok {
 			got = fmt.Sprintf("%s in %s", p.Sandbox, p.Root)
-			if p.FinalMetricsLog != "" {
-				got += " to " + p.FinalMetricsLog
-			}
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", line, got, want)
 		}
 	}
 	f("runsc-sandbox --root=/r --debug boot --bundle=/b sb ", "sb in /r")
-	f("/usr/bin/runsc --root=/r -final-metrics-log=/f/%ID% boot sb", "sb in /r to /f/%ID%")
+	f("/usr/bin/runsc --root=/r -final-metrics-log=/f/%ID% boot sb", "sb in /r")
 	f("runsc-sandbox --root=/r boot", "no")
 	f("runsc-sandbox --root=r boot sb", "no")
 	f("runsc-sandbox boot sb", "no")

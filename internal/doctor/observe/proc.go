@@ -162,11 +162,8 @@ func parseSandbox(data []byte) (p doctor.Process, ok bool) {
 		return p, false
 	}
 	for _, arg := range args[1:command] {
-		switch name, value, _ := strings.Cut(strings.TrimLeft(arg, "-"), "="); name {
-		case "root":
-			p.Root = value
-		case "final-metrics-log":
-			p.FinalMetricsLog = value
+		if root, is := strings.CutPrefix(strings.TrimLeft(arg, "-"), "root="); is {
+			p.Root = root
 		}
 	}
 	p.Sandbox = args[len(args)-1]

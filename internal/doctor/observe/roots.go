@@ -2,12 +2,11 @@ package observe
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandmeter/sandmeter/internal/doctor"
 	"github.com/sandmeter/sandmeter/internal/guard"
@@ -16,21 +15,6 @@ import (
 
 // lookLimit is how long a look at a directory may take. A file system that hangs never answers.
 const lookLimit = time.Second
-
-// roots returns the runtime roots for the server in this process: those that the user named or, if there
-// are none, the usual ones and those that processes name.
-func (n *node) roots() []string {
-	if n.RootsGiven {
-		return n.Options.Roots
-	}
-	paths := slices.Clone(n.UsualRoots)
-	for _, p := range n.Processes {
-		if p.HasStateFile != nil && !slices.Contains(paths, p.Root) {
-			paths = append(paths, p.Root)
-		}
-	}
-	return paths
-}
 
 // checkDir returns nil if root and this user are the only ones who can change a directory.
 func checkDir(path string) error {
@@ -41,72 +25,75 @@ func checkDir(path string) error {
 	return err
 }
 
-// A stateFile is the result of looking for a state file.
-type stateFile struct {
-	root    error // why it cannot be told
-	exists  bool
-	changed time.Time
-}
-
-// findStateFile looks for the state file of a sandbox, in a runtime root that nobody else can change.
-func findStateFile(root, id string) (found stateFile) {
-	if found.root = checkDir(root); found.root != nil {
-		return found
+// examineRoots finds out which runtime roots of processes nobody else can change.
+func (n *node) examineRoots() {
+	var paths []string
+	for _, p := range n.Processes {
+		if !slices.Contains(paths, p.Root) {
+			paths = append(paths, p.Root)
+		}
 	}
-	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return stateFile{root: err}
-	}
-	defer unix.Close(dir)
-	var st unix.Stat_t
-	switch err := unix.Fstatat(dir, id+"_sandbox:"+id+".state", &st, unix.AT_SYMLINK_NOFOLLOW); err {
-	case nil:
-		return stateFile{exists: true, changed: time.Unix(st.Mtim.Unix())}
-	case unix.ENOENT:
-		return stateFile{}
-	default:
-		return stateFile{root: err}
-	}
-}
-
-// lookForStateFiles records which processes have a state file, and the runtime roots where it cannot be
-// told.
-func (n *node) lookForStateFiles() {
-	paths := make([]string, len(n.Processes))
-	for i := range n.Processes {
-		paths[i] = n.Processes[i].Root
-	}
-	n.NotExamined = []doctor.Root{}
-	files := guard.Each(n.guard, lookLimit, paths, func(i int, _ guard.Progress) stateFile { return findStateFile(paths[i], n.Processes[i].Sandbox) })
-	for i := range n.Processes {
-		p := &n.Processes[i]
-		found, answered := files[i]
+	checked := guard.Each(n.guard, lookLimit, paths, func(i int, _ guard.Progress) error {
+		if err := checkDir(paths[i]); err != nil {
+			return err
+		}
+		_, err := os.Stat(paths[i] + "/.") // an error if it is no directory
+		return err
+	})
+	for i, path := range paths {
+		err, answered := checked[i]
 		if !answered {
-			found.root = errors.New("its file system does not answer")
+			err = errors.New("its file system does not answer")
 		}
-		p.HasStateFile, p.Since = &found.exists, found.changed
-		if found.root == nil {
-			continue
-		}
-		p.HasStateFile = nil
-		if !slices.ContainsFunc(n.NotExamined, func(r doctor.Root) bool { return r.Path == p.Root }) {
-			n.NotExamined = append(n.NotExamined, doctor.Root{Path: p.Root, Why: found.root.Error()})
+		if err == nil {
+			n.examined = append(n.examined, path)
+		} else {
+			n.NotExamined = append(n.NotExamined, doctor.Root{Path: path, Why: err.Error()})
 		}
 	}
 }
 
-// lookAgain forgets the processes that have ended meanwhile, or whose state files have come or gone, and
-// records which processes of sandboxes without metrics are stopped.
-func (n *node) lookAgain() {
-	before := slices.Clone(n.Processes)
-	n.lookForStateFiles()
+// roots returns the runtime roots for the server in this process: those that the user named or, if there
+// are none, the usual ones and those that processes name.
+func (n *node) roots() []string {
+	if n.RootsGiven {
+		return n.Options.Roots
+	}
+	return slices.Concat(n.UsualRoots, n.examined)
+}
+
+// lookForStateFiles records which processes that still run have a state file.
+func (n *node) lookForStateFiles() {
+	var of []*doctor.Process
+	var paths []string
 	for i := range n.Processes {
-		p, earlier := &n.Processes[i], before[i].HasStateFile
-		now, ok := parseSandbox(n.read(p.PID, "cmdline"))
-		if !ok || now.Sandbox != p.Sandbox || earlier == nil || p.HasStateFile == nil || *earlier != *p.HasStateFile {
-			p.HasStateFile = nil
+		if p := &n.Processes[i]; slices.Contains(n.examined, p.Root) {
+			of, paths = append(of, p), append(paths, filepath.Join(p.Root, p.Sandbox+"_sandbox:"+p.Sandbox+".state"))
 		}
 	}
+	type file struct {
+		info fs.FileInfo
+		err  error
+	}
+	files := guard.Each(n.guard, lookLimit, paths, func(i int, _ guard.Progress) file {
+		info, err := os.Lstat(paths[i])
+		return file{info, err}
+	})
+	for i, p := range of {
+		found, answered := files[i]
+		now, runs := parseSandbox(n.read(p.PID, "cmdline"))
+		switch {
+		case !answered || !runs || now.Sandbox != p.Sandbox:
+		case found.err == nil:
+			p.HasStateFile, p.Since = new(true), found.info.ModTime()
+		case errors.Is(found.err, fs.ErrNotExist):
+			p.HasStateFile = new(false)
+		}
+	}
+}
+
+// lookForStopped records which processes of sandboxes without metrics are stopped.
+func (n *node) lookForStopped() {
 	for _, s := range n.Observed.Sandboxes() {
 		if s.PID != nil && s.QueryStatus == "failed" && n.Sees(s.Server) {
 			if why := n.stopped(*s.PID); why != "" {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"slices"
 	"sync"
 
 	"github.com/sandmeter/sandmeter/internal/doctor"
@@ -25,28 +24,26 @@ func (n *node) servers(ctx context.Context) {
 	asked.Wait()
 }
 
-// addressServers lists the servers with their addresses: those that were found by their sockets, and
-// the one at the usual address, which may listen for a container or not be visible to this user.
+// addressServers lists the servers with their addresses: those that were found by their sockets or, if
+// there are none, the one at the usual address, whose process may not be visible to this user.
 func (n *node) addressServers() {
 	if n.Given {
 		n.Servers = append(n.Servers, doctor.Server{Address: n.Address, Given: true})
 		return
 	}
-	known := false
 	for i := range n.found {
 		s := doctor.Server{PID: n.found[i].pid}
 		address, err := n.reach(&n.found[i])
 		if s.Address = address; err != nil {
 			s.State, s.Error = doctor.NoAccess, err.Error()
 		}
-		known = known || slices.ContainsFunc(n.found[i].sockets, func(s socket) bool { return s.resembles(n.Address) })
 		n.Servers = append(n.Servers, s)
 	}
 	switch err := n.check(n.Address); {
-	case known:
+	case len(n.found) > 0 || err == errNoListener:
 	case err == nil:
 		n.Servers = append(n.Servers, doctor.Server{Address: n.Address})
-	case err != errNoListener:
+	default:
 		n.ignore("the usual address " + n.Address + ": " + err.Error())
 	}
 }

@@ -149,12 +149,6 @@ func (s *socket) address() string {
 	return s.at.String()
 }
 
-// resembles reports whether an address has the port or the path of the socket.
-func (s *socket) resembles(address string) bool {
-	_, port, _ := net.SplitHostPort(address)
-	return s.path == address || s.path == "" && port == strconv.Itoa(int(s.at.Port()))
-}
-
 // errNoListener means that nothing listens at an address.
 var errNoListener = errors.New("nothing listens there")
 
