@@ -74,33 +74,28 @@ func (s Setting) assign(texts []string) error {
 	return nil
 }
 
-// errForm says how to write a value.
-func errForm(err error, form string) error {
-	if err != nil {
-		err = errors.New("give " + form)
-	}
-	return err
-}
-
 func (s Setting) assignOne(text string) (err error) {
+	form := ""
 	switch v := s.Value.(type) {
 	case *bool:
+		form = "true or false"
 		*v, err = strconv.ParseBool(text)
-		err = errForm(err, "true or false")
 	case *int:
+		form = "a whole number"
 		*v, err = strconv.Atoi(text)
-		err = errForm(err, "a whole number")
 	case *time.Duration:
+		form = "a number with a unit, such as 2s or 500ms"
 		*v, err = time.ParseDuration(text)
-		err = errForm(err, "a number with a unit, such as 2s or 500ms")
 	case *fs.FileMode:
+		form = "an octal number such as 0660"
 		var mode uint64
 		mode, err = strconv.ParseUint(text, 8, 9)
-		*v, err = fs.FileMode(mode), errForm(err, "an octal number such as 0660")
+		*v = fs.FileMode(mode)
 	}
-	if err == nil {
-		err = s.check(text)
+	if err != nil {
+		return errors.New("give " + form)
 	}
+	err = s.check(text)
 	if err == nil && s.Path && !slices.Contains(s.Choices, text) {
 		text, err = filepath.Abs(text)
 	}

@@ -89,7 +89,7 @@ func TestOptionErrors(t *testing.T) {
 	}
 	check(Options{Roots: []string{""}}, `root "": give a path`)
 	check(Options{Roots: []string{"/a", "/b/["}}, `root "/b/[": the glob is invalid: escape [, * and ? with a backslash if they are part of a name`)
-	check(Options{Addresses: []string{":0", "x"}}, `web.listen-address "x": missing port in address: give host:port, :port or the absolute path of a Unix socket`)
+	check(Options{Addresses: []string{":0", "x"}}, `web.listen-address "x": give host:port, :port or the absolute path of a Unix socket`)
 	check(Options{SocketMode: 0o1777}, `web.socket-mode "01777": give an octal number such as 0660`)
 	check(Options{TelemetryPath: "/a/"}, `web.telemetry-path "/a/": give a path such as /metrics, of letters, digits and . _ ~ -`)
 	check(Options{MetricNaming: "other"}, `metric-naming "other": choose prometheus or runsc`)

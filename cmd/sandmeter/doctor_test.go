@@ -2,13 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/api"
 	"github.com/sandmeter/sandmeter/internal/cli"
@@ -95,8 +95,6 @@ func TestDoctorRoots(t *testing.T) {
 func TestDoctorErrors(t *testing.T) {
 	w := newWorld(t)
 	setDoctorHost(w)
-	w.fails("doctor --address nonsense", cli.ExitUsage, `--address "nonsense": missing port in address: give host:port, :port or the absolute path of a Unix socket; try: sandmeter doctor --help`)
-	w.fails("doctor one", cli.ExitUsage, `unknown command "one" for "sandmeter doctor"; try: sandmeter doctor --help`)
 	for line, cause := range map[string]string{"doctor --address {dir}/none": "server_unreachable", "doctor --root {dir}/none": "root_unreadable"} {
 		if code, out, _ := w.command(line); code != cli.ExitFail || !strings.Contains(out, "["+cause+"]") {
 			t.Errorf("%s exits with %d and says\n%s", line, code, out)
@@ -104,55 +102,31 @@ func TestDoctorErrors(t *testing.T) {
 	}
 }
 
-// observedNode returns a node for texts: a pod that stalls, one that is fine, one that has ended, and a
-// container that no server serves.
-func observedNode() *doctor.Observed {
-	const k8s, docker = "/run/containerd/runsc/k8s.io", "/var/run/docker/runtime-runc/moby"
-	at := time.Date(2026, time.November, 30, 3, 0, 0, 0, time.UTC)
-	sandbox := func(n int, root, pod, query, reason string) api.Sandbox {
-		s := api.Sandbox{Phase: "running", UsageAbsent: []string{}, ID: fmt.Sprintf("%d%063d", n, n), Iteration: "1", RuntimeRoot: root, PID: new(8000 + n),
-			CreatedAt: at.Add(-time.Hour), QueryStatus: query, Containers: []api.Container{}}
-		if pod != "" {
-			s.Pod, s.Namespace = &pod, new("shop")
-		}
-		if reason != "" {
-			s.Reason, s.Detail = &reason, new("no reply in time")
-		}
-		return s
+// observedNode returns the node in the golden document: a pod that stalls, one that is fine, one that has
+// ended, and a container that no server serves.
+func observedNode(t *testing.T) *doctor.Observed {
+	t.Helper()
+	report := doctor.Report{Observed: new(doctor.Observed)}
+	text, err := os.ReadFile("testdata/doctor.json.golden")
+	if err == nil {
+		err = json.Unmarshal(text, &report)
 	}
-	status := func(root string, sandboxes ...api.Sandbox) *api.Status {
-		return &api.Status{Version: new("1.0"), Time: at, StartedAt: at.Add(-time.Hour), SnapshotTime: &at, Limits: api.Limits{RuntimeRoots: 500}, Listeners: []string{},
-			RuntimeRoots: []api.RuntimeRoot{{Path: root, State: api.RootOK, Unreadable: []api.FileError{}}}, Settings: api.Settings{Resolved: map[string]string{"usage": "own"}},
-			Registrations: api.Registrations{Programs: []string{}, Builds: []api.Build{}}, UsageSources: []string{"/sys/fs/cgroup (cgroup v2)"}, OutcomeSources: []string{"pidfd", "exit_events", "zombie"},
-			Problems: []api.Problem{}, Sandboxes: sandboxes}
+	if err != nil {
+		t.Fatal(err)
 	}
-	ended := sandbox(3, k8s, "job-1", "not_running", "")
-	ended.Phase = "ended"
-	served := status(k8s, sandbox(1, k8s, "cart-7f9c\x1b[2J", "failed", "stalled"), sandbox(2, k8s, "web-2c", "ok", ""), ended)
-	served.Problems = []api.Problem{{Time: at, Level: "warn", Message: "Sandbox has no metrics", Details: "reason=stalled err=\x1b[2J"}}
-	return &doctor.Observed{
-		Time:    at,
-		Servers: []doctor.Server{{Address: "localhost:19640", PID: 812, State: doctor.Answered, Status: served}},
-		Local:   status(docker, sandbox(4, docker, "", "ok", "")), Processes: []doctor.Process{}, Stopped: map[int]string{},
-		NotExamined: []doctor.Root{{Path: "/home/me/\x1b[2Jrunsc", Why: "/home/me belongs to user 1000"}},
-		Ignored:     []string{"process 91 of user 65534, which is named sandmeter"}, Incomplete: []string{},
-	}
+	return report.Observed
 }
 
 // TestDoctorText: the text, with a table that fits 80 columns, and the document.
 func TestDoctorText(t *testing.T) {
-	report := doctor.Examine(observedNode(), "VERSION")
-	var text strings.Builder
+	report := doctor.Examine(observedNode(t), "VERSION")
+	var text, document strings.Builder
 	d := newDoctorText(&text)
 	d.width = 80
-	if err := d.write(report); err != nil {
+	if err := errors.Join(d.write(report), writeJSON(&document, report)); err != nil {
 		t.Error(err)
 	}
 	golden(t, "doctor.golden", text.String())
-	var document strings.Builder
-	if err := writeJSON(&document, report); err != nil {
-		t.Error(err)
-	}
 	golden(t, "doctor.json.golden", document.String())
 	if strings.Contains(text.String()+document.String(), "\x1b") {
 		t.Error("an escape sequence is in the output")
@@ -161,7 +135,7 @@ func TestDoctorText(t *testing.T) {
 
 // TestDoctorOfManySandboxes: the table is short, and begins with sandboxes without metrics.
 func TestDoctorOfManySandboxes(t *testing.T) {
-	o := observedNode()
+	o := observedNode(t)
 	status := o.Servers[0].Status
 	broken, good := status.Sandboxes[0], status.Sandboxes[1]
 	status.Sandboxes, o.Local = nil, nil

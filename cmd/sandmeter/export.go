@@ -72,17 +72,13 @@ func (e *export) run(ctx context.Context, id string, std cli.Stdio) error {
 	}
 	e.Roots = []string{e.root}
 	err = metricserver.Export(ctx, e.Options, sandbox, e.filter, std.Out)
-	return explainExport(err, e.root, listing, sandbox)
+	return explainExport(err, listing, sandbox)
 }
 
 // explainExport adds to an error what the state file of the sandbox reveals about the cause, and
 // what to do.
-func explainExport(err error, rootDir string, listing state.Listing, sandbox string) error {
+func explainExport(err error, listing state.Listing, sandbox string) error {
 	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, new(*metricserver.RootError)): // it was removed after it was listed
-		return explainRoot(err, "")
 	case errors.Is(err, metricserver.ErrNoSandbox):
 		for _, e := range listing.Errors {
 			if strings.HasSuffix(e.Name, "_sandbox:"+sandbox+".state") {

@@ -53,8 +53,8 @@ func TestExportIDs(t *testing.T) {
 	fails("5f0c2", `ID "5f0c2" is ambiguous: it matches 5f0c2a1b, 5f0c2a1b-twin, 5f0c2a1c, 5f0c2a1c-twin`)
 	fails("9e", `ID "9e" is ambiguous: it matches 9e1, 9e1-twin, 9e2, 9e2-twin, 9e2x, 9e2x-twin, 9e3`)
 	fails("shared", `ID "shared" is ambiguous: it matches 5f0c, 5f0c2a1b, 5f0c2a1c, 9e1, 9e2, 9e2x`)
-	for i := range 12 {
-		w.must(os.WriteFile(filepath.Join(w.root, "many"+string(rune('a'+i))+"_sandbox:x"+string(rune('a'+i))+".state"), nil, 0o644))
+	for _, c := range "abcdefghijkl" {
+		w.must(os.WriteFile(filepath.Join(w.root, "many"+string(c)+"_sandbox:x"+string(c)+".state"), nil, 0o644))
 	}
 	fails("many", `ID "many" is ambiguous: it matches manya, manyb, manyc, manyd, manye, manyf, manyg, manyh, manyi, manyj and 2 more`)
 }

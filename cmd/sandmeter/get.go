@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,28 +78,30 @@ func (g *get) run(ctx context.Context, std cli.Stdio) error {
 	if g.sandbox, err = matchSandbox(g.sandbox, page); err != nil {
 		return err
 	}
-	wanted := func(family string) bool {
+	lines := selectLines(page, g.sandbox, func(family string) bool {
 		return !g.isServerFamily(family) || filter.MatchString(strings.TrimPrefix(family, g.prefix))
-	}
-	out := bufio.NewWriter(std.Out)
+	})
 	if g.json {
-		err = writeSamples(out, selectLines(page, wanted, g.sandbox))
+		err = writeSamples(std.Out, lines)
 	} else {
-		onTerminal := cli.IsTerminal(std.Out)
-		for line := range selectLines(page, wanted, g.sandbox) {
-			if onTerminal {
-				line = printable(line)
-			}
-			out.WriteString(line) // Flush returns the error
+		err = writeLines(std.Out, lines)
+	}
+	if err == nil && len(lines) == 0 {
+		err = g.nothing(page)
+	}
+	return err
+}
+
+// writeLines writes lines, of which nothing reaches a terminal raw.
+func writeLines(w io.Writer, lines []string) error {
+	out, onTerminal := bufio.NewWriter(w), cli.IsTerminal(w)
+	for _, line := range lines {
+		if onTerminal {
+			line = cli.OneLine(line) + "\n"
 		}
+		out.WriteString(line) // Flush returns the error
 	}
-	if err := errors.Join(err, out.Flush()); err != nil {
-		return err
-	}
-	if isEmpty(selectLines(page, wanted, g.sandbox)) {
-		return g.nothing(page)
-	}
-	return nil
+	return out.Flush()
 }
 
 // isServerFamily reports whether a family is the server's own. The server filters the others by the
@@ -139,21 +140,13 @@ func (g *get) completeSandbox(cmd *cobra.Command, _ []string, _ string) ([]strin
 
 // nothing returns the error for a page without matching samples.
 func (g *get) nothing(page metricclient.MetricData) error {
-	anything := func(string) bool { return true }
-	switch {
-	case isEmpty(selectLines(page, anything, "")):
+	switch all := selectLines(page, "", func(string) bool { return true }); {
+	case len(all) == 0:
 		return fmt.Errorf("the server at %s has no metrics; give the address of the metric server with --address", g.server.address)
-	case isEmpty(selectLines(page, anything, g.sandbox)):
+	case g.sandbox != "" && !slices.Contains(sandboxesOn(page), g.sandbox):
 		return fmt.Errorf("the server at %s does not serve sandbox %q; sandmeter list shows all sandboxes, and which have metrics", g.server.address, g.sandbox)
 	}
 	return fmt.Errorf("no metric matches --filter %q; filters match names as runsc registers them, without the prefix and without _total", g.filter)
-}
-
-func isEmpty(lines iter.Seq[string]) bool {
-	for range lines {
-		return false
-	}
-	return true
 }
 
 // explainGet adds advice to the error of a request. A server that sent something other than a page
@@ -169,37 +162,26 @@ func explainGet(ctx context.Context, client *metricclient.MetricClient, err erro
 // selectLines returns the selected lines of the page: samples of wanted families, of one sandbox
 // unless sandbox is empty, and the comments of families that have such samples. It parses only
 // names and the sandbox label, so that a page of many megabytes takes little time.
-func selectLines(page metricclient.MetricData, wanted func(family string) bool, sandbox string) iter.Seq[string] {
+func selectLines(page metricclient.MetricData, sandbox string, wanted func(family string) bool) (lines []string) {
 	label := `sandbox="` + labelEscaper.Replace(sandbox) + `"`
 	ofSandbox := func(line string) bool {
 		return sandbox == "" || strings.Contains(line, "{"+label) || strings.Contains(line, ","+label)
 	}
-	return func(yield func(string) bool) {
-		var family string
-		var use bool
-		var comments []string // of the family, until one of its samples is used
-		for line := range strings.Lines(string(page)) {
-			if name, isComment := commented(line); isComment {
-				if name != family {
-					family, use, comments = name, wanted(name), comments[:0]
-				}
-				comments = append(comments, line)
-				continue
+	var family string
+	var use bool
+	var comments []string // of the family, until one of its samples is used
+	for line := range strings.Lines(string(page)) {
+		if name, isComment := commented(line); isComment {
+			if name != family {
+				family, use, comments = name, wanted(name), nil
 			}
-			if !use || !ofSandbox(line) {
-				continue
-			}
-			for _, c := range comments {
-				if !yield(c) {
-					return
-				}
-			}
-			comments = comments[:0]
-			if !yield(line) {
-				return
-			}
+			comments = append(comments, line)
+		} else if use && ofSandbox(line) {
+			lines = append(append(lines, comments...), line)
+			comments = nil
 		}
 	}
+	return lines
 }
 
 var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
@@ -213,19 +195,17 @@ type jsonSample struct {
 }
 
 // writeSamples writes the samples among the lines as a JSON array.
-func writeSamples(w io.Writer, lines iter.Seq[string]) error {
+func writeSamples(w io.Writer, lines []string) error {
 	samples := []jsonSample{}
-	for line := range lines {
-		for s, err := range metricclient.MetricData(line).Samples() {
-			if err != nil {
-				return err
-			}
-			j := jsonSample{Name: s.Name, Labels: s.Labels, Value: s.Text}
-			if !s.Time.IsZero() {
-				j.Timestamp = &s.Time
-			}
-			samples = append(samples, j)
+	for s, err := range metricclient.MetricData(strings.Join(lines, "")).Samples() {
+		if err != nil {
+			return err
 		}
+		j := jsonSample{Name: s.Name, Labels: s.Labels, Value: s.Text}
+		if !s.Time.IsZero() {
+			j.Timestamp = &s.Time
+		}
+		samples = append(samples, j)
 	}
 	return writeJSON(w, samples)
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
-	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 func TestGet(t *testing.T) {
@@ -61,31 +60,13 @@ func TestGet(t *testing.T) {
 	nothing("--filter ^runsc_", `no metric matches --filter "^runsc_"`+prefix)
 	nothing("--sandbox nobody", notThere)
 	nothing("--sandbox nobody --filter ^fs_", notThere)
+	w.start(simulate.Spec{ID: "bc1", Pod: `{sandbox="never",sandbox="never"`})
+	names("--filter ^fs_opens$ --sandbox bc", "runsc_fs_opens_total")
+	names("--filter ^fs_opens$ --sandbox b", "runsc_fs_opens_total") // the equal one
+	w.start(simulate.Spec{ID: "bc2"})
+	w.fails("get --address {socket} --sandbox bc --json", cli.ExitFail, `ID "bc" is ambiguous: it matches bc1, bc2; give a longer prefix`)
 
 	w.fails("get --address {dir}/nobody", cli.ExitFail, "metrics of the metric server at {dir}/nobody: nothing listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
-}
-
-// TestGetSandbox: get accepts a unique prefix of an ID.
-func TestGetSandbox(t *testing.T) {
-	w := newWorld(t)
-	for _, id := range []string{"ab", "abc1", "abc2", "b"} {
-		w.start(simulate.Spec{ID: id, Pod: `{sandbox="never",sandbox="never"`})
-	}
-	w.serve("serve --root {root} --web.listen-address {socket}")
-	shows := func(arg, want string) {
-		t.Helper()
-		code, out, err := w.command("get --address {socket} --filter ^fs_opens$ --sandbox " + arg)
-		if code != cli.ExitOK || err != "" || strings.Count(out, "\nrunsc_fs_opens_total{") != 1 || !strings.Contains(out, `,sandbox="`+want+`"} `) {
-			t.Errorf("get --sandbox %s exits with %d and says %s%s", arg, code, out, err)
-		}
-	}
-	shows("ab", "ab")
-	shows("abc1", "abc1")
-	shows("b", "b")
-	w.fails("get --address {socket} --sandbox a", cli.ExitFail, `ID "a" is ambiguous: it matches ab, abc1, abc2; give a longer prefix`)
-	w.fails("get --address {socket} --sandbox abc --json", cli.ExitFail, `ID "abc" is ambiguous: it matches abc1, abc2; give a longer prefix`)
-	w.fails("get --address {socket} --sandbox n", cli.ExitFail,
-		`the server at {socket} does not serve sandbox "n"; sandmeter list shows all sandboxes, and which have metrics`)
 }
 
 // TestWrongServer: all clients give the same advice.
@@ -134,38 +115,5 @@ func TestAdvice(t *testing.T) {
 	const want = "connect: permission denied; the Unix socket of a server has mode 0660: run this as root, or start the server with a --web.socket-group that you belong to"
 	if err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain \"text\" \\n é": "plain \"text\" \\n é", "\x1b[31m\n": `\x1b[31m` + "\n", "a\u202eb": `a\u202eb`, "\xff\x00\"": `\xff\x00"`, "": "", "\n": "\n",
-	} {
-		if got := printable(in); got != want {
-			t.Errorf("%q becomes %q, want %q", in, got, want)
-		}
-	}
-}
-
-// BenchmarkGet selects one metric from a page of 10 MB.
-func BenchmarkGet(b *testing.B) {
-	var page strings.Builder
-	for family := range 100 {
-		fmt.Fprintf(&page, "# HELP runsc_metric_%d A metric.\n# TYPE runsc_metric_%d counter\n", family, family)
-		for i := range 1000 {
-			fmt.Fprintf(&page, "runsc_metric_%d{iteration=\"33sp8vo18t24b\",sandbox=\"sandbox-%06d-0123456789abcdef\"} %d 1795338783582\n", family, i, i)
-		}
-	}
-	wanted := func(family string) bool { return family == "runsc_metric_50" }
-	data := metricclient.MetricData(page.String())
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		lines := 0
-		for range selectLines(data, wanted, "") {
-			lines++
-		}
-		if lines != 1002 {
-			b.Fatalf("%d lines", lines)
-		}
 	}
 }

@@ -22,11 +22,6 @@ type journalLine struct {
 	priority string
 }
 
-func newJournalHandler(out io.Writer, format string, level slog.Level) slog.Handler {
-	line := &journalLine{out: out}
-	return journalHandler{newLogHandler(line, format, level), line}
-}
-
 func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {
 	h.line.mu.Lock()
 	defer h.line.mu.Unlock()

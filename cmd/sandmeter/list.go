@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -173,8 +175,8 @@ func describe(s *state.Sandbox, rootDir string) listed {
 // minListWidth is the width to which long texts are cut before columns are left out.
 const minListWidth = 16
 
-// listColumns has the columns in the order of the cells that listCells returns.
-var listColumns = []cli.Column{
+// sandboxColumns has the columns of both lists in the order of the cells that sandboxCells returns.
+var sandboxColumns = []cli.Column{
 	{Title: "SANDBOX"},
 	{Title: "NAMESPACE", MinWidth: minListWidth, Optional: 3},
 	{Title: "POD", MinWidth: minListWidth, Optional: 2},
@@ -182,26 +184,38 @@ var listColumns = []cli.Column{
 	{Title: "PID", Optional: 5},
 	{Title: "CONTAINERS", Optional: 7},
 	{Title: "CREATED (UTC)", Optional: 6},
-	{Title: "METRIC SERVER", MinWidth: minListWidth, Optional: 4},
 }
 
-func listCells(s listed) []string {
-	return []string{s.ID, cli.Cell(s.Namespace), cli.Cell(s.Pod), cli.Cell(s.State), pidCell(s.PID), strconv.Itoa(s.Containers),
-		s.CreatedAt.UTC().Format(time.DateTime), metricServerCell(s)}
-}
-
-// pidCell returns the cell of a PID, which may not be known.
-func pidCell(pid int) string {
-	if pid == 0 {
-		return cli.Cell("")
+// sandboxCells returns cells about a sandbox of which namespace, pod, PID and time may be unknown.
+func sandboxCells(id string, namespace, pod *string, state string, pid *int, containers int, created time.Time) []string {
+	at := "-"
+	if !created.IsZero() {
+		at = created.UTC().Format(time.DateTime)
 	}
-	return strconv.Itoa(pid)
+	process := "-"
+	if pid != nil {
+		process = strconv.Itoa(*pid)
+	}
+	return []string{cli.Cell(id), knownCell(namespace), knownCell(pod), state, process, strconv.Itoa(containers), at}
+}
+
+// knownCell returns the cell of a value that may be unknown.
+func knownCell(value *string) string {
+	if value == nil {
+		return "-"
+	}
+	return cli.Cell(*value)
 }
 
 func listedTable(sandboxes []listed) cli.Table {
-	table := cli.Table{Columns: listColumns}
+	table := cli.Table{Columns: append(slices.Clip(sandboxColumns), cli.Column{Title: "METRIC SERVER", MinWidth: minListWidth, Optional: 4})}
 	for _, s := range sandboxes {
-		table.Rows = append(table.Rows, listCells(s))
+		pid := &s.PID
+		if s.PID == 0 {
+			pid = nil
+		}
+		cells := sandboxCells(s.ID, &s.Namespace, &s.Pod, cli.Cell(s.State), pid, s.Containers, s.CreatedAt)
+		table.Rows = append(table.Rows, append(cells, metricServerCell(s)))
 	}
 	return table
 }
@@ -222,34 +236,24 @@ const minIDLength = 12
 // shortenIDs cuts the IDs in the first cells of rows to the shortest length at which different IDs
 // still differ.
 func shortenIDs(rows [][]string) {
-	count := func(cut func(id string) string) int {
+	cut := func(id string, length int) string {
+		characters := []rune(id)
+		return string(characters[:min(length, len(characters))])
+	}
+	count := func(length int) int {
 		ids := make(map[string]bool)
 		for _, row := range rows {
-			ids[cut(row[0])] = true
+			ids[cut(row[0], length)] = true
 		}
 		return len(ids)
 	}
-	all := count(func(id string) string { return id })
-	for length := minIDLength; ; length++ {
-		cut := func(id string) string { return prefix(id, length) }
-		if count(cut) == all {
-			for _, row := range rows {
-				row[0] = cut(row[0])
-			}
-			return
-		}
+	length := minIDLength
+	for all := count(math.MaxInt); count(length) < all; {
+		length++
 	}
-}
-
-// prefix returns the first characters of a text.
-func prefix(text string, length int) string {
-	for i := range text {
-		if length == 0 {
-			return text[:i]
-		}
-		length--
+	for _, row := range rows {
+		row[0] = cut(row[0], length)
 	}
-	return text
 }
 
 // metricServerCell returns the address, and marks sandboxes that registered no metrics.
@@ -262,19 +266,6 @@ func metricServerCell(s listed) string {
 		address = "none"
 	}
 	return address + " (not instrumented)"
-}
-
-// printable escapes characters that are not printable, except for a newline at the end.
-func printable(line string) string {
-	text, isLine := strings.CutSuffix(line, "\n")
-	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
-		quoted := strconv.Quote(text)
-		text = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
-	}
-	if isLine {
-		text += "\n"
-	}
-	return text
 }
 
 // writeJSON writes JSON with all non-printable characters escaped, more than JSON requires, so that

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/api"
 	"github.com/sandmeter/sandmeter/internal/cli"
@@ -52,40 +50,6 @@ func explainNoAPI(err error) error {
 	return err
 }
 
-// servedColumns has the columns in the order of the cells that servedCells returns. The last one is
-// for servers of several runtime roots.
-var servedColumns = []cli.Column{
-	{Title: "SANDBOX"},
-	{Title: "NAMESPACE", MinWidth: minListWidth, Optional: 3},
-	{Title: "POD", MinWidth: minListWidth, Optional: 2},
-	{Title: "STATE", MinWidth: minListWidth, Optional: 1},
-	{Title: "PID", Optional: 5},
-	{Title: "CONTAINERS", Optional: 7},
-	{Title: "CREATED (UTC)", Optional: 6},
-	{Title: "METRICS", MinWidth: minListWidth},
-	{Title: "RUNTIME ROOT", MinWidth: minListWidth, Optional: 4},
-}
-
-func servedCells(s api.Sandbox) []string {
-	pid, created := "-", "-"
-	if s.PID != nil {
-		pid = strconv.Itoa(*s.PID)
-	}
-	if !s.CreatedAt.IsZero() {
-		created = s.CreatedAt.UTC().Format(time.DateTime)
-	}
-	return []string{cli.Cell(s.ID), knownCell(s.Namespace), knownCell(s.Pod), stateCell(s), pid, strconv.Itoa(len(s.Containers)), created,
-		metricsCell(s), cli.Cell(s.RuntimeRoot)}
-}
-
-// knownCell returns the cell of a value that may be unknown.
-func knownCell(value *string) string {
-	if value == nil {
-		return "-"
-	}
-	return cli.Cell(*value)
-}
-
 // stateCell returns how a sandbox ended, if it has, and its state otherwise.
 func stateCell(s api.Sandbox) string {
 	switch {
@@ -116,16 +80,17 @@ func metricsCell(s api.Sandbox) string {
 // servedTable returns the table of sandboxes. It shows runtime roots if there are several, because
 // IDs may then be equal.
 func servedTable(sandboxes []api.Sandbox) cli.Table {
-	table := cli.Table{Columns: servedColumns}
-	for _, s := range sandboxes {
-		table.Rows = append(table.Rows, servedCells(s))
+	table := cli.Table{Columns: append(slices.Clip(sandboxColumns), cli.Column{Title: "METRICS", MinWidth: minListWidth})}
+	several := slices.ContainsFunc(sandboxes, func(s api.Sandbox) bool { return s.RuntimeRoot != sandboxes[0].RuntimeRoot })
+	if several {
+		table.Columns = append(table.Columns, cli.Column{Title: "RUNTIME ROOT", MinWidth: minListWidth, Optional: 4})
 	}
-	if !slices.ContainsFunc(sandboxes, func(s api.Sandbox) bool { return s.RuntimeRoot != sandboxes[0].RuntimeRoot }) {
-		last := len(servedColumns) - 1
-		table.Columns = table.Columns[:last]
-		for i, row := range table.Rows {
-			table.Rows[i] = row[:last]
+	for _, s := range sandboxes {
+		cells := append(sandboxCells(s.ID, s.Namespace, s.Pod, stateCell(s), s.PID, len(s.Containers), s.CreatedAt), metricsCell(s))
+		if several {
+			cells = append(cells, cli.Cell(s.RuntimeRoot))
 		}
+		table.Rows = append(table.Rows, cells)
 	}
 	return table
 }

@@ -107,62 +107,46 @@ func TestListOfNothing(t *testing.T) {
 	if code, out, err := w.command("list --root {root}"); code != cli.ExitOK || out != "" || err != "No sandboxes in "+w.root+".\n" {
 		t.Errorf("list exits with %d and says %q, %q", code, out, err)
 	}
-	if code, out, err := w.command("list --root {root} --json"); code != cli.ExitOK || out != "[]\n" || err != "" {
-		t.Errorf("list --json exits with %d and says %q, %q", code, out, err)
-	}
+	w.says("list --root {root} --json", "[]\n")
 }
 
 // TestListBesideUnreadableFiles: list reports unreadable files, and shows all other sandboxes.
 func TestListBesideUnreadableFiles(t *testing.T) {
 	w := newWorld(t)
-	w.start(simulate.Spec{ID: "fine"})
-	for _, id := range []string{"empty", "garbage", "other"} {
-		text := map[string]string{"garbage": "\x1b[31m", "other": `{"id":"x\u001b","sandbox":{"id":"y\n"},"createdAt":"2026-11-22T09:12:52Z"}`}[id]
+	for id, text := range map[string]string{"empty": "", "garbage": "\x1b[31m"} {
 		w.must(os.WriteFile(filepath.Join(w.root, id+"_sandbox:"+id+".state"), []byte(text), 0o644))
 	}
-	code, out, err := w.command("list --root {root}")
-	if code != cli.ExitFail || strings.Count(out, "\n") != 2 || !strings.Contains(out, "\nfine ") {
-		t.Errorf("list exits with %d and says\n%s", code, out)
+	check := func(line string, wantSandboxes int) {
+		t.Helper()
+		code, out, err := w.command(line)
+		if code != cli.ExitFail || strings.Count(out, "fine") != wantSandboxes || strings.Contains(err, "No sandboxes") || strings.Count(err, "\n") != 3 ||
+			!strings.HasSuffix(err, "sandmeter: 2 state files in "+w.root+" could not be read: their sandboxes may be missing from the list\n") {
+			t.Errorf("%s exits with %d and says\n%s%s", line, code, out, err)
+		}
+		contains(t, err, `sandmeter: state file "empty_sandbox:empty.state": `, `sandmeter: state file "garbage_sandbox:garbage.state": `)
+		wantPrintable(t, err)
 	}
-	const unread = " could not be read: their sandboxes may be missing from the list\n"
-	if strings.Count(err, "\n") != 4 || !strings.HasSuffix(err, "sandmeter: 3 state files in "+w.root+unread) {
-		t.Errorf("list says\n%s", err)
-	}
-	if code, out, _ := w.command("list --json --root {root}"); code != cli.ExitFail || strings.Count(out, `"id"`) != 1 {
-		t.Errorf("list --json exits with %d and says\n%s", code, out)
-	}
-	other := newWorld(t)
-	w.must(os.WriteFile(filepath.Join(other.root, "a_sandbox:a.state"), nil, 0o644))
-	if code, out, err := other.command("list --root {root}"); code != cli.ExitFail || out != "" || strings.Contains(err, "No sandboxes") ||
-		!strings.HasSuffix(err, "sandmeter: 1 state file in "+other.root+unread) {
-		t.Errorf("list of what cannot be read exits with %d and says\n%s%s", code, out, err)
-	}
-	for _, id := range []string{"empty", "garbage", "other"} {
-		contains(t, err, `sandmeter: state file "`+id+"_sandbox:"+id+`.state": `)
-	}
-	wantPrintable(t, err)
+	check("list --root {root}", 0)
+	w.start(simulate.Spec{ID: "fine"})
+	check("list --root {root}", 1)
+	check("list --root {root} --json", 1)
 }
 
 // TestListFromTheEnvironment: environment variables set flags, and flags take precedence.
 func TestListFromTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "fine"})
+	begins := func(line, want string) {
+		t.Helper()
+		if code, out, err := w.command(line); code != cli.ExitOK || !strings.HasPrefix(out, want) {
+			t.Errorf("%s exits with %d and says %s%s", line, code, out, err)
+		}
+	}
 	t.Setenv("SANDMETER_ROOT", w.root)
-	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.Contains(out, "\nfine ") {
-		t.Errorf("list exits with %d and says %s%s", code, out, err)
-	}
+	begins("list", "SANDBOX")
 	t.Setenv("SANDMETER_JSON", "true")
-	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.HasPrefix(out, "[\n") {
-		t.Errorf("list exits with %d and says %s%s", code, out, err)
-	}
-	if code, out, err := w.command("list --json=false"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
-		t.Errorf("list --json=false exits with %d and says %s%s", code, out, err)
-	}
-	w.fails("list --root {dir}/missing", cli.ExitFail, "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
+	begins("list", "[\n")
+	begins("list --json=false", "SANDBOX")
 	t.Setenv("SANDMETER_JSON", "maybe")
 	w.fails("list", cli.ExitUsage, `SANDMETER_JSON "maybe": give true or false`)
-	t.Setenv("SANDMETER_JSON", "") // counts as unset
-	if code, out, err := w.command("list"); code != cli.ExitOK || !strings.HasPrefix(out, "SANDBOX") {
-		t.Errorf("list exits with %d and says %s%s", code, out, err)
-	}
 }

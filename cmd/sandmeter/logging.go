@@ -56,21 +56,13 @@ type serverLog struct {
 // newServerLog returns a log without outputs, which toFile and toStderr add. The caller closes it.
 func newServerLog(stderr io.Writer, format string) *serverLog {
 	l := &serverLog{Logger: slog.New(slog.DiscardHandler), format: format, journal: cli.OnJournal(stderr)}
-	l.stderr = l.queue(stderr, func() {}, l.stderrHandler)
+	l.stderr = l.queue(stderr, func() {}, l.journal)
 	return l
 }
 
-// stderrHandler returns the handler for lines on standard error.
-func (l *serverLog) stderrHandler(out io.Writer, format string, level slog.Level) slog.Handler {
-	if l.journal {
-		return newJournalHandler(out, format, level)
-	}
-	return newLogHandler(out, format, level)
-}
-
 // queue returns a queue in front of an output.
-func (l *serverLog) queue(out io.Writer, ended func(), newHandler func(io.Writer, string, slog.Level) slog.Handler) logQueue {
-	q := newLogQueue(out, ended, func(out io.Writer) slog.Handler { return newHandler(out, l.format, slog.LevelWarn) })
+func (l *serverLog) queue(out io.Writer, ended func(), journal bool) logQueue {
+	q := newLogQueue(out, ended, func(out io.Writer) slog.Handler { return newLogHandler(out, l.format, slog.LevelWarn, journal) })
 	l.queues = append(l.queues, q)
 	return q
 }
@@ -89,14 +81,14 @@ func (l *serverLog) toFile(name string, level slog.Level) error {
 	if err != nil {
 		return err
 	}
-	l.handlers = append(l.handlers, newLogHandler(l.queue(file, func() { file.Close() }, newLogHandler), l.format, level))
+	l.handlers = append(l.handlers, newLogHandler(l.queue(file, func() { file.Close() }, false), l.format, level, false))
 	l.Logger = slog.New(slog.NewMultiHandler(l.handlers...))
 	return nil
 }
 
 // toStderr also logs to standard error. It is called after toFile.
 func (l *serverLog) toStderr(level slog.Level) {
-	all := append(slices.Clip(l.handlers), l.stderrHandler(l.stderr, l.format, level))
+	all := append(slices.Clip(l.handlers), newLogHandler(l.stderr, l.format, level, l.journal))
 	l.Logger = slog.New(slog.NewMultiHandler(all...))
 	l.jsonOnStderr = l.format != formatText
 }
@@ -133,7 +125,12 @@ const (
 	formatJSONK8s = "json-k8s"
 )
 
-func newLogHandler(out io.Writer, format string, level slog.Level) slog.Handler {
+// newLogHandler returns a handler for an output, which may be systemd's journal.
+func newLogHandler(out io.Writer, format string, level slog.Level, journal bool) slog.Handler {
+	if journal {
+		line := &journalLine{out: out}
+		return journalHandler{newLogHandler(line, format, level, false), line}
+	}
 	o := &slog.HandlerOptions{Level: level}
 	if format == formatText {
 		return slog.NewTextHandler(out, o)

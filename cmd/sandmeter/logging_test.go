@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -32,7 +30,8 @@ func TestDebugLogPath(t *testing.T) {
 	check("%ID%", "%ID%")
 }
 
-// TestRunscLog checks the destination and the format of log messages.
+// TestRunscLog checks the destination and the format of log messages. The error that ends the server is on
+// standard error once, as a record if the log there is JSON, and files always have it.
 func TestRunscLog(t *testing.T) {
 	w := newWorld(t)
 	check := func(conf config.Config, wantErr, wantLog, wantDebugLog string) {
@@ -43,90 +42,49 @@ func TestRunscLog(t *testing.T) {
 			}
 		}
 		var stderr bytes.Buffer
-		logger, err := openRunscLog(&conf, &stderr)
+		log, err := openRunscLog(&conf, &stderr)
 		w.must(err)
-		logger.Debug("d")
-		logger.Info("i")
-		logger.Error("e", "err", "two\nlines\x1b")
-		logger.close()
+		log.Debug("d")
+		log.Info("i")
+		log.Warn("w", "why", "two\nlines\x1b")
+		end := log.end(t.Context(), errors.New("end"))
+		log.close()
+		if !errors.As(end, new(cli.LoggedError)) || end.Error() != "end" {
+			t.Errorf("%+v: the end is %#v", conf, end)
+		}
 		wrote := func(what, got, want string) {
-			got = regexp.MustCompile(`("?time"?[:=])[^ ,]+`).ReplaceAllString(got, "${1}T")
-			if got != want {
+			got = strings.ReplaceAll(got, `msg="Metric server failed"`, "msg=failed")
+			if got = regexp.MustCompile(`"?time"?[:=][^ ,]+[ ,]`).ReplaceAllString(got, ""); got != want {
 				t.Errorf("%+v writes to %s\n%s\nwant\n%s", conf, what, got, want)
 			}
 		}
 		wrote("standard error", stderr.String(), wantErr)
 		for path, want := range map[string]string{conf.LogFilename: wantLog, conf.DebugLog: wantDebugLog} {
-			if path == "" {
-				continue
-			}
-			text, err := os.ReadFile(path)
-			w.must(err)
-			wrote(path, string(text), want)
-			w.must(os.Remove(path))
-		}
-	}
-	const (
-		d = "time=T level=DEBUG msg=d\n"
-		i = "time=T level=INFO msg=i\n"
-		e = `time=T level=ERROR msg=e err="two\nlines\x1b"` + "\n"
-
-		ji = `{"time":T,"level":"INFO","msg":"i"}` + "\n"
-		je = `{"time":T,"level":"ERROR","msg":"e","err":"two\nlines\u001b"}` + "\n"
-
-		ki = `{"time":T,"level":"INFO","log":"i"}` + "\n"
-		ke = `{"time":T,"level":"ERROR","log":"e","err":"two\nlines\u001b"}` + "\n"
-	)
-	check(config.Config{}, i+e, "", "")
-	check(config.Config{Debug: true}, d+i+e, "", "")
-	check(config.Config{LogFormat: "text"}, i+e, "", "")
-	check(config.Config{LogFormat: "json"}, ji+je, "", "")
-	check(config.Config{LogFormat: "json-k8s"}, ki+ke, "", "")
-	check(config.Config{LogFilename: "log"}, i+e, e, "")
-	check(config.Config{DebugLog: "debug"}, "", "", i+e)
-	check(config.Config{DebugLog: "new/folder/debug", Debug: true}, "", "", d+i+e)
-	check(config.Config{LogFilename: "log", DebugLog: "debug", Debug: true, LogFormat: "json-k8s"}, "", ke,
-		`{"time":T,"level":"DEBUG","log":"d"}`+"\n"+ki+ke)
-}
-
-// TestRunscLogOfTheEnd: the error that ends a server is on standard error once, as a record if the
-// log there is JSON. Log files always have it.
-func TestRunscLogOfTheEnd(t *testing.T) {
-	w := newWorld(t)
-	check := func(conf config.Config, wantStderr, wantFile string) {
-		t.Helper()
-		var stderr bytes.Buffer
-		log, err := openRunscLog(&conf, &stderr)
-		w.must(err)
-		end := log.end(t.Context(), errors.New("why"))
-		log.close()
-		if !errors.As(end, new(cli.LoggedError)) || end.Error() != "why" {
-			t.Errorf("%+v: the end is %#v", conf, end)
-		}
-		var file []byte
-		if path := cmp.Or(conf.DebugLog, conf.LogFilename); path != "" {
-			file, err = os.ReadFile(path)
-			w.must(errors.Join(err, os.Remove(path)))
-		}
-		for _, c := range []struct{ got, want string }{{stderr.String(), wantStderr}, {string(file), wantFile}} {
-			if got := regexp.MustCompile(`("?time"?[:=])[^ ,]+[ ,]`).ReplaceAllString(c.got, ""); got != c.want {
-				t.Errorf("%+v: logged is %q, want %q", conf, got, c.want)
+			if path != "" {
+				text, err := os.ReadFile(path)
+				w.must(errors.Join(err, os.Remove(path)))
+				wrote(path, string(text), want)
 			}
 		}
 	}
 	const (
-		text = `level=ERROR msg="Metric server failed" err=why` + "\n"
-		json = `{"level":"ERROR","msg":"Metric server failed","err":"why"}` + "\n"
-		k8s  = `{"level":"ERROR","log":"Metric server failed","err":"why"}` + "\n"
+		d    = "level=DEBUG msg=d\n"
+		iw   = "level=INFO msg=i\n" + `level=WARN msg=w why="two\nlines\x1b"` + "\n"
+		line = "sandmeter: end\n"
+		end  = "level=ERROR msg=failed err=end\n"
+		je   = `{"level":"ERROR","msg":"Metric server failed","err":"end"}` + "\n"
+		ke   = `{"level":"ERROR","log":"Metric server failed","err":"end"}` + "\n"
+		j    = `{"level":"INFO","msg":"i"}` + "\n" + `{"level":"WARN","msg":"w","why":"two\nlines\u001b"}` + "\n" + je
+		k    = `{"level":"INFO","log":"i"}` + "\n" + `{"level":"WARN","log":"w","why":"two\nlines\u001b"}` + "\n" + ke
 	)
-	const line = "sandmeter: why\n"
-	check(config.Config{}, line, "")
-	check(config.Config{LogFormat: "json"}, json, "")
-	check(config.Config{LogFormat: "json-k8s"}, k8s, "")
-	check(config.Config{LogFilename: w.path("log")}, line, text)
-	check(config.Config{LogFilename: w.path("log"), LogFormat: "json"}, json, json)
-	check(config.Config{DebugLog: w.path("log")}, line, text)
-	check(config.Config{DebugLog: w.path("log"), LogFormat: "json"}, line, json)
+	check(config.Config{}, iw+line, "", "")
+	check(config.Config{Debug: true}, d+iw+line, "", "")
+	check(config.Config{LogFormat: "json"}, j, "", "")
+	check(config.Config{LogFormat: "json-k8s"}, k, "", "")
+	check(config.Config{LogFilename: "log"}, iw+line, end, "")
+	check(config.Config{LogFilename: "log", LogFormat: "json"}, j, je, "")
+	check(config.Config{DebugLog: "new/folder/debug", Debug: true}, line, "", d+iw+end)
+	check(config.Config{LogFilename: "log", DebugLog: "debug", LogFormat: "json-k8s"}, line, ke, k)
 }
 
 // TestLogIsAppendedTo: a server that restarts keeps the previous log.
@@ -146,33 +104,21 @@ func TestLogIsAppendedTo(t *testing.T) {
 	}
 }
 
+// TestLogFlags: each level logs what is at least as bad.
 func TestLogFlags(t *testing.T) {
-	logs := func(f logFlags, level slog.Level) bool {
-		t.Helper()
-		logger, err := f.open(new(bytes.Buffer))
+	for i, name := range []string{"debug", "info", "warn", "error"} {
+		var out bytes.Buffer
+		log, err := (&logFlags{name, formatJSON}).open(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer logger.close()
-		return logger.Enabled(t.Context(), level)
-	}
-	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	for i, name := range []string{"debug", "info", "warn", "error"} {
-		for j, level := range levels {
-			if got := logs(logFlags{name, formatText}, level); got != (j >= i) {
-				t.Errorf("--log.level=%s: that %v is logged is %v", name, level, got)
-			}
+		for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+			log.Log(t.Context(), level, "here")
 		}
-	}
-	var out bytes.Buffer
-	logger, err := (&logFlags{"INFO", formatJSON}).open(&out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	logger.Info("here")
-	logger.close()
-	if !json.Valid(out.Bytes()) {
-		t.Errorf("--log.format=json writes %s", out.String())
+		log.close()
+		if lines := strings.Count(out.String(), `"msg":"here"}`); lines != 4-i {
+			t.Errorf("--log.level=%s writes\n%s", name, &out)
+		}
 	}
 }
 

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"errors"
+	"log/slog"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -15,108 +13,49 @@ import (
 type reader struct {
 	testkit.Buffer
 	reading chan struct{} // closed while the reader reads
-	failing atomic.Bool
 }
-
-func newReader() *reader { return &reader{reading: make(chan struct{})} }
 
 func (r *reader) Write(p []byte) (int, error) {
 	<-r.reading
-	if r.failing.Load() {
-		return 0, errors.New("disk full")
-	}
 	return r.Buffer.Write(p)
 }
 
-const droppedLines = `level=WARN msg="Log lines dropped: the output was blocked or failed" dropped=`
-
-// records returns the lines of a log, without their time.
-func (r *reader) records() string {
-	var records []string
-	for line := range strings.Lines(r.String()) {
-		_, record, _ := strings.Cut(strings.TrimSpace(line), " ")
-		records = append(records, record)
-	}
-	return strings.Join(records, "\n")
-}
-
-// TestLogThatIsNotRead: logging never blocks, and one line reports the lines that did not fit.
+// TestLogThatIsNotRead: logging never blocks, and one line reports the lines that did not fit, in the format of
+// the log and at every level. Closing waits for a reader, but not forever.
 func TestLogThatIsNotRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReader()
-		l := newServerLog(r, formatText)
-		l.toStderr(0)
-		l.Info(strings.Repeat("a", maxLogQueue/2))
-		synctest.Wait() // it is being written
-		l.Info("b")
-		l.Info(strings.Repeat("c", maxLogQueue))
-		l.Info(strings.Repeat("d", maxLogQueue))
-		if got := l.dropped(); got != 2 {
-			t.Errorf("%d lines are dropped, want 2", got)
-		}
-		close(r.reading)
-		l.close()
-		if _, got, _ := strings.Cut(r.records(), "\n"); got != "level=INFO msg=b\n"+droppedLines+"2" {
-			t.Errorf("the log ends with\n%s", got)
-		}
-	})
-}
-
-// TestLogThatCannotBeWritten: writes fail, as on a full disk, and succeed later.
-func TestLogThatCannotBeWritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReader()
-		close(r.reading)
-		l := newServerLog(r, formatText)
-		l.toStderr(0)
-		for _, failing := range []bool{false, true, true, false} {
-			r.failing.Store(failing)
-			l.Info("a")
-			synctest.Wait()
-		}
-		l.close()
-		const line = "level=INFO msg=a\n"
-		if got := r.records(); got != line+line+droppedLines+"2" || l.dropped() != 2 {
-			t.Errorf("%d lines are dropped, and the log has\n%s", l.dropped(), got)
-		}
-	})
-}
-
-// TestEndOfALogThatIsNotRead: close does not wait for a blocked reader forever.
-func TestEndOfALogThatIsNotRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReader()
-		l := newServerLog(r, formatText)
-		l.toStderr(0)
-		l.Info("a")
-		l.close()
-		if got := l.dropped(); got != 1 {
-			t.Errorf("%d lines are dropped, want 1", got)
-		}
-		close(r.reading)
-	})
-}
-
-// TestReportOfDroppedLines: the report has the format of the log, at every log level.
-func TestReportOfDroppedLines(t *testing.T) {
 	check := func(format, want string) {
 		t.Helper()
-		r := newReader()
-		r.failing.Store(true)
-		close(r.reading)
 		synctest.Test(t, func(t *testing.T) {
+			r := &reader{reading: make(chan struct{})}
 			l := newServerLog(r, format)
-			_, _ = l.stderr.Write([]byte("a\n"))
-			synctest.Wait()
-			r.failing.Store(false)
-			_, _ = l.stderr.Write([]byte("b\n"))
+			l.toStderr(slog.LevelError)
+			l.Error(strings.Repeat("a", maxLogQueue/2))
+			synctest.Wait() // it is being written
+			l.Error("b")
+			l.Error(strings.Repeat("c", maxLogQueue))
+			l.Error(strings.Repeat("d", maxLogQueue))
+			if got := l.dropped(); got != 2 {
+				t.Errorf("%d lines are dropped, want 2", got)
+			}
+			close(r.reading)
 			l.close()
+			lines := strings.Split(r.String(), "\n")
+			if len(lines) != 4 || !strings.Contains(lines[1], "b") || !strings.Contains(lines[2], want) {
+				t.Errorf("%s: after the first line, the log has\n%q", format, lines[1:])
+			}
+
+			hung := &reader{reading: make(chan struct{})}
+			l = newServerLog(hung, format)
+			l.toStderr(slog.LevelError)
+			l.Error("a")
+			l.close()
+			if got := l.dropped(); got != 1 {
+				t.Errorf("%d lines are dropped, want 1", got)
+			}
+			close(hung.reading)
 		})
-		if got := r.String(); !strings.Contains(got, want) || bytes.Count([]byte(got), []byte("\n")) != 2 {
-			t.Errorf("%s: the log is %s", format, got)
-		}
 	}
-	check(formatText, droppedLines+"1\n")
-	check(formatJSON, `"msg":"Log lines dropped: the output was blocked or failed","dropped":1}`)
-	check(formatJSONK8s, `"log":"Log lines dropped: the output was blocked or failed","dropped":1}`)
+	check(formatText, `level=WARN msg="Log lines dropped: the output was blocked or failed" dropped=2`)
+	check(formatJSON, `"msg":"Log lines dropped: the output was blocked or failed","dropped":2}`)
+	check(formatJSONK8s, `"log":"Log lines dropped: the output was blocked or failed","dropped":2}`)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,7 +14,8 @@ import (
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
-// TestWrongUsage: every usage error exits with 2 and one line that says what to do.
+// TestWrongUsage: every usage error exits with 2 and one line that says what to do. The packages cli, config and
+// metricserver test which values are wrong.
 func TestWrongUsage(t *testing.T) {
 	w := newWorld(t)
 	wrong := func(line, want string) {
@@ -24,101 +24,46 @@ func TestWrongUsage(t *testing.T) {
 	}
 	const runscFlags = "; put runsc's flags before the word metric-server; try: sandmeter metric-server --help"
 	const forms = ": give host:port, :port or the absolute path of a Unix socket"
-	const absolute = ": it is a relative path: the path of a Unix socket must be absolute"
 	const forSockets = "web.socket-mode and web.socket-group are for a Unix socket: leave them out, or listen on its absolute path"
 	const tryServe, tryList = "; try: sandmeter serve --help", "; try: sandmeter list --help"
-	wrong("nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
 	wrong("serv", `unknown command "serv" for "sandmeter"; Did you mean this? serve; try: sandmeter --help`)
-	wrong("help nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
-	wrong("help list nonsense", `unknown command "nonsense" for "sandmeter list"; try: sandmeter --help`)
-	wrong("--nonsense", "unknown flag: --nonsense; try: sandmeter --help")
 	wrong("-x", "unknown shorthand flag: 'x' in -x; try: sandmeter --help")
 	wrong("--version nonsense", `unknown command "nonsense" for "sandmeter"; try: sandmeter --help`)
 
-	wrong("serve --usage-detail", "unknown flag: --usage-detail: use --usage=own,detail"+tryServe)
-	wrong("serve --usage=off,own", "usage: off excludes other values")
-	wrong("list nonsense", `unknown command "nonsense" for "sandmeter list"; try: sandmeter list --help`)
-	wrong("list --nonsense", "unknown flag: --nonsense; try: sandmeter list --help")
-	wrong("list --root=", `--root "": give a path`+tryList)
 	wrong("list --root", "flag needs an argument: --root; try: sandmeter list --help")
-	wrong("list --json=maybe", `--json "maybe": give true or false`+tryList)
-
-	wrong("serve nonsense", `unknown command "nonsense" for "sandmeter serve"; try: sandmeter serve --help`)
-	wrong("serve --metric-server=x", "unknown flag: --metric-server; try: sandmeter serve --help")
-	wrong("serve --root=", `--root "": give a path`+tryServe)
-	wrong("serve --web.listen-address=", `--web.listen-address ""`+forms+tryServe)
-	wrong("serve --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms+tryServe)
-	wrong("serve --web.listen-address localhost:", `--web.listen-address "localhost:": unknown port ""`+forms+tryServe)
-	wrong("serve --web.listen-address :99999", `--web.listen-address ":99999": unknown port "99999"`+forms+tryServe)
-	wrong("serve --web.listen-address :nonsense", `--web.listen-address ":nonsense": unknown port "nonsense"`+forms+tryServe)
-	wrong("serve --web.listen-address ::1:80", `--web.listen-address "::1:80": too many colons in address`+forms+tryServe)
-	wrong("serve --web.listen-address nonsense.sock", `--web.listen-address "nonsense.sock"`+absolute+tryServe)
-	wrong("serve --web.listen-address ./nonsense", `--web.listen-address "./nonsense"`+absolute+tryServe)
-	wrong("serve --web.socket-mode=rw", `--web.socket-mode "rw": give an octal number such as 0660`+tryServe)
-	wrong("serve --web.socket-mode=0888", `--web.socket-mode "0888": give an octal number such as 0660`+tryServe)
-	wrong("serve --web.socket-mode=01777", `--web.socket-mode "01777": give an octal number such as 0660`+tryServe)
-	wrong("serve --web.socket-mode=0", `--web.socket-mode "0": give an octal number such as 0660`+tryServe)
-	wrong("serve --web.listen-address :0 --web.listen-address nonsense", `--web.listen-address "nonsense": missing port in address`+forms+tryServe)
-	wrong("serve --web.listen-address :0 --web.systemd-socket", "--web.systemd-socket serves on the sockets of systemd: leave out --web.listen-address")
-	wrong("serve --web.telemetry-path metrics", `--web.telemetry-path "metrics": give a path such as /metrics, of letters, digits and . _ ~ -`+tryServe)
-	wrong("serve --web.telemetry-path /-/ready", `--web.telemetry-path "/-/ready": paths below /-/ are reserved`+tryServe)
-	wrong("serve --web.systemd-socket --web.socket-group=0", forSockets)
-	wrong("serve --web.socket-mode=0600", forSockets)
-	wrong("serve --web.socket-group=0", forSockets)
-	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets)
-	wrong("serve --web.allowed-hosts=a,b:80", `--web.allowed-hosts "b:80": give a host name without port; IP addresses are always allowed`+tryServe)
-	wrong("serve --web.allowed-hosts=", `--web.allowed-hosts "": give a host name without port; IP addresses are always allowed`+tryServe)
-	wrong("--metric-server={socket} metric-server --exporter-prefix=sandmeter_", `--exporter-prefix "sandmeter_": names that begin with sandmeter_ are reserved`+runscFlags)
-	wrong("serve --root {root} --root {dir}/[", `--root "{dir}/[": the glob is invalid: escape [, * and ? with a backslash if they are part of a name`+tryServe)
-	wrong("serve --final-records a --final-records b", `--final-records "b": given twice`+tryServe)
 	wrong("list --root {root} --root {root}", `--root "{root}": given twice`+tryList)
-	wrong("list --json --json", `--json "true": given twice`+tryList)
-	wrong("serve --sandbox-timeout=-1s", `--sandbox-timeout "-1s": must be positive`+tryServe)
-	wrong("serve --usage=some", `--usage "some": choose own, cadvisor, detail or off`+tryServe)
-	wrong("serve --max-age=-1s", `--max-age "-1s": must not be negative`+tryServe)
-	wrong("serve --sandbox-timeout=0", `--sandbox-timeout "0": must be positive`+tryServe)
-	wrong("serve --sandbox-timeout=5", `--sandbox-timeout "5": give a number with a unit, such as 2s or 500ms`+tryServe)
-	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`+tryServe)
-	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`+tryServe)
-
-	for _, client := range []string{"get", "health", "list"} {
-		try := "; try: sandmeter " + client + " --help"
-		wrong(client+" --address=", `--address ""`+forms+try)
-		wrong(client+" --address localhost", `--address "localhost": missing port in address`+forms+try)
-		wrong(client+" --address none.sock", `--address "none.sock"`+absolute+try)
-		wrong(client+" --address http://localhost:19640/metrics", `--address "http://localhost:19640/metrics": it is a URL: give its host:port`+try)
-		wrong(client+" --address unix:///run/s.sock", `--address "unix:///run/s.sock": it is a URL: give the path, /run/s.sock`+try)
-	}
-	wrong("serve --web.listen-address unix:/run/s.sock", `--web.listen-address "unix:/run/s.sock": it is a URL: give the path, /run/s.sock`+tryServe)
-	wrong("--metric-server=unix:///run/s.sock metric-server", `--metric-server "unix:///run/s.sock": it is a URL: give the path, /run/s.sock`)
-	wrong("serve --max-sandboxes-with-series=x", `--max-sandboxes-with-series "x": give a whole number`+tryServe)
 	wrong("get --filter [z-a]", `--filter "[z-a]": invalid character class range in "z-a"; try: sandmeter get --help`)
 	wrong("get --sandbox=", `--sandbox "": give an ID, or leave the flag out for all sandboxes; try: sandmeter get --help`)
 	wrong("health --root=", `--root "": give a path; try: sandmeter health --help`)
-
 	const oneID = "export requires one ID; sandmeter list shows the IDs of sandboxes; try: sandmeter export --help"
 	wrong("export", oneID)
 	wrong("export a b", oneID)
-	wrong("export --filter ( a", `--filter "(": missing closing ) in "("; try: sandmeter export --help`)
-	wrong("export --sandbox-timeout=0 a", `--sandbox-timeout "0": must be positive; try: sandmeter export --help`)
+	for _, client := range []string{"get", "health", "list", "doctor"} {
+		wrong(client+" --address localhost", `--address "localhost"`+forms+"; try: sandmeter "+client+" --help")
+		wrong(client+" nonsense", `unknown command "nonsense" for "sandmeter `+client+`"; try: sandmeter `+client+" --help")
+	}
 
-	wrong("completion nonsense", `unknown command "nonsense" for "sandmeter completion"; try: sandmeter completion --help`)
-	wrong("completion bash nonsense", `unknown command "nonsense" for "sandmeter completion bash"; try: sandmeter completion bash --help`)
+	wrong("serve --metric-server=x", "unknown flag: --metric-server"+tryServe)
+	wrong("serve --usage-detail", "unknown flag: --usage-detail: use --usage=own,detail"+tryServe)
+	wrong("serve --usage=off,own", "usage: off excludes other values")
+	wrong("serve --final-records a --final-records b", `--final-records "b": given twice`+tryServe)
+	wrong("serve --web.listen-address :0 --web.listen-address nonsense", `--web.listen-address "nonsense"`+forms+tryServe)
+	wrong("serve --web.listen-address :0 --web.systemd-socket", "--web.systemd-socket serves on the sockets of systemd: leave out --web.listen-address")
+	wrong("serve --web.systemd-socket --web.socket-group=0", forSockets)
+	wrong("serve --web.socket-mode=0600", forSockets)
+	wrong("--metric-server=:0 metric-server -web.socket-group=0", forSockets)
+	wrong("serve --log.level=loud", `--log.level "loud": choose debug, info, warn or error`+tryServe)
+	wrong("serve --log.format=json-k8s", `--log.format "json-k8s": choose text or json`+tryServe)
 
-	wrong("version nonsense", `unknown command "nonsense" for "sandmeter version"; try: sandmeter version --help`)
-
-	wrong("metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
-	wrong("--metric-server= metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
-	wrong("--metric-server=nonsense metric-server", `--metric-server "nonsense": missing port in address`+forms)
+	const noAddress = "no address to listen on: give --metric-server=ADDRESS before the word metric-server"
+	wrong("metric-server", noAddress)
+	wrong("--root --metric-server metric-server", noAddress)
+	wrong("--metric-server=nonsense metric-server", `--metric-server "nonsense"`+forms)
 	wrong("--metric-server={socket} metric-server nonsense", `unknown command "nonsense" for "sandmeter metric-server"; try: sandmeter metric-server --help`)
-	wrong("--metric-server={socket} metric-server --nonsense", "unknown flag: --nonsense"+runscFlags)
 	wrong("--metric-server={socket} metric-server -exporter-prefix", "flag needs an argument: --exporter-prefix"+runscFlags)
 	wrong("metric-server --root=/r", "unknown flag: --root"+runscFlags)
 	wrong("--metric-server={socket} metric-server -allow-unknown-root=maybe", `--allow-unknown-root "maybe": give true or false`+runscFlags)
-	wrong("--metric-server={socket} metric-server -exporter-prefix=a-b", `--exporter-prefix "a-b": use letters, digits and underscores, no digit first: Prometheus refuses other names`+runscFlags)
-	wrong("--metric-server={socket} --log-format=xml metric-server", `runsc flags: --log-format does not take "xml": write --log-format=text|json|json-k8s`)
 	wrong("--debug=maybe metric-server", `runsc flags: --debug does not take "maybe": write --debug=true|false`)
-	wrong("--root --metric-server metric-server", "no address to listen on: give --metric-server=ADDRESS before the word metric-server")
 }
 
 // TestFailures: every failure exits with 1 and one line that says what to do.
@@ -138,21 +83,20 @@ func TestFailures(t *testing.T) {
 
 	fails("list --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
 	fails("list --root {dir}/file", "read runtime root {dir}/file: not a directory; set the runtime root with --root")
-	fails("list --json --root {dir}/missing", "read runtime root {dir}/missing: no such file or directory; set the runtime root with --root")
+	fails("health --web.client-config.file {dir}/missing", "client configuration file {dir}/missing: open {dir}/missing: no such file or directory")
 
-	fails("--metric-server={socket} --root={dir}/missing metric-server", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
 	fails("serve --web.listen-address {socket} --root {dir}/file", "read runtime root {dir}/file: not a directory"+rootFlag)
 	fails("serve --root {root} --web.listen-address {dir}/live", "listen on {dir}/live: address already in use"+another)
 	fails("serve --root {root} --web.listen-address {dir}/file", "listen on {dir}/file: a file that is not a socket is there: remove it, or choose another address")
+	fails("serve --root {root} --web.listen-address {socket} --final-records {dir}/missing/records",
+		"final records: open {dir}/missing/records: no such file or directory; name a file in a directory that exists and that the server can write")
 	// Not the root is missing here, so there is no advice about the root.
 	fails("serve --root {root} --web.listen-address {dir}/missing/socket", "listen on {dir}/missing/socket: open {dir}/missing: no such file or directory: create the directory, or choose another address")
 	fails("serve --root {root} --web.listen-address {socket} --web.socket-group no-such-group",
 		`listen on {socket}: there is no group "no-such-group" for the socket: name one that exists, or its number`)
 
 	fails("--metric-server={socket} --root={dir}/missing metric-server", "read runtime root {dir}/missing: no such file or directory"+rootFlags)
-	fails("--metric-server={dir}/live --root={root} metric-server", "listen on {dir}/live: address already in use"+another)
 	fails("--metric-server={socket} --root={root} --debug-log={dir}/file/log/ metric-server", "create directory of log file: mkdir {dir}/file: not a directory")
-	fails("--metric-server={socket} --root={root} --log={dir}/file/log --debug-log={dir}/file/log metric-server", "create directory of log file: mkdir {dir}/file: not a directory")
 	fails("--metric-server={socket} --root={root} --log={root} metric-server", "open log file: open {root}: is a directory")
 
 	fails("export --root {dir}/missing a", "read runtime root {dir}/missing: no such file or directory"+rootFlag)
@@ -164,29 +108,22 @@ func TestFailures(t *testing.T) {
 // TestHelp: each command has help with an example, in every way to ask for it.
 func TestHelp(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range newRootCommand(new(config.Config), cli.Stdio{}).Commands() {
-		if c.Hidden {
-			continue
-		}
-		code, help, err := w.command("help " + c.Name())
-		if code != cli.ExitOK || err != "" {
-			t.Errorf("help %s exits with %d and says %s", c.Name(), code, err)
-		}
-		if c.Example == "" || !strings.Contains(help, "Examples:\n"+c.Example) || !strings.HasPrefix(strings.Join(strings.Fields(help), " "), strings.Join(strings.Fields(c.Long), " ")) || c.Short == "" {
-			t.Errorf("help %s is\n%s", c.Name(), help)
-		}
-		for _, flag := range []string{"--help", "-h"} {
-			if code, other, err := w.command(c.Name() + " " + flag); code != cli.ExitOK || err != "" || other != help {
-				t.Errorf("%s %s exits with %d, says %q, and differs from help %s:\n%s", c.Name(), flag, code, err, c.Name(), other)
+	same := func(want string, lines ...string) {
+		t.Helper()
+		for _, line := range lines {
+			if code, got, err := w.command(line); code != cli.ExitOK || err != "" || got != want {
+				t.Errorf("%s exits with %d and says %q%s, want\n%s", line, code, err, got, want)
 			}
 		}
-		_, all, _ := w.command("--help")
-		contains(t, all, "\n  "+c.Name()+" ")
 	}
-	for _, line := range []string{"", "help", "-h"} {
-		code, help, err := w.command(line)
-		if _, want, _ := w.command("--help"); code != cli.ExitOK || err != "" || help != want {
-			t.Errorf("%s exits with %d, says %q, and differs from --help:\n%s", line, code, err, help)
+	_, all, _ := w.command("--help")
+	same(all, "", "help", "-h")
+	for _, c := range newRootCommand(new(config.Config), cli.Stdio{}).Commands() {
+		if !c.Hidden {
+			_, help, _ := w.command("help " + c.Name())
+			contains(t, help, "Examples:\n"+c.Example)
+			contains(t, all, "\n  "+c.Name()+" ")
+			same(help, c.Name()+" --help", c.Name()+" -h")
 		}
 	}
 }
@@ -216,8 +153,7 @@ func TestFullDevice(t *testing.T) {
 	w.must(err)
 	defer full.Close()
 	for _, line := range []string{
-		"", "--help", "help list", "list --help", "metric-server --help", "help metric-server", "completion bash",
-		"version", "--version", "health --address {socket} --root {root}", "get --address {socket}", "list --root {root}", "export --root {root} a", "man",
+		"", "completion bash", "version", "--version", "health --address {socket} --root {root}", "get --address {socket}", "list --root {root}", "export --root {root} a", "man",
 	} {
 		var errs testkit.Buffer
 		if code := run(t.Context(), w.words(line), cli.Stdio{Out: full, Err: &errs}); code != cli.ExitFail || !strings.HasSuffix(errs.String(), "write /dev/full: no space left on device\n") {
@@ -281,18 +217,4 @@ func TestCompletion(t *testing.T) {
 	completes("export", "a app b "+noFiles)
 	t.Setenv("SANDMETER_ADDRESS", w.socket)
 	completes("get --sandbox", "a b "+noFiles)
-}
-
-func TestOneLine(t *testing.T) {
-	check := func(text, want string) {
-		t.Helper()
-		if got := cli.OneLine(text); got != want {
-			t.Errorf("%q becomes %q, want %q", text, got, want)
-		}
-	}
-	check("open /x: no such file", "open /x: no such file")
-	check(errors.Join(errors.New("one"), errors.New("two\n")).Error(), "one; two")
-	check("a\r\n\r\nb", "a; b")
-	check("\x1b[31mred\x07\u009b\u202e", "\uFFFD[31mred\uFFFD\uFFFD\uFFFD")
-	check("ärger…", "ärger…")
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -124,32 +123,4 @@ func sortManSections(page string) string {
 		sections[i] = strings.TrimRight(s, "\n") + "\n"
 	}
 	return head + "\n.SH " + strings.Join(sections, "\n\n.SH ")
-}
-
-// TestManSections: every page has the exit status, pages of commands with variables and files list
-// them, and there are no unknown sections.
-func TestManSections(t *testing.T) {
-	for name, page := range readFiles(t, "man") {
-		var titles []string
-		for line := range strings.Lines(page) {
-			if title, ok := strings.CutPrefix(line, ".SH "); ok {
-				titles = append(titles, strings.TrimSpace(title))
-			}
-		}
-		has := func(title string) bool { return slices.Contains(titles, title) }
-		command := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(name, "sandmeter"), "-"), ".1")
-		onRoot := slices.Contains([]string{"", "serve", "metric-server", "list", "export", "doctor"}, command)
-		withVariables := onRoot || command == "get" || command == "health"
-		if !has("EXIT STATUS") || has("FILES") != onRoot || has("ENVIRONMENT") != withVariables {
-			t.Errorf("%s has the sections %q", name, titles)
-		}
-		sorted := slices.IsSortedFunc(titles, func(a, b string) int { return slices.Index(manOrder, a) - slices.Index(manOrder, b) })
-		if !sorted || slices.ContainsFunc(titles, func(s string) bool { return !slices.Contains(manOrder, s) }) {
-			t.Errorf("%s has the sections %q, want an order as in %q", name, titles, manOrder)
-		}
-	}
-	page := readFiles(t, "man")["sandmeter-serve.1"]
-	for variable := range serveVariables {
-		contains(t, page, "\\fB"+variable+"\\fP")
-	}
 }

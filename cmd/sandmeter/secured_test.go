@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -60,7 +57,6 @@ func TestSecuredServe(t *testing.T) {
 		clients(cli.ExitFail, "TLS failed: ", "--web.client-config.file {dir}/plain.yml")
 		clients(cli.ExitFail, "TLS failed: the server requires it, and the client does not use it; check tls_config", "")
 	}
-	w.fails("health --web.client-config.file {dir}/missing", cli.ExitFail, "client configuration file {dir}/missing: open {dir}/missing: no such file or directory")
 }
 
 // TestServeOnSystemdSockets checks that the process serves on inherited file descriptors.
@@ -94,54 +90,4 @@ func TestServeOnSystemdSockets(t *testing.T) {
 	if code := program.wait(); code != cli.ExitFail || program.errs.String() != want {
 		t.Errorf("it exits with %d and says %s", code, program.errs.String())
 	}
-}
-
-// TestRestartOnSystemdSockets: no request fails while servers follow each other on one socket.
-func TestRestartOnSystemdSockets(t *testing.T) {
-	w := newWorld(t)
-	socket := w.listenFile("tcp", "127.0.0.1:0")
-	client := &http.Client{Timeout: ample, Transport: &http.Transport{DisableKeepAlives: true}}
-	get := func() error {
-		response, err := client.Get("http://" + socket.addr + "/metrics")
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode == http.StatusOK {
-			return err
-		}
-		return errors.New(response.Status)
-	}
-	const clients, restarts = 4, 5
-	done, ended := make(chan struct{}), make(chan bool)
-	for range clients {
-		go func() {
-			defer func() { ended <- true }()
-			for n := 0; ; n++ {
-				if err := get(); err != nil {
-					t.Errorf("request %d: %v", n, err)
-					return
-				}
-				select {
-				case <-done:
-					return
-				default:
-				}
-			}
-		}()
-	}
-	serve := func() *program { return w.program("serve --root {root} --web.systemd-socket", socket.file) }
-	for range restarts {
-		p := serve()
-		w.until("it serves", func() bool { return p.errs.String() != "" })
-		if code := p.stop(); code != cli.ExitOK {
-			t.Errorf("it exits with %d and says %s", code, p.errs.String())
-		}
-	}
-	last := serve()
-	close(done)
-	for range clients {
-		<-ended
-	}
-	last.stop()
 }

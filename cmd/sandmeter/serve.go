@@ -19,12 +19,6 @@ type serve struct {
 }
 
 func newServeCommand(std cli.Stdio) *cobra.Command {
-	cmd, _ := newServe(std)
-	return cmd
-}
-
-// newServe returns the command, and the settings that its flags set.
-func newServe(std cli.Stdio) (*cobra.Command, *serve) {
 	s := &serve{settings{Options: metricserver.Options{Addresses: []string{defaultListenAddress}, Linger: defaultLinger,
 		ZeroCounters: []string{metricserver.ZeroCountersAll}, ProcessMetrics: true}}, logFlags{"info", formatText}}
 	cmd := &cobra.Command{
@@ -62,7 +56,7 @@ func newServe(std cli.Stdio) (*cobra.Command, *serve) {
 	all := append(without(s.Settings(), "allow-unknown-root", "exporter-prefix"), config.Setting{Name: "web.systemd-socket", Heading: "Listening", Value: &s.systemdSocket,
 		Help: "Serve on the sockets that systemd passes, instead of listening on addresses."})
 	cli.Register(cmd, append(all, s.log.settings()...)...)
-	return cmd, s
+	return cmd
 }
 
 func (s *serve) run(cmd *cobra.Command, std cli.Stdio) error {

@@ -50,41 +50,25 @@ func TestServe(t *testing.T) {
 func TestServeFlags(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: "a"})
-	page := func(flags string) string {
+	check := func(flags, want, lacks string, mode fs.FileMode) {
 		t.Helper()
-		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
+		s := w.serve("serve --web.listen-address {socket} " + flags)
 		defer s.stop()
-		return s.page()
-	}
-	contains(t, page(""), "\nrunsc_fs_opens_total{")
-	contains(t, page("--metric-naming runsc"), "\nrunsc_fs_opens{")
-	contains(t, page(""), "\nrunsc_fs_read_wait_seconds_total{")
-	if text := page("--zero-counters off"); strings.Contains(text, "\nrunsc_fs_read_wait_seconds_total{") {
-		t.Errorf("a counter that is zero is on the page:\n%s", text)
-	}
-	if text := page("--metric-deny (go|process)_.*"); strings.Contains(text, "\ngo_") || strings.Contains(text, "\nprocess_") {
-		t.Errorf("metrics about the process are on the page:\n%s", text)
-	}
-	contains(t, page("--zero-counters unimplemented_syscalls"), `sysno="335"} 0`)
-	contains(t, page("--root {dir}/missing"), `sandmeter_runtime_root_readable{runtime_root="`+w.dir+`/missing"} 0`)
-	contains(t, page("--root {dir}/r*"), `,runtime_root="`+w.root+`",sandbox="a"} 51`)
-	unknown := w.serve("serve --root {dir}/missing --web.listen-address {socket}")
-	contains(t, unknown.page(), "sandmeter_num_sandboxes_running 0")
-	unknown.stop()
-
-	mode := func(flags string, want fs.FileMode) {
-		t.Helper()
-		s := w.serve("serve --root {root} --web.listen-address {socket} " + flags)
-		defer s.stop()
-		info, err := os.Stat(w.socket)
-		w.must(err)
-		if got := info.Mode().Perm(); got != want {
-			t.Errorf("serve %s: the socket has mode %v, want %v", flags, got, want)
+		page := s.page()
+		contains(t, page, w.placeholders().Replace(want))
+		if lacks != "" && strings.Contains(page, lacks) {
+			t.Errorf("serve %s: %q is on the page", flags, lacks)
+		}
+		if info, err := os.Stat(w.socket); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("serve %s: the socket is %v, %v, want %v", flags, info, err, mode)
 		}
 	}
-	mode("", 0o660)
-	mode("--web.socket-mode 0600", 0o600)
-	mode("--web.socket-mode 777", 0o777)
+	check("--root {root}", "\nrunsc_fs_read_wait_seconds_total{", "runtime_root=", 0o660)
+	check("--root {root} --metric-naming runsc --zero-counters off --web.socket-mode 0600", "\nrunsc_fs_opens{", "\nrunsc_fs_read_wait{", 0o600)
+	check("--root {root} --metric-deny (go|process)_.* --zero-counters unimplemented_syscalls --web.socket-mode 777", `sysno="335"} 0`, "\ngo_", 0o777)
+	check("--root {root} --metric-allow runsc_fs_opens.*", "\nsandmeter_num_sandboxes_running 1\n", "\nrunsc_fs_reads", 0o660)
+	check("--root {dir}/r* --root {dir}/missing", `,runtime_root="{root}",sandbox="a"} 51`, "", 0o660)
+	check("--root {dir}/missing", "sandmeter_num_sandboxes_running 0", "", 0o660)
 }
 
 func TestServeLog(t *testing.T) {
@@ -157,18 +141,6 @@ func TestServeOnTCP(t *testing.T) {
 	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
 }
 
-// TestServeWithoutItsRoot: the server goes on if its root is removed, and serves it when it is back.
-func TestServeWithoutItsRoot(t *testing.T) {
-	w := newWorld(t)
-	s := w.serve("serve --root {root} --web.listen-address {socket} --log.level warn")
-	w.must(os.Remove(w.root))
-	contains(t, s.page(), "sandmeter_runtime_root_missing 1")
-	w.must(os.Mkdir(w.root, 0o755))
-	contains(t, s.page(), "sandmeter_runtime_root_missing 0")
-	s.stop()
-	contains(t, s.err.String(), "Runtime root does not exist; waiting for it to appear")
-}
-
 // serveVariables has a value for each flag of serve, as an environment variable.
 var serveVariables = map[string]string{
 	"SANDMETER_RUNSC":                     "/some/runsc,/other/runsc",
@@ -202,7 +174,7 @@ var serveVariables = map[string]string{
 // TestServeVariables: an environment variable sets each flag, the flag takes precedence, and an
 // invalid variable is an error with its name.
 func TestServeVariables(t *testing.T) {
-	cmd, _ := newServe(cli.Stdio{})
+	cmd := newServeCommand(cli.Stdio{})
 	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {
 		t.Fatal(err)
 	}
@@ -227,31 +199,4 @@ func TestServeVariables(t *testing.T) {
 	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
 	newWorld(t).fails("serve", cli.ExitUsage,
 		`SANDMETER_SANDBOX_TIMEOUT "soon": give a number with a unit, such as 2s or 500ms`)
-}
-
-// TestServeFewerSeries: flags limit the series of pages, and wrong ones are usage errors.
-func TestServeFewerSeries(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "a", Pod: "p", Namespace: "n"})
-	page := w.serve("serve --root {root} --web.listen-address {socket} --metric-allow runsc_fs_opens.* --metric-allow sandmeter_sandbox_up" +
-		" --metric-deny go_.* --metric-deny process_.*").page()
-	contains(t, page, "\nrunsc_fs_opens_total{iteration=")
-	contains(t, page, "\nsandmeter_sandbox_up{iteration=")
-	contains(t, page, "\nsandmeter_num_sandboxes_running 1\n") // about the server
-	for _, text := range []string{"\nrunsc_fs_reads", "\nsandmeter_sandbox_running", "\ngo_", "\nprocess_"} {
-		if strings.Contains(page, text) {
-			t.Errorf("the page has %q:\n%s", text, page)
-		}
-	}
-	w.fails("serve --metric-allow a(", cli.ExitUsage, `--metric-allow "a(": missing closing ) in "a("; try: sandmeter serve --help`)
-	w.fails("serve --max-sandboxes-with-series -1", cli.ExitUsage, `--max-sandboxes-with-series "-1": must not be negative; try: sandmeter serve --help`)
-}
-
-func TestServeFromTheEnvironment(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "a"})
-	t.Setenv("SANDMETER_ROOT", w.root)
-	t.Setenv("SANDMETER_WEB_LISTEN_ADDRESS", w.socket)
-	t.Setenv("SANDMETER_METRIC_NAMING", "runsc")
-	contains(t, w.serve("serve").page(), "\nrunsc_fs_opens{")
 }

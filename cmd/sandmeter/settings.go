@@ -64,13 +64,11 @@ func (s *settings) serveUntil(ctx context.Context) error {
 		o.Addresses = nil
 	}
 	o.StartTime, o.Version = startTime, programVersion()
-	var wrotePID bool
 	o.Listening = func(addrs []net.Addr) error {
 		if s.pidFile != "" {
 			if err := writePIDFile(s.pidFile); err != nil {
 				return err
 			}
-			wrotePID = true
 		}
 		announce(o, addrs)
 		if s.ready != nil {
@@ -82,10 +80,7 @@ func (s *settings) serveUntil(ctx context.Context) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	err = s.listen(ctx, server)
-	if wrotePID {
-		err = errors.Join(err, removePIDFile(s.pidFile))
-	}
+	err = errors.Join(s.listen(ctx, server), removePIDFile(s.pidFile))
 	if _, ok := errors.AsType[*metricserver.RootError](err); ok {
 		var more string
 		if errors.Is(err, fs.ErrNotExist) {

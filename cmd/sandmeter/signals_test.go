@@ -28,13 +28,6 @@ func TestServeIgnoresHangup(t *testing.T) {
 	}
 }
 
-// TestFinalRecordsCannotBeOpened: the server does not start without them.
-func TestFinalRecordsCannotBeOpened(t *testing.T) {
-	w := newWorld(t)
-	w.fails("serve --root {root} --web.listen-address {socket} --final-records {dir}/missing/records", cli.ExitFail,
-		"final records: open {dir}/missing/records: no such file or directory; name a file in a directory that exists and that the server can write")
-}
-
 // TestMetricServerEndsAtHangup: metric-server shuts down cleanly on SIGHUP.
 func TestMetricServerEndsAtHangup(t *testing.T) {
 	w := newWorld(t)

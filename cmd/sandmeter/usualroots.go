@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/sandmeter/sandmeter/config"
@@ -20,26 +19,17 @@ func suggestRoots(err error) string {
 	if !ok || path.Path != config.DefaultRootDir() || !errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
-	existing := existingRoots(usualRoots)
+	var existing []string
+	for _, glob := range usualRoots {
+		matches, _ := filepath.Glob(glob) // fails only for invalid globs
+		for _, m := range matches {
+			if info, err := os.Stat(m); err == nil && info.IsDir() {
+				existing = append(existing, m)
+			}
+		}
+	}
 	if len(existing) == 0 {
 		return ""
 	}
 	return "; existing runtime roots: " + strings.Join(existing, ", ")
-}
-
-// existingRoots returns the directories that globs match, each by its first name.
-func existingRoots(globs []string) []string {
-	var roots []string
-	var known []os.FileInfo
-	for _, glob := range globs {
-		matches, _ := filepath.Glob(glob) // fails only for invalid globs
-		for _, m := range matches {
-			info, err := os.Stat(m)
-			if err != nil || !info.IsDir() || slices.ContainsFunc(known, func(k os.FileInfo) bool { return os.SameFile(k, info) }) {
-				continue
-			}
-			known, roots = append(known, info), append(roots, m)
-		}
-	}
-	return roots
 }

@@ -71,30 +71,12 @@ func replacement(name string, known []string) string {
 			return flagWord.ReplaceAllStringFunc(instead, func(flag string) string { return cli.EnvName(flag[2:]) })
 		}
 	}
-	nearest := slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
-	if distance(name, nearest) > 3 {
-		return ""
+	// cobra suggests commands with similar names.
+	similar := cobra.Command{SuggestionsMinimumDistance: 3}
+	for _, variable := range known {
+		similar.AddCommand(&cobra.Command{Use: variable, Run: func(*cobra.Command, []string) {}})
 	}
-	return nearest
-}
-
-// distance returns how many characters to insert, remove or replace to get from one name to another.
-func distance(from, to string) int {
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range from {
-		diagonal := row[0]
-		row[0]++
-		for j := range to {
-			replaced := diagonal
-			if from[i] != to[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(to)]
+	suggestions := similar.SuggestionsFor(name)
+	slices.Sort(suggestions)
+	return strings.Join(slices.Compact(suggestions), " or ")
 }

@@ -34,19 +34,3 @@ func TestUnknownVariables(t *testing.T) {
 	check("SANDMETER_METRIC_ALOW", "variable=SANDMETER_METRIC_ALOW instead=SANDMETER_METRIC_ALLOW")
 	check("SANDMETER_NOTHING_LIKE_IT", "variable=SANDMETER_NOTHING_LIKE_IT")
 }
-
-func TestDistance(t *testing.T) {
-	check := func(from, to string, want int) {
-		t.Helper()
-		if got := distance(from, to); got != want || distance(to, from) != want {
-			t.Errorf("from %q to %q: %d, want %d", from, to, got, want)
-		}
-	}
-	check("", "", 0)
-	check("", "ab", 2)
-	check("abc", "abc", 0)
-	check("abc", "abd", 1)
-	check("abc", "ac", 1)
-	check("ab", "ba", 2)
-	check("kitten", "sitting", 3)
-}

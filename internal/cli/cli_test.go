@@ -117,17 +117,6 @@ More:
 	}
 }
 
-func TestCompletion(t *testing.T) {
-	cmd, _ := command()
-	complete, ok := cmd.GetFlagCompletionFunc("level")
-	if !ok {
-		t.Fatal("the flag has no completion")
-	}
-	if got, _ := complete(cmd, nil, ""); strings.Join(got, " ") != "debug info warn" {
-		t.Errorf("completions are %q", got)
-	}
-}
-
 func TestFromEnv(t *testing.T) {
 	check := func(line, want string) {
 		t.Helper()
@@ -205,7 +194,7 @@ func TestHelpThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	for _, line := range []string{"", "--help", "help", "help serve", "serve --help", "completion", "completion bash", "completion zsh"} {
+	for _, line := range []string{"", "help serve", "serve --help", "completion", "completion bash", "completion zsh"} {
 		var errs strings.Builder
 		std := Stdio{full, &errs}
 		code := Exit("prog", Execute(t.Context(), program(std), strings.Fields(line)), std)
