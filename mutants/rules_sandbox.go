@@ -94,6 +94,6 @@ var guardRules = table{"guard", "", []rule{
 	{"worker.advance", "a result that comes late is not used", `if w.left {`, `if false {`},
 	{"worker.await", "a call that makes progress does not hang", `now != last`, `false`},
 	{"Guard.end", "a call that returns does not hang any more", `delete(g.calls, path)`, ``},
-	{"worker.leave", "a call that was left hangs", `w.guard.hang(w.paths[w.next])`, ``},
+	{"worker.leave", "a call that was left hangs", `w.guard.hang(w.paths[w.next], w.mine)`, ``},
 	{"Each", "a panic of a call is a panic of the caller", `w.panicked != nil`, `false`},
 }}

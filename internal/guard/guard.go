@@ -16,9 +16,6 @@ import (
 // hang are left alone, and end when the kernel returns.
 type Guard struct {
 	clock clock.Clock
-
-	hung atomic.Int32 // calls that hang
-
 	mu    sync.Mutex
 	calls map[string]*call
 }
@@ -34,9 +31,6 @@ func New(c clock.Clock) *Guard { return &Guard{clock: c, calls: make(map[string]
 
 // Hung reports whether a call for the path hangs.
 func (g *Guard) Hung(path string) bool {
-	if g.hung.Load() == 0 {
-		return false
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.calls[path]
@@ -59,7 +53,7 @@ type Progress func()
 func Each[T any](g *Guard, limit time.Duration, paths []string, f func(i int, alive Progress) T) map[int]T {
 	results := make(map[int]T, len(paths))
 	for next := 0; next < len(paths); {
-		w := &worker[T]{guard: g, paths: paths, f: f, results: results, next: next, ended: make(chan struct{})}
+		w := &worker[T]{guard: g, paths: paths, f: f, mine: new(call), results: results, next: next, ended: make(chan struct{})}
 		go w.run()
 		next = w.await(limit)
 		if w.panicked != nil {
@@ -74,9 +68,9 @@ type worker[T any] struct {
 	guard *Guard
 	paths []string
 	f     func(i int, alive Progress) T
+	mine  *call         // the one under way, if the worker does not wait for another's
 	ended chan struct{} // closed when the worker has no call to make any more
 	beats atomic.Int64  // of Progress, and ends of calls
-	calls atomic.Bool   // a call is under way, and the worker does not wait for another's
 
 	mu       sync.Mutex
 	results  map[int]T
@@ -115,8 +109,8 @@ func (w *worker[T]) leave() (next int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.left = true
-	if w.calls.Load() && w.next < len(w.paths) {
-		w.guard.hang(w.paths[w.next])
+	if w.next < len(w.paths) {
+		w.guard.hang(w.paths[w.next], w.mine)
 	}
 	return w.next + 1
 }
@@ -131,12 +125,12 @@ func (w *worker[T]) run() {
 			w.panicked = p
 		}
 	}()
-	mine, alive := new(call), func() { w.beats.Add(1) }
+	alive := func() { w.beats.Add(1) }
 	for i := w.next; i < len(w.paths); i++ {
 		var result T
-		called := w.guard.begin(w.paths[i], mine)
+		called := w.guard.begin(w.paths[i], w.mine)
 		if called {
-			result = w.call(i, mine, alive)
+			result = w.call(i, alive)
 		}
 		if !w.advance(i, result, called) {
 			return
@@ -160,12 +154,8 @@ func (w *worker[T]) advance(i int, result T, called bool) bool {
 }
 
 // call makes a call that has begun. The path is free after it, also after a panic.
-func (w *worker[T]) call(i int, mine *call, alive Progress) T {
-	w.calls.Store(true)
-	defer func() {
-		w.calls.Store(false)
-		w.guard.end(w.paths[i], mine)
-	}()
+func (w *worker[T]) call(i int, alive Progress) T {
+	defer w.guard.end(w.paths[i], w.mine)
 	return w.f(i, alive)
 }
 
@@ -188,7 +178,6 @@ func (g *Guard) tryBegin(path string, mine *call) (over chan struct{}, hung bool
 	other := g.calls[path]
 	switch {
 	case other == nil:
-		mine.hung = false // somebody may have given up on the last one just before its end
 		g.calls[path] = mine
 		return nil, false
 	case other.hung:
@@ -206,23 +195,17 @@ func (g *Guard) end(path string, mine *call) {
 		return
 	}
 	delete(g.calls, path)
-	if mine.hung {
-		g.hung.Add(-1)
-	}
 	if mine.over != nil {
 		close(mine.over)
 		mine.over = nil
 	}
 }
 
-// hang takes note that the call for a path hangs.
-func (g *Guard) hang(path string) {
+// hang takes note that a call for a path hangs, if it is under way.
+func (g *Guard) hang(path string, c *call) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c := g.calls[path]; c != nil && !c.hung {
-		c.hung = true
-		g.hung.Add(1)
-	}
+	c.hung = g.calls[path] == c
 }
 
 // Mark makes a path hang because of a call outside of the Guard, until the function is called that it
@@ -232,6 +215,6 @@ func (g *Guard) Mark(path string) (returned func()) {
 	if over, _ := g.tryBegin(path, outside); over != nil {
 		return func() {} // the call under way will hang as well
 	}
-	g.hang(path)
+	g.hang(path, outside)
 	return func() { g.end(path, outside) }
 }
