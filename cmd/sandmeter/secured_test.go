@@ -74,7 +74,7 @@ func TestServeOnSystemdSockets(t *testing.T) {
 		})
 	}
 	w.until("it says where it serves", func() bool { return program.errs.String() != "" })
-	contains(t, program.errs.String(), " address="+tcp.addr+","+unix.addr+" ")
+	contains(t, program.errs.String(), " address="+tcp.addr+","+unix.addr+" ", " url=http://"+tcp.addr+"/metrics\n")
 	if code := program.stop(); code != cli.ExitOK {
 		t.Errorf("it exits with %d and says %s", code, program.errs.String())
 	}

@@ -1,20 +1,14 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"io/fs"
-	"net/http"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/spf13/pflag"
-
 	"github.com/sandmeter/sandmeter/internal/cli"
 	"github.com/sandmeter/sandmeter/internal/simulate"
-	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 func TestServe(t *testing.T) {
@@ -69,6 +63,8 @@ func TestServeFlags(t *testing.T) {
 	check("--root {root} --metric-allow runsc_fs_opens.*", "\nsandmeter_num_sandboxes_running 1\n", "\nrunsc_fs_reads", 0o660)
 	check("--root {dir}/r* --root {dir}/missing", `,runtime_root="{root}",sandbox="a"} 51`, "", 0o660)
 	check("--root {dir}/missing", "sandmeter_num_sandboxes_running 0", "", 0o660)
+	t.Setenv("SANDMETER_ROOT", w.root)
+	check("", `sandbox="a"} 51`, "", 0o660)
 }
 
 func TestServeLog(t *testing.T) {
@@ -110,93 +106,4 @@ func TestServeLogsWhyItEnds(t *testing.T) {
 	logs("serve --log.format json --root {dir}/file --web.listen-address {socket}", cli.ExitFail, why)
 	logs("serve --log.format json --root {root} --usage detail", cli.ExitUsage, "usage: detail is in addition to own, cadvisor or both")
 	logs("--log-format=json --root={dir}/file --metric-server={socket} metric-server", cli.ExitFail, why)
-}
-
-// TestServeOnTCP: the log has the address, even if the system chose the port.
-func TestServeOnTCP(t *testing.T) {
-	w := newWorld(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	var out, errs testkit.Buffer
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, w.words("serve --root {root} --web.listen-address 127.0.0.1:0"), cli.Stdio{Out: &out, Err: &errs})
-	}()
-	var url string
-	w.until("it says where it serves", func() bool {
-		url = regexp.MustCompile(`http://127\.0\.0\.1:\d+/metrics`).FindString(errs.String())
-		return url != ""
-	})
-	defer http.DefaultClient.CloseIdleConnections()
-	response, err := http.Get(url)
-	w.must(err)
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("there is %s", response.Status)
-	}
-	cancel()
-	if got := <-code; got != cli.ExitOK {
-		t.Errorf("it exits with %d and says %s", got, errs.String())
-	}
-	address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics")
-	contains(t, errs.String(), " address="+address+" ", " url="+url+"\n")
-}
-
-// serveVariables has a value for each flag of serve, as an environment variable.
-var serveVariables = map[string]string{
-	"SANDMETER_RUNSC":                     "/some/runsc,/other/runsc",
-	"SANDMETER_FINAL_METRICS_LOG":         "/some/%ID%",
-	"SANDMETER_ROOT":                      "/some/root",
-	"SANDMETER_WEB_LISTEN_ADDRESS":        "/some/socket,:1",
-	"SANDMETER_WEB_CONFIG_FILE":           "/some/web.yml",
-	"SANDMETER_WEB_SYSTEMD_SOCKET":        "true",
-	"SANDMETER_WEB_TELEMETRY_PATH":        "/some/path",
-	"SANDMETER_WEB_SOCKET_MODE":           "0600",
-	"SANDMETER_WEB_ALLOWED_HOSTS":         "a.example,b.example",
-	"SANDMETER_WEB_SOCKET_GROUP":          "some",
-	"SANDMETER_METRIC_NAMING":             "runsc",
-	"SANDMETER_WEB_ENABLE_REGISTRATION":   "true",
-	"SANDMETER_ZERO_COUNTERS":             "all,weirdness",
-	"SANDMETER_ALLOW_PROFILING":           "true",
-	"SANDMETER_SANDBOX_TIMEOUT":           "3s",
-	"SANDMETER_LINGER":                    "1h0m0s",
-	"SANDMETER_MAX_AGE":                   "4s",
-	"SANDMETER_MAX_SANDBOXES_WITH_SERIES": "9",
-	"SANDMETER_METRIC_ALLOW":              "a{1,2}|b",
-	"SANDMETER_METRIC_DENY":               "c{1,2}",
-	"SANDMETER_FINAL_RECORDS":             "/some/records,max-size=8",
-	"SANDMETER_USAGE":                     "cadvisor,detail",
-	"SANDMETER_TOTALS_BY":                 "namespace",
-	"SANDMETER_TOTALS_METRIC":             "fs_opens",
-	"SANDMETER_LOG_LEVEL":                 "warn",
-	"SANDMETER_LOG_FORMAT":                "json",
-}
-
-// TestServeVariables: an environment variable sets each flag, the flag takes precedence, and an
-// invalid variable is an error with its name.
-func TestServeVariables(t *testing.T) {
-	cmd := newServeCommand(cli.Stdio{})
-	if err := cmd.ParseFlags([]string{"--log.level=error"}); err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range serveVariables {
-		t.Setenv(name, value)
-	}
-	if err := cli.FromEnv(cmd.Flags()); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		want, known := serveVariables[cli.EnvName(f.Name)]
-		switch f.Name {
-		case "help":
-			return
-		case "log.level":
-			want = "error"
-		}
-		if !known || f.Value.String() != want {
-			t.Errorf("--%s is %q, want %q of %s", f.Name, f.Value, want, cli.EnvName(f.Name))
-		}
-	})
-	t.Setenv("SANDMETER_SANDBOX_TIMEOUT", "soon")
-	newWorld(t).fails("serve", cli.ExitUsage,
-		`SANDMETER_SANDBOX_TIMEOUT "soon": give a number with a unit, such as 2s or 500ms`)
 }

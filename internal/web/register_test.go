@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,27 +16,16 @@ import (
 
 	"github.com/sandmeter/sandmeter/internal/api"
 	"github.com/sandmeter/sandmeter/internal/failure"
-	"github.com/sandmeter/sandmeter/internal/page"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 )
 
-// registering is a bubble whose handler registers and unregisters with fakes.
-type registering struct{ *bubble }
-
 // inRegistering runs a test in a bubble. do registers and unregisters; without it, the handler
 // does neither.
-func inRegistering(t *testing.T, do Registering, test func(b registering)) {
+func inRegistering(t *testing.T, do Registering, test func(b *bubble)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		b := registering{&bubble{T: t}}
-		b.handler = NewHandler(Options{
-			Collect: b.collect, MaxPerSecond: 20, Register: do, Unregister: do,
-			Pages:  page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming}),
-			Roots:  func() []string { return []string{servedRoot, "/run/spelled/"} },
-			Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
-		})
-		test(b)
-		b.handler.Close()
+	inBubble(t, test, func(o *Options) {
+		o.Register, o.Unregister = do, do
+		o.Roots = func() []string { return []string{servedRoot, "/run/spelled/"} }
 	})
 }
 
@@ -57,14 +45,8 @@ func post(ctx context.Context, path string, form url.Values) *http.Request {
 	return r
 }
 
-func (b registering) do(r *http.Request) *httptest.ResponseRecorder {
-	response := httptest.NewRecorder()
-	b.handler.ServeHTTP(response, r)
-	return response
-}
-
 // expect checks the response for a form on both paths.
-func (b registering) expect(form url.Values, status int, body string) {
+func (b *bubble) expect(form url.Values, status int, body string) {
 	b.Helper()
 	for _, path := range []string{pathRegister, pathUnregister} {
 		response := b.do(post(b.Context(), path, form))
@@ -94,7 +76,7 @@ func registered() snapshot.Registered {
 func TestRegisterStatuses(t *testing.T) {
 	f := func(name string, err error, status int, body string) {
 		t.Run(name, func(t *testing.T) {
-			inRegistering(t, answering(snapshot.Registered{}, err), func(b registering) { b.expect(values(), status, body) })
+			inRegistering(t, answering(snapshot.Registered{}, err), func(b *bubble) { b.expect(values(), status, body) })
 		})
 	}
 	f("absent", fmt.Errorf("x: %w", snapshot.ErrNoSandbox), 404, `{"error":"runtime root /run/runsc has no sandbox \"a\"","reason":null}`)
@@ -105,7 +87,7 @@ func TestRegisterStatuses(t *testing.T) {
 }
 
 func TestRegisterSucceeds(t *testing.T) {
-	inRegistering(t, answering(registered(), nil), func(b registering) {
+	inRegistering(t, answering(registered(), nil), func(b *bubble) {
 		response := b.do(post(b.Context(), pathRegister, values()))
 		var d api.Registered
 		if err := json.Unmarshal(response.Body.Bytes(), &d); err != nil || response.Code != http.StatusOK || response.Header().Get("Content-Type") != "application/json" ||
@@ -127,7 +109,7 @@ func TestRegisterRequests(t *testing.T) {
 		calls = append(calls, call{root, id, time.Until(deadline)})
 		return registered(), nil
 	}
-	inRegistering(t, do, func(b registering) {
+	inRegistering(t, do, func(b *bubble) {
 		bad := func(form url.Values, body string) {
 			b.Helper()
 			b.expect(form, http.StatusBadRequest, body)
@@ -174,7 +156,7 @@ func TestRegisterRequests(t *testing.T) {
 }
 
 func TestRegisterDisabled(t *testing.T) {
-	inRegistering(t, nil, func(b registering) {
+	inRegistering(t, nil, func(b *bubble) {
 		b.expect(values(), http.StatusNotFound, "this server does not let clients register sandboxes; start it with --web.enable-registration or SANDMETER_WEB_ENABLE_REGISTRATION=true")
 	})
 }
@@ -187,7 +169,7 @@ func TestRegisterFromWebPages(t *testing.T) {
 		calls++
 		return registered(), nil
 	}
-	inRegistering(t, do, func(b registering) {
+	inRegistering(t, do, func(b *bubble) {
 		f := func(accepted bool, headers ...string) {
 			b.Helper()
 			r := post(b.Context(), pathUnregister, values())
@@ -223,7 +205,7 @@ func TestRegisterFromWebPages(t *testing.T) {
 
 // TestRegisterWaits: the number of requests that wait is bounded, for each path.
 func TestRegisterWaits(t *testing.T) {
-	inRegistering(t, absent, func(b registering) {
+	inRegistering(t, absent, func(b *bubble) {
 		most := waitsOf(MaxConnections())
 		ctx, cancel := context.WithCancel(b.Context())
 		one, cancelOne := context.WithCancel(b.Context())
@@ -261,7 +243,7 @@ func TestRegisterWaits(t *testing.T) {
 
 // TestStopEndsWaits: stopping does not take until the timeouts of requests that wait.
 func TestStopEndsWaits(t *testing.T) {
-	inRegistering(t, absent, func(b registering) {
+	inRegistering(t, absent, func(b *bubble) {
 		ended := make(chan *httptest.ResponseRecorder)
 		go func() { ended <- b.do(post(b.Context(), pathRegister, values("timeout", "60"))) }()
 		synctest.Wait()
@@ -300,7 +282,7 @@ func TestRegisterOverConnections(t *testing.T) {
 		waited <- time.Since(began)
 		return snapshot.Registered{}, snapshot.ErrNoSandbox
 	}
-	inRegistering(t, do, func(b registering) {
+	inRegistering(t, do, func(b *bubble) {
 		waited = make(chan time.Duration, 1)
 		listener := make(pipes)
 		server := &http.Server{Handler: b.handler, ReadTimeout: 15 * time.Second, WriteTimeout: 90 * time.Second}

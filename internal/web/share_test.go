@@ -33,15 +33,19 @@ type bubble struct {
 	stuck       chan struct{} // collections do not end until it is closed; nil: they do
 }
 
-func inBubble(t *testing.T, test func(b *bubble)) {
+func inBubble(t *testing.T, test func(b *bubble), changes ...func(*Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{T: t}
-		b.handler = NewHandler(Options{
+		o := Options{
 			Collect: b.collect, MaxPerSecond: 20, Counters: new(Counters),
 			Pages:  page.NewBuilder(page.Options{Prefix: "runsc_", Naming: page.RunscNaming, Timestamps: true}),
 			Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
-		})
+		}
+		for _, change := range changes {
+			change(&o)
+		}
+		b.handler = NewHandler(o)
 		test(b)
 		b.handler.Close()
 	})
@@ -55,6 +59,13 @@ func (b *bubble) collect(plan collect.Plan) (*snapshot.Snapshot, error) {
 		<-b.stuck
 	}
 	return &snapshot.Snapshot{Began: began, Server: snapshot.Server{Sandboxes: snapshot.Census{Served: b.collections}}}, nil
+}
+
+// do serves one request without a connection.
+func (b *bubble) do(r *http.Request) *httptest.ResponseRecorder {
+	response := httptest.NewRecorder()
+	b.handler.ServeHTTP(response, r)
+	return response
 }
 
 // client is a scrape that waits for its response.
@@ -78,8 +89,7 @@ func (b *bubble) scrape(path string, headers ...string) *client {
 	}
 	go func() {
 		defer close(c.done)
-		response := httptest.NewRecorder()
-		b.handler.ServeHTTP(response, r)
+		response := b.do(r)
 		c.status, c.body, c.at = response.Code, response.Body.String(), time.Now()
 	}()
 	synctest.Wait()
