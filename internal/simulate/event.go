@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"maps"
 	"time"
 )
@@ -44,44 +45,10 @@ func (spec *Spec) idleUse() Use {
 	return u
 }
 
-// These types define the format of the reply, with fields in the order of runsc.
-
-type eventReply struct {
-	Event          event                    `json:"event"`
-	ContainerUsage map[string]time.Duration `json:"containerUsage"`
-}
-
-type event struct {
-	Type string    `json:"type"`
-	ID   string    `json:"id"`
-	Data eventData `json:"data"`
-}
-
-type eventData struct {
-	CPU struct {
-		Usage struct{} `json:"usage"`
-	} `json:"cpu"`
-	Memory     eventMemory `json:"memory"`
-	Pids       eventPids   `json:"pids"`
-	Interfaces []Interface `json:"network_interfaces"`
-}
-
-type eventMemory struct {
-	Usage     memoryEntry `json:"usage"`
-	Swap      memoryEntry `json:"swap"`
-	Kernel    memoryEntry `json:"kernel"`
-	KernelTCP memoryEntry `json:"kernelTCP"`
-}
-
-type memoryEntry struct {
-	Limit   int64 `json:"limit"`
-	Usage   int64 `json:"usage,omitempty"`
-	Failcnt int64 `json:"failcnt"`
-}
-
-type eventPids struct {
-	Current int64 `json:"current,omitempty"`
-}
+// eventFormat is the format of the reply, with fields in the order of runsc.
+const eventFormat = `{"success":true,"err":"","result":{"event":{"type":"stats","id":%s,"data":{"cpu":{"usage":{}},"memory":{` +
+	`"usage":{"limit":0,%s"failcnt":0},"swap":{"limit":0,"failcnt":0},"kernel":{"limit":0,"failcnt":0},"kernelTCP":{"limit":0,"failcnt":0}},` +
+	`"pids":{%s},"network_interfaces":%s}},"containerUsage":%s}}`
 
 // knows reports whether there is a container with the ID. The caller holds s.mu.
 func (s *Sandbox) knows(container string) bool {
@@ -97,10 +64,12 @@ func (s *Sandbox) appendEvent(b []byte, container string) []byte {
 	if !s.knows(container) {
 		return appendError(b, `container "`+container+`" not found`)
 	}
-	reply := eventReply{Event: event{Type: "stats", ID: container}, ContainerUsage: s.use.CPU}
-	reply.Event.Data.Memory.Usage.Usage = s.use.Memory[container]
-	reply.Event.Data.Pids.Current = s.use.Processes[container]
-	reply.Event.Data.Interfaces = s.use.Interfaces
-	b = append(b, `{"success":true,"err":"","result":`...)
-	return append(append(b, mustJSON(reply)...), '}')
+	memory, processes := "", ""
+	if n := s.use.Memory[container]; n != 0 {
+		memory = fmt.Sprintf(`"usage":%d,`, n)
+	}
+	if n := s.use.Processes[container]; n != 0 {
+		processes = fmt.Sprintf(`"current":%d`, n)
+	}
+	return fmt.Appendf(b, eventFormat, mustJSON(container), memory, processes, mustJSON(s.use.Interfaces), mustJSON(s.use.CPU))
 }

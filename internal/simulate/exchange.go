@@ -44,33 +44,14 @@ type Exchange struct {
 const exportAll = `{"method":"Metrics.Export","arg":{"only_metrics":""}}`
 
 // next reads the next request and replies to it. Data after the request in the same read is lost,
-// as with runsc.
+// as with runsc. Invalid requests are an error.
 func (x *Exchange) next() error {
 	n, err := x.Conn.Read(x.buf[:])
 	if err != nil {
 		return err
 	}
-	return x.proceed(x.buf[:n])
-}
-
-// proceed replies to the request that begins with the data in read.
-func (x *Exchange) proceed(read []byte) error {
-	if err := x.take(read); err != nil {
-		return err
-	}
-	if !x.Sandbox.pass() {
-		return errStopped
-	}
-	if b := x.Sandbox.behavior.Load(); b != nil {
-		return (*b)(x)
-	}
-	return Honest(x)
-}
-
-// take sets x to the request that begins with the data in read. Invalid requests are an error.
-func (x *Exchange) take(read []byte) error {
-	x.Request, x.Method, x.Filter, x.Container, x.N, x.argError = read, MethodExport, "", "", 0, nil
-	if string(read) != exportAll {
+	x.Request, x.Method, x.Filter, x.Container, x.N, x.argError = x.buf[:n], MethodExport, "", "", 0, nil
+	if string(x.Request) != exportAll {
 		if err := x.parse(); err != nil {
 			return err
 		}
@@ -78,8 +59,11 @@ func (x *Exchange) take(read []byte) error {
 	if x.Method == MethodExport {
 		x.N = int(x.Sandbox.exports.Add(1))
 	}
-	x.Sandbox.count((*counters).query)
-	return nil
+	x.Sandbox.counters.add(0, 1)
+	if b := x.Sandbox.behavior.Load(); b != nil {
+		return (*b)(x)
+	}
+	return Honest(x)
 }
 
 // parse reads the rest of a request that begins with x.Request, and parses it.

@@ -33,7 +33,6 @@ const (
 // A Fleet is many sandboxes under one runtime root. Its methods are safe for concurrent use.
 type Fleet struct {
 	Sandboxes []*Sandbox // by number; must not be changed
-	poller    *poller
 	counters  counters
 }
 
@@ -49,14 +48,10 @@ func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 	if opts.Second != nil {
 		schemas = append(schemas, compile(opts.Second))
 	}
-	poller, err := newPoller()
-	if err != nil {
-		return nil, err
-	}
-	f := &Fleet{poller: poller}
+	f := new(Fleet)
 	for i := range n {
 		schema := schemas[i%len(schemas)]
-		s, err := start(root, opts.spec(i, schema), schema, f)
+		s, err := start(root, opts.spec(i, schema), schema, &f.counters)
 		if err != nil {
 			f.Remove()
 			return nil, fmt.Errorf("simulate: sandbox %d of %d: %w", i, n, err)
@@ -104,11 +99,10 @@ func (s *schema) points(n int, seed uint64) []Point {
 }
 
 // Stats returns the counts of the whole fleet. Peak is the peak of the whole fleet.
-func (f *Fleet) Stats() Stats { return f.counters.stats() }
+func (f *Fleet) Stats() Stats { return f.counters.get() }
 
 // Stop stops all sandboxes, as Sandbox.Stop does.
 func (f *Fleet) Stop() {
-	f.poller.stop()
 	for _, s := range f.Sandboxes {
 		s.Stop()
 	}
@@ -116,7 +110,6 @@ func (f *Fleet) Stop() {
 
 // Remove removes all sandboxes, as Sandbox.Remove does.
 func (f *Fleet) Remove() error {
-	f.poller.stop()
 	var errs []error
 	for _, s := range f.Sandboxes {
 		errs = append(errs, s.Remove())

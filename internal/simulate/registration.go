@@ -93,20 +93,16 @@ func (r *Registration) JSON() []byte {
 	return mustJSON(r)
 }
 
-// A schema is a Registration prepared for replies. It is immutable except for its cache of filters.
-// All sandboxes of a fleet with the same registration share it.
+// A schema is a Registration prepared for replies. It is immutable. All sandboxes of a fleet with the
+// same registration share it.
 type schema struct {
 	metrics []*metric
 	byName  map[string]*metric
 	stages  []byte
-
-	mu      sync.Mutex
-	filters map[string][]bool // by expression: which metrics match
 }
 
 type metric struct {
 	Metric
-	index int
 	json  []byte // as registered
 	kind  int    // as in a data point: 1 gauge, 2 counter, 3 histogram
 	plain series // the series without labels; sandboxes copy it and share its text
@@ -115,9 +111,9 @@ type metric struct {
 var realSchema = sync.OnceValue(func() *schema { return compile(RealRegistration()) })
 
 func compile(r *Registration) *schema {
-	s := &schema{byName: map[string]*metric{}, stages: mustJSON(r.Stages), filters: map[string][]bool{}}
-	for i, m := range r.Metrics {
-		c := &metric{Metric: m, index: i, json: mustJSON(m), kind: 1}
+	s := &schema{byName: map[string]*metric{}, stages: mustJSON(r.Stages)}
+	for _, m := range r.Metrics {
+		c := &metric{Metric: m, json: mustJSON(m), kind: 1}
 		switch {
 		case m.Type == Distribution:
 			c.kind = 3
@@ -152,30 +148,16 @@ func (s *schema) registration(seed uint64) []byte {
 	return append(append(b, s.stages...), '}')
 }
 
-// match reports which metrics, by index, match the filter of an Export; nil: all. The error has
-// runsc's text.
-func (s *schema) match(filter string) ([]bool, error) {
+// match returns the filter of an Export, nil for all metrics. The error has runsc's text.
+func match(filter string) (*regexp.Regexp, error) {
 	if filter == "" {
 		return nil, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if matched, ok := s.filters[filter]; ok {
-		return matched, nil
 	}
 	re, err := regexp.Compile(filter)
 	if err != nil {
 		return nil, fmt.Errorf("cannot compile regexp %s: %v", strconv.Quote(filter), err)
 	}
-	matched := make([]bool, len(s.metrics))
-	for i, m := range s.metrics {
-		matched[i] = re.MatchString(m.PrometheusName)
-	}
-	if len(s.filters) >= 64 {
-		clear(s.filters)
-	}
-	s.filters[filter] = matched
-	return matched, nil
+	return re, nil
 }
 
 // mustJSON encodes a value that always has an encoding.

@@ -2,16 +2,16 @@ package simulate
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"time"
 )
 
-// The methods that a sandbox supports.
+// The methods that a sandbox supports, of those of runsc.
 const (
-	MethodExport     = "Metrics.Export"
-	MethodRegistered = "Metrics.GetRegisteredMetrics"
-	MethodSavings    = "containerManager.GetSavings"
-	MethodEvent      = "containerManager.Event"
+	MethodExport  = "Metrics.Export"
+	MethodSavings = "containerManager.GetSavings"
+	MethodEvent   = "containerManager.Event"
 )
 
 // appendReply appends the honest reply to the request of x.
@@ -22,12 +22,9 @@ func (s *Sandbox) appendReply(b []byte, x *Exchange) []byte {
 			return appendError(b, x.argError.Error())
 		}
 		return s.appendExport(b, x.Filter)
-	case MethodRegistered:
-		b = append(b, `{"success":true,"err":"","result":{"RegisteredMetrics":`...)
-		return append(append(b, s.schema.registration(s.order)...), "}}"...)
 	case MethodSavings:
 		b = append(b, `{"success":true,"err":"","result":`...)
-		return append(append(b, mustJSON(s.savings)...), '}')
+		return append(append(b, mustJSON(s.begun.SavedAtRestore)...), '}')
 	case MethodEvent:
 		if x.argError != nil {
 			return appendError(b, x.argError.Error())
@@ -47,11 +44,11 @@ func appendError(b []byte, text string) []byte {
 
 // appendExport appends the reply to an Export.
 func (s *Sandbox) appendExport(b []byte, filter string) []byte {
-	matched, err := s.schema.match(filter)
+	matched, err := match(filter)
 	if err != nil {
 		return appendError(b, err.Error())
 	}
-	if s.shuffleKeys {
+	if s.begun.ShuffleKeys {
 		b = append(b, `{"result":{"snapshot":{`...)
 		b = s.appendPoints(b, matched, `"data":[`, `],`)
 		b = s.appendWhen(b)
@@ -65,29 +62,24 @@ func (s *Sandbox) appendExport(b []byte, filter string) []byte {
 
 func (s *Sandbox) appendWhen(b []byte) []byte {
 	b = append(b, `"when":"`...)
-	b = s.now().UTC().AppendFormat(b, time.RFC3339Nano)
+	b = s.begun.Now().UTC().AppendFormat(b, time.RFC3339Nano)
 	return append(b, '"')
 }
 
 // appendPoints appends the points between open and closing, or nothing if there are none. Their
 // order is random, since runsc's is that of a Go map.
-func (s *Sandbox) appendPoints(b []byte, matched []bool, open, closing string) []byte {
+func (s *Sandbox) appendPoints(b []byte, matched *regexp.Regexp, open, closing string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := len(b)
 	b = append(b, open...)
 	first := len(b)
-	n := len(s.series)
-	at, stride := randomWalk(n)
-	for range n {
-		p := s.series[at]
-		if at += stride; at >= n {
-			at -= n
-		}
+	for _, i := range rand.Perm(len(s.series)) {
+		p := s.series[i]
 		if p.metric.kind == 2 && p.other == nil {
-			p.number += s.growth
+			p.number += s.begun.Growth
 		}
-		if !p.sent() || matched != nil && !matched[p.metric.index] {
+		if !p.sent() || matched != nil && !matched.MatchString(p.metric.PrometheusName) {
 			continue
 		}
 		if len(b) > first {
@@ -99,23 +91,4 @@ func (s *Sandbox) appendPoints(b []byte, matched []bool, open, closing string) [
 		return b[:before]
 	}
 	return append(b, closing...)
-}
-
-// randomWalk returns a start and a stride with which a walk modulo n visits every index once.
-func randomWalk(n int) (at, stride int) {
-	if n < 2 {
-		return 0, 0
-	}
-	at, stride = rand.IntN(n), 1+rand.IntN(n-1)
-	for gcd(stride, n) != 1 {
-		stride = 1 + stride%(n-1)
-	}
-	return at, stride
-}
-
-func gcd(a, b int) int {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
 }

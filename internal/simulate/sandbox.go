@@ -17,28 +17,24 @@ import (
 type Sandbox struct {
 	root, id, socket string
 	schema           *schema
-	order            uint64
-	savings          Savings
-	growth           int64
-	shuffleKeys      bool
-	keys             *rand.Rand // guarded by mu; nil unless shuffleKeys
+	begun            Spec       // as it was started with; immutable
+	keys             *rand.Rand // guarded by mu; nil unless ShuffleKeys
 
 	files sync.Mutex // held while state files are written
 	spec  Spec       // guarded by files; without defaults
 
 	behavior atomic.Pointer[Behavior] // nil: honest
-	now      func() time.Time
-	gate     atomic.Pointer[chan struct{}] // closed when thawed; nil when not frozen
 	counters counters
 	exports  atomic.Int64
-	fleet    *Fleet // its fleet, or nil
+	thaw     sync.Once
+	thawed   chan struct{} // closed unless frozen
 
 	child    *child // its process, or nil without OwnProcess
 	endChild sync.Once
 	childErr error             // error of child.end
 	logErr   error             // error of writeFinalLog
 	finalLog *os.File          // nil: none
-	listener *net.UnixListener // nil if the fleet's poller or nothing listens
+	listener *net.UnixListener // nil if nothing listens
 	stopOnce sync.Once
 	stopped  chan struct{}  // closed by Stop
 	running  sync.WaitGroup // all goroutines
@@ -59,29 +55,27 @@ func Start(root string, spec Spec) (*Sandbox, error) {
 	return start(root, spec, schema, nil)
 }
 
-// start starts a sandbox with the registration of the schema. fleet may be nil.
-func start(root string, spec Spec, schema *schema, fleet *Fleet) (*Sandbox, error) {
+// start starts a sandbox with the registration of the schema. fleet has the counters of its fleet, or is nil.
+func start(root string, spec Spec, schema *schema, fleet *counters) (*Sandbox, error) {
 	if spec.StartTime.IsZero() {
 		spec.StartTime = time.Now().UTC()
 	}
-	s := &Sandbox{
-		root: root, id: spec.ID, spec: spec, schema: schema,
-		socket: spec.withDefaults(root).ControlSocket,
-		order:  spec.Order, savings: spec.SavedAtRestore, growth: spec.Growth, shuffleKeys: spec.ShuffleKeys,
-		use:     spec.idleUse(),
-		now:     spec.Now,
-		fleet:   fleet,
-		stopped: make(chan struct{}), conns: map[*net.UnixConn]struct{}{},
+	if spec.Now == nil {
+		spec.Now = time.Now
 	}
-	if s.now == nil {
-		s.now = time.Now
+	s := &Sandbox{
+		root: root, id: spec.ID, begun: spec, spec: spec, schema: schema,
+		socket:   spec.withDefaults(root).ControlSocket,
+		use:      spec.idleUse(),
+		counters: counters{fleet: fleet},
+		thawed:   make(chan struct{}), stopped: make(chan struct{}), conns: map[*net.UnixConn]struct{}{},
 	}
 	if spec.ShuffleKeys {
 		s.keys = rand.New(rand.NewPCG(spec.Order, 1))
 	}
 	s.SetBehavior(spec.Behavior)
-	if spec.Frozen {
-		s.Freeze()
+	if !spec.Frozen {
+		s.Thaw()
 	}
 	if err := s.setInitial(spec.Points); err != nil {
 		return nil, err
@@ -185,43 +179,8 @@ func (s *Sandbox) SetBehavior(b Behavior) {
 	}
 }
 
-// plain reports whether the sandbox is honest and not frozen.
-func (s *Sandbox) plain() bool {
-	return s.behavior.Load() == nil && s.gate.Load() == nil
-}
-
-// Freeze stops the sandbox like SIGSTOP, until Thaw: connections wait in the backlog of 16, and
-// further ones get EAGAIN, or wait.
-func (s *Sandbox) Freeze() {
-	gate := make(chan struct{})
-	if s.gate.CompareAndSwap(nil, &gate) && s.fleet != nil {
-		s.fleet.poller.refresh(s)
-	}
-}
-
-// Thaw ends Freeze.
-func (s *Sandbox) Thaw() {
-	if gate := s.gate.Swap(nil); gate != nil {
-		close(*gate)
-		if s.fleet != nil {
-			s.fleet.poller.refresh(s)
-		}
-	}
-}
-
-// pass waits while the sandbox is frozen, and reports whether it still runs.
-func (s *Sandbox) pass() bool {
-	gate := s.gate.Load()
-	if gate == nil {
-		return true
-	}
-	select {
-	case <-*gate:
-		return true
-	case <-s.stopped:
-		return false
-	}
-}
+// Thaw ends Spec.Frozen, as SIGCONT does.
+func (s *Sandbox) Thaw() { s.thaw.Do(func() { close(s.thawed) }) }
 
 // Stop ends the sandbox like a crash: it no longer replies, and all files stay. Stop returns when
 // all goroutines of the sandbox have ended. It may be called more than once.
@@ -252,9 +211,6 @@ func (s *Sandbox) end() {
 	close(s.stopped)
 	if s.listener != nil {
 		s.listener.Close()
-	}
-	if s.fleet != nil {
-		s.fleet.poller.drop(s)
 	}
 	for c := range conns {
 		c.Close()
@@ -301,7 +257,7 @@ func (s *Sandbox) begin() error {
 	if err := s.beginProcess(fd); err != nil {
 		return errors.Join(err, unix.Close(fd), os.Remove(s.socket))
 	}
-	return s.serve(fd)
+	return s.listen(fd)
 }
 
 // beginProcess starts the sandbox's process, if OwnProcess is set, and listens on the socket, if
@@ -322,11 +278,8 @@ func (s *Sandbox) beginProcess(fd int) error {
 	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
 }
 
-// serve takes over a listening socket and replies on it.
-func (s *Sandbox) serve(fd int) error {
-	if s.fleet != nil {
-		return s.fleet.poller.listen(fd, s)
-	}
+// listen takes over a listening socket and replies on it.
+func (s *Sandbox) listen(fd int) error {
 	f := os.NewFile(uintptr(fd), s.socket)
 	defer f.Close()
 	l, err := net.FileListener(f)
@@ -338,8 +291,12 @@ func (s *Sandbox) serve(fd int) error {
 	return nil
 }
 
-// accept serves each connection in a separate goroutine, until Stop.
+// accept serves each connection in a separate goroutine, until Stop. A frozen sandbox accepts none.
 func (s *Sandbox) accept() {
+	select {
+	case <-s.thawed:
+	case <-s.stopped:
+	}
 	for {
 		c, err := s.listener.AcceptUnix()
 		switch {
@@ -348,44 +305,29 @@ func (s *Sandbox) accept() {
 		case err != nil: // out of descriptors, perhaps
 			time.Sleep(time.Millisecond)
 		default:
-			s.count((*counters).enter)
-			s.pass()
-			s.adopt(c, (*Exchange).next)
+			s.serve(c)
 		}
 	}
 }
 
-// adopt serves a connection, which is counted already, until it ends: first by calling first, then
-// request by request.
-func (s *Sandbox) adopt(c *net.UnixConn, first func(*Exchange) error) {
+// serve serves a connection until it ends.
+func (s *Sandbox) serve(c *net.UnixConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns == nil {
-		s.leave(c)
+		c.Close()
 		return
 	}
 	s.conns[c] = struct{}{}
+	s.counters.add(1, 0)
 	s.running.Go(func() {
 		x := &Exchange{Sandbox: s, Conn: c}
-		for err := first(x); err == nil; {
-			err = x.next()
+		for x.next() == nil {
 		}
+		c.Close()
+		s.counters.add(-1, 0)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, c)
-		s.leave(c)
 	})
-}
-
-func (s *Sandbox) leave(c *net.UnixConn) {
-	c.Close()
-	s.count((*counters).leave)
-}
-
-// count updates the counters of the sandbox and of its fleet.
-func (s *Sandbox) count(what func(*counters)) {
-	what(&s.counters)
-	if s.fleet != nil {
-		what(&s.fleet.counters)
-	}
 }

@@ -163,7 +163,6 @@ func TestOneConnectionTakesManyRequests(t *testing.T) {
 	for _, rpc := range []struct{ request, reply string }{
 		{`{"method":"containerManager.GetSavings","arg":null}`, `{"success":true,"err":"","result":{"CPUTimeSaved":-17,"WallTimeSaved":5}}`},
 		{`{"method":"Nope"}`, `{"success":false,"err":"unknown method","result":null}`},
-		{`{"method":"Metrics.GetRegisteredMetrics","arg":null}`, `{"success":true,"err":"","result":{"RegisteredMetrics":` + string(realRegistration) + `}}`},
 		{`{"method":"Metrics.Export"}`, `{"success":false,"err":"unexpected end of JSON input","result":null}`},
 	} {
 		_, err := io.WriteString(c, rpc.request)
@@ -174,25 +173,8 @@ func TestOneConnectionTakesManyRequests(t *testing.T) {
 			t.Errorf("%s: %.200s, want %.200s", rpc.request, reply, rpc.reply)
 		}
 	}
-	if got, want := s.Stats(), (Stats{Connections: 1, Queries: 4, Open: 1, Peak: 1}); got != want {
+	if got, want := s.Stats(), (Stats{Connections: 1, Queries: 3, Open: 1, Peak: 1}); got != want {
 		t.Errorf("stats %+v, want %+v", got, want)
-	}
-}
-
-func TestRequestInPieces(t *testing.T) {
-	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
-	c, err := net.Dial("unix", s.SocketPath())
-	must(t, err)
-	defer c.Close()
-	for i := range exportAll {
-		_, err := io.WriteString(c, exportAll[i:i+1])
-		must(t, err)
-		time.Sleep(time.Millisecond / 4)
-	}
-	var reply json.RawMessage
-	must(t, json.NewDecoder(c).Decode(&reply))
-	if n := len(export(t, reply).Data); n != 8 {
-		t.Errorf("%d points in %s", n, reply)
 	}
 }
 
@@ -254,21 +236,6 @@ func TestOnlyRegisteredSeriesHaveValues(t *testing.T) {
 	}
 }
 
-func TestOrderOfPointsIsAnotherEveryTime(t *testing.T) {
-	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
-	orders := map[string]bool{}
-	for range 50 {
-		var order strings.Builder
-		for _, p := range export(t, ask(t, s.SocketPath(), exportAll)).Data {
-			order.Write(p[:30])
-		}
-		orders[order.String()] = true
-	}
-	if len(orders) < 10 {
-		t.Errorf("%d orders in 50 replies", len(orders))
-	}
-}
-
 func TestShuffledKeysSayTheSame(t *testing.T) {
 	root := t.TempDir()
 	plain := mustStart(t, root, Spec{ID: "plain"})
@@ -325,29 +292,21 @@ func TestControlSocketElsewhere(t *testing.T) {
 	}
 }
 
-func TestFreeze(t *testing.T) {
-	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
-	checkFreeze(t, s)
-}
-
-// checkFreeze freezes the sandbox until its backlog is full, then thaws it.
-func checkFreeze(t *testing.T, s *Sandbox) {
-	t.Helper()
-	s.Freeze()
+// TestFrozen: connections to a frozen sandbox fill its backlog, and get replies once it is thawed.
+func TestFrozen(t *testing.T) {
+	s := mustStart(t, t.TempDir(), Spec{ID: "a", Frozen: true})
 	var conns []net.Conn
 	for {
 		c, err := net.Dial("unix", s.SocketPath())
-		if err != nil {
-			if !errors.Is(err, unix.EAGAIN) {
-				t.Fatal(err)
-			}
+		if errors.Is(err, unix.EAGAIN) {
 			break
 		}
+		must(t, err)
 		defer c.Close()
 		io.WriteString(c, exportAll)
 		conns = append(conns, c)
 	}
-	if len(conns) < backlog || len(conns) > backlog+2 {
+	if len(conns) != backlog+1 {
 		t.Errorf("%d connections fit into a backlog of %d", len(conns), backlog)
 	}
 	conns[0].SetReadDeadline(time.Now().Add(20 * time.Millisecond))

@@ -23,7 +23,7 @@ func bindUnix(path string) (int, error) {
 			return -1, err
 		}
 		defer dir.Close()
-		path = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+		path = fmt.Sprintf("/dev/fd/%d/%s", dir.Fd(), filepath.Base(path))
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,7 +52,8 @@ type Spec struct {
 	ControlSocket string
 	// NoSocket makes a sandbox with state files only: nothing listens.
 	NoSocket bool
-	// Frozen starts the sandbox frozen; see Sandbox.Freeze.
+	// Frozen stops the sandbox as SIGSTOP does, until Sandbox.Thaw: connections wait in the backlog of 16, and
+	// further ones get EAGAIN, or wait.
 	Frozen bool
 
 	// EditState, if set, may change the bytes of a container's state file.
@@ -81,7 +83,7 @@ type Container struct {
 	Bundle       string        // /var/bundles/<ID>, if empty
 	Args         []string      // sleep 3600, if nil
 	UID          int           // of its first process
-	Capabilities *Capabilities // DefaultCapabilities(), if nil
+	Capabilities *Capabilities // defaultCapabilities(), if nil
 	OCIVersion   string        // 1.0.0, if empty
 	Annotations  map[string]string
 }
@@ -104,8 +106,8 @@ type Savings struct {
 // DefaultMetricServer is the default of Spec.MetricServer.
 const DefaultMetricServer = "/run/runsc-metrics.sock"
 
-// DefaultCapabilities returns the capabilities of `runsc spec`: three, in four of the five sets.
-func DefaultCapabilities() *Capabilities {
+// defaultCapabilities returns the capabilities of `runsc spec`: three, in four of the five sets.
+func defaultCapabilities() *Capabilities {
 	names := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
 	return &Capabilities{Bounding: names, Effective: names, Inheritable: names, Permitted: names}
 }
@@ -123,6 +125,9 @@ func DefaultMetadata() map[string]string {
 func (spec Spec) withDefaults(root string) Spec {
 	spec.Root.ID = spec.ID
 	setDefault(&spec.MetricServer, DefaultMetricServer)
+	if spec.Uninstrumented {
+		spec.MetricServer = ""
+	}
 	setDefault(&spec.ControlSocket, filepath.Join(root, "runsc-"+spec.ID+".sock"))
 	switch {
 	case spec.PID == 0:
@@ -150,7 +155,7 @@ func (c Container) withDefaults(spec *Spec) Container {
 		c.Args = []string{"sleep", "3600"}
 	}
 	if c.Capabilities == nil {
-		c.Capabilities = DefaultCapabilities()
+		c.Capabilities = defaultCapabilities()
 	}
 	c.Annotations = c.annotations(spec)
 	return c
@@ -174,9 +179,7 @@ func (c Container) annotations(spec *Spec) map[string]string {
 	if spec.Namespace != "" {
 		all["io.kubernetes.cri.sandbox-namespace"] = spec.Namespace
 	}
-	for k, v := range c.Annotations {
-		all[k] = v
-	}
+	maps.Copy(all, c.Annotations)
 	return all
 }
 

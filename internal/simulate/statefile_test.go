@@ -3,7 +3,6 @@ package simulate
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -11,11 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func readState(t *testing.T, s *Sandbox, containerID string) containerState {
+// fileState has the fields of a state file that tests look at.
+type fileState struct {
+	ID, Status string
+	CreatedAt  time.Time
+	Spec       struct {
+		OCIVersion  string
+		Process     struct{ User struct{ UID int } }
+		Annotations map[string]string
+	}
+	Sandbox struct {
+		ID, MetricServerAddress, ControlSocketPath string
+		PID                                        int
+		Restored                                   bool
+		CPUTimeSaved                               time.Duration
+		RegisteredMetrics                          json.RawMessage
+	}
+}
+
+func readState(t *testing.T, s *Sandbox, containerID string) (state fileState) {
 	t.Helper()
 	b, err := os.ReadFile(s.StatePath(containerID))
 	must(t, err)
-	var state containerState
 	must(t, json.Unmarshal(b, &state))
 	return state
 }
@@ -68,7 +84,9 @@ func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
 
 func TestUpdateRewritesInPlace(t *testing.T) {
 	s := mustStart(t, t.TempDir(), Spec{ID: "a"})
-	before, file := readState(t, s, ""), stat(t, s)
+	before := readState(t, s, "")
+	file, err := os.Stat(s.StatePath(""))
+	must(t, err)
 	must(t, s.Update(func(spec *Spec) {
 		spec.Root.Status = "stopped"
 		spec.PID = -1
@@ -79,22 +97,12 @@ func TestUpdateRewritesInPlace(t *testing.T) {
 	if after.Status != "stopped" || after.Sandbox.PID != 0 || !after.Sandbox.Restored || after.Sandbox.CPUTimeSaved != -3*time.Second {
 		t.Errorf("state: %+v", after)
 	}
-	if before.Status != "running" || before.Sandbox.PID != os.Getpid() {
+	if before.Status != "running" || before.Sandbox.PID != os.Getpid() || !after.CreatedAt.Equal(before.CreatedAt) {
 		t.Errorf("state before: %+v", before)
 	}
-	if !after.CreatedAt.Equal(before.CreatedAt) {
-		t.Error("Update changed the time of creation")
-	}
-	if !os.SameFile(file, stat(t, s)) {
+	if now, err := os.Stat(s.StatePath("")); err != nil || !os.SameFile(file, now) {
 		t.Error("Update made another file")
 	}
-}
-
-func stat(t *testing.T, s *Sandbox) os.FileInfo {
-	t.Helper()
-	info, err := os.Stat(s.StatePath(""))
-	must(t, err)
-	return info
 }
 
 func TestCreatedAtKeepsItsOffset(t *testing.T) {
@@ -111,24 +119,6 @@ func TestUninstrumented(t *testing.T) {
 	if state.MetricServerAddress != "" || string(state.RegisteredMetrics) != "null" {
 		t.Errorf("address %q, registration %.20s", state.MetricServerAddress, state.RegisteredMetrics)
 	}
-}
-
-func TestRawStateFile(t *testing.T) {
-	s := mustStart(t, t.TempDir(), Spec{
-		ID:        "a",
-		EditState: func(id string, state []byte) []byte { return append([]byte(id+":"), state[:10]...) },
-	})
-	check := func(want string) {
-		t.Helper()
-		got, err := os.ReadFile(s.StatePath(""))
-		must(t, err)
-		if string(got) != want {
-			t.Errorf("state file %q, want %q", got, want)
-		}
-	}
-	check(`a:{"id":"a",`[:12])
-	must(t, s.WriteState("", []byte("rubbish")))
-	check("rubbish")
 }
 
 func TestLockIsExclusive(t *testing.T) {
@@ -153,9 +143,6 @@ func TestStopLeavesEverything(t *testing.T) {
 	s.Stop()
 	if after := names(t, root); !slices.Equal(before, after) || !slices.Contains(after, "runsc-a.sock") {
 		t.Errorf("files %q, were %q", after, before)
-	}
-	if _, err := os.Stat(filepath.Join(root, "runsc-a.sock")); err != nil {
-		t.Error(err)
 	}
 	again := mustStart(t, root, Spec{ID: "a"})
 	if reply := ask(t, again.SocketPath(), exportAll); len(export(t, reply).Data) != 8 {

@@ -1,6 +1,6 @@
 package simulate
 
-import "sync/atomic"
+import "sync"
 
 // Stats are counts of connections and requests.
 type Stats struct {
@@ -11,29 +11,31 @@ type Stats struct {
 }
 
 // Stats returns the counts of the sandbox since its start.
-func (s *Sandbox) Stats() Stats { return s.counters.stats() }
+func (s *Sandbox) Stats() Stats { return s.counters.get() }
 
-// counters is the live form of Stats.
+// counters are the counts of a sandbox or a fleet.
 type counters struct {
-	connections, queries, open, peak atomic.Int64
+	fleet *counters // of the sandbox's fleet, which counts the same; nil: none
+
+	mu    sync.Mutex
+	stats Stats
 }
 
-func (c *counters) enter() {
-	c.connections.Add(1)
-	open := c.open.Add(1)
-	for peak := c.peak.Load(); open > peak && !c.peak.CompareAndSwap(peak, open); {
-		peak = c.peak.Load()
+// add adds requests, and connections that were opened, or closed if negative.
+func (c *counters) add(connections, queries int) {
+	c.mu.Lock()
+	c.stats.Connections += max(connections, 0)
+	c.stats.Queries += queries
+	c.stats.Open += connections
+	c.stats.Peak = max(c.stats.Peak, c.stats.Open)
+	c.mu.Unlock()
+	if c.fleet != nil {
+		c.fleet.add(connections, queries)
 	}
 }
 
-func (c *counters) leave() {
-	c.open.Add(-1)
-}
-
-func (c *counters) query() {
-	c.queries.Add(1)
-}
-
-func (c *counters) stats() Stats {
-	return Stats{int(c.connections.Load()), int(c.queries.Load()), int(c.open.Load()), int(c.peak.Load())}
+func (c *counters) get() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
 }
