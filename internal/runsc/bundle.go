@@ -13,9 +13,6 @@ import (
 // command line.
 const ProgramPath = "/sandlab"
 
-// DefaultOCIVersion is the default of Container.OCIVersion.
-const DefaultOCIVersion = "1.0.0"
-
 // A Container describes a container to create. Only ID is required.
 type Container struct {
 	// ID of the container, and of its sandbox unless the annotations place it in a pod (see Pod).
@@ -30,7 +27,7 @@ type Container struct {
 	// Capabilities of the program, such as "CAP_KILL". Nil means those of `runsc spec`:
 	// CAP_AUDIT_WRITE, CAP_KILL and CAP_NET_BIND_SERVICE.
 	Capabilities []string
-	// OCIVersion of the spec; empty means DefaultOCIVersion.
+	// OCIVersion of the spec; empty means 1.0.0.
 	OCIVersion string
 	// Cgroup gives the sandbox a cgroup of its own, with the path /ID. Other sandboxes are in that
 	// of the test.
@@ -75,127 +72,52 @@ func (p Pod) Annotations(container string) map[string]string {
 	}
 }
 
-// spec is the part of an OCI runtime spec that this package writes.
-type spec struct {
-	OCIVersion  string            `json:"ociVersion"`
-	Process     process           `json:"process"`
-	Root        rootfs            `json:"root"`
-	Hostname    string            `json:"hostname"`
-	Mounts      []specMount       `json:"mounts,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Linux       *linux            `json:"linux,omitempty"`
-}
-
-type specMount struct {
-	Destination string   `json:"destination"`
-	Type        string   `json:"type"`
-	Source      string   `json:"source"`
-	Options     []string `json:"options"`
-}
-
-type linux struct {
-	Resources  resources   `json:"resources"`
-	Namespaces []namespace `json:"namespaces,omitempty"`
-}
-
-type resources struct {
-	CPU    *cpu    `json:"cpu,omitempty"`
-	Memory *memory `json:"memory,omitempty"`
-}
-
-// cpu is a limit of CPU time per period, in microseconds.
-type cpu struct {
-	Quota  int64 `json:"quota"`
-	Period int64 `json:"period"`
-}
-
-type memory struct {
-	Limit int64 `json:"limit"`
-}
-
-type namespace struct {
-	Type string `json:"type"`
-	Path string `json:"path"`
-}
-
-type process struct {
-	Terminal     bool         `json:"terminal"`
-	User         user         `json:"user"`
-	Args         []string     `json:"args"`
-	Env          []string     `json:"env"`
-	Cwd          string       `json:"cwd"`
-	Capabilities capabilities `json:"capabilities"`
-}
-
-type user struct {
-	UID uint32 `json:"uid"`
-	GID uint32 `json:"gid"`
-}
-
-type capabilities struct {
-	Bounding    []string `json:"bounding,omitempty"`
-	Effective   []string `json:"effective,omitempty"`
-	Inheritable []string `json:"inheritable,omitempty"`
-	Permitted   []string `json:"permitted,omitempty"`
-}
-
-type rootfs struct {
-	Path     string `json:"path"`
-	Readonly bool   `json:"readonly"`
-}
-
-// spec returns the container's OCI spec with the root filesystem at root.
-func (c Container) spec(root string) spec {
-	caps := c.Capabilities
-	if caps == nil {
-		caps = []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
-	}
-	return spec{
-		OCIVersion: cmp.Or(c.OCIVersion, DefaultOCIVersion),
-		Process: process{
-			User:         user{UID: c.UID, GID: c.UID},
-			Args:         append([]string{ProgramPath}, c.Args...),
-			Env:          []string{"PATH=/"},
-			Cwd:          "/",
-			Capabilities: capabilities{caps, caps, caps, caps},
-		},
-		// Read-only, so that runsc creates no overlay file in it and all containers of a node can
-		// share it.
-		Root:        rootfs{Path: root, Readonly: true},
-		Hostname:    "sandmeter",
-		Mounts:      c.mounts(),
-		Annotations: c.Annotations,
-		Linux:       c.linux(),
-	}
-}
-
-// mounts returns the mounts besides those that runsc adds itself.
-func (c Container) mounts() []specMount {
-	if !c.CgroupMount {
-		return nil
-	}
-	return []specMount{{"/sys/fs/cgroup", "cgroup", "cgroup", []string{"nosuid", "noexec", "nodev", "relatime", "ro"}}}
-}
+// object is a JSON object.
+type object = map[string]any
 
 // cpuPeriod is the period of CPU limits in microseconds, the default of the kernel.
 const cpuPeriod = 100_000
 
-// linux returns the part of the spec that runsc has defaults for, or nil.
-func (c Container) linux() *linux {
-	var l linux
+// spec returns the container's OCI runtime spec with the root filesystem at root.
+func (c Container) spec(root string) object {
+	caps := c.Capabilities
+	if caps == nil {
+		caps = []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
+	}
+	spec := object{
+		"ociVersion": cmp.Or(c.OCIVersion, "1.0.0"),
+		"process": object{
+			"user":         object{"uid": c.UID, "gid": c.UID},
+			"args":         append([]string{ProgramPath}, c.Args...),
+			"env":          []string{"PATH=/"},
+			"cwd":          "/",
+			"capabilities": object{"bounding": caps, "effective": caps, "inheritable": caps, "permitted": caps},
+		},
+		// Read-only, so that runsc creates no overlay file in it and all containers of a node can
+		// share it.
+		"root":        object{"path": root, "readonly": true},
+		"hostname":    "sandmeter",
+		"annotations": c.Annotations,
+	}
+	if c.CgroupMount { // besides the mounts that runsc adds itself
+		spec["mounts"] = []object{{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+			"options": []string{"nosuid", "noexec", "nodev", "relatime", "ro"}}}
+	}
+	resources := object{}
 	if c.CPULimit != 0 {
-		l.Resources.CPU = &cpu{Quota: int64(c.CPULimit * cpuPeriod), Period: cpuPeriod}
+		resources["cpu"] = object{"quota": int64(c.CPULimit * cpuPeriod), "period": cpuPeriod}
 	}
 	if c.MemoryLimit != 0 {
-		l.Resources.Memory = &memory{c.MemoryLimit}
+		resources["memory"] = object{"limit": c.MemoryLimit}
 	}
+	linux := object{"resources": resources}
 	if c.Network != "" {
-		l.Namespaces = []namespace{{"network", c.Network}}
+		linux["namespaces"] = []object{{"type": "network", "path": c.Network}}
 	}
-	if l.Resources == (resources{}) && l.Namespaces == nil {
-		return nil
+	if len(resources) > 0 || len(linux) > 1 { // else runsc has defaults
+		spec["linux"] = linux
 	}
-	return &l
+	return spec
 }
 
 // flags returns the flags of runsc for the container. The last of two equal flags wins.
@@ -222,7 +144,7 @@ func (c Container) writeBundle(bundles, root string) (string, error) {
 	if !idPattern.MatchString(c.ID) || c.ID == "." || c.ID == ".." {
 		return "", fmt.Errorf("container ID %q is not a name of letters, digits and _ + . -", c.ID)
 	}
-	doc, err := json.MarshalIndent(c.spec(root), "", "\t")
+	doc, err := json.Marshal(c.spec(root))
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package runsc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,13 +142,7 @@ func (n *Node) deleteAll() error {
 	}
 	// The containers of a pod before its sandbox, and long IDs before their prefixes.
 	slices.SortFunc(files, func(a, b stateFile) int {
-		if a.isSandbox() != b.isSandbox() {
-			if a.isSandbox() {
-				return 1
-			}
-			return -1
-		}
-		return len(b.container) - len(a.container)
+		return cmp.Or(a.rank()-b.rank(), len(b.container)-len(a.container))
 	})
 	var errs []error
 	for _, f := range files {
@@ -162,7 +157,13 @@ type stateFile struct {
 	container, sandbox string
 }
 
-func (f stateFile) isSandbox() bool { return f.container == f.sandbox }
+// rank is the rank of a container in the order in which containers are deleted.
+func (f stateFile) rank() int {
+	if f.container == f.sandbox {
+		return 1
+	}
+	return 0
+}
 
 // stateFiles lists the containers of the runtime root.
 func (n *Node) stateFiles() ([]stateFile, error) {

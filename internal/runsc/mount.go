@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +35,7 @@ func mountsBelow(mountinfo, dir string) []string {
 		if len(fields) < 5 {
 			continue
 		}
-		if point := unescapeOctal(fields[4]); strings.HasPrefix(point, dir+"/") {
+		if point := unescape(fields[4]); strings.HasPrefix(point, dir+"/") {
 			points = append(points, point)
 		}
 	}
@@ -44,15 +43,10 @@ func mountsBelow(mountinfo, dir string) []string {
 	return points
 }
 
-var octal = regexp.MustCompile(`\\[0-7]{3}`)
-
-// unescapeOctal reverts the kernel's escapes for blanks and backslashes in a path.
-func unescapeOctal(s string) string {
-	return octal.ReplaceAllStringFunc(s, func(escape string) string {
-		code, err := strconv.ParseUint(escape[1:], 8, 8)
-		if err != nil {
-			return escape // \400 and above are not bytes
-		}
-		return string([]byte{byte(code)})
-	})
+// unescape reverts the kernel's escapes for blanks and backslashes in a path, which are also Go's.
+func unescape(path string) string {
+	if plain, err := strconv.Unquote(`"` + path + `"`); err == nil {
+		return plain
+	}
+	return path
 }

@@ -117,24 +117,6 @@ func TestReleaseRunsItsSentry(t *testing.T) {
 	}
 }
 
-// An incomplete release is an error: runsc does not run the sandbox itself.
-func TestReleaseWithoutPrewarmer(t *testing.T) {
-	conf := config(t)
-	sentry, _ := runsc.Sentry(conf.Runsc)
-	program, err := os.ReadFile(conf.Runsc)
-	must(t, err)
-	dir := t.TempDir()
-	conf.Runsc = filepath.Join(dir, "runsc")
-	must(t, os.WriteFile(conf.Runsc, program, 0o755))
-	must(t, os.Mkdir(filepath.Join(dir, "gvisor-bin"), 0o755))
-	must(t, os.Symlink(sentry, filepath.Join(dir, "gvisor-bin", filepath.Base(sentry))))
-	node := runsctest.NewNode(t, conf)
-	err = node.Run(t.Context(), runsc.Container{ID: "one"})
-	if err == nil || !strings.Contains(err.Error(), "gvisor-sentry-prewarmer") {
-		t.Errorf("a release without one of its programs: %v", err)
-	}
-}
-
 // runs reports whether a process has not ended. A zombie has ended.
 func runs(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
@@ -158,23 +140,6 @@ func TestAdoptedOrphansAreReaped(t *testing.T) {
 	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("process %d of the deleted sandbox: %v", pid, err)
 	}
-}
-
-func TestPausedSandboxCloses(t *testing.T) {
-	node := runsctest.NewNode(t, config(t))
-	must(t, node.Run(t.Context(), runsc.Container{ID: "one"}))
-	must(t, node.Pause(t.Context(), "one"))
-}
-
-func TestCheckpointAndRestore(t *testing.T) {
-	node := runsctest.NewNode(t, config(t))
-	ctx := t.Context()
-	must(t, node.Run(ctx, runsc.Container{ID: "one"}))
-	image, err := node.Checkpoint(ctx, "one")
-	must(t, err)
-	must(t, node.Delete(ctx, "one"))
-	must(t, node.Restore(ctx, runsc.Container{ID: "one"}, image))
-	wantStatus(t, node, "one", "running")
 }
 
 func TestPodSharesItsSandbox(t *testing.T) {
