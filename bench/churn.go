@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,158 +14,57 @@ import (
 	"time"
 )
 
-// churnCommand is the argument that makes the bench measure a server of sandboxes that come and go.
-const churnCommand = "churn"
-
 const churnHeader = `| after | lives begun | running | lingering | series | page MB | memory MB | Go heap MB | goroutines | threads | file descriptors | CPU s | records written | dropped | inotify overflows |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
 
-// measureChurn prints what a server holds while sandboxes with processes of their own come and go. The
+// churn prints what a server holds while sandboxes with processes of their own come and go. The
 // server also gets the flags after --.
-func measureChurn(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("bench churn", flag.ContinueOnError)
-	program := flags.String("sandmeter", "bin/sandmeter", "The sandmeter `program` to measure.")
-	lab := flags.String("sandlab", "bin/sandlab", "The sandlab `program`, which simulates the sandboxes.")
-	rate := flags.Int("rate", 30, "Sandboxes per second.")
-	length := flags.Duration("for", 10*time.Minute, "How long to measure.")
-	every := flags.Duration("every", 30*time.Second, "Time between rows.")
-	scrape := flags.Duration("scrape", 5*time.Second, "Time between scrapes.")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "smchurn")
-	if err != nil {
-		return err
-	}
+func (b *bench) churn(args []string) {
+	rate := b.flags.Int("rate", 30, "Sandboxes per second.")
+	length := b.flags.Duration("for", 10*time.Minute, "How long to measure.")
+	every := b.flags.Duration("every", 30*time.Second, "Time between rows.")
+	scrape := b.flags.Duration("scrape", 5*time.Second, "Time between scrapes.")
+	check(b.flags.Parse(args))
+	dir := must(os.MkdirTemp("", "smchurn"))
 	defer os.RemoveAll(dir)
-	records := filepath.Join(dir, "records")
-	root := filepath.Join(dir, "root")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		return err
-	}
+	root, records := filepath.Join(dir, "root"), filepath.Join(dir, "records")
+	check(os.Mkdir(root, 0o755))
 	// Ended sandboxes stay until there are 1,000, which is after half a minute.
-	serverFlags := append([]string{"--linger=5m", "--totals-metric=fs_opens",
-		"--final-records=" + records + ",max-size=0"}, flags.Args()...)
-	server, err := startServer(ctx, *program, root, 0, serverFlags...)
-	if err != nil {
-		return err
-	}
+	flags := []string{"--linger=5m", "--totals-metric=fs_opens", "--final-records=" + records + ",max-size=0"}
+	server := b.startServer(root, append(flags, b.flags.Args()...)...)
 	defer server.stop()
-	churn, err := startChurn(ctx, *lab, root, *rate)
-	if err != nil {
-		return err
-	}
+	cgroups, remove := makeCgroups()
+	defer remove()
+	churn := start(b.lab, append([]string{"simulate", "--root", root, "--churn", strconv.Itoa(*rate)}, cgroups...)...)
+	defer churn.stop()
 	fmt.Println(churnHeader)
-	err = server.watchChurn(ctx, *length, *every, *scrape)
-	said := churn.end()
-	server.stop() // writes the last records
-	if err != nil {
-		return err
-	}
-	counts, err := readRecords(records)
-	fmt.Printf("\n%s%s\n", said, counts)
-	return err
-}
-
-// A churning is a running program that simulates sandboxes that come and go.
-type churning struct {
-	*process
-	cgroups []string
-}
-
-func startChurn(ctx context.Context, lab, root string, rate int) (*churning, error) {
-	c := new(churning)
-	var err error
-	if c.cgroups, err = makeCgroups(); err != nil {
-		return nil, errors.Join(fmt.Errorf("make cgroups, which needs root: %w", err), c.removeCgroups())
-	}
-	args := []string{"simulate", "--root", root, "--churn", strconv.Itoa(rate)}
-	for _, dir := range c.cgroups {
-		args = append(args, "--cgroups", dir)
-	}
-	// It removes the cgroups when it is interrupted, so it must not be killed.
-	if c.process, err = start(context.WithoutCancel(ctx), lab, args...); err != nil {
-		return nil, errors.Join(err, c.removeCgroups())
-	}
-	return c, nil
-}
-
-// end ends the program, and returns the last line that it wrote.
-func (c *churning) end() (last string) {
-	c.interrupt()
-	for {
-		line, err := c.out.ReadString('\n')
-		if err != nil {
-			break
-		}
-		last = line
-	}
-	c.stop()
-	_ = c.removeCgroups()
-	return last
-}
-
-func (c *churning) removeCgroups() error {
-	var errs []error
-	for _, dir := range c.cgroups {
-		errs = append(errs, os.Remove(dir))
-	}
-	return errors.Join(errs...)
-}
-
-// watchChurn scrapes the server for the time, and prints rows.
-func (s *server) watchChurn(ctx context.Context, length, every, scrape time.Duration) error {
-	began := time.Now()
-	again := time.NewTicker(scrape)
-	defer again.Stop()
-	for row := every; ; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-again.C:
-		}
-		page, err := s.page("/metrics", "5")
-		if err != nil {
-			return err
-		}
+	began, again := time.Now(), time.Tick(*scrape)
+	for row := *every; time.Since(began) < *length; {
+		<-again
+		check(b.ctx.Err())
+		var page bytes.Buffer
+		must(server.get(&page, "/metrics", http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"5"}}))
 		if after := time.Since(began); after >= row {
-			text, err := s.churnRow(after, page)
-			if err != nil {
-				return err
-			}
-			fmt.Println(text)
-			row += every
-		}
-		if time.Since(began) >= length {
-			return nil
+			server.printChurn(after, page.Bytes())
+			row += *every
 		}
 	}
+	churn.interrupt()
+	said := bytes.Split(bytes.TrimSpace(must(io.ReadAll(churn.out))), []byte("\n"))
+	server.stop() // writes the last records
+	fmt.Printf("\n%s\n%s\n", said[len(said)-1], readRecords(records))
 }
 
-// churnRow returns what the server holds and has done.
-func (s *server) churnRow(after time.Duration, page []byte) (string, error) {
-	memory, err := s.memory()
-	if err != nil {
-		return "", err
-	}
-	descriptors, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
-	if err != nil {
-		return "", err
-	}
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", s.cmd.Process.Pid))
-	if err != nil {
-		return "", err
-	}
-	cpu, err := s.cpu()
-	if err != nil {
-		return "", err
-	}
+// printChurn prints what the server holds and has done.
+func (s *server) printChurn(after time.Duration, page []byte) {
+	proc := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid)
+	descriptors, threads := must(os.ReadDir(proc+"fd")), must(os.ReadDir(proc+"task"))
 	sums := sumSamples(page)
 	running := sums["sandmeter_num_sandboxes_running"]
-	return fmt.Sprintf("| %v | %.0f | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f | %.0f | %d | %d | %.1f | %.0f | %.0f | %.0f |", after.Round(time.Second),
+	fmt.Printf("| %v | %.0f | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f | %.0f | %d | %d | %.1f | %.0f | %.0f | %.0f |\n", after.Round(time.Second),
 		sums["sandmeter_sandboxes_started_total"], running, sums["sandmeter_sandbox_presence"]-running, sums[""], float64(len(page))/1e6,
-		float64(memory)/(1<<20), sums["go_memstats_heap_alloc_bytes"]/(1<<20), sums["go_goroutines"], len(threads), len(descriptors), cpu.Seconds(),
-		sums["sandmeter_final_records_written_total"], sums["sandmeter_final_records_dropped_total"], sums["sandmeter_inotify_overflows_total"]), nil
+		mb(s.memory()), sums["go_memstats_heap_alloc_bytes"]/(1<<20), sums["go_goroutines"], len(threads), len(descriptors), s.cpu().Seconds(),
+		sums["sandmeter_final_records_written_total"], sums["sandmeter_final_records_dropped_total"], sums["sandmeter_inotify_overflows_total"])
 }
 
 // sumSamples returns the sum of the samples of each name on a page, and under the empty name how
@@ -190,34 +89,21 @@ func sumSamples(page []byte) map[string]float64 {
 
 // readRecords returns, as text, where the last values of the sandboxes in a file of records are from,
 // and how they ended.
-func readRecords(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	metrics, usage, outcomes := make(map[string]int), make(map[string]int), make(map[string]int)
-	lines, lives := 0, make(map[string]bool)
-	for line := range bytes.Lines(data) {
+func readRecords(path string) string {
+	metrics, usage, outcomes, lives := make(map[string]int), make(map[string]int), make(map[string]int), make(map[string]bool)
+	lines := 0
+	for line := range bytes.Lines(must(os.ReadFile(path))) {
 		var record struct {
 			ID, Outcome   string
-			MetricsSource *string `json:"metrics_source"`
-			UsageSource   *string `json:"usage_source"`
+			MetricsSource string `json:"metrics_source"`
+			UsageSource   string `json:"usage_source"`
 		}
-		if err := json.Unmarshal(line, &record); err != nil {
-			return "", err
-		}
+		check(json.Unmarshal(line, &record))
 		lines++
 		lives[record.ID] = true
 		outcomes[record.Outcome]++
-		metrics[sourceOf(record.MetricsSource)]++
-		usage[sourceOf(record.UsageSource)]++
+		metrics[cmp.Or(record.MetricsSource, "none")]++
+		usage[cmp.Or(record.UsageSource, "none")]++
 	}
-	return fmt.Sprintf("%d records of %d sandboxes. Outcomes: %v. Sources of metrics: %v. Sources of usage: %v.", lines, len(lives), outcomes, metrics, usage), nil
-}
-
-func sourceOf(source *string) string {
-	if source == nil {
-		return "none"
-	}
-	return *source
+	return fmt.Sprintf("%d records of %d sandboxes. Outcomes: %v. Sources of metrics: %v. Sources of usage: %v.", lines, len(lives), outcomes, metrics, usage)
 }

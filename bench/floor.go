@@ -3,12 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,53 +24,31 @@ const floorWorkers = 16
 // floorClient is the process of the floor client.
 type floorClient struct{ *process }
 
-func startFloor(ctx context.Context, root string) (*floorClient, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p, err := start(ctx, self, floorCommand, root)
-	return &floorClient{p}, err
+func (b *bench) startFloor(root string) floorClient {
+	return floorClient{start(must(os.Executable()), floorCommand, root)}
 }
 
 // round makes the floor client query all sandboxes once.
-func (f *floorClient) round() (c cost, err error) {
-	if _, err := fmt.Fprintln(f.in); err != nil {
-		return c, err
-	}
-	_, err = fmt.Fscanln(f.out, &c.cpu, &c.wall)
-	return c, err
+func (f floorClient) round() (c cost) {
+	must(fmt.Fprintln(f.in))
+	must(fmt.Fscanln(f.out, &c.cpu, &c.wall))
+	return c
 }
 
 // serveFloor queries all sandboxes of the root once per line of standard input, and prints the
 // cost. The list of sockets and the buffers are not part of that cost.
-func serveFloor(root string) error {
-	sockets, err := filepath.Glob(filepath.Join(root, "runsc-*.sock"))
-	if err != nil {
-		return err
-	}
+func serveFloor(args []string) {
+	sockets := must(filepath.Glob(filepath.Join(args[0], "runsc-*.sock")))
 	buffers := make([][]byte, floorWorkers)
 	for i := range buffers {
 		buffers[i] = make([]byte, 1<<20)
 	}
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		before, err := cpuOf(os.Getpid())
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		if err := queryAll(sockets, buffers); err != nil {
-			return err
-		}
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		before, began := cpuOf(os.Getpid()), time.Now()
+		check(queryAll(sockets, buffers))
 		wall := time.Since(began)
-		after, err := cpuOf(os.Getpid())
-		if err != nil {
-			return err
-		}
-		fmt.Println(int64(after-before), int64(wall))
+		fmt.Println(int64(cpuOf(os.Getpid())-before), int64(wall))
 	}
-	return lines.Err()
 }
 
 // queryAll queries each sandbox once, with one worker per buffer.
@@ -117,4 +96,22 @@ func query(socket string, buf []byte) error {
 			}
 		}
 	}
+}
+
+// readFiles returns the time that it takes to read all state files of a directory: the floor of the
+// first scrape.
+func readFiles(dir string) time.Duration {
+	entries := must(os.ReadDir(dir))
+	buf := make([]byte, 1<<20)
+	began := time.Now()
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".state") {
+			f := must(os.Open(filepath.Join(dir, e.Name())))
+			for _, err := f.Read(buf); err != io.EOF; _, err = f.Read(buf) {
+				check(err)
+			}
+			f.Close()
+		}
+	}
+	return time.Since(began)
 }

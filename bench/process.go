@@ -27,18 +27,14 @@ type process struct {
 	out *bufio.Reader
 }
 
-func start(ctx context.Context, name string, args ...string) (*process, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+// start starts a process. It ends when it is interrupted, and removes what it made, so it must not be killed
+// when the context of the bench ends.
+func start(name string, args ...string) *process {
+	cmd := exec.Command(name, args...)
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	return &process{cmd, in, bufio.NewReader(out)}, cmd.Start()
+	p := &process{cmd, must(cmd.StdinPipe()), bufio.NewReader(must(cmd.StdoutPipe()))}
+	check(cmd.Start())
+	return p
 }
 
 func (p *process) stop() {
@@ -50,30 +46,21 @@ func (p *process) stop() {
 func (p *process) interrupt() { _ = p.cmd.Process.Signal(unix.SIGTERM) }
 
 // cpu returns the CPU time of the process, by the kernel's accounting.
-func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
+func (p *process) cpu() time.Duration { return cpuOf(p.cmd.Process.Pid) }
 
 // cpuOf reads the CPU-time clock of a process. The kernel derives the number of that clock from the
 // PID.
-func cpuOf(pid int) (time.Duration, error) {
+func cpuOf(pid int) time.Duration {
 	const schedulerClock = 2
 	var at unix.Timespec
-	err := unix.ClockGettime(int32(^pid<<3|schedulerClock), &at)
-	return time.Duration(at.Nano()), err
+	check(unix.ClockGettime(int32(^pid<<3|schedulerClock), &at))
+	return time.Duration(at.Nano())
 }
 
 // memory returns the resident memory of the process in bytes.
-func (p *process) memory() (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); fields[0] == "VmRSS:" {
-			kb, err := strconv.Atoi(fields[1])
-			return kb << 10, err
-		}
-	}
-	return 0, errors.New("no VmRSS in /proc/PID/status")
+func (p *process) memory() int {
+	text := must(os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid)))
+	return must(strconv.Atoi(strings.Fields(string(text))[1])) * os.Getpagesize()
 }
 
 // simulated is a running fleet.
@@ -82,18 +69,15 @@ type simulated struct {
 	root string
 }
 
-func startFleet(ctx context.Context, program string, f fleet) (*simulated, error) {
-	root, err := os.MkdirTemp("", "smbench")
-	if err != nil {
-		return nil, err
+func (b *bench) startFleet(f fleet) *simulated {
+	root := must(os.MkdirTemp("", "smbench"))
+	args := []string{"simulate", "--root", root, "--sandboxes", strconv.Itoa(f.sandboxes), "--points", strconv.Itoa(f.points)}
+	s := &simulated{start(b.lab, append(args, f.flags...)...), root}
+	if _, err := s.out.ReadString('\n'); err != nil { // its first line says that it is ready
+		s.stop()
+		check(err)
 	}
-	args := append([]string{"simulate", "--root", root, "--sandboxes", strconv.Itoa(f.sandboxes), "--points", strconv.Itoa(f.points)}, f.flags...)
-	p, err := start(ctx, program, args...)
-	if err != nil {
-		return nil, err
-	}
-	_, err = p.out.ReadString('\n') // its first line says that it is ready
-	return &simulated{p, root}, err
+	return s
 }
 
 func (s *simulated) stop() {
@@ -105,7 +89,6 @@ func (s *simulated) stop() {
 type server struct {
 	*process
 	client *http.Client
-	socket string
 }
 
 // onlySent makes pages that have the points that the floor client fetches, and no counters that are
@@ -118,66 +101,64 @@ const noUsage = "--usage=off"
 // servers counts the servers, for the names of their sockets.
 var servers atomic.Int32
 
-// startServer starts the server, with a limit on its file descriptors unless limit is 0.
-func startServer(ctx context.Context, program, root string, limit int, flags ...string) (*server, error) {
+func (b *bench) startServer(root string, flags ...string) *server {
 	socket := filepath.Join(root, fmt.Sprintf("m%d.sock", servers.Add(1)))
 	args := append([]string{"serve", "--log.level=error", "--root", root, "--web.listen-address", socket}, flags...)
-	if limit > 0 {
-		args = append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit), program}, args...)
-		program = "sh"
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
-	p, err := start(ctx, program, args...)
-	if err != nil {
-		return nil, err
-	}
+	s := &server{start(b.program, args...), &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
 	for range 1000 {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
+		if conn, err := net.Dial("unix", socket); err == nil {
 			conn.Close()
-			dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", socket)
-			}
-			return &server{p, &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}, socket}, nil
+			return s
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	p.stop()
-	return nil, errors.New("the server does not listen")
+	s.stop()
+	check(errors.New("the server does not listen"))
+	return nil
 }
 
-// scrape fetches one page per scraper of the fleet, all at once. It returns the total cost, and the
-// length of a page in bytes.
-func (s *server) scrape(f fleet) (cost, int, error) {
-	before, err := s.cpu()
-	if err != nil {
-		return cost{}, 0, err
+// scrape fetches the pages of one round of the fleet. The cost has the total time, and the length of a page.
+func (s *server) scrape(f fleet) cost {
+	before, began := s.cpu(), time.Now()
+	scrapes := max(1, f.scrapes)
+	sizes, errs := make([]int64, scrapes), make([]error, scrapes)
+	var next atomic.Int64
+	var scrapers sync.WaitGroup
+	for range max(1, f.atOnce) {
+		scrapers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < scrapes; i = int(next.Add(1)) - 1 {
+				path := "/metrics"
+				if f.query != nil {
+					path += f.query(i)
+				}
+				sizes[i], errs[i] = s.get(io.Discard, path, f.header)
+			}
+		})
 	}
-	began := time.Now()
-	sizes, errs := make([]int, f.scrapers), make([]error, f.scrapers)
-	var wait sync.WaitGroup
-	for i := range f.scrapers {
-		wait.Go(func() { sizes[i], errs[i] = s.get("http://sandmeter/metrics"+f.query, f.header) })
-	}
-	wait.Wait()
+	scrapers.Wait()
 	wall := time.Since(began)
-	after, err := s.cpu()
-	return cost{after - before, wall}, sizes[0], errors.Join(append(errs, err)...)
+	check(errors.Join(errs...))
+	return cost{cpu: s.cpu() - before, wall: wall, page: int(sizes[0])}
 }
 
-func (s *server) get(url string, header http.Header) (int, error) {
-	request, err := http.NewRequest(http.MethodGet, url, nil)
+// get gets a page.
+func (s *server) get(page io.Writer, path string, header http.Header) (int64, error) {
+	request, err := http.NewRequest(http.MethodGet, "http://sandmeter"+path, nil)
 	if err != nil {
 		return 0, err
 	}
 	request.Header = header
-	resp, err := s.client.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
-	n, err := io.Copy(io.Discard, resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New(resp.Status)
+	defer response.Body.Close()
+	n, err := io.Copy(page, response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = errors.New(response.Status)
 	}
-	return int(n), err
+	return n, err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,97 +10,61 @@ const usageHeader = `
 | usage of 1,000 sandboxes with their own processes | off CPU ms | own CPU ms | CPU ratio | off wall ms | own wall ms | first scrape, own ms |
 | --- | --- | --- | --- | --- | --- | --- |`
 
-// measureUsage compares servers with --usage=own and off, and prints a row for cgroups only, and
-// one for all that the host measures.
-func (b bench) measureUsage(ctx context.Context) error {
-	parents, err := makeCgroups()
-	defer func() {
-		for _, dir := range parents {
-			os.Remove(dir)
-		}
-	}()
-	if err != nil {
-		return fmt.Errorf("make cgroups, which needs root: %w", err)
-	}
-	f := fleet{sandboxes: 1000, points: 60, scrapers: 1}
-	for _, dir := range parents {
-		f.flags = append(f.flags, "--cgroups", dir)
-	}
+// usage compares servers with --usage=own and off, and prints a row for cgroups only, and one for all
+// that the host measures: without a network namespace of its own, a sandbox has no figures for its network.
+func (b *bench) usage() {
+	cgroups, remove := makeCgroups()
+	defer remove()
 	fmt.Println(usageHeader)
-	// Without a network namespace of its own, a sandbox has no figures for its network.
 	for _, kind := range []struct {
 		name  string
 		flags []string
 	}{{"cgroups", nil}, {"cgroups and networks", []string{"--networks"}}} {
-		with := f
-		with.flags = append(kind.flags, f.flags...)
-		row, err := b.compareUsage(ctx, with)
-		if err != nil {
-			return err
-		}
-		fmt.Printf("| %s %s |\n", kind.name, row)
+		f := thousand
+		f.flags = append(kind.flags, cgroups...)
+		b.compareUsage(kind.name, f)
 	}
-	return nil
 }
 
-// makeCgroups makes a cgroup for the fleet in each hierarchy that is read, of cgroup v1 or v2.
-func makeCgroups() (dirs []string, err error) {
+// compareUsage measures two servers of the same fleet in turn, and prints a row.
+func (b *bench) compareUsage(name string, f fleet) {
+	sim := b.startFleet(f)
+	defer sim.stop()
+	off := b.startServer(sim.root, onlySent, noUsage)
+	defer off.stop()
+	own := b.startServer(sim.root, onlySent, "--usage=own")
+	defer own.stop()
+	off.scrape(f)
+	first := own.scrape(f)
+	got := b.inTurn(func() cost { return off.scrape(f) }, func() cost { return own.scrape(f) })
+	fmt.Printf("| %s | %.1f | %.1f | %.2f | %.1f | %.1f | %.0f |\n", name, ms(got[0].cpu), ms(got[1].cpu), ms(got[1].cpu)/ms(got[0].cpu),
+		ms(got[0].wall), ms(got[1].wall), ms(first.wall))
+}
+
+// makeCgroups makes a cgroup for the fleet in each hierarchy that is read, of cgroup v1 or v2, and returns
+// the flags of sandlab for them. remove removes them.
+func makeCgroups() (flags []string, remove func()) {
 	name := fmt.Sprintf("sandmeter-bench-%d", os.Getpid())
-	for _, controller := range []string{"cpuacct", "cpu", "memory", "pids"} {
+	var dirs []string
+	for _, controller := range []string{"cpuacct", "cpu", "memory", "pids", ""} {
 		dir := filepath.Join("/sys/fs/cgroup", controller, name)
+		if controller == "" && len(dirs) > 0 {
+			break // cgroup v1
+		}
 		if err := os.Mkdir(dir, 0o755); os.IsNotExist(err) {
 			continue // cgroup v2
 		} else if err != nil {
-			return dirs, err
+			check(fmt.Errorf("make cgroups, which needs root: %w", err))
 		}
 		dirs = append(dirs, dir)
-	}
-	if len(dirs) > 0 {
-		return dirs, nil
-	}
-	dir := filepath.Join("/sys/fs/cgroup", name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, err
-	}
-	return []string{dir}, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+cpu +memory +pids"), 0)
-}
-
-// compareUsage measures two servers of the same fleet in turn.
-func (b bench) compareUsage(ctx context.Context, f fleet) (string, error) {
-	sim, err := startFleet(ctx, b.lab, f)
-	if err != nil {
-		return "", err
-	}
-	defer sim.stop()
-	off, err := startServer(ctx, b.program, sim.root, 0, onlySent, noUsage)
-	if err != nil {
-		return "", err
-	}
-	defer off.stop()
-	own, err := startServer(ctx, b.program, sim.root, 0, onlySent, "--usage=own")
-	if err != nil {
-		return "", err
-	}
-	defer own.stop()
-	if _, _, err := off.scrape(f); err != nil {
-		return "", err
-	}
-	first, _, err := own.scrape(f)
-	if err != nil {
-		return "", err
-	}
-	var without, with []cost
-	for range b.rounds {
-		a, _, err := off.scrape(f)
-		if err != nil {
-			return "", err
+		flags = append(flags, "--cgroups", dir)
+		if controller == "" {
+			check(os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+cpu +memory +pids"), 0))
 		}
-		b, _, err := own.scrape(f)
-		if err != nil {
-			return "", err
-		}
-		without, with = append(without, a), append(with, b)
 	}
-	low, got := median(without), median(with)
-	return fmt.Sprintf("| %.1f | %.1f | %.2f | %.1f | %.1f | %.0f", ms(low.cpu), ms(got.cpu), ms(got.cpu)/ms(low.cpu), ms(low.wall), ms(got.wall), ms(first.wall)), nil
+	return flags, func() {
+		for _, dir := range dirs {
+			os.Remove(dir)
+		}
+	}
 }
