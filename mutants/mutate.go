@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,13 +40,12 @@ func (m *mutant) mutate(in *declaration) error {
 	if in == nil {
 		return fmt.Errorf("%s: lost: there is no %s", m, m.in)
 	}
-	text := string(in.file.code[in.from:in.to])
-	if n := strings.Count(text, m.old); n != 1 {
+	code := in.code[in.from:in.to]
+	if n := strings.Count(code, m.old); n != 1 {
 		return fmt.Errorf("%s: lost: %s has %q %d times instead of once", m, m.in, m.old, n)
 	}
-	text = strings.Replace(text, m.old, replacement(m.old, m.new), 1)
-	m.file = in.file.path
-	m.code = []byte(string(in.file.code[:in.from]) + text + string(in.file.code[in.to:]))
+	m.file = in.path
+	m.code = in.code[:in.from] + strings.Replace(code, m.old, replacement(m.old, m.new), 1) + in.code[in.to:]
 	return nil
 }
 
@@ -63,13 +63,8 @@ func replacement(old, with string) string {
 
 // A declaration is a part of a file.
 type declaration struct {
-	file     *file
-	from, to int // offsets in its code
-}
-
-type file struct {
-	path string
-	code []byte
+	path, code string // of the file
+	from, to   int    // offsets in its code
 }
 
 // declarations returns the functions, methods, constants and variables of a package, by name.
@@ -87,44 +82,38 @@ func declarations(dir string) (map[string]*declaration, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := declarationsIn(all, &file{path, code}); err != nil {
+		if err := declarationsIn(all, path, string(code)); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
 }
 
-// declarationsIn adds the declarations of a file.
-func declarationsIn(all map[string]*declaration, f *file) error {
+// declarationsIn adds the declarations of a file, without their comments.
+func declarationsIn(all map[string]*declaration, path, code string) error {
 	files := token.NewFileSet()
-	parsed, err := parser.ParseFile(files, f.path, f.code, parser.SkipObjectResolution)
+	parsed, err := parser.ParseFile(files, path, code, parser.SkipObjectResolution)
 	if err != nil {
 		return err
 	}
-	for name, node := range named(parsed) {
-		all[name] = &declaration{f, files.Position(node.Pos()).Offset, files.Position(node.End()).Offset}
+	add := func(name string, node ast.Node) {
+		all[name] = &declaration{path, code, files.Position(node.Pos()).Offset, files.Position(node.End()).Offset}
 	}
-	return nil
-}
-
-// named returns the nodes of a file that rules can be in, without their comments.
-func named(f *ast.File) map[string]ast.Node {
-	nodes := make(map[string]ast.Node)
-	for _, d := range f.Decls {
+	for _, d := range parsed.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
-			nodes[receiver(d)+d.Name.Name] = d
+			add(receiver(d)+d.Name.Name, d)
 		case *ast.GenDecl:
 			for _, s := range d.Specs {
 				if s, ok := s.(*ast.ValueSpec); ok {
 					for _, name := range s.Names {
-						nodes[name.Name] = s
+						add(name.Name, s)
 					}
 				}
 			}
 		}
 	}
-	return nodes
+	return nil
 }
 
 // receiver returns the type of a method and a dot, or "".
@@ -132,12 +121,6 @@ func receiver(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return ""
 	}
-	t := d.Recv.List[0].Type
-	if star, ok := t.(*ast.StarExpr); ok {
-		t = star.X
-	}
-	if generic, ok := t.(*ast.IndexExpr); ok {
-		t = generic.X
-	}
-	return t.(*ast.Ident).Name + "."
+	name, _, _ := strings.Cut(types.ExprString(d.Recv.List[0].Type), "[") // the type may be generic
+	return strings.TrimPrefix(name, "*") + "."
 }

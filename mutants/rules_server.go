@@ -115,9 +115,3 @@ var recordsRules = table{"records", "", []rule{
 	{"New", "bytes of records that wait have a limit", `MaxBytes: maxQueue`, `MaxBytes: 1 << 40`},
 	{"file.undo", "standard output is not truncated", `f.path == Stdout`, `false`},
 }}
-
-// elsewhere has packages, by mutants, whose tests kill them because their own package's cannot.
-var elsewhere = map[string][]string{}
-
-// survivors has mutants that survive, and why that is right.
-var survivors = map[string]string{}
