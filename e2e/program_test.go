@@ -168,11 +168,11 @@ func TestDemo(t *testing.T) {
 	tmp := t.TempDir()
 	p := startSandlab(t, tmp, "demo", "--real", "--interval", "500ms")
 	(&world{t: t}).until(func() error {
-		out := p.out.String()
 		for _, name := range []string{"idle", "busy", "pod"} {
-			rows := regexp.MustCompile(`(?m)^demo-`+name+` +\S+ +running +(\d+) +\S+ +(\d+) +\S+$`).FindAllStringSubmatch(out, -1)
-			if len(rows) < 2 || rows[0][1] == rows[len(rows)-1][1] || rows[0][2] == rows[len(rows)-1][2] {
-				return fmt.Errorf("%s is shown %d times, or does not grow:\n%s", name, len(rows), out)
+			listed := regexp.MustCompile(`(?m)^demo-`+name+` .* running .* ok$`).FindAllString(p.out.String(), -1)
+			opens := regexp.MustCompile(`(?m)^runsc_fs_opens_total\{.*"demo-`+name+`".* (\d+)$`).FindAllStringSubmatch(p.out.String(), -1)
+			if len(listed) < 2 || len(opens) < 2 || opens[0][1] == opens[len(opens)-1][1] {
+				return fmt.Errorf("%s is listed %d times, or its metrics do not grow:\n%s", name, len(listed), &p.out)
 			}
 		}
 		return nil

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 		build := exec.Command("go", "build", "-buildvcs=false", "-o", server, "../sandmeter")
 		build.Stdout, build.Stderr = os.Stdout, os.Stderr
 		err = build.Run()
-		os.Setenv(envServer, server)
+		os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	}
 	code := 1
 	if err != nil {
@@ -77,15 +77,5 @@ func (w *world) fails(line string, wantCode int, want string) {
 	want = "sandlab: " + strings.ReplaceAll(want, "{dir}", w.dir) + "\n"
 	if code != wantCode || out != "" || err != want {
 		w.Errorf("sandlab %s\nexits with %d and says\n\t%s\t%s\nwant %d and\n\t%s", line, code, out, err, wantCode, want)
-	}
-}
-
-// contains fails the test unless a text contains all parts.
-func contains(t *testing.T, text string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("no %q in\n%s", part, text)
-		}
 	}
 }

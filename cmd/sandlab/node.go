@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -72,13 +76,80 @@ func (n fullNode) start(ctx context.Context, node realNode) error {
 	for i := range n.count {
 		c := runsc.Container{
 			ID:           fmt.Sprintf("sandlab-%d-%04d", os.Getpid(), i),
-			Args:         []string{"workload", workloadIdle},
+			Args:         []string{"workload", "idle"},
 			Cgroup:       true,
-			MetricServer: demoSocket(node),
+			MetricServer: serverSocket(node.Root()),
 		}
 		if err := node.Run(ctx, c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// withoutTerminal returns a context that ends when the terminal is closed. Until stop, neither that
+// nor a broken pipe ends the program, which has to remove its sandboxes first.
+func withoutTerminal(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGHUP)
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGPIPE)
+	return ctx, func() {
+		signal.Stop(ignored)
+		cancel()
+	}
+}
+
+// unlessInterrupted returns the error, but none if the end of the context, such as Ctrl-C during
+// the start, is the reason and nothing is left behind.
+func unlessInterrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, runsc.ErrLeftBehind) {
+		return nil
+	}
+	return err
+}
+
+// realNode is a node that also adopts orphans of its sandboxes.
+type realNode struct {
+	*runsc.Node
+	reap func() int
+}
+
+// newRealNode creates a node if real sandboxes can run. The error has the reason if they cannot.
+func newRealNode(ctx context.Context, std cli.Stdio, givenRunsc string) (_ realNode, err error) {
+	conf := runsc.Config{}
+	if conf.Program, err = os.Executable(); err != nil {
+		return realNode{}, err
+	}
+	if conf.Runsc, err = runsc.Find(givenRunsc); err != nil {
+		return realNode{}, err
+	}
+	reap, err := runsc.AdoptOrphans()
+	if err != nil {
+		return realNode{}, err
+	}
+	defer func() {
+		if err != nil {
+			reap()
+		}
+	}()
+	if sentry, ok := runsc.Sentry(conf.Runsc); !ok {
+		fmt.Fprintf(std.Err, "%s is missing, so runsc runs sandboxes itself, which gVisor supports until 2026-10: install a complete release.\n", sentry)
+	}
+	fmt.Fprintf(std.Err, "Checking whether %s can run a sandbox…\n", conf.Runsc)
+	if err := runsc.Check(ctx, conf, "workload", "exit"); err != nil {
+		if named := cmp.Or(givenRunsc, os.Getenv(runsc.EnvRunsc)); named != "" {
+			err = fmt.Errorf("%w; if %s is not runsc, give the path of runsc with --runsc", err, named)
+		}
+		return realNode{}, err
+	}
+	node, err := runsc.NewNode(conf)
+	if err != nil {
+		return realNode{}, err
+	}
+	return realNode{node, reap}, nil
+}
+
+func (n realNode) Close() error {
+	defer n.reap()
+	return n.Node.Close()
 }

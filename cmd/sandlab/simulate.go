@@ -22,17 +22,23 @@ import (
 // cgroups.
 const simulatedPrefix = "sim-"
 
+const (
+	// maxChurn is more than a machine can start.
+	maxChurn = 1000
+	// How long a sandbox lives in a churn.
+	minLife = 2 * time.Second
+	maxLife = 5 * time.Second
+)
+
 // simulation is a simulated fleet.
 type simulation struct {
 	root      string
 	count     int
 	fleet     simulate.FleetOptions
 	second    bool
-	full      int
 	processes bool
 	cgroups   []string
 	networks  bool
-	late      time.Duration
 	churn     int
 	address   string
 }
@@ -59,8 +65,6 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 		config.Setting{Name: "static", Value: &s.fleet.Static, Help: "Keep all values constant."},
 		config.Setting{Name: "shuffle-keys", Value: &s.fleet.ShuffleKeys, Help: "Write the fields of JSON objects in replies in another order than runsc."},
 		config.Setting{Name: "two-releases", Value: &s.second, Help: "Give every second sandbox the metrics of another runsc release."},
-		config.Setting{Name: "full", Placeholder: "number", Value: &s.full, Help: "Number of sandboxes that report every series that they registered."},
-		config.Setting{Name: "late", Placeholder: "duration", Value: &s.late, Help: "Delay of the replies of the last sandbox."},
 		config.Setting{Name: "processes", Value: &s.processes, Help: "Start a process, which sleeps, for each sandbox."},
 		config.Setting{Name: "cgroups", Placeholder: "directory", Value: &s.cgroups,
 			Help: "Create a cgroup for each process in this directory of a cgroup, version 1 or 2. Implies --processes. Repeatable."},
@@ -101,6 +105,25 @@ func (s simulation) run(ctx context.Context, std cli.Stdio) (err error) {
 	return nil
 }
 
+// runChurn simulates sandboxes that come and go until the context ends. At the end it prints how long
+// they waited for their first query.
+func (s simulation) runChurn(ctx context.Context, std cli.Stdio) error {
+	err := std.Printf("Simulating %d sandboxes per second in %s until Ctrl-C. To serve them:\n\n  sandmeter serve --root %s\n", s.churn, s.root, s.root)
+	if err != nil {
+		return err
+	}
+	o := simulate.ChurnOptions{FleetOptions: s.options(), Rate: s.churn}
+	o.Life.Min, o.Life.Max = minLife, maxLife
+	stats, err := simulate.Churn(ctx, s.root, o)
+	if err != nil {
+		return s.failed(err)
+	}
+	return std.Printf("%d lives, %d of them queried. First query after the state file: %.1f ms (median), %.1f ms (99 %%), %.1f ms (longest). %d not started on time.\n",
+		stats.Lives, len(stats.Waits), ms(stats.Percentile(0.5)), ms(stats.Percentile(0.99)), ms(stats.Percentile(1)), stats.Skipped)
+}
+
+func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
+
 // failed returns an error with advice for one of package simulate.
 func (s simulation) failed(err error) error {
 	reason := strings.ReplaceAll(err.Error(), "simulate: ", "") // package names mean nothing to users
@@ -114,10 +137,8 @@ func (s simulation) check() error {
 		return cli.Usagef("--sandboxes %d: must be at least 1", s.count)
 	case s.churn < 0 || s.churn > maxChurn:
 		return cli.Usagef("--churn %d: must be 0 to %d", s.churn, maxChurn)
-	case s.churn > 0 && (s.full > 0 || s.second || s.late > 0):
-		return cli.Usagef("--churn excludes --full, --two-releases and --late")
-	case s.full < 0 || s.full > s.count || s.full > 0 && s.second:
-		return cli.Usagef("--full %d: must be 0 to --sandboxes, and excludes --two-releases", s.full)
+	case s.churn > 0 && s.second:
+		return cli.Usagef("--churn excludes --two-releases")
 	case points < 8 || points > 170:
 		return cli.Usagef("--points %d: must be 8 to 170", points)
 	}
@@ -137,19 +158,12 @@ func (s simulation) options() simulate.FleetOptions {
 	if s.second {
 		o.Second = simulate.OtherRegistration()
 	}
-	all := simulate.AllSeries(simulate.RealRegistration())
-	o.Spec = func(i int, spec *simulate.Spec) {
+	o.Spec = func(_ int, spec *simulate.Spec) {
 		spec.MetricServer = s.address
 		spec.OwnProcess = s.processes || s.networks || len(s.cgroups) > 0
 		spec.OwnNetwork = s.networks
 		for _, dir := range s.cgroups {
 			spec.Cgroups = append(spec.Cgroups, filepath.Join(dir, spec.ID))
-		}
-		if i < s.full {
-			spec.Points = all
-		}
-		if s.late > 0 && i == s.count-1 {
-			spec.Behavior = simulate.Late(s.late)
 		}
 	}
 	return o

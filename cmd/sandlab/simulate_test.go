@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,9 +31,8 @@ func TestWrongUsage(t *testing.T) {
 	w.fails("simulate --cgroups {dir}", cli.ExitFail, "stat {dir}/cgroup.procs: no such file or directory; give --cgroups the directory of a cgroup, such as one in /sys/fs/cgroup")
 	w.fails("node --sandboxes 0", cli.ExitUsage, "--sandboxes 0: must be at least 1")
 	w.fails("node --runsc {dir}/missing", cli.ExitFail, "runsc not found at the given path: stat {dir}/missing: no such file or directory")
-	w.fails("simulate --sandboxes 3 --full 4", cli.ExitUsage, "--full 4: must be 0 to --sandboxes, and excludes --two-releases")
 	w.fails("simulate --churn 1001", cli.ExitUsage, "--churn 1001: must be 0 to 1000")
-	w.fails("simulate --churn 5 --full 3", cli.ExitUsage, "--churn excludes --full, --two-releases and --late")
+	w.fails("simulate --churn 5 --two-releases", cli.ExitUsage, "--churn excludes --two-releases")
 	w.fails("simulate --sandboxes 3 --sandboxes 4", cli.ExitUsage, `--sandboxes "4": given twice; try: sandlab simulate --help`)
 }
 
@@ -81,58 +81,36 @@ func (w *world) processes(dir string) map[string]int {
 	return all
 }
 
-// TestSimulateProcesses: each sandbox has its own process, with --cgroups in its own cgroup, and
+// TestSimulateProcesses: each sandbox has its own process if wanted, with --cgroups in its own cgroup, and
 // nothing is left at the end.
 func TestSimulateProcesses(t *testing.T) {
-	check := func(line, cgroups string) {
+	check := func(flags string, distinct int) {
 		t.Helper()
 		w := newWorld(t)
 		w.must(os.Mkdir(w.path("root"), 0o755))
 		w.must(os.Mkdir(w.path("cgroups"), 0o755))
 		w.must(os.WriteFile(w.path("cgroups/cgroup.procs"), nil, 0o644)) // as in every cgroup
-		end := w.simulates(line)
+		end := w.simulates("simulate --sandboxes 3 --root {dir}/root " + flags)
 		pids := w.processes("root")
-		distinct := map[int]bool{os.Getpid(): true}
+		alive := make(map[int]bool)
 		for id, pid := range pids {
-			distinct[pid] = true
-			if err := syscall.Kill(pid, 0); err != nil {
-				t.Errorf("%s: process %d of %s: %v", line, pid, id, err)
-			}
-			if cgroups == "" {
-				continue
-			}
-			if procs, err := os.ReadFile(w.path(cgroups + "/" + id + "/cgroup.procs")); err != nil || string(procs) != strconv.Itoa(pid) {
-				t.Errorf("%s: the cgroup of %s has processes %q, %v, want %d", line, id, procs, err, pid)
+			alive[pid] = syscall.Kill(pid, 0) == nil && (pid != os.Getpid() || distinct == 1)
+			procs, err := os.ReadFile(w.path("cgroups/" + id + "/cgroup.procs"))
+			if cgroups := strings.Contains(flags, "--cgroups"); cgroups != (err == nil) || cgroups && string(procs) != strconv.Itoa(pid) {
+				t.Errorf("%s: the cgroup of %s has processes %q, %v, want %d", flags, id, procs, err, pid)
 			}
 		}
-		if len(pids) != 3 || len(distinct) != 4 {
-			t.Errorf("%s: 3 sandboxes have the processes %v; this one is %d", line, pids, os.Getpid())
+		if len(pids) != 3 || len(alive) != distinct || slices.Contains(slices.Collect(maps.Values(alive)), false) {
+			t.Errorf("%s: 3 sandboxes have the processes %v; this one is %d", flags, pids, os.Getpid())
 		}
 		end()
-		for id, pid := range pids {
-			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("%s: process %d of %s is left: %v", line, pid, id, err)
-			}
-		}
 		wantEmpty(t, w.path("root"))
 		w.must(os.Remove(w.path("cgroups/cgroup.procs")))
 		wantEmpty(t, w.path("cgroups"))
 	}
-	check("simulate --sandboxes 3 --root {dir}/root --processes", "")
-	check("simulate --sandboxes 3 --root {dir}/root --cgroups {dir}/cgroups", "cgroups")
-}
-
-// TestSimulateInOneProcess: without --processes all sandboxes are in this process.
-func TestSimulateInOneProcess(t *testing.T) {
-	w := newWorld(t)
-	end := w.simulates("simulate --sandboxes 3 --root {dir}")
-	for id, pid := range w.processes("") {
-		if pid != os.Getpid() {
-			t.Errorf("%s has process %d, want %d", id, pid, os.Getpid())
-		}
-	}
-	end()
-	wantEmpty(t, w.dir)
+	check("", 1)
+	check("--processes", 3)
+	check("--cgroups {dir}/cgroups", 3)
 }
 
 // TestSimulateWhereCgroupsAre: cgroups of another program are neither used nor removed.
@@ -144,10 +122,7 @@ func TestSimulateWhereCgroupsAre(t *testing.T) {
 	w.fails("simulate --root {dir}/root --cgroups {dir}", cli.ExitFail, "simulate sandboxes in {dir}/root: sandbox 1 of 10: mkdir {dir}/sim-0001: file exists; "+
 		"remove the cgroups {dir}/sim-* unless another program uses them")
 	wantEmpty(t, w.path("root"))
-	if _, err := os.Stat(w.path("sim-0001")); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(w.path("sim-0000")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the first cgroup is left: %v", err)
+	if left, err := filepath.Glob(w.path("sim-*")); err != nil || len(left) != 1 {
+		t.Errorf("the cgroups are %q, %v", left, err)
 	}
 }

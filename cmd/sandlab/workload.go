@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,18 +15,6 @@ import (
 	"github.com/sandmeter/sandmeter/internal/cli"
 )
 
-// The kinds of workload.
-const (
-	workloadIdle  = "idle"  // does nothing until SIGTERM, and ends with an exit status
-	workloadBusy  = "busy"  // opens and reads a file once per interval
-	workloadTouch = "touch" // opens a file a given number of times, and again at every SIGUSR1
-	workloadExit  = "exit"  // ends at once, with an exit status
-	workloadUse   = "use"   // uses a known amount of CPU, memory, processes and traffic
-	workloadBurn  = "burn"  // uses a known amount of CPU and ends
-	workloadLive  = "live"  // opens a file a given number of times, spread over a given time, and ends
-	workloadSpawn = "spawn" // starts a number of burns, one after the other, and ignores their ends
-)
-
 // A busy workload opens files at a low rate, so that the values of the demo grow without using a
 // core. It also opens several files per wake-up to save CPU.
 const (
@@ -36,18 +23,8 @@ const (
 	busyReadsPerOpen = 2
 )
 
-// A workload runs in the sandboxes of the demo and of tests. Their root filesystem has only this
-// program.
-type workload struct {
-	kind   string
-	status int           // with which idle and exit end
-	every  time.Duration // of busy
-	opens  int           // of touch and live
-	life   time.Duration // of live
-	spawn  int           // children, of spawn
-	use    use           // of use
-}
-
+// newWorkloadCommand returns the command that runs in the sandboxes of the demo and of tests. Their root
+// filesystem has only this program.
 func newWorkloadCommand(cli.Stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:    "workload idle [STATUS]|busy [EVERY]|touch N|live N TIME|exit [STATUS]|burn CPU|spawn N CPU|use CPU MEMORY PROCESSES [TRAFFIC ADDRESS]",
@@ -55,105 +32,124 @@ func newWorkloadCommand(cli.Stdio) *cobra.Command {
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 6),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := parseWorkload(args)
+			run, err := parseWorkload(args)
 			if err != nil {
 				return cli.Usage(err)
 			}
-			if err := w.run(cmd.Context()); err != nil {
+			self, err := os.Executable()
+			if err != nil {
 				return err
 			}
-			if w.status != 0 {
-				os.Exit(w.status) // the command itself has no such status
-			}
-			return nil
+			startLikeLibc()
+			return run(cmd.Context(), self)
 		},
 	}
 }
 
-func parseWorkload(args []string) (workload, error) {
-	w := workload{kind: args[0], every: busyEvery}
-	switch w.kind {
-	case workloadBusy:
-		if len(args) == 1 {
-			return w, nil
+// A workload runs until it or the context ends. self is the path of this program, a file to open.
+type workload func(ctx context.Context, self string) error
+
+func parseWorkload(args []string) (run workload, err error) {
+	a := arguments{rest: args[1:]}
+	switch args[0] {
+	case "idle": // does nothing until SIGTERM, and ends with an exit status
+		status := a.status()
+		run = func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return exit(status)
 		}
-		if every, err := time.ParseDuration(args[1]); err == nil && every > 0 {
-			w.every = every
-			return w, nil
+	case "exit": // ends at once, with an exit status
+		status := a.status()
+		run = func(context.Context, string) error { return exit(status) }
+	case "busy": // opens and reads a file once per interval
+		every := busyEvery
+		if len(a.rest) > 0 {
+			every = a.duration()
 		}
-	case workloadTouch:
-		if len(args) == 2 {
-			opens, err := strconv.ParseUint(args[1], 10, 31)
-			w.opens = int(opens)
-			return w, err
+		a.check(every > 0)
+		run = func(ctx context.Context, self string) error { return busy(ctx, self, every) }
+	case "touch": // opens a file a given number of times, and again at every SIGUSR1
+		opens := a.number(31)
+		run = func(ctx context.Context, self string) error { return touch(ctx, self, opens) }
+	case "live": // opens a file a given number of times, spread over a given time, and ends
+		opens, life := a.number(31), a.duration()
+		run = func(ctx context.Context, self string) error { return live(ctx, self, opens, life) }
+	case "use": // uses a known amount of CPU, memory, processes and traffic
+		u := use{cpu: a.duration(), memory: a.number(20), processes: a.number(20)}
+		if len(a.rest) > 0 {
+			u.traffic, u.address = a.number(20), a.next()
 		}
-	case workloadLive:
-		if len(args) == 3 {
-			opens, err := strconv.ParseUint(args[1], 10, 31)
-			life, lifeErr := time.ParseDuration(args[2])
-			w.opens, w.life = int(opens), life
-			return w, errors.Join(err, lifeErr)
-		}
-	case workloadUse:
-		if used, err := parseUse(args[1:]); err == nil {
-			w.use = used
-			return w, nil
-		}
-	case workloadBurn:
-		if len(args) == 2 {
-			cpu, err := time.ParseDuration(args[1])
-			w.use.cpu = cpu
-			return w, err
-		}
-	case workloadSpawn:
-		if len(args) == 3 {
-			n, err := strconv.ParseUint(args[1], 10, 20)
-			cpu, cpuErr := time.ParseDuration(args[2])
-			w.spawn, w.use.cpu = int(n), cpu
-			return w, errors.Join(err, cpuErr)
-		}
-	case workloadIdle, workloadExit:
-		if len(args) == 1 {
-			return w, nil
-		}
-		status, err := strconv.ParseUint(args[1], 10, 8)
-		if w.status = int(status); len(args) == 2 && err == nil {
-			return w, nil
-		}
+		run = u.run
+	case "burn": // uses a known amount of CPU and ends
+		cpu := a.duration()
+		run = func(context.Context, string) error { return burn(cpu) }
+	case "spawn": // starts a number of burns, one after the other, and ignores their ends
+		n, cpu := a.number(20), a.duration()
+		run = func(ctx context.Context, self string) error { return spawn(ctx, self, n, cpu) }
 	}
-	return w, fmt.Errorf("unknown workload %q", strings.Join(args, " "))
+	if run == nil || a.wrong || len(a.rest) > 0 {
+		return nil, fmt.Errorf("unknown workload %q", strings.Join(args, " "))
+	}
+	return run, nil
 }
 
-func (w workload) run(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+// arguments are the words after the kind of a workload.
+type arguments struct {
+	rest  []string
+	wrong bool // a word was missing, or not of its type
+}
+
+func (a *arguments) check(right bool) { a.wrong = a.wrong || !right }
+
+func (a *arguments) next() (word string) {
+	a.check(len(a.rest) > 0)
+	if !a.wrong {
+		word, a.rest = a.rest[0], a.rest[1:]
 	}
-	startLikeLibc()
-	switch w.kind {
-	case workloadBusy:
-		opens := max(1, int(busyWakeUp/w.every))
-		return repeat(ctx, time.Tick(time.Duration(opens)*w.every), func() error { return openFile(self, opens, busyReadsPerOpen) })
-	case workloadTouch:
-		more := make(chan os.Signal, 1)
-		signal.Notify(more, unix.SIGUSR1)
-		defer signal.Stop(more)
-		if err := openFile(self, w.opens, 0); err != nil {
-			return err
-		}
-		return repeat(ctx, more, func() error { return openFile(self, w.opens, 0) })
-	case workloadLive:
-		return live(ctx, self, w.opens, w.life)
-	case workloadUse:
-		return w.use.run(ctx, self)
-	case workloadBurn:
-		return burn(w.use.cpu)
-	case workloadSpawn:
-		return spawn(ctx, self, w.spawn, w.use.cpu)
-	case workloadIdle:
-		<-ctx.Done()
+	return word
+}
+
+func (a *arguments) number(bits int) int {
+	n, err := strconv.ParseUint(a.next(), 10, bits)
+	a.check(err == nil)
+	return int(n)
+}
+
+func (a *arguments) duration() time.Duration {
+	d, err := time.ParseDuration(a.next())
+	a.check(err == nil)
+	return d
+}
+
+// status returns the exit status, 0 if there is none.
+func (a *arguments) status() int {
+	if len(a.rest) == 0 {
+		return 0
+	}
+	return a.number(8)
+}
+
+// exit ends the program with a status that the command itself does not have.
+func exit(status int) error {
+	if status != 0 {
+		os.Exit(status)
 	}
 	return nil
+}
+
+func busy(ctx context.Context, path string, every time.Duration) error {
+	opens := max(1, int(busyWakeUp/every))
+	return repeat(ctx, time.Tick(time.Duration(opens)*every), func() error { return openFile(path, opens, busyReadsPerOpen) })
+}
+
+func touch(ctx context.Context, path string, opens int) error {
+	more := make(chan os.Signal, 1)
+	signal.Notify(more, unix.SIGUSR1)
+	defer signal.Stop(more)
+	if err := openFile(path, opens, 0); err != nil {
+		return err
+	}
+	return repeat(ctx, more, func() error { return openFile(path, opens, 0) })
 }
 
 // repeat calls do for each value of when, until the context ends.

@@ -30,28 +30,9 @@ const useDone = 1000
 
 const megabyte = 1_000_000
 
-// parseUse parses CPU MEMORY PROCESSES [TRAFFIC ADDRESS].
-func parseUse(args []string) (use, error) {
-	if len(args) != 3 && len(args) != 5 {
-		return use{}, errors.New("needs three or five numbers")
-	}
-	cpu, err := time.ParseDuration(args[0])
-	u := use{cpu: cpu}
-	number := func(text string) int {
-		n, numberErr := strconv.ParseUint(text, 10, 20)
-		err = errors.Join(err, numberErr)
-		return int(n)
-	}
-	u.memory, u.processes = number(args[1]), number(args[2])
-	if len(args) == 5 {
-		u.traffic, u.address = number(args[3]), args[4]
-	}
-	return u, err
-}
-
 func (u use) run(ctx context.Context, self string) error {
 	for range u.processes {
-		idle := exec.CommandContext(ctx, self, "workload", workloadIdle)
+		idle := exec.CommandContext(ctx, self, "workload", "idle")
 		if err := idle.Start(); err != nil {
 			return err
 		}
@@ -92,7 +73,7 @@ func burn(cpu time.Duration) error {
 func spawn(ctx context.Context, self string, n int, cpu time.Duration) error {
 	signal.Ignore(unix.SIGCHLD)
 	for range n {
-		child := exec.CommandContext(ctx, self, "workload", workloadBurn, cpu.String())
+		child := exec.CommandContext(ctx, self, "workload", "burn", cpu.String())
 		if err := child.Start(); err != nil {
 			return err
 		}

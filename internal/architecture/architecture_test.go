@@ -90,7 +90,7 @@ var mayImport = map[string][]string{
 	"cmd/sandmeter": {"config", "metricclient", "metricserver", "internal/api", "internal/cli", "internal/clientconfig", "internal/doctor",
 		"internal/doctor/observe", "internal/proof", "internal/queue", "internal/state",
 		"github.com/coreos/go-systemd/v22/activation", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/cobra", "github.com/spf13/pflag"},
-	"cmd/sandlab": {"config", "metricclient", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
+	"cmd/sandlab": {"config", "internal/cli", "internal/runsc", "internal/simulate", "github.com/spf13/cobra", "golang.org/x/sys/unix"},
 
 	// The bench sees nothing but processes.
 	"bench": {"golang.org/x/sys/unix"},
