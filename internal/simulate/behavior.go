@@ -26,9 +26,16 @@ func Edit(f func(x *Exchange, reply string) string) Behavior {
 	})
 }
 
-// Replace replies to an Export with the honest reply, in which it replaces the first old with new.
+// Replace replies to an Export with the honest reply, in which it replaces the first old with new. It
+// panics if there is none, since the reply would be honest.
 func Replace(old, new string) Behavior {
-	return Edit(func(_ *Exchange, reply string) string { return strings.Replace(reply, old, new, 1) })
+	return Edit(func(_ *Exchange, reply string) string {
+		before, after, ok := strings.Cut(reply, old)
+		if !ok {
+			panic("simulate: there is no " + old + " in " + reply)
+		}
+		return before + new + after
+	})
 }
 
 // Say replies to an Export with a text.

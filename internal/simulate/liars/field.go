@@ -58,21 +58,15 @@ func fieldLiars() []Liar {
 }
 
 // editField replaces the first field with the key after the anchor, in well-formed JSON without
-// spaces. If there is no such field, it returns doc unchanged.
+// spaces. It panics if there is no such field, since the document would be honest.
 func editField(doc, anchor, key string, edit func(key, value string) string) string {
 	at := strings.Index(doc, anchor)
-	if at < 0 {
-		return doc
-	}
-	before, rest, ok := strings.Cut(doc[at:], key)
-	if !ok {
-		return doc
+	before, rest, ok := strings.Cut(doc[max(at, 0):], key)
+	var value json.RawMessage
+	if err := json.NewDecoder(strings.NewReader(rest)).Decode(&value); at < 0 || !ok || err != nil {
+		panic("liars: there is no " + key + " after " + anchor + " in " + doc)
 	}
 	before = doc[:at] + before
-	var value json.RawMessage
-	if err := json.NewDecoder(strings.NewReader(rest)).Decode(&value); err != nil {
-		return doc
-	}
 	after := rest[len(value):]
 	field := edit(key, string(value))
 	if field != "" {
