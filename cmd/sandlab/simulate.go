@@ -34,7 +34,9 @@ const (
 type simulation struct {
 	root      string
 	count     int
-	fleet     simulate.FleetOptions
+	points    int
+	static    bool
+	shuffle   bool
 	second    bool
 	processes bool
 	cgroups   []string
@@ -44,8 +46,7 @@ type simulation struct {
 }
 
 func newSimulateCommand(std cli.Stdio) *cobra.Command {
-	s := simulation{count: 10}
-	s.fleet.Points = 60
+	s := simulation{count: 10, points: 60}
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Simulate sandboxes to try a metric server without runsc",
@@ -61,9 +62,9 @@ func newSimulateCommand(std cli.Stdio) *cobra.Command {
 	}
 	cli.Register(cmd, cli.Root(&s.root, "Runtime root: an existing directory. (default: a temporary one)"),
 		config.Setting{Name: "sandboxes", Placeholder: "number", Value: &s.count, Help: "Number of sandboxes."},
-		config.Setting{Name: "points", Placeholder: "number", Value: &s.fleet.Points, Help: "Number of samples per sandbox that are not zero, 8 to 170."},
-		config.Setting{Name: "static", Value: &s.fleet.Static, Help: "Keep all values constant."},
-		config.Setting{Name: "shuffle-keys", Value: &s.fleet.ShuffleKeys, Help: "Write the fields of JSON objects in replies in another order than runsc."},
+		config.Setting{Name: "points", Placeholder: "number", Value: &s.points, Help: "Number of samples per sandbox that are not zero, 8 to 170."},
+		config.Setting{Name: "static", Value: &s.static, Help: "Keep all values constant."},
+		config.Setting{Name: "shuffle-keys", Value: &s.shuffle, Help: "Write the fields of JSON objects in replies in another order than runsc."},
 		config.Setting{Name: "two-releases", Value: &s.second, Help: "Give every second sandbox the metrics of another runsc release."},
 		config.Setting{Name: "processes", Value: &s.processes, Help: "Start a process, which sleeps, for each sandbox."},
 		config.Setting{Name: "cgroups", Placeholder: "directory", Value: &s.cgroups,
@@ -132,15 +133,15 @@ func (s simulation) failed(err error) error {
 
 // check returns an error if flags are invalid or exclude each other.
 func (s simulation) check() error {
-	switch points := s.fleet.Points; {
+	switch {
 	case s.count < 1:
 		return cli.Usagef("--sandboxes %d: must be at least 1", s.count)
 	case s.churn < 0 || s.churn > maxChurn:
 		return cli.Usagef("--churn %d: must be 0 to %d", s.churn, maxChurn)
 	case s.churn > 0 && s.second:
 		return cli.Usagef("--churn excludes --two-releases")
-	case points < 8 || points > 170:
-		return cli.Usagef("--points %d: must be 8 to 170", points)
+	case s.points < 8 || s.points > 170:
+		return cli.Usagef("--points %d: must be 8 to 170", s.points)
 	}
 	for _, dir := range s.cgroups {
 		// Every cgroup has this file, and no other directory has it.
@@ -153,13 +154,16 @@ func (s simulation) check() error {
 
 // options returns the options of the fleet.
 func (s simulation) options() simulate.FleetOptions {
-	o := s.fleet
-	o.Prefix = simulatedPrefix
+	o := simulate.FleetOptions{Prefix: simulatedPrefix, Points: s.points}
 	if s.second {
 		o.Second = simulate.OtherRegistration()
 	}
 	o.Spec = func(_ int, spec *simulate.Spec) {
 		spec.MetricServer = s.address
+		spec.ShuffleKeys = s.shuffle
+		if s.static {
+			spec.Growth = 0
+		}
 		spec.OwnProcess = s.processes || s.networks || len(s.cgroups) > 0
 		spec.OwnNetwork = s.networks
 		for _, dir := range s.cgroups {

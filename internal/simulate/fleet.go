@@ -13,14 +13,11 @@ type FleetOptions struct {
 	Prefix string // of the IDs, which are <Prefix>0000, <Prefix>0001, ...; "sim-" if empty
 	Points int    // per sandbox, 8 to 170; 60 if 0
 
-	Static      bool // values stay as they are
-	ShuffleKeys bool // as in Spec
-	SameOrder   bool // all register the same bytes; real sandboxes list the same metrics in different orders
-
 	// Second, if set, is registered by every second sandbox, for example OtherRegistration().
 	Second *Registration
 
-	// Spec, if set, may change the spec of sandbox i. It must not set Registration.
+	// Spec, if set, may change the spec of sandbox i. It must not set Registration. By default, counters grow,
+	// and, as with real sandboxes, all list the same metrics in different orders.
 	Spec func(i int, spec *Spec)
 }
 
@@ -38,7 +35,7 @@ type Fleet struct {
 
 // StartFleet starts n sandboxes under the runtime root, which must exist. Each takes one file
 // descriptor, one more if it has its own process, and one more for each client. The caller ends the
-// fleet with Stop or Remove.
+// fleet with Remove.
 func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 	opts.setDefaults()
 	if opts.Points < minPoints || opts.Points > maxPoints {
@@ -69,15 +66,10 @@ func (o *FleetOptions) setDefaults() {
 // spec returns the spec of sandbox i. The same i gives the same values in every fleet.
 func (o *FleetOptions) spec(i int, schema *schema) Spec {
 	spec := Spec{
-		ID:          fmt.Sprintf("%s%04d", o.Prefix, i),
-		Points:      schema.points(o.Points, uint64(i)),
-		ShuffleKeys: o.ShuffleKeys,
-	}
-	if !o.Static {
-		spec.Growth = 1 + int64(i%9)
-	}
-	if !o.SameOrder {
-		spec.Order = 1 + uint64(i)
+		ID:     fmt.Sprintf("%s%04d", o.Prefix, i),
+		Points: schema.points(o.Points, uint64(i)),
+		Growth: 1 + int64(i%9),
+		Order:  1 + uint64(i),
 	}
 	if o.Spec != nil {
 		o.Spec(i, &spec)
@@ -100,13 +92,6 @@ func (s *schema) points(n int, seed uint64) []Point {
 
 // Stats returns the counts of the whole fleet. Peak is the peak of the whole fleet.
 func (f *Fleet) Stats() Stats { return f.counters.get() }
-
-// Stop stops all sandboxes, as Sandbox.Stop does.
-func (f *Fleet) Stop() {
-	for _, s := range f.Sandboxes {
-		s.Stop()
-	}
-}
 
 // Remove removes all sandboxes, as Sandbox.Remove does.
 func (f *Fleet) Remove() error {

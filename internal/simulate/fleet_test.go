@@ -38,7 +38,7 @@ func TestFleet(t *testing.T) {
 			t.Errorf("a fleet of %d points", points)
 		}
 	}
-	static := mustFleet(t, t.TempDir(), 1, FleetOptions{Static: true}).Sandboxes[0].SocketPath()
+	static := mustFleet(t, t.TempDir(), 1, FleetOptions{Spec: func(_ int, s *Spec) { s.Growth = 0 }}).Sandboxes[0].SocketPath()
 	if a, b := normal(t, ask(t, static, exportAll)), normal(t, ask(t, static, exportAll)); a != b {
 		t.Errorf("static: %s, then %s", a, b)
 	}
@@ -50,9 +50,9 @@ func TestFleetRegistrations(t *testing.T) {
 	if bytes.Equal(registered(own[0]), registered(own[1])) {
 		t.Error("two sandboxes registered in one order")
 	}
-	same := mustFleet(t, t.TempDir(), 3, FleetOptions{SameOrder: true, Second: OtherRegistration()}).Sandboxes
+	same := mustFleet(t, t.TempDir(), 3, FleetOptions{Second: OtherRegistration(), Spec: func(_ int, s *Spec) { s.Order = 0 }}).Sandboxes
 	if !bytes.Equal(registered(same[0]), registered(same[2])) || bytes.Equal(registered(same[0]), registered(same[1])) {
-		t.Error("SameOrder: two orders, or Second is not registered")
+		t.Error("two orders, or Second is not registered")
 	}
 }
 
@@ -78,7 +78,7 @@ func TestConcurrentUse(t *testing.T) {
 		}
 	}
 	users.Wait()
-	users.Go(f.Stop)
-	users.Go(f.Stop)
+	users.Go(func() { _ = f.Remove() })
+	users.Go(func() { _ = f.Remove() })
 	users.Wait()
 }
