@@ -216,75 +216,33 @@ func TestSpawnServerReportsAServerThatEnds(t *testing.T) {
 }
 
 func TestSpawnServerKillsAServerThatIsNotHealthyInTime(t *testing.T) {
-	check := func(t *testing.T, c *MetricClient, err, is error, texts ...string) {
-		t.Helper()
-		wantError(t, err, is, append(texts, "is not healthy")...)
-		wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
-		if err := childrenLeft(); err != nil {
-			t.Errorf("it left %v", err)
-		}
-	}
-	t.Run("deadline", func(t *testing.T) {
-		c := newClient(t)
-		ctx := newExpiring(t)
-		checks := 0
-		onExchange(c, func() {
-			// The first check tests the address, and the second the server. At the third, the
-			// result of the second is known.
-			if checks++; checks >= 3 && len(c.server.Load().stderr.lastLines(1)) > 0 {
-				ctx.expire()
-			}
-		}, func() {})
-		err := c.SpawnServer(ctx, self(t), "-mode="+modeSilent)
-		check(t, c, err, context.DeadlineExceeded, "the last health check: nothing listens", "its standard error ends: starting")
+	c := newClient(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	spawned := make(chan error, 1)
+	go func() { spawned <- c.SpawnServer(ctx, self(t), "-mode="+modeSilent) }()
+	testkit.Until(t, "the server process is started", func() bool {
+		server := c.server.Load()
+		return server != nil && len(server.stderr.lastLines(1)) > 0
 	})
-	t.Run("canceled", func(t *testing.T) {
-		c := newClient(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		spawned := make(chan error, 1)
-		go func() { spawned <- c.SpawnServer(ctx, self(t), "-mode="+modeSilent) }()
-		testkit.Until(t, "the server process is started", func() bool { return c.server.Load() != nil })
-		cancel()
-		check(t, c, <-spawned, context.Canceled)
-	})
-}
-
-// expiring is a context whose deadline expires when the test calls expire, never before the event
-// that the test waits for.
-type expiring struct {
-	context.Context
-	done   chan struct{}
-	expire func()
-}
-
-func newExpiring(t testing.TB) *expiring {
-	done := make(chan struct{})
-	return &expiring{t.Context(), done, sync.OnceFunc(func() { close(done) })}
-}
-
-func (e *expiring) Done() <-chan struct{} { return e.done }
-
-func (e *expiring) Err() error {
-	select {
-	case <-e.done:
-		return context.DeadlineExceeded
-	default:
-		return nil
+	cancel()
+	wantError(t, <-spawned, context.Canceled, "is not healthy", "the last health check: ", "its standard error ends: starting")
+	wantError(t, c.ShutdownServer(t.Context()), ErrNotRunning)
+	if err := childrenLeft(); err != nil {
+		t.Errorf("it left %v", err)
 	}
 }
 
-// onExchange makes the client call begin before each request and end after reading the response.
-func onExchange(c *MetricClient, begin, end func()) {
-	c.http.Transport = &exchanges{c.http.Transport.(*http.Transport), begin, end}
+// afterExchange makes the client call end after reading each response.
+func afterExchange(c *MetricClient, end func()) {
+	c.http.Transport = &exchanges{c.http.Transport.(*http.Transport), end}
 }
 
 type exchanges struct {
 	*http.Transport
-	begin, end func()
+	end func()
 }
 
 func (e *exchanges) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.begin()
 	response, err := e.Transport.RoundTrip(r)
 	if err == nil {
 		response.Body = body{response.Body, e.end}
@@ -513,7 +471,7 @@ func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 	c := newClient(t)
 	server := ending(c)
 	responses := 0
-	onExchange(c, func() {}, func() {
+	afterExchange(c, func() {
 		if responses++; responses == 2 { // the client has retried
 			server.Close()
 		}
@@ -524,10 +482,10 @@ func TestSpawnWaitsForAServerThatIsShuttingDown(t *testing.T) {
 
 	c = newClient(t)
 	ending(c)
-	ctx := newExpiring(t)
-	onExchange(c, func() {}, ctx.expire)
+	ctx, cancel := context.WithCancel(t.Context())
+	afterExchange(c, cancel)
 	err := c.SpawnServer(ctx, self(t))
-	wantError(t, err, context.DeadlineExceeded)
+	wantError(t, err, context.Canceled)
 	wantError(t, err, ErrShuttingDown, "the address is not free")
 }
 

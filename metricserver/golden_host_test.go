@@ -48,24 +48,26 @@ func newHostTree(t *testing.T, mounts string) *hostTree {
 
 func (h *hostTree) write(path, content string) {
 	h.Helper()
-	path = filepath.Join(h.dir, path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		h.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+	if err := os.WriteFile(h.path(path), []byte(content), 0o644); err != nil {
 		h.Fatal(err)
 	}
 }
 
 func (h *hostTree) link(path, target string) {
 	h.Helper()
+	if err := os.Symlink(target, h.path(path)); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// path returns a path in the tree, whose directory exists.
+func (h *hostTree) path(path string) string {
+	h.Helper()
 	path = filepath.Join(h.dir, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		h.Fatal(err)
 	}
-	if err := os.Symlink(target, path); err != nil {
-		h.Fatal(err)
-	}
+	return path
 }
 
 // add adds a process.
@@ -76,23 +78,11 @@ func (h *hostTree) add(pid int, u hostUse) {
 	h.write(proc+"net/dev", netDevHead+u.devices)
 	h.link(proc+"ns/net", u.network)
 	h.write(proc+"statm", anonymousMiB)
-	if err := os.MkdirAll(filepath.Join(h.dir, proc, "fd"), 0o755); err != nil {
-		h.Fatal(err)
-	}
-	if u.cgroup == "" {
-		return
-	}
-	for name := range u.files {
-		h.write("sys/fs/cgroup/"+filepath.Join(filepath.Dir(name), u.cgroup, "cgroup.procs"), strconv.Itoa(pid)+"\n"+u.members)
-	}
-	h.use(u)
-}
-
-// use writes the files of a cgroup.
-func (h *hostTree) use(u hostUse) {
-	h.Helper()
+	h.path(proc + "fd/x")
 	for name, content := range u.files {
-		h.write("sys/fs/cgroup/"+filepath.Join(filepath.Dir(name), u.cgroup, filepath.Base(name)), content)
+		cgroup := filepath.Join("sys/fs/cgroup", filepath.Dir(name), u.cgroup)
+		h.write(cgroup+"/cgroup.procs", strconv.Itoa(pid)+"\n"+u.members)
+		h.write(cgroup+"/"+filepath.Base(name), content)
 	}
 }
 

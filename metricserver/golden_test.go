@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,27 +88,28 @@ func compareGolden(t *testing.T, file, page string) {
 	}
 }
 
-// differences returns the first lines that differ. Lines of want begin with -, lines of got with +.
+// differences returns the first lines that only one of two pages has. Lines of want begin with -, lines of
+// got with +.
 func differences(want, got string) string {
 	const most = 40
-	before, after := slices.Collect(strings.Lines(want)), slices.Collect(strings.Lines(got))
 	var found []string
-	for len(before)+len(after) > 0 && len(found) < most {
-		switch {
-		case len(before) > 0 && len(after) > 0 && before[0] == after[0]:
-			before, after = before[1:], after[1:]
-		case len(before) > 0 && !slices.Contains(after, before[0]):
-			found = append(found, "-"+before[0])
-			before = before[1:]
-		case len(after) > 0:
-			found = append(found, "+"+after[0])
-			after = after[1:]
-		default:
-			found = append(found, "-"+before[0])
-			before = before[1:]
+	only := func(sign, page, other string) {
+		known := make(map[string]bool)
+		for line := range strings.Lines(other) {
+			known[line] = true
+		}
+		for line := range strings.Lines(page) {
+			if !known[line] {
+				found = append(found, sign+line)
+			}
 		}
 	}
-	return strings.Join(found, "")
+	only("-", want, got)
+	only("+", got, want)
+	if want != got && found == nil {
+		return "the lines are in another order"
+	}
+	return strings.Join(found[:min(most, len(found))], "")
 }
 
 // A masker replaces values that differ between runs. Everything else on a golden page is exact.

@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/leaktest"
 )
 
-// TestMain makes a copy of the test binary named runsc-… a simulated runsc.
+// TestMain makes a copy of the test binary named runsc-simulated a simulated runsc.
 func TestMain(m *testing.M) {
-	if behavior, isRunsc := strings.CutPrefix(filepath.Base(os.Args[0]), "runsc-"); isRunsc {
-		simulateRunsc(behavior, os.Args[1])
+	if filepath.Base(os.Args[0]) == "runsc-simulated" {
+		simulateRunsc(os.Args[1])
 		return
 	}
 	leaktest.Main(m)
@@ -22,20 +21,11 @@ func TestMain(m *testing.M) {
 // openedFiles is the registration of a runsc with one metric.
 const openedFiles = `metrics: { name: "/fs/opens" prometheus_name: "fs_opens" description: "Number of file opens." cumulative: true }`
 
-// simulateRunsc tells its version, and then behaves as its name says.
-func simulateRunsc(behavior, command string) {
+// simulateRunsc prints its version, or the registration.
+func simulateRunsc(command string) {
 	if command == "--version" {
 		fmt.Println("runsc version test")
 		return
 	}
-	if err := os.WriteFile(os.Args[0]+".began", nil, 0o600); err != nil {
-		panic(err)
-	}
-	switch behavior {
-	case "works":
-		fmt.Println(openedFiles)
-	case "fails":
-		fmt.Fprintln(os.Stderr, "out of order")
-		os.Exit(3)
-	}
+	fmt.Println(openedFiles)
 }

@@ -1,14 +1,12 @@
 package metricserver
 
 import (
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
-	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
 // uninstrumented returns a sandbox without a registration that was started by a simulated runsc.
@@ -23,54 +21,15 @@ func uninstrumented(id string) simulate.Spec {
 }
 
 // installRunsc makes the test binary a simulated runsc, and returns its path.
-func (w *world) installRunsc(behavior string) string {
+func (w *world) installRunsc() string {
 	w.Helper()
 	self, err := os.Executable()
 	w.must(err)
 	program, err := os.ReadFile(self)
 	w.must(err)
-	path := w.path("runsc-" + behavior)
+	path := w.path("runsc-simulated")
 	w.must(os.WriteFile(path, program, 0o700))
 	return path
-}
-
-// TestRegistrations: a sandbox without a registration is verified with that of its runsc. If that
-// runsc does not work, the others have their metrics all the same.
-func TestRegistrations(t *testing.T) {
-	const seven, reason = `runsc_fs_opens{`, `runsc_meta_sandbox_failure{`
-	check := func(behavior, wantLog string) {
-		t.Helper()
-		t.Run(behavior, func(t *testing.T) {
-			w := newWorld(t)
-			w.start(simulate.Spec{ID: "instrumented"})
-			w.start(uninstrumented("silent"))
-			var log testkit.Buffer
-			runsc := w.installRunsc(behavior)
-			r := w.run(w.server(Options{Addresses: []string{"localhost:0"}, MetricNaming: RunscNaming, Runsc: []string{runsc}, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
-			var page string
-			has := func(start, id, end string) bool {
-				for line := range strings.Lines(page) {
-					if strings.HasPrefix(line, start) && strings.Contains(line, `sandbox="`+id+`"`) && strings.Contains(line, end) {
-						return true
-					}
-				}
-				return false
-			}
-			testkit.Until(t, "the result is known: "+wantLog, func() bool {
-				page = r.page()
-				if !has(seven, "instrumented", "} 51\n") || !has("runsc_meta_sandbox_running{", "silent", "} 1\n") {
-					t.Fatalf("the page is\n%s", page)
-				}
-				if served := has(seven, "silent", "} 7\n"); served != !has(reason, "silent", `reason="not_instrumented"`) {
-					t.Fatalf("it is served: %v, and the page is\n%s", served, page)
-				}
-				_, err := os.Stat(runsc + ".began")
-				return err == nil && has(seven, "silent", "} 7\n") == (behavior == "works") && strings.Contains(log.String(), wantLog)
-			})
-		})
-	}
-	check("works", "Registration read from runsc")
-	check("fails", `exit status 3: \"out of order\"`)
 }
 
 // TestRegistrationFile: a registration file is used where no runsc is found, and has to be valid.
@@ -89,7 +48,7 @@ func TestRegistrationFile(t *testing.T) {
 	if page, err := export(Options{Runsc: []string{w.path("none"), w.path("good")}}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
 		t.Errorf("%v, and the page is\n%s", err, page)
 	}
-	if page, err := export(Options{Runsc: []string{w.installRunsc("works")}}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
+	if page, err := export(Options{Runsc: []string{w.installRunsc()}}); err != nil || !strings.Contains(page, `sandbox="silent"} 7`+"\n") {
 		t.Errorf("with a runsc: %v, and the page is\n%s", err, page)
 	}
 	fails := func(o Options, want string) {

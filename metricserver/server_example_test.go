@@ -19,10 +19,7 @@ import (
 // A program serves the metrics of a runtime root until it cancels the context. This root has no
 // sandboxes, so the page has only the metrics of the server.
 func ExampleServer() {
-	root, err := os.MkdirTemp("", "root")
-	if err != nil {
-		log.Fatal(err)
-	}
+	root := emptyRoot()
 	defer os.RemoveAll(root)
 
 	listening := make(chan []net.Addr, 1)
@@ -59,10 +56,7 @@ func ExampleServer() {
 
 // A program that already has an HTTP server mounts the metrics in it.
 func ExampleServer_Handler() {
-	root, err := os.MkdirTemp("", "root")
-	if err != nil {
-		log.Fatal(err)
-	}
+	root := emptyRoot()
 	defer os.RemoveAll(root)
 
 	server, err := metricserver.New(metricserver.Options{Roots: []string{root}})
@@ -86,10 +80,7 @@ func ExampleServer_Handler() {
 
 // A program passes its own listener, for example for a socket from systemd.
 func ExampleServer_Serve() {
-	root, err := os.MkdirTemp("", "root")
-	if err != nil {
-		log.Fatal(err)
-	}
+	root := emptyRoot()
 	defer os.RemoveAll(root)
 
 	server, err := metricserver.New(metricserver.Options{Roots: []string{root}})
@@ -113,10 +104,7 @@ func ExampleServer_Serve() {
 
 // printFrom prints a metric of a server with the options, for a root without sandboxes.
 func printFrom(o metricserver.Options, name string) {
-	root, err := os.MkdirTemp("", "root")
-	if err != nil {
-		log.Fatal(err)
-	}
+	root := emptyRoot()
 	defer os.RemoveAll(root)
 	o.Roots = []string{root}
 	server, err := metricserver.New(o)
@@ -156,10 +144,7 @@ func ExampleOptions_usage() {
 
 // Ended sandboxes stay on the page for ten minutes, count in totals, and have a record in a file of at most 10 MB.
 func ExampleOptions_ended() {
-	dir, err := os.MkdirTemp("", "records")
-	if err != nil {
-		log.Fatal(err)
-	}
+	dir := emptyRoot()
 	defer os.RemoveAll(dir)
 	printFrom(metricserver.Options{
 		Linger:        10 * time.Minute,
@@ -182,6 +167,15 @@ func ExampleOptions_listening() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
+}
+
+// emptyRoot makes a runtime root without sandboxes.
+func emptyRoot() string {
+	root, err := os.MkdirTemp("", "root")
+	if err != nil {
+		log.Fatal(err)
+	}
+	return root
 }
 
 // printMetric prints the samples of a metric without their times.

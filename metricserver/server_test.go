@@ -69,30 +69,6 @@ func TestOptionsCount(t *testing.T) {
 	check(Options{DropIn: true}, "runsc_", false)
 }
 
-// TestSandboxTimeout: a single sandbox cannot delay a scrape for longer than the timeout.
-func TestSandboxTimeout(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "fine"})
-	w.start(simulate.Spec{ID: "stalls", Behavior: simulate.Stall})
-	r := w.run(w.server(Options{Addresses: []string{"127.0.0.1:0"}, SandboxTimeout: 500 * time.Millisecond}))
-	// The scrape timeout is shorter than the default timeout of a sandbox, so the reason shows
-	// which timeout ended the request to the sandbox. On a slow machine the first scrapes may be
-	// too short.
-	// The server uses 1.5 s of it.
-	header := http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"2"}}
-	var page string
-	testkit.Until(w, "a page without one that stalls", func() bool {
-		var status int
-		var err error
-		status, page, err = r.getWith("/metrics", header)
-		return err == nil && status == http.StatusOK && strings.Contains(page, "sandbox=\"fine\"} 51\n") &&
-			strings.Contains(page, `sandmeter_sandbox_failure{`) && strings.Contains(page, `reason="stalled",sandbox="stalls"} 1`)
-	})
-	if !strings.Contains(page, "sandmeter_num_sandboxes_broken_metrics 1\n") {
-		t.Errorf("the page is\n%s", page)
-	}
-}
-
 func TestRoot(t *testing.T) {
 	w := newWorld(t)
 	missing, file, loop, under := w.path("missing"), w.path("file"), w.path("loop"), w.path("file/root")

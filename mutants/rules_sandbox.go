@@ -85,8 +85,7 @@ var controlRules = table{"control", "", []rule{
 	{"callAlarm", "a panic in an alarm is dropped", `defer dropPanic()`, ``},
 	{"frame.skipByte", "a reply ends with its outermost bracket", `f.depth <= 0`, `f.depth < 0`},
 	{"frame.skipString", "an escaped quote does not end a string", `f.escaped = true`, ``},
-	{"Loop.schedule", "alarms run in the order of their times", `a.At.Compare(b.At)`, `b.At.Compare(a.At)`},
-	{"Loop.unschedule", "alarms end with their run", `a.run == r`, `false`},
+	{"Loop.Run", "alarms run in the order of their times", `a.At.Compare(b.At)`, `b.At.Compare(a.At)`},
 }}
 
 var guardRules = table{"guard", "", []rule{

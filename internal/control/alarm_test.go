@@ -57,7 +57,7 @@ func TestAlarmBetweenReplies(t *testing.T) {
 		q.onRead = func() {
 			order = append(order, "reply")
 			if len(order) == 1 { // the time of the alarm comes
-				l.alarms = append(l.alarms, scheduled{Alarm{time.Now(), func() { order = append(order, "alarm") }}, r})
+				r.alarms = append(r.alarms, Alarm{time.Now(), func() { order = append(order, "alarm") }})
 			}
 		}
 	}

@@ -62,13 +62,6 @@ func TestBytesHeld(t *testing.T) {
 	}
 }
 
-// TestRoomForAChunkOfEach: as many replies as can be in flight may each be unfinished.
-func TestRoomForAChunkOfEach(t *testing.T) {
-	if need := (width + reserve) * chunk; need > heldMax {
-		t.Errorf("%d bytes are needed, more than %d", need, heldMax)
-	}
-}
-
 // TestLargeSpareBuffers: a large spare buffer does not make a short reply the largest.
 func TestLargeSpareBuffers(t *testing.T) {
 	w := newWorld(t)

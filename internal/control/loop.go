@@ -51,7 +51,6 @@ type Loop struct {
 	pool    pool
 	runs    []*run // that have not ended, in the order in which they came
 	turn    int    // index of the run that was the last to begin a query
-	alarms  []scheduled
 
 	guard    *guard.Guard
 	attempts int64 // connections so far
@@ -109,6 +108,7 @@ func (l *Loop) Run(queries []Query, deadline time.Time, alarms ...Alarm) {
 	if len(queries) == 0 {
 		return
 	}
+	slices.SortStableFunc(alarms, func(a, b Alarm) int { return a.At.Compare(b.At) })
 	r := &run{queries: queries, deadline: deadline, alarms: alarms, left: len(queries), done: make(chan struct{})}
 	l.incoming <- r
 	l.await(r)
@@ -173,7 +173,7 @@ func (l *Loop) accept() bool {
 			if !open {
 				return false
 			}
-			l.add(r)
+			l.runs = append(l.runs, r)
 			continue
 		}
 		select {
@@ -181,7 +181,7 @@ func (l *Loop) accept() bool {
 			if !open {
 				return true // the runs under way end first
 			}
-			l.add(r)
+			l.runs = append(l.runs, r)
 		default:
 			return true
 		}

@@ -11,7 +11,7 @@ import (
 type run struct {
 	queries  []Query
 	deadline time.Time
-	alarms   []Alarm
+	alarms   []Alarm       // to come, in the order of their times
 	next     int           // index of the first query not yet begun
 	inFlight int           // queries that have a slot
 	left     int           // queries that have not ended
@@ -20,12 +20,6 @@ type run struct {
 
 // mayBegin reports whether the run has a query to begin and is below its share of the slots.
 func (r *run) mayBegin() bool { return r.next < len(r.queries) && r.inFlight < width }
-
-// add makes the run one of those under way.
-func (l *Loop) add(r *run) {
-	l.runs = append(l.runs, r)
-	l.schedule(r)
-}
 
 // over reports whether the time of the run is over.
 func (l *Loop) over(r *run, now time.Time) bool { return l.stopped.Load() || !now.Before(r.deadline) }
@@ -67,7 +61,6 @@ func (l *Loop) countEnd(r *run) {
 	if i <= l.turn {
 		l.turn-- // it is still the next run's turn
 	}
-	l.unschedule(r)
 	if len(l.runs) == 0 {
 		l.pool.trim()
 	}

@@ -2,15 +2,12 @@ package records
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -207,50 +204,6 @@ func TestRenamed(t *testing.T) {
 	d.write(f, "b")
 	d.has("f", "b ")
 	d.has("g", "a ")
-}
-
-// TestRenamedWhileRecordsArrive: a file that is renamed again and again loses no record, has none twice,
-// and splits none.
-func TestRenamedWhileRecordsArrive(t *testing.T) {
-	const writers, each, rotations = 4, 500, 20
-	d := newDir(t)
-	w, err := New(Options{Path: d.file("f"), Logger: logger(&d.log)})
-	d.must(err)
-	var adding sync.WaitGroup
-	for i := range writers {
-		adding.Go(func() {
-			for k := range each {
-				w.Add(Record{ID: fmt.Sprint(i, " ", k)})
-			}
-		})
-	}
-	for i := range rotations {
-		d.must(os.Rename(d.file("f"), d.file(fmt.Sprint("f.", i))))
-		w.Add(Record{ID: fmt.Sprint("rotation ", i)})
-		testkit.Until(t, "a new file exists", func() bool { _, err := os.Stat(d.file("f")); return err == nil })
-	}
-	adding.Wait()
-	w.Close()
-	seen := make(map[string]int)
-	files, err := filepath.Glob(d.file("f*"))
-	d.must(err)
-	for _, name := range files {
-		content, err := os.ReadFile(name)
-		d.must(err)
-		for line := range strings.Lines(string(content)) {
-			var r Record
-			d.must(json.Unmarshal([]byte(line), &r))
-			seen[r.ID]++
-		}
-	}
-	for id, n := range seen {
-		if n != 1 {
-			t.Errorf("record %s is there %d times", id, n)
-		}
-	}
-	if all := writers*each + rotations; len(files) != rotations+1 || len(seen) != all || w.Written() != int64(all) || w.Dropped() != 0 {
-		t.Errorf("%d files have %d records; %d are written and %d dropped", len(files), len(seen), w.Written(), w.Dropped())
-	}
 }
 
 // newSmallDir returns a directory with room for two pages.

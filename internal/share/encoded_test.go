@@ -87,25 +87,6 @@ func TestEncodedPageCounts(t *testing.T) {
 	})
 }
 
-// TestFourEncodingsAtOnce checks that encodings are limited like renderings, and share one limit
-// with them.
-func TestFourEncodingsAtOnce(t *testing.T) {
-	run(t, func(w *world) {
-		var calls atomic.Int64
-		var readers sync.WaitGroup
-		start := time.Now()
-		for range 8 {
-			readers.Go(func() {
-				w.encoded(new(snapshot.Snapshot), "r", rendered(func() []byte { return nil }), halves{&calls}).Release()
-			})
-		}
-		readers.Wait()
-		if took := time.Since(start); took != 2*time.Second {
-			t.Errorf("8 encodings of a second each took %v", took)
-		}
-	})
-}
-
 // TestEncodedPageFails checks that an encoded page fails if its plain page or its encoding fails,
 // and that the failed page is not kept.
 func TestEncodedPageFails(t *testing.T) {

@@ -79,16 +79,14 @@ type collection struct {
 	// Guarded by Share.mu until the collection begins. It does not change afterwards, so the
 	// collecting goroutine needs no lock.
 	readers []*reader
-	// The latest time at which the collection ends. It is set before the began channels of the
-	// readers are closed; readers use it only after that.
-	end time.Time
+	began   chan struct{} // closed when the collection begins
+	end     time.Time     // the latest time at which the collection ends; set before began is closed
 }
 
 // reader is a reader that waits for a collection.
 type reader struct {
 	of       snapshot.Selector
 	deadline time.Time
-	began    chan struct{} // closed when the collection begins
 	done     chan struct{} // closed when there is a snapshot or an error
 
 	// The goroutines of the collection write these before done is closed. The reader reads them
@@ -128,7 +126,7 @@ func (s *Share) await(ctx context.Context, c *collection, r *reader) error {
 	defer stop()
 	reason := ErrNoTime
 	select {
-	case <-r.began:
+	case <-c.began:
 		return nil
 	case <-passed:
 	case <-ctx.Done():
@@ -137,7 +135,7 @@ func (s *Share) await(ctx context.Context, c *collection, r *reader) error {
 	if s.leave(c, r) {
 		return reason
 	}
-	<-r.began // the collection begins now: the reader can no longer leave and gets its result
+	<-c.began // the collection begins now: the reader can no longer leave and gets its result
 	return nil
 }
 
@@ -157,11 +155,11 @@ func (s *Share) again(of snapshot.Selector, maxAge time.Duration) *snapshot.Snap
 
 // join joins the collection that has not begun yet, or requests a new one.
 func (s *Share) join(of snapshot.Selector, deadline time.Time) (*collection, *reader) {
-	r := &reader{of: of, deadline: deadline, began: make(chan struct{}), done: make(chan struct{})}
+	r := &reader{of: of, deadline: deadline, done: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next == nil {
-		c := new(collection)
+		c := &collection{began: make(chan struct{})}
 		c.ctx, c.cancel = context.WithCancel(s.ended)
 		s.next = c
 		s.running.Go(func() { s.run(c) })
@@ -253,9 +251,7 @@ func (s *Share) begin(c *collection) bool {
 		c.end = latest
 	}
 	s.runsUntil = c.end
-	for _, r := range c.readers {
-		close(r.began)
-	}
+	close(c.began)
 	return true
 }
 

@@ -3,7 +3,6 @@ package share
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -150,54 +149,35 @@ func TestReadersShareTheNextCollection(t *testing.T) {
 }
 
 func TestReaderLeaves(t *testing.T) {
-	t.Run("others do not notice", func(t *testing.T) {
-		run(t, func(w *world) {
-			start := time.Now()
-			first := w.read(background, long)
-			ctx, cancel := context.WithCancel(background)
-			leaves, stays := w.read(ctx, long), w.read(background, long)
-			time.Sleep(500 * time.Millisecond)
-			cancel()
-			w.expectError(leaves, context.Canceled, start, 500*time.Millisecond)
-			w.expect(first, 1, start, time.Second)
-			w.expect(stays, 2, start, 2*time.Second)
-		})
+	run(t, func(w *world) { // others do not notice
+		start := time.Now()
+		first := w.read(background, long)
+		ctx, cancel := context.WithCancel(background)
+		leaves, stays := w.read(ctx, long), w.read(background, long)
+		time.Sleep(500 * time.Millisecond)
+		cancel()
+		w.expectError(leaves, context.Canceled, start, 500*time.Millisecond)
+		w.expect(first, 1, start, time.Second)
+		w.expect(stays, 2, start, 2*time.Second)
 	})
-	t.Run("when its collection has begun it is too late", func(t *testing.T) {
-		run(t, func(w *world) {
-			start := time.Now()
-			ctx, cancel := context.WithCancel(background)
-			only := w.read(ctx, long)
-			cancel()
-			w.expect(only, 1, start, time.Second)
-		})
+	run(t, func(w *world) { // when its collection has begun it is too late
+		start := time.Now()
+		ctx, cancel := context.WithCancel(background)
+		only := w.read(ctx, long)
+		cancel()
+		w.expect(only, 1, start, time.Second)
 	})
-	t.Run("what nobody waits for is not collected", func(t *testing.T) {
-		run(t, func(w *world) {
-			start := time.Now()
-			first := w.read(background, long)
-			ctx, cancel := context.WithCancel(background)
-			a, b := w.read(ctx, long), w.read(ctx, long)
-			cancel()
-			w.expectError(a, context.Canceled, start, 0)
-			w.expectError(b, context.Canceled, start, 0)
-			after := w.read(background, long)
-			w.expect(first, 1, start, time.Second)
-			w.expect(after, 2, start, 2*time.Second)
-			w.expectCollections(2)
-		})
-	})
-	t.Run("nor if nobody comes later", func(t *testing.T) {
-		run(t, func(w *world) {
-			start := time.Now()
-			first := w.read(background, long)
-			ctx, cancel := context.WithCancel(background)
-			leaves := w.read(ctx, long)
-			cancel()
-			w.expectError(leaves, context.Canceled, start, 0)
-			w.expect(first, 1, start, time.Second)
-			w.expectCollections(1)
-		})
+	run(t, func(w *world) { // what nobody waits for is not collected
+		start := time.Now()
+		first := w.read(background, long)
+		ctx, cancel := context.WithCancel(background)
+		a, b := w.read(ctx, long), w.read(ctx, long)
+		cancel()
+		w.expectError(a, context.Canceled, start, 0)
+		w.expectError(b, context.Canceled, start, 0)
+		w.expect(first, 1, start, time.Second)
+		w.expectCollections(1)
+		w.expect(w.read(background, long), 2, start, 2*time.Second)
 	})
 }
 
@@ -229,43 +209,6 @@ func TestDeadlines(t *testing.T) {
 		w.expect(prometheus, 0, start, 2*time.Second)
 		w.expect(patient, 2, start, 5100*time.Millisecond)
 		w.expectCollections(2)
-	})
-}
-
-// TestCompleteInTime checks that all readers get the complete snapshot if the collection ends
-// before their deadlines.
-func TestCompleteInTime(t *testing.T) {
-	run(t, func(w *world) {
-		w.takes = 40 * time.Millisecond
-		start := time.Now()
-		first := w.read(background, long)
-		short, patient := w.read(background, 300*time.Millisecond), w.read(background, time.Minute)
-		w.expect(first, 1, start, 40*time.Millisecond)
-		w.expect(short, 2, start, 80*time.Millisecond)
-		w.expect(patient, 2, start, 80*time.Millisecond)
-	})
-}
-
-// TestManyDeadlines checks that there are at most four cuts and that a reader gets the last cut
-// that is not after its deadline.
-func TestManyDeadlines(t *testing.T) {
-	run(t, func(w *world) {
-		w.takes = time.Hour
-		start := time.Now()
-		first := w.read(background, 100*time.Millisecond)
-		var readers []<-chan result
-		for i := range 20 {
-			readers = append(readers, w.read(background, time.Duration(1000+i*100)*time.Millisecond))
-		}
-		patient := w.read(background, long)
-		w.expect(first, 1, start, 100*time.Millisecond)
-		for i, r := range readers {
-			w.expect(r, 0, start, time.Duration(1000+i/5*500)*time.Millisecond)
-		}
-		w.expect(patient, 2, start, 5100*time.Millisecond)
-		if n := len(w.plans[1].Cuts); n != maxCuts {
-			t.Errorf("%d cuts, want %d", n, maxCuts)
-		}
 	})
 }
 
@@ -409,38 +352,5 @@ func TestClose(t *testing.T) {
 		w.expect(first, 1, start, time.Second)
 		w.expectError(next, ErrNoTime, start, 2*time.Second)
 		w.expectCollections(1)
-	})
-}
-
-// TestManyFilters checks the cost of 16 scrapers with 16 filters: two collections and 16 pages.
-func TestManyFilters(t *testing.T) {
-	run(t, func(w *world) {
-		var seen sync.Map
-		first := w.read(background, long)
-		var scrapes sync.WaitGroup
-		for i := range 16 {
-			scrapes.Go(func() {
-				snap, err := w.Snapshot(background, snapshot.Selector{}, time.Now().Add(long), 0)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				filter := fmt.Sprint("filter ", i)
-				l, err := w.Page(background, snap, filter, rendered(func() []byte {
-					if _, twice := seen.LoadOrStore(filter, true); twice {
-						t.Errorf("%s is rendered twice", filter)
-					}
-					return []byte(filter)
-				}))
-				if err != nil || string(l.Body()) != filter {
-					t.Errorf("got %v %v", l, err)
-					return
-				}
-				l.Release()
-			})
-		}
-		scrapes.Wait()
-		<-first
-		w.expectCollections(2)
 	})
 }
