@@ -15,11 +15,15 @@ const (
 // findServer returns the path of the server program. A program set by the caller or the environment
 // must exist; the search only runs if neither is set.
 func findServer(given string) (string, error) {
-	if given != "" {
-		return lookPath("Config.ServerPath", given)
-	}
-	if named := os.Getenv(programEnv); named != "" {
-		return lookPath("$"+programEnv, named)
+	for _, set := range []struct{ source, program string }{{"Config.ServerPath", given}, {"$" + programEnv, os.Getenv(programEnv)}} {
+		if set.program == "" {
+			continue
+		}
+		path, err := exec.LookPath(set.program)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", set.source, err)
+		}
+		return path, nil
 	}
 	beside := programName
 	if self, err := os.Executable(); err == nil {
@@ -32,15 +36,6 @@ func findServer(given string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no server program: Config.ServerPath and $%s are not set, %s is not there, and PATH (%s) has no %s: "+
 			"install it or set one of the two", programEnv, beside, os.Getenv("PATH"), programName)
-	}
-	return path, nil
-}
-
-// lookPath returns the path of a program. The error names source, the setting that contains it.
-func lookPath(source, program string) (string, error) {
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", source, err)
 	}
 	return path, nil
 }

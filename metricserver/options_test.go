@@ -43,40 +43,26 @@ func TestRuntimeRootInAddresses(t *testing.T) {
 }
 
 func TestPrefix(t *testing.T) {
-	const invalid = `: use letters, digits and underscores, no digit first: Prometheus refuses other names`
-	takes := func(prefix, want string) {
+	takes := func(o Options, want string) {
 		t.Helper()
-		s, err := New(Options{Addresses: []string{":0"}, ExporterPrefix: prefix})
-		if err != nil || s.options.ExporterPrefix != want {
-			t.Errorf("prefix %q: %v, %v, want %q", prefix, s, err, want)
+		if s, err := New(o); err != nil || s.options.ExporterPrefix != want {
+			t.Errorf("prefix %q: %v, %v, want %q", o.ExporterPrefix, s, err, want)
 		}
 	}
-	refuses := func(prefix string) {
+	takes(Options{}, "runsc_")
+	takes(Options{ExporterPrefix: "Gvisor_2"}, "Gvisor_2")
+	takes(Options{ExporterPrefix: "a:b"}, "a:b")
+	takes(Options{DropIn: true}, "")
+	refuses := func(want string, prefixes ...string) {
 		t.Helper()
-		_, err := New(Options{Addresses: []string{":0"}, ExporterPrefix: prefix})
-		if want := fmt.Sprintf("exporter-prefix %q", prefix) + invalid; err == nil || err.Error() != want {
-			t.Errorf("prefix %q: %v, want %s", prefix, err, want)
+		for _, prefix := range prefixes {
+			if _, err := New(Options{ExporterPrefix: prefix}); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("prefix %q: %v, want %s", prefix, err, want)
+			}
 		}
 	}
-	takes("", "runsc_")
-	takes("Gvisor_2", "Gvisor_2")
-	takes("a:b", "a:b")
-	if s, err := New(Options{DropIn: true}); err != nil || s.options.ExporterPrefix != "" {
-		t.Errorf("a drop-in without a prefix: %v, %v", s, err)
-	}
-	if s, err := New(Options{DropIn: true}); err != nil || s.options.measures() {
-		t.Errorf("a drop-in measures usage: %v, %v", s, err)
-	}
-	for _, prefix := range []string{"sandmeter_", "process_x_", "go_", "container_"} {
-		if _, err := New(Options{ExporterPrefix: prefix}); err == nil || !strings.Contains(err.Error(), "are reserved") {
-			t.Errorf("prefix %q: %v", prefix, err)
-		}
-	}
-	refuses(" ")
-	refuses("2x")
-	refuses("a-b")
-	refuses("ä_")
-	refuses("a_\n")
+	refuses("are reserved", "sandmeter_", "process_x_", "go_", "container_")
+	refuses(": use letters, digits and underscores, no digit first: Prometheus refuses other names", " ", "2x", "a-b", "ä_", "a_\n")
 }
 
 func TestOptionErrors(t *testing.T) {

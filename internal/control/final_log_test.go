@@ -97,51 +97,36 @@ func TestReadFinalLogWithLease(t *testing.T) {
 // TestReadFinalLogWhileItChanges: whatever another process does to the file between the calls of
 // the server, the log is refused.
 func TestReadFinalLogWhileItChanges(t *testing.T) {
-	write := func(f *os.File, text string, at int64) error {
-		_, err := f.WriteAt([]byte(text), at)
-		return err
-	}
-	for name, change := range map[string]func(*os.File) error{
-		"grows":     func(f *os.File) error { return write(f, "x", 3) },
-		"overflows": func(f *os.File) error { return f.Truncate(1 << 42) },
-		"shrinks":   func(f *os.File) error { return f.Truncate(1) },
-		"is empty":  func(f *os.File) error { return f.Truncate(0) },
-		"differs": func(f *os.File) error {
-			// The clock of a file system can have ticks, so set a time that differs for sure.
-			return errors.Join(write(f, "x", 0), unix.Futimes(int(f.Fd()), []unix.Timeval{{Sec: 1}, {Sec: 1}}))
-		},
-	} {
-		for call, when := range []string{"before reading", "after reading"} {
-			t.Run(name+" "+when, func(t *testing.T) {
-				f, err := os.Create(filepath.Join(testkit.TempDir(t), "log"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
-				if err := write(f, "log", 0); err != nil {
-					t.Fatal(err)
-				}
-				// change is called after the first stat, or before the second.
-				calls := 0
-				data, err := readLog(f.Name(), logLimit, func(fd int, stat *unix.Stat_t) error {
-					calls++
-					if calls == 2 && call == 1 {
-						if err := change(f); err != nil {
-							t.Fatal(err)
-						}
-					}
-					err := unix.Fstat(fd, stat)
-					if calls == 1 && call == 0 {
-						if err := change(f); err != nil {
-							t.Fatal(err)
-						}
-					}
-					return err
-				})
-				if data != nil || err != errLogChanging {
-					t.Errorf("got %q, %v, want %v", data, err, errLogChanging)
-				}
-			})
+	check := func(name string, when int, change func(*os.File) error) {
+		t.Helper()
+		f, err := os.Create(filepath.Join(testkit.TempDir(t), "log"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer f.Close()
+		_, writeErr := f.WriteString("log")
+		calls := 0
+		data, err := readLog(f.Name(), logLimit, func(fd int, stat *unix.Stat_t) (err error) {
+			calls++
+			if calls == 2 && when == 2 {
+				err = change(f)
+			}
+			err = errors.Join(err, unix.Fstat(fd, stat))
+			if calls == 1 && when == 1 {
+				err = errors.Join(err, change(f))
+			}
+			return err
+		})
+		if data != nil || err != errLogChanging || writeErr != nil {
+			t.Errorf("it %s at the call %d of fstat: got %q, %v, want %v", name, when, data, err, errLogChanging)
+		}
+	}
+	for when := 1; when <= 2; when++ { // after the first call of fstat, or before the second
+		check("grows", when, func(f *os.File) error { return f.Truncate(1 << 42) })
+		check("shrinks", when, func(f *os.File) error { return f.Truncate(1) })
+		check("differs", when, func(f *os.File) error {
+			// The clock of a file system can have ticks, so set a time that differs for sure.
+			return unix.Futimes(int(f.Fd()), []unix.Timeval{{Sec: 1}, {Sec: 1}})
+		})
 	}
 }

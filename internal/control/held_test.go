@@ -2,63 +2,37 @@ package control
 
 import (
 	"errors"
-	"io"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/sandmeter/sandmeter/internal/failure"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// TestBytesHeld: the total of unfinished replies is limited, and the longest reply fails, not a
+// TestBytesHeld: the total of unfinished replies is limited. The one with the largest buffer makes room, not a
 // slow one.
 func TestBytesHeld(t *testing.T) {
 	w := newWorld(t)
-	const limit, long, most = 512 << 10, 400 << 10, 1 << 20
-	w.loop.pool.most = most
-	evicted, replied := make(chan struct{}), make(chan struct{})
-	sendsMuch := func(x *simulate.Exchange) error {
-		if err := x.Send([]byte("[" + strings.Repeat(" ", long))); err != nil {
-			return err
-		}
-		await(replied)
-		return io.EOF
+	l := w.loopByHand(3)
+	l.pool.most = 22 * chunk // buffers have 1, 4 or 16 chunks
+	s := w.start(simulate.Spec{ID: "a", Behavior: simulate.Stall})
+	all := repeat(3, s)
+	w.addRun(l, all...)
+	l.begin()
+	slotOf := func(p *probe) int32 {
+		return int32(slices.IndexFunc(l.slots, func(s slot) bool { return s.query == Query(p) }))
 	}
-	slow := newProbe(w.start(simulate.Spec{ID: "slow", Behavior: func(x *simulate.Exchange) error {
-		reply := x.Reply()
-		if err := x.Send(reply[:100]); err != nil {
-			return err
-		}
-		await(evicted)
-		return x.Send(reply[100:])
-	}}).SocketPath())
-	slow.onEnd = func(*probe) { close(replied) }
-	evictions := 0
-	all := []*probe{slow}
-	for _, id := range []string{"a", "b", "c", "d"} {
-		q := newProbe(w.start(simulate.Spec{ID: id, Behavior: sendsMuch}).SocketPath())
-		q.limit = limit
-		q.onEnd = func(q *probe) {
-			if held := w.loop.pool.held; held > most {
-				t.Errorf("%d bytes are held", held)
-			}
-			if q.failure == overBudget {
-				if evictions++; evictions == 1 {
-					close(evicted)
-				}
-			} else if !q.failed(failure.Closed) {
-				t.Errorf("a long one: %v", q.failure)
-			}
-		}
-		all = append(all, q)
+	hold := func(p *probe, chunks int) bool { return l.hold(slotOf(p), make([]byte, chunks*chunk), time.Now()) }
+	small, large, last := all[0], all[1], all[2]
+	if !hold(small, 1) || !hold(large, 5) || !hold(last, 2) {
+		t.Error("there is no room for the first replies")
 	}
-	w.run(all...)
-	if !slow.honest() {
-		t.Errorf("the slow one: %q, %v", slow.reply, slow.failure)
+	if !hold(small, 1) || large.failure != overBudget || small.ends+last.ends != 0 {
+		t.Errorf("failures are %v, %v and %v, want only the second", small.failure, large.failure, last.failure)
 	}
-	// Of four replies of 400 KB at least one fits into 1 MB.
-	if evictions == 0 || evictions == 4 {
-		t.Errorf("%d of 4 long replies were given up", evictions)
+	if hold(last, 20) || last.failure != overBudget || small.ends != 0 || l.pool.held > l.pool.most {
+		t.Errorf("the largest itself: %v; the other: %v; %d bytes are held", last.failure, small.failure, l.pool.held)
 	}
 }
 

@@ -51,14 +51,11 @@ func TestReplies(t *testing.T) {
 	}
 	check("late, and in time", simulate.Late(soon), ample, func(q *probe) bool { return q.honest() && q.took >= soon })
 	replies("with white space around it", around(" \r\n\t", "\n"))
-	replies("with white space behind it", around("", "\n"))
 
 	// A value that is not a reply is handed to the query at once, which refuses it.
 	says("null")
 	says("42")
-	says(`"I am fine"`)
 	says("{}")
-	says("[]")
 
 	stalls("never", simulate.Stall)
 	stalls("not to the end", func(x *simulate.Exchange) error {
@@ -69,12 +66,8 @@ func TestReplies(t *testing.T) {
 	})
 	stalls("too slowly", simulate.Drip(1, soon/5))
 	stalls("nothing but white space", fragments(" ", "\n"))
-	fails("by hanging up", simulate.HangUp(0), failure.Closed)
 	fails("half, and hangs up", simulate.HangUp(0.5), failure.Closed)
 	fails("with points without end", simulate.Flood("[0", ",0", 0, ""), failure.TooLong)
-	fails("with a string without end", simulate.Flood(`{"a":"`, "a", 0, ""), failure.TooLong)
-	fails("with brackets without end", simulate.Flood("", "[", 0, ""), failure.TooLong)
-	fails("with white space without end", simulate.Flood("", " ", 0, ""), failure.TooLong)
 	fails("with closing brackets inside without end", simulate.Flood("[{}", ",{}", 0, ""), failure.TooLong)
 }
 

@@ -118,18 +118,12 @@ func (r *Record) setUsage(u *snapshot.Usage) {
 		r.OOMKills = &kills
 	}
 	if len(u.Interfaces) > 0 {
-		r.Network = networkOf(u.Interfaces)
+		r.Network = new(Network)
 	}
-}
-
-// networkOf returns the traffic of all interfaces.
-func networkOf(interfaces []fact.Interface) *Network {
-	n := new(Network)
-	for i := range interfaces {
-		n.ReceiveBytes += interfaces[i].Counters[fact.ReceiveBytes]
-		n.TransmitBytes += interfaces[i].Counters[fact.TransmitBytes]
+	for i := range u.Interfaces {
+		r.Network.ReceiveBytes += u.Interfaces[i].Counters[fact.ReceiveBytes]
+		r.Network.TransmitBytes += u.Interfaces[i].Counters[fact.TransmitBytes]
 	}
-	return n
 }
 
 // seconds returns a time in nanoseconds as seconds; nil: it is not known.

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -44,6 +45,9 @@ func TestFull(t *testing.T) {
 		w.Close()
 		if late := strings.Contains(d.log.String(), "Final records dropped at the end"); late == read || !read && time.Since(began) < FlushTime {
 			t.Errorf("Close takes %v, and the log is\n%s", time.Since(began), d.log.String())
+		}
+		if err := w.out.write([]byte("x")); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("after Close, a write has error %v", err)
 		}
 	}
 	check(func(w *Writer) {
