@@ -6,9 +6,9 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,28 +64,20 @@ func TestGetMetricsTakesParameters(t *testing.T) {
 }
 
 func TestGetMetricsSendsTheTimeThatIsLeft(t *testing.T) {
-	var sent string
-	c := serving(t, func(_ http.ResponseWriter, r *http.Request) {
-		sent = r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds")
+	synctest.Test(t, func(t *testing.T) {
+		var sent string
+		transport := handlerTransport(func(_ http.ResponseWriter, r *http.Request) {
+			sent = r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds")
+		})
+		c := NewMetricClientWithOptions("localhost:1", testRoot, WithRoundTripper(func(DialContext) http.RoundTripper { return transport }))
+		for limit, want := range map[time.Duration]string{time.Minute: "10.000", 1500 * time.Millisecond: "1.500"} {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			if _, err := c.GetMetrics(ctx, nil); sent != want || err != nil {
+				t.Errorf("sent %q, want %s; error %v", sent, want, err)
+			}
+		}
 	})
-	f := func(ctx context.Context, began time.Time, limit time.Duration) {
-		t.Helper()
-		if _, err := c.GetMetrics(ctx, nil); err != nil {
-			t.Fatal(err)
-		}
-		low := time.Until(began.Add(limit)).Seconds()
-		const rounding = 0.001
-		if got, err := strconv.ParseFloat(sent, 64); err != nil || got < low-rounding || got > limit.Seconds() {
-			t.Errorf("sent %q, want %.3f to %v", sent, low, limit)
-		}
-	}
-	// The client's own timeout starts with the call, later than this.
-	f(t.Context(), time.Now(), metricsTimeout)
-	const limit = 5 * time.Second
-	began := time.Now()
-	ctx, cancel := context.WithDeadline(t.Context(), began.Add(limit))
-	defer cancel()
-	f(ctx, began, limit)
 }
 
 func TestGetMetricsErrors(t *testing.T) {
@@ -135,12 +127,9 @@ func TestExcerpt(t *testing.T) {
 		}
 	}
 	f("", "")
-	f("path not found\n", "path not found")
 	f("\r\none\r\ntwo", "one")
-	f(`quotes " and \`, `quotes " and \`)
 	f("tab\t bell\a del\x7f esc\x1b", `tab\t bell\a del\x7f esc\x1b`)
 	f("right to left \u202e, c1 \u0085, ' \u2028", `right to left \u202e, c1 \u0085, ' \u2028`)
-	f("ünï ☃", "ünï ☃")
 	f("\xff\xfe", "��")
 	f(strings.Repeat("x", maxExcerpt), strings.Repeat("x", maxExcerpt))
 	f(strings.Repeat("x", maxExcerpt+1), strings.Repeat("x", maxExcerpt)+"…")

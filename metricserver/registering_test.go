@@ -1,8 +1,8 @@
 package metricserver
 
 import (
-	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -10,38 +10,23 @@ import (
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
-// register returns the status and body of the response to a request that registers a sandbox.
-func (r *run) register(verb, id string) (int, string) {
-	r.Helper()
-	form := url.Values{"root": {r.root}, "sandbox": {id}, "timeout": {"0"}}
-	response, err := r.client.PostForm(r.url("/runsc-metrics/"+verb), form)
-	r.must(err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	r.must(err)
-	return response.StatusCode, string(body)
-}
-
-// TestRegistering: clients register sandboxes only if that is enabled.
+// TestRegistering: clients register and unregister sandboxes only if that is enabled.
 func TestRegistering(t *testing.T) {
-	f := func(name string, o Options, found, missing int) {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.start(simulate.Spec{ID: "sb"})
-			o.Addresses = []string{w.path("socket")}
-			r := w.run(w.server(o))
-			for _, verb := range []string{"register", "unregister"} {
-				if status, body := r.register(verb, "sb"); status != found || status == http.StatusOK && !strings.HasPrefix(body, `{"id":"sb",`) {
-					t.Errorf("%s: %d %s", verb, status, body)
-				}
-				if status, body := r.register(verb, "none"); status != missing {
-					t.Errorf("%s of no sandbox: %d %s", verb, status, body)
-				}
+	w := newWorld(t)
+	w.start(simulate.Spec{ID: "sb"})
+	for o, want := range map[*Options]int{
+		{}: http.StatusNotFound, {DropIn: true}: http.StatusNotFound, {EnableRegistering: true}: http.StatusOK, {DropIn: true, EnableRegistering: true}: http.StatusOK,
+	} {
+		h, err := w.server(*o).Handler()
+		w.must(err)
+		for _, verb := range []string{"register", "unregister"} {
+			form := url.Values{"root": {w.root}, "sandbox": {"sb"}, "timeout": {"0"}}.Encode()
+			request, response := httptest.NewRequest(http.MethodPost, "/runsc-metrics/"+verb, strings.NewReader(form)), httptest.NewRecorder()
+			request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if h.ServeHTTP(response, request); response.Code != want {
+				t.Errorf("%+v: %s: %d %s, want %d", *o, verb, response.Code, response.Body, want)
 			}
-		})
+		}
+		w.must(h.Close())
 	}
-	f("default", Options{}, http.StatusNotFound, http.StatusNotFound)
-	f("drop-in", Options{DropIn: true}, http.StatusNotFound, http.StatusNotFound)
-	f("enabled", Options{EnableRegistering: true}, http.StatusOK, http.StatusNotFound)
-	f("drop-in, enabled", Options{DropIn: true, EnableRegistering: true}, http.StatusOK, http.StatusNotFound)
 }

@@ -143,20 +143,6 @@ func TestRotationFails(t *testing.T) {
 	d.has("f.1", "a b ")
 }
 
-// TestRotationElsewhere: a file that another program has renamed is full. The file that has its
-// place is not renamed.
-func TestRotationElsewhere(t *testing.T) {
-	d := newDir(t)
-	f := d.open("f", 4)
-	d.write(f, "a")
-	d.write(f, "b")
-	d.must(os.Rename(d.file("f"), d.file("f.1")))
-	d.put("f", "x\n")
-	d.write(f, "c")
-	d.has("f", "x c ")
-	d.has("f.1", "a b ")
-}
-
 // TestRemoved: a removed file is made anew. While its directory is missing, lines fail.
 func TestRemoved(t *testing.T) {
 	d := newDir(t)

@@ -72,21 +72,6 @@ func TestEncodedPages(t *testing.T) {
 	})
 }
 
-// TestEncodedPageCounts checks that an encoded page counts with the size of its own buffer.
-func TestEncodedPageCounts(t *testing.T) {
-	run(t, func(w *world) {
-		var calls atomic.Int64
-		l := w.encoded(new(snapshot.Snapshot), "r", func() func(Buffer) []byte {
-			return func(Buffer) []byte { return make([]byte, 1000) }
-		}, halves{&calls})
-		synctest.Wait()
-		if w.pages.bytes != cap(l.Body()) || len(l.Body()) != 500 {
-			t.Errorf("%d bytes count, the page has %d", w.pages.bytes, len(l.Body()))
-		}
-		l.Release()
-	})
-}
-
 // TestEncodedPageFails checks that an encoded page fails if its plain page or its encoding fails,
 // and that the failed page is not kept.
 func TestEncodedPageFails(t *testing.T) {

@@ -94,14 +94,15 @@ func TestFourRenderingsAtOnce(t *testing.T) {
 func TestPreparing(t *testing.T) {
 	run(t, func(w *world) {
 		snap := new(snapshot.Snapshot)
+		var slow sync.WaitGroup
 		for i := range maxRenderings {
-			go func() {
+			slow.Go(func() {
 				l, _ := w.Page(background, snap, fmt.Sprint(i), func() func(Buffer) []byte {
 					time.Sleep(time.Minute)
 					return func(Buffer) []byte { return nil }
 				})
 				l.Release()
-			}()
+			})
 		}
 		synctest.Wait()
 		start := time.Now()
@@ -109,6 +110,7 @@ func TestPreparing(t *testing.T) {
 		if took := time.Since(start); took != 0 {
 			t.Errorf("it took %v", took)
 		}
+		slow.Wait()
 	})
 }
 
@@ -117,14 +119,9 @@ func TestPreparing(t *testing.T) {
 func TestSpareBuffers(t *testing.T) {
 	run(t, func(w *world) {
 		page := func(size int) *byte {
-			l, err := w.Page(background, new(snapshot.Snapshot), "x", func() func(Buffer) []byte {
-				return func(buffer Buffer) []byte { return buffer(size)[:size] }
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			l := w.buffered(size)
 			defer l.Release()
-			return &l.Body()[0]
+			return &l.Body()[:1][0]
 		}
 		first := page(1 << 20)
 		if page(1<<20-1) != first {
@@ -141,6 +138,18 @@ func TestSpareBuffers(t *testing.T) {
 	})
 }
 
+// buffered returns a lease of an empty page in a buffer for size bytes.
+func (w *world) buffered(size int) *Lease {
+	w.Helper()
+	l, err := w.Page(background, new(snapshot.Snapshot), "x", func() func(Buffer) []byte {
+		return func(buffer Buffer) []byte { return buffer(size) }
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return l
+}
+
 // TestSpareBytes checks that four buffers are kept, of 32 MB together, and the newest in any case.
 func TestSpareBytes(t *testing.T) {
 	run(t, func(w *world) {
@@ -148,13 +157,7 @@ func TestSpareBytes(t *testing.T) {
 			t.Helper()
 			var leases []*Lease
 			for range 6 {
-				l, err := w.Page(background, new(snapshot.Snapshot), "x", func() func(Buffer) []byte {
-					return func(buffer Buffer) []byte { return buffer(size) }
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				leases = append(leases, l)
+				leases = append(leases, w.buffered(size))
 			}
 			for _, l := range leases {
 				l.Release()

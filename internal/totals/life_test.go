@@ -248,18 +248,6 @@ func TestUnits(t *testing.T) {
 	check("fs_read_wait_total", 0, reported(gauge, "fs_read_wait", 5))
 }
 
-// TestCountersWithFields: the total is over all series.
-func TestCountersWithFields(t *testing.T) {
-	s := compile(t, registration)
-	l := New(Options{Metrics: []string{"weirdness"}})
-	life := l.Begin("", true)
-	life.Observe(reported(s, "weirdness", 1, 2))
-	life.Observe(reported(s, "weirdness", 1, 5, 10))
-	if got := value(t, l, "sandmeter_sandboxes_weirdness_total"); got != 13 {
-		t.Errorf("the total is %d", got)
-	}
-}
-
 // TestTotalsDoNotOverflow: a sandbox may report any number.
 func TestTotalsDoNotOverflow(t *testing.T) {
 	s := compile(t, registration)
