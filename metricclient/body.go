@@ -1,11 +1,16 @@
 package metricclient
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+)
+
+// Chunk sizes for reading a body. Memory use follows the bytes received, not the announced length.
+const (
+	firstChunk   = 4 << 10
+	largestChunk = 1 << 20
 )
 
 // checkHead returns an error if the response header announces a body that is too long or encoded.
@@ -19,15 +24,40 @@ func checkHead(resp *http.Response, limit int64) error {
 	return nil
 }
 
-// readBody reads a body of at most limit bytes. Memory use follows the bytes received, not the announced
-// length. On a read error it returns the bytes read so far and the error. It returns no bytes if the body
-// exceeds limit.
-func readBody(r io.ReadCloser, limit int64) (string, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r, limit))
-	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
-		return "", fmt.Errorf("the reply is longer than %d bytes", limit)
+// readBody reads a body of at most limit bytes. On a read error it returns the bytes read so far
+// and the error. It returns no bytes if the body exceeds limit.
+func readBody(r io.Reader, limit int64) (string, error) {
+	var full [][]byte
+	var size int64
+	chunk := make([]byte, 0, firstChunk)
+	for {
+		if len(chunk) == cap(chunk) {
+			full = append(full, chunk)
+			chunk = make([]byte, 0, min(largestChunk, size))
+		}
+		n, err := r.Read(chunk[len(chunk):cap(chunk)])
+		chunk = chunk[:len(chunk)+n]
+		size += int64(n)
+		switch {
+		case size > limit:
+			return "", fmt.Errorf("the reply is longer than %d bytes", limit)
+		case err == io.EOF:
+			return join(append(full, chunk), size), nil
+		case err != nil:
+			return join(append(full, chunk), size), err
+		}
 	}
-	return string(body), err
+}
+
+// join concatenates the chunks. It releases each chunk once it is copied.
+func join(chunks [][]byte, size int64) string {
+	var body strings.Builder
+	body.Grow(int(size))
+	for i, chunk := range chunks {
+		body.Write(chunk)
+		chunks[i] = nil
+	}
+	return body.String()
 }
 
 // endsUnmarked reports whether only the end of the connection marks the end of the body. A

@@ -13,7 +13,7 @@ import (
 func TestReadBody(t *testing.T) {
 	check := func(body io.Reader, limit int64, want string, is error, texts ...string) {
 		t.Helper()
-		got, err := readBody(io.NopCloser(body), limit)
+		got, err := readBody(body, limit)
 		if got != want || err != nil && is == nil && texts == nil {
 			t.Errorf("limit %d: got %d bytes and error %v", limit, len(got), err)
 		}
@@ -38,9 +38,9 @@ func TestMemoryFollowsTheBody(t *testing.T) {
 		t.Helper()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := readBody(io.NopCloser(io.LimitReader(zeros{}, size)), limit)
+		_, err := readBody(io.LimitReader(zeros{}, size), limit)
 		runtime.ReadMemStats(&after)
-		allocated, most := after.TotalAlloc-before.TotalAlloc, uint64(4*min(size, limit)+1<<20)
+		allocated, most := after.TotalAlloc-before.TotalAlloc, uint64(3*min(size, limit)+2*largestChunk)
 		if (err != nil) != (size > limit) || allocated > most {
 			t.Errorf("%d bytes, limit %d: %d bytes allocated, want at most %d; error %v", size, limit, allocated, most, err)
 		}

@@ -25,8 +25,9 @@ var errEnded = errors.New("the sandbox has ended")
 // Prometheus text format. The filter is a regular expression that is matched against metric names
 // without the prefix; an empty filter matches all metrics. Export writes nothing unless it has
 // verified the whole reply from the sandbox. It uses only these options: the first of Roots,
-// ExporterPrefix, MetricNaming, SandboxTimeout, Runsc and Logger. It returns a *RootError if the runtime root cannot be read. The error wraps ErrNoSandbox if the sandbox does not exist, and ErrNoMatch if no metric
-// matches.
+// ExporterPrefix, MetricNaming, SandboxTimeout, Runsc and Logger. It returns a *RootError if the runtime
+// root cannot be read. The error wraps ErrNoSandbox if the sandbox does not exist, and ErrNoMatch if no
+// metric matches.
 func Export(ctx context.Context, o Options, sandbox, filter string, w io.Writer) error {
 	o, err := o.withDefaults()
 	if err != nil {

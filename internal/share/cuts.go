@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// // maxCuts limits the number of cuts in a collection.
+// maxCuts limits the number of cuts in a collection.
 const maxCuts = 4
 
 // cutTimes returns, in order, the times at which a collection that ends at end is cut for readers
