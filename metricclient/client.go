@@ -195,6 +195,17 @@ func (c *MetricClient) get(ctx context.Context, target *url.URL, limit int64) (a
 	return c.do(req, limit)
 }
 
+// fetch requests what the server collects, for at most metricsTimeout. A status other than 200 is an error.
+func (c *MetricClient) fetch(ctx context.Context, target *url.URL, limit int64) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
+	defer cancel()
+	a, err := c.get(ctx, target, limit)
+	if err == nil && a.status != http.StatusOK {
+		err = a.statusError()
+	}
+	return a, err
+}
+
 // post sends a form to a path of the server.
 func (c *MetricClient) post(ctx context.Context, path string, form url.Values, limit int64) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.serverURL(path).String(), strings.NewReader(form.Encode()))

@@ -87,11 +87,8 @@ func hungUp(err error) bool {
 
 func (c *MetricClient) askHealth(ctx context.Context) error {
 	a, err := c.post(ctx, healthPath, url.Values{"root": {c.rootDir}}, maxHealthBody)
-	if errors.Is(err, ErrTLS) {
-		return err
-	}
-	if _, ok := errors.AsType[foreignError](err); ok {
-		return fmt.Errorf("%w: %w", ErrNotMetricServer, err) // something accepts connections but does not speak HTTP
+	if _, ok := errors.AsType[foreignError](err); ok && !errors.Is(err, ErrTLS) {
+		err = fmt.Errorf("%w: %w", ErrNotMetricServer, err) // something accepts connections but does not speak HTTP
 	}
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -67,14 +66,10 @@ func (c *MetricClient) GetMetrics(ctx context.Context, urlParams map[string]stri
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
-	defer cancel()
-	a, err := c.get(ctx, target, c.maxPageSize())
+	a, err := c.fetch(ctx, target, c.maxPageSize())
 	switch {
 	case err != nil:
 		return "", err
-	case a.status != http.StatusOK:
-		return "", a.statusError()
 	case a.unmarked && a.body != "" && !strings.HasSuffix(a.body, "\n"):
 		return "", fmt.Errorf("the page is cut off in its last line: %w", io.ErrUnexpectedEOF)
 	}

@@ -72,13 +72,12 @@ func (p *process) terminate(ctx context.Context) error {
 	}
 	select {
 	case <-p.ended.Done():
-		return nil
 	case <-ctx.Done():
+		if p.running() {
+			return fmt.Errorf("process %d has not ended: %w", p.pid(), ctx.Err())
+		}
 	}
-	if !p.running() {
-		return nil
-	}
-	return fmt.Errorf("process %d has not ended: %w", p.pid(), ctx.Err())
+	return nil
 }
 
 // kill kills the process and its process group, and waits until the process is reaped.

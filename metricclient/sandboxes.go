@@ -40,15 +40,9 @@ func (c *MetricClient) GetStatus(ctx context.Context) (document []byte, err erro
 }
 
 func (c *MetricClient) getDocument(ctx context.Context, what, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
-	defer cancel()
-	a, err := c.get(ctx, c.serverURL(path), maxDocumentSize)
-	switch {
-	case err != nil:
-	case a.status == http.StatusNotFound:
-		err = fmt.Errorf("%w: %w", ErrNoAPI, a.statusError())
-	case a.status != http.StatusOK:
-		err = a.statusError()
+	a, err := c.fetch(ctx, c.serverURL(path), maxDocumentSize)
+	if a.status == http.StatusNotFound {
+		err = fmt.Errorf("%w: %w", ErrNoAPI, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s of the metric server at %s: %w", what, c.addr, err)

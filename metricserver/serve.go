@@ -24,10 +24,12 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, h *Handler
 		serving.Go(func() { failed <- serveHTTP(l, servers[i], s.options.WebConfigFile, s.options.Logger) })
 	}
 	defer serving.Wait()
-	select {
-	case err := <-failed:
+	defer func() {
 		connections.CloseAll()
 		forEach(servers, func(server *http.Server) { server.Close() })
+	}()
+	select {
+	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
@@ -60,8 +62,6 @@ func (s *Server) drain(limit context.Context, listeners []net.Listener, servers 
 	linger() // for requests
 	handler.Stop(limit)
 	linger() // for the last bytes of responses
-	connections.CloseAll()
-	forEach(servers, func(server *http.Server) { server.Close() })
 }
 
 // forEach calls do for all servers concurrently, and returns when all calls have returned.

@@ -73,10 +73,11 @@ type pool struct {
 	used  bool     // since the last call of trim
 }
 
-// get returns an empty buffer of at least size bytes, or nil if there is no room for one.
+// get returns an empty buffer of at least size bytes, or nil if there is no room for one. It skips spare buffers
+// that are much larger, since room would then fail a short reply as the largest.
 func (p *pool) get(size int) []byte {
 	p.used = true
-	if at := p.fitting(size); at >= 0 {
+	if at := slices.IndexFunc(p.spare, func(b []byte) bool { return cap(b) >= size && cap(b) <= 2*size }); at >= 0 {
 		b := p.spare[at]
 		p.spare = slices.Delete(p.spare, at, at+1)
 		return b
@@ -91,18 +92,6 @@ func (p *pool) get(size int) []byte {
 	}
 	p.held += size
 	return make([]byte, 0, size)
-}
-
-// fitting returns the index of the smallest spare buffer with room for size bytes, or -1. Much
-// larger buffers do not count, since room would then fail a short reply as the largest.
-func (p *pool) fitting(size int) int {
-	best := -1
-	for i, b := range p.spare {
-		if cap(b) >= size && cap(b) <= 2*size && (best < 0 || cap(b) < cap(p.spare[best])) {
-			best = i
-		}
-	}
-	return best
 }
 
 // put makes a buffer from get spare.

@@ -164,7 +164,11 @@ type work struct {
 func (s *Share) page(ctx context.Context, key pageKey, prepare func() (work, error)) (*Lease, error) {
 	l, first := s.pages.lease(key)
 	if first {
-		s.running.Go(func() { s.pages.make(l.page, prepare) })
+		s.running.Go(func() {
+			defer close(l.page.done)
+			body, err := s.pages.try(l.page, prepare)
+			s.pages.rendered(l.page, body, err)
+		})
 	}
 	select {
 	case <-l.page.done:
@@ -221,13 +225,6 @@ func (p *pages) lease(k pageKey) (l *Lease, first bool) {
 	l.ctx, l.cutOff = context.WithCancel(context.Background())
 	pg.leases[l] = true
 	return l, first
-}
-
-// make makes the page, unless it has no readers left when its turn comes.
-func (p *pages) make(pg *page, prepare func() (work, error)) {
-	defer close(pg.done)
-	body, err := p.try(pg, prepare)
-	p.rendered(pg, body, err)
 }
 
 // try prepares and renders the page. A panic fails only this page and does not stop the server.
