@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/pprof"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +27,11 @@ func TestManyLives(t *testing.T) {
 		var lives []*simulate.Sandbox
 		for i := range atOnce {
 			id := fmt.Sprintf("%d-%d", round, i)
-			s := n.start(simulate.Spec{ID: id, PID: noProcess(i), Order: uint64(1 + i)})
+			pid := 0 // this process, or none for every fourth
+			if i%4 == 0 {
+				pid = -1
+			}
+			s := n.start(simulate.Spec{ID: id, PID: pid, Order: uint64(1 + i)})
 			n.collector.Arrive(n.root, state.FileName(id), true)
 			lives = append(lives, s)
 		}
@@ -50,14 +52,6 @@ func TestManyLives(t *testing.T) {
 		t.Errorf("%d sandboxes are in the snapshot, want %d", len(snap.Sandboxes), lingering)
 	}
 	n.expectKept(lingering)
-}
-
-// noProcess returns the PID of a sandbox: this process, or none for every fourth.
-func noProcess(i int) int {
-	if i%4 == 0 {
-		return -1
-	}
-	return 0
 }
 
 // expectKept checks that the collector keeps nothing but sandboxes that linger.
@@ -111,36 +105,22 @@ func TestChaos(t *testing.T) {
 	c := &chaos{lives: make(map[string]int), stop: make(chan struct{})}
 	c.node, c.keeper = newRecordedNode(t, func(o *Options) { o.LingerMax, o.SandboxTimeout = 20, 50*time.Millisecond })
 	c.look()
-	c.within(8*time.Minute, func() {
-		for i := range chaosIDs {
-			c.alone.Go(func() { c.sandboxes(fmt.Sprintf("s%d", i), rand.New(rand.NewPCG(uint64(i), 0))) })
-		}
-		for i := range 3 {
-			c.until(func(r *rand.Rand) { c.scrape(r) }, uint64(100+i))
-		}
-		c.until(func(*rand.Rand) { c.look() }, 200)
-		for i := range 4 {
-			c.until(func(r *rand.Rand) { c.client(r) }, uint64(300+i))
-		}
-		c.alone.Wait()
-		close(c.stop)
-		c.with.Wait()
-		c.collect()
-		c.finish(false) // what a process told last
-	})
+	for i := range chaosIDs {
+		c.alone.Go(func() { c.sandboxes(fmt.Sprintf("s%d", i), rand.New(rand.NewPCG(uint64(i), 0))) })
+	}
+	for i := range 3 {
+		c.until(func(r *rand.Rand) { c.scrape(r) }, uint64(100+i))
+	}
+	c.until(func(*rand.Rand) { c.look() }, 200)
+	for i := range 4 {
+		c.until(func(r *rand.Rand) { c.client(r) }, uint64(300+i))
+	}
+	c.alone.Wait()
+	close(c.stop)
+	c.with.Wait()
+	c.collect()
+	c.finish(false) // what a process told last
 	c.check()
-}
-
-// within fails the test with all goroutines if f takes longer, which only a deadlock does.
-func (c *chaos) within(limit time.Duration, f func()) {
-	c.Helper()
-	hangs := time.AfterFunc(limit, func() {
-		var stacks strings.Builder
-		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
-		panic(fmt.Sprintf("TestChaos has not ended after %v: is there a deadlock?\n%s", limit, stacks.String()))
-	})
-	defer hangs.Stop()
-	f()
 }
 
 // until calls f until the sandboxes have ended.

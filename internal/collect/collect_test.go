@@ -64,42 +64,6 @@ func TestWhoIsServed(t *testing.T) {
 	check("no sandbox", "localhost:2", "")
 }
 
-// TestWithoutMetrics has sandboxes that are present but have no metrics.
-func TestWithoutMetrics(t *testing.T) {
-	broken := func(name string, spec simulate.Spec, wantRunning, wantReason string) {
-		t.Helper()
-		t.Run(name, func(t *testing.T) {
-			n := newNode(t, func(o *Options) { o.MatchAddress = simulate.DefaultMetricServer })
-			n.start(simulate.Spec{ID: "honest"})
-			spec.ID = "x"
-			n.start(spec)
-			if wantReason == "stalled" {
-				n.look()
-				n.budget("x").limit = stalledTimeout // it never replies, so a short timeout is enough; the honest sandbox has the full timeout
-			}
-			page := n.page()
-			n.expectReason(page, wantReason)
-			n.expect(page, "runsc_meta_sandbox_presence{", `runsc_meta_sandbox_presence{sandbox="honest"} 1`, `runsc_meta_sandbox_presence{sandbox="x"} 1`)
-			n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="honest"} 1`, `runsc_meta_sandbox_running{sandbox="x"} `+wantRunning)
-			n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics "+wantRunning)
-			n.expect(page, opens, `runsc_fs_opens{sandbox="honest"} 51`)
-		})
-	}
-	broken("it has ended", simulate.Spec{PID: -1}, "0", "")
-	broken("it never replies", simulate.Spec{Behavior: simulate.Stall}, "1", "stalled")
-	broken("it is stopped", simulate.Spec{Frozen: true}, "1", "stalled")
-	broken("it has no socket", simulate.Spec{NoSocket: true}, "1", "unreachable")
-	broken("it lies", simulate.Spec{Behavior: simulate.Replace(`"fs_opens"`, `"fs_closes"`)}, "1", "reply_refused")
-	broken("its registration is refused", simulate.Spec{Registration: &simulate.Registration{Metrics: []simulate.Metric{
-		{Name: "/x", PrometheusName: "meta_x", Cumulative: true}}}}, "1", "registration_refused")
-	broken("it registered nothing", simulate.Spec{EditState: func(_ string, b []byte) []byte {
-		text := string(b)
-		from := strings.Index(text, `"registeredMetrics":`) + len(`"registeredMetrics":`)
-		to := strings.Index(text, `,"metricMetadata"`)
-		return []byte(text[:from] + "null" + text[to:])
-	}}, "1", "not_instrumented")
-}
-
 // TestStalled: a sandbox that stalled gets a short timeout and is queried last, until it replies.
 func TestStalled(t *testing.T) {
 	const short = 300 * time.Millisecond

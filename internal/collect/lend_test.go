@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
@@ -39,7 +38,7 @@ func registrationOf(r *simulate.Registration) *state.Registration {
 
 func (n *node) expectReason(page, want string) {
 	n.Helper()
-	if got := failureReason(page); got != want {
+	if got := failureOf(page); got != want {
 		n.Errorf("the reason is %q, want %q; the log is\n%s", got, want, &n.log)
 	}
 }
@@ -68,24 +67,6 @@ func TestFoundRegistration(t *testing.T) {
 		t.Errorf("asked for %+v, want twice %s of %+v", l.asked, path, release)
 	}
 	n.expectLog()
-}
-
-// TestNoRegistration: without a registration, what the state file says is served, and the log says
-// once why there is no more.
-func TestNoRegistration(t *testing.T) {
-	n := newBorrowers(t, &library{err: errUnknown})
-	s := n.start(simulate.Spec{ID: "a", Uninstrumented: true, Restored: true, CPUTimeSaved: time.Second})
-	for range 2 {
-		page := n.page()
-		n.expectReason(page, "not_instrumented")
-		n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} 1`)
-		n.expect(page, "runsc_meta_sandbox_cpu_time_saved_milliseconds{", `runsc_meta_sandbox_cpu_time_saved_milliseconds{sandbox="a"} 1000`)
-		n.expect(page, "runsc_meta_num_sandboxes_broken_metrics ", "runsc_meta_num_sandboxes_broken_metrics 1")
-	}
-	n.expectLog(`msg="Sandbox has no metrics" sandbox=a reason=not_instrumented err="nothing found"`)
-	if s.Stats().Queries != 0 {
-		t.Error("it was sent a query")
-	}
 }
 
 // TestLend: a sandbox borrows the registration of another one of the same build, and of no other.

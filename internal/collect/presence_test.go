@@ -35,9 +35,7 @@ func TestPresence(t *testing.T) {
 			for range 2 {
 				page := n.page()
 				n.expect(page, runningSeries, `runsc_meta_sandbox_running{sandbox="a"} `+want.running)
-				if reason := failureReason(page); reason != want.reason {
-					t.Errorf("the reason of its failure is %q, want %q", reason, want.reason)
-				}
+				n.expectReason(page, want.reason)
 				if queries := s.Stats().Queries > 0; queries != (want.running == "1" && want.reason == "") {
 					t.Errorf("it was sent a query: %t", queries)
 				}
@@ -69,22 +67,10 @@ func TestOldStateFile(t *testing.T) {
 	n.start(simulate.Spec{ID: "a", ControlSocket: filepath.Join(n.root, "elsewhere.sock"), EditState: func(_ string, b []byte) []byte {
 		return bytes.Replace(b, []byte(`"controlSocketPath":`), []byte(`"control_address":`), 1)
 	}})
-	if reason := failureReason(n.page()); reason != "unreachable" {
-		t.Errorf("the reason is %q", reason)
-	}
+	n.expectReason(n.page(), "unreachable")
 	if log := n.log.String(); !strings.Contains(log, "too old for metrics") || !strings.Contains(log, filepath.Join(n.root, "runsc-a.sock")) {
 		t.Errorf("the log is\n%s", log)
 	}
-}
-
-// failureReason returns the reason on the page, which has at most one; empty: none.
-func failureReason(page string) string {
-	for _, line := range series(page, "runsc_meta_sandbox_failure{") {
-		_, rest, _ := strings.Cut(line, `reason="`)
-		reason, _, _ := strings.Cut(rest, `"`)
-		return reason
-	}
-	return ""
 }
 
 // TestOtherProcess: a sandbox recovers after another process had its socket.
@@ -94,9 +80,7 @@ func TestOtherProcess(t *testing.T) {
 	own := s.PID()
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
 	n.update(s, func(spec *simulate.Spec) { spec.PID = os.Getpid() })
-	if reason := failureReason(n.page()); reason != "wrong_peer" {
-		t.Errorf("the reason is %q", reason)
-	}
+	n.expectReason(n.page(), "wrong_peer")
 	n.update(s, func(spec *simulate.Spec) { spec.PID = own })
 	n.expect(n.page(), opens, `runsc_fs_opens{sandbox="a"} 51`)
 }

@@ -135,19 +135,6 @@ func expectUsage(t *testing.T, page, sandbox string, want map[string]string) {
 	}
 }
 
-// TestUsageAbsent: figures without a source are absent, with a reason. Containers are known from
-// state files in any case.
-func TestUsageAbsent(t *testing.T) {
-	h := newMeasuredNode(t, nil)
-	h.start(simulate.Spec{ID: "other", Root: measured("").Root})
-	expectUsage(t, h.page(), "other", map[string]string{
-		`sandbox_usage_absent{reason="cgroup_not_own"}`:                        "1",
-		`sandbox_usage_absent{reason="sentry_unreadable"}`:                     "1",
-		`sandbox_cpu_seconds_total{}`:                                          "",
-		`container_start_time_seconds{container="other",container_id="other"}`: "1800000000.25",
-	})
-}
-
 // TestUsageFails: a sandbox without metrics is measured all the same, and one that has ended has its
 // counters.
 func TestUsageFails(t *testing.T) {

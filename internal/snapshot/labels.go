@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -68,23 +69,13 @@ func (s *LabelSet) textSize() int {
 
 // valueSize returns the number of bytes of a value as text, with its escapes.
 func valueSize(value string) int {
-	size := len(value)
-	for i := range len(value) {
-		if c := value[i]; c == '"' || c == '\\' || c == '\n' {
-			size++
-		}
-	}
-	return size
+	return len(value) + strings.Count(value, `"`) + strings.Count(value, `\`) + strings.Count(value, "\n")
 }
+
+var labelName = regexp.MustCompile("^[a-zA-Z_][a-zA-Z0-9_]*$")
 
 // FreeLabelName reports whether name is valid as the name of a label in a LabelSet. Names that
 // begin with two underscores are reserved for Prometheus.
 func FreeLabelName(name string) bool {
-	for i, c := range []byte(name) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != "" && !strings.HasPrefix(name, "__") && !slices.Contains(IdentityLabels[:], name)
+	return labelName.MatchString(name) && !strings.HasPrefix(name, "__") && !slices.Contains(IdentityLabels[:], name)
 }

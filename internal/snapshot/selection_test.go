@@ -55,17 +55,6 @@ func TestUnion(t *testing.T) {
 		if strings.Join(got, " ") != want {
 			t.Errorf("%+v select %q, want %q", selectors, got, want)
 		}
-		if len(selectors) == 1 {
-			matches, one := selectors[0].Matcher(), 0
-			for _, s := range all {
-				if matches(s.Labels) {
-					one++
-				}
-			}
-			if one != len(got) {
-				t.Errorf("%+v selects %d, want %q", selectors, one, want)
-			}
-		}
 	}
 	shop, web := values("shop"), values("web")
 	check("a b c d")
@@ -110,52 +99,41 @@ func TestUniteSize(t *testing.T) {
 	}
 }
 
-// TestCovers: the same request is covered, and so is one that selects less in each field.
+// TestCovers: the same request is covered, and so is one that selects less in each field. TestCoversHolds
+// has what is not covered.
 func TestCovers(t *testing.T) {
-	check := func(want bool, union []Selector, other ...Selector) {
+	check := func(union []Selector, other ...Selector) {
 		t.Helper()
-		if got := Unite(union).Covers(Unite(other)); got != want {
-			t.Errorf("%+v covers %+v: %t", union, other, got)
+		if !Unite(union).Covers(Unite(other)) {
+			t.Errorf("%+v does not cover %+v", union, other)
 		}
 	}
 	of := func(selectors ...Selector) []Selector { return selectors }
 	shop := Selector{Namespaces: values("shop")}
 	both := Selector{Namespaces: values("shop", "bank")}
-	check(true, nil)
-	check(true, nil, ids("a"))
-	check(false, of(ids("a")))
-	check(false, of(ids("a")), Selector{})
-	check(true, of(ids("a")), ids("a"))
-	check(true, of(ids("a"), ids("b")), ids("b"))
-	check(true, of(ids("a"), ids("b")), ids("b"), ids("a"))
-	check(false, of(ids("a")), ids("a", "b"))
-	check(false, of(ids("a")), ids("a"), ids("b"))
-	check(true, of(ids("", "a", "ab", "c")), ids("", "ab"))
-	check(true, of(ids("", "a", "ab", "c")), ids("c"))
-	check(false, of(ids("", "a", "ab", "c")), ids("b"))
-	check(false, of(ids("", "a", "ab", "c")), ids("a", "d"))
-	check(false, of(ids("a")), ids(""))
-	check(true, of(both), shop)
-	check(false, of(shop), both)
-	check(true, of(shop), Selector{IDs: values("a"), Namespaces: values("shop")})
-	check(false, of(shop), ids("a"))
-	check(false, of(shop), Selector{Pods: values("web")})
-	check(true, of(shop, shard(1, 2)), shard(1, 2))
-	check(false, of(shard(1, 2)), shard(0, 2))
-	check(false, of(shard(1, 2)), shard(1, 4))
-	check(true, of(shard(1, 2)), Selector{IDs: values("a"), Shard: Shard{1, 2}})
+	check(nil)
+	check(nil, ids("a"))
+	check(of(ids("a")), ids("a"))
+	check(of(ids("a"), ids("b")), ids("b"))
+	check(of(ids("a"), ids("b")), ids("b"), ids("a"))
+	check(of(ids("", "a", "ab", "c")), ids("", "ab"))
+	check(of(ids("", "a", "ab", "c")), ids("c"))
+	check(of(both), shop)
+	check(of(shop), Selector{IDs: values("a"), Namespaces: values("shop")})
+	check(of(shop, shard(1, 2)), shard(1, 2))
+	check(of(shard(1, 2)), Selector{IDs: values("a"), Shard: Shard{1, 2}})
 }
 
 // TestCoversHolds: for all pairs of some unions, a union selects each sandbox that one that it covers
 // selects, and a union selects exactly what its selectors do.
 func TestCoversHolds(t *testing.T) {
 	var all []*Labels
-	for _, id := range []string{"a", "b", "c", "d"} {
+	for _, id := range []string{"", "a", "b", "c", "d"} {
 		for _, pod := range []string{"", "web", "db"} {
-			all = append(all, &Labels{Sandbox: id, Pod: pod})
+			all = append(all, &Labels{Sandbox: id, Pod: pod, Namespace: strings.TrimPrefix(pod, "d")})
 		}
 	}
-	some := []Selector{{}, shard(0, 1), shard(0, 2), shard(1, 2), ids("a"), ids("a", "b", "x"), {Pods: values("web")}, {Pods: values("", "web")},
+	some := []Selector{{}, shard(0, 1), shard(0, 2), shard(1, 2), shard(1, 4), ids(""), ids("a"), ids("a", "b", "x"), {Pods: values("web")}, {Pods: values("", "web")}, {Namespaces: values("web")},
 		{IDs: values("b"), Pods: values("web")}, {IDs: values("a"), Shard: Shard{0, 2}}}
 	var unions []Union
 	for _, a := range some {
