@@ -2,6 +2,7 @@ package collect
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/control"
@@ -14,8 +15,8 @@ import (
 // its metrics.
 type eventQuery struct {
 	query
-	ids []string // of the containers
-	at  int      // index of the container that it is about
+	containers []verify.Container // of the sandbox
+	at         int                // index of the container that it is about
 }
 
 // eventAfter returns the query about the first container if it is due after another query, or nil. The
@@ -26,27 +27,32 @@ func (l *life) eventAfter(before *query) control.Query {
 	}
 	q := &queriesOf(l).event
 	q.begin(before.used)
-	q.at, q.ids = 0, q.ids[:0]
-	for _, c := range l.usage.reported.containers {
-		q.ids = append(q.ids, c.ID)
-	}
+	q.at, q.containers = 0, l.usage.reported.containers
 	return q
+}
+
+// over also reports whether containers were created or deleted meanwhile. The caller holds mu.
+func (q *eventQuery) over() bool {
+	return q.query.over() || !slices.Equal(q.containers, q.life.usage.reported.containers)
 }
 
 // Next implements control.Query.
 func (q *eventQuery) Next() control.Query {
-	if q.options.UsageDetail && q.at+1 < len(q.ids) {
+	defer q.lock()()
+	switch {
+	case q.over():
+		return nil
+	case q.options.UsageDetail && q.at+1 < len(q.containers):
 		q.at++
 		return q
 	}
-	defer q.lock()()
 	return q.life.savingsAfter(&q.query)
 }
 
 // Request implements control.Query.
 func (q *eventQuery) Request() []byte { return control.EventRequest(q.id()) }
 
-func (q *eventQuery) id() string { return q.ids[q.at] }
+func (q *eventQuery) id() string { return q.containers[q.at].ID }
 
 // Limit implements control.Query.
 func (q *eventQuery) Limit() int { return verify.MaxEventReply }
@@ -54,10 +60,10 @@ func (q *eventQuery) Limit() int { return verify.MaxEventReply }
 // Read implements control.Query.
 func (q *eventQuery) Read(reply control.Reply, took time.Duration) (whole bool) {
 	defer q.lock()()
+	reported := &q.life.usage.reported
 	if q.over() {
 		return true
 	}
-	reported := &q.life.usage.reported
 	event, err := verify.ReadEvent(reply, q.id(), reported.containers)
 	if errors.Is(err, verify.ErrIncomplete) {
 		return false

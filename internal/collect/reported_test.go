@@ -279,26 +279,38 @@ func TestSharesUnmeasured(t *testing.T) {
 // detailed are the options with UsageDetail.
 func detailed(o *Options) { o.UsageDetail = true }
 
+// TestDetail: each container takes a query, on the same connection.
 func TestDetail(t *testing.T) {
 	r := newReporting(t, detailed, nil)
-	check := func(memory, processes map[string]int64, want string) {
-		t.Helper()
-		r.use.Memory, r.use.Processes = memory, processes
-		r.set(1000, 0, 0)
-		page := r.page()
-		if got := usageText(page, "a", "sandmeter_container_memory_bytes") + " | " + usageText(page, "a", "sandmeter_container_processes"); got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
-		}
-	}
-	check(map[string]int64{"a": 1000, "b": 2000}, map[string]int64{"a": 1, "b": 7},
-		"{container=a,container_id=a,split=none} 1000; {container=app,container_id=b,split=none} 2000 | {container=a,container_id=a} 1; {container=app,container_id=b} 7")
+	r.use.Memory, r.use.Processes = map[string]int64{"a": 8192, "b": 24576}, map[string]int64{"a": 1 << 40}
+	r.set(1000, 0, 0)
+	page := r.page()
 	// The host measured 4096 bytes.
-	check(map[string]int64{"a": 8192, "b": 24576}, map[string]int64{"a": 1 << 40},
-		"{container=a,container_id=a,split=none} 1024; {container=app,container_id=b,split=none} 3072 | {container=a,container_id=a} 1099511627776; {container=app,container_id=b} 0")
-	check(map[string]int64{"b": 2000}, nil,
-		"{container=a,container_id=a,split=equal} 0; {container=app,container_id=b,split=equal} 2000 | {container=a,container_id=a} 0; {container=app,container_id=b} 0")
-	if got := r.sandbox.Stats(); got.Connections != 1+3 || got.Queries != 9 {
-		t.Errorf("%d connections and %d queries at first sight and in 3 collections", got.Connections, got.Queries)
+	const memory = "{container=a,container_id=a,split=none} 1024; {container=app,container_id=b,split=none} 3072"
+	const processes = "{container=a,container_id=a} 1099511627776; {container=app,container_id=b} 0"
+	if got := usageText(page, "a", "sandmeter_container_memory_bytes") + usageText(page, "a", "sandmeter_container_processes"); got != memory+processes {
+		t.Errorf("got %s", got)
+	}
+	if got := r.sandbox.Stats(); got.Connections != 1+1 || got.Queries != 3 {
+		t.Errorf("%d connections and %d queries at first sight and in a collection", got.Connections, got.Queries)
+	}
+}
+
+// TestContainersChange: a container that is deleted while the sandbox is asked about it is no failure.
+func TestContainersChange(t *testing.T) {
+	r := newReporting(t, detailed, nil)
+	r.set(1000, 1000, 0)
+	r.sandbox.SetBehavior(simulate.On(simulate.MethodEvent, func(x *simulate.Exchange) error {
+		if x.Container == "a" {
+			r.update(r.sandbox, func(s *simulate.Spec) { s.More = nil })
+			r.collector.Arrive(r.root, "b_sandbox:a.state", false)
+		}
+		return simulate.Honest(x)
+	}))
+	r.page()
+	r.expectLog()
+	if got := r.usage(shares); got != "{container=,container_id=} 0; {container=a,container_id=a} 1" {
+		t.Errorf("in the next collection: %s", got)
 	}
 }
 

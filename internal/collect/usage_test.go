@@ -171,31 +171,13 @@ func TestUsageContainers(t *testing.T) {
 	})
 }
 
-// TestContainersOfIdentity: a snapshot has what state files tell about containers. Texts that are
-// too long for labels count as none.
-func TestContainersOfIdentity(t *testing.T) {
+// TestLongNames: names that are too long for labels count as none.
+func TestLongNames(t *testing.T) {
 	n := newNode(t, nil)
-	created := time.Unix(1_800_000_000, 0).UTC()
-	const spec = `"linux":{"resources":{"cpu":{"shares":512,"quota":50000,"period":100000},"memory":{"limit":1048576}},"cgroupsPath":"/k/pod01234567/a",`
-	n.start(simulate.Spec{
-		ID: "p", Pod: "web", Namespace: "shop",
-		Root: simulate.Container{CreatedAt: created, Annotations: map[string]string{"io.kubernetes.cri.sandbox-uid": "01234567", "io.kubernetes.cri.podsandbox.image-name": strings.Repeat("x", maxPath+1)}},
-		More: []simulate.Container{{ID: "a", CreatedAt: created, Annotations: map[string]string{"io.kubernetes.cri.container-name": "app", "io.kubernetes.cri.image-name": "app:1"}}},
-		EditState: func(container string, state []byte) []byte {
-			if container == "p" {
-				return []byte(strings.Replace(string(state), `"cgroupsPath":"/p"`, `"cgroupsPath":"/k/pod01234567/p"`, 1))
-			}
-			return []byte(strings.NewReplacer(`"linux":{`, spec, `"cgroupsPath":"/a",`, "").Replace(string(state)))
-		},
-	})
-	id := n.collect().Sandboxes[0].Identity
-	want := []snapshot.Container{
-		{ID: "p", Status: "running", CreatedAt: created, Pause: true, Cgroup: "/k/pod01234567/p"},
-		{ID: "a", Status: "running", CreatedAt: created, Name: "app", Image: "app:1", Cgroup: "/k/pod01234567/a",
-			CPUQuota: 50_000, CPUPeriod: 100_000, CPUShares: 512, CPULimit: 0.5, MemoryLimit: 1 << 20},
-	}
-	if !slices.Equal(id.Containers, want) || id.PodCgroup != "/k/pod01234567" {
-		t.Errorf("got  %+v of %q\nwant %+v", id.Containers, id.PodCgroup, want)
+	n.start(simulate.Spec{ID: "p", Root: simulate.Container{Annotations: map[string]string{
+		"io.kubernetes.cri.container-name": strings.Repeat("x", maxName+1), "io.kubernetes.cri.image-name": strings.Repeat("x", maxPath+1)}}})
+	if c := n.collect().Sandboxes[0].Containers[0]; c.Name != "" || c.Image != "" {
+		t.Errorf("the container is %+v", c)
 	}
 }
 
