@@ -201,7 +201,10 @@ func (w *watch) enter(dir string, appeared bool) {
 	}
 	names := way.Names
 	if way.Globs || way.IsRoot && appeared {
-		names = append(names, guarded(w, dir, func() []string { return namesIn(dir) })...)
+		var found []string
+		if w.guard.Do(dir, touchLimit, func() { found = namesIn(dir) }) {
+			names = append(names, found...)
+		}
 	}
 	if way.IsRoot && appeared {
 		for _, name := range names {
@@ -231,21 +234,16 @@ func (w *watch) enterNew(path string, appeared bool) bool {
 	if way := w.ways.Of(path); !way.Leads() {
 		return false
 	}
-	if !guarded(w, path, func() bool { info, err := os.Stat(path); return err == nil && info.IsDir() }) {
+	isDir := false
+	if !w.guard.Do(path, touchLimit, func() { info, err := os.Stat(path); isDir = err == nil && info.IsDir() }) || !isDir {
 		return false
 	}
 	w.enter(path, appeared)
 	return true
 }
 
-// touchLimit is how long a call that touches a directory may take.
+// touchLimit is how long a call that touches a directory may take. What one that hangs returns is not used.
 const touchLimit = 250 * time.Millisecond
-
-// guarded returns the result of a call that touches a directory; the zero value if the directory does not
-// answer.
-func guarded[T any](w *watch, dir string, f func() T) T {
-	return guard.Each(w.guard, touchLimit, []string{dir}, func(int, guard.Progress) T { return f() })[0]
-}
 
 // namesIn returns the names in a directory, as far as they can be read.
 func namesIn(dir string) []string {
@@ -268,12 +266,12 @@ func (w *watch) add(dir string, isRoot bool) error {
 	if isRoot {
 		mask = maskRoot
 	}
+	var wd int
+	var err error
 	notifier := w.notifier
-	added := guarded(w, dir, func() *addition { wd, err := notifier.add(dir, mask); return &addition{wd, err} })
-	if added == nil {
+	if !w.guard.Do(dir, touchLimit, func() { wd, err = notifier.add(dir, mask) }) {
 		return errHung
 	}
-	wd, err := added.wd, added.err
 	if err != nil {
 		w.logExhausted(err)
 		return err
@@ -286,12 +284,6 @@ func (w *watch) add(dir string, isRoot bool) error {
 	}
 	w.watched[dir] = &watched{wd, isRoot, w.round}
 	return nil
-}
-
-// An addition is the result of adding a directory to the watches.
-type addition struct {
-	wd  int
-	err error
 }
 
 var errHung = errors.New("the directory does not answer")
