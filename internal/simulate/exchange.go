@@ -60,10 +60,7 @@ func (x *Exchange) next() error {
 		x.N = int(x.Sandbox.exports.Add(1))
 	}
 	x.Sandbox.counters.add(0, 1)
-	if b := x.Sandbox.behavior.Load(); b != nil {
-		return (*b)(x)
-	}
-	return Honest(x)
+	return (*x.Sandbox.behavior.Load())(x)
 }
 
 // parse reads the rest of a request that begins with x.Request, and parses it.

@@ -86,7 +86,7 @@ func buildSeries(m *metric, labels string, keys *rand.Rand) series {
 	return p
 }
 
-func shuffle(r *rand.Rand, s []string) {
+func shuffle[T any](r *rand.Rand, s []T) {
 	if r != nil {
 		r.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
 	}
@@ -211,15 +211,6 @@ func labelSets(fields []Field) []map[string]string {
 		all = more
 	}
 	return all
-}
-
-// combinations returns labelSets as JSON.
-func combinations(fields []Field) []string {
-	var encoded []string
-	for _, labels := range labelSets(fields) {
-		encoded = append(encoded, encodeLabels(labels))
-	}
-	return encoded
 }
 
 // encodeLabels returns labels as JSON, or "" if there are none.

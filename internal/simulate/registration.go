@@ -1,11 +1,13 @@
 package simulate
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -130,22 +132,14 @@ func compile(r *Registration) *schema {
 // registration returns the registration as JSON with its metrics shuffled by the seed; 0 keeps the
 // order.
 func (s *schema) registration(seed uint64) []byte {
-	metrics := s.metrics
+	var metrics [][]byte
+	for _, m := range s.metrics {
+		metrics = append(metrics, m.json)
+	}
 	if seed != 0 {
-		metrics = append([]*metric(nil), metrics...)
-		rand.New(rand.NewPCG(seed, seed)).Shuffle(len(metrics), func(i, j int) {
-			metrics[i], metrics[j] = metrics[j], metrics[i]
-		})
+		shuffle(rand.New(rand.NewPCG(seed, seed)), metrics)
 	}
-	b := append(make([]byte, 0, 64<<10), `{"metrics":[`...)
-	for i, m := range metrics {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, m.json...)
-	}
-	b = append(b, `],"stages":`...)
-	return append(append(b, s.stages...), '}')
+	return slices.Concat([]byte(`{"metrics":[`), bytes.Join(metrics, []byte(",")), []byte(`],"stages":`), s.stages, []byte("}"))
 }
 
 // match returns the filter of an Export, nil for all metrics. The error has runsc's text.

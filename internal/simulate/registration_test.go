@@ -36,25 +36,3 @@ func TestOrderChangesNothingElse(t *testing.T) {
 		t.Error("two seeds, two registrations")
 	}
 }
-
-func TestOtherRegistrationKeepsTypes(t *testing.T) {
-	types := map[string]int{}
-	for _, m := range realSchema().metrics {
-		types[m.PrometheusName] = m.kind
-	}
-	var renamed, reworded int
-	for i, m := range compile(OtherRegistration()).metrics {
-		kind, ok := types[m.PrometheusName]
-		switch {
-		case !ok:
-			renamed++
-		case kind != m.kind:
-			t.Errorf("%s: type %d, was %d", m.PrometheusName, m.kind, kind)
-		case m.Description != realSchema().metrics[i].Description:
-			reworded++
-		}
-	}
-	if renamed == 0 || reworded == 0 {
-		t.Errorf("%d renamed, %d reworded: want some of each", renamed, reworded)
-	}
-}

@@ -23,7 +23,7 @@ type Sandbox struct {
 	files sync.Mutex // held while state files are written
 	spec  Spec       // guarded by files; without defaults
 
-	behavior atomic.Pointer[Behavior] // nil: honest
+	behavior atomic.Pointer[Behavior]
 	counters counters
 	exports  atomic.Int64
 	thaw     sync.Once
@@ -102,8 +102,8 @@ func (s *Sandbox) setInitial(points []Point) error {
 	}
 	for _, m := range s.schema.metrics {
 		if m.kind == 1 {
-			for _, labels := range combinations(m.Fields) {
-				s.find(m, labels)
+			for _, labels := range labelSets(m.Fields) {
+				s.find(m, encodeLabels(labels))
 			}
 		}
 	}
@@ -173,10 +173,9 @@ func (s *Sandbox) find(m *metric, labels string) *series {
 // SetBehavior sets the behavior from the next request on; nil means Honest.
 func (s *Sandbox) SetBehavior(b Behavior) {
 	if b == nil {
-		s.behavior.Store(nil)
-	} else {
-		s.behavior.Store(&b)
+		b = Honest
 	}
+	s.behavior.Store(&b)
 }
 
 // Thaw ends Spec.Frozen, as SIGCONT does.

@@ -105,14 +105,6 @@ func TestUpdateRewritesInPlace(t *testing.T) {
 	}
 }
 
-func TestCreatedAtKeepsItsOffset(t *testing.T) {
-	at := time.Date(2026, 11, 22, 10, 0, 0, 120_000_000, time.FixedZone("", 3600))
-	s := mustStart(t, t.TempDir(), Spec{ID: "a", Root: Container{CreatedAt: at}})
-	if got := readState(t, s, "").CreatedAt.Format(time.RFC3339Nano); got != "2026-11-22T10:00:00.12+01:00" {
-		t.Errorf("created at %s", got)
-	}
-}
-
 func TestUninstrumented(t *testing.T) {
 	s := mustStart(t, t.TempDir(), Spec{ID: "a", Uninstrumented: true})
 	state := readState(t, s, "").Sandbox
