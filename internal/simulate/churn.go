@@ -93,7 +93,7 @@ func (o *ChurnOptions) live(ctx context.Context, root string, i int, beginning <
 		asked()
 		return Honest(x)
 	}
-	s, err := start(root, spec, schema, nil)
+	s, err := start(root, spec, schema)
 	<-beginning
 	if err != nil {
 		return 0, err

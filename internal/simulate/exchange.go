@@ -59,7 +59,9 @@ func (x *Exchange) next() error {
 	if x.Method == MethodExport {
 		x.N = int(x.Sandbox.exports.Add(1))
 	}
-	x.Sandbox.counters.add(0, 1)
+	x.Sandbox.mu.Lock()
+	x.Sandbox.stats.Queries++
+	x.Sandbox.mu.Unlock()
 	return (*x.Sandbox.behavior.Load())(x)
 }
 

@@ -30,7 +30,6 @@ const (
 // A Fleet is many sandboxes under one runtime root. Its methods are safe for concurrent use.
 type Fleet struct {
 	Sandboxes []*Sandbox // by number; must not be changed
-	counters  counters
 }
 
 // StartFleet starts n sandboxes under the runtime root, which must exist. Each takes one file
@@ -48,7 +47,7 @@ func StartFleet(root string, n int, opts FleetOptions) (*Fleet, error) {
 	f := new(Fleet)
 	for i := range n {
 		schema := schemas[i%len(schemas)]
-		s, err := start(root, opts.spec(i, schema), schema, &f.counters)
+		s, err := start(root, opts.spec(i, schema), schema)
 		if err != nil {
 			f.Remove()
 			return nil, fmt.Errorf("simulate: sandbox %d of %d: %w", i, n, err)
@@ -89,9 +88,6 @@ func (s *schema) points(n int, seed uint64) []Point {
 	}
 	return points[:min(n-idleGauges, len(points))]
 }
-
-// Stats returns the counts of the whole fleet. Peak is the peak of the whole fleet.
-func (f *Fleet) Stats() Stats { return f.counters.get() }
 
 // Remove removes all sandboxes, as Sandbox.Remove does.
 func (f *Fleet) Remove() error {

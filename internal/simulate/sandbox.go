@@ -24,7 +24,6 @@ type Sandbox struct {
 	spec  Spec       // guarded by files; without defaults
 
 	behavior atomic.Pointer[Behavior]
-	counters counters
 	exports  atomic.Int64
 	thaw     sync.Once
 	thawed   chan struct{} // closed unless frozen
@@ -41,6 +40,7 @@ type Sandbox struct {
 
 	mu     sync.Mutex
 	series []*series
+	stats  Stats
 	use    Use
 	conns  map[*net.UnixConn]struct{} // nil once stopped
 }
@@ -52,11 +52,11 @@ func Start(root string, spec Spec) (*Sandbox, error) {
 	if spec.Registration != nil {
 		schema = compile(spec.Registration)
 	}
-	return start(root, spec, schema, nil)
+	return start(root, spec, schema)
 }
 
-// start starts a sandbox with the registration of the schema. fleet has the counters of its fleet, or is nil.
-func start(root string, spec Spec, schema *schema, fleet *counters) (*Sandbox, error) {
+// start starts a sandbox with the registration of the schema.
+func start(root string, spec Spec, schema *schema) (*Sandbox, error) {
 	if spec.StartTime.IsZero() {
 		spec.StartTime = time.Now().UTC()
 	}
@@ -65,10 +65,9 @@ func start(root string, spec Spec, schema *schema, fleet *counters) (*Sandbox, e
 	}
 	s := &Sandbox{
 		root: root, id: spec.ID, begun: spec, spec: spec, schema: schema,
-		socket:   spec.withDefaults(root).ControlSocket,
-		use:      spec.idleUse(),
-		counters: counters{fleet: fleet},
-		thawed:   make(chan struct{}), stopped: make(chan struct{}), conns: map[*net.UnixConn]struct{}{},
+		socket: spec.withDefaults(root).ControlSocket,
+		use:    spec.idleUse(),
+		thawed: make(chan struct{}), stopped: make(chan struct{}), conns: map[*net.UnixConn]struct{}{},
 	}
 	if spec.ShuffleKeys {
 		s.keys = rand.New(rand.NewPCG(spec.Order, 1))
@@ -168,6 +167,19 @@ func (s *Sandbox) find(m *metric, labels string) *series {
 	}
 	s.series = append(s.series, &p)
 	return &p
+}
+
+// Stats are counts of connections and requests.
+type Stats struct {
+	Connections int // accepted so far
+	Queries     int // requests read so far
+}
+
+// Stats returns the counts of the sandbox since its start.
+func (s *Sandbox) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
 }
 
 // SetBehavior sets the behavior from the next request on; nil means Honest.
@@ -318,13 +330,12 @@ func (s *Sandbox) serve(c *net.UnixConn) {
 		return
 	}
 	s.conns[c] = struct{}{}
-	s.counters.add(1, 0)
+	s.stats.Connections++
 	s.running.Go(func() {
 		x := &Exchange{Sandbox: s, Conn: c}
 		for x.next() == nil {
 		}
 		c.Close()
-		s.counters.add(-1, 0)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, c)
