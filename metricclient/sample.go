@@ -131,10 +131,8 @@ func checkOnce(labels []label) error {
 		names = append(names, l.name)
 	}
 	slices.Sort(names)
-	for i := 1; i < len(names); i++ {
-		if names[i] == names[i-1] {
-			return errors.New("a label twice")
-		}
+	if len(slices.Compact(names)) < len(labels) {
+		return errors.New("a label twice")
 	}
 	return nil
 }

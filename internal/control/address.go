@@ -22,7 +22,7 @@ type Address struct {
 // empty fallback means none.
 func NewAddress(path, fallback string) *Address {
 	a := &Address{primary: newSocketPath(path), dir: filepath.Dir(path)}
-	if fallback != path {
+	if fallback != path { // the second path is tried in any directory
 		a.fallback = newSocketPath(fallback)
 	}
 	return a
