@@ -2,6 +2,8 @@ package verify
 
 import (
 	"bytes"
+
+	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
 // The parts of a reply in the form in which runsc encodes it.
@@ -48,11 +50,8 @@ func (v *Verifier) readPoint(r *expected) bool {
 		return false
 	}
 	name, ok := r.until('"')
-	if !ok {
-		return false
-	}
 	metric := v.schema.Find(name)
-	if metric < 0 {
+	if !ok || metric < 0 {
 		return false
 	}
 	m := &v.schema.Metrics[metric]
@@ -70,25 +69,20 @@ func (v *Verifier) readPoint(r *expected) bool {
 			return false
 		}
 		value, ok := r.until('"')
-		if !ok {
-			return false
-		}
 		offset, allowed := f.Offset(value)
-		if !allowed || !f.Plain {
+		if !ok || !allowed || !f.Plain {
 			return false
 		}
 		series += offset
 		r.data = r.data[1:]
 	}
-	if len(m.Fields) > 0 && !r.literal("}") {
-		return false
-	}
-	if !r.literal(valueHead) {
+	if len(m.Fields) > 0 && !r.literal("}") || !r.literal(valueHead) {
 		return false
 	}
 	var number int64
 	if r.literal(intHead) {
-		if number, ok = r.integer(); !ok {
+		text, _ := r.until('}')
+		if number, ok = jscan.ParseInt(text); !ok {
 			return false
 		}
 	}
@@ -115,28 +109,4 @@ func (r *expected) until(c byte) (text []byte, ok bool) {
 	}
 	text, r.data = r.data[:end], r.data[end:]
 	return text, true
-}
-
-// integer consumes an integer of at most 18 digits. Longer ones are rare and left to read.
-func (r *expected) integer() (n int64, ok bool) {
-	i, negative := 0, false
-	if len(r.data) > 0 && r.data[0] == '-' {
-		i, negative = 1, true
-	}
-	start := i
-	for i < len(r.data) && r.data[i]-'0' <= 9 {
-		n = n*10 + int64(r.data[i]-'0')
-		i++
-		if i-start > 18 {
-			return 0, false
-		}
-	}
-	if i == start || r.data[start] == '0' && i-start > 1 {
-		return 0, false
-	}
-	r.data = r.data[i:]
-	if negative {
-		n = -n
-	}
-	return n, true
 }

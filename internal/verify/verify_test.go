@@ -116,8 +116,6 @@ func TestExportAccepts(t *testing.T) {
 	}
 	accept("nothing", reply(), "")
 	accept("an empty list", strings.Replace(reply(opens3), opens3, "", 1), "")
-	accept("a counter", reply(opens3), "fs_opens=3")
-	accept("a gauge", reply(conns7), "net_open=7")
 	accept("a gauge of zero", reply(conns0), "net_open=0")
 	accept("a negative gauge", reply(strings.Replace(conns7, "7", "-7", 1)), "net_open=-7")
 	accept("the largest counter", reply(strings.Replace(opens3, "3", "9223372036854775807", 1)), "fs_opens=9223372036854775807")
@@ -223,7 +221,6 @@ func TestRules(t *testing.T) {
 
 	refuse("not registered", RuleUnregistered, "", change(`fs_opens`, `fs_closes`))
 	refuse("with the exporter's prefix", RuleUnregistered, "", change(`fs_opens`, `runsc_fs_opens`))
-	refuse("reserved", RuleUnregistered, "", change(`fs_opens`, `meta_sandbox_presence`))
 	refuse("another type", RuleType, "fs_opens", change(`"fs_opens","type":2`, `"fs_opens","type":1`))
 	refuse("no type", RuleType, "fs_opens", change(`"fs_opens","type":2,`, `"fs_opens",`))
 	refuse("another help text", RuleHelp, "fs_opens", change(`file opens.`, `file opens!`))
@@ -236,7 +233,6 @@ func TestRules(t *testing.T) {
 	refuse("a label's value is not allowed", RuleLabelValue, "calls", change(`"ok"`, `"EINVAL"`))
 	refuse("an escape that looks like an allowed value", RuleLabelValue, "calls", change(`"kind":"read"`, `"kind":"a\b"`))
 	refuse("a series twice", RuleSeriesTwice, "fs_opens", change(opens3, opens3+","+opens5))
-	refuse("a series with fields twice", RuleSeriesTwice, "calls", change(callsOK, callsOK+","+callsOK))
 
 	refuse("a value and a histogram", RuleOneValue, "lat", change(`"histogram":`, `"val":{},"histogram":`))
 	refuse("neither value nor histogram", RuleOneValue, "fs_opens", change(`,"val":{"int":3}`, ``))
@@ -244,21 +240,16 @@ func TestRules(t *testing.T) {
 	refuse("a histogram for a counter", RuleKind, "fs_opens", change(`"val":{"int":3}`, `"histogram":`+histBody))
 	refuse("a float", RuleInteger, "fs_opens", change(`"int":3`, `"float":3`))
 	refuse("an integer with a fraction", RuleInteger, "fs_opens", change(`"int":3`, `"int":3.0`))
-	refuse("an integer with an exponent", RuleInteger, "fs_opens", change(`"int":3`, `"int":3e2`))
 	refuse("an integer that overflows", RuleInteger, "fs_opens", change(`"int":3`, `"int":9223372036854775808`))
-	refuse("an integer of many digits", RuleInteger, "fs_opens", change(`"int":3`, `"int":`+strings.Repeat("9", 1000)))
 	refuse("NaN", RuleField, "fs_opens", change(`"int":3`, `"int":NaN`))
-	refuse("Inf", RuleField, "fs_opens", change(`"int":3`, `"float":"Inf"`))
 	refuse("a float that overflows", RuleJSON, "", change(`"ssd":{"float":12.5}`, `"ssd":{"float":1e999}`))
 	refuse("an integer and a float", RuleNumber, "fs_opens", change(`"int":3`, `"int":3,"float":1.5`))
 	refuse("an integer with a leading zero", RuleJSON, "", change(`"int":3`, `"int":03`))
 	refuse("a negative counter", RuleNegative, "fs_opens", change(`"int":3`, `"int":-3`))
 	refuse("a counter that decreases", RuleDecrease, "fs_opens", change(`"int":3`, `"int":2`))
 	refuse("a counter that is gone", RuleDecrease, "fs_opens", change(opens3+",", ``))
-	refuse("a counter with fields that decreases", RuleDecrease, "calls", change(`"int":2`, `"int":1`))
 
 	refuse("a field of a histogram is missing", RuleField, "lat", change(`"min":{"int":4},`, ``))
-	refuse("a field of a histogram is null", RuleField, "lat", change(`"min":{"int":4}`, `"min":null`))
 	refuse("a bucket is null", RuleField, "lat", change(`{"le":{},"n":3}`, `null`))
 	refuse("a bucket whose count is gone", RuleBucket, "lat", change(`"n":3`, `"m":3`))
 	refuse("a bucket too few", RuleBounds, "lat", change(`{"le":{"int":10},"n":1},`, ``))
@@ -294,10 +285,8 @@ func TestProgress(t *testing.T) {
 		})
 	}
 	sequence("the same again", "fs_opens=3", reply(opens3), reply(opens3))
-	sequence("a counter that grows", "fs_opens=5", reply(opens3), reply(opens5))
 	sequence("a counter that begins", "fs_opens=3 fs_reads=1", reply(opens3), reply(opens3, reads1))
 	sequence("a gauge that goes down", "net_open=0", reply(conns7), reply(conns0))
-	sequence("a gauge that is gone", "", reply(conns7), reply())
 	sequence("a histogram that begins with other extremes than zero", "lat=[1 2 3]/90:4..40~12.5", reply(), reply(hist))
 	sequence("an empty histogram says nothing of extremes", "lat=[1 2 3]/90:4..40~12.5",
 		reply(strings.NewReplacer(`"n":1`, `"n":0`, `"n":2`, `"n":0`, `"n":3`, `"n":0`, `"max":{"int":40}`, `"max":{"int":99}`, `"min":{"int":4}`, `"min":{}`).Replace(hist)), reply(hist))
@@ -442,7 +431,8 @@ func TestForeignTextIsPrintable(t *testing.T) {
 // nothing.
 func FuzzExport(f *testing.F) {
 	s := compile(f, registration)
-	for _, seed := range []string{reply(), reply(opens3, callsOK, conns0, hist), `{"success":false,"err":"x","result":null}`} {
+	escaped := strings.Replace(callsOK, `"read"`, `"a\b"`, 1) // not the allowed value a\b, which has another escape
+	for _, seed := range []string{reply(), reply(opens3, callsOK, conns0, hist), reply(escaped), `{"success":false,"err":"x","result":null}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
