@@ -39,12 +39,12 @@ func (b *Builder) Prefix() string { return b.options.Prefix }
 // may wait for filters of other requests that are being compiled or run for the first time. Hidden
 // sandboxes are not on the page.
 func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
-	p := &Page{Timestamps: b.options.Timestamps, whole: want.Metrics == nil && want.Names == "" && b.options.Series == nil}
+	p := &Page{Timestamps: b.options.Timestamps}
 	selected := selectedOf(snap, want.Sandboxes)
 	schemas := p.addReported(snap, selected)
 	samples := b.families.Of(snap)
 	l := b.layoutOf(schemas, samples.Totals.Schema)
-	p.Families = l.selected(want)
+	p.Families, p.allFamilies = l.selected(want), l.all
 	if want.hasServer() {
 		server := b.families.Server(snap, p.countLeftOut(l, want.Metrics))
 		p.addGroup(groupServer, &server)
@@ -118,7 +118,7 @@ func (p *Page) runFilter(capabilities *Filter) {
 // BuildReported returns a page of the metrics that one sandbox reported, without other families.
 // want selects metrics by their names without prefix.
 func (b *Builder) BuildReported(s *snapshot.Sandbox, want *Filter) *Page {
-	p := &Page{Timestamps: b.options.Timestamps, whole: want == nil && b.options.Series == nil}
+	p := &Page{Timestamps: b.options.Timestamps}
 	schemas := p.addReported(&snapshot.Snapshot{Sandboxes: []snapshot.Sandbox{*s}}, []int{0})
 	all := b.layoutOf(schemas, nil).selected(Selection{Metrics: want})
 	p.Families = slices.DeleteFunc(slices.Clone(all), func(f Family) bool { return f.group != groupReported })

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/fact"
 	"github.com/sandmeter/sandmeter/internal/families"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
@@ -175,26 +174,6 @@ func TestWholePage(t *testing.T) {
 	}
 }
 
-// TestUsage: families about usage have the same names whatever the prefix, and are on the page for
-// sandboxes that the host measured.
-func TestUsage(t *testing.T) {
-	one := register(t, "fs_opens c")
-	measured, other := sandbox("b", one), sandbox("a", one)
-	measured.Usage = &snapshot.Usage{Unknown: []fact.Reason{"r"}}
-	measured.Usage.Set(fact.CPU, 1_500_000_000)
-	b := NewBuilder(Options{Prefix: "x_", Naming: RunscNaming, Families: dropIn})
-	snap := snapshotOf(other, measured)
-	p := b.Build(snap, Selection{})
-	expect(t, "a measured sandbox", p,
-		"process_start_time_seconds gauge: ",
-		"sandmeter_sandbox_cpu_seconds_total counter: b",
-		"sandmeter_sandbox_usage_absent gauge: b/r",
-		"x_fs_opens counter: a b",
-		"x_meta_metric_server_presence gauge: ",
-		"x_meta_sandbox_running gauge: a b")
-	expect(t, "only what a sandbox reports", b.BuildReported(&measured, nil), "x_fs_opens counter: b")
-}
-
 // TestDisagreement: one family has one TYPE and one HELP. The sandbox that comes first decides, the
 // server's own families before all.
 func TestDisagreement(t *testing.T) {
@@ -279,44 +258,19 @@ func TestWalkInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestTextSize: the estimated size of a page, filtered or not, is close to its rendered size.
+// TestTextSize: the estimated size of a page is that of its sources, as far as families are on it.
 func TestTextSize(t *testing.T) {
-	filters := NewFilters()
-	var metrics []string
-	for i := range 50 {
-		metrics = append(metrics, fmt.Sprintf("metric_%02d c", i))
+	box := sandbox("a", register(t, "x_1 c", "x_2 c", "x_3 c", "x_4 c"))
+	box.Reported.TextSize = 1 << 20
+	snap := snapshotOf(box)
+	size := func(rules *SeriesRules, names ...string) int {
+		return NewBuilder(Options{Naming: RunscNaming, Families: dropIn, Series: rules}).Build(snap, Selection{Names: values(names...)}).TextSize()
 	}
-	s := register(t, metrics...)
-	var boxes, others []snapshot.Sandbox
-	for i := range 100 {
-		box := sandbox(fmt.Sprint(i), s)
-		box.Reported.TextSize = box.Reported.MeasureText()
-		boxes, others = append(boxes, box), append(others, silent(fmt.Sprint(i), s))
+	whole := size(nil)
+	if whole <= 1<<20 || whole > 1<<20+2000 {
+		t.Errorf("the size is %d", whole)
 	}
-	b, snap := NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming, Families: dropIn}), snapshotOf(boxes...)
-	own := b.Build(snapshotOf(others...), Selection{}).TextSize() // of families that filters do not hide
-	whole := b.Build(snap, Selection{}).TextSize() - own
-	check := func(filter string, percent int) {
-		t.Helper()
-		f, err := filters.Compile(filter)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, want := b.Build(snap, Selection{Metrics: f}).TextSize()-own, whole*percent/100; got < want*98/100 || got > want*102/100 {
-			t.Errorf("with %s it is %d, want about %d of %d", filter, got, want, whole)
-		}
+	if one, two, ruled := size(nil, "x_1"), size(nil, "x_1", "x_2"), size(NewSeriesRules([]string{"x_1"}, []string{"sand.*|meta.*|proc.*"})); one < whole/1000 || two/2 != one || ruled != one {
+		t.Errorf("the sizes of one, two and one family are %d, %d and %d of %d", one, two, ruled, whole)
 	}
-	check("metric", 100)
-	check("_[0-4]0", 10)
-	check("_..$", 100)
-	check("_1", 20)
-	check("nothing", 0)
-}
-
-// TestLeftOutIsZero: outside of drop-in mode, the number of series left out is there from the start.
-func TestLeftOutIsZero(t *testing.T) {
-	expect(t, "zero", NewBuilder(Options{Prefix: "runsc_", Naming: RunscNaming}).Build(snapshotOf(), Selection{}),
-		"process_start_time_seconds gauge: ",
-		"runsc_meta_metric_server_presence gauge: ",
-		"runsc_meta_num_series_left_out gauge: 0")
 }

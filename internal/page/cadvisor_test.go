@@ -66,6 +66,10 @@ func TestCadvisorTwins(t *testing.T) {
 	check("two containers", "/r:a /r:b", "/d /d", docker("/r", "a", "/d"), docker("/r", "b", "/d"))
 	check("one ID in two roots", "/r:a /s:a /r:b", "/d /e", docker("/r", "a", "/d"), docker("/s", "a", "/d"), docker("/r", "b", "/e"))
 	check("two pods with one name", "/r:p /r:q", "/pod1 /p /pod2 /q", inPod("p", "/pod1"), inPod("q", "/pod2"))
+	alike := func(id, namespace string) snapshot.Sandbox {
+		return measured("/r", namespace, "web", snapshot.Container{ID: id, Pause: true, Cgroup: "/c"})
+	}
+	check("namespaces that look alike on a page", "/r:p /r:q", "/c /c", alike("p", "\xff"), alike("q", "\xfe"))
 	check("two sandboxes of one pod", "/r:p /r:q", "/pod1 /p", inPod("p", "/pod1"), inPod("q", "/pod1"))
 }
 

@@ -15,20 +15,14 @@ const maxFilters = 32
 // Filters compiles the filters of requests and caches at least the 32 that were used last. It is safe for
 // concurrent use.
 type Filters struct {
-	gate gate
+	// gate is held while a filter is compiled or run, since HTTP clients can send the costliest
+	// expressions within the limits in any number of requests. With the gate they use at most one core,
+	// and the memory of one filter at a time. Pages without a filter, and cached filters and results, do
+	// not need the gate. So a hostile client slows down only filters that are not cached.
+	gate sync.Mutex
 
 	mu    sync.Mutex // never held while a filter is compiled or run
 	cache cache[*Filter]
-}
-
-// A gate is a lock that is held while a filter is compiled or run, since HTTP clients can send the
-// costliest expressions within the limits in any number of requests. With the gate they use at most
-// one core, and the memory of one filter at a time. Pages without a filter, and cached filters and
-// results, do not need the gate. So a hostile client slows down only filters that are not cached.
-type gate struct {
-	sync.Mutex
-	compiled int // filters compiled so far, for tests
-	run      int // names matched so far that had no cached result, for tests
 }
 
 // NewFilters returns an empty cache of filters.
@@ -53,7 +47,6 @@ func (f *Filters) Compile(text string) (*Filter, error) {
 	if filter, known := f.cached(text); known { // compiled for another request in the meantime
 		return filter, nil
 	}
-	f.gate.compiled++
 	re, err := compile(text)
 	if err != nil {
 		return nil, err
@@ -94,7 +87,7 @@ var errTooCostly = fmt.Errorf("costs more than %d steps: use fewer repetitions, 
 type Filter struct {
 	text string
 	re   *regexp.Regexp
-	gate *gate
+	gate *sync.Mutex
 
 	mu      sync.Mutex // never held while the filter runs
 	results cache[bool]
@@ -123,7 +116,6 @@ func (f *Filter) Match(name string) bool {
 	if match, known := f.cached(name); known { // run for another page in the meantime
 		return match
 	}
-	f.gate.run++
 	match := f.re.MatchString(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"regexp"
 	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ const (
 // that followed the syntax would miss classes if it differed from the parser; this one can only
 // count too many.
 func classCost(text string) int {
-	fold := ignoresCase(text)
+	fold := ignoresCase.MatchString(text)
 	cost := 0
 	for i := 0; i < len(text) && cost <= maxCost; i++ {
 		rest := text[i:]
@@ -50,24 +51,8 @@ func classCost(text string) int {
 	return cost
 }
 
-// ignoresCase reports whether any part of a text may ignore case: whether it has a group such as
-// (?i) or (?s-mi:.
-func ignoresCase(text string) bool {
-	for {
-		_, rest, found := strings.Cut(text, "(?")
-		if !found {
-			return false
-		}
-		flags := rest
-		if end := strings.IndexAny(rest, ":)"); end >= 0 {
-			flags = rest[:end]
-		}
-		if strings.Contains(flags, "i") {
-			return true
-		}
-		text = rest
-	}
-}
+// ignoresCase matches a text of which any part may ignore case: it has a group such as (?i) or (?s-mi:.
+var ignoresCase = regexp.MustCompile(`\(\?[^:)]*i`)
 
 const (
 	minFold  = 'A'     // the first character that has another case

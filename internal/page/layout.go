@@ -13,6 +13,7 @@ type layout struct {
 	schemas  []*schema.Schema // of reported sources, by kind
 	totals   *schema.Schema   // of totals; nil: there are none
 	families []Family         // sorted by name
+	all      int              // number of families, with those that rules exclude
 	leftOut  map[column]bool  // metrics that are missing, wholly or in part, from the page
 }
 
@@ -51,6 +52,7 @@ func newLayout(schemas []*schema.Schema, totals *schema.Schema, n naming, rules 
 	b.addReported(func(renamed bool) bool { return !renamed })
 	b.addReported(func(renamed bool) bool { return renamed })
 	slices.SortFunc(b.families, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
+	b.all += len(b.families)
 	return b.layout
 }
 
@@ -60,6 +62,7 @@ func (b *builder) addBuiltin(s *schema.Schema, group int) {
 		m := &s.Metrics[i]
 		t := b.own(m)
 		if !b.rules.keepsFamily(t.name, group) {
+			b.all++
 			continue
 		}
 		b.taken[t.name] = -1
@@ -108,7 +111,9 @@ func (b *builder) partsOf(m *schema.Metric, t title) []Part {
 	if m.Type == schema.Histogram {
 		parts = append(parts, Min, Max, SSD)
 	}
-	return slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsFamily(t.name+p.suffix(), groupReported) })
+	kept := slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsFamily(t.name+p.suffix(), groupReported) })
+	b.all += len(parts) - len(kept)
+	return kept
 }
 
 // reserve keeps the names of a histogram's samples from other families.

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/sandmeter/sandmeter/internal/schema"
@@ -68,18 +67,11 @@ func TestRenamedMetricCollides(t *testing.T) {
 		"x_total counter: a")
 }
 
+// TestPrometheusHelp: a metric without a description has a HELP text all the same.
 func TestPrometheusHelp(t *testing.T) {
-	p := NewBuilder(Options{Prefix: "runsc_", Naming: PrometheusNaming, Families: dropIn}).Build(snapshotOf(sandbox("a",
-		register(t, "silent c", "wait cn Time waited, in nanoseconds."))), Selection{})
-	for name, want := range map[string]string{
-		"runsc_silent_total":                       "runsc registers this metric without a description.",
-		"runsc_wait_seconds_total":                 "Time waited, in seconds.",
-		"sandmeter_sandbox_cpu_time_saved_seconds": "CPU time saved for each restored sandbox (in seconds).",
-	} {
-		i := slices.IndexFunc(p.Families, func(f Family) bool { return f.Name == name })
-		if i < 0 || p.Families[i].Help != want {
-			t.Errorf("%s (index %d): HELP is not %q", name, i, want)
-		}
+	p := NewBuilder(Options{Naming: PrometheusNaming, Families: dropIn}).Build(snapshotOf(sandbox("a", register(t, "a_silent c"))), Selection{})
+	if f := p.Families[0]; f.Name != "a_silent_total" || f.Help != "runsc registers this metric without a description." {
+		t.Errorf("%s has HELP %q", f.Name, f.Help)
 	}
 }
 

@@ -21,9 +21,9 @@ type Page struct {
 	// Timestamps says that samples carry the time of their source.
 	Timestamps bool
 
-	groups   [groups]span // of Sources
-	whole    bool         // no filter
-	textSize int          // approximate bytes of text of the page without filters
+	groups      [groups]span // of Sources
+	allFamilies int          // number of families without filters and rules
+	textSize    int          // approximate bytes of text of all of them
 }
 
 // Sources are in groups, since all samples of a family are from the same group.
@@ -98,53 +98,10 @@ func (p Part) Of(h *snapshot.Histogram) snapshot.Number {
 	}
 }
 
-// probes is how many sources of a group are measured to estimate the size of a filtered page.
-const probes = 16
-
-// TextSize returns the approximate number of bytes of the page as text. A buffer of that size
-// rarely grows while the page is rendered.
-func (p *Page) TextSize() int {
-	if p.whole {
-		return p.textSize
-	}
-	walk, size := p.Walk(), 0
-	for group := range p.groups {
-		size += p.groupSize(walk, group)
-	}
-	return size
-}
-
-// groupSize returns the approximate number of bytes of a group on a filtered page: its size without
-// filters, times the part of some of its sources that is on the page.
-func (p *Page) groupSize(walk *Walk, group int) int {
-	sources := p.Sources[p.groups[group].from:p.groups[group].to]
-	var whole, kept, all int
-	for i := range sources {
-		whole += sources[i].TextSize + sources[i].ZeroSize
-	}
-	for at := 0; at < len(sources); at += len(sources)/probes + 1 {
-		all += sources[at].TextSize + sources[at].ZeroSize
-		kept += p.keptSize(walk, group, &sources[at])
-	}
-	if all == 0 {
-		return whole
-	}
-	return int(int64(whole) * int64(kept) / int64(all))
-}
-
-// keptSize returns the approximate number of bytes of those samples of a source that are on the page.
-func (p *Page) keptSize(walk *Walk, group int, src *Source) (size int) {
-	for i := range p.Families {
-		f := &p.Families[i]
-		if f.group != group || f.Part != Whole || f.metric[src.kind] < 0 {
-			continue
-		}
-		some := *src.Source
-		some.Samples = walk.samples(src, f.metric[src.kind])
-		size += some.MeasureText()
-	}
-	return size
-}
+// TextSize returns the approximate number of bytes of the page as text. A buffer of that size rarely grows
+// while a page of all families is rendered. Other pages are taken to have as much of the text as they have
+// of the families.
+func (p *Page) TextSize() int { return p.textSize * len(p.Families) / max(p.allFamilies, 1) }
 
 // A Walk iterates over the samples of a page. Each rendering uses its own Walk. It is not safe for
 // concurrent use. Within a source, samples are in the order of the schema's metrics, which is
