@@ -27,10 +27,9 @@ func (x *syntax) memo(text, proto *schema.Memo) *schema.Memo {
 // is built once in the lifetime of a sandbox.
 type labelText struct {
 	syntax *syntax
-	// The first non-empty piece has no leading separator.
-	pieces [len(snapshot.IdentityLabels)]string
-	first  int    // index of the first non-empty piece
-	block  string // all labels, with braces; "" if there are none
+	pieces [len(snapshot.IdentityLabels)]string // all but the first have a leading separator
+	none   bool                                 // all pieces are empty
+	block  string                               // all labels, with braces; "" if there are none
 }
 
 // labelsOf returns the labels in the syntax.
@@ -39,20 +38,18 @@ func (x *syntax) labelsOf(l *snapshot.Labels) *labelText {
 }
 
 func (x *syntax) newLabelText(l *snapshot.Labels) *labelText {
-	t := &labelText{syntax: x, first: len(snapshot.IdentityLabels)}
+	t := &labelText{syntax: x, none: true}
 	for i, value := range l.Values() {
 		if value == "" {
 			continue
 		}
-		text := string(x.append(nil, snapshot.IdentityLabels[i], value))
-		if t.first < i {
-			text = x.between + text
-		} else {
-			t.first = i
+		if !t.none {
+			t.pieces[i] = x.between
 		}
-		t.pieces[i] = text
+		t.pieces[i] += string(x.append(nil, snapshot.IdentityLabels[i], value))
+		t.none = false
 	}
-	if t.first < len(t.pieces) {
+	if !t.none {
 		t.block = string(t.append(nil, &insertion{}))
 	}
 	return t
@@ -63,7 +60,7 @@ func (t *labelText) append(b []byte, ins *insertion) []byte {
 	if ins == nil {
 		return append(b, t.block...)
 	}
-	if t.first == len(t.pieces) {
+	if t.none {
 		return t.syntax.appendAlone(b, ins)
 	}
 	b = append(b, t.syntax.open...)

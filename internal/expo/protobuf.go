@@ -158,7 +158,7 @@ func (s *source) appendMetric(b []byte, ins *insertion, value byte, size int) []
 }
 
 func (s *source) appendSimple(b []byte, t schema.Type, ins *insertion, value float64) []byte {
-	if t == schema.Counter && s.start != "" {
+	if t == schema.Counter && len(s.start) > 0 {
 		b = s.appendMetric(b, ins, metricCounter, sizeDouble+1+len(s.start))
 		b = appendDouble(b, simpleValue, value)
 		b = append(append(b, counterStart), s.start...)
@@ -181,7 +181,7 @@ func (s *source) appendHistogram(b []byte, f *page.Family, m *schema.Metric, ins
 		size += 2 + sizeBucket(count)
 	}
 	size += 1 + protowire.SizeVarint(count) + sizeDouble
-	if s.start != "" {
+	if len(s.start) > 0 {
 		size += 1 + len(s.start)
 	}
 	b = s.appendMetric(b, ins, metricHistogram, size)
@@ -198,7 +198,7 @@ func (s *source) appendHistogram(b []byte, f *page.Family, m *schema.Metric, ins
 		b = protowire.AppendVarint(append(b, bucketCount), count)
 		b = appendDouble(b, bucketBound, bound)
 	}
-	if s.start != "" {
+	if len(s.start) > 0 {
 		b = append(append(b, histogramStart), s.start...)
 	}
 	return append(b, s.time...)

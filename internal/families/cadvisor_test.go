@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,73 +189,4 @@ func TestCadvisorOfContainers(t *testing.T) {
 	check("a pod with two containers", "processes", two(), "p 10", "b 20")
 	check("a pod with one container", "processes", podOf(appContainer()), "p 10", "a 20")
 	check("a container of Docker", "processes", docker("d"), "d 20")
-}
-
-// TestCadvisorKeys: two sandboxes have a key in common if, and only if, they would have equal series on
-// a page.
-func TestCadvisorKeys(t *testing.T) {
-	series := func(s *SandboxSamples) (all []string) {
-		for _, set := range s.Cadvisor.Sets {
-			var text strings.Builder
-			for _, l := range set.Pairs {
-				fmt.Fprintf(&text, "%s=%q ", l.Name, strings.ToValidUTF8(l.Value, "\uFFFD"))
-			}
-			all = append(all, text.String())
-		}
-		return all
-	}
-	common := func(a, b []string) bool {
-		return slices.ContainsFunc(a, func(text string) bool { return slices.Contains(b, text) })
-	}
-	check := func(what string, alike bool, a, b snapshot.Sandbox) {
-		t.Helper()
-		all := samplesOf(a, b)
-		if got := common(all[0].CadvisorKeys, all[1].CadvisorKeys); got != alike {
-			t.Errorf("%s: a common key: %t, want %t: %q and %q", what, got, alike, all[0].CadvisorKeys, all[1].CadvisorKeys)
-		}
-		if got := common(series(all[0]), series(all[1])); got != alike {
-			t.Errorf("%s: equal series: %t, want %t", what, got, alike)
-		}
-	}
-	in := func(podCgroup string, s snapshot.Sandbox) snapshot.Sandbox {
-		s.PodCgroup = podCgroup
-		return s
-	}
-	pause := func(id string) snapshot.Container { return snapshot.Container{ID: id, Pause: true} }
-	check("two containers with one cgroup", false, measuredAs("", "", snapshot.Container{ID: "a", Cgroup: "/d"}), measuredAs("", "", snapshot.Container{ID: "b", Cgroup: "/d"}))
-	check("one ID in two roots", true, docker("a"), docker("a"))
-	check("two pods with one name", false, podOf(), in("/k/pod2", measuredAs("shop", "web", pause("q"))))
-	check("two sandboxes of one pod", true, podOf(), in("/k/pod1", measuredAs("shop", "web", pause("q"))))
-	check("names that look alike on a page", true, in("/p", measuredAs("\xff", "p", pause("x"))), in("/p", measuredAs("\xfe", "p", pause("y"))))
-}
-
-// TestCadvisorRowsAreKept: label sets are made once for a sandbox, until its state files or its network
-// interfaces change.
-func TestCadvisorRowsAreKept(t *testing.T) {
-	f, derived := New(Options{Usage: CadvisorNames}), new(atomic.Value)
-	s := podOf(appContainer())
-	convert := func() []*snapshot.LabelSet {
-		s.Derived = derived
-		return f.Of(&snapshot.Snapshot{Sandboxes: []snapshot.Sandbox{s}}).Sandboxes[0].Cadvisor.Sets
-	}
-	remade := func(before, after []*snapshot.LabelSet) bool {
-		return !slices.ContainsFunc(after, func(set *snapshot.LabelSet) bool { return slices.Contains(before, set) })
-	}
-	first := convert()
-	s.Usage = podOf(appContainer()).Usage
-	s.Usage.Set(fact.CPU, 2e9)
-	kept := convert()
-	if !slices.Equal(kept, first) {
-		t.Error("label sets are made again for other values")
-	}
-	s.Identity = podOf(appContainer()).Identity
-	second := convert()
-	if !remade(first, second) {
-		t.Error("label sets stay for other state files")
-	}
-	s.Usage = podOf(appContainer()).Usage
-	s.Usage.Interfaces[0].Name = "eth1"
-	if third := convert(); !remade(second, third) {
-		t.Error("label sets stay for other network interfaces")
-	}
 }

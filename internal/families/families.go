@@ -2,7 +2,6 @@ package families
 
 import (
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -54,8 +53,7 @@ type Families struct {
 
 	mu     sync.Mutex
 	totals totalsTable
-	server snapshot.Source      // the last one
-	roots  []*snapshot.LabelSet // of runtime roots
+	server snapshot.Source // the last one
 }
 
 // New returns Families.
@@ -170,27 +168,21 @@ func (f *Families) Server(snap *snapshot.Snapshot, seriesLeftOut int) snapshot.S
 	a := f.adder()
 	a.exact = true
 	defer f.adders.Put(a)
-	serverTable.convert(a, server{snap, &f.options, f.buildInfo, f.rootSets(snap), seriesLeftOut}, &source, &f.server)
+	serverTable.convert(a, server{snap, &f.options, f.buildInfo, rootSets(snap), seriesLeftOut}, &source, &f.server)
 	f.server = source
 	return source
 }
 
 // rootSets returns the label sets of runtime roots, by index in the snapshot.
-func (f *Families) rootSets(snap *snapshot.Snapshot) []*snapshot.LabelSet {
-	fits := func(set *snapshot.LabelSet, root snapshot.Root) bool {
-		return snap.Server.SingleRoot == (len(set.Pairs) == 0) && (snap.Server.SingleRoot || set.Pairs[0].Value == root.Path)
-	}
-	if !slices.EqualFunc(f.roots, snap.Roots, fits) {
-		f.roots = nil
-		for i := range snap.Roots {
-			set := new(snapshot.LabelSet)
-			if !snap.Server.SingleRoot {
-				set = snapshot.NewLabelSet(label("runtime_root", snap.Roots[i].Path))
-			}
-			f.roots = append(f.roots, set)
+func rootSets(snap *snapshot.Snapshot) []*snapshot.LabelSet {
+	sets := make([]*snapshot.LabelSet, len(snap.Roots))
+	for i := range snap.Roots {
+		sets[i] = noSet
+		if !snap.Server.SingleRoot {
+			sets[i] = labeled("runtime_root", snap.Roots[i].Path)
 		}
 	}
-	return f.roots
+	return sets
 }
 
 // nanoseconds returns a time in nanoseconds since the Unix epoch, and 0 for the zero time and one that

@@ -14,16 +14,20 @@ var noLabels = new(snapshot.Labels)
 
 func label(name, value string) snapshot.Label { return snapshot.Label{Name: name, Value: value} }
 
-// shared has label sets with one label, which many sandboxes have in common: capabilities, reasons,
-// network interfaces.
+// noSet is a label set without labels.
+var noSet = new(snapshot.LabelSet)
+
+// shared has label sets with one label, which many samples have in common: capabilities, reasons,
+// network interfaces, runtime roots.
 var shared struct {
 	sync.Mutex
 	sets map[snapshot.Label]*snapshot.LabelSet
 }
 
 // maxShared limits the shared label sets. Linux has 41 capabilities, and a node has few names of
-// interfaces. Other values, which sandboxes can choose, are not worth the memory.
-const maxShared = 512
+// interfaces and at most 500 runtime roots. Other values, which sandboxes can choose, are not worth the
+// memory.
+const maxShared = 1024
 
 // labeled returns the label set with one label.
 func labeled(name, value string) *snapshot.LabelSet {
