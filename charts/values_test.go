@@ -296,40 +296,26 @@ func TestShared(t *testing.T) {
 	}
 	// Sockets of daemons.
 	f("roots", "/run/containerd", "/run")
-	f("roots", "/var/run/docker", "/var/run")
 	f("finalRecords", "/run/containerd/records", "/run/containerd")
 	f("finalRecords", "/var/run/containerd/records", "/var/run/containerd")
 	f("finalMetricsLog", "/run/%ID%", "/run")
 	// Settings and programs.
-	f("finalRecords", "/etc/records", "/etc")
 	f("finalRecords", "/etc/cron.d/records", "/etc/cron.d")
-	f("finalRecords", "/usr/records", "/usr")
 	f("finalRecords", "/usr/local/bin/records", "/usr/local/bin")
-	f("finalRecords", "/usr/lib64/records", "/usr/lib64")
 	f("finalRecords", "/lib/records", "/lib")
 	f("finalRecords", "/opt/records", "/opt")
-	f("roots", "/etc/runsc", "/etc")
 	// The kernel.
 	f("finalRecords", "/dev/shm/records", "/dev/shm")
-	f("finalRecords", "/sys/fs/cgroup/records", "/sys/fs/cgroup")
 	f("roots", "/proc/1/root", "/proc/1")
 	// Files and secrets of users, pods, and containers.
 	f("finalRecords", "/root/records", "/root")
-	f("finalRecords", "/home/records", "/home")
 	f("finalRecords", "/tmp/records", "/tmp")
 	f("finalRecords", "/var/log/records", "/var/log")
-	f("finalRecords", "/var/log/pods/records", "/var/log/pods")
 	f("finalMetricsLog", "/var/log/%ID%/metrics", "/var/log")
-	f("finalMetricsLog", "/var/lib/%ID%.log", "/var/lib")
-	f("roots", "/var/lib/kubelet/r", "/var/lib/kubelet")
 	f("roots", "/var/lib/kubelet/pods/r", "/var/lib/kubelet/pods")
 	f("roots", "/var/lib/containerd/x/r", "/var/lib/containerd/x")
-	f("finalMetricsLog", "/var/lib/docker/%ID%", "/var/lib/docker")
 	// Other spellings.
 	f("finalMetricsLog", "/var/lib//%ID%", "/var/lib")
-	f("finalMetricsLog", "/var/./lib/%ID%", "/var/lib")
-	f("finalMetricsLog", "/var/log/runsc/../%ID%", "/var/log")
-	f("finalRecords", "/var/log/sandmeter/../records", "/var/log")
 	f("roots", "/run/x/../containerd/k8s.io", "/run/containerd")
 }
 

@@ -87,13 +87,10 @@ func fleetNamespaces(d *builder) {
 func fleetTotals(d *builder) {
 	group := func(expr string) string { return in(ofGroup, expr) }
 	byName := func(expr string) string { return named(group(`sum by (group) (`+expr+`)`), "group", "(none)") }
-	d.WithPanel(byOutcome(bars(frame{title: "Starts and ends", description: "Sandboxes that started (line) and ended (bars) per minute, by outcome. Sandboxes that no scrape saw count, too.", width: third, unit: perMinute},
+	d.WithPanel(apart(byOutcome(bars(frame{title: "Starts and ends", description: "Sandboxes that started (line) and ended (bars) per minute, by outcome. Sandboxes that no scrape saw count, too.", width: third, unit: perMinute},
 		line(group(`60 * sum by (outcome) (rate(sandmeter_sandboxes_ended_total{@}[$__rate_interval]))`), "{{outcome}}"),
 		line(group(`60 * sum(rate(sandmeter_sandboxes_started_total{@}[$__rate_interval]))`), "started"),
-	)).OverrideByName("started", []dashboard.DynamicConfigValue{
-		fixed("text"), property("custom.drawStyle", "line"), property("custom.lineWidth", 2), property("custom.fillOpacity", 0),
-		property("custom.stacking", map[string]any{"mode": "none", "group": "A"}),
-	}))
+	)), "started", "text", property("custom.drawStyle", "line"), property("custom.lineWidth", 2)))
 	d.WithPanel(stack(frame{title: "CPU by group", description: "CPU cores that all sandboxes used, with those that no scrape saw. The group is the namespace with --totals-by=namespace.", width: third, unit: cores},
 		line(byName(`rate(sandmeter_sandboxes_cpu_seconds_total{@}[$__rate_interval])`), "{{group}}")))
 	d.WithPanel(traffic(frame{title: "Network by group", description: "Bytes per second of all sandboxes, with those that no scrape saw: received above zero, sent below. The group is the namespace with --totals-by=namespace.", width: third, unit: bytesRate},

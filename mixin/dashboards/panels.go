@@ -257,23 +257,18 @@ func fixed(color string) dashboard.DynamicConfigValue {
 	return property("color", map[string]any{"mode": "fixed", "fixedColor": color})
 }
 
-// limit draws the series of a limit as a dashed line that is not part of a stack.
-func limit(p *timeseries.PanelBuilder, legend string) *timeseries.PanelBuilder {
-	return p.OverrideByName(legend, []dashboard.DynamicConfigValue{
-		fixed("red"),
-		property("custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{8, 6}}),
+// apart draws a series as a line in a color of its own that is not part of a stack.
+func apart(p *timeseries.PanelBuilder, legend, color string, more ...dashboard.DynamicConfigValue) *timeseries.PanelBuilder {
+	return p.OverrideByName(legend, append([]dashboard.DynamicConfigValue{
+		fixed(color),
 		property("custom.fillOpacity", 0),
 		property("custom.stacking", map[string]any{"mode": "none", "group": "A"}),
-	})
+	}, more...))
 }
 
-// whole draws the series of a sum as a line that is not part of the stack.
-func whole(p *timeseries.PanelBuilder, legend string) *timeseries.PanelBuilder {
-	return p.OverrideByName(legend, []dashboard.DynamicConfigValue{
-		fixed("text"),
-		property("custom.fillOpacity", 0),
-		property("custom.stacking", map[string]any{"mode": "none", "group": "A"}),
-	})
+// limit draws the series of a limit as a dashed line.
+func limit(p *timeseries.PanelBuilder, legend string) *timeseries.PanelBuilder {
+	return apart(p, legend, "red", property("custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{8, 6}}))
 }
 
 // traffic returns a panel about both directions of a network: the legends of what was sent end in

@@ -108,11 +108,11 @@ func sandboxUsage(d *builder) {
 		return one(named(`sum by (container) (`+expr+`)`, "container", "(unattributed)"))
 	}
 	const cpu = `rate(sandmeter_container_cpu_seconds_total{@}[$__rate_interval])`
-	d.WithPanel(whole(limit(stack(frame{title: "CPU by container and its limit", description: "CPU cores as the host measures them, split by what the sandbox reports of its containers; the line is the sandbox as a whole. Without a cgroup of its own, only the sentry's CPU time is known. The limit is the sum of the containers' limits.", width: half, unit: cores},
+	d.WithPanel(apart(limit(stack(frame{title: "CPU by container and its limit", description: "CPU cores as the host measures them, split by what the sandbox reports of its containers; the line is the sandbox as a whole. Without a cgroup of its own, only the sentry's CPU time is known. The limit is the sum of the containers' limits.", width: half, unit: cores},
 		line(container(cpu), "{{container}}"),
 		line(one(`sum(rate(sandmeter_sandbox_cpu_seconds_total{@}[$__rate_interval]))`), "sandbox"),
 		line(one(`sum(rate(sandmeter_sentry_cpu_seconds_total{@}[$__rate_interval]))`), "sentry only"),
-		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"), "sandbox").
+		line(one(`sum(sandmeter_container_limit_cpu_cores{@})`), "limit")), "limit"), "sandbox", "text").
 		WithTransformation(rename(longID, shortID)))
 	d.WithPanel(limit(graph(frame{title: "Memory and its limit", description: "Memory of the sandbox's cgroup, page cache included, and the highest so far. Without a cgroup of its own, the sentry's memory. The limit is the sum of the containers' limits.", width: half, unit: bytesIEC},
 		line(one(`sum(sandmeter_sandbox_memory_bytes{@})`), "memory"),

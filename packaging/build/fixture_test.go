@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,25 +62,13 @@ func first(t *testing.T) build {
 }
 
 var buildFirst = sync.OnceValues(func() (build, error) {
-	b := build{stage: filepath.Join(scratch, "stage"), made: filepath.Join(scratch, "made")}
+	b := build{stage: filepath.Join(scratch, runtime.GOARCH), made: filepath.Join(scratch, "made")}
 	root, err := filepath.Abs(checkout)
 	if err != nil {
 		return b, err
 	}
 	b.release = release{checkout: root, sbomTool: filepath.Join(root, "bin", "cyclonedx-gomod"), version: "v1.2.3", date: epoch}
-	ctx, native, common := context.Background(), filepath.Join(scratch, "native"), filepath.Join(scratch, "common")
-	for _, step := range []func() error{
-		func() error { return os.Mkdir(b.made, 0o755) },
-		func() error { return program.Compile(ctx, root, native, b.version, runtime.GOARCH) },
-		func() error { return b.stageCommon(ctx, common, native) },
-		func() error { return b.stageArch(ctx, b.stage, common, runtime.GOARCH) },
-		func() error { return b.pack(ctx, b.stage, b.made, runtime.GOARCH) },
-	} {
-		if err := step(); err != nil {
-			return b, err
-		}
-	}
-	return b, nil
+	return b, b.write(context.Background(), scratch, filepath.Join(scratch, "dist"), []string{runtime.GOARCH}, io.Discard)
 })
 
 // path returns the only file whose name ends like that.

@@ -54,7 +54,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if r.sbomTool, err = filepath.Abs(*sbom); err != nil {
 		return err
 	}
-	return r.write(ctx, *out, strings.Split(*arches, ","), stdout)
+	work, err := os.MkdirTemp("", "sandmeter-packages-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	return r.write(ctx, work, *out, strings.Split(*arches, ","), stdout)
 }
 
 // releaseDate returns the time that all files in the packages have: SOURCE_DATE_EPOCH, else the time

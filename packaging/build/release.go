@@ -23,16 +23,11 @@ type release struct {
 }
 
 // write writes the packages for the architectures, and SHA256SUMS, to a directory, and lists them on
-// stdout. Nothing is written there unless all packages could be made.
-func (r release) write(ctx context.Context, out string, arches []string, stdout io.Writer) error {
+// stdout. Nothing is written there unless all packages could be made, in the directory work.
+func (r release) write(ctx context.Context, work, out string, arches []string, stdout io.Writer) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp("", "sandmeter-packages-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
 	native := filepath.Join(work, "native")
 	if err := program.Compile(ctx, r.checkout, native, r.version, runtime.GOARCH); err != nil {
 		return err
@@ -67,7 +62,7 @@ func (r release) pack(ctx context.Context, stage, made, arch string) error {
 		return err
 	}
 	name := r.name(arch)
-	if err := writeTarball(filepath.Join(made, name+".tar.gz"), name, stage, r.date); err != nil {
+	if err := r.tarball(filepath.Join(made, name+".tar.gz"), name, stage); err != nil {
 		return err
 	}
 	return r.sbom(ctx, filepath.Join(stage, program.Name), filepath.Join(made, name+".cdx.json"), arch)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sandmeter/sandmeter/packaging/archive"
 	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
@@ -131,20 +130,13 @@ func (r release) compress(stage string) error {
 	return nil
 }
 
-// stageGzip writes compressed/NAME.gz, without a time or a name in its header.
+// stageGzip writes compressed/NAME.gz.
 func stageGzip(stage, name string, data []byte) error {
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	data, err := archive.Gzip(data)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return stageFile(filepath.Join(stage, "compressed", name+".gz"), b.Bytes())
+	return stageFile(filepath.Join(stage, "compressed", name+".gz"), data)
 }
 
 // normalize gives all files and directories below a directory the same time, and modes that do not

@@ -5,6 +5,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+
+	"github.com/sandmeter/sandmeter/packaging/archive"
 )
 
 // A file is a tar file with an image layout.
@@ -38,8 +40,8 @@ func (r release) files() ([]file, error) {
 }
 
 // file returns a file with an image or index, and additional entries.
-func (r release) file(name string, root partial.Describable, more ...entry) (file, error) {
-	entries, err := layoutOf(root, r.reference())
+func (r release) file(name string, root partial.Describable, more ...archive.File) (file, error) {
+	files, err := layoutOf(root, r.reference())
 	if err != nil {
 		return file{}, err
 	}
@@ -47,6 +49,6 @@ func (r release) file(name string, root partial.Describable, more ...entry) (fil
 	if err != nil {
 		return file{}, err
 	}
-	content, err := archive(r.created, append(entries, more...))
+	content, err := archive.Tar(r.created, append(files, more...))
 	return file{name, digest, content}, err
 }

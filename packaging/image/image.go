@@ -1,11 +1,9 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"io"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -13,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/sandmeter/sandmeter/packaging/archive"
 	"github.com/sandmeter/sandmeter/packaging/program"
 )
 
@@ -69,8 +68,10 @@ func (r release) image(p server) (v1.Image, error) {
 
 // layer returns the only layer of an image: the program, and the licenses that have to come with it.
 func (r release) layer(p server) (v1.Layer, error) {
-	files, err := archive(r.created, []entry{
-		{"LICENSE", 0o644, r.license}, {program.Name, 0o755, p.content}, {program.LicensesName, 0o644, p.thirdParty},
+	files, err := archive.Tar(r.created, []archive.File{
+		{Name: "LICENSE", Mode: 0o644, Content: r.license},
+		{Name: program.Name, Mode: 0o755, Content: p.content},
+		{Name: program.LicensesName, Mode: 0o644, Content: p.thirdParty},
 	})
 	if err != nil {
 		return nil, err
@@ -78,30 +79,4 @@ func (r release) layer(p server) (v1.Layer, error) {
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil }
 	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer),
 		tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching)
-}
-
-// An entry is a regular file in a tar archive.
-type entry struct {
-	name    string
-	mode    int64
-	content []byte
-}
-
-// archive returns a tar archive with entries of user and group 0. It depends on its arguments only.
-func archive(modified time.Time, entries []entry) ([]byte, error) {
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, e := range entries {
-		header := &tar.Header{Name: e.name, Mode: e.mode, Size: int64(len(e.content)), ModTime: modified, Format: tar.FormatUSTAR}
-		if err := w.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(e.content); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"debug/elf"
-	"encoding/binary"
 	"encoding/json"
 	"io"
 	"maps"
@@ -31,42 +29,14 @@ const (
 	testCreated  = "1790000000" // 2026-09-21T14:13:20Z
 )
 
-// header returns the beginning of a program for Linux. With an interpreter, it is not static.
-func header(t *testing.T, machine elf.Machine, segments ...elf.ProgType) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	write := func(value any) {
-		if err := binary.Write(&b, binary.LittleEndian, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h := elf.Header64{
-		Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
-		Ehsize: 64, Phoff: 64, Phentsize: 56, Phnum: uint16(len(segments)),
-	}
-	copy(h.Ident[:], "\x7fELF")
-	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA], h.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)
-	write(h)
-	for _, kind := range segments {
-		write(elf.Prog64{Type: uint32(kind)})
-	}
-	return b.Bytes()
-}
-
 // inputs has the files from which the tests make images.
 type inputs struct{ dir string }
 
 func newInputs(t *testing.T) inputs {
 	in := inputs{t.TempDir()}
 	in.write(t, "LICENSE", []byte("the license"))
-	for dir, content := range map[string][]byte{
-		"amd64":      header(t, elf.EM_X86_64, elf.PT_LOAD),
-		"arm64":      header(t, elf.EM_AARCH64, elf.PT_LOAD),
-		"dynamic":    header(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP),
-		"script":     []byte("#!/bin/sh\nexec sandmeter \"$@\"\n"),
-		"unlicensed": header(t, elf.EM_X86_64, elf.PT_LOAD),
-	} {
-		in.write(t, dir+"/sandmeter", content)
+	for _, dir := range []string{"amd64", "arm64", "unlicensed"} {
+		in.write(t, dir+"/sandmeter", []byte("program for "+dir))
 		if dir != "unlicensed" {
 			in.write(t, dir+"/third-party-licenses.txt", []byte("licenses for "+dir))
 		}
@@ -335,10 +305,6 @@ func TestErrors(t *testing.T) {
 	refused("no program", "no programs: give ARCH=DIR")
 	refused("no architecture", `"amd64" is not ARCH=DIR`, "amd64")
 	refused("no program file", "sandmeter: no such file", "amd64="+in.path("none"))
-	refused("unknown architecture", "program for mips: unknown architecture", "mips="+in.path("amd64"))
-	refused("wrong architecture", "program for arm64: it is for EM_X86_64", "arm64="+in.path("amd64"))
-	refused("dynamic", "it is not static", "amd64="+in.path("dynamic"))
-	refused("no program of Linux", "bad magic number", "amd64="+in.path("script"))
 	refused("twice", "two programs for amd64", amd64, amd64)
 	refused("bad version", `-version "1+2" is not a tag`, "-version", "1+2", amd64)
 	refused("no version", `-version "" is not a tag`, "-version", "", amd64)

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -11,10 +10,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+
+	"github.com/sandmeter/sandmeter/packaging/archive"
 )
 
 // layoutOf returns the files of an image layout that has one image or index, with this reference.
-func layoutOf(root partial.Describable, reference string) (entries []entry, err error) {
+func layoutOf(root partial.Describable, reference string) (files []archive.File, err error) {
 	dir, err := os.MkdirTemp("", "sandmeter-image-")
 	if err != nil {
 		return nil, err
@@ -37,24 +38,19 @@ func layoutOf(root partial.Describable, reference string) (entries []entry, err 
 	if err != nil {
 		return nil, err
 	}
-	files := os.DirFS(dir)
-	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		content, err := fs.ReadFile(files, name)
-		entries = append(entries, entry{name, 0o644, content})
-		return err
-	})
-	return entries, err
+	files, err = archive.ReadDir(dir)
+	for i := range files {
+		files[i].Mode = 0o644 // whatever the umask is
+	}
+	return files, err
 }
 
 // dockerManifest returns the file that makes `docker load` of releases before 25.0, which do not
 // know image layouts, find an image in one.
-func dockerManifest(image v1.Image, reference string) (entry, error) {
+func dockerManifest(image v1.Image, reference string) (archive.File, error) {
 	manifest, err := image.Manifest()
 	if err != nil {
-		return entry{}, err
+		return archive.File{}, err
 	}
 	type saved struct {
 		Config   string
@@ -67,7 +63,7 @@ func dockerManifest(image v1.Image, reference string) (entry, error) {
 		this.Layers = append(this.Layers, blob(layer.Digest))
 	}
 	content, err := json.Marshal([]saved{this})
-	return entry{"manifest.json", 0o644, content}, err
+	return archive.File{Name: "manifest.json", Mode: 0o644, Content: content}, err
 }
 
 // full returns a reference with the registry and the directory that Docker and containerd take when

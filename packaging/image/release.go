@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"regexp"
@@ -36,9 +34,6 @@ type server struct {
 	thirdParty []byte // the licenses of what is linked into it
 }
 
-// machines are the architectures for which there are images.
-var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
-
 // tagSyntax is what the OCI distribution specification allows.
 var tagSyntax = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
@@ -57,32 +52,8 @@ func (r release) check() error {
 			errs = append(errs, fmt.Errorf("two programs for %s", p.arch))
 		}
 		seen[p.arch] = true
-		if err := p.check(); err != nil {
-			errs = append(errs, fmt.Errorf("program for %s: %w", p.arch, err))
-		}
 	}
 	return errors.Join(errs...)
-}
-
-// check reports an error unless the program runs without any other file on its architecture.
-func (p server) check() error {
-	want, known := machines[p.arch]
-	if !known {
-		return errors.New("unknown architecture")
-	}
-	f, err := elf.NewFile(bytes.NewReader(p.content))
-	if err != nil {
-		return err
-	}
-	if f.Machine != want {
-		return fmt.Errorf("it is for %s", f.Machine)
-	}
-	for _, segment := range f.Progs {
-		if segment.Type == elf.PT_INTERP {
-			return errors.New("it is not static: build it with CGO_ENABLED=0")
-		}
-	}
-	return nil
 }
 
 // reference returns what the image is called in commands.
