@@ -69,9 +69,7 @@ func TestEventRules(t *testing.T) {
 	refuse := func(reply string, rule Rule) {
 		t.Helper()
 		_, err := readEvent(reply)
-		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != rule {
-			t.Errorf("%.300s: got %v, want %q", reply, err, rule)
-		}
+		wantRule(t, reply, err, rule)
 	}
 	usage := func(usage string, rule Rule) {
 		t.Helper()

@@ -279,9 +279,7 @@ func TestReplyAfterFinalLog(t *testing.T) {
 func TestFinalLogWithoutHistogram(t *testing.T) {
 	s := compile(t, registration)
 	_, _, err := readFinalLog(t, s, []string{hist}, final(finalOpens5))
-	if broken, ok := errors.AsType[*Breach](err); !ok || broken.Rule != RuleBucket {
-		t.Errorf("got %v, want a breach of %q", err, RuleBucket)
-	}
+	wantRule(t, "a log without the histogram", err, RuleBucket)
 }
 
 // TestFinalLogAfterClockStep: if the clock of the host was set back since the last reply, its time

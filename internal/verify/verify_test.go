@@ -96,6 +96,14 @@ func export(v *Verifier, reply control.Reply, s *schema.Schema, b *Baseline, now
 	return err
 }
 
+// wantRule fails the test unless the error is a breach of the rule.
+func wantRule(t *testing.T, what string, err error, want Rule) {
+	t.Helper()
+	if broken, ok := errors.AsType[*Breach](err); !ok || broken.Rule != want {
+		t.Errorf("%.300s: got %v, want a breach of %q", what, err, want)
+	}
+}
+
 func TestExportAccepts(t *testing.T) {
 	s := compile(t, registration)
 	accept := func(name, reply, want string) {
@@ -306,9 +314,7 @@ func TestClockJumps(t *testing.T) {
 		}
 		// A reply that is older than the last one by the same clock is refused.
 		err := export(&v, control.NewReply([]byte(replyAt(clock.Add(-time.Millisecond), opens3))), s, &b, clock)
-		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != RuleOrder {
-			t.Errorf("after a jump of %v, an older reply: got %v, want %q", jump, err, RuleOrder)
-		}
+		wantRule(t, fmt.Sprintf("after a jump of %v, an older reply", jump), err, RuleOrder)
 	}
 }
 
@@ -391,9 +397,7 @@ func TestSavings(t *testing.T) {
 	refuse := func(reply string, rule Rule) {
 		t.Helper()
 		_, err := read(reply)
-		if broken := new(Breach); !errors.As(err, &broken) || broken.Rule != rule {
-			t.Errorf("%s: got %v, want %q", reply, err, rule)
-		}
+		wantRule(t, reply, err, rule)
 	}
 	accept(`{"success":true,"err":"","result":{"CPUTimeSaved":-17800000,"WallTimeSaved":5}}`, -17800000, 5)
 	accept(`{"success":true,"err":"","result":{"WallTimeSaved":0,"x":[],"CPUTimeSaved":9223372036854775807}}`, 1<<63-1, 0)
