@@ -27,6 +27,7 @@ type Table struct {
 const (
 	columnGap = "  "
 	ellipsis  = "…"
+	leftOut   = -1 // instead of the width of a column that is left out
 )
 
 // Lines returns the lines of the table, the titles first. If the table is wider than the given
@@ -35,8 +36,7 @@ const (
 func (t Table) Lines(columns int) []string {
 	widths := t.widths()
 	if columns > 0 {
-		for t.minWidth(widths) > columns && t.leaveOut() {
-			widths = t.widths()
+		for t.minWidth(widths) > columns && t.leaveOut(widths) {
 		}
 		t.narrow(widths, columns)
 	}
@@ -82,25 +82,18 @@ func (t Table) minWidth(widths []int) int {
 	return sum(narrowest)
 }
 
-// leaveOut removes the most optional column, and returns false if there is none. It does not change
-// copies of the table.
-func (t *Table) leaveOut() bool {
-	least := 0
+// leaveOut leaves out the most optional column, and returns false if there is none.
+func (t Table) leaveOut(widths []int) bool {
+	least := -1
 	for i, c := range t.Columns {
-		if c.Optional > t.Columns[least].Optional {
+		if c.Optional > 0 && widths[i] != leftOut && (least < 0 || c.Optional > t.Columns[least].Optional) {
 			least = i
 		}
 	}
-	if t.Columns[least].Optional == 0 {
-		return false
+	if least >= 0 {
+		widths[least] = leftOut
 	}
-	t.Columns = slices.Delete(slices.Clone(t.Columns), least, least+1)
-	rows := make([][]string, len(t.Rows))
-	for i, row := range t.Rows {
-		rows[i] = slices.Delete(slices.Clone(row), least, least+1)
-	}
-	t.Rows = rows
-	return true
+	return least >= 0
 }
 
 // narrow reduces the widths, always of the widest column that may be cut, until the table fits or
@@ -122,27 +115,25 @@ func (t Table) narrow(widths []int, columns int) {
 
 // sum returns the width of a table with columns of these widths.
 func sum(widths []int) int {
-	total := len(columnGap) * (len(widths) - 1)
+	total := -len(columnGap)
 	for _, w := range widths {
-		total += w
+		if w != leftOut {
+			total += len(columnGap) + w
+		}
 	}
 	return total
 }
 
 // line returns a row as text, without padding at its end.
 func (t Table) line(row []string, widths []int) string {
-	var line strings.Builder
+	var cells []string
 	for i, cell := range row {
-		if i > 0 {
-			line.WriteString(columnGap)
-		}
-		cell = cut(cell, widths[i])
-		line.WriteString(cell)
-		if i < len(row)-1 {
-			line.WriteString(strings.Repeat(" ", widths[i]-textWidth(cell)))
+		if widths[i] != leftOut {
+			cell = cut(cell, widths[i])
+			cells = append(cells, cell+strings.Repeat(" ", widths[i]-textWidth(cell)))
 		}
 	}
-	return line.String()
+	return strings.TrimRight(strings.Join(cells, columnGap), " ")
 }
 
 // cut shortens a text to a number of columns, with an ellipsis at the end if it was longer.

@@ -38,13 +38,6 @@ var (
 	incomplete        = Cause{"incomplete", Warning, "run this command as root on the node, and again if it ran out of time"}
 )
 
-// Causes returns all causes, in the order of their findings.
-func Causes() []Cause {
-	return []Cause{noServer, serverUnreachable, serverAccess, noStatus, noSnapshot, notServed, sandboxFailed, sandboxStopped, sandboxOrphaned, sandboxHidden,
-		usageAbsent, stateFile, rootUnreadable, rootNotExamined, tooManyRoots, noRegistrations, missingCapability, otherPIDNamespace, lowFileLimit,
-		inotifyExhausted, unknownOutcomes, incomplete}
-}
-
 // findings collects findings, and unites those that differ only in the sandboxes and places.
 type findings struct {
 	all    []Finding

@@ -97,8 +97,7 @@ type State string
 const (
 	Answered    State = "answered"
 	NoStatus    State = "no_status"   // it does not describe itself: gVisor's own server, or an older one
-	NotThere    State = "not_there"   // nothing listens at the address
-	Unreachable State = "unreachable" // it does not respond, or responds with something else
+	Unreachable State = "unreachable" // nothing listens, or it does not respond, or responds with something else
 	NoAccess    State = "no_access"   // TLS, credentials, permissions, or another namespace
 )
 

@@ -49,7 +49,6 @@ var byState = map[State]struct {
 	Cause
 	what string
 }{
-	NotThere:    {serverUnreachable, "a server does not respond"},
 	Unreachable: {serverUnreachable, "a server does not respond"},
 	NoAccess:    {serverAccess, "a server cannot be asked from here"},
 	NoStatus:    {noStatus, "a server does not describe itself, so its sandboxes are not known"},

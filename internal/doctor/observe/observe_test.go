@@ -125,7 +125,7 @@ func TestStates(t *testing.T) {
 	f("with a password", doctor.NoAccess, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	f("something else", doctor.Unreachable, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
 	f("broken", doctor.Unreachable, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "null") })
-	if got := ask(t, filepath.Join(t.TempDir(), "none")); got.State != doctor.NotThere {
+	if got := ask(t, filepath.Join(t.TempDir(), "none")); got.State != doctor.Unreachable {
 		t.Errorf("nothing: %+v", got)
 	}
 }

@@ -74,8 +74,6 @@ func stateOf(err error) doctor.State {
 	switch {
 	case is(metricclient.ErrNoAPI):
 		return doctor.NoStatus
-	case is(metricclient.ErrNotListening):
-		return doctor.NotThere
 	case is(metricclient.ErrUnauthorized), is(metricclient.ErrTLS), is(fs.ErrPermission):
 		return doctor.NoAccess
 	}
