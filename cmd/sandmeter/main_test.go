@@ -32,7 +32,7 @@ func TestWrongUsage(t *testing.T) {
 
 	wrong("list --root", "flag needs an argument: --root; try: sandmeter list --help")
 	wrong("list --root {root} --root {root}", `--root "{root}": given twice`+tryList)
-	wrong("get --filter [z-a]", `--filter "[z-a]": invalid character class range in "z-a"; try: sandmeter get --help`)
+	wrong("get --filter [z-a]", "--filter \"[z-a]\": error parsing regexp: invalid character class range: `z-a`; try: sandmeter get --help")
 	wrong("get --sandbox=", `--sandbox "": give an ID, or leave the flag out for all sandboxes; try: sandmeter get --help`)
 	wrong("health --root=", `--root "": give a path; try: sandmeter health --help`)
 	const oneID = "export requires one ID; sandmeter list shows the IDs of sandboxes; try: sandmeter export --help"
