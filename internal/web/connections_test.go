@@ -158,6 +158,7 @@ func TestClosing(t *testing.T) {
 	}
 	isClosed := func(client net.Conn) {
 		t.Helper()
+		_ = client.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the client reads %v, want %v", err, io.EOF)
 		}
