@@ -351,13 +351,8 @@ func (f *fleet) knows(d dashboardFile) {
 		for name, want := range map[string]string{"web": "2", "alone": "2", "stalled": "1", "exits": "0", "fails": "0", "killed": "0", "oom": "0"} {
 			f.untilShown(d, "State", f.selectionOf(name, selections), want, sampleValue)
 		}
-		for name, want := range map[string]string{"exits": "exited status 0", "fails": "failed status 3", "killed": "killed signal 9", "oom": "oom_killed"} {
-			f.untilShown(d, "Outcome", f.selectionOf(name, selections), want, func(s *model.Sample) string {
-				if name == "oom" { // there is no signal if the kernel killed a process of the application
-					return strings.TrimSuffix(sampleOutcome(s), " signal 9")
-				}
-				return sampleOutcome(s)
-			})
+		for name, want := range map[string]string{"exits": "exited", "fails": "failed", "killed": "killed", "oom": "oom_killed"} {
+			f.untilShown(d, "Outcome", f.selectionOf(name, selections), want, func(s *model.Sample) string { return string(s.Metric["outcome"]) })
 		}
 	}
 }
@@ -373,14 +368,6 @@ func (f *fleet) selectionOf(name string, selections []selected) selected {
 }
 
 func sampleValue(s *model.Sample) string { return s.Value.String() }
-
-func sampleOutcome(s *model.Sample) string {
-	labels := make(map[string]string)
-	for name, value := range s.Metric {
-		labels[string(name)] = string(value)
-	}
-	return outcomeOf(labels)
-}
 
 // untilShown waits until the first query of a panel has one result, with the wanted text.
 func (f *fleet) untilShown(d dashboardFile, title string, s selected, want string, text func(*model.Sample) string) {

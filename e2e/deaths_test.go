@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,58 +90,6 @@ func (w *world) stopSandbox(id string) (goOn func()) {
 		return nil
 	})
 	return goOn
-}
-
-func TestSameIDAtOnceAgain(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.start("other", "idle")
-	s := w.startServer(w.metricServerArgs())
-	// Every page has the values of one life of the sandbox: counters begin again, which breaks no
-	// rule.
-	scraping, stop := context.WithCancel(t.Context())
-	broken := make(chan string, 1)
-	go func() {
-		defer close(broken)
-		for scraping.Err() == nil {
-			data, err := w.client.GetMetrics(scraping, nil)
-			if scraping.Err() != nil {
-				return
-			}
-			if err != nil || strings.Contains(string(data), "_refused") {
-				broken <- fmt.Sprint(err, "\n", data)
-				return
-			}
-		}
-	}()
-	seen := map[string]bool{}
-	for life := range 6 {
-		w.start("again", "touch", strconv.Itoa(100-10*life))
-		want := stateOf(w, "again").iteration()
-		if life%2 == 0 {
-			p := w.scrape()
-			p.wantLives(t, []string{"again", "other"}, nil)
-			p.wantValue(t, 1, alwaysThere, "sandbox", "again", "iteration", want)
-		}
-		if seen[want] {
-			t.Errorf("two lives have the iteration %s", want)
-		}
-		seen[want] = true
-		if life%3 == 0 {
-			w.kill("again")
-		}
-		w.remove("again")
-	}
-	stop()
-	for p := range broken {
-		t.Errorf("a page has a refused answer:\n%s", p)
-	}
-	w.scrape().wantLives(t, []string{"other"}, nil)
-	s.signal(syscall.SIGTERM)
-	s.wantEnd(soon, 0) // the log is complete now
-	if log := s.err.String(); strings.Contains(log, "sandbox=other") {
-		t.Errorf("the log says:\n%s", log)
-	}
 }
 
 func TestServerRestartedAfterDeathsSaysTheSame(t *testing.T) {

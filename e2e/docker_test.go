@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -172,9 +171,7 @@ func (d *docker) must(err error) {
 
 func (d *docker) write(name string, value any) {
 	d.t.Helper()
-	doc, err := json.Marshal(value)
-	d.must(err)
-	d.must(os.WriteFile(filepath.Join(d.dir, name), doc, 0o600))
+	d.must(os.WriteFile(filepath.Join(d.dir, name), jsonOf(d.t, value), 0o600))
 }
 
 // try runs `docker args…` and returns its output.
@@ -205,13 +202,7 @@ func (d *docker) image(name string) {
 	d.t.Helper()
 	program, err := os.ReadFile(sandlab)
 	d.must(err)
-	var image bytes.Buffer
-	w := tar.NewWriter(&image)
-	d.must(w.WriteHeader(&tar.Header{Name: "sandlab", Mode: 0o755, Size: int64(len(program))}))
-	_, err = w.Write(program)
-	d.must(err)
-	d.must(w.Close())
-	_, err = d.try(image.Bytes(), "import", "-", name)
+	_, err = d.try(tarOf(d.t, file{"sandlab", 0o755, program}), "import", "-", name)
 	d.must(err)
 }
 

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -149,31 +148,12 @@ func (e *endpoint) sandboxes() (ids []string) {
 	return ids
 }
 
-// A sandboxDetail is what the JSON API says about a sandbox.
-type sandboxDetail struct {
-	CreatedAt time.Time `json:"created_at"`
-	Metrics   []struct {
-		Name  string
-		Value float64
-	}
-}
-
-func (e *endpoint) detail(id string) (d sandboxDetail) {
+// created returns when a sandbox was created, as the JSON API says.
+func (e *endpoint) created(id string) time.Time {
 	e.t.Helper()
-	e.document("/api/v1/sandboxes/"+id, &d)
-	return d
-}
-
-// wantValue fails the test unless a metric has one series with a value.
-func (d sandboxDetail) wantValue(t *testing.T, want float64, metric string) {
-	t.Helper()
-	var values []float64
-	for _, m := range d.Metrics {
-		if m.Name == metric {
-			values = append(values, m.Value)
-		}
+	var detail struct {
+		CreatedAt time.Time `json:"created_at"`
 	}
-	if !slices.Equal(values, []float64{want}) {
-		t.Errorf("the JSON API has the values %v of %s, want %v", values, metric, want)
-	}
+	e.document("/api/v1/sandboxes/"+id, &detail)
+	return detail.CreatedAt
 }

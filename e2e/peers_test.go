@@ -46,9 +46,8 @@ func TestPeers(t *testing.T) {
 	ps.eachJob(peer.negotiated)
 	sandboxes := endpoints[0].sandboxes()
 	ps.eachJob(func(p peer, j job) error { return p.lists(j, sandboxes) })
-	detail := endpoints[0].detail("worked")
-	detail.wantValue(t, opens, "runsc_fs_opens") // as runsc registers it
-	ps.eachJob(func(p peer, j job) error { return p.beginsWith(j, detail.CreatedAt, opens, `sandbox="worked"`) })
+	created := endpoints[0].created("worked")
+	ps.eachJob(func(p peer, j job) error { return p.beginsWith(j, created, opens, `sandbox="worked"`) })
 
 	// If a sandbox stalls, the target is up, and a gauge says which sandbox it is.
 	goOn := w.stopSandbox("worked")

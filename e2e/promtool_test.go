@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -60,33 +59,10 @@ func writeExample(t *testing.T, text []byte) string {
 // examples returns the examples in a language from the repository's documents.
 func examples(t *testing.T, language string) (texts []string) {
 	t.Helper()
-	block := regexp.MustCompile("(?s)```" + language + "\n(.*?)```")
-	for _, document := range documents(t) {
-		for _, match := range block.FindAllStringSubmatch(document, -1) {
-			texts = append(texts, match[1])
+	for _, pattern := range []string{"../*.md", "../docs/*.md"} {
+		for _, path := range must(filepath.Glob(pattern))(t) {
+			texts = append(texts, section{t, path, string(must(os.ReadFile(path))(t))}.blocks(language)...)
 		}
-	}
-	return texts
-}
-
-// documents returns the texts of the repository's documents.
-func documents(t *testing.T) []string {
-	t.Helper()
-	top, err := filepath.Glob("../*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	docs, err := filepath.Glob("../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	for _, path := range slices.Concat(top, docs) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts = append(texts, string(text))
 	}
 	return texts
 }

@@ -70,7 +70,7 @@ func TestShipping(t *testing.T) {
 	ps.until(opens, opensFamily+`{sandbox="worked"}`)
 	ps.eachJob(peer.agrees)
 	ps.eachJob(func(p peer, j job) error { return p.lists(j, e.sandboxes()) })
-	created := e.detail("worked").CreatedAt
+	created := e.created("worked")
 	ps.eachJob(func(p peer, j job) error { return p.beginsWith(j, created, opens, `sandbox="worked"`) })
 
 	// A sandbox that leaves the page leaves the store, not five minutes later.

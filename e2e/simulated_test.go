@@ -2,18 +2,15 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/testkit"
-	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 // newSimulatedWorld returns a world with simulated sandboxes, which run in this process. Only the
@@ -31,22 +28,6 @@ func newSimulatedWorld(t *testing.T) *world {
 func (w *world) simulate(spec simulate.Spec) *simulate.Sandbox {
 	w.t.Helper()
 	return testkit.Start(w.t, w.root, spec)
-}
-
-// timedPage is a page and the duration of its scrape.
-type timedPage struct {
-	data metricclient.MetricData
-	took time.Duration
-	err  error
-}
-
-// tryWithin scrapes with a scrape timeout. A page that comes later is an error.
-func (w *world) tryWithin(ctx context.Context, limit time.Duration) timedPage {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	begin := time.Now()
-	data, err := w.client.GetMetrics(ctx, nil)
-	return timedPage{data, time.Since(begin), err}
 }
 
 // descriptors returns the number of open file descriptors of the server.

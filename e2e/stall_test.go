@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"syscall"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandmeter/sandmeter/internal/simulate"
+	"github.com/sandmeter/sandmeter/metricclient"
 )
 
 // TestPausedServerAcceptsWhatHasArrived: after a pause of any length, the server accepts replies
@@ -27,8 +29,14 @@ func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
 	const timeout = 2 * time.Second // time to pause the server
 	s := w.startServer(w.serveArgs("--sandbox-timeout", timeout.String()))
 	t.Cleanup(func() { s.signal(syscall.SIGCONT) })
-	pages := make(chan timedPage, 1)
-	go func() { pages <- w.tryWithin(t.Context(), 10*time.Second) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	pages, failed := make(chan metricclient.MetricData, 1), error(nil)
+	go func() {
+		var page metricclient.MetricData
+		page, failed = w.client.GetMetrics(ctx, nil)
+		pages <- page
+	}()
 	<-asked
 	s.signal(syscall.SIGSTOP)
 	w.until(func() error {
@@ -42,6 +50,6 @@ func TestPausedServerAcceptsWhatHasArrived(t *testing.T) {
 	time.Sleep(timeout) // until all of the sandbox's time has passed
 	s.signal(syscall.SIGCONT)
 	page := <-pages
-	w.must(page.err)
-	parsePage(t, page.data).wantFailure(t, "sb", "")
+	w.must(failed)
+	parsePage(t, page).wantFailure(t, "sb", "")
 }

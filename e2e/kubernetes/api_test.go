@@ -12,14 +12,13 @@ import (
 // apiClient asks the API server. Its certificate is its own, and both are alone in their network.
 var apiClient = &http.Client{Timeout: ample, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
-// request sends a request to the API server and reads the reply, unless into is nil.
-func (n *node) request(method, path string, body io.Reader, into any) error {
-	request, err := http.NewRequestWithContext(n.t.Context(), method, apiAddress+path, body)
+// get reads an object of the API server, unless into is nil.
+func (n *node) get(path string, into any) error {
+	request, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, apiAddress+path, nil)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	request.Header.Set("Content-Type", "application/json")
 	response, err := apiClient.Do(request)
 	if err != nil {
 		return err
@@ -30,16 +29,12 @@ func (n *node) request(method, path string, body io.Reader, into any) error {
 		return err
 	}
 	if response.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
+		return fmt.Errorf("%s: %s: %s", path, response.Status, text)
 	}
 	if into == nil {
 		return nil
 	}
 	return json.Unmarshal(text, into)
-}
-
-func (n *node) get(path string, into any) error {
-	return n.request(http.MethodGet, path, nil, into)
 }
 
 // kubectl runs kubectl, which must succeed.

@@ -1,13 +1,10 @@
 package kubernetes
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,24 +77,7 @@ func checkKubeletRestart(n *node) {
 	n.wantSame(before)
 }
 
-// checkEviction: the API evicts a pod.
-func checkEviction(n *node) {
-	n.create("eviction", idle("eviction", "evicted"), idle("eviction", "stays"))
-	ids := n.untilUp("eviction", "evicted", "stays")
-	eviction, err := json.Marshal(object{
-		"apiVersion": "policy/v1", "kind": "Eviction", "metadata": object{"namespace": "eviction", "name": "evicted"},
-	})
-	n.must(err)
-	n.must(n.request(http.MethodPost, "/api/v1/namespaces/eviction/pods/evicted/eviction", bytes.NewReader(eviction), nil))
-	if r := n.untilRecorded("eviction", 1, "evicted")["evicted"][0]; r.ID != ids["evicted"] {
-		n.t.Errorf("the record is of %s, the evicted pod was %s", r.ID, ids["evicted"])
-	}
-	if now := n.untilUp("eviction", "stays"); now["stays"] != ids["stays"] {
-		n.t.Errorf("the other pod has sandbox %s, before %s", now["stays"], ids["stays"])
-	}
-}
-
-// checkDrain: a drain ends all sandboxes, and not the server.
+// checkDrain: a drain, which evicts all pods through the API, ends all sandboxes, and not the server.
 func checkDrain(n *node) {
 	n.create("drain", idle("drain", "one"), shop.in("drain"))
 	n.untilUp("drain", "one", "web")
@@ -267,7 +247,7 @@ func checkLeftovers(n *node) {
 	if err := os.Remove(n.file("manifests/static.json")); !errors.Is(err, fs.ErrNotExist) {
 		n.must(err)
 	}
-	n.remove("shop", "restart", "eviction", "drain")
+	n.remove("shop", "restart", "drain")
 	n.wantRecords(n.seen)
 	n.untilPage(func(p page) error {
 		left, err := filepath.Glob(filepath.Join(runtimeRoot, "*.state"))

@@ -210,28 +210,3 @@ func checkHostNetwork(n *node) {
 	n.remove("hosts")
 	n.untilRecorded("hosts", 1, "node-agent")
 }
-
-// checkEqualNames: a pod has the same name in another namespace.
-func checkEqualNames(n *node) {
-	n.create("shop", shop)
-	n.create("bank", idle("bank", "web"))
-	ours, theirs := n.untilUp("bank", "web")["web"], n.untilUp("shop", "web")["web"]
-	p := n.page()
-	if ours == theirs {
-		n.t.Errorf("both pods have sandbox %s", ours)
-	}
-	for _, family := range []string{"sandmeter_sandbox_cpu_seconds_total", "sandmeter_sandbox_memory_bytes", "runsc_fs_opens_total"} {
-		ids := p.labels(family, "sandbox", "pod_name", "web")
-		if both := slices.Sorted(slices.Values([]string{ours, theirs})); !slices.Equal(ids, both) {
-			n.t.Errorf("%s has sandboxes %q, want %q", family, ids, both)
-		}
-	}
-	for _, namespace := range []string{"bank", "shop"} {
-		p.want(n.t, 1, "sandmeter_sandboxes_started_total", "group", namespace)
-		if rows := p.find("container_cpu_usage_seconds_total", "namespace", namespace, "pod", "web", "container", ""); len(rows) == 0 {
-			n.t.Errorf("the pod of namespace %s has no row among cAdvisor's families", namespace)
-		}
-	}
-	n.remove("bank")
-	n.untilRecorded("bank", 1, "web")
-}
