@@ -21,15 +21,11 @@ const floorCommand = "floor"
 // floorWorkers is how many sandboxes the floor client queries at once.
 const floorWorkers = 16
 
-// floorClient is the process of the floor client.
-type floorClient struct{ *process }
-
-func (b *bench) startFloor(root string) floorClient {
-	return floorClient{start(must(os.Executable()), floorCommand, root)}
-}
+// startFloor starts the process of the floor client.
+func startFloor(root string) *process { return start(must(os.Executable()), floorCommand, root) }
 
 // round makes the floor client query all sandboxes once.
-func (f floorClient) round() (c cost) {
+func (f *process) round() (c cost) {
 	must(fmt.Fprintln(f.in))
 	must(fmt.Fscanln(f.out, &c.cpu, &c.wall))
 	return c

@@ -209,7 +209,7 @@ func (b *bench) measure(f fleet) {
 	sim := b.startFleet(f)
 	defer sim.stop()
 	reading := readFiles(sim.root)
-	floor := b.startFloor(sim.root)
+	floor := startFloor(sim.root)
 	defer floor.stop()
 	server := b.startServer(sim.root, f.serverFlags()...)
 	defer server.stop()

@@ -161,28 +161,21 @@ func (h *Histogram) json(bounds []int64) []byte {
 
 // lookup returns the metric of a point, and an error if the registration does not allow the point.
 func (s *schema) lookup(p Point) (m *metric, labels string, err error) {
-	m = s.byName[p.Metric]
-	if m == nil {
-		return nil, "", fmt.Errorf("simulate: metric %q is not registered", p.Metric)
-	}
-	if len(p.Labels) != len(m.Fields) {
-		return nil, "", fmt.Errorf("simulate: metric %q has %d fields, not %d", p.Metric, len(m.Fields), len(p.Labels))
-	}
-	for _, f := range m.Fields {
-		if !slices.Contains(f.Allowed, p.Labels[f.Name]) {
-			return nil, "", fmt.Errorf("simulate: metric %q: %s=%q is not allowed", p.Metric, f.Name, p.Labels[f.Name])
-		}
-	}
-	if (m.kind == 3) != (p.Hist != nil) {
-		return nil, "", fmt.Errorf("simulate: metric %q: Hist is for distributions", p.Metric)
-	}
-	if p.Hist != nil && len(p.Hist.Counts) != len(m.Buckets)+1 {
-		return nil, "", fmt.Errorf("simulate: metric %q has %d buckets, not %d", p.Metric, len(m.Buckets)+1, len(p.Hist.Counts))
-	}
-	if math.IsNaN(p.Float) || math.IsInf(p.Float, 0) {
-		return nil, "", fmt.Errorf("simulate: metric %q: %v has no JSON", p.Metric, p.Float)
+	if m = s.byName[p.Metric]; m == nil || !m.allows(p) {
+		return nil, "", fmt.Errorf("simulate: the registration does not allow %+v", p)
 	}
 	return m, encodeLabels(p.Labels), nil
+}
+
+// allows reports whether the metric may have a point, and whether its value has JSON.
+func (m *metric) allows(p Point) bool {
+	for _, f := range m.Fields {
+		if !slices.Contains(f.Allowed, p.Labels[f.Name]) {
+			return false
+		}
+	}
+	return len(p.Labels) == len(m.Fields) && (m.kind == 3) == (p.Hist != nil) && (p.Hist == nil || len(p.Hist.Counts) == len(m.Buckets)+1) &&
+		!math.IsNaN(p.Float) && !math.IsInf(p.Float, 0)
 }
 
 // AllSeries returns a point for each possible series of the registration.
