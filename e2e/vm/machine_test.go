@@ -26,6 +26,8 @@ type machine struct {
 	address string        // of the server, in the machine
 	stays   string        // ID of a container that runs all the time
 	ended   chan struct{} // closed when QEMU has ended
+
+	incomplete int // records without the last figures, of containers that no scrape has seen
 }
 
 // limit is for everything that has to happen in a machine at some time, however slow it is.

@@ -84,8 +84,8 @@ func (m *machine) serveInContainer() {
 	m.sh("docker run --detach --name sandmeter --pid host --read-only --user 0:0 --cap-drop ALL " + options +
 		" --security-opt no-new-privileges --security-opt apparmor=unconfined" +
 		" --volume /sys/fs/cgroup:/sys/fs/cgroup:ro --volume /run/docker:/run/docker:ro" +
-		" --volume /sandmeter/bin:/sandmeter/bin:ro --volume /var/log/sandmeter:/var/log/sandmeter" +
-		" sandmeter:1 /sandmeter serve " + listen + " --root='/run/docker/runtime-*/*' --runsc=/sandmeter/bin/runsc --final-records=/var/log/sandmeter/records")
+		" --volume /sandmeter/bin:/runsc:ro --volume /var/log/sandmeter:/var/log/sandmeter" +
+		" sandmeter:1 /sandmeter serve " + listen + " --root='/run/docker/runtime-*/*' --runsc=/runsc/runsc --final-records=/var/log/sandmeter/records")
 	if *served == "chart" {
 		m.address = strings.TrimSpace(m.sh("docker inspect --format '{{.NetworkSettings.IPAddress}}' sandmeter")) + ":19640"
 	}
