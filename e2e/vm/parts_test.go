@@ -202,8 +202,8 @@ func (m *machine) examples() {
 func (m *machine) endsCgroupfs() {
 	m.sh("ln -sf /sandmeter/cgroupfs.json /etc/docker/daemon.json; systemctl restart docker")
 	m.wantComplete(m.ends("docker", 1), 1)
-	m.sh("ln -sf /sandmeter/daemon.json /etc/docker/daemon.json; systemctl restart docker; docker start stay")
-	m.wantStays()
+	m.sh("ln -sf /sandmeter/daemon.json /etc/docker/daemon.json; systemctl restart docker; docker rm --force stay")
+	m.stay()
 }
 
 // endsContainerd: the same ends with containerd and the shim.
@@ -223,7 +223,7 @@ func (m *machine) restartOfMachine() {
 func (m *machine) purge() {
 	m.sh("dpkg -r sandmeter; test -e /etc/default/sandmeter")
 	m.sh("rm -r " + overrides + " /root/settings /home/runsc; dpkg -P sandmeter")
-	left := m.sh("find / -xdev -path /sandmeter -prune -o -name '*sandmeter*' -print; systemctl list-units --all --no-legend 'sandmeter.*'")
+	left := m.sh("find / -xdev -path /sandmeter -prune -o -name '*sandmeter*' -print; systemctl list-units --all --no-legend sandmeter.service sandmeter.socket")
 	if left != "" {
 		m.t.Errorf("after the purge there are\n%s", left)
 	}
