@@ -47,7 +47,7 @@ func TestCadvisorRules(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	start := func(pod string, containers ...string) {
-		id := usageID(pod)
+		id := usageID("cadvisor-" + pod) // other tests have cgroups of pods with the same names
 		add := w.pod(runsc.Pod{Sandbox: id, Name: pod, Namespace: "shop"})
 		add(id, func(c *runsc.Container) {
 			c.Cgroup = true
