@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
@@ -196,6 +197,19 @@ func TestOverlap(t *testing.T) {
 	}
 	if got, want := snap.Sandboxes[0].Reported.Samples, later.Samples; len(want) == 0 || !slices.Equal(got, want) {
 		t.Errorf("the values are %+v, want %+v", got, want)
+	}
+}
+
+// TestReplyAfterTheEnd: a reply that arrives after the end of a life does not count.
+func TestReplyAfterTheEnd(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(simulate.Spec{ID: "a"})
+	n.collect()
+	q := &queriesOf(n.life("a")).export
+	q.life.end = new(snapshot.End)
+	defer func() { q.life.end = nil }()
+	if f, whole := q.accept(control.NewReply([]byte("x"))); f != errOver || !whole {
+		t.Errorf("it is taken: %v", f)
 	}
 }
 

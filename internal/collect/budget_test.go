@@ -51,3 +51,13 @@ func TestTimeBudget(t *testing.T) {
 		t.Errorf("of 10 ms it gets %v", got)
 	}
 }
+
+// TestQueriesShareTime: all queries on a connection together have the time of one.
+func TestQueriesShareTime(t *testing.T) {
+	q := query{env: &env{options: Options{SandboxTimeout: time.Second}}}
+	for used, want := range map[time.Duration]time.Duration{0: time.Second, 400 * time.Millisecond: 600 * time.Millisecond, 2 * time.Second: 0} {
+		if q.used = used; q.Timeout() != want {
+			t.Errorf("after %v it has %v, want %v", used, q.Timeout(), want)
+		}
+	}
+}

@@ -38,6 +38,26 @@ func TestOneEndPerProcess(t *testing.T) {
 	}
 }
 
+// TestWaitForStatus: an end is closed when the exit status is known, or a minute later. A clock that was set back
+// makes no lifetime negative.
+func TestWaitForStatus(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(simulate.Spec{ID: "a", OwnProcess: true})
+	n.look()
+	l := n.life("a")
+	l.last.Store(&finalReading{at: n.now()})
+	if n.collector.finishOne(l, false) {
+		t.Error("it is closed at once")
+	}
+	n.pass(statusWait)
+	if !n.collector.finishOne(l, false) {
+		t.Error("it is not closed after a minute")
+	}
+	if got := l.lifetime(l.process.Began().Add(-time.Second)); got != 0 {
+		t.Errorf("the lifetime is %v", got)
+	}
+}
+
 // TestUsageOrigin: the last figures are the host's if all that were measured before could be read at
 // the end.
 func TestUsageOrigin(t *testing.T) {

@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/simulate/liars"
+	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
 
@@ -110,6 +113,23 @@ func TestFinalLogWithoutSample(t *testing.T) {
 	l.keeper.expect(t, "a killed final_metrics_log")
 	l.node.expect(page, opens, `runsc_fs_opens{sandbox="a"} 51`)
 	l.node.expect(page, allOpens, allOpens+" 51")
+}
+
+// TestFinalLogOfAnotherRegistration: a log counts for nothing if the sandbox has got another registration since it
+// was read.
+func TestFinalLogOfAnotherRegistration(t *testing.T) {
+	l := newLoggingNode(t)
+	l.start(l.spec("a"))
+	l.collect()
+	l.collector.mu.Lock()
+	defer l.collector.mu.Unlock()
+	of := l.life("a")
+	of.last.Store(&finalReading{at: time.Now()})
+	defer of.last.Store(nil)
+	if got := l.collector.takeFinalLog(of, finalLog{reply: control.NewReply([]byte("x")), schema: new(schema.Schema)}); got != snapshot.FromSample {
+		t.Errorf("the last values are from %s", got)
+	}
+	l.expectLog()
 }
 
 // TestFinalLogAfterClockWasSetBack: a log counts if it was written while the process of the sandbox ran, although

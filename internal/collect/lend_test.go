@@ -103,6 +103,16 @@ func TestLend(t *testing.T) {
 	check("a lender that has ended", simulate.Spec{PID: -1}, simulate.Spec{}, "not_instrumented")
 }
 
+// TestLendToOtherRoot: roots do not lend to each other.
+func TestLendToOtherRoot(t *testing.T) {
+	n := newBorrowers(t, &library{err: errUnknown})
+	one, _ := n.addRoot("one", "a", 1)
+	two, s := n.addRoot("two", "b", 1)
+	n.update(s, func(spec *simulate.Spec) { spec.Uninstrumented = true })
+	n.serve(one, two)
+	n.expect(n.page(), opens, opens+`runtime_root="`+one+`",sandbox="a"} 1`)
+}
+
 // TestLendByRelease: where the programs of processes are not readable, the release decides.
 func TestLendByRelease(t *testing.T) {
 	r := &state.Registration{}

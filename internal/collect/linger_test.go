@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandmeter/sandmeter/internal/simulate"
 	"github.com/sandmeter/sandmeter/internal/snapshot"
 	"github.com/sandmeter/sandmeter/internal/state"
@@ -74,19 +76,21 @@ func TestLingerMax(t *testing.T) {
 	n.expectSandboxesOnPage("a=0", "b=0")
 }
 
-// TestNextLife: the last life of an ID lingers beside the next one, with its own iteration.
+// TestNextLife: the last life of an ID lingers beside the next one, with its own iteration, whether or not
+// both have the same process.
 func TestNextLife(t *testing.T) {
-	n := newNode(t, nil)
-	one := n.start(simulate.Spec{ID: "a", OwnProcess: true, Points: []simulate.Point{{Metric: "fs_opens", Int: 7}}})
-	n.collect()
-	one.Remove()
-	n.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 3}}})
-	page := n.page()
-	n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 7`, `runsc_fs_opens{sandbox="a"} 3`)
-	lines := slices.Collect(strings.Lines(page))
-	slices.Sort(lines)
-	if same := slices.Compact(slices.Clone(lines)); len(same) != len(lines) {
-		t.Error("the page has equal lines")
+	for _, own := range []bool{true, false} {
+		n := newNode(t, nil)
+		one := n.start(simulate.Spec{ID: "a", OwnProcess: own, Points: []simulate.Point{{Metric: "fs_opens", Int: 7}}})
+		n.collect()
+		one.Remove()
+		n.start(simulate.Spec{ID: "a", Points: []simulate.Point{{Metric: "fs_opens", Int: 3}}})
+		page := n.page()
+		n.expect(page, opens, `runsc_fs_opens{sandbox="a"} 7`, `runsc_fs_opens{sandbox="a"} 3`)
+		lines := slices.Sorted(strings.Lines(page))
+		if same := slices.Compact(slices.Clone(lines)); len(same) != len(lines) {
+			t.Error("the page has equal lines")
+		}
 	}
 }
 
@@ -101,6 +105,12 @@ func TestUnreadableRoot(t *testing.T) {
 	n.expectPhases(snapshot.Orphaned)
 	inv.root = readable
 	n.expectPhases(snapshot.Running)
+	n.collector.mu.Lock()
+	inv.setListing(state.Listing{}, unix.EMFILE, nil) // the server's fault
+	n.collector.mu.Unlock()
+	if got := n.life("a").state; got != running {
+		t.Errorf("without file descriptors, its state is %s", got)
+	}
 	n.finish(true)
 	if ended := k.all(); len(ended) > 0 {
 		t.Errorf("ended are %+v", ended)
