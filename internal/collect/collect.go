@@ -90,7 +90,10 @@ func (c *Collector) CheckRoot() error {
 		return nil
 	}
 	path := c.options.Roots[0]
-	errs := guard.Each(c.guard, listLimit, []string{path}, func(int, guard.Progress) error { return state.NewRoot(path).Check() })
+	errs := guard.Each(c.guard, listLimit, []string{path}, func(int, guard.Progress) error {
+		_, err := state.HasFiles(path)
+		return err
+	})
 	return errs[0]
 }
 

@@ -177,8 +177,8 @@ func (t *table) adopt(path string, gone bool) (inv *inventory) {
 	path = filepath.Clean(path)
 	p := roots.Place{Path: path}
 	t.guard.Do(path, lookLimit, func() {
-		id, st := roots.Identify(path)
-		if gone && !id.IsDir() || state.NewProbe().HasFiles(path, st) {
+		id, _ := roots.Identify(path)
+		if has, _ := state.HasFiles(path); has {
 			p.Rank = roots.Occupied
 		}
 		p.ID = id
@@ -244,9 +244,6 @@ func (t *table) merge() {
 	}
 	t.lost = slices.DeleteFunc(t.lost, func(inv *inventory) bool {
 		inv.forgetPast()
-		if len(inv.past) == 0 {
-			inv.root.Close()
-		}
 		return len(inv.past) == 0
 	})
 }

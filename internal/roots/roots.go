@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +63,6 @@ const (
 // use.
 type Expander struct {
 	list  List
-	probe *state.Probe
 	guard *guard.Guard
 	seen  map[string]sight    // by path, as of the last look that was answered
 	found map[string][]string // paths that a glob matches, likewise
@@ -72,7 +70,7 @@ type Expander struct {
 
 // NewExpander returns an Expander for configured roots.
 func NewExpander(list List, g *guard.Guard) *Expander {
-	return &Expander{list: list, probe: state.NewProbe(), guard: g, seen: make(map[string]sight), found: make(map[string][]string)}
+	return &Expander{list: list, guard: g, seen: make(map[string]sight), found: make(map[string][]string)}
 }
 
 // lookLimit is how long a look at a directory may take.
@@ -126,7 +124,7 @@ func (e *Expander) candidates() (all []candidate) {
 		dir, unreadable := FixedDir(root), false
 		var paths []string
 		if e.guard.Do(dir, lookLimit, func() {
-			paths = slices.Collect(newPattern(root).matching())
+			paths = newPattern(root).matching()
 			unreadable = len(paths) == 0 && unlistable(dir)
 		}) {
 			e.found[root] = paths
@@ -146,7 +144,26 @@ func (e *Expander) candidates() (all []candidate) {
 // A sight is the result of a look at a candidate.
 type sight struct {
 	id       DirID
+	stamp    state.Stamp
 	occupied bool
+	settled  bool // occupied holds as long as the stamp does
+}
+
+// look looks at a candidate. It reads a directory only if it has changed since the last sight, so
+// thousands of directories without sandboxes cost little.
+func look(path string, last sight) sight {
+	now := time.Now()
+	id, st := Identify(path)
+	s := sight{id: id, stamp: state.StampOf(st)}
+	if last.settled && last.id == id && last.stamp == s.stamp {
+		return last
+	}
+	if id.IsDir() {
+		var err error
+		s.occupied, err = state.HasFiles(path)
+		s.settled = err == nil && s.stamp.Settled(now)
+	}
+	return s
 }
 
 // places returns the candidates that are directories. A directory with several names (links) is returned
@@ -156,10 +173,13 @@ func (e *Expander) places(all []candidate, holds func(path string) bool) (found 
 	for i := range all {
 		paths[i] = all[i].path
 	}
-	e.probe.Next()
+	before := e.seen // a call that hangs may go on later
 	sights := guard.Each(e.guard, lookLimit, paths, func(i int, _ guard.Progress) sight {
-		id, st := Identify(paths[i])
-		return sight{id, id.IsDir() && !all[i].required && !holds(paths[i]) && e.probe.HasFiles(paths[i], st)}
+		if all[i].required || holds(paths[i]) { // whether it has state files does not matter
+			id, _ := Identify(paths[i])
+			return sight{id: id}
+		}
+		return look(paths[i], before[paths[i]])
 	})
 	byID := make(map[DirID]int)
 	seen := make(map[string]sight, len(all))

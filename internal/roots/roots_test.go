@@ -132,6 +132,32 @@ func TestHungRoots(t *testing.T) {
 	expect("c has never answered", "a b d e missing")
 }
 
+// TestLook: a directory is read again only when it has changed.
+func TestLook(t *testing.T) {
+	d := newDirs(t)
+	d.fill("a")
+	dir, file := d.path("a"), d.path("a/a_sandbox:a.state")
+	var last sight
+	check := func(what string, want, settled bool) {
+		t.Helper()
+		if last = look(dir, last); last.occupied != want || last.settled != settled {
+			t.Errorf("%s: %+v", what, last)
+		}
+	}
+	check("a state file", true, false)
+	time.Sleep(50 * time.Millisecond)
+	check("a while later", true, true)
+	last.occupied = false
+	check("nothing has changed", false, true)
+	d.must(os.Remove(file))
+	d.must(os.WriteFile(file, nil, 0o600))
+	check("a change", true, false)
+	d.must(os.Remove(file))
+	check("removed soon after a change", false, false)
+	d.must(os.Remove(dir))
+	check("no directory", false, false)
+}
+
 // dirs is a directory with directories that roots stand for.
 type dirs struct {
 	testing.TB

@@ -1,7 +1,6 @@
 package roots
 
 import (
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,32 +93,28 @@ func (p *pattern) begins(parts []string) bool {
 
 // matching returns the paths that the pattern matches, sorted. If its last part is not a glob, the paths
 // may not exist. filepath.Glob would list every directory that may have the last part.
-func (p pattern) matching() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if dir := "/"; p.parts[0] == "" {
-			p.walk(dir, p.parts[1:], yield)
-		} else {
-			p.walk(".", p.parts, yield)
-		}
+func (p pattern) matching() []string {
+	if p.parts[0] == "" {
+		return walk("/", p.parts[1:])
 	}
+	return walk(".", p.parts)
 }
 
-// walk yields the paths in a directory that match the rest of a pattern, and reports whether to go on.
-func (p *pattern) walk(dir string, rest []string, yield func(string) bool) bool {
+// walk returns the paths in a directory that match the rest of a pattern.
+func walk(dir string, rest []string) (paths []string) {
 	if len(rest) == 0 {
-		return yield(dir)
+		return []string{dir}
 	}
 	if !IsGlob(rest[0]) {
-		return p.walk(filepath.Join(dir, rest[0]), rest[1:], yield)
+		return walk(filepath.Join(dir, rest[0]), rest[1:])
 	}
 	entries, _ := os.ReadDir(dir) // sorted
 	for _, e := range entries {
-		matched, _ := filepath.Match(rest[0], e.Name()) // the pattern was checked with the configuration
-		if matched && !p.walk(filepath.Join(dir, e.Name()), rest[1:], yield) {
-			return false
+		if matched, _ := filepath.Match(rest[0], e.Name()); matched { // the pattern was checked with the configuration
+			paths = append(paths, walk(filepath.Join(dir, e.Name()), rest[1:])...)
 		}
 	}
-	return true
+	return paths
 }
 
 // partsOf returns the parts of a path. That of the working directory has none.

@@ -113,31 +113,17 @@ func readFiles(b *testing.B, root string) (files int) {
 	}
 	defer unix.Close(dir)
 	var content []byte
-	for names := make([]byte, 32<<10); ; {
-		n, err := unix.Getdents(dir, names)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if n == 0 {
-			return files
-		}
-		for entries := names[:n]; len(entries) > 0; {
-			var name []byte
-			if name, entries = nextEntry(entries); !bytes.HasSuffix(name, []byte(fileSuffix)) {
-				continue
-			}
+	err = eachEntry(dir, make([]byte, 32<<10), func(name []byte) bool {
+		if bytes.HasSuffix(name, []byte(fileSuffix)) {
 			if content, _, err = readFile(dir, string(name), content); err != nil {
 				b.Fatal(err)
 			}
 			files++
 		}
+		return true
+	})
+	if err != nil {
+		b.Fatal(err)
 	}
-}
-
-func BenchmarkIteration(b *testing.B) {
-	created := time.Now()
-	b.ReportAllocs()
-	for b.Loop() {
-		Iteration("sb-k8s", created)
-	}
+	return files
 }

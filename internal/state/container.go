@@ -64,8 +64,8 @@ const MaxAnnotation = 256
 type Pair struct{ Name, Value string }
 
 // A Registration is the list of metrics that a sandbox registered before any process ran in it, as
-// JSON with the metrics sorted. Registrations of one Root with the same metrics are the same
-// pointer. It is immutable.
+// JSON with the metrics sorted. Registrations of Roots with one Shared and with the same metrics are the
+// same pointer, unless there are many different ones. It is immutable.
 type Registration struct {
 	JSON []byte
 	// Printed is whether it is from the runsc that started the sandbox, and not from its state file.
@@ -77,25 +77,15 @@ const (
 	fileMiddle = "_sandbox:"
 )
 
-// parseName splits the name of a state file into the IDs of the container and its sandbox. IDs
-// never have a colon.
-func parseName(name string) (containerID, sandboxID string, ok bool) {
-	base, ok := strings.CutSuffix(name, fileSuffix)
-	if !ok {
-		return "", "", false
-	}
-	containerID, sandboxID, ok = strings.Cut(base, fileMiddle)
-	return containerID, sandboxID, ok && validID(containerID) && validID(sandboxID)
-}
-
 // ContainerOf returns the IDs of the container whose state a file with this name has, and of its sandbox. Both
 // are empty if the name is not one of a state file. The root container has the ID of the sandbox.
 func ContainerOf(name string) (containerID, sandboxID string) {
-	container, sandbox, ok := parseName(name)
-	if !ok {
+	base, isState := strings.CutSuffix(name, fileSuffix)
+	containerID, sandboxID, _ = strings.Cut(base, fileMiddle)
+	if !isState || !validID(containerID) || !validID(sandboxID) { // IDs never have a colon
 		return "", ""
 	}
-	return container, sandbox
+	return containerID, sandboxID
 }
 
 // FileName returns the name of the state file of a sandbox's root container, or "" if runsc does not

@@ -2,58 +2,39 @@ package state
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
-// criNames are the texts that both runtimes have.
-type criNames struct{ kind, container, podUID, image string }
+// Beginnings of the keys of annotations: of containerd, of CRI-O, and of the kubelet's labels, which
+// CRI-O copies into the spec.
+const (
+	containerd = "io.kubernetes.cri."
+	crio       = "io.kubernetes.cri-o."
+	kubelet    = "io.kubernetes."
+)
 
-// criAnnotations are the annotations of a spec that identify a container of a pod. containerd and
-// CRI-O use different keys. Each value may have any bytes.
-type criAnnotations struct {
-	containerd, crio criNames
-
-	crioPod, crioNamespace string // from the kubelet's labels, which CRI-O copies into the spec
-
-	// CRI-O has these in the specs of pods that were created without a kubelet, too.
-	crioKubeName, crioKubeNamespace, crioName, crioRequestedImage string
+// criKeys are the keys of the annotations of a spec that identify a container of a pod.
+var criKeys = []string{
+	containerd + "container-type", containerd + "container-name", containerd + "sandbox-uid",
+	containerd + "image-name", containerd + "podsandbox.image-name",
+	crio + "ContainerType", crio + "ImageName", crio + "Image", crio + "Name", crio + "KubeName", crio + "Namespace",
+	kubelet + "container.name", kubelet + "pod.name", kubelet + "pod.namespace", kubelet + "pod.uid",
 }
+
+// criAnnotations are the values by key. Each may have any bytes.
+type criAnnotations map[string]string
 
 // read reads the value of an annotation that is one of these, or skips it.
 func (a *criAnnotations) read(p *parser, key []byte) {
-	switch string(key) {
-	case "io.kubernetes.cri.container-type":
-		a.containerd.kind = p.str()
-	case "io.kubernetes.cri.container-name":
-		a.containerd.container = p.str()
-	case "io.kubernetes.cri.sandbox-uid":
-		a.containerd.podUID = p.str()
-	case "io.kubernetes.cri.image-name", "io.kubernetes.cri.podsandbox.image-name":
-		a.containerd.image = p.str()
-
-	case "io.kubernetes.cri-o.ContainerType":
-		a.crio.kind = p.str()
-	case "io.kubernetes.container.name":
-		a.crio.container = p.str()
-	case "io.kubernetes.pod.uid":
-		a.crio.podUID = p.str()
-	case "io.kubernetes.cri-o.ImageName":
-		a.crio.image = p.str()
-	case "io.kubernetes.pod.name":
-		a.crioPod = p.str()
-	case "io.kubernetes.pod.namespace":
-		a.crioNamespace = p.str()
-	case "io.kubernetes.cri-o.KubeName":
-		a.crioKubeName = p.str()
-	case "io.kubernetes.cri-o.Namespace":
-		a.crioKubeNamespace = p.str()
-	case "io.kubernetes.cri-o.Name":
-		a.crioName = p.str()
-	case "io.kubernetes.cri-o.Image":
-		a.crioRequestedImage = p.str()
-	default:
+	if !slices.Contains(criKeys, string(key)) {
 		p.Skip()
+		return
 	}
+	if *a == nil {
+		*a = make(criAnnotations)
+	}
+	(*a)[string(key)] = p.str()
 }
 
 // complete sets the fields of a container that come from the annotations. runsc itself reads the
@@ -61,25 +42,23 @@ func (a *criAnnotations) read(p *parser, key []byte) {
 //
 // CRI-O copies the annotations of a pod into the spec, so its users can set containerd's. Where
 // CRI-O made the container, they do not count.
-func (a *criAnnotations) complete(c *Container) {
-	of, spec := a.containerd, &c.Spec
-	if a.crio.kind != "" {
-		of = a.ofCRIO()
-		c.facts.PodName = cmp.Or(a.crioPod, a.crioKubeName)
-		c.facts.Namespace = cmp.Or(a.crioNamespace, a.crioKubeNamespace)
+func (a criAnnotations) complete(c *Container) {
+	spec := &c.Spec
+	kind := a[crio+"ContainerType"]
+	if kind == "" {
+		spec.Pause = a[containerd+"container-type"] == "sandbox"
+		spec.ContainerName, spec.PodUID = a[containerd+"container-name"], a[containerd+"sandbox-uid"]
+		spec.Image = cmp.Or(a[containerd+"image-name"], a[containerd+"podsandbox.image-name"])
+		return
 	}
-	spec.Pause, spec.PodUID, spec.Image, spec.ContainerName = of.kind == "sandbox", of.podUID, of.image, of.container
-}
-
-// ofCRIO returns the texts of a container that CRI-O made.
-func (a *criAnnotations) ofCRIO() criNames {
-	of := a.crio
-	of.image = cmp.Or(of.image, a.crioRequestedImage)
-	of.container = cmp.Or(of.container, crioContainer(a.crioName))
-	if of.kind == "sandbox" { // CRI-O calls the pause container POD
-		of.container = ""
+	spec.Pause, spec.PodUID = kind == "sandbox", a[kubelet+"pod.uid"]
+	if !spec.Pause { // CRI-O calls the pause container POD
+		spec.ContainerName = cmp.Or(a[kubelet+"container.name"], crioContainer(a[crio+"Name"]))
 	}
-	return of
+	// Those with the prefix of CRI-O are there without a kubelet, too.
+	spec.Image = cmp.Or(a[crio+"ImageName"], a[crio+"Image"])
+	c.facts.PodName = cmp.Or(a[kubelet+"pod.name"], a[crio+"KubeName"])
+	c.facts.Namespace = cmp.Or(a[kubelet+"pod.namespace"], a[crio+"Namespace"])
 }
 
 // crioContainer returns the name of the container in the name that CRI-O gives it,

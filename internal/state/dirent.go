@@ -3,7 +3,29 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+
+	"golang.org/x/sys/unix"
 )
+
+// eachEntry calls f with the names of the entries of a directory, until it returns false. The buffer is
+// for entries: a name is valid during the call.
+func eachEntry(dir int, buffer []byte, f func(name []byte) (goOn bool)) error {
+	for {
+		n, err := unix.Getdents(dir, buffer)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		for entries := buffer[:n]; len(entries) > 0; {
+			var name []byte
+			if name, entries = nextEntry(entries); !f(name) {
+				return nil
+			}
+		}
+	}
+}
 
 // Layout of a struct linux_dirent64: d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name
 // up to a NUL.

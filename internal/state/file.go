@@ -17,20 +17,21 @@ const settleTime = 20 * time.Millisecond
 
 var errChanging = errors.New("the file changed while it was read")
 
-// A stamp identifies a version of a file.
-type stamp struct {
+// A Stamp identifies a version of a file or a directory, given its device.
+type Stamp struct {
 	ino          uint64
 	size         int64
 	mtime, ctime unix.Timespec
 }
 
-func stampOf(st *unix.Stat_t) stamp {
-	return stamp{ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
+// StampOf returns the stamp of a status.
+func StampOf(st *unix.Stat_t) Stamp {
+	return Stamp{ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 }
 
-// settled reports whether any later change will give the file a different stamp. That is so if its
+// Settled reports whether any later change will give the file a different stamp. That is so if its
 // times are old, and also if they are in the future, which happens when the clock was set back.
-func (s stamp) settled(now time.Time) bool {
+func (s Stamp) Settled(now time.Time) bool {
 	return apart(now, s.mtime) && apart(now, s.ctime)
 }
 
@@ -40,34 +41,34 @@ func apart(now time.Time, changed unix.Timespec) bool {
 
 // readFile returns the bytes of a regular file in the directory dir, and its stamp, which was the
 // same before and after reading. The bytes are valid until buf is used again.
-func readFile(dir int, name string, buf []byte) ([]byte, stamp, error) {
+func readFile(dir int, name string, buf []byte) ([]byte, Stamp, error) {
 	// O_NONBLOCK in case it is a pipe. runsc writes no symbolic links, so do not follow them.
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return buf[:0], stamp{}, err
+		return buf[:0], Stamp{}, err
 	}
 	defer unix.Close(fd)
 	var before, after unix.Stat_t
 	if err := unix.Fstat(fd, &before); err != nil {
-		return buf[:0], stamp{}, err
+		return buf[:0], Stamp{}, err
 	}
 	if before.Mode&unix.S_IFMT != unix.S_IFREG {
-		return buf[:0], stamp{}, errors.New("not a regular file")
+		return buf[:0], Stamp{}, errors.New("not a regular file")
 	}
 	if before.Size > maxFileSize {
-		return buf[:0], stampOf(&before), fmt.Errorf("%d bytes exceed the limit of %d", before.Size, maxFileSize)
+		return buf[:0], StampOf(&before), fmt.Errorf("%d bytes exceed the limit of %d", before.Size, maxFileSize)
 	}
 	data, err := readAll(fd, buf[:0], int(before.Size))
 	if err != nil {
-		return data, stamp{}, err
+		return data, Stamp{}, err
 	}
 	if err := unix.Fstat(fd, &after); err != nil {
-		return data, stamp{}, err
+		return data, Stamp{}, err
 	}
-	if stampOf(&before) != stampOf(&after) || int64(len(data)) != after.Size {
-		return data, stampOf(&after), errChanging
+	if StampOf(&before) != StampOf(&after) || int64(len(data)) != after.Size {
+		return data, StampOf(&after), errChanging
 	}
-	return data, stampOf(&after), nil
+	return data, StampOf(&after), nil
 }
 
 // readAll reads size bytes of fd, or one more if the file has more, into buf. It does not read on

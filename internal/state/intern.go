@@ -2,35 +2,25 @@ package state
 
 import (
 	"bytes"
-	"hash/maphash"
 	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/jscan"
 )
 
-// recentMax is how many known registrations are compared metric by metric before a registration is
-// parsed. Most nodes have one runsc release, or two during an upgrade.
-const recentMax = 4
+// maxKnown is how many registrations are known. Most nodes have one runsc release, or two during an
+// upgrade. The files of others are parsed as a whole, and share nothing.
+const maxKnown = 16
 
-// registrations maps equal registrations to the same pointer, so that all sandboxes of a runsc
-// release share 50 KB. Registrations are equal if they have the same metrics in any order: runsc
-// writes them in the order of a Go map, which differs from sandbox to sandbox.
-type registrations struct {
-	seed   maphash.Seed
-	byHash map[uint64][]*Registration
-	recent []*shape              // most recent first
-	users  map[*Registration]int // number of roots that use it
-}
-
-func newRegistrations() *registrations {
-	return &registrations{seed: maphash.MakeSeed(), byHash: make(map[uint64][]*Registration), users: make(map[*Registration]int)}
-}
+// registrations are the known ones, the latest first. Equal registrations get the same pointer, so
+// that all sandboxes of a runsc release share 50 KB. They are equal if they have the same metrics in any
+// order: runsc writes them in the order of a Go map, which differs from sandbox to sandbox.
+type registrations []*shape
 
 // intern reads the registration that is the scanner's next value.
 func (r *registrations) intern(s *jscan.Scanner) *Registration {
 	s.Kind() // moves to the value's first byte
 	rest := s.Rest()
-	for _, known := range r.recent {
+	for _, known := range *r {
 		if n := known.prefixOf(rest); n > 0 {
 			s.Advance(n)
 			return known.registration
@@ -40,60 +30,23 @@ func (r *registrations) intern(s *jscan.Scanner) *Registration {
 	if s.Err() != nil {
 		return nil
 	}
-	canonical, head, metrics, tail := sort(raw)
-	return r.lookup(canonical, head, metrics, tail)
-}
-
-// NewRegistration returns a registration that is not from a state file, given its JSON.
-func NewRegistration(raw []byte) *Registration {
-	canonical, _, _, _ := sort(raw)
-	return &Registration{JSON: canonical}
-}
-
-// sort returns the canonical form of a registration, in which the metrics are sorted, and its parts.
-func sort(raw []byte) (canonical, head []byte, metrics [][]byte, tail []byte) {
-	head, metrics, tail = split(raw)
-	slices.SortFunc(metrics, bytes.Compare)
-	return slices.Concat(head, bytes.Join(metrics, []byte(",")), tail), head, metrics, tail
-}
-
-// lookup returns the registration with the given canonical form. head, metrics and tail are its
-// parts.
-func (r *registrations) lookup(canonical, head []byte, metrics [][]byte, tail []byte) *Registration {
-	hash := maphash.Bytes(r.seed, canonical)
-	for _, known := range r.byHash[hash] {
-		if bytes.Equal(known.JSON, canonical) {
-			return known
+	reg := NewRegistration(raw)
+	for _, known := range *r { // another encoder may have written it
+		if bytes.Equal(known.registration.JSON, reg.JSON) {
+			return known.registration
 		}
 	}
-	reg := &Registration{JSON: canonical}
-	r.byHash[hash] = append(r.byHash[hash], reg)
-	if known := newShape(reg, head, metrics, tail); known != nil {
-		r.recent = slices.Insert(r.recent[:min(len(r.recent), recentMax-1)], 0, known)
+	if known := newShape(reg); known != nil {
+		*r = slices.Insert((*r)[:min(len(*r), maxKnown-1)], 0, known)
 	}
 	return reg
 }
 
-// use takes note of the registrations that a root uses now, and used before, and drops all that no
-// root uses any more.
-func (r *registrations) use(now, before map[*Registration]bool) {
-	for reg := range now {
-		r.users[reg]++
-	}
-	for reg := range before {
-		if r.users[reg]--; r.users[reg] == 0 {
-			delete(r.users, reg)
-		}
-	}
-	unused := func(reg *Registration) bool { return r.users[reg] == 0 }
-	for hash, list := range r.byHash {
-		if list = slices.DeleteFunc(list, unused); len(list) == 0 {
-			delete(r.byHash, hash)
-		} else {
-			r.byHash[hash] = list
-		}
-	}
-	r.recent = slices.DeleteFunc(r.recent, func(known *shape) bool { return unused(known.registration) })
+// NewRegistration returns a registration, given its JSON, of which it keeps nothing.
+func NewRegistration(raw []byte) *Registration {
+	head, metrics, tail := split(raw)
+	slices.SortFunc(metrics, bytes.Compare)
+	return &Registration{JSON: slices.Concat(head, bytes.Join(metrics, []byte(",")), tail)}
 }
 
 // split splits a registration before and after its list of metrics. If it has an unexpected form,
@@ -140,17 +93,18 @@ type metricShape struct {
 const metricHead = `{"name":"`
 
 // newShape returns the shape of a registration, or nil if it has not the form of runsc's encoding.
-func newShape(reg *Registration, head []byte, metrics [][]byte, tail []byte) *shape {
+func newShape(reg *Registration) *shape {
+	head, metrics, tail := split(reg.JSON)
 	if metrics == nil {
 		return nil // not an object: a number, for example, can be a prefix of another number
 	}
-	s := &shape{registration: reg, head: bytes.Clone(head), tail: bytes.Clone(tail), metrics: make(map[string]*metricShape, len(metrics))}
+	s := &shape{registration: reg, head: head, tail: tail, metrics: make(map[string]*metricShape, len(metrics))}
 	for _, m := range metrics {
 		name := nameOf(m)
 		if name == nil || s.metrics[string(name)] != nil {
 			return nil
 		}
-		s.metrics[string(name)] = &metricShape{text: bytes.Clone(m)}
+		s.metrics[string(name)] = &metricShape{text: m}
 	}
 	return s
 }

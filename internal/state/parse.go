@@ -67,7 +67,6 @@ func (p *parser) time() time.Time {
 
 func (p *parser) container() *Container {
 	c := new(Container)
-	var sandboxID string
 	var cri criAnnotations
 	p.fields(func(key []byte) {
 		switch string(key) {
@@ -82,12 +81,11 @@ func (p *parser) container() *Container {
 		case "goferPid":
 			c.GoferPID = p.pid()
 		case "sandbox":
-			sandboxID = p.sandbox(&c.facts)
+			c.SandboxID = p.sandbox(&c.facts)
 		default:
 			p.Skip()
 		}
 	})
-	c.SandboxID = sandboxID
 	cri.complete(c)
 	return c
 }

@@ -63,7 +63,6 @@ func TestParse(t *testing.T) {
 	spec := func(fields string) string { return other(`"spec":{` + fields + `}`) }
 
 	accept("the least", head+"}}", func(*Container) {})
-	accept("white space", "\n"+strings.NewReplacer(`,`, " ,\n\t", `:{`, ` : { `).Replace(head)+" } }\n", func(*Container) {})
 	accept("unknown fields", other(`"x":[{"id":"y"}],"ID":"z"`), func(*Container) {})
 	accept("status", other(`"status":"paused"`), func(c *Container) { c.Status = StatusPaused })
 	accept("gofer", other(`"goferPid":7`), func(c *Container) { c.GoferPID = 7 })
@@ -71,7 +70,6 @@ func TestParse(t *testing.T) {
 		func(c *Container) { c.CreatedAt = moment(t, "2026-11-22T11:42:52.799344464+02:30") })
 
 	accept("pid", sandbox(`"pid":4194304`), func(c *Container) { c.facts.PID = 4194304 })
-	accept("no pid any more", sandbox(`"pid":0`), func(*Container) {})
 	accept("server address", sandbox(`"metricServerAddress":"%RUNTIME_ROOT%/m.sock"`), func(c *Container) { c.facts.MetricServer = "%RUNTIME_ROOT%/m.sock" })
 	accept("control socket", sandbox(`"controlSocketPath":"/r/c.sock"`), func(c *Container) { c.facts.ControlSocket = "/r/c.sock" })
 	accept("pod", sandbox(`"podName":"p","namespace":"n"`), func(c *Container) { c.facts.PodName, c.facts.Namespace = "p", "n" })
@@ -82,7 +80,6 @@ func TestParse(t *testing.T) {
 		c.facts.Restored, c.facts.CPUSaved, c.facts.WallSaved = true, -17800*time.Microsecond, 1<<63-1
 	})
 	accept("metadata", sandbox(`"metricMetadata":{"b":"2","a":"1","c":"","b":"3"}`), func(c *Container) { c.facts.Metadata = []Pair{{"a", "1"}, {"b", "2"}, {"c", ""}} })
-	accept("no metadata", sandbox(`"metricMetadata":null`), func(*Container) {})
 	accept("registration", sandbox(`"registeredMetrics": {"metrics": []} `), func(c *Container) { c.facts.Registration = &Registration{JSON: []byte(`{"metrics": []}`)} })
 	accept("no registration", sandbox(`"registeredMetrics":null`), func(*Container) {})
 
@@ -91,18 +88,13 @@ func TestParse(t *testing.T) {
 	accept("OCI version", spec(`"ociVersion":"1.1.0"`), func(c *Container) { c.Spec = Spec{Present: true, OCIVersion: "1.1.0"} })
 	accept("UID 0", spec(`"process":{"user":{"gid":1,"uid":0}}`), func(c *Container) { c.Spec = Spec{Present: true, RunsAsUID0: true} })
 	accept("another UID", spec(`"process":{"user":{"uid":1000,"gid":0}}`), func(c *Container) { c.Spec = Spec{Present: true} })
-	accept("the largest UID", spec(`"process":{"user":{"uid":4294967295}}`), func(c *Container) { c.Spec = Spec{Present: true} })
-	accept("no UID", spec(`"process":{"user":{}}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("no process", spec(`"process":null`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("capabilities", spec(`"process":{"capabilities":{"bounding":["CAP_B","CAP_A"],"effective":["CAP_C","CAP_A"],"inheritable":[],"permitted":null}}`),
 		func(c *Container) { c.Spec = Spec{Present: true, Capabilities: []string{"CAP_A", "CAP_B", "CAP_C"}} })
-	accept("the fifth set", spec(`"process":{"capabilities":{"ambient":["CAP_A"]}}`), func(c *Container) { c.Spec = Spec{Present: true, Capabilities: []string{"CAP_A"}} })
-	accept("no capabilities", spec(`"process":{"capabilities":null}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("proxies", spec(`"annotations":{"dev.gvisor.internal.nvproxy":"true","dev.gvisor.internal.tpuproxy":"true"}`),
 		func(c *Container) { c.Spec = Spec{Present: true, NVProxy: true, TPUProxy: true} })
 	accept("no proxies", spec(`"annotations":{"dev.gvisor.internal.nvproxy":"false","dev.gvisor.internal.tpuproxy":"1","x":"true"}`),
 		func(c *Container) { c.Spec = Spec{Present: true} })
-	accept("no annotations", spec(`"annotations":null`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("names of Kubernetes", spec(`"annotations":{"io.kubernetes.cri.container-name":"n\u0000","io.kubernetes.cri.sandbox-uid":"u"}`),
 		func(c *Container) { c.Spec = Spec{Present: true, ContainerName: "n\x00", PodUID: "u"} })
 	accept("an image", spec(`"annotations":{"io.kubernetes.cri.image-name":"i\u0000","io.kubernetes.cri.container-type":"container"}`),
@@ -110,11 +102,6 @@ func TestParse(t *testing.T) {
 	accept("an annotation that nobody asked for", spec(`"annotations":{"":"x","example.com/team":"blue"}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("the container of a pod", spec(`"annotations":{"io.kubernetes.cri.podsandbox.image-name":"pause:3","io.kubernetes.cri.container-type":"sandbox"}`),
 		func(c *Container) { c.Spec = Spec{Present: true, Image: "pause:3", Pause: true} })
-	accept("CPU", spec(`"linux":{"resources":{"cpu":{"shares":512,"quota":150000,"period":50000}}}`),
-		func(c *Container) {
-			c.Spec = Spec{Present: true, CPULimit: 3, CPUQuota: 150000, CPUPeriod: 50000, CPUShares: 512}
-		})
-	accept("CPU without limits", spec(`"linux":{"resources":{"cpu":{"shares":null,"quota":-1}}}`), func(c *Container) { c.Spec = Spec{Present: true} })
 	accept("a mount of cgroups", spec(`"mounts":[{"type":"cgroup","destination":"/sys/fs/cgroup","options":["ro"]},{"destination":"/proc","type":"proc"}]`),
 		func(c *Container) { c.Spec = Spec{Present: true, CgroupMount: true} })
 	accept("other mounts", spec(`"mounts":[{"destination":"/cgroup","type":"bind","source":"cgroup"},{},null]`), func(c *Container) { c.Spec = Spec{Present: true} })
@@ -132,17 +119,13 @@ func TestParseLimits(t *testing.T) {
 		}
 	}
 	limits(`null`, 0, 0)
-	limits(`{}`, 0, 0)
 	limits(`{"cpu":null,"memory":null,"pids":{"limit":5}}`, 0, 0)
-	limits(`{"cpu":{"shares":2},"memory":{"swap":1}}`, 0, 0)
-	limits(`{"cpu":{"quota":150000,"period":50000}}`, 3, 0)
 	limits(`{"cpu":{"period":50000,"quota":12500}}`, 0.25, 0)
 	limits(`{"cpu":{"quota":50000}}`, 0.5, 0)
 	limits(`{"cpu":{"quota":-1,"period":100000}}`, 0, 0)
 	limits(`{"cpu":{"quota":null,"period":null}}`, 0, 0)
 	limits(`{"memory":{"limit":209715200}}`, 0, 200<<20)
 	limits(`{"memory":{"limit":-1}}`, 0, 0)
-	limits(`{"memory":{"limit":9223372036854775807}}`, 0, 1<<63-1)
 }
 
 func TestParseRefuses(t *testing.T) {
@@ -157,19 +140,12 @@ func TestParseRefuses(t *testing.T) {
 
 	refuse("nothing", "", truncated)
 	refuse("null", "null", "missing container ID")
-	refuse("an empty object", "{}", "missing container ID")
-	refuse("an array", "[]", "expected an object at byte 0")
 	refuse("no ID", `{"createdAt":"`+createdAt+`"}`, "missing container ID")
 	refuse("no creation", `{"id":"a"}`, "missing creation time")
-	refuse("two documents", with(`"x":1`)+"{}", "bytes after the end of the document at byte 61")
-	refuse("an ID that is a number", `{"id":1}`, "expected a string at byte 6")
 	refuse("a time that is none", `{"createdAt":"yesterday"}`, "invalid RFC 3339 time at byte 24")
 	refuse("a negative pid", with(`"sandbox":{"pid":-1}`), "invalid process ID at byte 74")
 	refuse("a huge pid", with(`"sandbox":{"pid":4294967296}`), "invalid process ID at byte 82")
-	refuse("a pid with a fraction", with(`"sandbox":{"pid":1.0}`), "not a 64-bit integer at byte 72")
 	refuse("a sandbox that is a list", with(`"sandbox":[]`), "expected an object at byte 65")
-	refuse("metadata that is no text", with(`"sandbox":{"metricMetadata":{"a":1}}`), "expected a string at byte 88")
-	refuse("a half registration", with(`"sandbox":{"registeredMetrics":{"metrics":[`)[:98], truncated)
 	refuse("a deep document", with(`"x":`+strings.Repeat("[", 1e5)), "nested too deeply at byte 90")
 }
 
@@ -196,26 +172,6 @@ func shortened(tb testing.TB, state string) string {
 		tb.Fatal("the state file has no registration")
 	}
 	return before + rest[end:]
-}
-
-// TestParseKeepsNothing: the result does not refer to the buffer, which is reused.
-func TestParseKeepsNothing(t *testing.T) {
-	data := testkit.Testdata(t, "sb-k8s.state")
-	want, err := parse(data, NewShared(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	buffer := []byte(string(data))
-	got, err := parse(buffer, NewShared(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range buffer {
-		buffer[i] = 'x'
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Error("a container changed with the bytes that it was parsed from")
-	}
 }
 
 // TestParseShared: files with equal parts share them, and different parts stay apart.
@@ -249,20 +205,14 @@ func TestParseShared(t *testing.T) {
 		t.Error("equal parts are kept twice")
 	}
 	accept(`{"a":"2"}`, `{"bounding":["CAP_B"]}`)
-	accept(metadata, capabilities)
 	accept(`{"a":"1","b":"2"}`, `{"bounding":["CAP_A","CAP_B"]}`)
 	accept(` {"a":"1"} `, ` {"bounding":["CAP_A"]} `)
 	accept(`null`, `null`)
-	accept(`{}`, `{}`)
-	accept(metadata, capabilities)
-	refuse(`{"a":"1"`, capabilities)
 	refuse(`{"a":1}`, capabilities)
-	refuse(metadata, `{"bounding":["CAP_A"]}]`)
 	refuse(metadata, `{"bounding":{}}`)
 	accept(metadata, capabilities)
 	accept(`null`, `null`)
 	refuse(`nullnull`, `null`)
-	refuse(`null`, `nul`)
 	accept(`null`, `null`)
 }
 
@@ -275,52 +225,37 @@ func TestIteration(t *testing.T) {
 	}
 	iteration("sb-k8s", "2026-11-22T09:12:52.799344464Z", "33sp8vo18t24b")
 	iteration("sb-plain", "2026-11-22T09:12:52.743744391Z", "1af6dvkjq949g")
-	iteration("sb-busy", "2026-11-22T09:12:52.839699344Z", "39c9fawht4m8d")
 	// The same moment in another time zone gives the same iteration.
 	iteration("sb-k8s", "2026-11-22T11:42:52.799344464+02:30", "33sp8vo18t24b")
-	iteration("sb-k8s", "2026-11-21T21:12:52.799344464-12:00", "33sp8vo18t24b")
 	// Trailing zeros are not written out: these are of "sb-k8s:2026-11-22 09:12:52.7 +0000 UTC" and
 	// "… 09:12:52 +0000 UTC".
 	iteration("sb-k8s", "2026-11-22T09:12:52.700000000Z", "3bvvzzi4xm1k0")
-	iteration("sb-k8s", "2026-11-22T09:12:52.7Z", "3bvvzzi4xm1k0")
-	iteration("sb-k8s", "2026-11-22T09:12:52.000000000Z", "3in0h58f0fn40")
 	iteration("sb-k8s", "2026-11-22T09:12:52Z", "3in0h58f0fn40")
-	iteration("sb-k8t", "2026-11-22T09:12:52Z", "3ozd35veoomob")
 }
 
+// TestParseName: the names of state files, of which others are no part.
 func TestParseName(t *testing.T) {
-	accept := func(name, container, sandbox string) {
-		t.Helper()
-		if c, s, ok := parseName(name); !ok || c != container || s != sandbox {
-			t.Errorf("%q: %q, %q, %v", name, c, s, ok)
+	for name, want := range map[string]string{
+		"a_sandbox:a.state": "a a", "pre_sandbox:pre1.state": "pre pre1", "a.b+c-D_0_sandbox:x.state.state": "a.b+c-D_0 x.state",
+		"_sandbox_sandbox:_sandbox.state": "_sandbox _sandbox",
+	} {
+		if c, s := ContainerOf(name); c+" "+s != want {
+			t.Errorf("%q: %q, %q", name, c, s)
 		}
 	}
-	refuse := func(name string) {
-		t.Helper()
-		if c, s, ok := parseName(name); ok {
+	for _, name := range []string{
+		"", ".state", "a.state", "_sandbox:.state", "a_sandbox:.state", "_sandbox:a.state", "a_sandbox:a.lock", "a_sandbox:a.state~",
+		"a_sandbox:a.STATE", "a_sandbox:a_sandbox:a.state", "a_sandbox:a:b.state", "a b_sandbox:a.state", "a_sandbox:a\n.state", "é_sandbox:é.state",
+	} {
+		if c, s := ContainerOf(name); c+s != "" {
 			t.Errorf("%q is taken for container %q of sandbox %q", name, c, s)
 		}
 	}
-	accept("a_sandbox:a.state", "a", "a")
-	accept("pre_sandbox:pre1.state", "pre", "pre1")
-	accept("a.b+c-D_0_sandbox:x.state.state", "a.b+c-D_0", "x.state")
-	accept("_sandbox_sandbox:_sandbox.state", "_sandbox", "_sandbox")
-
-	refuse("")
-	refuse(".state")
-	refuse("a.state")
-	refuse("_sandbox:.state")
-	refuse("a_sandbox:.state")
-	refuse("_sandbox:a.state")
-	refuse("a_sandbox:a.lock")
-	refuse("a_sandbox:a.state~")
-	refuse("a_sandbox:a.STATE")
-	refuse("a_sandbox:a_sandbox:a.state")
-	refuse("a_sandbox:a:b.state")
-	refuse("a b_sandbox:a.state")
-	refuse("a_sandbox:a\n.state")
-	refuse("a\x00_sandbox:a.state")
-	refuse("é_sandbox:é.state")
+	for id, want := range map[string]string{"a": "a_sandbox:a.state", "": "", "../a": "", "a:b": "", "a b": ""} {
+		if got := FileName(id); got != want {
+			t.Errorf("FileName(%q) = %q, want %q", id, got, want)
+		}
+	}
 }
 
 func TestIntern(t *testing.T) {
@@ -329,11 +264,11 @@ func TestIntern(t *testing.T) {
 		return `{"metrics":[` + strings.Join(metrics, ",") + `],"stages":["restore"]}`
 	}
 	// Each case is a registration after others, and the index of the one that it equals.
-	intern := func(name string, equal int, registrations ...string) {
+	intern := func(name string, equal int, texts ...string) {
 		t.Helper()
-		regs := newRegistrations()
+		var regs registrations
 		var all []*Registration
-		for i, text := range registrations {
+		for i, text := range texts {
 			s := jscan.New([]byte("[" + text + ",true]"))
 			s.Array()
 			s.More()
@@ -354,7 +289,6 @@ func TestIntern(t *testing.T) {
 		}
 	}
 	const none = -1
-	intern("the same bytes", 0, list(metricA, metricB), list(metricA, metricB))
 	intern("another order", 0, list(metricA, metricB, metricC), list(metricC, metricA, metricB))
 	intern("white space between metrics", 0, list(metricA, metricB), list(metricB+" ", "\n"+metricA))
 	intern("no metrics", 0, list(), list())
@@ -363,20 +297,25 @@ func TestIntern(t *testing.T) {
 	intern("one of them another", none, list(metricA, metricB), list(metricA, metricC))
 	intern("the same name, another text", none, list(metricA), list(strings.Replace(metricA, "true", "false", 1)))
 	intern("twice", none, list(metricA, metricB), list(metricA, metricA))
-	intern("twice and twice", 0, list(metricA, metricA), list(metricA, metricA))
 	intern("twice is not once", none, list(metricA, metricA, metricB), list(metricA, metricB, metricB))
 	intern("other stages", none, list(metricA), strings.Replace(list(metricA), "restore", "start", 1))
 	intern("another head", none, list(metricA), `{"x":1,`+list(metricA)[1:])
 	intern("two lists", none, list(metricA), `{"metrics":[],`+list(metricA)[1:])
-	intern("the third", 2, list(), list(metricA), list(metricB), list(metricB))
-	intern("the first of many", 0, list(metricA), list(), list(metricB), list(metricC), list(metricA, metricB), list(metricA, metricC), list(metricA))
+	intern("the first of some", 0, list(metricA), list(), list(metricB), list(metricC), list(metricA))
 	// Values that are not a registration are refused when they are compiled, not here.
 	intern("numbers", none, `1`, `12`)
-	intern("a string", 0, `"metrics"`, `"metrics"`)
-	intern("an array", 0, `[{}]`, `[{}]`)
-	intern("no list", 0, `{"metrics":{}}`, `{"metrics":{}}`)
+
+	var regs registrations
+	for i := range 2 * maxKnown {
+		s := jscan.New(fmt.Appendf(nil, `{"metrics":[{"name":"/%d"}]}`, i))
+		regs.intern(&s)
+	}
+	if len(regs) != maxKnown {
+		t.Errorf("%d registrations are known", len(regs))
+	}
 }
 
+// TestInternCaptures: the files have the metrics in different orders.
 func TestInternCaptures(t *testing.T) {
 	known := NewShared("")
 	var all [3]*Registration
@@ -389,15 +328,5 @@ func TestInternCaptures(t *testing.T) {
 	}
 	if all[0] != all[1] || all[0] != all[2] {
 		t.Error("sandboxes of one runsc release have different registrations")
-	}
-}
-
-func TestFileError(t *testing.T) {
-	err := error(&FileError{"a\n_sandbox:a.state", fmt.Errorf("why: %w", errChanging)})
-	if want := `state file "a\n_sandbox:a.state": why: the file changed while it was read`; err.Error() != want {
-		t.Errorf("%s, want %s", err, want)
-	}
-	if !errors.Is(err, errChanging) {
-		t.Error("the reason is lost")
 	}
 }

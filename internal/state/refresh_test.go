@@ -63,25 +63,6 @@ func TestRefresh(t *testing.T) {
 	refresh("no directory", name, "missing")
 }
 
-func TestNames(t *testing.T) {
-	for name, want := range map[string]string{
-		"a_sandbox:a.state":   "a a",
-		"b_sandbox:a.state":   "b a",
-		"a_sandbox:a.stat":    " ",
-		"a b_sandbox:a.state": " ",
-		"":                    " ",
-	} {
-		if container, sandbox := ContainerOf(name); container+" "+sandbox != want {
-			t.Errorf("ContainerOf(%q) = %q of %q, want %q", name, container, sandbox, want)
-		}
-	}
-	for id, want := range map[string]string{"a": "a_sandbox:a.state", "": "", "../a": "", "a/b": "", "a:b": "", "a b": ""} {
-		if got := FileName(id); got != want {
-			t.Errorf("FileName(%q) = %q, want %q", id, got, want)
-		}
-	}
-}
-
 // TestDir: a sandbox has the directory in which its file was, whatever the path leads to by now.
 func TestDir(t *testing.T) {
 	n := newNode(t)

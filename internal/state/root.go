@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A state file that is incomplete when it is first seen is read again, up to tries times in all,
-// with pauses of retryPause: there is no earlier version to serve.
+// A state file that is incomplete when it is first seen is read up to tries times, with pauses of
+// retryPause, unless its last change is old: there is no earlier version to serve.
 const (
 	tries      = 3
 	retryPause = 2 * time.Millisecond
@@ -44,12 +44,10 @@ type Root struct {
 	files   map[string]*file
 	shared  *Shared
 	round   uint
-	again   []*file // files to retry in this listing: perhaps incomplete, with no earlier version
-	stale   bool    // files have changed since listing was made
+	stale   bool // files have changed since listing was made
 	listing []*Sandbox
-	used    map[*Registration]bool // those in listing
-	buffers *buffers               // of the call under way
-	pause   func()                 // before a retry; replaced in tests
+	buffers *buffers // of the call under way
+	pause   func()   // before a retry; replaced in tests
 
 	// Progress is called after each file of a listing. Nil: no call.
 	Progress func()
@@ -60,8 +58,9 @@ type file struct {
 	name      string
 	container string // ID, from the name
 	sandbox   string // ID, from the name
-	stamp     stamp
+	stamp     Stamp
 	current   bool       // content and err belong to stamp, and the stamp is settled
+	partial   bool       // it has never been read, and perhaps its writer has not finished
 	content   *Container // nil: never read successfully
 	err       error      // error of the last attempt
 	round     uint       // the last listing that had the file
@@ -70,8 +69,7 @@ type file struct {
 // NewRoot returns the runtime root at path, which need not exist yet. It shares nothing with others.
 func NewRoot(path string) *Root { return NewShared("").NewRoot(path) }
 
-// NewRoot returns the runtime root at path, which need not exist yet. Close it when it is no longer
-// needed, so that others do not keep its registrations.
+// NewRoot returns the runtime root at path, which need not exist yet.
 func (s *Shared) NewRoot(path string) *Root {
 	return &Root{
 		path:   path,
@@ -84,7 +82,7 @@ func (s *Shared) NewRoot(path string) *Root {
 
 // begin opens the directory, and takes buffers. The caller calls done in the end.
 func (r *Root) begin() (fd int, done func(), err error) {
-	fd, err = r.open()
+	fd, r.dir, err = openDir(r.path)
 	if err != nil {
 		return fd, nil, err
 	}
@@ -96,25 +94,8 @@ func (r *Root) begin() (fd int, done func(), err error) {
 	}, nil
 }
 
-// Close forgets the content of the root. Its listings stay valid.
-func (r *Root) Close() {
-	clear(r.files)
-	r.regroup()
-}
-
 // Path returns the path of the directory.
 func (r *Root) Path() string { return r.path }
-
-// Check returns the error with which List would fail to read the directory, or nil.
-func (r *Root) Check() error {
-	fd, done, err := r.begin()
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, err = unix.Getdents(fd, r.buffers.names)
-	return r.wrap(err)
-}
 
 // List returns the current content of the root. An error means that the directory itself could not
 // be read. If it does not exist, errors.Is(err, fs.ErrNotExist) is true.
@@ -125,11 +106,9 @@ func (r *Root) List() (Listing, error) {
 	}
 	defer done()
 	r.round++
-	r.again = r.again[:0]
 	if err := r.readDir(fd); err != nil {
-		return Listing{}, r.wrap(err)
+		return Listing{}, wrap(r.path, err)
 	}
-	r.readAgain(fd)
 	r.dropVanished()
 	if r.stale {
 		r.regroup()
@@ -152,7 +131,6 @@ func (r *Root) Refresh(name string) (*Sandbox, error) {
 		return nil, nil
 	}
 	r.refresh(fd, f)
-	r.again = r.again[:0]
 	if f.round == 0 {
 		delete(r.files, name)
 		r.stale = r.stale || f.content != nil
@@ -171,48 +149,42 @@ func (r *Root) Refresh(name string) (*Sandbox, error) {
 	return r.listing[i], nil
 }
 
-func (r *Root) open() (int, error) {
-	fd, err := unix.Open(r.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// openDir opens a directory. The error has its path.
+func openDir(path string) (fd int, dir Dir, err error) {
+	fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fd, r.wrap(err)
+		return fd, Dir{}, wrap(path, err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return -1, r.wrap(err)
+		return -1, Dir{}, wrap(path, err)
 	}
-	r.dir = Dir{st.Dev, st.Ino}
-	return fd, nil
+	return fd, Dir{st.Dev, st.Ino}, nil
 }
 
-func (r *Root) wrap(err error) error {
+func wrap(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &fs.PathError{Op: "read runtime root", Path: r.path, Err: err}
+	return &fs.PathError{Op: "read runtime root", Path: path, Err: err}
 }
 
 // readDir walks the directory and reads the files that have changed.
 func (r *Root) readDir(fd int) error {
-	for {
-		n, err := unix.Getdents(fd, r.buffers.names)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			return err
-		}
-		for entries := r.buffers.names[:n]; len(entries) > 0; {
-			var name []byte
-			name, entries = nextEntry(entries)
-			if f := r.fileNamed(name); f != nil {
-				r.refresh(fd, f)
-			}
-			if r.Progress != nil {
-				r.Progress()
+	return eachEntry(fd, r.buffers.names, func(name []byte) bool {
+		if f := r.fileNamed(name); f != nil {
+			r.refresh(fd, f)
+			for try := 1; try < tries && f.partial; try++ {
+				r.pause()
+				r.read(fd, f)
 			}
 		}
-	}
+		if r.Progress != nil {
+			r.Progress()
+		}
+		return true
+	})
 }
 
 // fileNamed returns the record of a state file, or nil if the name is not that of a state file.
@@ -223,8 +195,8 @@ func (r *Root) fileNamed(name []byte) *file {
 	if f := r.files[string(name)]; f != nil {
 		return f
 	}
-	container, sandbox, ok := parseName(string(name))
-	if !ok {
+	container, sandbox := ContainerOf(string(name))
+	if container == "" {
 		return nil
 	}
 	f := &file{name: string(name), container: container, sandbox: sandbox}
@@ -245,7 +217,7 @@ func (r *Root) refresh(dir int, f *file) {
 		f.round = 0 // removed since the directory was read
 	case err != nil:
 		f.current, f.err = false, err
-	case !f.current || f.stamp != stampOf(&st):
+	case !f.current || f.stamp != StampOf(&st):
 		r.read(dir, f)
 	}
 }
@@ -255,16 +227,14 @@ func (r *Root) read(dir int, f *file) {
 	now := time.Now() // before reading: later changes have later times
 	data, stamp, err := readFile(dir, f.name, r.buffers.content)
 	r.buffers.content = data
-	whole := err == nil
+	whole, settled := err == nil, stamp.Settled(now)
 	if whole {
 		err = r.take(f, data)
 	}
-	f.stamp, f.current, f.err = stamp, whole && stamp.settled(now), err
-	switch {
-	case err == unix.ENOENT:
+	f.stamp, f.current, f.err = stamp, whole && settled, err
+	f.partial = f.content == nil && (err == errChanging || whole && !settled)
+	if err == unix.ENOENT {
 		f.round = 0
-	case f.content == nil && (err == errChanging || whole && err != nil):
-		r.again = append(r.again, f)
 	}
 }
 
@@ -285,19 +255,6 @@ func (r *Root) take(f *file, data []byte) error {
 	return nil
 }
 
-// readAgain retries incomplete new files after a pause, in which runsc can finish writing them.
-// There is one pause for all files.
-func (r *Root) readAgain(dir int) {
-	for try := 1; try < tries && len(r.again) > 0; try++ {
-		r.pause()
-		files := r.again
-		r.again = nil
-		for _, f := range files {
-			r.read(dir, f)
-		}
-	}
-}
-
 // dropVanished drops the files that are no longer in the directory.
 func (r *Root) dropVanished() {
 	for name, f := range r.files {
@@ -308,20 +265,14 @@ func (r *Root) dropVanished() {
 	}
 }
 
-// regroup makes a new listing and drops registrations that are no longer in use.
+// regroup makes a new listing.
 func (r *Root) regroup() {
 	containers := make([]*Container, 0, len(r.files))
-	used := make(map[*Registration]bool)
 	for _, f := range r.files {
 		if f.content != nil {
 			containers = append(containers, f.content)
-			used[f.content.facts.Registration] = true
 		}
 	}
-	r.shared.mu.Lock()
-	r.shared.registrations.use(used, r.used)
-	r.shared.mu.Unlock()
-	r.used = used
 	r.listing = group(containers, r.listing)
 	r.stale = false
 }

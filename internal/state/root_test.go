@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -150,29 +148,12 @@ func TestList(t *testing.T) {
 	list("all that an ID can hold", "A_b.c+d-0", "A_b.c+d-0 of A_b.c+d-0")
 }
 
-func TestListOtherFiles(t *testing.T) {
-	n := newNode(t)
-	n.run("a", "a")
-	whole := stateOf("b", "b", StatusRunning, "")
-	for _, name := range []string{
-		"b_sandbox:b.lock", "b_sandbox:b.state~", "b.state", "b_sandbox:.state", "_sandbox:b.state", "b c_sandbox:b.state", "b_sandbox:b:b.state",
-		"é_sandbox:é.state", "runsc-b.sock", "state", ".state",
-	} {
-		n.write(name, whole)
-	}
-	n.must(os.Mkdir(n.file("null-netns"), 0o700))
-	n.want("a", "")
-	if len(n.files) != 1 {
-		t.Errorf("%d files are remembered", len(n.files))
-	}
-}
-
 // TestListBadFiles has one bad file at a time beside a good one, which is listed as usual.
 func TestListBadFiles(t *testing.T) {
 	const name = "b_sandbox:b.state"
 	whole := stateOf("b", "b", StatusRunning, "")
 	// bad makes the file and checks the error of List.
-	bad := func(what, want string, pauses int, make func(n *node) error) {
+	bad := func(what, want string, make func(n *node) error) {
 		t.Helper()
 		t.Run(what, func(t *testing.T) {
 			t.Helper()
@@ -180,9 +161,6 @@ func TestListBadFiles(t *testing.T) {
 			n.run("a", "a")
 			n.must(make(n))
 			n.want("a", `state file "`+name+`": `+want)
-			if n.pauses != pauses {
-				t.Errorf("waited %d times for it, want %d", n.pauses, pauses)
-			}
 			n.remove(name)
 			n.want("a", "")
 		})
@@ -190,22 +168,17 @@ func TestListBadFiles(t *testing.T) {
 	content := func(content string) func(*node) error {
 		return func(n *node) error { return os.WriteFile(n.file(name), []byte(content), 0o600) }
 	}
-	const waits = tries - 1
-	bad("empty", "unexpected end of JSON", waits, content(""))
-	bad("a prefix", "unexpected end of JSON", waits, content(whole[:len(whole)-1]))
-	bad("garbage", "expected an object at byte 0", waits, content("garbage"))
-	bad("binary", "unexpected control character at byte 0", waits, content("\x00\x01"))
-	bad("two documents", fmt.Sprintf("bytes after the end of the document at byte %d", len(whole)), waits, content(whole+whole))
-	bad("no container", "missing container ID", waits, content("{}"))
-	bad("another container", `the content is for container "x" of sandbox "b"`, waits, content(stateOf("x", "b", "", "")))
-	bad("another sandbox", `the content is for container "b" of sandbox "x"`, waits, content(stateOf("b", "x", "", "")))
-	bad("no sandbox", `the content is for container "b" of sandbox ""`, waits, content(`{"id":"b","createdAt":"`+createdAt+`"}`))
-	bad("over the limit", "16777217 bytes exceed the limit of 16777216", 0, func(n *node) error {
+	bad("empty", "unexpected end of JSON", content(""))
+	bad("a prefix", "unexpected end of JSON", content(whole[:len(whole)-1]))
+	bad("garbage", "expected an object at byte 0", content("garbage"))
+	bad("two documents", fmt.Sprintf("bytes after the end of the document at byte %d", len(whole)), content(whole+whole))
+	bad("another container", `the content is for container "x" of sandbox "b"`, content(stateOf("x", "b", "", "")))
+	bad("over the limit", "16777217 bytes exceed the limit of 16777216", func(n *node) error {
 		return errors.Join(content(whole)(n), os.Truncate(n.file(name), maxFileSize+1))
 	})
-	bad("a directory", "not a regular file", 0, func(n *node) error { return os.Mkdir(n.file(name), 0o700) })
-	bad("a pipe", "not a regular file", 0, func(n *node) error { return unix.Mkfifo(n.file(name), 0o600) })
-	bad("a socket", "no such device or address", 0, func(n *node) error {
+	bad("a directory", "not a regular file", func(n *node) error { return os.Mkdir(n.file(name), 0o700) })
+	bad("a pipe", "not a regular file", func(n *node) error { return unix.Mkfifo(n.file(name), 0o600) })
+	bad("a socket", "no such device or address", func(n *node) error {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.file("s")})
 		if err != nil {
 			return err
@@ -213,10 +186,9 @@ func TestListBadFiles(t *testing.T) {
 		n.t.Cleanup(func() { l.Close() })
 		return os.Rename(n.file("s"), n.file(name))
 	})
-	bad("a link", "too many levels of symbolic links", 0, func(n *node) error {
+	bad("a link", "too many levels of symbolic links", func(n *node) error {
 		return errors.Join(os.WriteFile(n.file("whole"), []byte(whole), 0o600), os.Symlink("whole", n.file(name)))
 	})
-	bad("a link to nothing", "too many levels of symbolic links", 0, func(n *node) error { return os.Symlink("nothing", n.file(name)) })
 }
 
 // TestListKeepsLastKnown: the last readable content of a file is listed until the file can be read
@@ -245,36 +217,11 @@ func TestListKeepsLastKnown(t *testing.T) {
 		})
 	}
 	keep("truncated", "unexpected end of JSON", func(n *node) { n.write(name, "") })
-	keep("half written", "unexpected end of JSON", func(n *node) { n.write(name, `{"id":"b"`) })
-	keep("garbage", "expected a string at byte 6", func(n *node) { n.write(name, `{"id":garbage`) })
 	keep("of another container", `the content is for container "c" of sandbox "c"`, func(n *node) { n.write(name, stateOf("c", "c", "", "")) })
-	keep("over the limit", "16777217 bytes exceed the limit of 16777216", func(n *node) { n.must(os.Truncate(n.file(name), maxFileSize+1)) })
 	keep("a directory now", "not a regular file", func(n *node) {
 		n.remove(name)
 		n.must(os.Mkdir(n.file(name), 0o700))
 	})
-}
-
-func TestListFollowsChanges(t *testing.T) {
-	n := newNode(t)
-	n.want("", "")
-	n.run("a", "a")
-	n.want("a", "")
-	n.run("b", "a")
-	n.run("c", "c")
-	n.want("a[b] c", "")
-	n.remove(nameOfState("a", "a"))
-	n.want("c", "")
-	n.run("a", "a")
-	n.want("a[b] c", "")
-	n.remove(nameOfState("b", "a"))
-	n.remove(nameOfState("c", "c"))
-	n.want("a", "")
-	n.remove(nameOfState("a", "a"))
-	n.want("", "")
-	if len(n.files) != 0 {
-		t.Errorf("%d files are remembered", len(n.files))
-	}
 }
 
 // TestListChangeAtOnce: two versions of the same length, one right after the other, as runsc writes
@@ -291,23 +238,8 @@ func TestListChangeAtOnce(t *testing.T) {
 	}
 }
 
-// A sandbox that is another pointer was read again.
-
-func TestListReadsFreshFilesAgain(t *testing.T) {
-	n := newNode(t)
-	testkit.Until(t, "a listing within the time that a file takes to settle", func() bool {
-		n.run("a", "a")
-		first := n.only()
-		if n.files[nameOfState("a", "a")].current {
-			return false // it was read too late
-		}
-		if n.only() == first {
-			t.Error("a file that had just changed was not read again")
-		}
-		return true
-	})
-}
-
+// TestListReadsSettledFilesOnce: a file is read again when it has changed. A sandbox that is another
+// pointer was read again.
 func TestListReadsSettledFilesOnce(t *testing.T) {
 	n := newNode(t)
 	n.run("a", "a")
@@ -326,6 +258,14 @@ func TestListReadsSettledFilesOnce(t *testing.T) {
 	n.write(nameOfState("a", "a"), stateOf("a", "a", StatusRunning, ""))
 	if n.only() == before {
 		t.Error("another file of the same name and size was not read")
+	}
+
+	n.write(nameOfState("bad", "bad"), "garbage")
+	n.settle()
+	bad := n.files[nameOfState("bad", "bad")]
+	err := bad.err
+	if n.list(); bad.err != err || n.pauses > 0 {
+		t.Error("an unchanged bad file was read again")
 	}
 }
 
@@ -379,54 +319,39 @@ func TestListKeepsSandboxes(t *testing.T) {
 	step("a root container that is back", "c", func() { n.run("c", "c") })
 	step("a file that cannot be read", "", func() { n.write(nameOfState("b", "b"), "garbage") })
 	step("a file of another ID", "e", func() { n.run("e", "e") })
-}
-
-func TestListReadsBadFilesOnce(t *testing.T) {
-	n := newNode(t)
-	for i := range 20 {
-		id := fmt.Sprintf("bad%d", i)
-		n.write(nameOfState(id, id), "garbage")
-	}
-	n.run("a", "a")
-	reason := func() error {
-		listing, err := n.List()
-		n.must(err)
-		if len(listing.Errors) != 20 || len(listing.Sandboxes) != 1 {
-			t.Fatalf("%d errors, %d sandboxes", len(listing.Errors), len(listing.Sandboxes))
-		}
-		return listing.Errors[0].Err
-	}
-	n.pauses = 0
-	reason()
-	if n.pauses != tries-1 {
-		t.Errorf("waited %d times for all of them together, want %d", n.pauses, tries-1)
-	}
-	n.settle()
-	before := reason()
-	if reason() != before || n.pauses != 0 {
-		t.Error("an unchanged bad file was read again")
+	n.must(os.RemoveAll(n.path))
+	n.must(os.Mkdir(n.path, 0o700))
+	if n.want("", ""); len(n.files) > 0 {
+		t.Errorf("%d files are remembered that are gone", len(n.files))
 	}
 }
 
-// TestListWaitsForWriters: a file that is incomplete when it is first seen is read up to three
-// times within one listing.
+// TestListWaitsForWriters: a file that is incomplete when it is first seen is read up to three times
+// within one listing, if it has just changed.
 func TestListWaitsForWriters(t *testing.T) {
 	const name = "a_sandbox:a.state"
 	wait := func(what, sandboxes, errs string, pause func(n *node)) {
 		t.Helper()
-		n := newNode(t)
-		n.write(name, `{"id":`)
-		n.pause = func() {
-			n.pauses++
-			pause(n)
-		}
-		if got, gotErrs := n.list(); got != sandboxes || gotErrs != errs {
-			t.Errorf("%s: sandboxes %q, errors %q, want %q, %q", what, got, gotErrs, sandboxes, errs)
-		}
+		testkit.Until(t, "a listing within the time that a file takes to settle", func() bool {
+			n := newNode(t)
+			n.write(name, `{"id":`)
+			n.pause = func() {
+				n.pauses++
+				pause(n)
+			}
+			got, gotErrs := n.list()
+			if n.pauses == 0 {
+				return false // it was read too late
+			}
+			if got != sandboxes || gotErrs != errs {
+				t.Errorf("%s: sandboxes %q, errors %q, want %q, %q", what, got, gotErrs, sandboxes, errs)
+			}
+			return true
+		})
 	}
 	finishAt := func(pause int) func(*node) {
 		return func(n *node) {
-			if n.pauses == pause {
+			if n.write(name, `{"id":`); n.pauses == pause {
 				n.run("a", "a")
 			}
 		}
@@ -435,11 +360,6 @@ func TestListWaitsForWriters(t *testing.T) {
 	wait("finished late", "a", "", finishAt(2))
 	wait("finished too late", "", `state file "a_sandbox:a.state": unexpected end of JSON`, finishAt(3))
 	wait("taken back", "", "", func(n *node) { n.remove(name) })
-	wait("taken back late", "", "", func(n *node) {
-		if n.pauses == 2 {
-			n.remove(name)
-		}
-	})
 }
 
 // TestListWhileWritten: while a file is rewritten, a sandbox that was listed once stays listed,
@@ -484,80 +404,6 @@ func TestListWhileWritten(t *testing.T) {
 	n.want("a", "")
 }
 
-// TestSharedRegistrations: roots have a registration once, as long as one of them uses it.
-func TestSharedRegistrations(t *testing.T) {
-	shared := NewShared("")
-	list := func(r *Root) *Registration {
-		t.Helper()
-		listing, err := r.List()
-		if err != nil || len(listing.Sandboxes) != 1 {
-			t.Fatalf("%+v, %v", listing, err)
-		}
-		return listing.Sandboxes[0].Registration
-	}
-	newRoot := func() *Root {
-		n := newNode(t)
-		n.write(nameOfState("a", "a"), stateOf("a", "a", StatusRunning, `,"registeredMetrics":{"metrics":[{"name":"/x"}]}`))
-		return shared.NewRoot(n.path)
-	}
-	kept := func() int {
-		return len(shared.registrations.byHash) + len(shared.registrations.recent) + len(shared.registrations.users)
-	}
-	one, two := newRoot(), newRoot()
-	first := list(one)
-	if list(two) != first {
-		t.Error("two roots have equal registrations twice")
-	}
-	one.Close()
-	if three := newRoot(); kept() != 3 || list(three) != first {
-		t.Error("a registration that one root uses is not kept")
-	} else {
-		three.Close()
-	}
-	if listing, err := two.List(); err != nil || listing.Sandboxes[0].Registration != first {
-		t.Errorf("%+v, %v", listing, err)
-	}
-	two.Close()
-	if n := kept(); n != 0 {
-		t.Errorf("%d parts of a registration are kept that no root uses", n)
-	}
-}
-
-func TestListRegistrations(t *testing.T) {
-	n := newNode(t)
-	run := func(id, registration string) {
-		n.write(nameOfState(id, id), stateOf(id, id, StatusRunning, `,"registeredMetrics":`+registration))
-	}
-	registrations := func() (all []*Registration) {
-		listing, err := n.List()
-		n.must(err)
-		for _, s := range listing.Sandboxes {
-			all = append(all, s.Registration)
-		}
-		return all
-	}
-	run("a", `{"metrics":[{"name":"/x"},{"name":"/y"}]}`)
-	run("b", `{"metrics":[{"name":"/y"},{"name":"/x"}]}`)
-	run("c", `{"metrics":[{"name":"/y"}]}`)
-	run("d", `null`)
-	first := registrations()
-	if len(first) != 4 || first[0] == nil || first[0] != first[1] || first[2] == nil || first[2] == first[0] || first[3] != nil {
-		t.Fatalf("registrations %p", first)
-	}
-	n.remove(nameOfState("a", "a"))
-	run("e", `{"metrics":[{"name":"/x"},{"name":"/y"}]}`)
-	if again := registrations(); !slices.Equal(again, []*Registration{first[0], first[2], nil, first[0]}) {
-		t.Errorf("registrations %p, and before %p", again, first)
-	}
-	for _, id := range []string{"b", "c", "d", "e"} {
-		n.remove(nameOfState(id, id))
-	}
-	n.want("", "")
-	if len(n.shared.registrations.byHash) != 0 || len(n.shared.registrations.recent) != 0 {
-		t.Error("an unused registration is kept")
-	}
-}
-
 func TestListNoRoot(t *testing.T) {
 	n := newNode(t)
 	fail := func(what string, reason error) {
@@ -566,13 +412,12 @@ func TestListNoRoot(t *testing.T) {
 		if !errors.Is(err, reason) || !strings.Contains(err.Error(), n.path) || len(listing.Sandboxes)+len(listing.Errors) != 0 {
 			t.Errorf("%s: %v, %v, want %v", what, listing, err, reason)
 		}
-		if err := n.Check(); !errors.Is(err, reason) {
-			t.Errorf("%s: the check says %v, want %v", what, err, reason)
+		if has, err := HasFiles(n.path); !errors.Is(err, reason) || !strings.Contains(err.Error(), n.path) || !has {
+			t.Errorf("%s: HasFiles says %t, %v, want %v", what, has, err, reason)
 		}
 	}
 	n.run("a", "a")
 	n.want("a", "")
-	n.must(n.Check())
 	dir := n.path
 
 	n.must(os.RemoveAll(dir))
@@ -587,7 +432,6 @@ func TestListNoRoot(t *testing.T) {
 	n.want("", "")
 	n.run("b", "b")
 	n.want("b", "")
-	n.must(n.Check())
 }
 
 // asUnprivileged calls f without the privileges of root.
@@ -627,45 +471,12 @@ func TestListUnreadable(t *testing.T) {
 		if _, err := n.List(); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%v, want %s", err, denied)
 		}
-		if err := n.Check(); !errors.Is(err, fs.ErrPermission) {
+		if _, err := HasFiles(n.path); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%v, want %s", err, denied)
 		}
 	})
 	chmod(".", 0o755)
 	asUnprivileged(t, func() { n.want("a", "") })
-}
-
-// TestListBrokenOff: files that were read before the listing failed are not read again by the next
-// one.
-func TestListBrokenOff(t *testing.T) {
-	for i := range 50 {
-		n := newNode(t)
-		long := fmt.Sprintf("%0100d", i)
-		ids := []string{long, "a", "b", "c", "d"}
-		for _, id := range ids {
-			n.run(id, id)
-		}
-		(&node{Root: NewRoot(n.path), t: t}).settle()                                              // from here on, each file is read once
-		n.shared.buffers = sync.Pool{New: func() any { return &buffers{names: make([]byte, 48)} }} // too short for an entry of the long name
-		if _, err := n.List(); !errors.Is(err, unix.EINVAL) {
-			t.Fatal(err)
-		}
-		n.shared.buffers = sync.Pool{New: func() any { return &buffers{names: make([]byte, 1<<10)} }}
-		if len(n.files) == 0 {
-			continue // skip: the long name came first
-		}
-		var read []string
-		for _, id := range ids {
-			if n.files[nameOfState(id, id)] != nil {
-				read = append(read, id)
-			} else {
-				n.remove(nameOfState(id, id))
-			}
-		}
-		n.want(strings.Join(read, " "), "")
-		return
-	}
-	t.Skip("long names always come first here")
 }
 
 func TestSettled(t *testing.T) {
@@ -674,106 +485,33 @@ func TestSettled(t *testing.T) {
 	settled := func(what string, mtime, ctime time.Duration, want bool) {
 		t.Helper()
 		at := func(d time.Duration) unix.Timespec { return unix.NsecToTimespec(now.Add(d).UnixNano()) }
-		if got := (stamp{mtime: at(mtime), ctime: at(ctime)}).settled(now); got != want {
+		if got := (Stamp{mtime: at(mtime), ctime: at(ctime)}).Settled(now); got != want {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
 	settled("long ago", old, old, true)
 	settled("just now", 0, 0, false)
-	settled("within a tick", -10*time.Millisecond, -10*time.Millisecond, false)
 	settled("a little later", -settleTime-time.Millisecond, -settleTime-time.Millisecond, true)
 	settled("an old file renamed just now", old, 0, false)
-	settled("a time set by hand", 0, old, false)
 	settled("a moment ahead", 10*time.Millisecond, 10*time.Millisecond, false)
 	settled("the clock was set back since", future, future, true)
 	settled("set to the future just now", future, 0, false)
-	settled("since the beginning of time", -time.Duration(now.UnixNano()), -time.Duration(now.UnixNano()), true)
 }
 
-func TestReadFile(t *testing.T) {
-	dir := t.TempDir()
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	var buf []byte
-	for _, content := range []string{"", "short", strings.Repeat("long", 50_000), "short again"} {
-		if err := os.WriteFile(filepath.Join(dir, "f"), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var st stamp
-		if buf, st, err = readFile(fd, "f", buf); err != nil || string(buf) != content || st.size != int64(len(content)) {
-			t.Errorf("%d bytes, stamp %v, error %v, want %d bytes", len(buf), st, err, len(content))
+// TestHasFiles: the name of a state file is found among many others.
+func TestHasFiles(t *testing.T) {
+	n := newNode(t)
+	check := func(what string, want bool) {
+		t.Helper()
+		if has, err := HasFiles(n.path); has != want || err != nil {
+			t.Errorf("%s: %t, %v", what, has, err)
 		}
 	}
-	if _, _, err := readFile(fd, "g", buf); err != unix.ENOENT {
-		t.Error(err)
+	check("an empty directory", false)
+	for i := range 2000 {
+		n.write(fmt.Sprint(nameOfState("a", "b"), i), "")
 	}
-}
-
-// TestReadFileChanging reads a file with more bytes than its size, as in a file that grows.
-func TestReadFileChanging(t *testing.T) {
-	fd, err := unix.Open("/proc/self", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer unix.Close(fd)
-	if _, _, err := readFile(fd, "stat", nil); err != errChanging {
-		t.Error(err)
-	}
-}
-
-// TestNextEntry compares the names that List walks with those of package os.
-func TestNextEntry(t *testing.T) {
-	dir := t.TempDir()
-	want := []string{".", ".."}
-	for i := range 100 {
-		name := strings.Repeat("n", 1+2*i) + fmt.Sprint(i)
-		want = append(want, name)
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	var got []string
-	for buf := make([]byte, 1<<10); ; {
-		n, err := unix.Getdents(fd, buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n == 0 {
-			break
-		}
-		for entries := buf[:n]; len(entries) > 0; {
-			var name []byte
-			name, entries = nextEntry(entries)
-			got = append(got, string(name))
-		}
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("%d names, want %d", len(got), len(want))
-	}
-}
-
-func TestNextEntryBad(t *testing.T) {
-	entry := func(length int, name string) []byte {
-		b := make([]byte, direntName)
-		b[direntLength] = byte(length)
-		return append(b, name...)
-	}
-	for _, entries := range [][]byte{nil, []byte("short"), entry(0, "a"), entry(18, "a"), entry(100, "a")} {
-		if name, rest := nextEntry(entries); name != nil || rest != nil {
-			t.Errorf("%q has the name %q, and the rest %q", entries, name, rest)
-		}
-	}
-	if name, rest := nextEntry(bytes.Join([][]byte{entry(20, "a"), entry(20, "b")}, nil)); string(name) != "a" || len(rest) != 20 {
-		t.Errorf("%q, %q", name, rest)
-	}
+	check("none of these is a state file", false)
+	n.write(nameOfState("a", "b"), "")
+	check("a state file", true)
 }

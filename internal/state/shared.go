@@ -15,7 +15,7 @@ type Shared struct {
 	buffers    sync.Pool // of *buffers
 
 	mu            sync.Mutex // not held while a file is read
-	registrations *registrations
+	registrations registrations
 	metadata      memo[[]Pair]
 	capabilities  memo[[]string]
 }
@@ -29,7 +29,7 @@ type buffers struct {
 // NewShared returns what new Roots share. The specs of their containers have the value of the
 // annotation with the key; an empty key means none.
 func NewShared(annotation string) *Shared {
-	return &Shared{annotation: annotation, registrations: newRegistrations(),
+	return &Shared{annotation: annotation,
 		buffers: sync.Pool{New: func() any { return &buffers{names: make([]byte, 32<<10)} }}}
 }
 
