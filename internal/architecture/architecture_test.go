@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"internal/snapshot":   {"internal/fact", "internal/failure", "internal/schema", "github.com/prometheus/client_model/go"},
 	// registration runs runsc, and not internal/runsc, which is for tests and tools. containerd reads
 	// its configuration with the same TOML package.
-	"internal/registration": {"internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
+	"internal/registration": {"internal/host", "internal/schema", "internal/state", "internal/trust", "github.com/pelletier/go-toml/v2", "golang.org/x/sys/unix",
 		"google.golang.org/protobuf/encoding/prototext", "google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/protoadapt"},
 	"internal/totals": {"internal/fact", "internal/schema", "internal/snapshot"},
 	"internal/roots":  {"internal/guard", "internal/state", "golang.org/x/sys/unix"},

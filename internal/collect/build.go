@@ -30,14 +30,10 @@ func (l *life) identifyBuild() registration.Build {
 	if l.options.Registrations == nil {
 		return build
 	}
-	if exe, err := l.process.Executable(); err == nil { // else it ended, or is not readable by this user
-		build.Sentry = programOf(exe)
-	}
+	build.Sentry, _ = l.process.Executable() // it may have ended, or not be readable by this user
 	// The PIDs of gofers are of the namespace in which runsc ran.
 	if gofer := l.facts.Containers[0].GoferPID; gofer > 0 && l.level == 0 && isOf(host.CommandLine(gofer), l.facts.ID) {
-		if exe, err := host.ExecutableOf(gofer); err == nil {
-			build.Runsc = programOf(exe)
-		}
+		build.Runsc, _ = host.ExecutableOf(gofer)
 	}
 	return build
 }
@@ -45,8 +41,4 @@ func (l *life) identifyBuild() registration.Build {
 // isOf reports whether a command line belongs to the gofer of the sandbox's root container.
 func isOf(args []string, id string) bool {
 	return len(args) > 0 && args[len(args)-1] == id && slices.Contains(args, "gofer")
-}
-
-func programOf(e host.Executable) registration.Executable {
-	return registration.Executable{File: registration.File{Device: e.Device, Inode: e.Inode, Modified: e.Modified}, Path: e.Path}
 }

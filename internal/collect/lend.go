@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
@@ -41,7 +42,7 @@ func (l *life) borrows() bool {
 	return l.facts.Registration == nil && now.runs() && now != unproven && (l.borrowed == nil || !fits)
 }
 
-// lenders are the registrations of sandboxes of one runtime root, by the registration.File that their
+// lenders are the registrations of sandboxes of one runtime root, by the host.File that their
 // processes run and by registration.Release. Roots do not lend to each other, because others may be able to
 // write one of them.
 type lenders map[any]*state.Registration
@@ -61,7 +62,7 @@ func newLenders(lives []*life, of *home) lenders {
 // release does.
 func (l lenders) find(b registration.Build) *state.Registration {
 	switch {
-	case b.Sentry.File != registration.File{}:
+	case b.Sentry.File != host.File{}:
 		return l[b.Sentry.File]
 	case b.Release != registration.Release{}:
 		return l[b.Release]

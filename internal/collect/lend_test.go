@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/registration"
 	"github.com/sandmeter/sandmeter/internal/schema"
 	"github.com/sandmeter/sandmeter/internal/simulate"
@@ -116,7 +117,7 @@ func TestLendToOtherRoot(t *testing.T) {
 // TestLendByRelease: where the programs of processes are not readable, the release decides.
 func TestLendByRelease(t *testing.T) {
 	r := &state.Registration{}
-	file, other := registration.Executable{File: registration.File{Inode: 1}}, registration.Executable{File: registration.File{Inode: 2}}
+	file, other := host.Executable{File: host.File{Inode: 1}}, host.Executable{File: host.File{Inode: 2}}
 	release, next := registration.Release{Version: "1"}, registration.Release{Version: "2"}
 	lend := func(lender, borrower registration.Build) bool {
 		s := &life{facts: &state.Sandbox{Registration: r}, compiled: compile(registrationOf(simulate.RealRegistration()), schema.Zeros{}), build: &lender, state: running}

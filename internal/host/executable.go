@@ -8,14 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Executable identifies the program file of a process. While a process runs the file, no other
-// file has the same device and inode; the time of the last change tells apart files that had the
-// same inode one after the other.
-type Executable struct {
+// A File identifies a program file. While a process runs the file, no other file has the same device
+// and inode; the time of the last change tells apart files that had the same inode one after the other.
+type File struct {
 	Device, Inode uint64
 	Modified      int64 // nanoseconds since the Unix epoch
-	// Path is the kernel's name for the file. In another mount namespace it may be another file, and
-	// a process can change it.
+}
+
+// An Executable is the program file of a process. Path is the kernel's name for the file. It may be
+// a path of another mount namespace, and a process can change it, so it is only a hint: whether this
+// host has the file at that path is for the caller to check.
+type Executable struct {
+	File
 	Path string
 }
 
@@ -59,5 +63,5 @@ func programOf(pid int) (Executable, error) {
 	if err != nil {
 		return Executable{}, err
 	}
-	return Executable{Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Inode: st.Ino, Modified: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec), Path: path}, nil
+	return Executable{File{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec)}, path}, nil
 }

@@ -27,7 +27,7 @@ func TestExecutable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Executable{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano(), Path: real}
+	want := Executable{File{st.Dev, st.Ino, st.Mtim.Nano()}, real}
 	c := startChild(t)
 	has := func(what string, p *Process) {
 		t.Helper()

@@ -3,23 +3,9 @@ package registration
 import (
 	"path/filepath"
 	"strings"
+
+	"github.com/sandmeter/sandmeter/internal/host"
 )
-
-// A File identifies a program file. While a process runs the file, no other file has the same
-// device and inode; the time of the last change tells apart files that had the same inode one after
-// the other.
-type File struct {
-	Device, Inode uint64
-	Modified      int64 // nanoseconds since the Unix epoch
-}
-
-// An Executable is the program file of a process. Path is the kernel's name for the file. It may be
-// a path of another mount namespace, and a process can change it, so it is only a hint: whether this
-// host has the file at that path is for the caller to check.
-type Executable struct {
-	File
-	Path string
-}
 
 // A Release is the version that runsc prints. Two builds may print the same one: builds from Go modules
 // have no version.
@@ -45,10 +31,10 @@ func (r Release) matches(other Release) bool {
 type Build struct {
 	// Sentry is the program of the sandbox's process: gvisor_sentry or, if runsc is a single program,
 	// runsc. Zero: not readable.
-	Sentry Executable
+	Sentry host.Executable
 	// Runsc is the program of the sandbox's gofer process, which is the runsc that started the
 	// sandbox. Zero: not readable, or there is no gofer.
-	Runsc   Executable
+	Runsc   host.Executable
 	Release Release // from the sandbox's state file; zero: not there
 }
 

@@ -5,15 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
-	"github.com/sandmeter/sandmeter/internal/state"
+	"github.com/sandmeter/sandmeter/internal/host"
 )
 
 // release installs a release of several programs in a directory of the host, and returns the build
 // of a sandbox that it has started.
-func (h *host) release(dir string) Build {
+func (h *node) release(dir string) Build {
 	h.Helper()
 	h.install(filepath.Join(dir, "runsc"))
 	sentry := filepath.Join(dir, sidecarDir, "gvisor_sentry")
@@ -25,19 +24,19 @@ func (h *host) release(dir string) Build {
 	}
 }
 
-func (h *host) executable(path string) Executable {
+func (h *node) executable(path string) host.Executable {
 	h.Helper()
-	return Executable{h.id(path), "/" + path}
+	return host.Executable{File: h.id(path), Path: "/" + path}
 }
 
-func (h *host) remove(path string) {
+func (h *node) remove(path string) {
 	h.Helper()
 	if err := os.RemoveAll(filepath.Join(h.dir, path)); err != nil {
 		h.Fatal(err)
 	}
 }
 
-func (h *host) chmod(path string, mode os.FileMode) {
+func (h *node) chmod(path string, mode os.FileMode) {
 	h.Helper()
 	if err := os.Chmod(filepath.Join(h.dir, path), mode); err != nil {
 		h.Fatal(err)
@@ -47,54 +46,40 @@ func (h *host) chmod(path string, mode os.FileMode) {
 // TestReleaseLayout: the sandbox's kernel is a program next to runsc, and runsc has the registration.
 func TestReleaseLayout(t *testing.T) {
 	const asksFound = "/usr/bin/runsc metric-metadata"
-	newHost := func() (*host, Build) {
-		h := &host{t, t.TempDir()}
+	newHost := func() (*node, Build) {
+		h := &node{t, t.TempDir()}
 		return h, h.release("usr/bin")
-	}
-	finds := func(name string, h *host, o Options, b Build, wantRuns ...string) {
-		t.Helper()
-		r, runs, _, err := h.ask(o, b)
-		if err != nil || string(r.JSON) != shortJSON || strings.Join(runs, "; ") != strings.Join(wantRuns, "; ") {
-			t.Errorf("%s: %v, %v, and %q ran, want %q", name, r, err, runs, wantRuns)
-		}
-	}
-	fails := func(name string, h *host, o Options, b Build, want string, wantRuns ...string) {
-		t.Helper()
-		r, runs, _, err := h.ask(o, b)
-		if r != nil || err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), h.dir, ""), want) || strings.Join(runs, "; ") != strings.Join(wantRuns, "; ") {
-			t.Errorf("%s: %v, %v, and %q ran, want %s and %q", name, r, err, runs, want, wantRuns)
-		}
 	}
 	without := func(b Build) Build { return Build{Sentry: b.Sentry, Release: b.Release} }
 
 	h, b := newHost()
-	finds("runsc in PATH", h, Options{}, b, asksFound)
-	finds("runsc in PATH, by the sentry next to it alone", h, Options{}, without(b), asksFound)
+	h.finds("runsc in PATH", Options{}, b, asksFound)
+	h.finds("runsc in PATH, by the sentry next to it alone", Options{}, without(b), asksFound)
 	other := h.release("opt/b")
-	finds("a release outside of PATH", h, Options{}, other, "/opt/b/runsc metric-metadata")
-	finds("a release outside of PATH, by its sentry alone", h, Options{}, without(other), "/opt/b/runsc metric-metadata")
-	finds("a release outside of PATH, although another is named", h, Options{Programs: []string{"usr/bin/runsc"}}, other, "/opt/b/runsc metric-metadata")
+	h.finds("a release outside of PATH", Options{}, other, "/opt/b/runsc metric-metadata")
+	h.finds("a release outside of PATH, by its sentry alone", Options{}, without(other), "/opt/b/runsc metric-metadata")
+	h.finds("a release outside of PATH, although another is named", Options{Programs: []string{"usr/bin/runsc"}}, other, "/opt/b/runsc metric-metadata")
 
 	// Programs of other runtimes, and other programs of a release, are never run.
 	h, b = newHost()
 	h.install("usr/bin/crun")
 	write(t, filepath.Join(h.dir, dockerConfig), `{"runtimes": {"crun": {"path": "/usr/bin/crun"}}}`, 0o600)
-	finds("another runtime in the same directory", h, Options{}, without(b), asksFound)
+	h.finds("another runtime in the same directory", Options{}, without(b), asksFound)
 	for _, path := range []string{"opt/c/containerd-shim-runsc-v1", "opt/c/gvisor-bin/runsc-metric-server", "opt/c/runsc-metric-server"} {
 		h, _ := newHost()
 		h.install(path)
-		fails("a process shows "+path, h, Options{}, Build{Sentry: Executable{File: File{1, 2, 3}}, Runsc: h.executable(path)}, "none of /usr/bin/runsc")
+		h.fails("a process shows "+path, Options{}, Build{Sentry: host.Executable{File: host.File{Inode: 1}}, Runsc: h.executable(path)}, "none of /usr/bin/runsc")
 	}
 
 	h, b = newHost()
 	h.install("usr/bin/runsc-old") // next to the sentry of its successor
-	finds("runsc, after a copy of an older one", h, Options{Programs: []string{"usr/bin/runsc-old", "usr/bin/runsc"}}, b, asksFound)
+	h.finds("runsc, after a copy of an older one", Options{Programs: []string{"usr/bin/runsc-old", "usr/bin/runsc"}}, b, asksFound)
 
 	h, b = newHost()
 	write(t, filepath.Join(h.dir, "usr/bin", sidecarDir, "gvisor_sentry_plugin_stack"), "sentry with a plugin", 0o755)
 	b = without(b)
 	b.Sentry = h.executable("usr/bin/gvisor-bin/gvisor_sentry_plugin_stack")
-	finds("the sentry with a network plugin", h, Options{}, b, asksFound)
+	h.finds("the sentry with a network plugin", Options{}, b, asksFound)
 
 	h, b = newHost()
 	h.install("opt/runsc")
@@ -106,59 +91,59 @@ func TestReleaseLayout(t *testing.T) {
 		os.Mkdir(filepath.Join(h.dir, "usr/bin"), 0o755), os.Symlink("../lib/gvisor/real", filepath.Join(h.dir, "usr/bin/runsc"))); err != nil {
 		t.Fatal(err)
 	}
-	finds("a link to runsc, whose directory has the sentry", h, Options{}, Build{Sentry: h.executable("usr/lib/gvisor/gvisor-bin/gvisor_sentry")}, asksFound)
+	h.finds("a link to runsc, whose directory has the sentry", Options{}, Build{Sentry: h.executable("usr/lib/gvisor/gvisor-bin/gvisor_sentry")}, asksFound)
 
 	h, b = newHost()
 	h.install("opt/sidecars/gvisor_sentry") // GVISOR_SIDECAR_BINARIES_DIR
 	b.Sentry = h.executable("opt/sidecars/gvisor_sentry")
-	finds("a sentry in another directory, by the gofer", h, Options{}, b, asksFound)
-	fails("a sentry in another directory, without a gofer", h, Options{}, without(b), "none of /usr/bin/runsc")
+	h.finds("a sentry in another directory, by the gofer", Options{}, b, asksFound)
+	h.fails("a sentry in another directory, without a gofer", Options{}, without(b), "none of /usr/bin/runsc")
 
 	h, b = newHost()
 	h.install("opt/runsc-real")
 	h.remove("usr/bin")
 	write(t, filepath.Join(h.dir, "usr/bin/runsc"), "#!/bin/sh\nexec /opt/runsc-real \"$@\"\n", 0o755)
 	real := Build{Sentry: h.executable("opt/runsc-real"), Release: b.Release}
-	finds("a script in PATH, which executes a single program", h, Options{}, real, "/opt/runsc-real metric-metadata")
-	finds("a script that is named", h, Options{Programs: []string{"usr/bin/runsc"}}, real, "/opt/runsc-real metric-metadata")
+	h.finds("a script in PATH, which executes a single program", Options{}, real, "/opt/runsc-real metric-metadata")
+	h.finds("a script that is named", Options{Programs: []string{"usr/bin/runsc"}}, real, "/opt/runsc-real metric-metadata")
 	h.chmod("opt", 0o777)
-	fails("a script, and others can replace the program", h, Options{}, real, "/opt is writable by everybody (mode 0777)")
+	h.fails("a script, and others can replace the program", Options{}, real, "/opt is writable by everybody (mode 0777)")
 
 	// What processes show is a hint.
 	h, b = newHost()
 	h.remove("usr/bin/runsc")
 	h.install("opt/runsc")
 	b.Sentry.Path, b.Runsc.Path = "/opt/runsc", "/opt/runsc" // as from another mount namespace
-	fails("another file at the path of the process", h, Options{}, b, "there is no runsc")
+	h.fails("another file at the path of the process", Options{}, b, "there is no runsc")
 	h.install("opt/tool")
-	fails("a program that is not runsc", h, Options{}, Build{Sentry: h.executable("opt/tool"), Runsc: h.executable("opt/tool")}, "there is no runsc")
+	h.fails("a program that is not runsc", Options{}, Build{Sentry: h.executable("opt/tool"), Runsc: h.executable("opt/tool")}, "there is no runsc")
 	write(t, filepath.Join(h.dir, "opt/runsc-script"), "#!/bin/sh\n", 0o755)
-	fails("a script that a process shows", h, Options{}, Build{Sentry: h.executable("opt/runsc-script")}, "there is no runsc")
-	b = Build{Sentry: Executable{File{1, 2, 3}, "/opt/gvisor-bin/gvisor_sentry (deleted)"}}
-	fails("a sentry that was removed", h, Options{}, b, "there is no runsc")
+	h.fails("a script that a process shows", Options{}, Build{Sentry: h.executable("opt/runsc-script")}, "there is no runsc")
+	b = Build{Sentry: host.Executable{File: host.File{Inode: 1}, Path: "/opt/gvisor-bin/gvisor_sentry (deleted)"}}
+	h.fails("a sentry that was removed", Options{}, b, "there is no runsc")
 
 	// Who else may have put the files there?
 	for _, dir := range []string{"usr/bin", "usr/bin/gvisor-bin", "usr"} {
 		h, b = newHost()
 		h.chmod(dir, 0o777)
-		fails("others may write "+dir, h, Options{}, without(b), "/"+dir+" is writable by everybody (mode 0777)")
+		h.fails("others may write "+dir, Options{}, without(b), "/"+dir+" is writable by everybody (mode 0777)")
 	}
 	h, b = newHost()
 	h.chmod("usr/bin/gvisor-bin/gvisor_sentry", 0o777)
-	fails("others may write the sentry", h, Options{}, without(b), "run /usr/bin/gvisor-bin/gvisor_sentry: "+writableText)
+	h.fails("others may write the sentry", Options{}, without(b), "run /usr/bin/gvisor-bin/gvisor_sentry: "+writableText)
 	h, b = newHost()
 	h.chmod("usr/bin/runsc", 0o777)
-	fails("others may write runsc", h, Options{}, b, "run /usr/bin/runsc: "+writableText)
+	h.fails("others may write runsc", Options{}, b, "run /usr/bin/runsc: "+writableText)
 
 	// A release that gVisor built tells only its version, which no other build has.
-	h = &host{t, t.TempDir()}
+	h = &node{t, t.TempDir()}
 	h.install("usr/bin/runsc-release-20260907.0")
 	named := Options{Programs: []string{"usr/bin/runsc-release-20260907.0"}}
-	bazel := Build{Sentry: Executable{File: File{1, 2, 3}}, Release: Release{"release-20260907.0", runtime.Version(), runtime.GOARCH}}
+	bazel := Build{Sentry: host.Executable{File: host.File{Inode: 1}}, Release: Release{"release-20260907.0", runtime.Version(), runtime.GOARCH}}
 	const asksVersion = "/usr/bin/runsc-release-20260907.0 --version"
-	finds("a replaced release of the same version", h, named, bazel, asksVersion, "/usr/bin/runsc-release-20260907.0 metric-metadata")
+	h.finds("a replaced release of the same version", named, bazel, asksVersion, "/usr/bin/runsc-release-20260907.0 metric-metadata")
 	bazel.Release.Version = "release-20260914.0"
-	fails("a replaced release of another version", h, named, bazel, "none of", asksVersion)
+	h.fails("a replaced release of another version", named, bazel, "none of", asksVersion)
 }
 
 // TestReleaseMatches: which program may be of the release in a state file.
@@ -180,16 +165,12 @@ func TestReleaseMatches(t *testing.T) {
 
 // TestSeparateKernel: a runsc that does not print the metrics of the kernel that it starts.
 func TestSeparateKernel(t *testing.T) {
-	h := &host{t, t.TempDir()}
+	h := &node{t, t.TempDir()}
 	b := h.release("usr/bin")
 	h.install("usr/bin/runsc-empty")
 	b.Runsc = h.executable("usr/bin/runsc-empty")
 	if r, _, _, err := h.ask(Options{}, b); r != nil || !errors.Is(err, ErrIncomplete) || !b.Separate() {
 		t.Errorf("%v, %v", r, err)
-	}
-	fallback := &state.Registration{}
-	if r, _, _, err := h.ask(Options{Fallback: fallback}, b); r != fallback || err != nil {
-		t.Errorf("with a fallback: %v, %v", r, err)
 	}
 	if b.Sentry.Path = "/usr/bin/runsc"; b.Separate() {
 		t.Error("runsc is a program of its own")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/state"
 )
 
@@ -60,60 +61,57 @@ func (s *Source) match(ctx context.Context, paths []string, b Build) (found *pro
 		shown = append(shown, filepath.Join("/", s.options.Root, path))
 	}
 	var errs []error
-	for _, step := range []struct {
-		paths   []string
-		is      func(*program) (bool, error)
-		certain bool
-	}{
-		{paths, func(p *program) (bool, error) { return p.runs(b) && s.mayRun(p), nil }, true},
-		{shown, func(p *program) (bool, error) { return p.mayBeShown(p.runs(b), nil) }, true},
-		{paths, func(p *program) (bool, error) {
-			found, err := p.startsSentry(b.Sentry)
-			return found && s.mayRun(p), err
-		}, true},
-		{shown, func(p *program) (bool, error) { return p.mayBeShown(p.startsSentry(b.Sentry)) }, true},
-		{paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) }, b.Release.isUnique()},
+	for _, is := range []func(*program) (bool, error){
+		func(p *program) (bool, error) { return p.id == b.Sentry.File || p.id == b.Runsc.File, nil },
+		func(p *program) (bool, error) { return p.startsSentry(b.Sentry) },
 	} {
-		p, err := first(step.paths, step.is)
-		if p != nil {
-			return p, step.certain, nil
+		for _, list := range []struct {
+			paths []string
+			may   func(*program) (bool, error)
+		}{{paths, s.mayRun}, {shown, (*program).mayBeShown}} {
+			p, err := first(list.paths, is, list.may)
+			if p != nil {
+				return p, true, nil
+			}
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
 	}
-	return nil, false, errors.Join(errs...)
+	found, err = first(paths, func(p *program) (bool, error) { return s.hasRelease(ctx, p, b) })
+	return found, b.Release.isUnique(), errors.Join(append(errs, err)...)
 }
 
-// first returns the first of the programs that is the one, or nil. The caller closes it.
-func first(paths []string, is func(*program) (bool, error)) (*program, error) {
+// first returns the first of the programs for which all tests are true, or nil. The caller closes it.
+func first(paths []string, tests ...func(*program) (bool, error)) (*program, error) {
 	var errs []error
 	for _, path := range paths {
 		p, err := open(path)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		passed := err == nil
+		for i := 0; passed && i < len(tests); i++ {
+			passed, err = tests[i](p)
+			passed = passed && err == nil
 		}
-		found, err := is(p)
-		if found && err == nil {
+		if passed {
 			return p, nil
 		}
-		p.close()
+		if p != nil {
+			p.close()
+		}
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
 }
 
-// runs reports whether the gofer or the kernel of a sandbox runs the program.
-func (p *program) runs(b Build) bool { return p.id == b.Sentry.File || p.id == b.Runsc.File }
-
 // mayRun reports whether the server may run a program that is named or in a configuration, which has
 // programs of other runtimes, too.
-func (s *Source) mayRun(p *program) bool { return len(s.options.Programs) > 0 || p.mayBeRunsc() }
+func (s *Source) mayRun(p *program) (bool, error) {
+	return len(s.options.Programs) > 0 || p.mayBeRunsc(), nil
+}
 
-// mayBeShown returns a verdict about a program whose path only the sandbox's processes name. They may
-// name any file, so it has to look like runsc, in directories that nobody else can write.
-func (p *program) mayBeShown(found bool, err error) (bool, error) {
-	if !found || err != nil || !p.mayBeRunsc() {
-		return false, err
+// mayBeShown reports whether the server may run a program whose path only the sandbox's processes name.
+// They may name any file, so it has to look like runsc, in directories that nobody else can write.
+func (p *program) mayBeShown() (bool, error) {
+	if !p.mayBeRunsc() {
+		return false, nil
 	}
 	return true, p.checkDirs(filepath.Dir(p.path))
 }
@@ -122,7 +120,7 @@ func (p *program) mayBeShown(found bool, err error) (bool, error) {
 // and is of that release. It runs no program that may be something else than runsc.
 func (s *Source) hasRelease(ctx context.Context, p *program, b Build) (bool, error) {
 	named := len(s.options.Programs) > 0
-	unreadable := b.Sentry.File == File{}
+	unreadable := b.Sentry.File == host.File{}
 	if b.Release == (Release{}) || !named && !unreadable && !b.Release.isUnique() || !p.mayBeRunsc() {
 		return false, nil
 	}

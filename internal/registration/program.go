@@ -7,7 +7,6 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/trust"
 )
@@ -37,7 +37,7 @@ const (
 type program struct {
 	path string
 	file *os.File // opened with O_PATH: what was checked is what runs
-	id   File
+	id   host.File
 }
 
 // open opens a program and checks that only root and the server's user can change it. The caller
@@ -106,9 +106,10 @@ func (p *program) release(ctx context.Context) (Release, error) {
 	}
 	r := Release{Version: strings.TrimSpace(version)}
 	if info, err := buildinfo.ReadFile(p.descriptor()); err == nil {
-		r.Arch = setting(info, "GOARCH")
-		if r.Arch != "" {
-			r.Go = info.GoVersion
+		for _, s := range info.Settings {
+			if s.Key == "GOARCH" {
+				r.Go, r.Arch = info.GoVersion, s.Value
+			}
 		}
 	}
 	return r, nil
@@ -135,24 +136,12 @@ func isRunscName(path string) bool {
 
 // isBinary reports whether the program is an ELF file.
 func (p *program) isBinary() bool {
-	file, err := os.Open(p.descriptor())
+	file, err := elf.Open(p.descriptor())
 	if err != nil {
 		return false
 	}
-	defer file.Close()
-	magic := make([]byte, len(elf.ELFMAG))
-	_, err = io.ReadFull(file, magic)
-	return err == nil && string(magic) == elf.ELFMAG
-}
-
-// setting returns a setting of a build.
-func setting(info *buildinfo.BuildInfo, key string) string {
-	for _, s := range info.Settings {
-		if s.Key == key {
-			return s.Value
-		}
-	}
-	return ""
+	_ = file.Close()
+	return true
 }
 
 // checkDirs returns an error if another user than root and the server's can replace one of the
@@ -170,14 +159,11 @@ func (p *program) checkDirs(dirs ...string) error {
 	return nil
 }
 
-// realPath returns the path of the program without links.
-func (p *program) realPath() (string, error) { return os.Readlink(p.descriptor()) }
-
 // startsSentry reports whether the program starts sandboxes with a sentry, because that file is in
 // the directory next to it. The error is set if somebody else may have put it there.
-func (p *program) startsSentry(sentry Executable) (bool, error) {
-	path, err := p.realPath()
-	if err != nil || sentry.File == (File{}) {
+func (p *program) startsSentry(sentry host.Executable) (bool, error) {
+	path, err := os.Readlink(p.descriptor()) // without links
+	if err != nil || sentry.File == (host.File{}) {
 		return false, err
 	}
 	dir := filepath.Join(filepath.Dir(path), sidecarDir)
@@ -198,16 +184,16 @@ func (p *program) startsSentry(sentry Executable) (bool, error) {
 }
 
 // fileAt returns the file at a path, or zero.
-func fileAt(path string) File {
+func fileAt(path string) host.File {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
-		return File{}
+		return host.File{}
 	}
 	return fileOf(&st)
 }
 
-func fileOf(st *unix.Stat_t) File {
-	return File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}
+func fileOf(st *unix.Stat_t) host.File {
+	return host.File{Device: st.Dev, Inode: st.Ino, Modified: st.Mtim.Nano()}
 }
 
 // descriptor returns a path of the open file in this process.

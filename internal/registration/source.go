@@ -138,12 +138,11 @@ func (s *Source) Find(b Build) (*state.Registration, error) {
 func (s *Source) Programs() ([]string, error) {
 	paths, err := s.paths()
 	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
-		p, openErr := open(path)
-		if openErr != nil {
-			return true
+		p, _ := first([]string{path}, s.mayRun)
+		if p != nil {
+			p.close()
 		}
-		defer p.close()
-		return !s.mayRun(p)
+		return p == nil
 	}), err
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/host"
 	"github.com/sandmeter/sandmeter/internal/state"
 	"github.com/sandmeter/sandmeter/internal/testkit"
 )
@@ -49,15 +50,17 @@ func (s *searcher) expect(what string, b Build, want *state.Registration, wantEr
 }
 
 var (
-	buildA   = Build{Sentry: Executable{File: File{1, 2, 3}}, Release: Release{"v", "go", "amd64"}}
-	buildB   = Build{Sentry: Executable{File: File{1, 2, 4}}, Release: Release{"v", "go", "amd64"}}
+	buildA   = Build{Sentry: host.Executable{File: host.File{Inode: 3}}, Release: Release{"v", "go", "amd64"}}
+	buildB   = Build{Sentry: host.Executable{File: host.File{Inode: 4}}, Release: Release{"v", "go", "amd64"}}
 	found    = &state.Registration{JSON: []byte(shortJSON)}
 	errTest  = errors.New("test")
 	errOther = errors.New("other")
 )
 
 // buildOf returns a build whose sentry is the file with an inode.
-func buildOf(inode uint64) Build { return Build{Sentry: Executable{File: File{Inode: inode}}} }
+func buildOf(inode uint64) Build {
+	return Build{Sentry: host.Executable{File: host.File{Inode: inode}}}
+}
 
 // TestFindOnce: a registration is searched for once per build, and Find does not wait for it.
 func TestFindOnce(t *testing.T) {
