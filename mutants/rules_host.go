@@ -3,7 +3,7 @@ package main
 // The rules about processes and cgroups of the host, and about lives of sandboxes.
 
 var hostRules = table{"host", "", []rule{
-	{"Subject.named", "a cgroup has the name in the spec of the sandbox", `strings.TrimSuffix(name, ".scope") == nameOf(s.CgroupsPath)`, `false`},
+	{"Subject.named", "a cgroup has the name in the spec of the sandbox", `strings.TrimSuffix(name, ".scope") == strings.TrimSuffix(path.Base(s.Cgroup), ".scope")`, `false`},
 	{"Subject.named", "a cgroup with any other name is foreign", `s.namedAlone(cgroupPath) ||`, `true ||`},
 	{"Subject.named", "a pod UID that is not known names no cgroup", `len(s.PodUID) >= shortest && `, ``},
 	{"Subject.namedAlone", "the ID is the end of a cgroup's name", `strings.HasSuffix(name, "-"+s.ID)`, `strings.Contains(name, s.ID)`},
@@ -84,7 +84,7 @@ var collectRules = table{"collect", "Liars|TestAllocations|TestSystemCalls|TestC
 	{"registry.linger", "sandboxes that linger have a limit", `len(r.lingering) > r.options.LingerMax`, `false`},
 	{"query.Timeout", "queries on one connection share their time", `max(q.whole()-q.used, 0)`, `q.whole()`},
 	{"newLenders", "roots do not lend registrations to each other", `l.home == of`, `true`},
-	{"lenders.find", "the file of a process decides which registration fits", `b.Sentry.File != registration.File{}`, `false`},
+	{"lenders.find", "the file of a process decides which registration fits", `b.Sentry.File != host.File{}`, `false`},
 	{"life.refuse", "a lie is not another build", `!b.Rule.OfRegistration()`, `false`},
 	{"life.measureUntil", "measuring has its part of the time", `now.After(end)`, `false`},
 	{"Collector.measure", "sandboxes that were not measured go first", `trueFirst(a.usage.late, b.usage.late)`, `0`},

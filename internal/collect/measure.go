@@ -61,7 +61,7 @@ func (l *life) subject() host.Subject {
 		Level:       l.level,
 		Alive:       l.process.Alive,
 		End:         l.process.End,
-		CgroupsPath: root.CgroupsPath,
+		Cgroup:      root.Cgroup(),
 		PodUID:      root.PodUID,
 		New:         l.origin == fresh,
 		WatchFile:   l.watcher.WatchFile,

@@ -15,7 +15,7 @@ type Subject struct {
 	End         func() *End // the record of the sentry's end, or nil; the function itself may be nil
 	Gofers      []int       // PIDs of the gofers of its containers, in the PID namespace in which runsc ran
 	Level       int         // index of that namespace in the sentry's list; 0: this one
-	CgroupsPath string      // of its root container's OCI spec; empty: none
+	Cgroup      string      // of its root container, by the OCI spec; empty: none
 	PodUID      string      // empty: none
 	HostNetwork bool        // it uses the host's network
 	New         bool        // it was made while the server has been running

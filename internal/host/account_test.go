@@ -367,14 +367,6 @@ func readCalls(t *testing.T, f func()) float64 {
 	return float64((count() - before) / rounds) // the few calls of others do not count
 }
 
-func TestDescriptorsBelow(t *testing.T) {
-	restore := setDescriptors(t, 1000)
-	defer restore()
-	if got := [...]int{descriptorsBelow(cgroupShare), descriptorsBelow(pidfdShare)}; got != [...]int{375, 500} {
-		t.Errorf("%v", got)
-	}
-}
-
 // TestWaitingForCPU: the pressure on the node's CPUs, where the kernel has it.
 func TestWaitingForCPU(t *testing.T) {
 	m := &Meter{root: t.TempDir(), buffer: make([]byte, bufferSize)}

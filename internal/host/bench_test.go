@@ -28,29 +28,6 @@ func BenchmarkWatch(b *testing.B) {
 	}
 }
 
-// BenchmarkNamespacePIDs measures a part of the cost of identifying a sandbox's process.
-func BenchmarkNamespacePIDs(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if pids := NamespacePIDs(os.Getpid()); len(pids) == 0 {
-			b.Fatal("this process has ended")
-		}
-	}
-}
-
-// BenchmarkZombie measures the cost per end of what is read of a zombie.
-func BenchmarkZombie(b *testing.B) {
-	c := startScript(b, "exit 0")
-	p := newQuietWatcher(b).Watch(c.pid)
-	c.run()
-	b.ReportAllocs()
-	for b.Loop() {
-		if z := p.zombie(); !z.readable {
-			b.Skip("no permission")
-		}
-	}
-}
-
 // BenchmarkFinish measures the cost per end of the last reading of a sandbox's cgroup, whose files
 // are held.
 func BenchmarkFinish(b *testing.B) {
@@ -88,14 +65,4 @@ func BenchmarkRead(b *testing.B) {
 	benchmark("Held", "hosta", mayHoldCgroups)
 	benchmark("Opened", "hosta", func() int { return 0 })
 	benchmark("Sentry", "other", mayHoldCgroups)
-}
-
-// BenchmarkLocate measures the cost of a new sandbox, or of one whose containers have changed.
-func BenchmarkLocate(b *testing.B) {
-	tr := newTree(b, "v1.txt")
-	a := tr.open(tr.meter(), subject("hosta"))
-	b.ReportAllocs()
-	for b.Loop() {
-		a.locate(start)
-	}
 }

@@ -152,25 +152,6 @@ func TestExit(t *testing.T) {
 	}
 }
 
-// TestExitOf: a status in the format of wait(2), and what it means.
-func TestExitOf(t *testing.T) {
-	check := func(status int, want *Exit) {
-		t.Helper()
-		got := exitOf(status)
-		if (got == nil) != (want == nil) || want != nil && *got != *want {
-			t.Errorf("%#x: %+v, want %+v", status, got, want)
-		}
-	}
-	check(0, &Exit{})
-	check(3<<8, &Exit{Code: 3})
-	check(137<<8, &Exit{Code: 137})
-	check(255<<8, &Exit{Code: 255})
-	check(9, &Exit{Signal: 9})
-	check(0x80|11, &Exit{Signal: 11}) // with a core dump
-	check(0x7f|19<<8, nil)            // stopped
-	check(0xffff, nil)                // continued
-}
-
 // TestExitOfZombie: the exit of a process that is a zombie when Watch is called is learned too.
 func TestExitOfZombie(t *testing.T) {
 	leaktest.Check(t)
@@ -272,55 +253,6 @@ func TestExitReleased(t *testing.T) {
 	w.Sync()
 	for what, p := range map[string]*Process{"a zombie": zombie, "released": released, "alive": watched, "no pidfd": blind, "watched later": late} {
 		checkExit(t, "later, "+what, p, never, Exit{})
-	}
-}
-
-// TestExits: many processes that end at once each have their exit, whether it is learned from the
-// zombie or from its pidfd.
-func TestExits(t *testing.T) {
-	leaktest.Check(t)
-	needStatusOfReaped(t)
-	const n = 300
-	var changed atomic.Int64
-	w, err := newWatcherWith(func() { changed.Add(1) }, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	children := make([]*child, n)
-	var processes, hidden []*Process
-	var called [n]atomic.Int64
-	for i := range n {
-		children[i] = startScript(t, "exit "+string(rune('0'+i%10)))
-		processes = append(processes, w.Watch(children[i].pid))
-		processes[i].AtEnd(func() { called[i].Add(1) })
-		hidden = append(hidden, unreadable(w.Watch(children[i].pid)))
-	}
-	w.mu.Lock() // so that all end before the first is taken in
-	for _, c := range children {
-		c.run()
-	}
-	w.mu.Unlock()
-	w.Sync()
-	for i := range n {
-		checkExit(t, "a zombie", processes[i], known, Exit{Code: i % 10})
-		checkExit(t, "a zombie that cannot be read", hidden[i], pending, Exit{})
-		children[i].reap()
-	}
-	w.Sync()
-	for i := range n {
-		checkExit(t, "reaped", hidden[i], known, Exit{Code: i % 10})
-	}
-	if err := w.Close(); err != nil { // waits for the calls under way
-		t.Fatal(err)
-	}
-	for i := range n {
-		if got := called[i].Load(); got != 1 {
-			t.Errorf("the function of process %d was called %d times", i, got)
-		}
-	}
-	if changed.Load() == 0 {
-		t.Error("changed was not called")
 	}
 }
 

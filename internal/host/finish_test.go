@@ -179,14 +179,19 @@ func TestFinishSentry(t *testing.T) {
 	check("no record", "other", nil, nil)
 	check("with a cgroup", "hosta", &End{CPU: sentryCPU + 5}, lasting(wholeV1))
 
+	const procs = "sys/fs/cgroup/cpuacct/hosta/cgroup.procs"
 	tr := newTree(t, "v1.txt")
-	s := subject("other")
-	s.End = func() *End { return &End{CPU: sentryCPU} }
-	checkUsage(t, "never read", finish(tr.open(tr.meter(), s)), nil)
-	s.End = nil
+	tr.mkdir("proc/9021/fd")
+	tr.write(procs, "9021\n1\n")
+	s := subject("hosta")
+	s.End = func() *End { return &End{CPU: sentryCPU + 5} }
 	a := tr.open(tr.meter(), s)
+	checkUsage(t, "never read", finish(a), nil)
 	read(a, 0)
-	checkUsage(t, "no function", finish(a), nil)
+	tr.write(procs, "9021\n")
+	a.Update(s)
+	read(a, time.Second)
+	checkUsage(t, "with a cgroup that was shared", finish(a), lasting(wholeV1))
 }
 
 // TestFinishHeld: Finish reads the files that have what it measures once each, and needs no path if

@@ -96,23 +96,26 @@ func (m *Meter) proc(elements ...string) string {
 }
 
 // read returns the content of a file. It is valid until the next call. The caller holds mu.
-func (m *Meter) read(path string) ([]byte, error) {
+func (m *Meter) read(path string) ([]byte, error) { return readFile(path, m.buffer) }
+
+// readFile reads a small file into the buffer. It allocates nothing, and takes a third of the system calls
+// of os.ReadFile. If the file has more bytes, the buffer has the first, and the error is unix.EFBIG.
+func readFile(path string, buffer []byte) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
 	defer unix.Close(fd)
-	n := 0
-	for n < len(m.buffer) {
-		more, err := unix.Read(fd, m.buffer[n:])
+	for n := 0; n < len(buffer); {
+		more, err := unix.Read(fd, buffer[n:])
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+			return nil, err
 		case more == 0:
-			return m.buffer[:n], nil
+			return buffer[:n], nil
 		}
 		n += max(more, 0)
 	}
-	return nil, &os.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+	return buffer, unix.EFBIG
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxStatus and maxCommandLine limit reads of files about a process, in bytes. runsc passes the sandbox's
-// ID at the end of a command line of about 1 KB.
+// Limits on files about a process, in bytes. runsc passes the sandbox's ID at the end of a command line of
+// about 1 KB.
 const (
 	maxStatus      = 16 << 10
 	maxCommandLine = 128 << 10
@@ -29,8 +29,8 @@ func namespacePIDs(root string, pid int) []int {
 func NamespacePIDsOf(pidfd int) []int { return pidsIn("/proc/self/fdinfo/" + strconv.Itoa(pidfd)) }
 
 func pidsIn(file string) []int {
-	var buf [4 << 10]byte
-	status, _ := readHead(file, buf[:], maxStatus)
+	var buffer [maxStatus]byte
+	status, _ := readFile(file, buffer[:])
 	return parseNamespacePIDs(status)
 }
 
@@ -57,31 +57,14 @@ func parseNamespacePIDs(status []byte) []int {
 
 // CommandLine returns the arguments of the process pid, or nil. A process can change its own.
 func CommandLine(pid int) []string {
-	var buf [4 << 10]byte
-	line, _ := readHead("/proc/"+strconv.Itoa(pid)+"/cmdline", buf[:], maxCommandLine)
+	var usual [4 << 10]byte
+	path := "/proc/" + strconv.Itoa(pid) + "/cmdline"
+	line, err := readFile(path, usual[:])
+	if err == unix.EFBIG {
+		line, _ = readFile(path, make([]byte, maxCommandLine))
+	}
 	if len(line) == 0 {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-}
-
-// readHead reads up to limit bytes of a file in /proc, into buf if they fit. It allocates nothing then, and
-// takes a quarter of the system calls of os.ReadFile: a first collection reads two files for each sandbox.
-func readHead(path string, buf []byte, limit int) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	for read := 0; ; {
-		n, err := unix.Read(fd, buf[read:])
-		if err != nil {
-			return nil, err
-		}
-		read += n
-		if read < len(buf) || read == limit { // /proc fills the buffer unless the file ends
-			return buf[:read], nil
-		}
-		buf = append(buf, make([]byte, min(len(buf), limit-len(buf)))...)
-	}
 }

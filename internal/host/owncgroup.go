@@ -27,7 +27,7 @@ func (s *Subject) named(cgroupPath string) bool {
 	if name == "/" || name == "." {
 		return false
 	}
-	if s.namedAlone(cgroupPath) || strings.TrimSuffix(name, ".scope") == nameOf(s.CgroupsPath) {
+	if s.namedAlone(cgroupPath) || strings.TrimSuffix(name, ".scope") == strings.TrimSuffix(path.Base(s.Cgroup), ".scope") {
 		return true
 	}
 	// systemd has underscores for hyphens in names of slices.
@@ -40,19 +40,6 @@ func (s *Subject) named(cgroupPath string) bool {
 func (s *Subject) namedAlone(cgroupPath string) bool {
 	name := strings.TrimSuffix(path.Base(cgroupPath), ".scope")
 	return name == s.ID || strings.HasSuffix(name, "-"+s.ID)
-}
-
-// nameOf returns the name of the cgroup of an OCI spec: the last element of a path, or of systemd's
-// form slice:prefix:name.
-func nameOf(cgroupsPath string) string {
-	if cgroupsPath == "" {
-		return ""
-	}
-	if slice, rest, ok := strings.Cut(cgroupsPath, ":"); ok && !strings.Contains(slice, "/") {
-		prefix, name, _ := strings.Cut(rest, ":")
-		return prefix + "-" + name
-	}
-	return path.Base(cgroupsPath)
 }
 
 // Limits of a census, so that a sandbox with very many processes delays no collection for long.

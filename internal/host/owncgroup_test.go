@@ -14,11 +14,11 @@ import (
 // TestNamed: which names of cgroups say that they were made for the sandbox.
 func TestNamed(t *testing.T) {
 	const uid = "c2a3b4d5-0123-4567-89ab-cdef01234567"
-	check := func(path, cgroupsPath string, want bool) {
+	check := func(path, cgroup string, want bool) {
 		t.Helper()
-		s := Subject{ID: "sb-1", CgroupsPath: cgroupsPath, PodUID: uid}
+		s := Subject{ID: "sb-1", Cgroup: cgroup, PodUID: uid}
 		if got := s.named(path); got != want {
-			t.Errorf("%s with %q in the spec: %v", path, cgroupsPath, got)
+			t.Errorf("%s with %q in the spec: %v", path, cgroup, got)
 		}
 	}
 	for _, path := range []string{
@@ -28,8 +28,8 @@ func TestNamed(t *testing.T) {
 		check(path, "", true)
 	}
 	check("/any/name", "/any/name", true)
-	check("/at/another/name", "name", true)
-	check("/my.slice/pre-name.scope", "my.slice:pre:name", true)
+	check("/at/another/name", "/name", true)
+	check("/my.slice/pre-name.scope", "/my.slice/pre-name.scope", true)
 	for _, path := range []string{
 		"/", "/system.slice", "/user.slice/user-0.slice/session-3.scope", "/docker", "/kubepods/besteffort", "/sb-10", "/xsb-1", "/sb-1/other",
 		"/kubepods.slice", "/name", "/..", "/system.slice/sb-1.service",
@@ -38,7 +38,7 @@ func TestNamed(t *testing.T) {
 	}
 	check("/", "/", false)
 	check("/other", "/any/name", false)
-	check("/my.slice", "my.slice:pre:name", false)
+	check("/my.slice", "/my.slice/pre-name.scope", false)
 }
 
 // TestOwnCgroup: a cgroup counts only if all processes in it and below it are the sandbox's.
@@ -170,6 +170,7 @@ x - cgroup
 	check("4:memory:/docker/x/y\n", "/r/own/y")
 	check("4:memory:/docker/x\n", "/r/own")
 	check("4:memory:/docker/xy\n", "/r/all/docker/xy")
+	check("4:memory:/../docker/x/y\n", "")
 	check("4:memory:/a:b (deleted)\n", "/r/all/a:b")
 	check("3:cpu,cpuacct:/a\n", "/r/with space/a")
 	check("0::/../../pod/a\n", "/r/host/pod/a")

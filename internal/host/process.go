@@ -62,10 +62,16 @@ func (p *Process) Alive() bool {
 
 // Ended reports whether the process of a pidfd has ended, or that it cannot be told.
 func Ended(pidfd int) bool {
+	events, err := polled(pidfd)
+	return err != nil || events != 0
+}
+
+// polled returns what poll reports of a pidfd: nothing of a process that runs.
+func polled(pidfd int) (events int16, err error) {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
-		if n, err := unix.Poll(fds, 0); err != unix.EINTR {
-			return err != nil || n > 0
+		if _, err = unix.Poll(fds, 0); err != unix.EINTR {
+			return fds[0].Revents, err
 		}
 	}
 }

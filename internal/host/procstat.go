@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -59,34 +60,18 @@ func parseProcStat(data []byte) (procStat, error) {
 	if name < 0 || n <= startField {
 		return procStat{}, errors.New("unexpected form of /proc/PID/stat")
 	}
-	start, err := strconv.ParseInt(string(fields[startField]), 10, 64)
-	if err != nil {
-		return procStat{}, fmt.Errorf("start time in /proc/PID/stat: %w", err)
-	}
-	parent, err := strconv.Atoi(string(fields[parentField]))
-	if err != nil {
-		return procStat{}, fmt.Errorf("parent in /proc/PID/stat: %w", err)
-	}
-	flags, err := strconv.ParseUint(string(fields[flagsField]), 10, 32)
-	if err != nil {
-		return procStat{}, fmt.Errorf("flags in /proc/PID/stat: %w", err)
+	start, startErr := strconv.ParseInt(string(fields[startField]), 10, 64)
+	parent, parentErr := strconv.Atoi(string(fields[parentField]))
+	flags, flagsErr := strconv.ParseUint(string(fields[flagsField]), 10, 32)
+	if err := cmp.Or(startErr, parentErr, flagsErr); err != nil {
+		return procStat{}, fmt.Errorf("start, parent or flags in /proc/PID/stat: %w", err)
 	}
 	state := string(fields[stateField])
-	stat := procStat{ended: state == "Z" || state == "X" || state == "x", ending: flags&exiting != 0,
-		start: start, parent: parent, status: noStatus}
-	if n > statusField {
-		stat.status = parseStatus(fields[statusField])
+	stat := procStat{ended: state == "Z" || state == "X" || state == "x", ending: flags&exiting != 0, start: start, parent: parent, status: noStatus}
+	if status, err := strconv.ParseUint(string(fields[statusField]), 10, 16); err == nil { // it has 16 bits
+		stat.status = int(status)
 	}
 	return stat, nil
-}
-
-// parseStatus returns an exit status in the format of wait(2), which has 16 bits.
-func parseStatus(text []byte) int {
-	status, err := strconv.ParseUint(string(text), 10, 16)
-	if err != nil {
-		return noStatus
-	}
-	return int(status)
 }
 
 // timeOf returns the time of a number of ticks after boot, by the current wall clock. It is zero

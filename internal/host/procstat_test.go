@@ -7,58 +7,36 @@ import (
 )
 
 func TestParseProcStat(t *testing.T) {
-	const tail = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 3133440 359 18446744073709551615 1 1 0\n"
-	accept := func(data string, want procStat) {
+	const short = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 3133440 359 18446744073709551615 1 1 0\n"
+	const long = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 0 0 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+	check := func(data string, ended, ending bool, status int) {
 		t.Helper()
+		want := procStat{ended: ended, ending: ending, start: 366412, parent: 31490, status: status}
 		if got, err := parseProcStat([]byte(data)); err != nil || got != want {
 			t.Errorf("%q: %+v, %v, want %+v", data, got, err, want)
 		}
 	}
-	refuse := func(data string) {
-		t.Helper()
+	check("31492 (cat) R"+short, false, false, noStatus)
+	check("31492 (cat) T"+short, false, false, noStatus)
+	check("31492 (cat) Z"+short, true, false, noStatus)
+	check("31492 (cat) X"+short, true, false, noStatus)
+	check("31492 () S"+short, false, false, noStatus)
+	check("31492 (a) Z 1 (\n) S"+short, false, false, noStatus)
+	for flags, ending := range map[string]bool{"4": true, "4227084": true, "4211008": false, "4294967291": false} { // 4227084: it has given up its memory
+		check("31492 (cat) R"+strings.Replace(short, "4194304", flags, 1), false, ending, noStatus)
+	}
+	for text, status := range map[string]int{"0": 0, "768": 768, "9": 9, "65535 1": 65535, "": noStatus, "65536": noStatus, "-1": noStatus} {
+		check("31492 (cat) Z"+long+text+"\n", true, false, status)
+	}
+	for _, data := range []string{
+		"", "31492 (cat) S", "31492 cat S" + short, "31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+		"31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x 1", "31492 (cat) S 1 1 1 1 1 4294967296 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+		"31492 (cat) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+	} {
 		if got, err := parseProcStat([]byte(data)); err == nil || got != (procStat{}) {
 			t.Errorf("%q: %+v, %v", data, got, err)
 		}
 	}
-	accept("31492 (cat) R"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
-	accept("31492 (cat) S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
-	accept("31492 (cat) T"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
-	accept("31492 (cat) Z"+tail, procStat{ended: true, start: 366412, parent: 31490, status: noStatus})
-	accept("31492 (cat) X"+tail, procStat{ended: true, start: 366412, parent: 31490, status: noStatus})
-	accept("31492 () S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
-	accept("31492 (a) Z 1 (\n) S"+tail, procStat{start: 366412, parent: 31490, status: noStatus})
-	ending := func(flags string, want bool) {
-		t.Helper()
-		accept("31492 (cat) R"+strings.Replace(tail, "4194304", flags, 1), procStat{ending: want, start: 366412, parent: 31490, status: noStatus})
-	}
-	ending("4", true)
-	ending("4227084", true) // of a process that has given up its memory
-	ending("4211008", false)
-	ending("4294967291", false)
-	status := func(text string, want int) {
-		t.Helper()
-		const long = " 31490 31490 9805 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 366412 0 0 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 "
-		accept("31492 (cat) Z"+long+text+"\n", procStat{ended: true, start: 366412, parent: 31490, status: want})
-	}
-	status("0", 0)
-	status("768", 768)
-	status("9", 9)
-	status("35072", 35072)
-	status("65535 1", 65535)
-	status("", noStatus)
-	status("65536", noStatus)
-	status("-1", noStatus)
-	status("x", noStatus)
-	refuse("")
-	refuse("31492")
-	refuse("31492 (cat) S")
-	refuse("31492 cat S" + tail)
-	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
-	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x 1")
-	refuse("31492 (cat) S 1 1 1 1 1 x 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
-	refuse("31492 (cat) S 1 1 1 1 1 4294967296 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
-	refuse("31492 (cat) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1")
-	refuse("31492 (cat) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 9223372036854775808 1")
 }
 
 func FuzzParseProcStat(f *testing.F) {

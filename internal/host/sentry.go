@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -69,14 +70,8 @@ func parseStatm(data []byte) (int64, error) {
 	}
 	page := int64(os.Getpagesize())
 	all, err := parseCount(fields[resident], page)
-	if err != nil {
-		return 0, err
-	}
-	ofFiles, err := parseCount(fields[shared], page)
-	if err != nil {
-		return 0, err
-	}
-	return max(0, all-ofFiles), nil
+	ofFiles, sharedErr := parseCount(fields[shared], page)
+	return max(0, all-ofFiles), cmp.Or(err, sharedErr)
 }
 
 // A memfd is a file that is only in memory.

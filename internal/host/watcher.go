@@ -125,16 +125,11 @@ func growDescriptorTable(fd int) {
 // pollable hands the epoll set to Go's poller. The set itself never blocks, but the poller takes
 // only file descriptors that are marked as non-blocking.
 func (w *Watcher) pollable() (syscall.RawConn, error) {
-	if err := unix.SetNonblock(w.epoll, true); err != nil {
-		return nil, errors.Join(err, unix.Close(w.epoll))
-	}
+	nonblockErr := unix.SetNonblock(w.epoll, true)
 	w.file = os.NewFile(uintptr(w.epoll), "epoll")
-	// Only files that the poller waits for take deadlines.
-	if err := w.file.SetReadDeadline(time.Time{}); err != nil {
-		return nil, errors.Join(err, w.file.Close())
-	}
+	deadlineErr := w.file.SetReadDeadline(time.Time{}) // only files that the poller waits for take one
 	conn, err := w.file.SyscallConn()
-	if err != nil {
+	if err := errors.Join(nonblockErr, deadlineErr, err); err != nil {
 		return nil, errors.Join(err, w.file.Close())
 	}
 	return conn, nil

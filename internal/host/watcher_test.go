@@ -267,59 +267,6 @@ func TestAnother(t *testing.T) {
 	check(t, "another process with its pid", p, true)
 }
 
-// TestObserved: ends are observed without Sync, one after the other.
-func TestObserved(t *testing.T) {
-	leaktest.Check(t)
-	w := newWatcher(t)
-	for range 200 {
-		c := startChild(t)
-		p := w.Watch(c.pid)
-		c.signal()
-		await(t, p)
-		c.reap()
-	}
-}
-
-// TestObservedAtOnce: ends that come while others are taken in are observed without Sync.
-func TestObservedAtOnce(t *testing.T) {
-	leaktest.Check(t)
-	w := newWatcher(t)
-	for range 5 {
-		var processes []*Process
-		children := startChildren(t, 40)
-		for _, c := range children {
-			processes = append(processes, w.Watch(c.pid))
-		}
-		for _, c := range children {
-			c.signal()
-		}
-		for _, p := range processes {
-			await(t, p)
-		}
-		for _, c := range children {
-			c.reap()
-		}
-	}
-}
-
-// TestObservedBatches: ends that fill more than a batch are all observed, though the epoll set
-// became readable before the first was taken in.
-func TestObservedBatches(t *testing.T) {
-	leaktest.Check(t)
-	w := newWatcher(t)
-	c := startChild(t)
-	var processes []*Process
-	for range 3*batch + 1 {
-		processes = append(processes, w.Watch(c.pid))
-	}
-	w.mu.Lock()
-	c.kill()
-	w.mu.Unlock()
-	for _, p := range processes {
-		await(t, p)
-	}
-}
-
 // TestObservedBesideSync: whichever of Sync and the goroutine takes in an end, none is lost, while
 // other processes are watched and released.
 func TestObservedBesideSync(t *testing.T) {

@@ -31,12 +31,8 @@ func (p *Process) zombie() zombie {
 // isZombie reports whether the process of the pidfd has ended and has not been reaped. Before Linux
 // 6.9, the kernel does not tell whether it has been reaped.
 func isZombie(pidfd int) bool {
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	for {
-		if n, err := unix.Poll(fds, 0); err != unix.EINTR {
-			return err == nil && n == 1 && fds[0].Revents == unix.POLLIN
-		}
-	}
+	events, err := polled(pidfd)
+	return err == nil && events == unix.POLLIN
 }
 
 // readZombie returns what the kernel tells of the zombie that began at start. Between two readings
