@@ -121,10 +121,8 @@ func (s *Scanner) Object() { s.open('{', "expected an object") }
 func (s *Scanner) Array() { s.open('[', "expected an array") }
 
 func (s *Scanner) open(c byte, what string) {
-	if got := s.peek(); got != c {
-		if s.err == nil {
-			s.Fail(what)
-		}
+	if s.peek() != c {
+		s.Fail(what)
 		return
 	}
 	if s.depth == MaxDepth {
@@ -189,9 +187,7 @@ func (s *Scanner) Key() []byte {
 
 func (s *Scanner) colon() bool {
 	if s.peek() != ':' {
-		if s.err == nil {
-			s.Fail("expected a colon")
-		}
+		s.Fail("expected a colon")
 		return false
 	}
 	s.pos++
@@ -206,8 +202,6 @@ func (s *Scanner) Bool() bool {
 		return s.err == nil
 	case 'f':
 		s.word("false")
-		return false
-	case 0:
 		return false
 	}
 	s.Fail("expected true or false")
@@ -257,7 +251,6 @@ func (s *Scanner) Skip() {
 		s.Bool()
 	case 'n':
 		s.Null()
-	case 0:
 	default:
 		s.Fail("expected a value")
 	}
@@ -265,17 +258,12 @@ func (s *Scanner) Skip() {
 
 // End checks that nothing but white space follows, and returns the first error.
 func (s *Scanner) End() error {
-	if s.err != nil {
-		return s.err
-	}
-	for s.pos < len(s.data) {
-		if c := s.data[s.pos]; c != ' ' && c != '\n' && c != '\t' && c != '\r' {
-			s.Fail("bytes after the end of the document")
-			return s.err
-		}
-		s.pos++
-	}
-	if s.depth > 0 {
+	rest := bytes.TrimLeft(s.Rest(), " \n\t\r")
+	s.pos = len(s.data) - len(rest)
+	switch {
+	case len(rest) > 0:
+		s.Fail("bytes after the end of the document")
+	case s.depth > 0:
 		s.truncated()
 	}
 	return s.err

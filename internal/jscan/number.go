@@ -1,16 +1,14 @@
 package jscan
 
 import (
-	"math"
+	"bytes"
 	"strconv"
 )
 
 // Number returns the text of a number in JSON's grammar.
 func (s *Scanner) Number() []byte {
-	if c := s.peek(); c != '-' && (c < '0' || c > '9') {
-		if s.err == nil {
-			s.Fail("expected a number")
-		}
+	if s.Kind() != '0' {
+		s.Fail("expected a number")
 		return nil
 	}
 	start, i := s.pos, s.pos
@@ -97,26 +95,13 @@ func (s *Scanner) Float() float64 {
 
 // ParseInt parses a JSON integer, without a fraction or an exponent.
 func ParseInt(text []byte) (n int64, ok bool) {
-	i, negative := 0, false
-	if len(text) > 0 && text[0] == '-' {
-		i, negative = 1, true
-	}
-	if i == len(text) || text[i] == '0' && len(text) > i+1 {
+	digits := bytes.TrimPrefix(text, []byte("-"))
+	if len(digits) == 0 || digits[0] == '+' || digits[0] == '0' && len(digits) > 1 {
 		return 0, false
 	}
-	var u uint64
-	for ; i < len(text); i++ {
-		d := uint64(text[i] - '0')
-		if d > 9 || u > math.MaxUint64/10-1 {
-			return 0, false
-		}
-		u = u*10 + d
+	n, err := strconv.ParseInt(string(text), 10, 64) // a short text is not copied to the heap
+	if err != nil {
+		return 0, false
 	}
-	switch {
-	case !negative && u <= math.MaxInt64:
-		return int64(u), true
-	case negative && u <= 1<<63:
-		return -int64(u), true
-	}
-	return 0, false
+	return n, true
 }

@@ -19,10 +19,8 @@ func (s *Scanner) Str() []byte {
 
 // text reads a string and returns the bytes between its quotes, and whether they have escapes.
 func (s *Scanner) text() (raw []byte, escaped bool) {
-	if c := s.peek(); c != '"' {
-		if s.err == nil {
-			s.Fail("expected a string")
-		}
+	if s.peek() != '"' {
+		s.Fail("expected a string")
 		return nil, false
 	}
 	start := s.pos + 1

@@ -39,11 +39,7 @@ func maxFinalFamily(m *Metric) int {
 	const enough = 1 << 30
 	sample := len(finalSample) + len(m.Name)
 	for i := range m.Fields {
-		longest := 0
-		for _, v := range m.Fields[i].Values {
-			longest = max(longest, len(EscapeLabel(v)))
-		}
-		sample += len(m.Fields[i].Name) + len(finalLabel) + longest
+		sample += len(m.Fields[i].Name) + len(finalLabel) + longest(m.Fields[i].Values, func(v string) int { return len(EscapeLabel(v)) })
 	}
 	return min(len(finalFamily)+2*len(m.Name)+len(EscapeHelp(m.Help))+sample*int(m.Series), enough)
 }

@@ -183,7 +183,7 @@ func lineSize(m *Metric) int {
 	const prefix, value, time = len("runsc_"), 12, len(" 1795338760112\n")
 	size := prefix + len(m.Name) + value + time
 	for i := range m.Fields {
-		size += len(m.Fields[i].Name) + len(`="",`) + longest(m.Fields[i].Values)
+		size += len(m.Fields[i].Name) + len(`="",`) + longest(m.Fields[i].Values, func(v string) int { return len(v) })
 	}
 	if m.Type == Histogram {
 		size *= len(m.Bounds) + 1 + 5
@@ -191,10 +191,10 @@ func lineSize(m *Metric) int {
 	return size
 }
 
-func longest(texts []string) int {
-	n := 0
+// longest returns the greatest length of the texts.
+func longest(texts []string, length func(string) int) (n int) {
 	for _, t := range texts {
-		n = max(n, len(t))
+		n = max(n, length(t))
 	}
 	return n
 }

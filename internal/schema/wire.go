@@ -31,11 +31,7 @@ func maxPoints(m *Metric) int {
 	const enough = 1 << 30
 	point := len(pointFrame) + len(m.Name) + len(m.Definition)
 	for i := range m.Fields {
-		longest := 0
-		for _, v := range m.Fields[i].Values {
-			longest = max(longest, jsonLength(v))
-		}
-		point += jsonLength(m.Fields[i].Name) + longest + len(`:,`)
+		point += jsonLength(m.Fields[i].Name) + longest(m.Fields[i].Values, jsonLength) + len(`:,`)
 	}
 	if m.Type == Histogram {
 		point += len(histFrame) + numbersOfHist*numberLength + (len(m.Bounds)+1)*(len(bucketFrame)+2*numberLength)

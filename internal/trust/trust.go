@@ -65,16 +65,12 @@ func ownerOf(link string, user int) (string, error) {
 // writersOf is Writers for one directory. In one with the sticky bit, others can make files, and
 // not replace those of root: that counts for the last directory only.
 func writersOf(dir string, user int, last bool) (string, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", err
+	var st syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil {
+		return "", &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return "", fmt.Errorf("the owner of %s is unknown", dir)
-	}
-	sticky := info.Mode()&fs.ModeSticky != 0 && !last
-	switch mode := info.Mode().Perm(); {
+	sticky := st.Mode&syscall.S_ISVTX != 0 && !last
+	switch mode := st.Mode & 0o777; {
 	case st.Uid != 0 && int(st.Uid) != user:
 		return fmt.Sprintf("%s belongs to user %d", dir, st.Uid), nil
 	case mode&0o002 != 0 && !sticky:
