@@ -359,6 +359,7 @@ func TestExitConcurrently(t *testing.T) {
 				p.AtEnd(func() { calls.Add(1) })
 				p.AtEnd(nil)
 				p.Alive()
+				w.Watch(os.Getpid()).Release()
 				w.Sync()
 				runtime.Gosched()
 			}

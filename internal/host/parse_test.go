@@ -49,23 +49,6 @@ func TestParseFields(t *testing.T) {
 	refuse("\n")
 }
 
-func FuzzParseFields(f *testing.F) {
-	f.Add([]byte("user 302\nsystem 110\n"))
-	f.Add([]byte("some avg10=44.02 avg60=37.07 avg300=65.08 total=1514633373\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"))
-	f.Add([]byte("9223372036854771712\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, files := range [][]cgroupFile{filesV1, filesV2} {
-			for _, file := range files {
-				_ = parseFields(data, file.fields, func(q fact.Quantity, n int64) {
-					if n < 0 || !slices.ContainsFunc(file.fields, func(f field) bool { return f.quantity == q }) {
-						t.Errorf("%s: %d of %s", file.name, n, names[q])
-					}
-				})
-			}
-		}
-	})
-}
-
 const netdevHead = "Inter-|   Receive\n face |bytes\n"
 
 func TestAppendInterfaces(t *testing.T) {
@@ -99,21 +82,6 @@ func TestAppendInterfaces(t *testing.T) {
 	refuse("eth0:" + strings.Replace(numbers, " 1 ", " 18446744073709551615 ", 1))
 }
 
-func FuzzAppendInterfaces(f *testing.F) {
-	f.Add([]byte(netdevHead + "    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n  eth0: 4430 17 1 2 0 0 0 0 20839042 20001 3 4 0 0 0 0\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := appendInterfaces(nil, data)
-		if len(list) > maxInterfaces || err != nil && list != nil {
-			t.Errorf("%d interfaces, %v", len(list), err)
-		}
-		for _, i := range list {
-			if i.Name == "" || i.Name == "lo" || slices.Min(i.Counters[:]) < 0 {
-				t.Errorf("%+v", i)
-			}
-		}
-	})
-}
-
 func TestParseStatm(t *testing.T) {
 	if n, err := parseStatm([]byte("894957 10956 8593 3666 0 58027 0\n")); err != nil || n != sentryMemoryOfTree() {
 		t.Errorf("%d, %v", n, err)
@@ -128,14 +96,33 @@ func TestParseStatm(t *testing.T) {
 	}
 }
 
-// FuzzParseProc: no content of a file in /proc or of a list of processes makes a parser fail.
+// FuzzParseProc: no content of a file in /proc or of a cgroup makes a parser fail.
 func FuzzParseProc(f *testing.F) {
 	f.Add([]byte("31 23 0:28 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n"))
 	f.Add([]byte("4:memory,x:/a\n0::/b (deleted)\n"))
 	f.Add([]byte("1\n2\n"))
 	f.Add([]byte("894957 10956 8593 3666 0 58027 0\n"))
 	f.Add([]byte("1 2777777777777777700 0\n")) // too many pages for a number of bytes
+	f.Add([]byte("user 302\nsystem 110\n"))
+	f.Add([]byte("some avg10=44.02 avg60=37.07 avg300=65.08 total=1514633373\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"))
+	f.Add([]byte(netdevHead + "    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n  eth0: 4430 17 1 2 0 0 0 0 20839042 20001 3 4 0 0 0 0\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, file := range slices.Concat(filesV1, filesV2) {
+			_ = parseFields(data, file.fields, func(q fact.Quantity, n int64) {
+				if n < 0 || !slices.ContainsFunc(file.fields, func(f field) bool { return f.quantity == q }) {
+					t.Errorf("%s: %d of %s", file.name, n, names[q])
+				}
+			})
+		}
+		list, err := appendInterfaces(nil, data)
+		if len(list) > maxInterfaces || err != nil && list != nil {
+			t.Errorf("%d interfaces, %v", len(list), err)
+		}
+		for _, i := range list {
+			if i.Name == "" || i.Name == "lo" || slices.Min(i.Counters[:]) < 0 {
+				t.Errorf("%+v", i)
+			}
+		}
 		m := &Meter{root: "/root", mounts: parseMounts(data)}
 		for _, member := range parseMemberships(data) {
 			if dir, ok := m.dirOf(&member); ok && !strings.HasPrefix(dir, "/root/") && dir != "/root" {

@@ -267,53 +267,6 @@ func TestAnother(t *testing.T) {
 	check(t, "another process with its pid", p, true)
 }
 
-// TestObservedBesideSync: whichever of Sync and the goroutine takes in an end, none is lost, while
-// other processes are watched and released.
-func TestObservedBesideSync(t *testing.T) {
-	leaktest.Check(t)
-	w := newWatcher(t)
-	stop := make(chan struct{})
-	var busy sync.WaitGroup
-	repeat := func(f func()) {
-		busy.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					f()
-					runtime.Gosched()
-				}
-			}
-		})
-	}
-	alive := startChild(t)
-	repeat(w.Sync)
-	repeat(func() { w.Watch(alive.pid).Release() })
-	for range 5 {
-		var processes []*Process
-		children := startChildren(t, 20)
-		for i, c := range children {
-			p := w.Watch(c.pid)
-			if i%4 == 0 {
-				withoutPidfd(p) // Sync observes these
-			}
-			processes = append(processes, p)
-		}
-		for _, c := range children {
-			c.signal()
-		}
-		for _, p := range processes {
-			await(t, p)
-		}
-		for _, c := range children {
-			c.reap()
-		}
-	}
-	close(stop)
-	busy.Wait()
-}
-
 // TestEndedBeforeWatched: the end of a process is observed if it ends at any moment during Watch.
 func TestEndedBeforeWatched(t *testing.T) {
 	leaktest.Check(t)

@@ -185,17 +185,3 @@ func TestErrorSticks(t *testing.T) {
 		t.Errorf("%v and %v, want %s", err, s.Err(), want)
 	}
 }
-
-func TestAdvance(t *testing.T) {
-	s := New([]byte(`[ {"known":1},2]`))
-	s.Array()
-	s.More()
-	s.Kind()
-	if rest := string(s.Rest()); !strings.HasPrefix(rest, `{"known":1}`) {
-		t.Fatal(rest)
-	}
-	s.Advance(len(`{"known":1}`))
-	if !s.More() || s.Int() != 2 || s.More() || s.End() != nil {
-		t.Error(s.Err())
-	}
-}

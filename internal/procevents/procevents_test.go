@@ -96,16 +96,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	f.Add(message(eventExit, 7, 7, 0x300))
-	f.Add(message(1, 7, 7, 0))
-	f.Fuzz(func(t *testing.T, m []byte) {
-		if e, ok := parse(m); ok && (e.PID < 0 || e.Status < 0) {
-			t.Errorf("%+v", e)
-		}
-	})
-}
-
 // TestOthersCannotSend: the kernel refuses messages of processes without CAP_NET_ADMIN, which could pretend
 // that a sandbox ended in another way.
 func TestOthersCannotSend(t *testing.T) {

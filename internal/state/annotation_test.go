@@ -2,8 +2,6 @@ package state
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -41,24 +39,5 @@ func TestAnnotation(t *testing.T) {
 	bad := NewShared(key)
 	if _, err := parse([]byte(`{"id":"a","createdAt":"2026-11-01T00:00:00Z","spec":{"annotations":{"example.com/team":"x`), bad); err == nil {
 		t.Error("a string that does not end is accepted")
-	}
-}
-
-// TestRootHasAnnotation: listings have the annotation that the roots have in common.
-func TestRootHasAnnotation(t *testing.T) {
-	dir := t.TempDir()
-	const content = `{"id":"a","createdAt":"2026-11-01T00:00:00Z","sandbox":{"id":"a"},"spec":{"annotations":{"k":"v"}}}`
-	if err := os.WriteFile(filepath.Join(dir, "a_sandbox:a.state"), []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for key, want := range map[string]string{"": "", "k": "v", "x": ""} {
-		r := NewShared(key).NewRoot(dir)
-		listing, err := r.List()
-		if err != nil || len(listing.Sandboxes) != 1 {
-			t.Fatalf("%+v, %v", listing, err)
-		}
-		if got := listing.Sandboxes[0].Containers[0].Spec.Annotation; got != want {
-			t.Errorf("with %q, the annotation is %q, want %q", key, got, want)
-		}
 	}
 }

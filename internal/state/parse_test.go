@@ -95,13 +95,6 @@ func TestParse(t *testing.T) {
 		func(c *Container) { c.Spec = Spec{Present: true, NVProxy: true, TPUProxy: true} })
 	accept("no proxies", spec(`"annotations":{"dev.gvisor.internal.nvproxy":"false","dev.gvisor.internal.tpuproxy":"1","x":"true"}`),
 		func(c *Container) { c.Spec = Spec{Present: true} })
-	accept("names of Kubernetes", spec(`"annotations":{"io.kubernetes.cri.container-name":"n\u0000","io.kubernetes.cri.sandbox-uid":"u"}`),
-		func(c *Container) { c.Spec = Spec{Present: true, ContainerName: "n\x00", PodUID: "u"} })
-	accept("an image", spec(`"annotations":{"io.kubernetes.cri.image-name":"i\u0000","io.kubernetes.cri.container-type":"container"}`),
-		func(c *Container) { c.Spec = Spec{Present: true, Image: "i\x00"} })
-	accept("an annotation that nobody asked for", spec(`"annotations":{"":"x","example.com/team":"blue"}`), func(c *Container) { c.Spec = Spec{Present: true} })
-	accept("the container of a pod", spec(`"annotations":{"io.kubernetes.cri.podsandbox.image-name":"pause:3","io.kubernetes.cri.container-type":"sandbox"}`),
-		func(c *Container) { c.Spec = Spec{Present: true, Image: "pause:3", Pause: true} })
 	accept("a mount of cgroups", spec(`"mounts":[{"type":"cgroup","destination":"/sys/fs/cgroup","options":["ro"]},{"destination":"/proc","type":"proc"}]`),
 		func(c *Container) { c.Spec = Spec{Present: true, CgroupMount: true} })
 	accept("other mounts", spec(`"mounts":[{"destination":"/cgroup","type":"bind","source":"cgroup"},{},null]`), func(c *Container) { c.Spec = Spec{Present: true} })
