@@ -36,20 +36,6 @@ func (p *Process) Executable() (Executable, error) {
 	return e, err
 }
 
-// ExecutableOf is Process.Executable for a process that is not watched: the one that has the PID now.
-func ExecutableOf(pid int) (Executable, error) {
-	began, alive := look(pid, 0, false)
-	if !alive {
-		return Executable{}, ErrEnded
-	}
-	e, err := programOf(pid)
-	// Look after reading: a process that began at the same time is still the same one.
-	if start, alive := look(pid, began, false); err == nil && (!alive || start != began) {
-		return Executable{}, ErrEnded
-	}
-	return e, err
-}
-
 // programOf returns the program file of the process that has the PID now.
 func programOf(pid int) (Executable, error) {
 	link := "/proc/" + strconv.Itoa(pid) + "/exe"

@@ -73,7 +73,6 @@ type result struct {
 	searching    bool
 	pause        time.Duration // after the last failure
 	next         time.Time     // when the search is repeated if it failed
-	asked        time.Time     // when Find was last called
 }
 
 // NewSource returns a Source. It reads and runs nothing before the first call of Find.
@@ -114,7 +113,6 @@ func (s *Source) Wait(ctx context.Context) {
 func (s *Source) Find(b Build) (*state.Registration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
 	r := s.known[b]
 	if r == nil {
 		if len(s.known) >= maxBuilds {
@@ -126,8 +124,7 @@ func (s *Source) Find(b Build) (*state.Registration, error) {
 		r = &result{err: ErrSearching}
 		s.known[b] = r
 	}
-	r.asked = now
-	if r.registration == nil && !r.searching && !now.Before(r.next) && !s.closed {
+	if r.registration == nil && !r.searching && !s.now().Before(r.next) && !s.closed {
 		r.searching = true
 		s.searches.Go(func() { s.run(b, r) })
 	}
@@ -157,18 +154,14 @@ func (s *Source) Builds() map[Build]error {
 	return all
 }
 
-// makeRoom drops the build that was asked for least recently. A sandbox asks until it has a registration,
-// so that build is rarely in use. The caller holds mu.
+// makeRoom drops a build, if not all are being searched. A sandbox asks until it has a registration, so a
+// dropped build is rarely asked for again, and is searched again then. The caller holds mu.
 func (s *Source) makeRoom() {
-	var oldest Build
-	var least *result
 	for b, r := range s.known {
-		if !r.searching && (least == nil || r.asked.Before(least.asked)) {
-			oldest, least = b, r
+		if !r.searching {
+			delete(s.known, b)
+			return
 		}
-	}
-	if least != nil {
-		delete(s.known, oldest)
 	}
 }
 

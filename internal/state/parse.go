@@ -212,19 +212,24 @@ func (p *parser) linux(spec *Spec) {
 	})
 }
 
+// field calls read for the field of an object with the name. A null has none.
+func (p *parser) field(name string, read func()) {
+	p.fields(func(key []byte) {
+		if string(key) == name {
+			read()
+		} else {
+			p.Skip()
+		}
+	})
+}
+
 // cgroupMount reads the mounts, and reports whether one is of cgroups.
 func (p *parser) cgroupMount() (there bool) {
 	if p.Null() {
 		return false
 	}
 	for p.Array(); p.More(); {
-		p.fields(func(key []byte) {
-			if string(key) == "type" {
-				there = p.str() == "cgroup" || there
-			} else {
-				p.Skip()
-			}
-		})
+		p.field("type", func() { there = p.str() == "cgroup" || there })
 	}
 	return there
 }
@@ -249,13 +254,7 @@ func (p *parser) cpu(spec *Spec) {
 
 // memoryLimit reads the limit on memory in bytes, or 0 for none.
 func (p *parser) memoryLimit() (bytes int64) {
-	p.fields(func(key []byte) {
-		if string(key) == "limit" {
-			bytes = p.limit()
-		} else {
-			p.Skip()
-		}
-	})
+	p.field("limit", func() { bytes = p.limit() })
 	return bytes
 }
 
@@ -273,13 +272,7 @@ func (p *parser) process(spec *Spec) {
 		switch string(key) {
 		case "user":
 			uid := int64(-1)
-			p.fields(func(key []byte) {
-				if string(key) == "uid" {
-					uid = p.Int()
-				} else {
-					p.Skip()
-				}
-			})
+			p.field("uid", func() { uid = p.Int() })
 			spec.RunsAsUID0 = uid == 0
 		case "capabilities":
 			spec.Capabilities = p.shared.capabilities.read(p, p.capabilities)
