@@ -33,7 +33,9 @@ func (l *life) identifyBuild() registration.Build {
 	build.Sentry, _ = l.process.Executable() // it may have ended, or not be readable by this user
 	// The PIDs of gofers are of the namespace in which runsc ran.
 	if gofer := l.facts.Containers[0].GoferPID; gofer > 0 && l.level == 0 && isOf(host.CommandLine(gofer), l.facts.ID) {
-		build.Runsc, _ = host.ExecutableOf(gofer)
+		process := l.watcher.Watch(gofer)
+		build.Runsc, _ = process.Executable()
+		process.Release()
 	}
 	return build
 }
