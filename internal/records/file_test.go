@@ -178,6 +178,19 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// TestReplaced: a file that another program has renamed is full. The file that has its place is not renamed.
+func TestReplaced(t *testing.T) {
+	d := newDir(t)
+	f := d.open("f", 4)
+	d.write(f, "a")
+	d.write(f, "b")
+	d.must(os.Rename(d.file("f"), d.file("f.1")))
+	d.put("f", "x\n")
+	d.write(f, "c")
+	d.has("f", "x c ")
+	d.has("f.1", "a b ")
+}
+
 // TestRenamed: the next line goes to a new file at the path. While there can be none, the old one goes on.
 func TestRenamed(t *testing.T) {
 	d := newDir(t)
