@@ -2,9 +2,12 @@ package collect
 
 import (
 	"math"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/control"
+	"github.com/sandmeter/sandmeter/internal/proof"
 	"github.com/sandmeter/sandmeter/internal/simulate"
 )
 
@@ -16,6 +19,24 @@ func TestStarts(t *testing.T) {
 	snap := n.collect()
 	if got := snap.Sandboxes[0].Reported.Start; got != created.UnixNano() {
 		t.Errorf("those of the sandbox are of %d, want %d", got, created.UnixNano())
+	}
+}
+
+// TestOlderThanTheServer: a sandbox is older than the server if its process is, although its state file has
+// appeared since.
+func TestOlderThanTheServer(t *testing.T) {
+	n := newNode(t, nil)
+	n.start(simulate.Spec{ID: "a"})
+	n.look()
+	n.collector.mu.Lock()
+	defer n.collector.mu.Unlock()
+	facts := *n.life("a").facts
+	for pid, want := range map[int]origin{os.Getpid(): fresh, os.Getppid(): older} {
+		found := proof.Sighting{Presence: proof.Visible, Listener: control.Listener{PID: pid, PIDFD: -1}, PIDs: []int{pid}}
+		l := n.collector.table.inventories[0].newLife(&facts, true, sightings{&facts: found})
+		if l.release(); l.origin != want {
+			t.Errorf("process %d: the origin is %d, want %d", pid, l.origin, want)
+		}
 	}
 }
 
