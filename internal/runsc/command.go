@@ -20,11 +20,6 @@ const CommandTimeout = 30 * time.Second
 // tailBytes limits the part of runsc's output that is included in an error.
 const tailBytes = 1024
 
-// command runs `runsc flags… command… id`.
-func (n *Node) command(ctx context.Context, flags []string, id string, command ...string) error {
-	return n.invoke(ctx, flags, id, append(command, id)...)
-}
-
 // invoke runs `runsc flags… args…` for the container id and waits for it. The output of runsc and
 // the container goes to a file per container. An error includes the end of the new output.
 func (n *Node) invoke(ctx context.Context, flags []string, id string, args ...string) error {

@@ -44,22 +44,22 @@ func (n *Node) launch(ctx context.Context, c Container, command ...string) error
 	if err != nil {
 		return err
 	}
-	return n.command(ctx, c.flags(), c.ID, append(command, "-bundle", bundle)...)
+	return n.invoke(ctx, c.flags(), c.ID, append(command, "-bundle", bundle, c.ID)...)
 }
 
 // Start starts the program of a created container.
 func (n *Node) Start(ctx context.Context, id string) error {
-	return n.on(ctx, id, "start")
+	return n.on(ctx, id, "start", id)
 }
 
 // Pause stops the processes of a container until Resume.
 func (n *Node) Pause(ctx context.Context, id string) error {
-	return n.on(ctx, id, "pause")
+	return n.on(ctx, id, "pause", id)
 }
 
 // Resume resumes a paused container.
 func (n *Node) Resume(ctx context.Context, id string) error {
-	return n.on(ctx, id, "resume")
+	return n.on(ctx, id, "resume", id)
 }
 
 // Checkpoint saves a container to an image and ends the container. The image is a directory that
@@ -69,24 +69,17 @@ func (n *Node) Checkpoint(ctx context.Context, id string) (image string, err err
 	if err != nil {
 		return "", err
 	}
-	return image, n.on(ctx, id, "checkpoint", "-image-path", image)
+	return image, n.on(ctx, id, "checkpoint", "-image-path", image, id)
 }
 
 // Kill sends a signal to the first process of a container.
 func (n *Node) Kill(ctx context.Context, id string, signal unix.Signal) error {
-	if err := n.has(id); err != nil {
-		return err
-	}
-	// The signal follows the ID.
-	return n.invoke(ctx, nil, id, "kill", id, strconv.Itoa(int(signal)))
+	return n.on(ctx, id, "kill", id, strconv.Itoa(int(signal)))
 }
 
 // Exec runs the node's program in a container, as a further process, and returns when it has ended.
 func (n *Node) Exec(ctx context.Context, id string, args ...string) error {
-	if err := n.has(id); err != nil {
-		return err
-	}
-	return n.invoke(ctx, nil, id, append([]string{"exec", id, ProgramPath}, args...)...)
+	return n.on(ctx, id, append([]string{"exec", id, ProgramPath}, args...)...)
 }
 
 // Delete ends a container, removes it from the runtime root, and returns when its processes have
@@ -99,7 +92,7 @@ func (n *Node) Delete(ctx context.Context, id string) error {
 	}
 	processes := n.hold(s.processes())
 	defer processes.release()
-	if err := n.on(ctx, id, "delete", "-force"); err != nil {
+	if err := n.on(ctx, id, "delete", "-force", id); err != nil {
 		return err
 	}
 	return processes.wait(ctx)
@@ -117,82 +110,55 @@ func (n *Node) Status(id string) (string, error) {
 	return s.Status, err
 }
 
-// on runs a command on an existing container.
-func (n *Node) on(ctx context.Context, id string, command ...string) error {
-	if err := n.has(id); err != nil {
+// on runs a command on an existing container. It fails unless one with exactly this ID exists: runsc would
+// accept an abbreviation.
+func (n *Node) on(ctx context.Context, id string, args ...string) error {
+	if _, err := n.stateFile(id); err != nil {
 		return err
 	}
-	return n.command(ctx, nil, id, command...)
-}
-
-// has returns an error unless a container with exactly this ID exists: runsc would accept an
-// abbreviation.
-func (n *Node) has(id string) error {
-	_, err := n.stateFile(id)
-	return err
+	return n.invoke(ctx, nil, id, args...)
 }
 
 // deleteAll deletes all containers.
 func (n *Node) deleteAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
 	defer cancel()
-	files, err := n.stateFiles()
+	paths, err := filepath.Glob(n.statePath("*", "*"))
 	if err != nil {
 		return err
 	}
+	var containers, sandboxes []string
+	for _, path := range paths {
+		id, sandbox, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), ".state"), "_sandbox:")
+		if id == sandbox {
+			sandboxes = append(sandboxes, id)
+		} else {
+			containers = append(containers, id)
+		}
+	}
 	// The containers of a pod before its sandbox, and long IDs before their prefixes.
-	slices.SortFunc(files, func(a, b stateFile) int {
-		return cmp.Or(a.rank()-b.rank(), len(b.container)-len(a.container))
-	})
+	longest := func(a, b string) int { return len(b) - len(a) }
+	slices.SortFunc(containers, longest)
+	slices.SortFunc(sandboxes, longest)
 	var errs []error
-	for _, f := range files {
-		errs = append(errs, n.Delete(ctx, f.container))
+	for _, id := range slices.Concat(containers, sandboxes) {
+		errs = append(errs, n.Delete(ctx, id))
 	}
 	return errors.Join(errs...)
 }
 
-// stateFile is the path of a container's state file and the IDs in its name.
-type stateFile struct {
-	path               string
-	container, sandbox string
+// statePath returns the path of a container's state file.
+func (n *Node) statePath(id, sandbox string) string {
+	return filepath.Join(n.Root(), id+"_sandbox:"+sandbox+".state")
 }
 
-// rank is the rank of a container in the order in which containers are deleted.
-func (f stateFile) rank() int {
-	if f.container == f.sandbox {
-		return 1
+// stateFile returns the path of the state file of the container with exactly this ID.
+func (n *Node) stateFile(id string) (string, error) {
+	paths, err := filepath.Glob(n.statePath(id, "*"))
+	if err != nil || len(paths) == 0 {
+		return "", cmp.Or(err, fmt.Errorf("container %q: %w", id, fs.ErrNotExist))
 	}
-	return 0
-}
-
-// stateFiles lists the containers of the runtime root.
-func (n *Node) stateFiles() ([]stateFile, error) {
-	paths, err := filepath.Glob(filepath.Join(n.Root(), "*.state"))
-	if err != nil {
-		return nil, err
-	}
-	var files []stateFile
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".state")
-		if container, sandbox, ok := strings.Cut(name, "_sandbox:"); ok {
-			files = append(files, stateFile{path, container, sandbox})
-		}
-	}
-	return files, nil
-}
-
-// stateFile returns the state file of the container with exactly this ID.
-func (n *Node) stateFile(id string) (stateFile, error) {
-	files, err := n.stateFiles()
-	if err != nil {
-		return stateFile{}, err
-	}
-	for _, f := range files {
-		if f.container == id {
-			return f, nil
-		}
-	}
-	return stateFile{}, fmt.Errorf("container %q: %w", id, fs.ErrNotExist)
+	return paths[0], nil
 }
 
 // containerState is the part of a state file that this package needs.
@@ -219,16 +185,16 @@ func (s containerState) processes() []int {
 // state reads the state file of a container. No runsc command may be changing it.
 func (n *Node) state(id string) (containerState, error) {
 	var s containerState
-	f, err := n.stateFile(id)
+	path, err := n.stateFile(id)
 	if err != nil {
 		return s, err
 	}
-	doc, err := os.ReadFile(f.path)
+	doc, err := os.ReadFile(path)
 	if err != nil {
 		return s, err
 	}
 	if err := json.Unmarshal(doc, &s); err != nil {
-		return s, fmt.Errorf("%s: %w", f.path, err)
+		return s, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
 }

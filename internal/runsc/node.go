@@ -107,7 +107,7 @@ func (n *Node) Close() error {
 	// processes of a runsc that was killed. The error of runsc matters only if that fails too.
 	deleteErr := n.deleteAll()
 	if err := n.remove(); err != nil {
-		return fmt.Errorf("%w: %w", ErrLeftBehind, oneLine{errors.Join(err, deleteErr)})
+		return fmt.Errorf("%w: %s", ErrLeftBehind, strings.ReplaceAll(errors.Join(err, deleteErr).Error(), "\n", "; "))
 	}
 	return nil
 }
@@ -125,12 +125,6 @@ func (n *Node) remove() error {
 	}
 	return os.RemoveAll(n.dir)
 }
-
-// oneLine is an error whose text is a single line.
-type oneLine struct{ error }
-
-func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
-func (e oneLine) Unwrap() error { return e.error }
 
 // checkStatic returns an error unless the program can run in a root filesystem with no other files.
 func checkStatic(program string) error {
