@@ -10,22 +10,13 @@ import (
 )
 
 // An encode writes a family in a format.
-type encode func(io.Writer, *dto.MetricFamily) error
+type encode func(io.Writer, *dto.MetricFamily) (int, error)
 
-func textFamily(w io.Writer, f *dto.MetricFamily) error {
-	_, err := expfmt.MetricFamilyToText(w, f)
-	return err
+func openMetricsFamily(w io.Writer, f *dto.MetricFamily) (int, error) {
+	return expfmt.MetricFamilyToOpenMetrics(w, f)
 }
 
-func openMetricsFamily(w io.Writer, f *dto.MetricFamily) error {
-	_, err := expfmt.MetricFamilyToOpenMetrics(w, f)
-	return err
-}
-
-func protobufFamily(w io.Writer, f *dto.MetricFamily) error {
-	_, err := protodelim.MarshalTo(w, f)
-	return err
-}
+func protobufFamily(w io.Writer, f *dto.MetricFamily) (int, error) { return protodelim.MarshalTo(w, f) }
 
 // appendProcess appends the families about the server process. There are a few dozen, so a library
 // encodes them. A family that it refuses is left out.
@@ -33,7 +24,7 @@ func appendProcess(b []byte, families []*dto.MetricFamily, one encode) []byte {
 	var buffer bytes.Buffer
 	for _, f := range families {
 		buffer.Reset()
-		if one(&buffer, f) == nil {
+		if _, err := one(&buffer, f); err == nil {
 			b = append(b, buffer.Bytes()...)
 		}
 	}

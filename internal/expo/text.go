@@ -3,6 +3,8 @@ package expo
 import (
 	"strconv"
 
+	"github.com/prometheus/common/expfmt"
+
 	"github.com/sandmeter/sandmeter/internal/page"
 )
 
@@ -34,7 +36,7 @@ func (Text) Append(b []byte, p *page.Page) []byte {
 		help:        plainText,
 		appendBound: appendInt,
 	}
-	b = appendProcess(b, p.Process, textFamily)
+	b = appendProcess(b, p.Process, expfmt.MetricFamilyToText)
 	for i := range p.Families {
 		f := &p.Families[i]
 		b = l.appendFamily(b, f, head{name: f.Name, kind: f.Type.String()})

@@ -45,13 +45,13 @@ func (b *Builder) Build(snap *snapshot.Snapshot, want Selection) *Page {
 	samples := b.families.Of(snap)
 	l := b.layoutOf(schemas, samples.Totals.Schema)
 	p.Families, p.allFamilies = l.selected(want), l.all
-	if want.hasServer() {
+	if want.Sandboxes.Shard.Index == 0 {
 		server := b.families.Server(snap, p.countLeftOut(l, want.Metrics))
 		p.addGroup(groupServer, &server)
 		p.addGroup(groupTotals, &samples.Totals)
 		names := want.Names.Set()
 		p.Process = slices.DeleteFunc(slices.Clone(snap.Process), func(f *dto.MetricFamily) bool {
-			return !names.Match(f.GetName()) || !b.options.Series.keeps(f.GetName(), false)
+			return !names.Match(f.GetName()) || !b.options.Series.keeps(f.GetName(), groupServer)
 		})
 	}
 	p.addGroup(groupSandbox, sourcesOf(samples, selected, func(s *families.SandboxSamples) *snapshot.Source { return &s.State })...)

@@ -52,7 +52,7 @@ func (f *Filters) Compile(text string) (*Filter, error) {
 		return nil, err
 	}
 	text = strings.Clone(text) // since the text is a part of a request and would keep its memory
-	filter := &Filter{text: text, re: re, gate: &f.gate, results: cache[bool]{most: maxResultBytes}}
+	filter := &Filter{re: re, gate: &f.gate, results: cache[bool]{most: maxResultBytes}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cache.add(text, filter, 1)
@@ -85,20 +85,11 @@ var errTooCostly = fmt.Errorf("costs more than %d steps: use fewer repetitions, 
 // A Filter selects metrics or capabilities by name. It is safe for concurrent use. The nil Filter
 // matches everything.
 type Filter struct {
-	text string
 	re   *regexp.Regexp
 	gate *sync.Mutex
 
 	mu      sync.Mutex // never held while the filter runs
 	results cache[bool]
-}
-
-// String returns the text of the filter, "" if it is nil.
-func (f *Filter) String() string {
-	if f == nil {
-		return ""
-	}
-	return f.text
 }
 
 // Match reports whether the expression matches anywhere in the name. Results are cached, so that a

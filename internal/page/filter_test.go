@@ -48,7 +48,7 @@ func TestNoFilter(t *testing.T) {
 	if filter != nil || err != nil {
 		t.Errorf("Compile(\"\") = %v, %v, want nil", filter, err)
 	}
-	if !filter.Match("fs_opens") || filter.String() != "" {
+	if !filter.Match("fs_opens") {
 		t.Error("nil does not match everything")
 	}
 }
@@ -210,7 +210,7 @@ func TestConcurrentRequests(t *testing.T) {
 				}
 				for n := range 20 {
 					if got := filter.Match(strings.Repeat("a", n)); got != (n == i) {
-						t.Errorf("%s matches %d: %v", filter, n, got)
+						t.Errorf("%d matches %d: %v", i, n, got)
 					}
 				}
 			}

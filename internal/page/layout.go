@@ -61,7 +61,7 @@ func (b *builder) addBuiltin(s *schema.Schema, group int) {
 	for i := range s.Metrics {
 		m := &s.Metrics[i]
 		t := b.own(m)
-		if !b.rules.keepsFamily(t.name, group) {
+		if !b.rules.keeps(t.name, group) {
 			b.all++
 			continue
 		}
@@ -111,7 +111,7 @@ func (b *builder) partsOf(m *schema.Metric, t title) []Part {
 	if m.Type == schema.Histogram {
 		parts = append(parts, Min, Max, SSD)
 	}
-	kept := slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keepsFamily(t.name+p.suffix(), groupReported) })
+	kept := slices.DeleteFunc(parts, func(p Part) bool { return !b.rules.keeps(t.name+p.suffix(), groupReported) })
 	b.all += len(parts) - len(kept)
 	return kept
 }

@@ -14,6 +14,3 @@ type Selection struct {
 	// Sandboxes selects sandboxes. The server's own families about itself are in the first shard.
 	Sandboxes snapshot.Selector
 }
-
-// hasServer reports whether the server's own families about itself are selected.
-func (want *Selection) hasServer() bool { return want.Sandboxes.Shard.Index == 0 }

@@ -48,19 +48,15 @@ func CheckPattern(text string) error {
 	return err
 }
 
-// keeps reports whether a family is on pages.
-func (r *SeriesRules) keeps(name string, ofSandbox bool) bool {
+// keeps reports whether a family of a group is on pages.
+func (r *SeriesRules) keeps(name string, group int) bool {
 	if r == nil {
 		return true
 	}
 	matches := func(re *regexp.Regexp) bool { return re.MatchString(name) }
+	ofSandbox := group != groupServer && group != groupTotals
 	if len(r.allow) > 0 && ofSandbox && !slices.ContainsFunc(r.allow, matches) {
 		return false
 	}
 	return !slices.ContainsFunc(r.deny, matches)
-}
-
-// keepsFamily reports whether a family of a group is on pages.
-func (r *SeriesRules) keepsFamily(name string, group int) bool {
-	return r.keeps(name, group != groupServer && group != groupTotals)
 }
