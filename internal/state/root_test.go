@@ -498,6 +498,18 @@ func TestSettled(t *testing.T) {
 	settled("set to the future just now", future, 0, false)
 }
 
+// TestReadFileChanging reads a file with more bytes than its size, as in a file that grows.
+func TestReadFileChanging(t *testing.T) {
+	fd, err := unix.Open("/proc/self", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer unix.Close(fd)
+	if _, _, err := readFile(fd, "stat", nil); err != errChanging {
+		t.Error(err)
+	}
+}
+
 // TestHasFiles: the name of a state file is found among many others.
 func TestHasFiles(t *testing.T) {
 	n := newNode(t)
