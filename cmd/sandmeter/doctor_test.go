@@ -92,16 +92,6 @@ func TestDoctorRoots(t *testing.T) {
 	check("doctor --json", "usual", "one")
 }
 
-func TestDoctorErrors(t *testing.T) {
-	w := newWorld(t)
-	setDoctorHost(w)
-	for line, cause := range map[string]string{"doctor --address {dir}/none": "server_unreachable", "doctor --root {dir}/none": "root_unreadable"} {
-		if code, out, _ := w.command(line); code != cli.ExitFail || !strings.Contains(out, "["+cause+"]") {
-			t.Errorf("%s exits with %d and says\n%s", line, code, out)
-		}
-	}
-}
-
 // observedNode returns the node in the golden document: a pod that stalls, one that is fine, one that has
 // ended, and a container that no server serves.
 func observedNode(t *testing.T) *doctor.Observed {

@@ -66,12 +66,10 @@ func TestListSource(t *testing.T) {
 	reads("list", files)
 }
 
-// TestListServedFailures: the errors say what to do. See also TestWrongServer and
+// TestListServedByDropIn: the error says which server has a list. See also TestWrongServer and
 // TestSecuredServe.
-func TestListServedFailures(t *testing.T) {
+func TestListServedByDropIn(t *testing.T) {
 	w := newWorld(t)
-	w.fails("list --address {dir}/nobody", cli.ExitFail,
-		"sandboxes of the metric server at {dir}/nobody: nothing listens: connect: no such file or directory; start one with sandmeter serve, or give its address with --address")
 	w.serve("--metric-server={socket} --root={root} metric-server")
 	w.fails("list --address {socket}", cli.ExitFail,
 		"sandboxes of the metric server at {socket}: the server has no JSON API: the answer is 404 Not Found: path not found; "+

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -120,17 +119,4 @@ func TestLogFlags(t *testing.T) {
 			t.Errorf("--log.level=%s writes\n%s", name, &out)
 		}
 	}
-}
-
-// theFile returns the content of the only file in a directory.
-func (w *world) theFile(dir string) string {
-	w.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	w.must(err)
-	if len(files) != 1 {
-		w.Fatalf("in %s are %q", dir, files)
-	}
-	text, err := os.ReadFile(files[0])
-	w.must(err)
-	return string(text)
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -47,23 +45,6 @@ func TestMetricServer(t *testing.T) {
 	serves("--root={root} --metric-server={socket} metric-server -exporter-prefix=", "\nfs_opens{")
 }
 
-func TestMetricServerAddress(t *testing.T) {
-	w := newWorld(t)
-	w.socket = filepath.Join(w.root, "metrics.sock")
-	w.start(simulate.Spec{ID: "named", MetricServer: w.socket})
-	w.start(simulate.Spec{ID: "expands", MetricServer: "%RUNTIME_ROOT%/metrics.sock"})
-	w.start(simulate.Spec{ID: "longer", MetricServer: w.socket + "x"})
-	for _, address := range []string{"{socket}", "%RUNTIME_ROOT%/metrics.sock"} {
-		s := w.serve("--root={root} --metric-server=" + address + " metric-server")
-		page := s.page()
-		contains(t, page, `sandbox="named"`, `sandbox="expands"`)
-		if strings.Contains(page, "longer") {
-			t.Errorf("--metric-server=%s serves an address that it only begins", address)
-		}
-		s.stop()
-	}
-}
-
 func TestMetricServerRoot(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve("--root={dir}/missing --metric-server={socket} metric-server -allow-unknown-root")
@@ -74,31 +55,6 @@ func TestMetricServerRoot(t *testing.T) {
 	w.must(os.Mkdir(w.root, 0o755))
 	w.start(simulate.Spec{ID: "a", MetricServer: w.socket})
 	contains(t, w.serve("--metric-server={socket} metric-server").page(), `sandbox="a"`)
-}
-
-// TestMetricServerLogs: the server's log is in the directory for debug logs.
-func TestMetricServerLogs(t *testing.T) {
-	w := newWorld(t)
-	w.start(simulate.Spec{ID: "broken", MetricServer: w.socket, PID: os.Getppid()})
-	s := w.serve("--debug --debug-log={dir}/logs/ --log={dir}/errors/log --log-format=json --root={root} --metric-server={socket} metric-server")
-	s.page()
-	if code := s.stop(); code != cli.ExitOK || s.err.String() != "" || s.out.String() != "" {
-		t.Errorf("it exits with %d and says %q, %q", code, s.out.String(), s.err.String())
-	}
-	var messages []string
-	log := w.theFile(w.path("logs"))
-	for line := range strings.Lines(log) {
-		var record struct{ Msg string }
-		w.must(json.Unmarshal([]byte(line), &record))
-		messages = append(messages, record.Msg)
-	}
-	slices.Sort(messages) // the first look at the root may come before the server listens
-	if got, want := strings.Join(messages, ", "), "Collection, Learning how sandboxes end, Metric server stopped, Sandbox appeared, Sandbox has no metrics, Scrape, Serving"; got != want {
-		t.Errorf("the log says %s, want %s", got, want)
-	}
-	if errors := w.theFile(w.path("errors")); errors != "" {
-		t.Errorf("the log of errors has\n%s", errors)
-	}
 }
 
 // TestMetricServerVariables: environment variables set flags that runsc's own parser rejects.

@@ -21,18 +21,6 @@ func (w *world) ended() string {
 	return strconv.Itoa(cmd.Process.Pid)
 }
 
-// sleeper returns the ID of a process that runs until the test ends.
-func (w *world) sleeper() string {
-	w.Helper()
-	cmd := exec.Command("sleep", "1000")
-	w.must(cmd.Start())
-	w.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return strconv.Itoa(cmd.Process.Pid)
-}
-
 // wantPIDFile fails the test unless a file has this content and is the only file in its directory.
 func (w *world) wantPIDFile(path, want string) {
 	w.Helper()
@@ -79,9 +67,8 @@ func TestPIDFileIsLeft(t *testing.T) {
 		w.must(os.Remove(path))
 	}
 	const another = ", or choose another path"
-	running := w.sleeper()
+	running := strconv.Itoa(os.Getppid())
 	refused(running+"\n", "it belongs to process "+running+", which is running: stop that process"+another)
-	refused("1", "it belongs to process 1, which is running: stop that process"+another)
 	for _, content := range []string{"root:x:0:0:root:/root:/bin/bash\n", "0", "-1", "99999999999", "12 13"} {
 		refused(content, "the existing file is not a PID file: remove it"+another)
 	}

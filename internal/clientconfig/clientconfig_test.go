@@ -70,8 +70,7 @@ func serve(t *testing.T, network, authorization string, config *tls.Config) stri
 	return l.Addr().String()
 }
 
-// TestClient checks that the file controls TLS and credentials, over TCP and Unix sockets. Paths in
-// the file are relative to its directory.
+// TestClient checks that the file controls TLS and credentials, over TCP and Unix sockets.
 func TestClient(t *testing.T) {
 	authority := testkit.NewAuthority(t)
 	certificate := authority.Issue(t, "client", time.Now().Add(time.Hour))
@@ -101,22 +100,6 @@ func TestClient(t *testing.T) {
 		check(secured, "tls_config: {}", metricclient.ErrTLS)
 		check(secured, "{}", metricclient.ErrTLS)
 	}
-	file := write(t, "basic_auth: {username: me, password_file: password}")
-	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "password"), []byte("secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := health(t, serve(t, "tcp", basic, nil), file); err != nil {
-		t.Error(err)
-	}
-	if err := health(t, filepath.Join(filepath.Dir(file), "s"), file); !errors.Is(err, metricclient.ErrNotListening) {
-		t.Errorf("nothing listens: %v", err)
-	}
-}
-
-func TestNoFile(t *testing.T) {
-	if options, err := Load(""); options != nil || err != nil {
-		t.Errorf("%v, %v", options, err)
-	}
 }
 
 func TestErrors(t *testing.T) {
@@ -136,6 +119,9 @@ func TestErrors(t *testing.T) {
 	check("oauth2: {client_id: a, client_secret: b, token_url: 'http://x/'}", "oauth2 is not supported: use basic_auth, authorization or a client certificate")
 	check("proxy_url: http://x/", "a proxy is not supported: the client connects to the server itself")
 	check("proxy_from_environment: true", "a proxy is not supported")
+	if options, err := Load(""); options != nil || err != nil {
+		t.Errorf("without a file: %v, %v", options, err)
+	}
 	if _, err := Load("/missing"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
