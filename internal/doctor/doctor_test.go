@@ -131,8 +131,11 @@ var spec = []struct {
 		"problem other_pid_namespace: processes of sandboxes are not visible (server localhost:19640 (process 80)) [] because they are in another PID namespace, so their ends and their usage cannot be seen"},
 	{status(func(s *api.Status) { s.Limits.OpenFiles = new(uint64(64)) }),
 		"warning low_file_limit: the limit on open files is 64; up to 516 are needed (server localhost:19640 (process 80)) [] because without file descriptors, queries fail, and exit codes of sandboxes stay unknown"},
-	{status(func(s *api.Status) { s.Limits.InotifyError = new("fs.inotify.max_user_instances reached") }),
-		"warning inotify_exhausted: new and ended sandboxes are noticed late (server localhost:19640 (process 80)) [] because fs.inotify.max_user_instances reached"},
+	{func(o *Observed) {
+		alone(o)
+		o.Local = statusOf(k8s)
+		o.Local.Limits.InotifyError = new("fs.inotify.max_user_instances reached")
+	}, "warning inotify_exhausted: new and ended sandboxes are noticed late (this command) [] because fs.inotify.max_user_instances reached"},
 	{status(func(s *api.Status) { s.OutcomeSources = []string{"zombie"} }),
 		"warning outcomes_unknown: most sandboxes end with outcome unknown (server localhost:19640 (process 80)) [] because the kernel does not tell the server how processes end: it is older than Linux 6.15, and sends it no process events"},
 	{func(o *Observed) { o.Incomplete = []string{"processes: permission denied"} },
