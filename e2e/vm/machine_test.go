@@ -109,7 +109,7 @@ func (m *machine) explain() {
 	}
 	console, err := os.ReadFile(m.serial())
 	m.t.Logf("the serial console: %v\n%s", err, console)
-	journal, err := m.try("journalctl --no-pager --boot --lines=1000; df -h /; free -m; ps -e --forest -o pid,stat,etime,args")
+	journal, err := m.try("journalctl --no-pager --lines=3000; df -h /; free -m; ps -e --forest -o pid,stat,etime,args")
 	m.t.Logf("the journal: %v\n%s", err, journal)
 }
 

@@ -40,7 +40,7 @@ func oneEnd(e engine, kind string) (end, error) {
 func (e engine) steps(kind string) []string {
 	switch kind {
 	case "kill-9":
-		return []string{e.start, "kill -9 $(" + e.pid + ")", e.wait, e.remove}
+		return []string{e.start, "pid=$(" + e.pid + ") && test $pid -gt 1 && kill -9 $pid", e.wait, e.remove}
 	case "kill":
 		return []string{e.start, e.kill, e.wait, e.remove}
 	case "stop":

@@ -36,7 +36,7 @@ var engines = map[string]engine{
 		create: `ID=guest-$RANDOM$$; ctr container create --runtime io.containerd.runsc.v1 --memory-limit $MEMORY \
 			--annotation io.kubernetes.cri.container-type=sandbox docker.io/library/guest:1 $ID /guest app $ARGS && echo $ID`,
 		start:  "ctr task start --detach $ID",
-		pid:    `ctr task list | awk '$1 == "'$ID'" { print $2 }'`,
+		pid:    "/sandmeter/bin/runsc --root /run/containerd/runsc/default state $ID | jq .pid",
 		kill:   "ctr task kill --signal SIGKILL $ID",
 		stop:   "ctr task kill --signal SIGTERM $ID",
 		wait:   "until ctr task list | grep -q \"^$ID .*STOPPED\"; do sleep 0.1; done",
