@@ -34,7 +34,7 @@ export SANDMETER_CONTAINERD ?= $(KUBERNETES)
 VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandmeter/vm
 VM := $(VM_CACHE)/$(shell sha256sum e2e/vm/image.sh | cut -c 1-12)
 
-.PHONY: help build run peers test test-modules test-e2e test-vm-few kubernetes test-kubernetes vm test-vm fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
+.PHONY: help build run peers test test-modules test-e2e vm-few test-vm-few kubernetes test-kubernetes vm test-vm fuzz mutants bench bench-node bench-churn lint package image chart release checksums FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -65,7 +65,9 @@ test-e2e:
 	cd e2e && $(call show,e2e) $(TEST) -race -count=1 -parallel 1 ./...
 
 # One virtual machine, and one end of each kind.
-test-vm-few: $(VM)/bookworm
+vm-few: $(VM)/bookworm
+
+test-vm-few: vm-few
 	cd e2e && SANDMETER_VM=$(VM) $(call show,vm) $(TEST) -count=1 ./vm -few
 
 kubernetes: ## build the programs of a Kubernetes node into a cache, which takes about 40 minutes on two cores; needs Debian
