@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandmeter/sandmeter/internal/control"
 	"github.com/sandmeter/sandmeter/internal/failure"
+	"github.com/sandmeter/sandmeter/internal/host"
+	"github.com/sandmeter/sandmeter/internal/state"
 )
 
 func TestTimeBudget(t *testing.T) {
@@ -54,10 +57,20 @@ func TestTimeBudget(t *testing.T) {
 
 // TestQueriesShareTime: all queries on a connection together have the time of one.
 func TestQueriesShareTime(t *testing.T) {
-	q := query{env: &env{options: Options{SandboxTimeout: time.Second}}}
-	for used, want := range map[time.Duration]time.Duration{0: time.Second, 400 * time.Millisecond: 600 * time.Millisecond, 2 * time.Second: 0} {
-		if q.used = used; q.Timeout() != want {
-			t.Errorf("after %v it has %v, want %v", used, q.Timeout(), want)
+	e := &env{options: Options{SandboxTimeout: time.Second}, meter: new(host.Meter)}
+	l := &life{env: e, facts: &state.Sandbox{Restored: true}}
+	l.usage.reported.detailed = true
+	export := &queriesOf(l).export
+	export.begin()
+	var q control.Query = export
+	for _, want := range []time.Duration{time.Second, 400 * time.Millisecond, 0} { // export, event and savings
+		if q == nil || q.Timeout() != want {
+			t.Fatalf("the query %T does not have %v", q, want)
 		}
+		q.(interface{ replied(time.Duration) }).replied(600 * time.Millisecond)
+		q = q.Next()
+	}
+	if q != nil {
+		t.Errorf("a query %T follows", q)
 	}
 }

@@ -34,6 +34,8 @@ type env struct {
 	kernelLevels int
 	pageBase     int
 
+	repeating sync.Mutex // held by the one goroutine that takes mu to measure again; see again
+
 	mu       sync.Mutex
 	verifier verify.Verifier
 	waiting  fact.Figure  // time for which any task of the node has waited for a CPU, as of the collection under way

@@ -25,7 +25,8 @@ func (l *life) repeatUntilAlone() {
 	})
 }
 
-// again calls f after each interval, with mu held, until that returns false or the collector is closed.
+// again calls f after each interval, with mu held, until that returns false or the collector is closed. The
+// kernel may let a reader of cgroups wait, so others wait for one call at most, however many are due.
 func (e *env) again(f func() bool) {
 	for wait := firstBackoff; ; wait *= 2 {
 		if wait > longestBackoff {
@@ -38,9 +39,11 @@ func (e *env) again(f func() bool) {
 			return
 		case <-passed:
 		}
+		e.repeating.Lock()
 		e.mu.Lock()
 		again := f()
 		e.mu.Unlock()
+		e.repeating.Unlock()
 		if !again {
 			return
 		}

@@ -36,6 +36,28 @@ func TestIntervals(t *testing.T) {
 	}
 }
 
+// TestManyRepeats: others wait for one measurement at most, although many are due.
+func TestManyRepeats(t *testing.T) {
+	e := &env{clock: clock.Real, alive: t.Context()}
+	var calls atomic.Int64
+	for range 100 {
+		e.background.Go(func() {
+			e.again(func() bool {
+				time.Sleep(5 * time.Millisecond)
+				calls.Add(1)
+				return false
+			})
+		})
+	}
+	testkit.Until(t, "the first are measured", func() bool { return calls.Load() >= 5 })
+	e.mu.Lock()
+	if n := calls.Load(); n > 50 {
+		t.Errorf("another had to wait for %d of 100 measurements", n)
+	}
+	e.mu.Unlock()
+	e.background.Wait()
+}
+
 // TestRepeated: a sandbox that shares its cgroup at first, as with `runsc create`, is measured when it
 // does not any more: with the next event of its state file, or without one. So its last figures are
 // known without any collection.
