@@ -63,7 +63,7 @@ func TestPrivileges(t *testing.T) {
 			if !slices.Equal(absent, wantAbsent) {
 				t.Errorf("usage is absent because of %q, want %q", absent, wantAbsent)
 			}
-			for _, set := range []string{"CapPrm", "CapEff"} {
+			for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
 				if got := w.capabilitySets(s.Process.Pid, set); len(got) != 1 || got[0] != wantSet {
 					t.Errorf("%s of the threads are %q, want only %s", set, got, wantSet)
 				}
