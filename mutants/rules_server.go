@@ -108,6 +108,7 @@ var recordsRules = table{"records", "", []rule{
 	{"timeOf", "a year beyond RFC 3339 is no time", `t.Year() > 9999`, `false`},
 	{"finite", "an infinite number is null", `math.IsInf(value, 0)`, `false`},
 	{"metricsOf", "gauges are not recorded", `m.Type == schema.Gauge`, `false`},
+	{"metricsOf", "series that do not fit take no memory", `size > MaxSize`, `false`},
 	{"Record.Line", "metrics have a limit", `r.leaveOutMetrics()`, ``},
 	{"Record.setEnd", "an exit code that is not known is null", `case snapshot.Failed:`, `default:`},
 	{"Record.setUsage", "traffic that is not known is null", `len(u.Interfaces) > 0`, `true`},

@@ -11,22 +11,38 @@ import (
 //
 // The value of a metric without fields is a number or, for a histogram, an object with count and
 // sum. That of a metric with fields is a list of objects, one per series, with the labels.
-func metricsOf(source *snapshot.Source) map[string]any {
-	metrics := make(map[string]any)
+//
+// fits is false if all this would certainly be longer than a line. So a sandbox cannot make the server
+// collect hundreds of thousands of series in vain.
+func metricsOf(source *snapshot.Source) (metrics map[string]any, fits bool) {
+	metrics = make(map[string]any)
+	size := 0 // in bytes, at least
 	for _, sample := range source.Samples {
 		m := source.Metric(sample)
+		if m.Type == schema.Gauge {
+			continue
+		}
+		if size > MaxSize {
+			return nil, false
+		}
 		switch {
-		case m.Type == schema.Gauge:
 		case len(m.Fields) > 0:
 			all, _ := metrics[m.Name].([]series)
-			metrics[m.Name] = append(all, seriesOf(source, m, sample))
+			one := seriesOf(source, m, sample)
+			metrics[m.Name] = append(all, one)
+			size += len(`{"labels":{},"value":0},`)
+			for name, value := range one.Labels {
+				size += len(name) + len(value)
+			}
 		case m.Type == schema.Histogram:
 			metrics[m.Name] = histogramOf(source.Histogram(sample))
+			size += len(m.Name)
 		default:
 			metrics[m.Name] = sample.Value
+			size += len(m.Name)
 		}
 	}
-	return metrics
+	return metrics, true
 }
 
 // A series is one of the series of a metric with fields. It has a value, or count and sum.

@@ -81,7 +81,10 @@ func Of(s *snapshot.Sandbox) Record {
 	r.setUsage(s.Usage)
 	r.Containers = containersOf(s)
 	if s.Reported.Schema != nil {
-		r.Metrics = metricsOf(&s.Reported)
+		var fits bool
+		if r.Metrics, fits = metricsOf(&s.Reported); !fits {
+			r.leaveOutMetrics()
+		}
 	}
 	return r
 }

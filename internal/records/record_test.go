@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -127,6 +128,25 @@ func TestTooLarge(t *testing.T) {
 		s.Containers = append(s.Containers, snapshot.Container{ID: "c", Name: strings.Repeat("\x01", maxText)})
 	}
 	check("containers with long names", s, false)
+}
+
+// TestTooManySeries: of far more series than a line has room for, most take no memory.
+func TestTooManySeries(t *testing.T) {
+	values := `"0"`
+	for i := 1; i < 200; i++ {
+		values += fmt.Sprintf(`,"%d"`, i)
+	}
+	s := pod(t)
+	s.Reported = snapshot.Source{Schema: compile(t, `{"metrics":[{"name":"/m","prometheus_name":"m","description":"","cumulative":true,"fields":[
+		{"field_name":"a","allowed_values":[`+values+`]},{"field_name":"b","allowed_values":[`+values+`]}]}]}`)}
+	for i := range 200 * 200 {
+		s.Reported.Samples = append(s.Reported.Samples, snapshot.Sample{Series: uint32(i), Value: 1})
+	}
+	var r Record
+	allocated := testing.AllocsPerRun(1, func() { r = Of(s) })
+	if r.Metrics != nil || !r.Truncated || r.MetricsComplete || allocated > 100_000 {
+		t.Errorf("the record takes %.0f allocations, and has %d metrics", allocated, len(r.Metrics))
+	}
 }
 
 // TestLargest: every identity fits, if its texts are as long as escapes make them.
