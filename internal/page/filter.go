@@ -10,10 +10,10 @@ import (
 
 // maxFilters is how many filters a generation of the cache has. A server has a handful of scrape jobs,
 // each with at most two filters.
-const maxFilters = 32
+const maxFilters = 16
 
-// Filters compiles the filters of requests and caches at least the 32 that were used last. It is safe for
-// concurrent use.
+// Filters compiles the filters of requests and caches at least the 16 that were used last, and at most 32.
+// It is safe for concurrent use.
 type Filters struct {
 	// gate is held while a filter is compiled or run, since HTTP clients can send the costliest
 	// expressions within the limits in any number of requests. With the gate they use at most one core,
@@ -47,11 +47,10 @@ func (f *Filters) Compile(text string) (*Filter, error) {
 	if filter, known := f.cached(text); known { // compiled for another request in the meantime
 		return filter, nil
 	}
-	re, err := compile(text)
+	re, err := compile(strings.Clone(text)) // which keeps the text, and that is a part of a request
 	if err != nil {
 		return nil, err
 	}
-	text = strings.Clone(text) // since the text is a part of a request and would keep its memory
 	filter := &Filter{re: re, gate: &f.gate, results: cache[bool]{most: maxResultBytes}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -110,7 +109,6 @@ func (f *Filter) Match(name string) bool {
 	match := f.re.MatchString(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	name = strings.Clone(name) // since a name can be a part of a registration and would keep its memory
 	f.results.add(name, match, len(name)+resultOverhead)
 	return match
 }
@@ -145,11 +143,12 @@ func (c *cache[V]) get(key string, cost int) (value V, known bool) {
 	return value, known
 }
 
-// add adds a value and keeps the key.
+// add adds a value. The key is cloned, since it is a part of a request or can be one of a registration, and
+// would keep its memory.
 func (c *cache[V]) add(key string, value V, cost int) {
 	if c.young == nil || c.cost >= c.most {
 		c.young, c.old, c.cost = make(map[string]V), c.young, 0
 	}
-	c.young[key] = value
+	c.young[strings.Clone(key)] = value
 	c.cost += cost
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 // never is an expression within the limits that matches no name.
@@ -126,8 +127,8 @@ func TestNotRefused(t *testing.T) {
 	check(strings.Repeat("(", 900) + strings.Repeat(")", 900))
 }
 
-// TestTextIsCompiledOnce: the same text returns the same filter while it is one of the 32 used last. A
-// filter that is dropped stays valid.
+// TestTextIsCompiledOnce: the same text returns the same filter while it is one of the 16 used last. At most
+// 32 are cached, and a filter that is dropped stays valid.
 func TestTextIsCompiledOnce(t *testing.T) {
 	filters := NewFilters()
 	text := func(i int) string { return fmt.Sprintf("^x{%d}$", i+1) }
@@ -140,17 +141,38 @@ func TestTextIsCompiledOnce(t *testing.T) {
 		}
 		kept[at] = filter
 	}
-	for i := range 2 * maxFilters {
+	for i := range 64 {
 		mustCompile(t, filters, fmt.Sprint(i))
-	}
-	if n := len(filters.cache.young) + len(filters.cache.old); n > 2*maxFilters {
-		t.Errorf("%d filters are cached", n)
+		if n := len(filters.cache.young) + len(filters.cache.old); n > 32 {
+			t.Fatalf("%d filters are cached", n)
+		}
 	}
 	if !first.Match("x") || first.Match("xx") {
 		t.Error("the dropped filter matches something else")
 	}
 	if mustCompile(t, filters, text(0)) == first {
 		t.Error("the filter was not dropped")
+	}
+}
+
+// TestKeysAreCloned: the caches do not keep the memory of requests and registrations of which texts and names
+// are a part, also not if they are used again.
+func TestKeysAreCloned(t *testing.T) {
+	const text = "^fs_"
+	if filter := mustCompile(t, NewFilters(), text); unsafe.StringData(filter.re.String()) == unsafe.StringData(text) {
+		t.Error("a filter keeps the text of the request")
+	}
+	c := cache[bool]{most: 1}
+	for _, key := range []string{text, "other"} {
+		c.add(key, true, 1)
+	}
+	if _, known := c.get(text, 1); !known {
+		t.Error("the older generation is gone")
+	}
+	for key := range c.young {
+		if key != text || unsafe.StringData(key) == unsafe.StringData(text) {
+			t.Errorf("the cache keeps the key %s", key)
+		}
 	}
 }
 
