@@ -1,6 +1,7 @@
 package jscan
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -118,6 +119,10 @@ func TestNumbers(t *testing.T) {
 		if n, ok := ParseInt([]byte(text)); ok {
 			t.Errorf("%q is taken for %d", text, n)
 		}
+	}
+	long := bytes.Repeat([]byte("9"), 1<<20)
+	if n := testing.AllocsPerRun(10, func() { ParseInt(long) }); n != 0 {
+		t.Errorf("an integer that is too long takes %v allocations", n)
 	}
 }
 

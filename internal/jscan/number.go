@@ -95,11 +95,12 @@ func (s *Scanner) Float() float64 {
 
 // ParseInt parses a JSON integer, without a fraction or an exponent.
 func ParseInt(text []byte) (n int64, ok bool) {
+	const longest = len("-9223372036854775808")
 	digits := bytes.TrimPrefix(text, []byte("-"))
-	if len(digits) == 0 || digits[0] == '+' || digits[0] == '0' && len(digits) > 1 {
+	if len(text) > longest || len(digits) == 0 || digits[0] == '+' || digits[0] == '0' && len(digits) > 1 {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(string(text), 10, 64) // a short text is not copied to the heap
+	n, err := strconv.ParseInt(string(text), 10, 64) // so short a text is not copied to the heap
 	if err != nil {
 		return 0, false
 	}
