@@ -31,6 +31,16 @@ func TestReadPanics(t *testing.T) {
 	}
 }
 
+// TestTargetPanics: a panic in Address, Request, Limit or Timeout is a failure of that query.
+func TestTargetPanics(t *testing.T) {
+	w := newWorld(t)
+	q := probeAt(nil)
+	w.loop.Run([]Query{q}, time.Now().Add(ample))
+	if q.ends != 1 || !q.failed(failure.Internal) || q.took != 0 {
+		t.Errorf("got %v after %v", q.failure, q.took)
+	}
+}
+
 // TestFailPanics: a panic in Fail ends only that query, whether it has begun or not.
 func TestFailPanics(t *testing.T) {
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -492,4 +493,16 @@ func TestBeyondFloats(t *testing.T) {
 	check(beyond, beyond, edge, RuleMin)
 	check(edge, edge, edge, RuleMax)
 	check(edge, beyond, beyond, RuleBounds)
+}
+
+// TestOfRegistration: an honest reply of another build breaks these rules, and no others.
+func TestOfRegistration(t *testing.T) {
+	of := []Rule{RuleUnregistered, RuleType, RuleHelp, RuleLabels, RuleLabelValue, RuleBounds}
+	others := []Rule{RuleJSON, RuleField, RuleContradiction, RuleError, RuleFuture, RuleStale, RuleOrder, RuleSeriesTwice, RuleOneValue, RuleKind,
+		RuleInteger, RuleNumber, RuleNegative, RuleDecrease, RuleBucket, RuleDeviation, RuleMin, RuleMax, RuleForm, RuleBefore}
+	for _, rule := range slices.Concat(of, others) {
+		if got, want := rule.OfRegistration(), slices.Contains(of, rule); got != want {
+			t.Errorf("%s: %v, want %v", rule, got, want)
+		}
+	}
 }
