@@ -90,7 +90,7 @@ func (m MetricData) GetPrometheusContainerInteger(want WantMetric) (int64, time.
 // page has none. The sample may have other labels too. A label with an empty value in wantLabels
 // must be absent or empty.
 //
-// Integers are exact in any notation. It is an error if no sample matches ([ErrNoSample]), if
+// Integers are exact in any notation of up to 4 KiB. It is an error if no sample matches ([ErrNoSample]), if
 // several samples match, if the value is not an integer or does not fit an int64, if the metric is
 // a histogram or a summary (their parts, such as _count, are available), or if a line of the metric
 // is malformed.
