@@ -43,7 +43,7 @@ func explainRemoved(err error) error {
 
 // otherVariables are not of flags: the program that metricclient starts, variables of tests, and the variables that Kubernetes
 // sets in each pod for a service with the name sandmeter.
-var otherVariables = regexp.MustCompile(`^SANDMETER_((SERVER|TRUTH|CONTAINERD|KUBERNETES|IMAGE|VM)$|TEST_|REQUIRE_|E2E_|(SERVICE|PORT)(_|$))`)
+var otherVariables = regexp.MustCompile(`^SANDMETER_((SERVER|CONTAINERD|KUBERNETES|IMAGE|VM)$|TEST_|REQUIRE_|E2E_|(SERVICE|PORT)(_|$))`)
 
 // warnOfVariables logs each environment variable that looks like a flag's, and belongs to no flag of any command.
 func warnOfVariables(log *slog.Logger, root *cobra.Command, environ []string) {
