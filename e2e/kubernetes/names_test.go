@@ -134,6 +134,26 @@ func checkUsage(n *node) {
 		}
 		return nil
 	})
+	n.until(n.kubeletHasPodsOnly)
+}
+
+// kubeletHasPodsOnly returns an error unless kubelet's own cAdvisor has a row of the pod with a value, and
+// 0 or no row of its containers: the server's rows of containers count twice otherwise.
+func (n *node) kubeletHasPodsOnly() error {
+	p, err := readPage(fmt.Sprintf("http://127.0.0.1:%d/metrics/cadvisor", kubeletPort))
+	if err != nil {
+		return err
+	}
+	for _, family := range []string{"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"} {
+		sums := map[bool]float64{}
+		for _, s := range p.find(family, "namespace", "shop", "pod", "web") {
+			sums[s.labels["container"] != ""] += s.value
+		}
+		if pod, containers := sums[false], sums[true]; pod <= 0 || containers != 0 {
+			return fmt.Errorf("kubelet has %s: %v of the pod, and %v of its containers", family, pod, containers)
+		}
+	}
+	return nil
 }
 
 // wantBetween fails the test unless a series has a value between two others, give or take a part of
