@@ -32,12 +32,12 @@ func files(t *testing.T, glob string) map[string]string {
 	return all
 }
 
-// TestDashboards checks that the ConfigMaps have the dashboards, byte for byte.
+// TestDashboards checks that the ConfigMaps have all dashboards of the mixin, byte for byte.
 func TestDashboards(t *testing.T) {
 	dashboards := objects[core.ConfigMap](t, values{"dashboards": values{
 		"enabled": true, "namespace": "grafana", "annotations": values{"grafana_folder": "gVisor"},
 	}})
-	want := files(t, chartDir+"/files/dashboards/*.json")
+	want := files(t, "../mixin/dashboards/*.json")
 	if len(dashboards) != len(want) {
 		t.Errorf("%d ConfigMaps for %d dashboards", len(dashboards), len(want))
 	}
@@ -55,14 +55,14 @@ func TestDashboards(t *testing.T) {
 	}
 }
 
-// TestRules checks that the PrometheusRule has all groups of the rule files.
+// TestRules checks that the PrometheusRule has all groups of the rule files of the mixin.
 func TestRules(t *testing.T) {
 	rules := objects[monitoring.PrometheusRule](t, values{"prometheusRule": values{"enabled": true, "labels": values{"release": "prometheus"}}})
 	if len(rules) != 1 || rules[0].Labels["release"] != "prometheus" {
 		t.Fatalf("PrometheusRules %v", rules)
 	}
 	var want []monitoring.RuleGroup
-	all := files(t, chartDir+"/files/rules/*.yaml")
+	all := files(t, "../mixin/rules/*.yaml")
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		var file monitoring.PrometheusRuleSpec
 		if err := yaml.UnmarshalStrict([]byte(all[path]), &file); err != nil {

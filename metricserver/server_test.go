@@ -67,6 +67,9 @@ func TestOptionsCount(t *testing.T) {
 	check(Options{DropIn: true}, "\nfs_opens{", true)
 	check(Options{DropIn: true, ExporterPrefix: "runsc_"}, "\nrunsc_meta_num_sandboxes_running 2 1", true) // with a timestamp
 	check(Options{DropIn: true}, "runsc_", false)
+	check(Options{}, "\nsandmeter_sentry_cpu_seconds_total{", true)
+	check(Options{Usage: []string{UsageOff}}, "sandmeter_sentry_", false)
+	check(Options{DropIn: true}, "sandmeter_sentry_", false)
 }
 
 // TestRoot: a root that cannot be read is an error at the start; one that is missing only for a drop-in.

@@ -44,7 +44,7 @@ func terminal(t *testing.T, columns uint16) (ours, programs *os.File) {
 }
 
 // TestListOnATerminal: the table fits a terminal, except with --no-trunc. Other outputs are never
-// cut.
+// cut. Nothing that get writes reaches a terminal raw.
 func TestListOnATerminal(t *testing.T) {
 	w := newWorld(t)
 	w.start(simulate.Spec{ID: dockerID, PID: 1, Pod: "web-7d8b49557c-abcde", Namespace: "shop"})
@@ -76,4 +76,10 @@ func TestListOnATerminal(t *testing.T) {
 	if text := onTerminal(250, "list --root {root}"); text != whole {
 		t.Errorf("on a wide terminal it shows\n%swant\n%s", text, whole)
 	}
+
+	w.start(simulate.Spec{ID: "red", Pod: "\x1b[31mred"})
+	w.serve("serve --root {root} --web.listen-address {socket}")
+	text := onTerminal(80, "get --address {socket} --sandbox red --filter ^fs_opens$")
+	contains(t, text, `pod_name="`+"\uFFFD"+`[31mred"`)
+	wantPrintable(t, text)
 }
