@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,6 +57,42 @@ func TestWaitForStatus(t *testing.T) {
 	if got := l.lifetime(l.process.Began().Add(-time.Second)); got != 0 {
 		t.Errorf("the lifetime is %v", got)
 	}
+}
+
+// TestOrderOfEnds: the sandbox that ended first leaves first, even if its status is known last.
+func TestOrderOfEnds(t *testing.T) {
+	n := newNode(t, nil)
+	r := n.collector.table.registry
+	for i, at := range []time.Duration{3, 1, 2} {
+		l := &life{state: ended, seen: i, last: new(atomic.Pointer[finalReading])}
+		l.last.Store(&finalReading{at: testStart.Add(at)})
+		r.linger(l)
+	}
+	var order []int
+	for _, l := range r.lingering {
+		order = append(order, l.seen)
+	}
+	if !slices.Equal(order, []int{1, 2, 0}) {
+		t.Errorf("the order is %v", order)
+	}
+}
+
+// TestSlowClosing: a collection does not wait for lives that another goroutine closes.
+func TestSlowClosing(t *testing.T) {
+	n := newNode(t, nil)
+	n.collector.finishing <- struct{}{}
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		n.collect()
+	}()
+	select {
+	case <-collected:
+	case <-time.After(time.Minute):
+		t.Error("a collection waits for all lives to be closed")
+	}
+	<-n.collector.finishing
+	<-collected
 }
 
 // TestUsageOrigin: the last figures are the host's if all that were measured before could be read at

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +47,28 @@ func (n *node) expectReason(page, want string) {
 }
 
 var errUnknown = errors.New("nothing found")
+
+// TestGoferProgram: the program of the sandbox's gofer, which its command line shows to be one, is part of its
+// build.
+func TestGoferProgram(t *testing.T) {
+	program, err := filepath.EvalSymlinks("/bin/sh")
+	for args, want := range map[string]string{"gofer a": program, "gofer b": "", "boot a": ""} {
+		l := new(library)
+		n := newBorrowers(t, l)
+		n.must(err)
+		gofer := exec.Command("/bin/sh", append([]string{"-c", "read line"}, strings.Fields(args)...)...)
+		in, err := gofer.StdinPipe()
+		n.must(err)
+		n.must(gofer.Start())
+		n.start(simulate.Spec{ID: "a", Uninstrumented: true, Root: simulate.Container{GoferPID: gofer.Process.Pid}})
+		n.page()
+		if len(l.asked) == 0 || l.asked[0].Runsc.Path != want {
+			t.Errorf("%s: asked for %+v, want a gofer's program %q", args, l.asked, want)
+		}
+		n.must(in.Close())
+		_ = gofer.Wait() // it has read nothing, which is a failure
+	}
+}
 
 // TestFoundRegistration: a sandbox has metrics from the collection on that finds its registration,
 // and the log has no line about the time before.

@@ -181,6 +181,17 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
+// TestUsageOfSelected: a collection measures the sandboxes that it selects only.
+func TestUsageOfSelected(t *testing.T) {
+	h := newMeasuredNode(t, nil)
+	h.start(measured("a"))
+	h.start(simulate.Spec{ID: "other"})
+	h.collectOf("other")
+	if h.life("a").isMeasured() || !h.life("other").isMeasured() {
+		t.Errorf("measured: %t, and of those selected: %t", h.life("a").isMeasured(), h.life("other").isMeasured())
+	}
+}
+
 // TestUsageOutOfTime: sandboxes that a collection has no time to measure are measured first in the
 // next one.
 func TestUsageOutOfTime(t *testing.T) {
