@@ -132,13 +132,16 @@ func (w *world) hostPID(id string) int {
 }
 
 // TestNestedPIDNamespace: runsc runs in a PID namespace of its own, as on a node in a container, and the
-// server outside of it. Usage, ends and records are right, whatever becomes of other processes that have
-// the same PIDs here, before the server starts and later.
+// server outside of it. Usage, ends and records of 20 sandboxes are right, whatever becomes of other processes
+// that have the same PIDs here, before the server starts and later.
 func TestNestedPIDNamespace(t *testing.T) {
 	ns := newPIDNamespace(t)
 	w := newWorldWith(t, runsc.Config{Runsc: ns.runsc(), Program: sandlab, Flags: runsc.ReleaseFlags(realRunsc(t))})
-	const first, apart = 20000, 40 // PIDs that only sandboxes of the test have
-	endings := append(w.endings(w.hostPID), ending{name: "busy", workload: []string{"busy", "2ms"}})
+	const sandboxes, first, apart = 20, 20000, 40 // PIDs that only sandboxes of the test have
+	endings := w.endings(w.hostPID)
+	for i := len(endings); i < sandboxes; i++ {
+		endings = append(endings, ending{name: fmt.Sprint("busy-", i), workload: []string{"busy", "2ms"}})
+	}
 	pids, others := make(map[string]int), []int{}
 	for i, e := range endings {
 		c := w.container(usageID(e.name), e.workload...)
