@@ -61,3 +61,31 @@ func TestProcessOfNamespaces(t *testing.T) {
 		t.Errorf("a process that was reaped: %v", pids)
 	}
 }
+
+// TestCommandLine: a command line that is longer than usual is whole, up to a limit.
+func TestCommandLine(t *testing.T) {
+	check := func(lengths ...int) {
+		t.Helper()
+		args := []string{"/bin/sh", "-c", "read line"}
+		for _, n := range lengths {
+			args = append(args, strings.Repeat("x", n))
+		}
+		c := exec.Command(args[0], args[1:]...)
+		in, err := c.StdinPipe()
+		if err == nil {
+			err = c.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := strings.Join(args, " ")
+		if got := strings.Join(CommandLine(c.Process.Pid), " "); got != want[:min(len(want), maxCommandLine)] {
+			t.Errorf("arguments of %d bytes: %d bytes instead of %d", lengths, len(got), len(want))
+		}
+		in.Close()
+		_ = c.Wait() // it has read nothing, which is a failure
+	}
+	check(1)
+	check(5000, 1)
+	check(100_000, 100_000)
+}
